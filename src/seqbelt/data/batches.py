@@ -1,0 +1,102 @@
+"""Batches: the only place that pads.
+
+Sequences of similar length share a batch, because every padded step is computed for nothing. The
+shuffle stays random: sequences are permuted first, sorted only within windows of a few batches,
+and the batches are shuffled again. It depends on seed and epoch alone, so every model that is
+compared under one seed sees the same batches in the same order.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqbelt.data.store import Sequences
+
+
+class Batch(NamedTuple):
+    """Padded sequences: zeros follow each sequence's own end.
+
+    ``inputs`` float32 ``(batch, steps, features)`` or int64 ``(batch, steps)``; ``lengths`` int64
+    ``(batch,)``, always on the CPU; ``labels`` int64 ``(batch,)``; ``indices`` the place of each
+    row among the sequences that were batched.
+    """
+
+    inputs: Tensor
+    lengths: Tensor
+    labels: Tensor
+    indices: np.ndarray
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch with its inputs and labels on a device."""
+        return self._replace(
+            inputs=self.inputs.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+        )
+
+
+def pad(sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Stack sequences of several lengths: ``(batch, steps, features)`` and lengths ``(batch,)``.
+
+    Token ids ``(steps,)`` give ``(batch, steps)`` int64. Raises ValueError for an empty sequence.
+    """
+    lengths = np.fromiter((len(s) for s in sequences), np.int64, len(sequences))
+    if not lengths.all():
+        raise ValueError("a sequence without steps cannot be batched")
+    first = sequences[0]
+    dtype = np.float32 if first.ndim == 2 else np.int64
+    padded = np.zeros((len(sequences), lengths.max(), *first.shape[1:]), dtype)
+    for row, sequence in zip(padded, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return torch.from_numpy(padded), torch.from_numpy(lengths)
+
+
+def make_batch(sequences: Sequences, indices: np.ndarray) -> Batch:
+    """The batch of these sequences."""
+    inputs, lengths = pad([sequences[index] for index in indices])
+    return Batch(inputs, lengths, torch.from_numpy(sequences.labels[indices]), indices)
+
+
+def training_plan(
+    lengths: np.ndarray, batch_size: int, seed: int, epoch: int, bucket_batches: int
+) -> list[np.ndarray]:
+    """The batches of one epoch as indices: each sequence once, similar lengths together.
+
+    ``bucket_batches`` is the number of batches that are sorted together; 1 is fully random.
+    """
+    random = np.random.default_rng((seed, epoch))
+    order = random.permutation(len(lengths))
+    window = batch_size * bucket_batches
+    batches = []
+    for start in range(0, len(order), window):
+        rows = order[start : start + window]
+        if bucket_batches > 1:
+            rows = rows[np.argsort(lengths[rows], kind="stable")]
+        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return [batches[index] for index in random.permutation(len(batches))]
+
+
+def evaluation_plan(lengths: np.ndarray, max_steps: int = 16_384) -> list[np.ndarray]:
+    """All sequences once, in batches of equal work: at most ``max_steps`` padded steps each."""
+    order = np.argsort(lengths, kind="stable")
+    batches, start = [], 0
+    for stop in range(1, len(order) + 1):
+        is_last = stop == len(order)
+        if is_last or (stop + 1 - start) * lengths[order[stop]] > max_steps:
+            batches.append(order[start:stop])
+            start = stop
+    return batches
+
+
+def iterate(sequences: Sequences, plan: list[np.ndarray]) -> Iterator[Batch]:
+    """The batches of a plan, one after the other."""
+    for indices in plan:
+        yield make_batch(sequences, indices)
+
+
+def fill(lengths: np.ndarray, plan: list[np.ndarray]) -> float:
+    """Valid steps divided by padded steps: 1 means that nothing is computed in vain."""
+    padded = sum(int(lengths[indices].max()) * len(indices) for indices in plan)
+    return float(lengths.sum() / padded) if padded else 1.0

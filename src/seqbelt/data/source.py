@@ -1,0 +1,106 @@
+"""The ``data`` section: where the items come from and how they are split."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from seqbelt.data.manifest import (
+    Columns,
+    Manifest,
+    is_manifest_file,
+    read_class_folders,
+    read_manifest,
+)
+from seqbelt.errors import SettingsError
+from seqbelt.settings import Settings
+
+Fraction = Annotated[float, Field(ge=0, le=0.5)]
+
+
+class Data(Settings):
+    """Where the items come from and which of them train, validate and test."""
+
+    source: str
+    """A folder with one sub-folder per class (or train/, validation/, test/ above them), a
+    manifest (.csv, .tsv, .jsonl, .parquet), a .ts file, or the name of a known set."""
+    prepared: Path | None = None
+    """Folder of the prepared sequences; null is data/prepared/ and the config's name."""
+    validation_fraction: Fraction = 0.1
+    """Share of the training rows taken for validation, where the source names none."""
+    test_fraction: Fraction = 0.2
+    """Share of all rows taken as test, where the source names none; 0 goes without a test."""
+    whole_groups: bool | None = None
+    """Keep all rows of a group on one side of a split that is taken here; null does so unless
+    the source's own split has groups on both sides."""
+    test_groups: tuple[str, ...] = ()
+    """Test on exactly these groups and train on the rest, whatever the source's own split."""
+    split_seed: int = 0
+    """Seed of the splits that are taken here."""
+    path_column: str = "path"
+    """Manifest column with the files' paths, relative to the manifest."""
+    text_column: str = "text"
+    """Manifest column with the texts."""
+    label_column: str = "label"
+    """Manifest column with the classes."""
+    split_column: str = "split"
+    """Manifest column with train, validation or test."""
+    group_column: str = "group"
+    """Manifest column with the speaker, subject or source recording."""
+    id_column: str = "id"
+    """Manifest column with a name for each row."""
+    header: tuple[str, ...] | None = None
+    """Column names of a csv or tsv file whose first line is already data."""
+    quoting: bool = True
+    """Whether a double quote in a csv or tsv file begins a quoted value; false takes it as text."""
+
+    def load(self) -> Manifest:
+        """List the items and give each its split.
+
+        Raises SettingsError where the source is missing or has no labels.
+        """
+        from seqbelt.data.splits import assign_splits  # scikit-learn takes seconds to import
+
+        manifest = self.list_items()
+        unlabelled = [row for row, label in enumerate(manifest.column("label")) if not label]
+        if len(unlabelled) == len(manifest):
+            raise SettingsError(
+                f"{self.source}: no column '{self.label_column}' with a label in it; "
+                "name yours in data.label_column"
+            )
+        return assign_splits(
+            manifest,
+            validation_fraction=self.validation_fraction,
+            test_fraction=self.test_fraction,
+            test_groups=self.test_groups,
+            whole_groups=self.whole_groups,
+            seed=self.split_seed,
+        )
+
+    def list_items(self) -> Manifest:
+        """List the items as the source gives them, labels and splits optional."""
+        from seqbelt.data.catalogue import KNOWN_SETS, find_known_set
+
+        path = Path(self.source)
+        if self.source in KNOWN_SETS and not path.exists():
+            path = find_known_set(self.source)
+        if path.is_dir():
+            return read_class_folders(path)
+        if not path.is_file():
+            raise SettingsError(
+                f"data.source: '{self.source}' is neither a file, a folder nor a known set "
+                f"({', '.join(sorted(KNOWN_SETS))})"
+            )
+        if is_manifest_file(path):
+            columns = Columns(
+                self.path_column,
+                self.text_column,
+                self.label_column,
+                self.split_column,
+                self.group_column,
+                self.id_column,
+            )
+            return read_manifest(path, columns, self.header, self.quoting)
+        raise SettingsError(
+            f"data.source: {path.name} is no manifest; expected .csv, .tsv, .jsonl or .parquet"
+        )

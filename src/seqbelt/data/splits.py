@@ -1,0 +1,79 @@
+"""Which rows train, which validate, which test."""
+
+import warnings
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from seqbelt.errors import SettingsError
+from seqbelt.data.manifest import Manifest
+
+
+def assign_splits(
+    manifest: Manifest,
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    test_groups: tuple[str, ...],
+    whole_groups: bool | None,
+    seed: int,
+) -> Manifest:
+    """Give every row a split, keeping those that the source itself names.
+
+    ``test_groups`` overrules the source: exactly the rows of those groups are the test part.
+    Fractions are taken stratified by label, to the nearest 1/k of the rows, whole groups together
+    when ``whole_groups`` says so. When it is null, groups stay whole unless the source's own split
+    already has a group on both sides: validation should ask what the test will ask.
+    """
+    split, label, group = (manifest.column(name) for name in ("split", "label", "group"))
+    if test_groups:
+        unknown = sorted(set(test_groups) - set(group))
+        if unknown:
+            known = ", ".join(sorted(set(group))[:20]) or "none"
+            raise SettingsError(f"data.test_groups: no such group {unknown}; groups here: {known}")
+        split = np.where(np.isin(group, list(test_groups)), "test", "").astype(object)
+    split[split == ""] = "train"
+    if whole_groups is None:
+        whole_groups = not _crosses_groups(split, group)
+    keep = group if whole_groups and any(group) else None
+    if not np.any(split == "test") and test_fraction:
+        _take(split, "test", test_fraction, label, keep, seed)
+    if not np.any(split == "validation") and validation_fraction:
+        _take(split, "validation", validation_fraction, label, keep, seed + 1)
+    return manifest.with_column("split", split.tolist())
+
+
+def _take(
+    split: np.ndarray,
+    name: str,
+    fraction: float,
+    label: np.ndarray,
+    group: np.ndarray | None,
+    seed: int,
+) -> None:
+    """Rename a stratified share of the training rows to ``name``, in place."""
+    rows = np.flatnonzero(split == "train")
+    num_folds = max(2, round(1 / fraction))
+    if group is not None:
+        num_folds = min(num_folds, len(set(group[rows])))
+        folds = StratifiedGroupKFold
+    else:
+        num_folds = min(num_folds, int(np.unique(label[rows], return_counts=True)[1].max()))
+        folds = StratifiedKFold
+    if num_folds < 2:
+        raise SettingsError(
+            f"data: too few rows or groups to take a {name} part of {fraction:g} from "
+            f"{len(rows)} training rows; name the splits yourself or set "
+            f"data.{name}_fraction to 0"
+        )
+    splitter = folds(num_folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # a class rarer than the folds is simply not in each of them
+        warnings.simplefilter("ignore", UserWarning)
+        _, taken = next(splitter.split(rows, label[rows], group[rows] if group is not None else None))
+    split[rows[taken]] = name
+
+
+def _crosses_groups(split: np.ndarray, group: np.ndarray) -> bool:
+    """Whether some group is on both sides of the split that the source names."""
+    train = set(group[split == "train"]) - {""}
+    return bool(train & set(group[split == "test"]))

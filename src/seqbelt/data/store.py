@@ -1,0 +1,134 @@
+"""The sequence store: prepared sequences on disk, mapped into memory, explaining themselves.
+
+    store.json       the settings that made it, the classes, counts and fingerprints
+    index.arrow      one row per sequence: id, label, split, group, content hash, its place
+    quarantine.csv   one row per item that has no sequence, with the reason
+    parts-…/         the sequences themselves, shared by all splits of the same features
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from seqbelt.data.parts import open_part, part_paths
+from seqbelt.errors import SeqbeltError
+from seqbelt.features.base import Learned
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Some rows of a store: what training, evaluation and pictures look at.
+
+    ``lengths`` int64 ``(rows,)`` in steps, ``labels`` int64 ``(rows,)`` class indices.
+    """
+
+    store: "SequenceStore"
+    rows: np.ndarray
+    lengths: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """One sequence, float32 ``(steps, features)`` or int32 ``(steps,)``, not copied."""
+        return self.store.sequence(self.rows[index])
+
+    def take(self, indices: np.ndarray) -> "Sequences":
+        """A selection of these sequences."""
+        return Sequences(self.store, self.rows[indices], self.lengths[indices], self.labels[indices])
+
+    def column(self, name: str) -> list[str]:
+        """``id``, ``group``, ``split`` or ``content_hash`` of each row."""
+        return self.store.index.column(name).take(pa.array(self.rows)).to_pylist()
+
+    def flat(self) -> np.ndarray:
+        """All steps of all sequences, one after the other: ``(sum of lengths, features)``."""
+        return np.concatenate([self[index] for index in range(len(self))])
+
+
+class SequenceStore:
+    """Prepared sequences of one data set. Opening reads the index only."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        try:
+            self.about: dict[str, Any] = json.loads((self.folder / "store.json").read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise SeqbeltError(
+                f"{self.folder}: no prepared data here ({error}); run 'seqbelt prepare' first"
+            ) from None
+        if self.about["format"] != FORMAT:
+            raise SeqbeltError(
+                f"{self.folder}: store format {self.about['format']}, this version reads {FORMAT}; "
+                "delete the folder and prepare again"
+            )
+        source = pa.memory_map(str(self.folder / "index.arrow"))
+        self.index: pa.Table = pa.ipc.open_file(source).read_all().combine_chunks()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the labels' indices."""
+        return tuple(self.about["classes"])
+
+    @property
+    def num_features(self) -> int:
+        """Width of a step; for token ids, the size of the vocabulary."""
+        return self.about["num_features"]
+
+    @property
+    def is_tokens(self) -> bool:
+        """Whether the sequences are token ids."""
+        return self.about["is_tokens"]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever a sequence, a label, a split or the order of the rows does."""
+        return self.about["fingerprint"]
+
+    @property
+    def learned(self) -> Learned:
+        """What the encoder learned from the training rows, as files."""
+        folder = self._parts_folder / "learned"
+        return {path.name: path.read_bytes() for path in sorted(folder.glob("*"))}
+
+    @property
+    def _parts_folder(self) -> Path:
+        return self.folder / self.about["parts"]
+
+    def split(self, name: str) -> Sequences:
+        """The rows of ``train``, ``validation`` or ``test``."""
+        return self.select(np.flatnonzero(self._numpy("split") == name))
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> Sequences:
+        """The rows with these numbers."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return Sequences(self, rows, self._numpy("num_steps")[rows], self._numpy("label")[rows])
+
+    def sequence(self, row: int) -> np.ndarray:
+        """One sequence: a view of the file, not a copy."""
+        batch = self._batches[self._numpy("batch_number")[row]]
+        place = self._numpy("row_in_batch")[row]
+        values = batch.values[batch.offsets[place] : batch.offsets[place + 1]]
+        return values if self.is_tokens else values.reshape(-1, self.num_features)
+
+    @cached_property
+    def _batches(self):
+        return [batch for path in part_paths(self._parts_folder) for batch in open_part(path)]
+
+    def _numpy(self, name: str) -> np.ndarray:
+        if name not in self._columns:
+            self._columns[name] = self.index.column(name).to_numpy()
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, np.ndarray]:
+        return {}

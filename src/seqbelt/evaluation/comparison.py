@@ -1,0 +1,135 @@
+"""The ``comparison`` section: cells over seeds under one protocol, and what it says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from seqbelt.evaluation.statistics import mean_interval
+from seqbelt.evaluation.verdict import Verdict, VerdictRule, headline
+from seqbelt.models.recurrent import Cell
+
+
+class Comparison(VerdictRule):
+    """Each cell is trained with each seed on the same batches in the same order."""
+
+    cells: Annotated[tuple[Cell, ...], Field(min_length=1)] = ("lstm", "rnn")
+    """Cells to compare; the first is the one that the verdict is about."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
+    """Seeds of each cell."""
+
+    @field_validator("cells", "seeds")
+    @classmethod
+    def _no_repeats(cls, values: tuple) -> tuple:
+        if len(set(values)) < len(values):
+            raise ValueError("each may be named once")
+        return values
+
+    def conclude(
+        self, runs: Mapping[str, Sequence["RunResult"]], groups: np.ndarray | None = None
+    ) -> "Conclusion":
+        """Summarise the finished runs of each cell."""
+        verdict = None
+        if len(runs) > 1:
+            correct = {cell: np.stack([run.correct for run in of]) for cell, of in runs.items()}
+            verdict = headline(self.judge(correct, groups))
+        return Conclusion(runs, verdict, self.confidence)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one training run brings to the comparison."""
+
+    run_id: str
+    model: str
+    """The bundle folder."""
+    seed: int
+    correct: np.ndarray
+    """Whether each test example was answered rightly, bool ``(examples,)``."""
+    test: Mapping[str, float]
+    validation: Mapping[str, float] | None
+    num_parameters: int
+    epochs: int
+    train_s: float
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The comparison's table and verdict, for a page, a terminal and a program."""
+
+    runs: Mapping[str, Sequence[RunResult]]
+    verdict: Verdict | None
+    confidence: float
+
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """For each cell: mean and interval of its test scores over seeds, and its runs."""
+        return {cell: self._cell(of) for cell, of in self.runs.items()}
+
+    def _cell(self, of: Sequence[RunResult]) -> dict[str, Any]:
+        return {
+            "test_accuracy": self._estimate([run.test["accuracy"] for run in of]),
+            "test_macro_f1": self._estimate([run.test["macro_f1"] for run in of]),
+            "accuracies": [run.test["accuracy"] for run in of],
+            "num_parameters": of[0].num_parameters,
+            "epochs": float(np.mean([run.epochs for run in of])),
+            "train_s": float(np.mean([run.train_s for run in of])),
+            "runs": [run.run_id for run in of],
+        }
+
+    def _estimate(self, values: Sequence[float]) -> dict[str, float | None]:
+        found = mean_interval(np.array(values), self.confidence)
+        # An accuracy cannot leave 0..1, whatever Student's interval says.
+        low, high = (float(np.clip(bound, 0, 1)) for bound in (found.low, found.high))
+        known = len(values) > 1
+        return {
+            "mean": float(found.value),
+            "low": low if known else None,
+            "high": high if known else None,
+        }
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words."""
+        return self.verdict.sentence if self.verdict else "One cell: nothing to compare."
+
+    @property
+    def headline(self) -> str:
+        """The verdict in a few words, for a list of runs."""
+        verdict = self.verdict
+        if verdict is None:
+            return "one cell only"
+        a, b = verdict.cell.upper(), verdict.other.upper()
+        points = f"{100 * verdict.difference:+.1f} points"
+        words = {
+            "better": f"{a} better than {b}: {points}",
+            "worse": f"{a} worse than {b}: {points}",
+            "equivalent": f"{a} and {b} equivalent: {points}",
+            "undecided": f"{a} or {b}, undecided: {points}",
+        }
+        numbers = f"{100 * verdict.accuracy:.1f} % against {100 * verdict.other_accuracy:.1f} %"
+        return f"{words[verdict.word]} ({numbers})"
+
+    def markdown(self) -> str:
+        """Verdict and table in Markdown."""
+        lines = [
+            f"**{self.sentence}**",
+            "",
+            f"| cell | test accuracy | {self.confidence:.0%} interval | macro-F1 | parameters "
+            "| epochs | seconds |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for cell, found in self.cells().items():
+            accuracy = found["test_accuracy"]
+            interval = (
+                "one seed"
+                if accuracy["low"] is None
+                else f"{100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f} %"
+            )
+            lines.append(
+                f"| {cell.upper()} | {100 * accuracy['mean']:.2f} % | {interval} "
+                f"| {100 * found['test_macro_f1']['mean']:.2f} % | {found['num_parameters']:,} "
+                f"| {found['epochs']:.1f} | {found['train_s']:.1f} |"
+            )
+        return "\n".join(lines)

@@ -1,0 +1,78 @@
+"""What one model does on one part of the data: scores, a report per class, its worst errors."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+from sklearn.metrics import classification_report, confusion_matrix
+
+from seqbelt.data.store import Sequences
+from seqbelt.training.scoring import Scores, score
+
+
+@dataclass(frozen=True)
+class Report:
+    """Answers of a model on some sequences; ``logits`` float32 ``(sequences, classes)``."""
+
+    sequences: Sequences
+    logits: np.ndarray
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.sequences.store.classes
+
+    @property
+    def labels(self) -> np.ndarray:
+        """True class indices ``(sequences,)``."""
+        return self.sequences.labels
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Accuracy, macro-F1 and loss."""
+        return score(self.logits, self.labels)
+
+    @cached_property
+    def answers(self) -> np.ndarray:
+        """Predicted class indices ``(sequences,)``."""
+        return self.logits.argmax(1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether each answer is right, bool ``(sequences,)``."""
+        return self.answers == self.labels
+
+    def confusion(self) -> np.ndarray:
+        """Counts ``(true class, predicted class)``."""
+        return confusion_matrix(self.labels, self.answers, labels=range(len(self.classes)))
+
+    def per_class(self) -> pd.DataFrame:
+        """Precision, recall, F1 and count of each class."""
+        report = classification_report(
+            self.labels,
+            self.answers,
+            labels=range(len(self.classes)),
+            target_names=self.classes,
+            output_dict=True,
+            zero_division=0,
+        )
+        frame = pd.DataFrame(report).T.loc[list(self.classes)]
+        return frame.rename_axis("class").reset_index().astype({"support": int})
+
+    def worst_errors(self, count: int = 50) -> pd.DataFrame:
+        """The wrong answers that were given most confidently."""
+        shares = softmax(self.logits.astype(np.float64), axis=1)
+        wrong = np.flatnonzero(~self.correct)
+        worst = wrong[np.argsort(-shares[wrong, self.answers[wrong]])][:count]
+        names = np.array(self.classes, dtype=object)
+        return pd.DataFrame(
+            {
+                "id": self.sequences.take(worst).column("id"),
+                "true": names[self.labels[worst]],
+                "predicted": names[self.answers[worst]],
+                "confidence": shares[worst, self.answers[worst]],
+                "p_true": shares[worst, self.labels[worst]],
+                "num_steps": self.sequences.lengths[worst],
+            }
+        )

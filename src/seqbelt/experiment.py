@@ -1,0 +1,48 @@
+"""The whole configuration: one YAML file. Only the stages see it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from seqbelt.data.source import Data
+from seqbelt.evaluation.comparison import Comparison
+from seqbelt.features.kinds import AnyFeatures
+from seqbelt.models.classifier import Model
+from seqbelt.settings import Settings
+from seqbelt.training.loop import Training
+
+
+class Experiment(Settings):
+    """What a config file describes: one data set, one way to look at it, one kind of model."""
+
+    name: Annotated[str, Field(pattern=r"^[^/:.%\"'\s][^/:%\"']*$")]
+    """Name of the MLflow experiment and of the registered model."""
+    data: Data
+    """Where the items come from and how they are split."""
+    features: AnyFeatures
+    """How a source becomes a sequence."""
+    model: Model = Model()
+    """The network."""
+    training: Training = Training()
+    """How it is trained."""
+    comparison: Comparison = Comparison()
+    """Which cells are compared, over which seeds."""
+    output: Path = Path("outputs")
+    """Folder for checkpoints and bundles."""
+
+    @property
+    def store_folder(self) -> Path:
+        """Where the prepared sequences are."""
+        return self.data.prepared or Path("data/prepared") / self.name
+
+    def with_cell(self, cell: str, seed: int) -> "Experiment":
+        """The same experiment with another cell and seed, and nothing else changed."""
+        model = self.model.model_copy(update={"cell": cell})
+        training = self.training.model_copy(update={"seed": seed})
+        return self.model_copy(update={"model": model, "training": training})
+
+    @property
+    def run_name(self) -> str:
+        """Short name of one training run: ``lstm-h128-s0``."""
+        return f"{self.model.cell}-h{self.model.hidden_size}-s{self.training.seed}"

@@ -1,0 +1,62 @@
+"""What every kind of feature offers: a source goes in, a sequence comes out."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+import numpy as np
+
+from seqbelt.settings import Settings
+
+Source: TypeAlias = Path | str | bytes | np.ndarray
+"""Where one item comes from: a file, a text, the bytes of a file, or a ready array."""
+
+Learned: TypeAlias = dict[str, bytes]
+"""What an encoder learned from training rows: file name -> content, as a bundle stores it."""
+
+
+class Encoder(Protocol):
+    """Turns what ``Features.read`` returned into sequences. Pure: no item changes another."""
+
+    @property
+    def num_features(self) -> int:
+        """Width of a step; for token ids, the size of the vocabulary."""
+        ...
+
+    def encode(self, raws: Sequence[Any]) -> list[np.ndarray]:
+        """Encode items together: float32 ``(steps, features)`` or int32 ``(steps,)`` token ids.
+
+        The answer for an item does not depend on the others beyond rounding (1e-6).
+        """
+        ...
+
+
+class Features(Settings):
+    """Base of the feature settings. ``kind`` names the class in YAML."""
+
+    is_tokens: ClassVar[bool] = False
+    """Sequences are integer token ids ``(steps,)`` that the model embeds."""
+    reads_text: ClassVar[bool] = False
+    """Items are texts (a manifest's ``text`` column, or files of text)."""
+    reads_tables: ClassVar[bool] = False
+    """A table (.csv, .parquet, …) may itself be an item, and is one unless it names items."""
+    learns: ClassVar[bool] = False
+    """``learn`` must see the training rows before anything can be encoded."""
+    version: ClassVar[int] = 1
+    """Raised whenever the same settings give other numbers, so that prepared data is redone."""
+
+    def read(self, source: Source) -> Any:
+        """Decode one source into what ``Encoder.encode`` takes. Raises BadInput, nothing else."""
+        raise NotImplementedError
+
+    def learn(self, raws: Iterable[Any]) -> Learned:
+        """Learn from the training rows (a vocabulary, say). Signals learn nothing here."""
+        return {}
+
+    def encoder(self, learned: Learned) -> Encoder:
+        """The encoder that these settings and ``learned`` make."""
+        raise NotImplementedError
+
+    def step_s(self) -> float | None:
+        """Seconds from one step to the next, where steps have a time."""
+        return None

@@ -1,0 +1,171 @@
+"""Many sources to sequences, in order, in parallel, with bounded memory.
+
+Preparation and prediction both go through here, so that a file is read, refused and encoded by
+the same rules in both.
+"""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seqbelt.errors import NOT_FINITE, UNREADABLE, BadInput
+from seqbelt.features.base import Encoder, Features, Source
+from seqbelt.features.decoding import read_bytes
+
+CHUNK_ITEMS = 128
+CHUNK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One item's outcome: a sequence, or the reason why there is none."""
+
+    index: int
+    content_hash: str
+    """Hash of the content, 32 hexadecimal digits; empty where it could not be read."""
+    sequence: np.ndarray | BadInput | None
+    """None where the caller said that it knows this content."""
+
+
+def stamp_source(source: Source) -> int:
+    """64 bits that change when a source does: a file's path, size and time; else its content.
+
+    0 for a file that cannot be looked at: no two of those are the same.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    if isinstance(source, Path):
+        try:
+            status = source.stat()
+        except (OSError, ValueError):
+            return 0
+        stamp = f"{source}\0{status.st_size}\0{status.st_mtime_ns}"
+        digest.update(stamp.encode("utf-8", "surrogateescape"))
+    else:
+        digest.update(_as_bytes(source))
+    return int.from_bytes(digest.digest(), "little") or 1
+
+
+def hash_content(source: Source) -> str:
+    """A hash of what an item holds, whatever its name: 128 bits of BLAKE2b, in hexadecimal.
+
+    Raises BadInput if the content cannot be read.
+    """
+    content = read_bytes(source) if isinstance(source, Path) else _as_bytes(source)
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _as_bytes(source: str | bytes | np.ndarray) -> bytes:
+    if isinstance(source, np.ndarray):
+        return f"{source.dtype}{source.shape}".encode() + np.ascontiguousarray(source).tobytes()
+    return source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
+
+
+def encode_sources(
+    features: Features,
+    encoder: Encoder,
+    sources: Iterable[tuple[int, Source]],
+    is_known: Callable[[str], bool] = lambda content_hash: False,
+    num_workers: int | None = None,
+) -> Iterator[Encoded]:
+    """Encode numbered sources, yielding one outcome for each, in their order.
+
+    Content whose hash ``is_known`` is hashed but not decoded. Decoding and transforms run in threads (both leave Python's lock); only a few chunks are in
+    memory at a time, however many sources there are.
+    """
+    num_workers = num_workers or available_cores()
+    pending: deque[Future[list[Encoded]]] = deque()
+    with ThreadPoolExecutor(num_workers, thread_name_prefix="encode") as pool:
+        try:
+            for chunk in _chunks(sources):
+                pending.append(pool.submit(_encode_chunk, features, encoder, is_known, chunk))
+                if len(pending) > num_workers:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        finally:  # a reader that stops early, or Ctrl-C, waits for no further chunk
+            for future in pending:
+                future.cancel()
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _chunks(sources: Iterable[tuple[int, Source]]) -> Iterator[list[tuple[int, Source]]]:
+    chunk: list[tuple[int, Source]] = []
+    num_bytes = 0
+    for index, source in sources:
+        chunk.append((index, source))
+        num_bytes += _size(source)
+        if len(chunk) >= CHUNK_ITEMS or num_bytes >= CHUNK_BYTES:
+            yield chunk
+            chunk, num_bytes = [], 0
+    if chunk:
+        yield chunk
+
+
+def _size(source: Source) -> int:
+    if isinstance(source, np.ndarray):
+        return source.nbytes
+    if isinstance(source, Path):
+        try:
+            return source.stat().st_size
+        except (OSError, ValueError):
+            return 0
+    return len(source)
+
+
+def _encode_chunk(
+    features: Features,
+    encoder: Encoder,
+    is_known: Callable[[str], bool],
+    chunk: list[tuple[int, Source]],
+) -> list[Encoded]:
+    hashes, raws = [], []
+    for _, source in chunk:
+        content_hash = ""
+        try:
+            # Files are read once: the bytes that were hashed are the bytes that are decoded.
+            content = read_bytes(source) if isinstance(source, Path) else source
+            content_hash = hash_content(content)
+            raws.append(None if is_known(content_hash) else features.read(content))
+        except BadInput as error:
+            raws.append(error)
+        except Exception as error:  # a decoder's own fault must cost one item, not the batch
+            raws.append(BadInput(UNREADABLE, f"{type(error).__name__}: {error}"))
+        hashes.append(content_hash)
+    sequences = _encode_each(encoder, raws)
+    return [
+        Encoded(index, content_hash, sequence)
+        for (index, _), content_hash, sequence in zip(chunk, hashes, sequences, strict=True)
+    ]
+
+
+def _encode_each(encoder: Encoder, raws: list) -> list[np.ndarray | BadInput | None]:
+    """Encode the good ones together; if that fails, each alone, to find the culprit."""
+    good = [i for i, raw in enumerate(raws) if raw is not None and not isinstance(raw, BadInput)]
+    outcomes: list = list(raws)
+    try:
+        for index, sequence in zip(good, encoder.encode([raws[i] for i in good]), strict=True):
+            outcomes[index] = sequence
+    except Exception:
+        for index in good:
+            try:
+                (outcomes[index],) = encoder.encode([raws[index]])
+            except BadInput as error:
+                outcomes[index] = error
+            except Exception as error:
+                outcomes[index] = BadInput(UNREADABLE, f"{type(error).__name__}: {error}")
+    return [
+        BadInput(NOT_FINITE, "the features hold NaN or infinite values")
+        if isinstance(outcome, np.ndarray) and not np.isfinite(outcome).all()
+        else outcome
+        for outcome in outcomes
+    ]

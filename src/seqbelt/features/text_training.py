@@ -1,0 +1,148 @@
+"""Learning the tokenizers of ``seqbelt.features.text``. Imported only where one is learned."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+from seqbelt.errors import SettingsError
+from seqbelt.features.text_encoder import PADDING, PADDING_NAMES, UNKNOWN, UNKNOWN_NAMES, unknown_id
+
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+"""The names that ``tokenizers`` gives to bytes."""
+SPECIAL_SCORE = 0.0
+BYTE_SCORE = -1000.0
+"""Log probability of byte tokens: no text that writes "<0x41>" is cheaper as one of them."""
+
+
+def make_normalizer(form: str, lowercase: bool) -> normalizers.Normalizer:
+    """Normalise, then lower the case."""
+    steps = [] if form == "none" else [getattr(normalizers, form)()]
+    return normalizers.Sequence(steps + [normalizers.Lowercase()] * lowercase)
+
+
+def train_characters(texts: list[str], vocabulary_size: int, min_count: int) -> Tokenizer:
+    """The most frequent characters."""
+    # BPE without merges: a character is looked up, never cut out by a pre-tokenizer, which
+    # would take several times longer.
+    frequent = [item for item in _count_characters(texts).items() if item[1] >= min_count]
+    frequent.sort(key=lambda item: (-item[1], item[0]))
+    tokens = [PADDING, UNKNOWN, *(character for character, _ in frequent)][:vocabulary_size]
+    vocabulary = {token: id for id, token in enumerate(tokens)}
+    return Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN))
+
+
+def train_words(texts: list[str], vocabulary_size: int, min_count: int) -> Tokenizer:
+    """The most frequent words."""
+    tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=vocabulary_size,
+        min_frequency=min_count,
+        special_tokens=[PADDING, UNKNOWN],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def train_subwords(
+    texts: list[str], algorithm: str, vocabulary_size: int, min_count: int, byte_fallback: bool
+) -> Tokenizer:
+    """Pieces of words by ``algorithm`` (``bpe`` or ``unigram``)."""
+    common: dict[str, Any] = {
+        "vocab_size": vocabulary_size,
+        "special_tokens": [PADDING, UNKNOWN, *(BYTES if byte_fallback else ())],
+        "show_progress": False,
+    }
+    if algorithm == "bpe":
+        model = models.BPE(unk_token=UNKNOWN, byte_fallback=byte_fallback)
+        trainer = trainers.BpeTrainer(min_frequency=min_count, **common)
+    else:
+        model = models.Unigram()
+        trainer = trainers.UnigramTrainer(unk_token=UNKNOWN, **common)
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+    )
+    tokenizer.train_from_iterator(_without_rare_characters(texts, min_count), trainer)
+    if algorithm == "unigram":
+        tokenizer = _canonical_unigram(tokenizer, byte_fallback)
+    return tokenizer
+
+
+def serialise(tokenizer: Tokenizer) -> bytes:
+    """The tokenizer.json of a learned tokenizer."""
+    tokenizer.enable_padding(pad_id=0, pad_token=PADDING)
+    content = json.loads(tokenizer.to_str())
+    # Trainers register the special tokens as patterns to be found in texts; in ours they are
+    # never found, and looking costs time.
+    content["added_tokens"] = []
+    return _dump(content)
+
+
+def adopt(path: Path) -> bytes:
+    """The user's tokenizer.json, with a padding and an unknown token added if it has none.
+
+    Raises SettingsError if the file is missing or is no tokenizer.json.
+    """
+    try:
+        tokenizer = Tokenizer.from_buffer(path.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"features.tokenizer_file: {path}: {error.strerror}") from None
+    except Exception as error:  # tokenizers raises nothing more precise
+        raise SettingsError(
+            f"features.tokenizer_file: {path}: expected a Hugging Face tokenizer.json ({error})"
+        ) from None
+    if unknown_id(tokenizer) is None:
+        tokenizer.add_special_tokens([UNKNOWN_NAMES[0]])
+    if tokenizer.padding is None:
+        present = (name for name in PADDING_NAMES if tokenizer.token_to_id(name) is not None)
+        name = next(present, PADDING)
+        tokenizer.add_special_tokens([name])
+        tokenizer.enable_padding(pad_id=tokenizer.token_to_id(name), pad_token=name)
+    return _dump(json.loads(tokenizer.to_str()))
+
+
+def _count_characters(texts: Iterable[str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text)
+    return counts
+
+
+def _without_rare_characters(texts: list[str], min_count: int) -> Iterable[str]:
+    """Trainers put every character they see into the vocabulary, whatever its count."""
+    counts = _count_characters(texts)
+    rare = {ord(character): " " for character, count in counts.items() if count < min_count}
+    return (text.translate(rare) for text in texts) if rare else texts
+
+
+def _canonical_unigram(tokenizer: Tokenizer, byte_fallback: bool) -> Tokenizer:
+    """The same model from the same texts, in every process.
+
+    The trainer adds floats in the order of a random hash: scores differ in their last digits,
+    and characters that it appends after training get made-up scores in that order.
+    """
+    content = json.loads(tokenizer.to_str())
+    model = content["model"]
+    num_special = 2 + len(BYTES) * byte_fallback
+    pieces = {piece: score for piece, score in model["vocab"][num_special:]}
+    lowest = min((score for piece, score in pieces.items() if len(piece) > 1), default=0.0)
+    learned = [
+        (piece, round(max(score, lowest) if len(piece) == 1 else score, 4))
+        for piece, score in pieces.items()
+    ]
+    learned.sort(key=lambda item: (-item[1], item[0]))
+    special = [(PADDING, SPECIAL_SCORE), (UNKNOWN, SPECIAL_SCORE)]
+    special += [(name, BYTE_SCORE) for name in BYTES] if byte_fallback else []
+    model["vocab"] = special + learned
+    model["unk_id"], model["byte_fallback"] = 1, byte_fallback
+    return Tokenizer.from_str(json.dumps(content))
+
+
+def _dump(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()

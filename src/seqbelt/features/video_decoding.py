@@ -1,0 +1,218 @@
+"""Video decoding through PyAV: frames at even times, upright, small, one at a time.
+
+FFmpeg's own scaler makes a frame small before NumPy sees it, so memory holds one full frame of a
+clip, however long it is.
+"""
+
+import io
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqbelt.errors import (
+    EMPTY,
+    TOO_LONG,
+    TRUNCATED,
+    UNREADABLE,
+    WRONG_SHAPE,
+    WRONG_TYPE,
+    BadInput,
+)
+
+CONTAINERS = (
+    "avi,mov,mp4,m4a,3gp,matroska,webm,gif,mpeg,mpegvideo,mpegts,flv,asf,ogg,m4v,h264,hevc,av1,ivf,"
+    "mxf,mjpeg,dv,y4m,yuv4mpegpipe,apng,mp3,wav,flac"
+)
+"""What FFmpeg may take a file for. Playlists, whose content makes it open other files and
+addresses, are not among them, nor is text, which it would draw as a terminal."""
+VIDEO_SIGNATURES = ((4, b"ftyp"), (8, b"AVI "), (0, b"\x1aE\xdf\xa3"), (0, b"GIF8"), (0, b"FLV"))
+MAX_PIXELS = 1 << 26
+"""Largest frame that is decoded: 8192 x 8192."""
+COMPLETE = 0.95
+"""Share of the promised frames that a whole file has: decoders drop a few at the ends."""
+
+
+class FrameFormat(NamedTuple):
+    """What decoded frames look like."""
+
+    width: int
+    height: int
+    is_grey: bool
+    """Grey ``(height, width)`` rather than ``(height, width, 3)`` red, green, blue."""
+
+    @property
+    def pixels(self) -> str:
+        return "gray" if self.is_grey else "rgb24"
+
+
+def decode_video(
+    source: Path | bytes | np.ndarray,
+    frame_format: FrameFormat,
+    frame_rate: float | None,
+    max_duration_s: float,
+) -> Iterator[np.ndarray]:
+    """Yield uint8 frames, ``frame_rate`` of them a second of the clip (None: every frame).
+
+    At each even time stands the frame that is nearest to it, so a clip of variable frame rate
+    gets steps of equal length. A ready array ``(frames, height, width)`` or ``(frames, height,
+    width, 3)`` is taken as sampled already. Raises BadInput, maybe after some frames.
+    """
+    scale = _Scaler(frame_format)
+    if isinstance(source, np.ndarray):
+        yield from (scale(frame, 0) for frame in _frames_of_array(source))
+        return
+    with _open(source) as container:
+        frames = _timed_frames(container, max_duration_s)
+        for frame, repeats in _sample(frames, frame_rate):
+            small = scale(frame, frame.rotation)
+            for _ in range(repeats):
+                yield small
+
+
+class _Scaler:
+    """Scales and turns frames; keeps FFmpeg's scaler, which is costly to set up, between them."""
+
+    def __init__(self, frame_format: FrameFormat) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self.format = frame_format
+        self.reformatter = VideoReformatter()
+
+    def __call__(self, frame: Any, rotation: int) -> np.ndarray:
+        width, height, _ = self.format
+        quarter_turns = round(rotation / 90) % 4  # counter-clockwise, as np.rot90 counts
+        if quarter_turns % 2:
+            width, height = height, width
+        # AREA averages, so that thin edges neither flicker nor vanish. One thread: files are
+        # what runs in parallel.
+        small = self.reformatter.reformat(
+            frame, width, height, self.format.pixels, interpolation="AREA", threads=1
+        )
+        return np.rot90(small.to_ndarray(), quarter_turns) if quarter_turns else small.to_ndarray()
+
+
+def _frames_of_array(frames: np.ndarray) -> Iterator[Any]:
+    import av
+
+    if frames.ndim not in (3, 4) or (frames.ndim == 4 and frames.shape[3] != 3):
+        raise BadInput(WRONG_SHAPE, f"expected (frames, height, width[, 3]), found {frames.shape}")
+    if frames.dtype != np.uint8:
+        raise BadInput(WRONG_TYPE, f"expected frames of type uint8, found {frames.dtype}")
+    if not frames.size:
+        raise BadInput(EMPTY, f"an array of shape {frames.shape} without frames")
+    for frame in frames:
+        pixels = "gray" if frame.ndim == 2 else "rgb24"
+        yield av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), pixels)
+
+
+@contextmanager
+def _open(source: Path | bytes) -> Iterator[Any]:
+    """A container that is read through Python, so that FFmpeg sees no path and no address."""
+    import av
+    from av.error import FFmpegError
+
+    try:
+        file = io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise BadInput(UNREADABLE, error.strerror or str(error)) from None
+    with file:
+        start = file.read(16)
+        file.seek(0)
+        if not start:
+            raise BadInput(EMPTY, "the file has no bytes")
+        options = {"format_whitelist": CONTAINERS}
+        try:
+            container = av.open(file, options=options, metadata_errors="ignore")
+        except (FFmpegError, ValueError) as error:
+            looks_right = any(start.startswith(mark, place) for place, mark in VIDEO_SIGNATURES)
+            if looks_right:
+                raise BadInput(TRUNCATED, f"begins as a video, but {error}") from None
+            raise BadInput(WRONG_TYPE, f"not a video that can be decoded ({error})") from None
+        with container:
+            yield container
+
+
+def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float, Any]]:
+    """Every frame with its time in seconds since the first; never backwards."""
+    import av
+    from av.error import FFmpegError
+
+    stream = _video_stream(container)
+    rate = float(stream.average_rate or stream.guessed_rate or 25)
+    # AVI has a frame rate and no times; FFmpeg's guess at them goes astray on B-frames.
+    is_timed = container.format.name != "avi"
+    expected = stream.frames
+    if not expected and container.duration and len(container.streams) == 1:
+        expected = container.duration / av.time_base * rate
+    _refuse_too_long(expected / rate, max_duration_s)
+    first, time, count = None, 0.0, 0
+    try:
+        for frame in container.decode(stream):
+            if is_timed and frame.pts is not None:
+                first = frame.time if first is None else first
+                time = max(time, frame.time - first)
+            else:
+                time = count / rate
+            _refuse_too_long(time, max_duration_s)
+            count += 1
+            yield time, frame
+    except FFmpegError as error:
+        raise BadInput(UNREADABLE, f"broken after {count} frames ({error})") from None
+    present = count if stream.frames else time * rate + 1
+    if present < COMPLETE * expected - 2:
+        raise BadInput(TRUNCATED, f"{present:.0f} of {expected:.0f} frames are there")
+    if not count:
+        raise BadInput(EMPTY, "the video stream has no frames")
+
+
+def _video_stream(container: Any) -> Any:
+    """The first stream that moves: not the cover picture of a song."""
+    from av.stream import Disposition
+
+    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not videos:
+        raise BadInput(WRONG_TYPE, "a media file without a video stream")
+    stream = videos[0]
+    if stream.width * stream.height > MAX_PIXELS:
+        raise BadInput(TOO_LONG, f"frames of {stream.width} x {stream.height} pixels")
+    stream.thread_type = "NONE"  # files are what runs in parallel: faster, and less memory
+    return stream
+
+
+def _refuse_too_long(duration_s: float, max_duration_s: float) -> None:
+    if duration_s > max_duration_s:
+        allowed = f"features.max_duration_s allows {max_duration_s:g}"
+        raise BadInput(TOO_LONG, f"{duration_s:.1f} s; {allowed}")
+
+
+def _sample(
+    frames: Iterator[tuple[float, Any]], frame_rate: float | None
+) -> Iterator[tuple[Any, int]]:
+    """Frames with how often each stands at the even times ``0, 1 / frame_rate, ...``.
+
+    The nearest frame rather than the last one: milliseconds, to which many containers round,
+    would otherwise make every other step a frame late.
+    """
+    if frame_rate is None:
+        yield from ((frame, 1) for _, frame in frames)
+        return
+    num_steps, held, held_time = 0, None, 0.0
+    for time, frame in frames:
+        if held is not None:
+            due = _steps_before((held_time + time) / 2, frame_rate)
+            if due > num_steps:
+                yield held, due - num_steps
+                num_steps = due
+        held, held_time = frame, time
+    total = math.floor(held_time * frame_rate + 1e-6) + 1
+    if held is not None and total > num_steps:
+        yield held, total - num_steps
+
+
+def _steps_before(time: float, frame_rate: float) -> int:
+    """How many even times lie before ``time``; one that lies on it but for rounding does not."""
+    return max(0, math.ceil(time * frame_rate - 1e-6))

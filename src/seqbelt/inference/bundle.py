@@ -1,0 +1,107 @@
+"""The bundle: a trained model as a folder that explains itself.
+
+    bundle.json          settings, class list, sizes, fingerprint, versions
+    weights.safetensors  the network's weights; no pickle anywhere
+    learned/             what the encoder learned from training rows (a tokenizer, say)
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from safetensors.torch import load_file, save_file
+
+from seqbelt.data.parts import write_json
+from seqbelt.errors import SeqbeltError
+from seqbelt.features.base import Encoder, Features, Learned
+from seqbelt.features.kinds import AnyFeatures
+from seqbelt.models.classifier import Model, SequenceClassifier
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model and all that is needed to use it on new files."""
+
+    name: str
+    features: Features
+    learned: Learned
+    model: Model
+    classes: tuple[str, ...]
+    num_features: int
+    network: SequenceClassifier
+    about: dict[str, Any]
+    """For people: data fingerprint, scores, versions."""
+
+    def save(self, folder: Path) -> None:
+        """Write the bundle; an older one in the same folder is replaced."""
+        (folder / "learned").mkdir(parents=True, exist_ok=True)
+        for name, content in self.learned.items():
+            (folder / "learned" / name).write_bytes(content)
+        weights = {n: t.detach().cpu().contiguous() for n, t in self.network.state_dict().items()}
+        save_file(weights, folder / "weights.safetensors")
+        write_json(
+            folder / "bundle.json",
+            {
+                "format": FORMAT,
+                "name": self.name,
+                "classes": self.classes,
+                "num_features": self.num_features,
+                "features": self.features.plain(),
+                "model": self.model.plain(),
+                "about": self.about,
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> "Bundle":
+        """Read a bundle. Raises SeqbeltError if the folder holds none, or a damaged one."""
+        try:
+            values = json.loads((folder / "bundle.json").read_text("utf-8"))
+            weights = load_file(folder / "weights.safetensors")
+        except Exception as error:  # safetensors, JSON and the file system each raise their own
+            raise SeqbeltError(f"{folder}: no usable model bundle here ({error})") from None
+        if values["format"] != FORMAT:
+            raise SeqbeltError(
+                f"{folder}: bundle format {values['format']}, this version reads {FORMAT}"
+            )
+        features = TypeAdapter(AnyFeatures).validate_json(json.dumps(values["features"]))
+        model = Model.parse(values["model"], origin=str(folder / "bundle.json"))
+        classes = tuple(values["classes"])
+        network = model.build(values["num_features"], len(classes), features.is_tokens)
+        network.load_state_dict(weights)
+        learned = {path.name: path.read_bytes() for path in (folder / "learned").glob("*")}
+        return cls(
+            name=values["name"],
+            features=features,
+            learned=learned,
+            model=model,
+            classes=classes,
+            num_features=values["num_features"],
+            network=network.eval(),
+            about=values["about"],
+        )
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Turns what ``features.read`` returns into sequences."""
+        return self.features.encoder(self.learned)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with every weight, class, feature setting or learned file."""
+        digest = hashlib.blake2b(digest_size=16)
+        settings = [self.features.plain(), self.features.version, self.model.plain(), self.classes]
+        digest.update(json.dumps(settings).encode())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        for name, content in sorted(self.learned.items()):
+            digest.update(name.encode() + b"\0" + content)
+        return digest.hexdigest()

@@ -1,0 +1,130 @@
+"""The journal beside a prediction file: every answer once, whatever happens to the process.
+
+SQLite keeps it whole through a kill, a full disk and several writers at once. The key of an
+answer is the content of the item and the model (its weights and feature settings), so a renamed
+file is not answered again, and a changed file or model is.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from seqbelt.errors import BadInput, SeqbeltError
+
+
+class Answer(NamedTuple):
+    """One item's journalled answer."""
+
+    content_hash: str
+    num_steps: int
+    probabilities: np.ndarray | BadInput
+
+
+class Row(NamedTuple):
+    """One input, in input order, joined with its answer."""
+
+    name: str
+    content_hash: str | None
+    num_steps: int | None
+    probabilities: np.ndarray | None
+    error: str | None
+
+
+class Journal:
+    """Answers of one model, plus the order of this run's inputs."""
+
+    def __init__(self, path: Path, model: str) -> None:
+        self.path, self.model = path, model
+        self._lock = threading.Lock()  # encoder threads ask for known content
+        try:
+            self._database = sqlite3.connect(path, timeout=60, check_same_thread=False)
+            self._database.executescript(
+                """
+                PRAGMA journal_mode = WAL;
+                PRAGMA synchronous = NORMAL;
+                CREATE TABLE IF NOT EXISTS answers (
+                    model TEXT, content_hash TEXT, num_steps INTEGER, probabilities BLOB,
+                    reason TEXT, message TEXT, PRIMARY KEY (model, content_hash)) WITHOUT ROWID;
+                CREATE TABLE IF NOT EXISTS stamps (
+                    stamp INTEGER PRIMARY KEY, content_hash TEXT);
+                CREATE TEMPORARY TABLE inputs (
+                    position INTEGER PRIMARY KEY, name TEXT, content_hash TEXT, error TEXT);
+                """
+            )
+        except sqlite3.Error as error:
+            raise SeqbeltError(f"{path}: the journal cannot be opened ({error})") from None
+
+    def close(self) -> None:
+        """Close; the journal stays on disk for the next run."""
+        self._database.close()
+
+    def hash_of(self, stamp: int) -> str | None:
+        """The content hash of a file that was seen before and has not changed since."""
+        found = self._one("SELECT content_hash FROM stamps WHERE stamp = ?", _signed(stamp))
+        return found and found[0]
+
+    def knows(self, content_hash: str) -> bool:
+        """Whether this model has answered this content."""
+        query = "SELECT 1 FROM answers WHERE model = ? AND content_hash = ?"
+        return self._one(query, self.model, content_hash) is not None
+
+    def record(
+        self,
+        inputs: Iterable[tuple[int, str, str | None, str | None]],
+        answers: Iterable[Answer],
+        stamps: Iterable[tuple[int, str]],
+    ) -> None:
+        """Write answers, and this run's inputs (position, name, hash, error), in one transaction.
+
+        An answer that another process wrote first is kept as it is.
+        """
+        try:
+            with self._lock, self._database as database:
+                database.executemany(
+                    "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
+                    [(self.model, *_columns(answer)) for answer in answers],
+                )
+                database.executemany(
+                    "INSERT OR REPLACE INTO stamps VALUES (?, ?)",
+                    [(_signed(stamp), content_hash) for stamp, content_hash in stamps],
+                )
+                database.executemany("INSERT INTO inputs VALUES (?, ?, ?, ?)", inputs)
+        except sqlite3.Error as error:
+            raise SeqbeltError(
+                f"{self.path}: cannot be written ({error}); what was answered so far is kept, run "
+                "the same command again when there is room"
+            ) from None
+
+    def rows(self) -> Iterator[Row]:
+        """This run's inputs in their order, each with its answer."""
+        query = """SELECT name, inputs.content_hash, num_steps, probabilities, reason, message, error
+                   FROM inputs LEFT JOIN answers
+                   ON answers.model = ? AND answers.content_hash = inputs.content_hash
+                   ORDER BY position"""
+        for name, content_hash, num_steps, blob, reason, message, error in self._database.execute(
+            query, (self.model,)
+        ):
+            probabilities = np.frombuffer(blob, np.float32) if blob else None
+            if error is None and reason is not None:
+                error = f"{reason}: {message}"
+            yield Row(name, content_hash, num_steps, probabilities, error)
+
+    def _one(self, query: str, *values: object) -> tuple | None:
+        with self._lock:
+            return self._database.execute(query, values).fetchone()
+
+
+def _columns(answer: Answer) -> tuple[str, int | None, bytes | None, str | None, str | None]:
+    found = answer.probabilities
+    if isinstance(found, BadInput):
+        return answer.content_hash, None, None, found.reason, found.args[0]
+    return answer.content_hash, answer.num_steps, found.astype(np.float32).tobytes(), None, None
+
+
+def _signed(stamp: int) -> int:
+    """SQLite's integers are signed."""
+    return stamp - (1 << 64) if stamp >= 1 << 63 else stamp

@@ -1,0 +1,103 @@
+"""Prediction files: parquet, csv or jsonl by the file's ending, one row per input."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from seqbelt.errors import SettingsError
+from seqbelt.inference.journal import Row
+
+ROWS_AT_ONCE = 16_384
+
+
+def check_output(path: Path) -> None:
+    """Raise SettingsError where no prediction file can be written under this name."""
+    if path.suffix not in _WRITERS:
+        raise SettingsError(f"--output {path}: expected a name that ends in .parquet, .csv or .jsonl")
+    if path.is_dir():
+        raise SettingsError(f"--output {path}: is a folder; name a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--output {path}: its folder cannot be made ({error})") from None
+
+
+def write_predictions(
+    path: Path, rows: Iterable[Row], key: str, classes: tuple[str, ...], model: str
+) -> None:
+    """Write rows to a temporary file beside ``path`` and rename it: no half file is ever seen.
+
+    ``key`` names the first column: ``path`` or ``id``.
+    """
+    schema = pa.schema(
+        [
+            (key, pa.string()),
+            ("label", pa.string()),
+            ("confidence", pa.float32()),
+            *((f"p_{name}", pa.float32()) for name in classes),
+            ("num_steps", pa.int64()),
+            ("error", pa.string()),
+            ("content_hash", pa.string()),
+            ("model", pa.string()),
+        ]
+    )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    tables = (
+        pa.Table.from_pylist([_record(row, key, classes, model) for row in chunk], schema)
+        for chunk in _chunks(rows)
+    )
+    try:
+        _WRITERS[path.suffix](temporary, schema, tables)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _record(row: Row, key: str, classes: tuple[str, ...], model: str) -> dict[str, Any]:
+    # A name or message that is not valid UTF-8 is written with its odd bytes spelled out.
+    name = row.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    error = row.error and row.error.encode("utf-8", "backslashreplace").decode("utf-8")
+    record = {key: name, "error": error, "content_hash": row.content_hash, "model": model}
+    if row.probabilities is None or error is not None:
+        return record
+    best = int(row.probabilities.argmax())
+    shares = {f"p_{c}": float(p) for c, p in zip(classes, row.probabilities, strict=True)}
+    answer = {"label": classes[best], "confidence": float(row.probabilities[best])}
+    return record | answer | shares | {"num_steps": row.num_steps}
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    rows = iter(rows)
+    while chunk := list(islice(rows, ROWS_AT_ONCE)):
+        yield chunk
+
+
+def _write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def _write_csv(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    import pyarrow.csv
+
+    with pyarrow.csv.CSVWriter(path, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def _write_jsonl(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for table in tables:
+            for record in table.to_pylist():
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+_WRITERS = {".parquet": _write_parquet, ".csv": _write_csv, ".jsonl": _write_jsonl}

@@ -1,0 +1,104 @@
+"""The predictor: sources in, class probabilities out, in order, with bounded memory."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+
+from seqbelt.data.batches import evaluation_plan, pad
+from seqbelt.errors import WRONG_SHAPE, BadInput
+from seqbelt.features.base import Source
+from seqbelt.features.encoding import Encoded, encode_sources
+from seqbelt.inference.bundle import Bundle
+
+WINDOW_ITEMS = 1024
+"""Items that are sorted by length together: enough to fill batches, few enough for memory."""
+WINDOW_VALUES = 32 << 20
+"""Numbers in a window at most, so that long recordings do not add up."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One item's answer: probabilities ``(classes,)``, or the reason why there are none."""
+
+    index: int
+    content_hash: str
+    num_steps: int
+    probabilities: np.ndarray | BadInput
+
+
+class Predictor:
+    """A bundle ready to answer. Answers do not depend on what else is in a batch (1e-5)."""
+
+    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
+        self.bundle = bundle
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.network = bundle.network.to(self.device).eval()
+
+    def predict(
+        self,
+        sources: Iterable[tuple[int, Source]],
+        is_known: Callable[[str], bool] = lambda content_hash: False,
+    ) -> Iterator[Prediction | Encoded]:
+        """Answer numbered sources, in their order.
+
+        Content whose hash ``is_known`` is passed through as it came, neither encoded nor answered.
+        """
+        encoded = encode_sources(self.bundle.features, self.bundle.encoder, sources, is_known)
+        for window in _windows(encoded):
+            yield from self._answer(window)
+
+    def _answer(self, window: list[Encoded]) -> Iterator[Prediction | Encoded]:
+        answers: list[Prediction | Encoded] = list(window)
+        places, sequences = [], []
+        for place, item in enumerate(window):
+            problem = self._problem(item)
+            if problem is not None:
+                answers[place] = Prediction(item.index, item.content_hash, 0, problem)
+            elif item.sequence is not None:
+                places.append(place)
+                sequences.append(item.sequence)
+        if sequences:
+            for place, sequence, row in zip(places, sequences, self.probabilities(sequences)):
+                item = window[place]
+                answers[place] = Prediction(item.index, item.content_hash, len(sequence), row)
+        yield from answers
+
+    def _problem(self, item: Encoded) -> BadInput | None:
+        sequence, width = item.sequence, self.bundle.num_features
+        if isinstance(sequence, np.ndarray) and sequence.ndim == 2 and sequence.shape[1] != width:
+            found = f"{sequence.shape[1]} features a step, the model was trained on {width}"
+            return BadInput(WRONG_SHAPE, found)
+        return sequence if isinstance(sequence, BadInput) else None
+
+    def probabilities(self, sequences: list[np.ndarray]) -> np.ndarray:
+        """Class probabilities float32 ``(sequences, classes)`` of encoded sequences."""
+        lengths = np.array([len(sequence) for sequence in sequences])
+        found = np.empty((len(sequences), len(self.bundle.classes)), np.float32)
+        with torch.inference_mode():
+            for indices in evaluation_plan(lengths):
+                inputs, batch_lengths = pad([sequences[index] for index in indices])
+                logits = self.network(inputs.to(self.device), batch_lengths)
+                found[indices] = logits.float().softmax(1).cpu().numpy()
+        return found
+
+
+def _windows(encoded: Iterable[Encoded]) -> Iterator[list[Encoded]]:
+    items = iter(encoded)
+    while window := list(islice(items, 1)):
+        num_values = _num_values(window[0])
+        while len(window) < WINDOW_ITEMS and num_values < WINDOW_VALUES:
+            following = next(items, None)
+            if following is None:
+                break
+            window.append(following)
+            num_values += _num_values(following)
+        yield window
+
+
+def _num_values(item: Encoded) -> int:
+    return item.sequence.size if isinstance(item.sequence, np.ndarray) else 0

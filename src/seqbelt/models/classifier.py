@@ -1,0 +1,107 @@
+"""The ``model`` section and the network that it describes."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from seqbelt.models.initialization import RecurrentInit, initialize
+from seqbelt.models.pooling import Pooling, PoolingName
+from seqbelt.models.recurrent import Cell, Layout, Recurrent
+from seqbelt.settings import Settings
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Model(Settings):
+    """A recurrent classifier. The cells differ in the value of ``cell`` and in nothing else."""
+
+    cell: Cell = "lstm"
+    """Recurrent cell."""
+    nonlinearity: Literal["tanh", "relu"] = "tanh"
+    """The RNN's activation; the other cells have their own."""
+    hidden_size: Count = 128
+    """Width of the hidden state of one direction."""
+    num_layers: Count = 1
+    """Recurrent layers on top of each other."""
+    bidirectional: bool = False
+    """Run a second set of weights from the end to the beginning."""
+    dropout: Share = 0.0
+    """Share of values dropped between layers and before the linear layer."""
+    input_dropout: Share = 0.0
+    """Share of input values (or embedding values) dropped."""
+    pooling: PoolingName = "last"
+    """How the outputs of the valid steps become one vector."""
+    embedding_size: Count = 128
+    """Width of a token's embedding; only for token ids."""
+    layout: Layout = "auto"
+    """How the recurrence is computed: the numbers are the same, the speed is not."""
+    recurrent_init: RecurrentInit = "orthogonal"
+    """Initial recurrent weights; identity is meant for an RNN with ReLU."""
+    forget_bias: float = 1.0
+    """Initial bias of the LSTM's forget gate."""
+
+    def build(self, num_features: int, num_classes: int, is_tokens: bool) -> "SequenceClassifier":
+        """The network, initialised from torch's current random state."""
+        return SequenceClassifier(self, num_features, num_classes, is_tokens)
+
+
+class Standardize(nn.Module):
+    """Subtract the mean and divide by the standard deviation of the training rows' steps."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("std", torch.ones(num_features))
+
+    def learn(self, mean: Tensor, std: Tensor) -> None:
+        """Take over statistics ``(features,)``; a feature that never changes is left unscaled."""
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(std > 1e-6, std, 1.0))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return (inputs - self.mean) / self.std
+
+
+class SequenceClassifier(nn.Module):
+    """Sequences in, logits out: normalise (or embed), recur, pool, classify."""
+
+    def __init__(self, settings: Model, num_features: int, num_classes: int, is_tokens: bool):
+        super().__init__()
+        self.is_tokens = is_tokens
+        if is_tokens:
+            self.embed = nn.Embedding(num_features, settings.embedding_size, padding_idx=0)
+        else:
+            self.normalize = Standardize(num_features)
+        self.recurrent = Recurrent(
+            settings.cell,
+            settings.embedding_size if is_tokens else num_features,
+            settings.hidden_size,
+            settings.num_layers,
+            settings.bidirectional,
+            settings.dropout,
+            settings.nonlinearity,
+            settings.layout,
+        )
+        initialize(self.recurrent, settings.recurrent_init, settings.forget_bias)
+        self.pool = Pooling(settings.pooling, self.recurrent.output_size)
+        self.input_dropout = nn.Dropout(settings.input_dropout)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.classify = nn.Linear(self.pool.output_size, num_classes)
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Logits ``(batch, classes)`` of padded inputs ``(batch, steps, features)`` or ``(batch,
+        steps)``; ``lengths`` ``(batch,)`` stay on the CPU."""
+        steps = self.embed(inputs) if self.is_tokens else self.normalize(inputs)
+        outputs, final = self.recurrent(self.input_dropout(steps), lengths)
+        return self.classify(self.dropout(self.pool(outputs, final, lengths)))
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable numbers."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)

@@ -1,0 +1,10 @@
+"""Recurrent layers over sequences of different lengths, without padding, on the CPU.
+
+A small C++ kernel, compiled on first use, takes the place of packed ``torch.nn.LSTM``, ``GRU`` and
+``RNN`` layers. It is optional: ask :func:`is_available` and fall back to torch's own layers.
+"""
+
+from seqbelt.models.fused.build import is_available, why_unavailable
+from seqbelt.models.fused.layer import Plan, fused_layer
+
+__all__ = ["Plan", "fused_layer", "is_available", "why_unavailable"]

@@ -1,0 +1,149 @@
+"""Compile the kernel on first use and load it.
+
+The library is kept in torch's folder for extensions (``TORCH_EXTENSIONS_DIR``, or a folder in the
+user's cache), under a name made of everything it depends on: once built, it loads without a
+compiler, and a changed kernel, torch or processor gets a library of its own.
+"""
+
+import contextlib
+import functools
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+_SOURCES = [Path(__file__).with_name(name) for name in ("kernel.cpp", "cells.h", "products.h")]
+_LIBRARY = "seqbelt_fused"
+_LONGEST_BUILD_S = 600
+
+# Named instruction sets instead of -march=native: home folders are shared between processors.
+_INSTRUCTIONS = {
+    "AVX512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"],
+    "AVX2": ["-mavx2", "-mfma"],
+}
+_FLAGS = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+
+
+def is_available() -> bool:
+    """Whether :func:`~seqbelt.models.fused.fused_layer` can be used here.
+
+    The first call of a process loads the kernel and, the first time on a machine, compiles it,
+    which takes about half a minute; so the answer is a fact, not a guess. Never raises.
+    Setting the environment variable ``SEQBELT_FUSED=0`` answers no at once.
+    """
+    return why_unavailable() is None
+
+
+def why_unavailable() -> str | None:
+    """One sentence on why the fused layers cannot be used here, or ``None`` where they can.
+
+    Calls the compiler at most once a process, as :func:`is_available` does; a failure is
+    remembered until the process ends.
+    """
+    if os.environ.get("SEQBELT_FUSED") == "0":
+        return "Fused recurrent layers are switched off by SEQBELT_FUSED=0."
+    return _load()
+
+
+@functools.cache
+def _load() -> str | None:
+    try:
+        directory = _directory()
+        library = directory / f"{_LIBRARY}.so"
+        # In this order: a library that is still being written has its lock beside it.
+        if library.exists() and not (directory / "lock").exists():
+            torch.ops.load_library(library)
+            return None
+        with _scripts_on_path():
+            return _toolchain_problem() or _build(directory)
+    except Exception as error:  # whatever it is, the caller has layers of torch to fall back on
+        logger.debug("Building or loading the fused layers failed.", exc_info=True)
+        return f"The kernel of the fused recurrent layers could not be built: {_summary(error)}"
+
+
+def _directory() -> Path:
+    from torch.utils.cpp_extension import get_default_build_root
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    content = b"".join(source.read_bytes() for source in _SOURCES) + repr(_flags()).encode()
+    name = "-".join(
+        (
+            _LIBRARY,
+            f"torch{torch.__version__}",
+            str(sys.implementation.cache_tag),
+            capability.replace(" ", "_").lower(),
+            hashlib.sha256(content).hexdigest()[:12],
+        )
+    )
+    return Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root()) / name
+
+
+def _flags() -> list[str]:
+    return _FLAGS + _INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability(), [])
+
+
+def _toolchain_problem() -> str | None:
+    from torch.utils.cpp_extension import get_cxx_compiler, is_ninja_available
+
+    if sys.platform == "win32":
+        return "Fused recurrent layers need GCC or Clang, which torch does not use on Windows."
+    compiler = get_cxx_compiler()
+    if _compiler_version(compiler) is None:
+        return f"Fused recurrent layers need a C++ compiler, and '{compiler}' does not run."
+    if not is_ninja_available():
+        return "Fused recurrent layers need the build tool ninja: run 'pip install ninja'."
+    return None
+
+
+def _compiler_version(compiler: str) -> str | None:
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        return subprocess.check_output([compiler, "--version"], text=True, stderr=subprocess.STDOUT)
+    return None
+
+
+def _build(directory: Path) -> None:
+    from torch.utils.cpp_extension import get_cxx_compiler, load
+
+    directory.mkdir(parents=True, exist_ok=True)
+    # torch lets one process build while the others wait for its lock, for ever if it was killed.
+    lock = directory / "lock"
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - lock.stat().st_mtime > _LONGEST_BUILD_S:
+            lock.unlink()
+    # A warning, because by default nobody sees anything less, and half a minute is long.
+    logger.warning("Compiling the fused recurrent layers, once, for about half a minute.")
+    # GCC's calls find the OpenMP runtime that torch has loaded, so it must not be linked again.
+    # Clang's would need a second runtime, whose threads would compete: without, one thread works.
+    is_gcc = "Free Software Foundation" in (_compiler_version(get_cxx_compiler()) or "")
+    load(
+        _LIBRARY,
+        [str(_SOURCES[0])],
+        extra_cflags=_flags() + (["-fopenmp"] if is_gcc else []),
+        build_directory=str(directory),
+        is_python_module=False,
+    )
+
+
+@contextlib.contextmanager
+def _scripts_on_path() -> Iterator[None]:
+    """Find ninja in an environment that was not activated, too."""
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join(filter(None, (before, sysconfig.get_path("scripts"))))
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
+
+
+def _summary(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return next((line for line in lines if "error:" in line), lines[0])

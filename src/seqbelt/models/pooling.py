@@ -1,0 +1,53 @@
+"""Pooling: from the outputs at the valid steps to one vector a sequence."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+PoolingName = Literal["last", "mean", "max", "attention", "concat"]
+
+
+class Pooling(nn.Module):
+    """Pool outputs ``(batch, steps, width)`` to ``(batch, output_size)`` over valid steps only.
+
+    ``last`` is the final state; ``attention`` learns one score for each step (Yang et al. 2016,
+    doi:10.18653/v1/N16-1174, with the score a linear function of the output's tanh); ``concat``
+    puts last, mean and max side by side (Howard & Ruder 2018, arXiv:1801.06146).
+    """
+
+    def __init__(self, name: PoolingName, width: int) -> None:
+        super().__init__()
+        self.name: PoolingName = name
+        self.output_size = 3 * width if name == "concat" else width
+        if name == "attention":
+            self.project = nn.Linear(width, width)
+            self.score = nn.Linear(width, 1, bias=False)
+
+    def forward(self, outputs: Tensor, final: Tensor, lengths: Tensor) -> Tensor:
+        """``final`` ``(batch, width)`` is the engine's final state, ``lengths`` are on the CPU."""
+        if self.name == "last":
+            return final
+        valid = (torch.arange(outputs.shape[1]) < lengths[:, None]).to(outputs.device)
+        if self.name == "attention":
+            return (self.weights(outputs, valid)[:, :, None] * outputs).sum(1)
+        if self.name == "mean":
+            return _mean(outputs, valid)
+        if self.name == "max":
+            return _max(outputs, valid)
+        return torch.cat([final, _mean(outputs, valid), _max(outputs, valid)], dim=1)
+
+    def weights(self, outputs: Tensor, valid: Tensor) -> Tensor:
+        """Attention's share of each step, ``(batch, steps)``; rows sum to 1, padding has 0."""
+        scores = self.score(torch.tanh(self.project(outputs))).squeeze(2)
+        return scores.masked_fill(~valid, -torch.inf).softmax(dim=1)
+
+
+def _mean(outputs: Tensor, valid: Tensor) -> Tensor:
+    # masked_fill, not a product: what stands at padded steps is undefined and may be NaN.
+    total = outputs.masked_fill(~valid[:, :, None], 0).sum(1)
+    return total / valid.sum(1, keepdim=True)
+
+
+def _max(outputs: Tensor, valid: Tensor) -> Tensor:
+    return outputs.masked_fill(~valid[:, :, None], -torch.inf).amax(1)

@@ -1,0 +1,91 @@
+"""``seqbelt predict``: labels for a folder, files or a manifest."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqbelt.data.manifest import Columns, is_manifest_file, list_files, names_items
+from seqbelt.data.source import Data
+from seqbelt.errors import SeqbeltError, SettingsError
+from seqbelt.features.base import Features
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.folder import Item, predict_items
+from seqbelt.inference.output import check_output
+from seqbelt.inference.predictor import Predictor
+from seqbelt.stages.progress import bar, say
+
+URI_PREFIXES = ("models:/", "runs:/")
+
+
+def predict(model: str, inputs: Sequence[str], output: Path, on_error: str = "quarantine") -> dict[str, Any]:
+    """The stage: load the model once, answer everything, write one file."""
+    check_output(output)
+    missing = [name for name in inputs if not Path(name).exists()]
+    if missing:
+        raise SettingsError(f"INPUT {missing[0]}: no such file or folder")
+    folder, concrete = load_folder(model)
+    predictor = Predictor(Bundle.load(folder))
+    key, items = list_items([Path(name) for name in inputs], predictor.bundle.features)
+    with bar("predicting", None) as progress:
+        summary = predict_items(
+            predictor, items, output, key=key, model=concrete, progress=progress
+        )
+    say(
+        f"{output}: {summary.num_predicted:,} labels ({summary.num_reused:,} from before), "
+        f"{summary.num_quarantined:,} without, {summary.predict_s:.1f} s"
+    )
+    if summary.reasons:
+        say("; ".join(f"{count} {reason}" for reason, count in summary.reasons.most_common()))
+    if summary.num_quarantined and on_error == "fail":
+        raise SeqbeltError(f"{summary.num_quarantined} inputs have no label; see {output}")
+    return {
+        "output": str(output),
+        "num_predicted": summary.num_predicted,
+        "num_quarantined": summary.num_quarantined,
+        "num_reused": summary.num_reused,
+        "predict_s": round(summary.predict_s, 3),
+    }
+
+
+def load_folder(model: str) -> tuple[Path, str]:
+    """The bundle folder of a MODEL argument, and the concrete name of who answers."""
+    if not model.startswith(URI_PREFIXES) and Path(model, "bundle.json").is_file():
+        return Path(model), model  # a folder needs no MLflow, whose import takes seconds
+    from seqbelt.tracking.registry import resolve
+
+    return resolve(model)
+
+
+def list_items(inputs: Sequence[Path], features: Features) -> tuple[str, Iterator[Item]]:
+    """The first column's name and the items, found lazily.
+
+    A folder gives every file below it, named by its path within the folder; a manifest gives its
+    rows; another file is itself an item.
+    """
+    manifests = [path for path in inputs if _is_manifest(path, features)]
+    if manifests and len(inputs) > 1:
+        raise SettingsError(f"INPUT {manifests[0]}: a manifest must be the only input")
+    if manifests:
+        manifest = Data(source=str(manifests[0])).list_items()
+        key = "id" if "text" in manifest.table.column_names else "path"
+        names = manifest.table["id" if key == "id" else "path"]
+        rows = range(len(manifest))
+        return key, (Item(names[row].as_py(), manifest.source(row)) for row in rows)
+    return "path", _files(inputs)
+
+
+def _is_manifest(path: Path, features: Features) -> bool:
+    if not path.is_file() or not is_manifest_file(path):
+        return False
+    if features.reads_text and path.suffix == ".txt":
+        return False  # a text, not a table of texts
+    return not features.reads_tables or names_items(path, Columns())
+
+
+def _files(inputs: Sequence[Path]) -> Iterator[Item]:
+    for path in inputs:
+        if path.is_dir():
+            for name in list_files(path):
+                yield Item(name, path / name)
+        else:
+            yield Item(str(path), path)

@@ -1,0 +1,40 @@
+"""``seqbelt prepare``: sources to a sequence store."""
+
+from typing import Any
+
+from seqbelt.data.preparation import Prepared
+from seqbelt.data.preparation import prepare as prepare_store
+from seqbelt.experiment import Experiment
+from seqbelt.stages.progress import bar, say
+
+
+def prepare_data(experiment: Experiment) -> Prepared:
+    """Bring the experiment's store up to date."""
+    manifest = experiment.data.load()
+    settings = {"data": experiment.data.plain(), "features": experiment.features.plain()}
+    with bar("preparing", len(manifest)) as progress:
+        prepared = prepare_store(
+            manifest, experiment.features, experiment.store_folder, settings, progress
+        )
+    about = prepared.store.about
+    parts = ", ".join(f"{about['splits'].get(name, 0):,} {name}" for name in ("train", "validation", "test"))
+    did = "up to date" if prepared.skipped else f"{prepared.num_encoded:,} encoded"
+    say(f"{prepared.store.folder}: {parts}; {did} in {prepared.prepare_s:.1f} s")
+    if prepared.num_quarantined:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in about["quarantined"].items())
+        say(f"quarantined: {reasons}; see {prepared.store.folder / 'quarantine.csv'}")
+    return prepared
+
+
+def prepare(experiment: Experiment) -> dict[str, Any]:
+    """The stage: prepare, and report."""
+    prepared = prepare_data(experiment)
+    about = prepared.store.about
+    return {
+        "store": str(prepared.store.folder),
+        "num_sequences": about["num_sequences"],
+        "num_quarantined": prepared.num_quarantined,
+        "num_steps": about["num_steps"],
+        "skipped": prepared.skipped,
+        "prepare_s": round(prepared.prepare_s, 3),
+    }

@@ -1,0 +1,62 @@
+"""Progress on standard error: a bar on a terminal, silence in a pipe."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+console = Console(stderr=True, highlight=False)
+
+
+class _Rate(ProgressColumn):
+    """Items a second."""
+
+    def render(self, task: Task) -> Text:
+        rate = task.finished_speed or task.speed
+        return Text(f"{rate:,.0f}/s" if rate else "")
+
+
+class Bar:
+    """One running bar; call it with the number of items done since the last call."""
+
+    def __init__(self, progress: Progress, total: int | None, text: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(text, total=total)
+
+    def __call__(self, done: int = 1) -> None:
+        self._progress.advance(self._task, done)
+
+    def say(self, text: str) -> None:
+        """Change the words before the bar."""
+        self._progress.update(self._task, description=text)
+
+
+@contextmanager
+def bar(text: str, total: int | None) -> Iterator[Bar]:
+    """Show a bar with rate and time left while the block runs."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield Bar(progress, total, text)
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    console.print(text, markup=False, soft_wrap=True)

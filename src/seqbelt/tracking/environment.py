@@ -1,0 +1,46 @@
+"""What a run ran on: versions, machine, commit."""
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+
+PACKAGES = ("torch", "torchaudio", "numpy", "scikit-learn", "librosa", "mlflow", "accelerate")
+# What a saved model needs to answer; mlflow comes with the server that loads it.
+MODEL_PACKAGES = (
+    "torch", "torchaudio", "numpy", "scipy", "soundfile", "av", "pyarrow", "pydantic", "PyYAML",
+    "safetensors", "filelock", "librosa", "tokenizers",
+)  # fmt: skip
+
+
+def describe_environment() -> dict[str, str]:
+    """Tags: version of Python and of each package that shapes the numbers, machine, commit."""
+    tags = {f"version.{name}": _version(name) for name in PACKAGES}
+    tags["version.python"] = platform.python_version()
+    tags["version.seqbelt"] = _version("seqbelt")
+    tags["machine"] = f"{platform.system()} {platform.machine()}"
+    commit = _git("rev-parse", "HEAD")
+    if commit:
+        tags["mlflow.source.git.commit"] = commit
+        tags["git.dirty"] = str(bool(_git("status", "--porcelain"))).lower()
+    return tags
+
+
+def model_requirements() -> list[str]:
+    """Exact requirements of a saved model; a local build of torch is named by its release."""
+    pinned = [(name, _version(name)) for name in MODEL_PACKAGES]
+    return [f"{name}=={found.partition('+')[0]}" for name, found in pinned if found != "none"]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

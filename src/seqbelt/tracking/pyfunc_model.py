@@ -1,0 +1,83 @@
+"""The model as MLflow serves it: logged as this code, with a bundle as its artifact."""
+
+import base64
+import binascii
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow.models
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.types import ColSpec, DataType, Schema
+
+from seqbelt.errors import WRONG_TYPE, BadInput
+from seqbelt.features.base import Source
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.predictor import Prediction, Predictor
+
+COLUMNS = ("path", "text", "base64")
+
+
+def signature(bundle: Path) -> ModelSignature:
+    """Inputs: one of the columns ``path``, ``text``, ``base64``. Outputs: the answer's columns."""
+    values = json.loads((bundle / "bundle.json").read_text("utf-8"))
+    inputs = [ColSpec(DataType.string, name, required=False) for name in COLUMNS]
+    outputs = [
+        ColSpec(DataType.string, "label", required=False),
+        ColSpec(DataType.double, "confidence", required=False),
+        *(ColSpec(DataType.double, f"p_{name}", required=False) for name in values["classes"]),
+        ColSpec(DataType.string, "error", required=False),
+    ]
+    return ModelSignature(Schema(inputs), Schema(outputs))
+
+
+class SequenceModel(PythonModel):
+    """Answers a table of paths, texts or base64 file contents; a bad row gets its own error."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        self.predictor = Predictor(Bundle.load(Path(context.artifacts["bundle"])))
+
+    def predict(  # no type hint on the input: MLflow would take it for the signature
+        self, context: Any, model_input, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """One row of answers for each row of ``model_input``."""
+        sources: list[Source | BadInput] = [_source(row) for row in model_input.to_dict("records")]
+        numbered = [(i, s) for i, s in enumerate(sources) if not isinstance(s, BadInput)]
+        rows: list[dict[str, Any]] = [
+            {"error": str(source)} if isinstance(source, BadInput) else {} for source in sources
+        ]
+        for answer in self.predictor.predict(numbered):
+            assert isinstance(answer, Prediction)
+            rows[answer.index] = self._row(answer)
+        classes = [f"p_{name}" for name in self.predictor.bundle.classes]
+        return pd.DataFrame(rows, columns=["label", "confidence", *classes, "error"])
+
+    def _row(self, answer: Prediction) -> dict[str, Any]:
+        found = answer.probabilities
+        if isinstance(found, BadInput):
+            return {"error": str(found)}
+        classes = self.predictor.bundle.classes
+        best = int(found.argmax())
+        shares = {f"p_{name}": float(share) for name, share in zip(classes, found, strict=True)}
+        return {"label": classes[best], "confidence": float(found[best]), **shares, "error": None}
+
+
+def _source(row: dict[str, Any]) -> Source | BadInput:
+    given = {name: row[name] for name in COLUMNS if isinstance(row.get(name), str)}
+    if len(given) != 1:
+        return BadInput(WRONG_TYPE, f"expected one of {', '.join(COLUMNS)}; found {list(given)}")
+    ((name, value),) = given.items()
+    if name == "path":
+        return Path(value)
+    if name == "text":
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except binascii.Error as error:
+        return BadInput(WRONG_TYPE, f"not base64: {error}")
+
+
+if __name__ not in ("seqbelt.tracking.pyfunc_model",):  # loaded as model code by MLflow
+    mlflow.models.set_model(SequenceModel())

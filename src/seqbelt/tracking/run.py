@@ -1,0 +1,147 @@
+"""One training run on the tracking server."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+from seqbelt.data.store import SequenceStore
+from seqbelt.evaluation.pictures import COLOURS, confusion_picture, learning_picture
+from seqbelt.evaluation.report import Report
+from seqbelt.tracking.environment import describe_environment
+from seqbelt.tracking.store import connect, experiment_id
+from seqbelt.training.loop import Epoch, History
+
+
+class TrackedRun:
+    """Writes to one MLflow run by its id, so that threads and processes do not mix them up."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self.client, self.run_id = client, run_id
+
+    @classmethod
+    def start(cls, experiment: str, name: str, tags: Mapping[str, str]) -> "TrackedRun":
+        """Begin a run; ``tags`` are added to the description of the machine and the versions."""
+        client = connect()
+        run = client.create_run(
+            experiment_id(client, experiment),
+            run_name=name,
+            tags={**describe_environment(), **tags},
+        )
+        return cls(client, run.info.run_id)
+
+    @classmethod
+    def resume(cls, run_id: str) -> "TrackedRun":
+        """Go on with a run that was interrupted."""
+        client = connect()
+        client.update_run(run_id, status="RUNNING")
+        return cls(client, run_id)
+
+    def log_settings(self, settings: Mapping[str, Any]) -> None:
+        """Every setting under its dotted name."""
+        params = [Param(name, str(value)) for name, value in settings.items()]
+        for start in range(0, len(params), 100):  # the server takes 100 at a time
+            self.client.log_batch(self.run_id, params=params[start : start + 100])
+
+    def log_cell(self, cell: str) -> None:
+        """Colour and tag by which the page tells the cells apart."""
+        colour = COLOURS.get(cell, "#777777")
+        tags = [RunTag("model.cell", cell), RunTag("mlflow.runColor", colour)]
+        self.client.log_batch(self.run_id, tags=tags)
+
+    def log_data(self, store: SequenceStore, source: str) -> None:
+        """The data set as an input of the run: name, fingerprint, counts."""
+        about = store.about
+        profile = {key: about[key] for key in ("num_sequences", "num_steps", "num_quarantined")}
+        dataset = Dataset(
+            name=Path(source).stem or source,
+            digest=store.fingerprint[:32],
+            source_type="local",
+            source=mlflow_json({"uri": source}),
+            profile=mlflow_json(profile),
+        )
+        self.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+        self.log_metrics({f"data/{key}": value for key, value in profile.items()})
+        ledger = store.folder / "quarantine.csv"
+        if about["num_quarantined"]:
+            self.client.log_artifact(self.run_id, str(ledger), "data")
+
+    def log_epoch(self, epoch: Epoch) -> None:
+        """One epoch's numbers in one batch."""
+        values = {
+            "train/loss": epoch.train_loss,
+            "train/learning_rate": epoch.learning_rate,
+            "train/gradient_norm": epoch.gradient_norm,
+            "train/clipped": epoch.clipped,
+            "train/epoch_s": epoch.train_s,
+        }
+        if epoch.validation is not None:
+            values |= {f"val/{key}": value for key, value in epoch.validation.plain().items()}
+        self.log_metrics(values, epoch.number)
+
+    def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Numbers at one step, in one batch."""
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, float(value), now, step) for name, value in values.items()]
+        self.client.log_batch(self.run_id, metrics=metrics)
+
+    def log_history(self, history: History, name: str) -> None:
+        """Learning curves, and how the training was computed."""
+        tags = {"layout": history.layout, "device": history.device}
+        self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        self.log_metrics(
+            {
+                "train/fill": history.fill,
+                "train/train_s": history.train_s,
+                "train/best_epoch": history.best_epoch,
+            }
+        )
+        self.log_figure(learning_picture({name: history}), "pictures/learning_curves.png")
+
+    def log_report(self, report: Report, part: str) -> None:
+        """Scores, confusion matrix, report per class and worst errors of one part of the data."""
+        prefix = {"validation": "best_val"}.get(part, part)
+        self.log_metrics({f"{prefix}/{k}": v for k, v in report.scores.plain().items()})
+        self.log_figure(confusion_picture(report), f"pictures/{part}_confusion.png")
+        for name, frame in (
+            ("report_per_class", report.per_class()),
+            ("worst_errors", report.worst_errors()),
+        ):
+            self.client.log_table(self.run_id, frame, f"tables/{part}_{name}.json")
+
+    def log_figure(self, figure: Figure, path: str) -> None:
+        """A picture among the run's artifacts."""
+        self.client.log_figure(self.run_id, figure, path)
+
+    def log_text(self, text: str, path: str) -> None:
+        """A text among the run's artifacts."""
+        self.client.log_text(self.run_id, text, path)
+
+    def describe(self, markdown: str) -> None:
+        """The description that the run's page shows first."""
+        self.client.set_tag(self.run_id, "mlflow.note.content", markdown)
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """End the run: FINISHED, FAILED or KILLED."""
+        self.client.set_terminated(self.run_id, status)
+
+    @property
+    def page(self) -> str:
+        """Where MLflow's page shows this run, below the server's address."""
+        run = self.client.get_run(self.run_id)
+        return f"/#/experiments/{run.info.experiment_id}/runs/{self.run_id}"
+
+
+def mlflow_json(values: Mapping[str, Any]) -> str:
+    """JSON as MLflow's data set fields want it."""
+    import json
+
+    return json.dumps(values, ensure_ascii=False)
+
+
+__all__ = ["TrackedRun", "mlflow"]

@@ -1,0 +1,65 @@
+"""Where runs are kept: SQLite and a folder below ``mlruns/``, or any server by environment."""
+
+import logging
+import os
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+
+from seqbelt.errors import SeqbeltError
+
+HOME = Path("mlruns")
+PAGE = "/#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+"""Where the runs of an experiment are seen side by side on MLflow's page."""
+
+
+def tracking_uri() -> str:
+    """``MLFLOW_TRACKING_URI`` if set, else this project's own SQLite file."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{HOME / 'mlflow.db'}"
+
+
+def connect() -> MlflowClient:
+    """A client of the tracking store, made on first use.
+
+    Raises SeqbeltError where the store cannot be reached.
+    """
+    uri = tracking_uri()
+    for name in ("alembic", "mlflow.store", "mlflow.utils.requirements_utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # migrations say a page of nothing
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        if not uri.startswith("sqlite:///"):
+            return MlflowClient(uri, uri)
+        database = Path(uri.removeprefix("sqlite:///"))
+        database.parent.mkdir(parents=True, exist_ok=True)
+        # Of several processes that open a new store at once, all but one would fail.
+        with FileLock(database.with_name(database.name + ".lock")):
+            client = MlflowClient(uri, uri)
+            client.search_experiments(max_results=1)
+            return client
+    except Exception as error:
+        raise SeqbeltError(
+            f"the tracking store {uri} cannot be used ({error}); "
+            "set MLFLOW_TRACKING_URI, or unset it to use mlruns/mlflow.db"
+        ) from None
+
+
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """The experiment of that name, made if need be, with its artifacts in ``mlruns/artifacts``."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return found.experiment_id
+    local = "MLFLOW_TRACKING_URI" not in os.environ
+    location = (HOME / "artifacts" / name).resolve().as_uri() if local else None
+    try:
+        return client.create_experiment(name, artifact_location=location)
+    except mlflow.MlflowException:  # another process was first
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return found.experiment_id

@@ -1,0 +1,31 @@
+"""MLflow's page on this project's tracking store."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+from seqbelt.tracking.store import HOME, PAGE, connect, tracking_uri
+
+
+def serve(host: str, port: int) -> dict[str, Any]:
+    """Run MLflow's server until Ctrl-C; prints the addresses that show comparisons."""
+    client = connect()
+    address = f"http://{host}:{port}"
+    print(f"MLflow's page: {address}", file=sys.stderr)
+    for experiment in client.search_experiments():
+        page = PAGE.format(experiment=experiment.experiment_id)
+        print(f"  {experiment.name}: {address}{page}", file=sys.stderr)
+    command = [
+        sys.executable, "-m", "mlflow", "server",
+        "--backend-store-uri", tracking_uri(),
+        "--default-artifact-root", str(HOME / "artifacts"),
+        "--host", host, "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    # Eight helper processes that only MLflow's own job queue needs are left out.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    try:
+        subprocess.run(command, env=environment, check=False)
+    except KeyboardInterrupt:
+        pass
+    return {"address": address}

@@ -1,0 +1,80 @@
+"""Checkpoints: one safetensors file with everything that training needs to go on.
+
+No pickle. The file is written to a temporary name, flushed and renamed, so it is always whole.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from seqbelt.errors import SeqbeltError
+
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """Write tensors and JSON-ready values atomically."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"format": str(FORMAT), "about": json.dumps(about), "digest": _digest(tensors)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(save(tensors, metadata=metadata))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint back. Raises SeqbeltError if it is missing, damaged or of another format."""
+    if not path.exists():
+        raise SeqbeltError(f"{path}: no checkpoint to resume from; train without --resume")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise SeqbeltError(f"{path}: damaged checkpoint ({error}); train without --resume") from None
+    if metadata.get("format") != str(FORMAT):
+        raise SeqbeltError(
+            f"{path}: checkpoint format {metadata.get('format')}, this version reads {FORMAT}; "
+            "resume with the version that wrote it, or train without --resume"
+        )
+    if metadata["digest"] != _digest(tensors):
+        raise SeqbeltError(f"{path}: damaged checkpoint (wrong hash); train without --resume")
+    return tensors, json.loads(metadata["about"])
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's tensors under flat names; its settings come from the training settings."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{number}.{name}": torch.as_tensor(value)
+        for number, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put tensors from ``pack_optimizer`` back."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".", 2)
+            state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        digest.update(name.encode() + b"\0")
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

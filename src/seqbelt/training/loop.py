@@ -1,0 +1,363 @@
+"""The ``training`` section and the loop, in the open."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from accelerate import Accelerator
+from pydantic import Field
+from torch import Tensor, nn
+
+from seqbelt.data.batches import fill, make_batch, training_plan
+from seqbelt.data.store import Sequences
+from seqbelt.errors import SeqbeltError
+from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.settings import Settings
+from seqbelt.training.checkpoint import (
+    load_checkpoint,
+    pack_optimizer,
+    save_checkpoint,
+    unpack_optimizer,
+)
+from seqbelt.training.scoring import Scores, predict_logits, score
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+CHECKPOINT_SECONDS = 60.0
+"""At most so much training is lost when the power fails."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave."""
+
+    number: int
+    train_loss: float
+    learning_rate: float
+    gradient_norm: float
+    """Mean over the epoch's steps, before clipping."""
+    clipped: float
+    """Share of steps whose gradient was clipped."""
+    train_s: float
+    validation: Scores | None
+
+
+@dataclass
+class History:
+    """What training did. ``best_epoch`` counts from 1; its weights are in the model."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+    interrupted: bool = False
+    fill: float = 1.0
+    """Valid steps divided by padded steps."""
+    layout: str = ""
+    device: str = ""
+    train_s: float = 0.0
+
+
+class Training(Settings):
+    """How a model is trained."""
+
+    num_epochs: Count = 30
+    """Passes over the training rows, at most."""
+    batch_size: Count = 64
+    """Sequences per step."""
+    learning_rate: Positive = 1e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decoupled weight decay."""
+    schedule: Literal["constant", "cosine", "one_cycle"] = "cosine"
+    """Course of the learning rate: constant; falling to zero along a cosine; or rising to the
+    peak over the first quarter and then falling."""
+    clip_norm: Positive | None = 1.0
+    """Largest norm of the gradient; null does not clip."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target spread evenly over the classes."""
+    patience: Count | None = None
+    """Epochs without a better validation score before training stops; null never stops early."""
+    monitor: Literal["loss", "accuracy", "macro_f1"] = "loss"
+    """Validation score that chooses the best epoch."""
+    bucket_batches: Count = 16
+    """Batches that are sorted by length together; 1 is fully random."""
+    seed: int = 0
+    """Seed of weights, dropout and shuffling."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Arithmetic of the network; weights are always kept in float32."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; auto takes a GPU where there is one."""
+
+    def fit(
+        self,
+        build: Callable[[], SequenceClassifier],
+        train: Sequences,
+        validation: Sequences | None,
+        *,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+        on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+        on_step: Callable[[], object] = lambda: None,
+    ) -> tuple[SequenceClassifier, History]:
+        """Build a model and train it; return it on its device with its best weights.
+
+        With a ``checkpoint`` path the state is saved every epoch, every minute and on Ctrl-C or
+        SIGTERM; ``resume`` goes on from there to the very result of an undisturbed run. Raises
+        SeqbeltError when the loss is no longer finite.
+        """
+        return _Run(self, build, train, validation, checkpoint, on_epoch, on_step).run(resume)
+
+    def learning_rate_at(self, progress: float) -> float:
+        """The learning rate when a share ``progress`` in 0..1 of all steps is done."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        if self.schedule == "one_cycle":
+            rising = 0.25
+            if progress < rising:
+                return self.learning_rate * (0.05 + 0.95 * progress / rising)
+            progress = (progress - rising) / (1 - rising)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class _Run:
+    """One training: the loop and its state."""
+
+    def __init__(
+        self,
+        settings: Training,
+        build: Callable[[], SequenceClassifier],
+        train: Sequences,
+        validation: Sequences | None,
+        checkpoint: Path | None,
+        on_epoch: Callable[[Epoch], object],
+        on_step: Callable[[], object],
+    ) -> None:
+        self.settings, self.train, self.validation = settings, train, validation
+        self.checkpoint, self.on_epoch, self.on_step = checkpoint, on_epoch, on_step
+        self.accelerator = _accelerator(settings)
+        self.device = self.accelerator.device
+        torch.manual_seed(settings.seed)
+        self.model = build()
+        if not self.model.is_tokens:
+            self.model.normalize.learn(*_statistics(train))
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        self.loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+        self.history = History(device=str(self.device))
+        self.history.layout = self.model.recurrent.chosen_layout(self.device)
+        self.best_weights: dict[str, Tensor] = {}
+        self.batch_number = 0
+        self.totals = self._fresh_totals()
+        self.epoch_s = 0.0
+
+    def run(self, resume: bool) -> tuple[SequenceClassifier, History]:
+        if resume and self.checkpoint is not None:
+            self._restore(self.checkpoint)
+        with _stop_signals() as stopped:
+            while not self._finished():
+                self._train_epoch(stopped)
+                if stopped.is_set():
+                    break
+                self._end_epoch()
+                self._save()
+            if stopped.is_set():
+                self.history.interrupted = True
+                self._save()
+        if self.best_weights:
+            self.model.load_state_dict(self.best_weights)
+        self.history.train_s = sum(epoch.train_s for epoch in self.history.epochs)
+        return self._unwrapped(), self.history
+
+    def _finished(self) -> bool:
+        done = len(self.history.epochs)
+        patience = self.settings.patience
+        stale = patience is not None and done - self.history.best_epoch >= patience
+        return done >= self.settings.num_epochs or (stale and self.validation is not None)
+
+    def _train_epoch(self, stopped: threading.Event) -> None:
+        """Run the epoch's remaining batches; on a stop signal return after the current one."""
+        settings, epoch = self.settings, len(self.history.epochs)
+        plan = training_plan(
+            self.train.lengths, settings.batch_size, settings.seed, epoch, settings.bucket_batches
+        )
+        self.history.fill = fill(self.train.lengths, plan)
+        self.network.train()
+        began = saved = time.perf_counter()
+        before = self.epoch_s
+        while self.batch_number < len(plan) and not stopped.is_set():
+            progress = (epoch + self.batch_number / len(plan)) / settings.num_epochs
+            self._step(make_batch(self.train, plan[self.batch_number]), progress)
+            self.batch_number += 1
+            self.epoch_s = before + time.perf_counter() - began
+            self.on_step()
+            if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                self._save()
+                saved = time.perf_counter()
+
+    def _step(self, batch: Any, progress: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate_at(progress)
+        batch = batch.to(self.device)
+        loss = self.loss(self.network(batch.inputs, batch.lengths), batch.labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        norm = self.accelerator.clip_grad_norm_(
+            self.network.parameters(), self.settings.clip_norm or math.inf
+        )
+        self.optimizer.step()
+        # Totals stay on the device: reading a number back would make the GPU wait.
+        clipped = (norm > (self.settings.clip_norm or math.inf)).double()
+        count = len(batch.lengths)
+        self.totals += torch.stack([loss.detach().double() * count, norm.double(), clipped])
+
+    def _end_epoch(self) -> None:
+        loss, norm, clipped = self.totals.tolist()
+        if not math.isfinite(loss):
+            raise SeqbeltError(
+                f"the loss is no longer finite in epoch {len(self.history.epochs) + 1}; lower "
+                f"training.learning_rate (now {self.settings.learning_rate:g}) or "
+                f"training.clip_norm (now {self.settings.clip_norm})"
+            )
+        scores = None
+        if self.validation is not None:
+            logits = predict_logits(self.network, self.validation, self.device)
+            scores = score(logits, self.validation.labels)
+        number = len(self.history.epochs) + 1
+        epoch = Epoch(
+            number=number,
+            train_loss=loss / len(self.train),
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            gradient_norm=norm / self.batch_number,
+            clipped=clipped / self.batch_number,
+            train_s=self.epoch_s,
+            validation=scores,
+        )
+        self.history.epochs.append(epoch)
+        if self._is_best(epoch):
+            self.history.best_epoch = number
+            self.best_weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.batch_number, self.totals, self.epoch_s = 0, self._fresh_totals(), 0.0
+        self.on_epoch(epoch)
+
+    def _is_best(self, epoch: Epoch) -> bool:
+        if epoch.validation is None or not self.history.best_epoch:
+            return True
+        best = self.history.epochs[self.history.best_epoch - 1].validation
+        assert best is not None
+        monitor = self.settings.monitor
+        found, record = getattr(epoch.validation, monitor), getattr(best, monitor)
+        return found < record if monitor == "loss" else found > record
+
+    def _fresh_totals(self) -> Tensor:
+        return torch.zeros(3, dtype=torch.float64, device=self.device)
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best_weights.items()}
+        tensors |= pack_optimizer(self.optimizer)
+        tensors |= {"totals": self.totals, "random.cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        about = {
+            "epochs": [asdict(epoch) for epoch in self.history.epochs],
+            "best_epoch": self.history.best_epoch,
+            "batch_number": self.batch_number,
+            "epoch_s": self.epoch_s,
+        }
+        save_checkpoint(self.checkpoint, tensors, about)
+
+    def _restore(self, path: Path) -> None:
+        tensors, about = load_checkpoint(path)
+        self.model.load_state_dict(_under("model.", tensors))
+        self.best_weights = _under("best.", tensors)
+        unpack_optimizer(self.optimizer, tensors)
+        self.totals = tensors["totals"].to(self.device)
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors and self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        self.history.epochs = [
+            Epoch(**{**epoch, "validation": epoch["validation"] and Scores(**epoch["validation"])})
+            for epoch in about["epochs"]
+        ]
+        self.history.best_epoch = about["best_epoch"]
+        self.batch_number, self.epoch_s = about["batch_number"], about["epoch_s"]
+
+    def _unwrapped(self) -> SequenceClassifier:
+        return self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
+
+
+def _accelerator(settings: Training) -> Accelerator:
+    """Accelerate finds the device; it keeps one state a process, which a new run resets."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+        "auto": True,
+    }
+    if not available[settings.device]:
+        raise SeqbeltError(
+            f"training.device: {settings.device} is not available here; use auto or cpu"
+        )
+    return Accelerator(
+        cpu=settings.device == "cpu",
+        mixed_precision="bf16" if settings.precision == "bf16" else "no",
+    )
+
+
+def _statistics(train: Sequences) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation ``(features,)`` of all training steps."""
+    count, total, square = 0, 0.0, 0.0
+    for index in range(len(train)):
+        steps = torch.from_numpy(train[index].astype("float64"))
+        count, total, square = count + len(steps), total + steps.sum(0), square + (steps**2).sum(0)
+    mean = torch.as_tensor(total) / count
+    variance = (torch.as_tensor(square) / count - mean**2).clamp_min(0)
+    return mean.float(), variance.sqrt().float()
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set an event that the loop looks at between steps.
+
+    A second signal ends the process at once, as it would have without us.
+    """
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped  # only the main thread may handle signals
+        return
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = {name: signal.getsignal(name) for name in names}
+
+    def stop(number: int, frame: object) -> None:
+        stopped.set()
+        for name in names:
+            signal.signal(name, before[name])
+
+    for name in names:
+        signal.signal(name, stop)
+    try:
+        yield stopped
+    finally:
+        for name in names:
+            signal.signal(name, before[name])

@@ -1,0 +1,55 @@
+"""Logits of many sequences, and the scores that summarise them."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from scipy.special import log_softmax
+from sklearn.metrics import accuracy_score, f1_score
+from torch import nn
+
+from seqbelt.data.batches import evaluation_plan, iterate
+from seqbelt.data.store import Sequences
+
+
+@dataclass(frozen=True)
+class Scores:
+    """``accuracy`` and ``macro_f1`` in 0..1; ``loss`` is the mean cross-entropy in nats."""
+
+    accuracy: float
+    macro_f1: float
+    loss: float
+
+    def plain(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device) -> np.ndarray:
+    """Logits float32 ``(sequences, classes)`` in the sequences' order; no dropout."""
+    was_training = model.training
+    model.eval()
+    logits = None
+    with torch.inference_mode():
+        for batch in iterate(sequences, evaluation_plan(sequences.lengths)):
+            found = model(batch.to(device).inputs, batch.lengths).float().cpu().numpy()
+            if logits is None:
+                logits = np.empty((len(sequences), found.shape[1]), np.float32)
+            logits[batch.indices] = found
+    model.train(was_training)
+    if logits is None:
+        raise ValueError("no sequences to score")
+    return logits
+
+
+def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
+    """Scores of logits ``(sequences, classes)`` against class indices ``(sequences,)``.
+
+    Macro-F1 is the plain mean over the classes that occur among labels or answers.
+    """
+    answers = logits.argmax(1)
+    log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
+    return Scores(
+        accuracy=float(accuracy_score(labels, answers)),
+        macro_f1=float(f1_score(labels, answers, average="macro", zero_division=0)),
+        loss=float(-log_probabilities[np.arange(len(labels)), labels].mean()),
+    )

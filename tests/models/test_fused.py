@@ -1,0 +1,325 @@
+"""The fused layers must be torch's layers on packed sequences, only faster."""
+
+import copy
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_sequence, unpack_sequence
+
+from seqbelt.models import fused
+from seqbelt.models.fused import Plan, fused_layer, is_available, why_unavailable
+
+CELLS = ["lstm", "gru", "rnn_tanh", "rnn_relu"]
+TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-12}
+# One step, equal lengths, more sequences than one block of the kernel holds, and a long tail.
+LENGTHS = [[1], [4, 4, 4], [7, 1, 3, 1, 2, 9, 5, 5, 1, 6, 2, 8, 3], [40, 2, 1, 25]]
+
+needs_kernel = pytest.mark.skipif(not is_available(), reason=str(why_unavailable()))
+
+
+def make_layer(
+    cell: str, input_size: int, hidden_size: int, directions: int, dtype: torch.dtype
+) -> nn.RNNBase:
+    bidirectional = directions == 2
+    if cell == "lstm":
+        layer = nn.LSTM(input_size, hidden_size, bidirectional=bidirectional)
+    elif cell == "gru":
+        layer = nn.GRU(input_size, hidden_size, bidirectional=bidirectional)
+    else:
+        layer = nn.RNN(
+            input_size, hidden_size, bidirectional=bidirectional, nonlinearity=cell[4:]
+        )
+    return layer.to(dtype)
+
+
+def make_state(layer: nn.RNNBase, batch_size: int) -> Tensor | tuple[Tensor, Tensor]:
+    shape = (len(layer.all_weights), batch_size, layer.hidden_size)
+    dtype = layer.all_weights[0][0].dtype
+    hidden, memory = (torch.randn(shape, dtype=dtype, requires_grad=True) for _ in range(2))
+    return (hidden, memory) if isinstance(layer, nn.LSTM) else hidden
+
+
+def as_tuple(state: Tensor | tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
+    return () if state is None else (state,) if isinstance(state, Tensor) else state
+
+
+def run_packed(layer, rows, lengths, state=None) -> tuple[Tensor, ...]:
+    packed = pack_sequence(list(rows.split(lengths.tolist())), enforce_sorted=False)
+    output, final = layer(packed, state)
+    return torch.cat(unpack_sequence(output)), *as_tuple(final)
+
+
+def run_fused(cell, layer, rows, lengths, state=None) -> tuple[Tensor, ...]:
+    output, final = fused_layer(cell, rows, lengths, layer.all_weights, state)
+    return output, *as_tuple(final)
+
+
+def gradients(results, leaves, factors) -> tuple[Tensor, ...]:
+    loss = torch.stack([(r * f).sum() for r, f in zip(results, factors, strict=True)]).sum()
+    return torch.autograd.grad(loss, leaves)
+
+
+def assert_equal_up_to_rounding(found, expected, tolerance: float) -> None:
+    for mine, theirs in zip(found, expected, strict=True):
+        scale = max(1.0, float(theirs.detach().abs().max()))
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=tolerance * scale)
+
+
+def compare_with_packed(
+    cell: str,
+    lengths: list[int],
+    input_size: int,
+    hidden_size: int,
+    directions: int,
+    dtype: torch.dtype = torch.float64,
+    with_state: bool = True,
+) -> None:
+    layer = make_layer(cell, input_size, hidden_size, directions, dtype)
+    rows = torch.randn(sum(lengths), input_size, dtype=dtype, requires_grad=True)
+    state = make_state(layer, len(lengths)) if with_state else None
+    expected = run_packed(layer, rows, torch.tensor(lengths), state)
+    found = run_fused(cell, layer, rows, torch.tensor(lengths), state)
+    assert_equal_up_to_rounding(found, expected, TOLERANCES[dtype])
+    leaves = [rows, *layer.parameters(), *as_tuple(state)]
+    factors = [torch.randn_like(result) for result in expected]
+    assert_equal_up_to_rounding(
+        gradients(found, leaves, factors), gradients(expected, leaves, factors), TOLERANCES[dtype]
+    )
+
+
+@needs_kernel
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_equals_packed_layer(cell, directions, dtype):
+    torch.manual_seed(0)
+    for lengths in LENGTHS:
+        for input_size, hidden_size in [(1, 1), (3, 17), (64, 64), (17, 130)]:
+            compare_with_packed(cell, lengths, input_size, hidden_size, directions, dtype)
+
+
+@needs_kernel
+@settings(max_examples=60, deadline=None)
+@given(
+    cell=st.sampled_from(CELLS),
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=40),
+    input_size=st.sampled_from([1, 3, 17, 64, 130]),
+    hidden_size=st.sampled_from([1, 3, 16, 17, 64, 130]),
+    directions=st.sampled_from([1, 2]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    with_state=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_equals_packed_layer_for_any_shape(
+    cell, lengths, input_size, hidden_size, directions, dtype, with_state, seed
+):
+    torch.manual_seed(seed)
+    compare_with_packed(cell, lengths, input_size, hidden_size, directions, dtype, with_state)
+
+
+@needs_kernel
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_agree_with_finite_differences(cell, directions):
+    torch.manual_seed(0)
+    lengths = torch.tensor([2, 4, 1])
+    layer = make_layer(cell, 2, 3, directions, torch.float64)
+    rows = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
+    state = as_tuple(make_state(layer, 3))
+    weights = [weight.detach().requires_grad_() for group in layer.all_weights for weight in group]
+
+    def run(*tensors: Tensor) -> tuple[Tensor, ...]:
+        groups = [tensors[start : start + 4] for start in range(0, 4 * directions, 4)]
+        *initial, rows = tensors[4 * directions :]
+        given_state = tuple(initial) if cell == "lstm" else initial[0]
+        output, final = fused_layer(cell, rows, lengths, groups, given_state)
+        return output, *as_tuple(final)
+
+    assert torch.autograd.gradcheck(run, (*weights, *state, rows))
+
+
+@needs_kernel
+@pytest.mark.parametrize("cell", CELLS)
+def test_only_some_results_used(cell):
+    """A classifier reads the final state alone, a tagger the output alone."""
+    torch.manual_seed(0)
+    lengths = torch.tensor([3, 6, 1])
+    layer = make_layer(cell, 4, 5, 2, torch.float64)
+    rows = torch.randn(10, 4, dtype=torch.float64, requires_grad=True)
+    for used in (0, 1, -1):
+        found = run_fused(cell, layer, rows, lengths)[used].square().sum()
+        expected = run_packed(layer, rows, lengths)[used].square().sum()
+        leaves = [rows, *layer.parameters()]
+        assert_equal_up_to_rounding(
+            torch.autograd.grad(found, leaves), torch.autograd.grad(expected, leaves), 1e-12
+        )
+
+
+@needs_kernel
+@pytest.mark.parametrize("cell", CELLS)
+def test_backward_may_be_repeated(cell):
+    torch.manual_seed(0)
+    layer = make_layer(cell, 4, 5, 2, torch.float32)
+    rows = torch.randn(10, 4, requires_grad=True)
+    loss = run_fused(cell, layer, rows, torch.tensor([3, 6, 1]))[0].sum()
+    first, second = (torch.autograd.grad(loss, rows, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@needs_kernel
+@pytest.mark.parametrize("cell", CELLS)
+def test_order_of_the_batch_does_not_matter(cell):
+    torch.manual_seed(0)
+    lengths = torch.randint(1, 30, (33,))
+    sequences = torch.randn(int(lengths.sum()), 5).split(lengths.tolist())
+    layer = make_layer(cell, 5, 24, 2, torch.float32)
+    order = torch.randperm(33)
+    shuffled = torch.cat([sequences[index] for index in order])
+    output, final = run_fused(cell, layer, torch.cat(sequences), lengths)[:2]
+    shuffled_output, shuffled_final = run_fused(cell, layer, shuffled, lengths[order])[:2]
+    torch.testing.assert_close(shuffled_final, final[:, order], rtol=0, atol=1e-6)
+    parts = output.split(lengths.tolist())
+    expected = torch.cat([parts[index] for index in order])
+    torch.testing.assert_close(shuffled_output, expected, rtol=0, atol=1e-6)
+
+
+@needs_kernel
+@pytest.mark.parametrize("cell", CELLS)
+def test_equal_calls_give_equal_bits(cell):
+    torch.manual_seed(0)
+    plan = Plan(torch.randint(1, 40, (20,)))
+    layer = make_layer(cell, 8, 40, 2, torch.float32)
+    rows = torch.randn(plan.row_count, 8, requires_grad=True)
+    runs = []
+    for _ in range(3):
+        results = run_fused(cell, layer, rows, plan)
+        factors = [torch.ones_like(result) for result in results]
+        runs.append((*results, *gradients(results, [rows, *layer.parameters()], factors)))
+    for other in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+
+
+@needs_kernel
+@pytest.mark.parametrize("cell", CELLS)
+def test_inference_equals_training_and_keeps_nothing(cell):
+    torch.manual_seed(0)
+    lengths = torch.tensor([3, 6, 1])
+    layer = make_layer(cell, 4, 20, 2, torch.float32)
+    rows = torch.randn(10, 4)
+    trained = run_fused(cell, layer, rows, lengths)
+    with torch.no_grad():
+        inferred = run_fused(cell, layer, rows, lengths)
+    for one, other in zip(trained, inferred, strict=True):
+        assert torch.equal(one, other)
+        assert one.requires_grad and not other.requires_grad
+
+
+@needs_kernel
+@pytest.mark.parametrize("cell", CELLS)
+def test_half_precision(cell):
+    torch.manual_seed(0)
+    lengths = torch.randint(1, 20, (12,))
+    layer = make_layer(cell, 16, 32, 2, torch.float32)
+    rows = torch.randn(int(lengths.sum()), 16)
+    leaves = list(layer.parameters())
+    exact = run_fused(cell, layer, rows, lengths)
+    expected = torch.autograd.grad(exact[0].square().mean(), leaves)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = run_fused(cell, layer, rows, lengths)
+        loss = rounded[0].square().mean()
+    found = torch.autograd.grad(loss, leaves)
+    assert rounded[0].dtype == torch.float32
+    assert_equal_up_to_rounding(rounded, exact, 0.03)
+    flat, flat_expected = (torch.cat([g.flatten() for g in grads]) for grads in (found, expected))
+    assert torch.cosine_similarity(flat, flat_expected, dim=0) > 0.999
+    halved = run_fused(cell, copy.deepcopy(layer).bfloat16(), rows.bfloat16(), lengths)
+    assert halved[0].dtype == torch.bfloat16
+    assert_equal_up_to_rounding([halved[0].float()], exact[:1], 0.05)
+
+
+@needs_kernel
+@pytest.mark.parametrize("cell", CELLS)
+def test_extreme_and_undefined_inputs(cell):
+    """Gates saturate without overflow, and NaN stays in the sequence that it came in."""
+    layer = make_layer(cell, 2, 3, 1, torch.float32)
+    rows = torch.tensor([[1e4, -1e4], [-1e4, 1e4], [float("nan"), 0.0], [0.5, 0.5]])
+    lengths = torch.tensor([2, 1, 1])
+    found = run_fused(cell, layer, rows, lengths)[0]
+    expected = run_packed(layer, rows, lengths)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+@needs_kernel
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_any_number_of_threads(threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        torch.manual_seed(0)
+        compare_with_packed("lstm", [5, 1, 9, 3, 3, 7], 6, 20, directions=1)
+        compare_with_packed("gru", [5], 6, 20, directions=2)
+    finally:
+        torch.set_num_threads(before)
+
+
+@needs_kernel
+def test_rejects_what_does_not_fit():
+    weights = make_layer("gru", 4, 5, 1, torch.float32).all_weights
+    rows = torch.randn(3, 4)
+    fits = torch.tensor([1, 2])
+    with pytest.raises(ValueError, match="at least one step"):
+        fused_layer("gru", rows, torch.tensor([3, 0]), weights)
+    with pytest.raises(ValueError, match="at least one sequence"):
+        Plan(torch.empty(0, dtype=torch.int64))
+    with pytest.raises(ValueError, match="int64"):
+        Plan(torch.tensor([1.0]))
+    with pytest.raises(ValueError, match="4 rows"):
+        fused_layer("gru", rows, torch.tensor([1, 3]), weights)
+    with pytest.raises(ValueError, match="cell must be one of"):
+        fused_layer("elman", rows, fits, weights)
+    with pytest.raises(ValueError, match="shapes"):
+        fused_layer("lstm", rows, fits, weights)
+    with pytest.raises(ValueError, match="shapes"):
+        fused_layer("gru", rows[:, :3], fits, weights)
+    with pytest.raises(ValueError, match="one or two directions"):
+        fused_layer("gru", rows, fits, [])
+    with pytest.raises(ValueError, match="initial_state"):
+        fused_layer("gru", rows, fits, weights, torch.zeros(1, 3, 5))
+
+
+def test_can_be_switched_off(monkeypatch):
+    monkeypatch.setenv("SEQBELT_FUSED", "0")
+    assert not is_available()
+    assert "SEQBELT_FUSED=0" in str(why_unavailable())
+    weights = make_layer("gru", 4, 5, 1, torch.float32).all_weights
+    with pytest.raises(RuntimeError, match="SEQBELT_FUSED=0"):
+        fused_layer("gru", torch.randn(3, 4), torch.tensor([3]), weights)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"CXX": "no-such-compiler"}, "no-such-compiler"), ({"PATH": ""}, "compiler")],
+)
+def test_says_what_is_missing(tmp_path, changes, message):
+    """In a process of its own, because a failure is remembered."""
+    environment = {**os.environ, "TORCH_EXTENSIONS_DIR": str(tmp_path), **changes}
+    environment.pop("SEQBELT_FUSED", None)
+    code = (
+        "from seqbelt.models.fused import is_available, why_unavailable\n"
+        "assert not is_available()\nprint(why_unavailable())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert message in run.stdout
+    assert run.stdout.count("\n") == 1
+
+
+def test_exports():
+    assert fused.__all__ == ["Plan", "fused_layer", "is_available", "why_unavailable"]
