@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 from seqbelt.models.fused import Plan, fused_layer, is_available, why_unavailable
 
 HIDDEN_SIZE = 128
-CELLS: dict[str, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN}
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN}
 # name: batch size, median, shortest and longest length in steps, input size, directions
 WORKLOADS = {
     "short audio": (64, 43, 15, 130, 40, 2),

@@ -159,6 +159,14 @@ def test_p_value_and_interval_tell_the_same(cells):
     assert min(abs(edge.low), abs(edge.high)) == pytest.approx(0, abs=1e-9)
 
 
+def test_luck_of_seeds_is_not_counted_twice(rng):
+    """Answers that are coin flips of each seed say nothing of the examples."""
+    a, b = (rng.random((5, 20_000)) < 0.5 for _ in range(2))
+    *_, examples = accuracy_difference(a, b).components
+    per_example = (a.mean(axis=0) - b.mean(axis=0)).var() / 20_000
+    assert examples.variance < 0.1 * per_example
+
+
 def test_agreement_on_few_examples_is_not_certainty():
     """40 of 40 right in both: the rule of three leaves 3 / 40."""
     perfect = np.ones((5, 40), dtype=bool)

@@ -32,14 +32,16 @@ FORMATS = {  # name: container, codec, pixels
 }
 
 
-def make_clip(frames, name="mkv", rate=24, times=None, rotation=None, options=None) -> bytes:
+def make_clip(frames, name="mkv", rate=24, times=None, rotation=None) -> bytes:
     """A clip of grey frames; ``times`` in seconds make its frame rate variable."""
     container_format, codec, pixels = FORMATS[name]
     file = io.BytesIO()
-    with av.open(file, "w", format=container_format, options=options or {}) as container:
+    with av.open(file, "w", format=container_format) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames.shape[1:]
         stream.pix_fmt = pixels
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
         if rotation is not None:
             stream.set_display_rotation(rotation)
         for index, image in enumerate(frames):
@@ -120,14 +122,24 @@ class TestBrokenClips:
     def test_truncated(self, name, share):
         noise = np.random.default_rng(0).integers(0, 255, (24, 48, 64)).astype(np.uint8)
         clip = make_clip(noise, name)
-        assert reason_of(clip[: int(share * len(clip))]) == "truncated"
-        clip = make_clip(noise, name, options={"movflags": "faststart"} if name == "mp4" else None)
         assert len(decode(clip)) == 24
+        assert reason_of(clip[: int(share * len(clip))]) == "truncated"
 
-    def test_an_mp4_with_its_index_in_front_and_its_end_missing(self):
+    def test_an_mp4_with_its_index_in_front_and_its_end_missing(self, tmp_path: Path):
         noise = np.random.default_rng(0).integers(0, 255, (24, 48, 64)).astype(np.uint8)
-        clip = make_clip(noise, "mp4", options={"movflags": "faststart"})
-        assert reason_of(clip[: int(0.6 * len(clip))]) in ("truncated", "unreadable")
+        path = tmp_path / "clip.mp4"
+        path.write_bytes(make_clip(noise, "mp4"))
+        with av.open(path) as slow, av.open(
+            tmp_path / "fast.mp4", "w", options={"movflags": "faststart"}
+        ) as fast:  # fmt: skip
+            stream = fast.add_stream_from_template(slow.streams.video[0])
+            for packet in slow.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    fast.mux(packet)
+        clip = (tmp_path / "fast.mp4").read_bytes()
+        assert len(decode(clip)) == 24
+        assert reason_of(clip[: int(0.6 * len(clip))]) == "truncated"
 
     def test_no_frames(self):
         frame_after_frame = make_clip(NUMBERED[:1], "mkv")
@@ -234,8 +246,13 @@ class Trap:
 
 @pytest.fixture(scope="module")
 def network():
+    """Random, but with values of the size that trained networks have."""
     torch.manual_seed(0)
-    return import_torchvision().models.mobilenet_v3_small(weights=None).eval()
+    network = import_torchvision().models.mobilenet_v3_small(weights=None).eval()
+    for part in network.modules():
+        if isinstance(part, torch.nn.Conv2d | torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(part.weight)
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -247,12 +264,12 @@ def weights(network, tmp_path_factory) -> Path:
 
 def frames_features(weights: Path | str, **settings) -> Frames:
     values = {"kind": "frames", "backbone": "mobilenet_v3_small", "weights": str(weights)}
-    return Frames.parse({**values, "size": 48, **settings})
+    return Frames.parse({**values, "size": 32, **settings})
 
 
 class TestFrames:
     def test_the_layer_before_the_last_from_a_local_file(self, network, weights):
-        frames = np.random.default_rng(0).integers(0, 255, (3, 48, 48, 3)).astype(np.uint8)
+        frames = np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3)).astype(np.uint8)
         features = frames_features(weights)
         encoder = features.encoder(features.learn([]))
         (steps,) = encoder.encode([features.read(frames)])

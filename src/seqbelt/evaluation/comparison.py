@@ -96,20 +96,13 @@ class Conclusion:
 
     @property
     def headline(self) -> str:
-        """The verdict in a few words, for a list of runs."""
+        """The verdict in about twenty characters: what fits into a list of runs."""
         verdict = self.verdict
         if verdict is None:
             return "one cell only"
         a, b = verdict.cell.upper(), verdict.other.upper()
-        points = f"{100 * verdict.difference:+.1f} points"
-        words = {
-            "better": f"{a} better than {b}: {points}",
-            "worse": f"{a} worse than {b}: {points}",
-            "equivalent": f"{a} and {b} equivalent: {points}",
-            "undecided": f"{a} or {b}, undecided: {points}",
-        }
-        numbers = f"{100 * verdict.accuracy:.1f} % against {100 * verdict.other_accuracy:.1f} %"
-        return f"{words[verdict.word]} ({numbers})"
+        sign = {"better": ">", "worse": "<", "equivalent": "≈", "undecided": "?"}[verdict.word]
+        return f"{a} {sign} {b}: {100 * verdict.difference:+.1f} pts"
 
     def markdown(self) -> str:
         """Verdict and table in Markdown."""

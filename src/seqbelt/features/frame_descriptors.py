@@ -38,6 +38,8 @@ class DifferenceGradients:
         self.num_orientations = num_orientations
         self._pixels = cell_pixels**2
         row, column = (np.arange(length) // cell_pixels for length in self.shape)
+        # A table, because the remainder of a division costs more than all else together.
+        self._wrapped = np.arange(2 * num_orientations + 1) % num_orientations
         self._bins = (row[:, None] * columns + column) * num_orientations
 
     def describe(self, frames: np.ndarray, previous: np.ndarray) -> np.ndarray:
@@ -47,9 +49,8 @@ class DifferenceGradients:
         across, down = np.zeros_like(change), np.zeros_like(change)
         across[:, :, 1:-1] = (change[:, :, 2:] - change[:, :, :-2]) / 2
         down[:, 1:-1] = (change[:, 2:] - change[:, :-2]) / 2
-        # An orientation has no sign, so angles half a turn apart share a bin.
-        angle = np.arctan2(down, across) * (self.num_orientations / np.pi)
-        orientation = np.floor(angle).astype(np.intp) % self.num_orientations
+        half_turns = np.arctan2(down, across) / np.pi + 1  # 0..2, where an odd one changes nothing
+        orientation = self._wrapped[(half_turns * self.num_orientations).astype(np.int32)]
         step = np.arange(len(frames))[:, None, None] * self.num_features
         total = np.bincount(
             (step + self._bins + orientation).ravel(),

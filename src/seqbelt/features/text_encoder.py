@@ -96,20 +96,22 @@ class TextEncoder:
 
     def encode_counted(self, raws: Sequence[str]) -> tuple[list[np.ndarray], TextCounts]:
         """``encode``, and what was cut and unknown."""
-        whole = [ids if len(ids) else self._only_unknown() for ids in self._encode_whole(raws)]
-        # A copy of what is cut, so that a kept step does not hold a whole book in memory.
-        kept = [
-            ids if len(ids) <= self._max_length else ids[: self._max_length].copy() for ids in whole
-        ]
-        num_tokens = sum(map(len, whole))
-        counts = TextCounts(
-            num_texts=len(whole),
-            num_cut=sum(len(ids) > self._max_length for ids in whole),
-            num_tokens=num_tokens,
-            num_lost=num_tokens - sum(map(len, kept)),
-            num_unknown=int((np.concatenate(kept) == self.unknown_id).sum()) if kept else 0,
+        sequences = list(self._encode_whole(raws))
+        lengths = np.array([len(ids) for ids in sequences], dtype=np.int64)
+        for index in np.flatnonzero(lengths == 0):
+            # A tokenizer of the user's own may leave nothing of a text; a sequence has a step.
+            sequences[index] = np.array([self.unknown_id], dtype=np.int32)
+        too_long = np.flatnonzero(lengths > self._max_length)
+        for index in too_long:
+            # A copy, so that the steps kept do not hold a whole book in memory.
+            sequences[index] = sequences[index][: self._max_length].copy()
+        return sequences, TextCounts(
+            num_texts=len(sequences),
+            num_cut=len(too_long),
+            num_tokens=int(lengths.clip(min=1).sum()),
+            num_lost=int((lengths - self._max_length).clip(min=0).sum()),
+            num_unknown=self._count_unknown(sequences),
         )
-        return kept, counts
 
     def offsets(self, raw: str) -> list[tuple[int, int]]:
         """Where each step of ``encode([raw])[0]`` lies: ``raw[start:end]``.
@@ -124,9 +126,9 @@ class TextEncoder:
         """The text under each step of ``encode([raw])[0]``, as ``raw`` writes it."""
         return [raw[start:end] for start, end in self.offsets(raw)]
 
-    def _only_unknown(self) -> np.ndarray:
-        """A text of which a tokenizer of the user's own leaves nothing."""
-        return np.array([self.unknown_id], dtype=np.int32)
+    def _count_unknown(self, sequences: list[np.ndarray]) -> int:
+        ids = np.concatenate(sequences) if sequences else np.empty(0, np.int32)
+        return int(np.count_nonzero(ids == self.unknown_id))
 
     def _encode_texts(self, texts: Sequence[str]) -> Iterable[np.ndarray]:
         # "fast" leaves out the offsets.

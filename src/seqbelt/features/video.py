@@ -74,7 +74,7 @@ class FrameDifferences(VideoFeatures):
     """Cells of the grid from top to bottom."""
     columns: Count = 8
     """Cells of the grid from left to right."""
-    cell_pixels: Annotated[int, Field(ge=2)] = 8
+    cell_pixels: Annotated[int, Field(ge=2)] = 4
     """Height and width of a cell in pixels: a clip is squeezed to ``rows`` x ``columns`` cells."""
     num_orientations: Count = 8
     """Bins of the half circle of orientations."""

@@ -161,7 +161,8 @@ def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float
             count += 1
             yield time, frame
     except FFmpegError as error:
-        raise BadInput(UNREADABLE, f"broken after {count} frames ({error})") from None
+        reason = TRUNCATED if count else UNREADABLE
+        raise BadInput(reason, f"decoding ends after {count} frames ({error})") from None
     present = count if stream.frames else time * rate + 1
     if present < COMPLETE * expected - 2:
         raise BadInput(TRUNCATED, f"{present:.0f} of {expected:.0f} frames are there")

@@ -23,16 +23,15 @@ def compare(experiment: Experiment) -> dict[str, Any]:
             "comparison: the data has no test part; set data.test_fraction above 0"
         )
     compare_id = uuid.uuid4().hex[:8]
-    summary = TrackedRun.start(experiment.name, "comparison running", {"compare.id": compare_id})
+    conclusion, histories, (best_experiment, best) = _train_all(experiment, store, compare_id)
+    model_uri = register(best_experiment, store, best)
+    # The runs are siblings joined by a tag: MLflow's page folds children away. The summary is
+    # made last, so that it stands on top of the page's list.
+    summary = TrackedRun.start(
+        experiment.name, conclusion.headline, {"compare.id": compare_id, "compare.summary": "true"}
+    )
     summary.log_settings(experiment.flat())
-    try:
-        conclusion, histories, best = _train_all(experiment, store, compare_id)
-        best_experiment, best_run = best
-        model_uri = register(best_experiment, store, best_run)
-        _log_conclusion(summary, experiment, conclusion, histories, model_uri)
-    except BaseException:
-        summary.finish("FAILED")
-        raise
+    _log_conclusion(summary, experiment, conclusion, histories, model_uri)
     summary.finish()
     say(conclusion.sentence)
     return {
@@ -97,7 +96,6 @@ def _log_conclusion(
 ) -> None:
     """The summary run: its name says who won, its description shows how."""
     cells = conclusion.cells()
-    summary.client.update_run(summary.run_id, name=conclusion.headline)
     summary.log_figure(comparison_picture(cells, conclusion.confidence), "pictures/comparison.png")
     summary.log_figure(learning_picture(histories), "pictures/learning_curves.png")
     description = f"{conclusion.markdown()}\n\nBest by validation: `{model_uri}`"
@@ -106,7 +104,7 @@ def _log_conclusion(
     summary.client.set_experiment_tag(
         summary.client.get_run(summary.run_id).info.experiment_id,
         "mlflow.note.content",
-        f"Last comparison of {experiment.name}:\n\n{description}",
+        description,  # its first line, the verdict, is what the page shows unopened
     )
     for cell, found in cells.items():
         bounds = {key: value for key, value in found["test_accuracy"].items() if value is not None}

@@ -15,7 +15,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.stages.prepare import prepare_data
 from seqbelt.stages.progress import bar, say
-from seqbelt.tracking.registry import log_model
+from seqbelt.tracking.publish import log_model
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.loop import Epoch, History
 from seqbelt.training.scoring import predict_logits

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ def signature(bundle: Path) -> ModelSignature:
         ColSpec(DataType.string, "error", required=False),
     ]
     return ModelSignature(Schema(inputs), Schema(outputs))
+
+
+# MLflow asks every model for type hints, from which it would infer a signature; ours is explicit.
+warnings.filterwarnings("ignore", message=".*Add type hints")
 
 
 class SequenceModel(PythonModel):

@@ -1,11 +1,11 @@
 """One training run on the tracking server."""
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -31,7 +31,7 @@ class TrackedRun:
         run = client.create_run(
             experiment_id(client, experiment),
             run_name=name,
-            tags={**describe_environment(), **tags},
+            tags={**describe_environment(), "mlflow.source.name": "seqbelt", **tags},
         )
         return cls(client, run.info.run_id)
 
@@ -62,11 +62,13 @@ class TrackedRun:
             name=Path(source).stem or source,
             digest=store.fingerprint[:32],
             source_type="local",
-            source=mlflow_json({"uri": source}),
-            profile=mlflow_json(profile),
+            source=json.dumps({"uri": source}),
+            profile=json.dumps(profile),
         )
-        self.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-        self.log_metrics({f"data/{key}": value for key, value in profile.items()})
+        tag = InputTag("mlflow.data.context", "training")
+        self.client.log_inputs(self.run_id, [DatasetInput(dataset, [tag])])
+        tags = [RunTag(f"data.{key}", str(value)) for key, value in profile.items()]
+        self.client.log_batch(self.run_id, tags=tags)
         ledger = store.folder / "quarantine.csv"
         if about["num_quarantined"]:
             self.client.log_artifact(self.run_id, str(ledger), "data")
@@ -96,16 +98,17 @@ class TrackedRun:
         self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         self.log_metrics(
             {
-                "train/fill": history.fill,
-                "train/train_s": history.train_s,
-                "train/best_epoch": history.best_epoch,
+                "training/fill": history.fill,
+                "training/train_s": history.train_s,
+                "training/best_epoch": history.best_epoch,
             }
         )
         self.log_figure(learning_picture({name: history}), "pictures/learning_curves.png")
 
     def log_report(self, report: Report, part: str) -> None:
         """Scores, confusion matrix, report per class and worst errors of one part of the data."""
-        prefix = {"validation": "best_val"}.get(part, part)
+        # MLflow's page draws the sections in the alphabet's order: the test comes first.
+        prefix = {"validation": "val_best"}.get(part, part)
         self.log_metrics({f"{prefix}/{k}": v for k, v in report.scores.plain().items()})
         self.log_figure(confusion_picture(report), f"pictures/{part}_confusion.png")
         for name, frame in (
@@ -135,13 +138,3 @@ class TrackedRun:
         """Where MLflow's page shows this run, below the server's address."""
         run = self.client.get_run(self.run_id)
         return f"/#/experiments/{run.info.experiment_id}/runs/{self.run_id}"
-
-
-def mlflow_json(values: Mapping[str, Any]) -> str:
-    """JSON as MLflow's data set fields want it."""
-    import json
-
-    return json.dumps(values, ensure_ascii=False)
-
-
-__all__ = ["TrackedRun", "mlflow"]

@@ -78,16 +78,16 @@ class DemoData(Settings):
             "signal": (GESTURES, ".csv", _write_gesture),
             "video": (MOVES, ".mp4", _write_move),
         }[self.kind]
-        for label in classes:
-            (root / "train" / label).mkdir(parents=True, exist_ok=True)
-            (root / "test" / label).mkdir(parents=True, exist_ok=True)
         groups = [np.random.default_rng([self.seed, group]) for group in range(NUM_GROUPS)]
         traits = [rng.uniform(-1, 1, 3) for rng in groups]
-        for number, label in product(range(self.num_per_class), classes):
-            group = number % NUM_GROUPS
-            part = "train" if group < NUM_GROUPS * 3 // 4 else "test"
-            path = root / part / label / f"g{group}_{number:04d}{suffix}"
-            write(path, label, traits[group], groups[group])
+        for label in classes:
+            for part in ("train", "test"):
+                (root / part / label).mkdir(parents=True, exist_ok=True)
+            for number in range(self.num_per_class):
+                group = number % NUM_GROUPS
+                part = "train" if group < NUM_GROUPS * 3 // 4 else "test"
+                path = root / part / label / f"g{group}_{number:04d}{suffix}"
+                write(path, label, traits[group], groups[group])
         return root
 
     def _write_text(self, path: Path) -> Path:

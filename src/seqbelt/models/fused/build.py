@@ -61,7 +61,7 @@ def _load() -> str | None:
         library = directory / f"{_LIBRARY}.so"
         # In this order: a library that is still being written has its lock beside it.
         if library.exists() and not (directory / "lock").exists():
-            torch.ops.load_library(library)
+            torch.ops.load_library(str(library))
             return None
         with _scripts_on_path():
             return _toolchain_problem() or _build(directory)

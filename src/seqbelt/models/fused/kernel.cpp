@@ -22,6 +22,7 @@ namespace {
 
 struct Sequence { int64_t index, first, length; };
 
+// Between one row a sequence of the whole batch and one row a sequence of this task.
 template <class T>
 void copy_states(const std::vector<Sequence>& sequences, Matrix<T> all, Matrix<T> own,
                  int64_t hidden, bool write_back) {
@@ -32,7 +33,7 @@ void copy_states(const std::vector<Sequence>& sequences, Matrix<T> all, Matrix<T
   }
 }
 
-// `sequences` are sorted by falling length.
+// All steps of one direction for sequences sorted by falling length.
 template <class Cell, class T>
 void run_forward(const Direction<T>& layer, const std::vector<Sequence>& sequences,
                  const Panels<T, Cell::gates, Cell::columns>& weights) {
@@ -79,6 +80,7 @@ void run_forward(const Direction<T>& layer, const std::vector<Sequence>& sequenc
                 layer.final_hidden.at(sequence.index));
 }
 
+// The same steps in opposite order; `weights` are the transposed ones, gates to hidden states.
 template <class Cell, class T>
 void run_backward(const Direction<T>& layer, const std::vector<Sequence>& sequences,
                   const Panels<T, 1, 4>& weights) {
@@ -89,11 +91,11 @@ void run_backward(const Direction<T>& layer, const std::vector<Sequence>& sequen
   copy_states(sequences, layer.final_cell, {cells.data(), width}, hidden, false);
   for (int64_t step = sequences[0].length - 1, running = 0; step >= 0; step--) {
     while (running < batch && sequences[running].length > step) running++;
+    const Matrix<T>& past_hidden = step ? layer.output : layer.initial_hidden;
+    const Matrix<T>& past_cell = step ? layer.kept : layer.initial_cell;
     for (int64_t m = 0; m < running; m++) {
-      const int64_t row = sequences[m].first + step * layer.stride, before = row - layer.stride;
-      const Matrix<T>& past_hidden = step ? layer.output : layer.initial_hidden;
-      const Matrix<T>& past_cell = step ? layer.kept : layer.initial_cell;
-      const int64_t past_row = step ? before : sequences[m].index;
+      const int64_t row = sequences[m].first + step * layer.stride;
+      const int64_t past_row = step ? row - layer.stride : sequences[m].index;
       for (int64_t unit = 0; unit < hidden; unit += kLanes<T>) {
         const Place<T> place{layer, row, unit, hidden - unit, &gates[m * depth]};
         Vector<T> grad = load(&states[m * width + unit]);
@@ -123,14 +125,13 @@ void run_backward(const Direction<T>& layer, const std::vector<Sequence>& sequen
 
 using at::Tensor;
 
-// Empty tensors stand for absent ones.
-// Columns of direction `d` of a (rows, directions * width) matrix.
+// Columns of direction `d` of a (rows, directions * width) matrix; an empty tensor means none.
 template <class T> Matrix<T> part(const Tensor& matrix, int64_t d, int64_t width) {
   if (!matrix.numel()) return {};
   return {matrix.data_ptr<T>() + d * width, matrix.size(1)};
 }
 
-// States of direction `d` of a (directions, batch, hidden) tensor.
+// States of direction `d` of a (directions, batch, hidden) tensor; an empty tensor means none.
 template <class T> Matrix<T> states(const Tensor& tensor, int64_t d) {
   if (!tensor.numel()) return {};
   return {tensor.data_ptr<T>() + d * tensor.stride(0), tensor.size(2)};

@@ -73,7 +73,8 @@ def fused_layer(
         each sequence's final state, shaped like ``initial_state``; both in the weights' type.
 
     Raises:
-        ValueError: if the cell is unknown, a length is below 1 or shapes do not fit together.
+        ValueError: if the cell is unknown, a length is below 1, shapes do not fit together or a
+            tensor is not on the CPU.
         RuntimeError: if the kernel is not available, saying why.
 
     The equations are those of the documentation of ``torch.nn``: the LSTM of Hochreiter and
@@ -118,6 +119,8 @@ def _check(cell: str, rows: Tensor, plan: Plan, weights: Sequence[DirectionWeigh
         )
     if len(weights) not in (1, 2) or any(len(direction) != 4 for direction in weights):
         raise ValueError("weights must hold four tensors for each of one or two directions.")
+    if any(tensor.device.type != "cpu" for tensor in (rows, *weights[0], *weights[-1])):
+        raise ValueError("rows and weights must be on the CPU.")
     hidden_size = weights[0][1].shape[-1]
     height = _GATES[cell] * hidden_size
     expected = [(height, rows.shape[1]), (height, hidden_size), (height,), (height,)]
@@ -142,7 +145,9 @@ def _initial_states(
         states = (given,) if isinstance(given, Tensor) else tuple(given)
     if [tuple(state.shape) for state in states] != [shape] * count:
         raise ValueError(f"initial_state of a {cell} must hold {count} tensor(s) of shape {shape}.")
-    return states[0], states[1] if count == 2 else weight_hh.new_empty(0)
+    if any(state.device.type != "cpu" for state in states):
+        raise ValueError("initial_state must be on the CPU.")
+    return states[0], states[-1] if cell == "lstm" else weight_hh.new_empty(0)
 
 
 class _Recurrence(torch.autograd.Function):
@@ -173,9 +178,10 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx: Any, grad_output: Tensor | None, grad_hidden: Tensor | None, grad_memory: Tensor | None
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grads: Tensor | None
     ) -> tuple[Tensor | None, ...]:
+        grad_output, grad_hidden, grad_memory = grads
         activations, weight_hh, output, kept, hidden, memory = ctx.saved_tensors
         grad_hidden = _owned(grad_hidden, hidden)
         grad_memory = _owned(grad_memory, memory)

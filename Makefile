@@ -1,0 +1,48 @@
+# Everything a newcomer needs: `make demo`, `make test`, `make check`. Each sets itself up.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+KNOWN_GOOD := constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check format ui clean
+
+help:  ## List what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## Make the virtual environment and install the known good versions
+
+$(READY): pyproject.toml $(KNOWN_GOOD)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint $(KNOWN_GOOD) --editable '.[dev,video,fused]'
+	@touch $@
+
+demo: $(READY)  ## Generate data, compare LSTM with RNN, predict a folder (minutes, no network)
+	$(BIN)/seqbelt demo
+
+test: $(READY)  ## The fast tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY)  ## All tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## Format, lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+format: $(READY)  ## Rewrite the code in the one format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+ui: $(READY)  ## MLflow's page on this project's runs
+	$(BIN)/seqbelt ui
+
+clean:  ## Remove the virtual environment and caches; data and runs stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
