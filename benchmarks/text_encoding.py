@@ -7,6 +7,7 @@ counted in; encoding starts with an encoder that has seen no text.
 """
 
 import argparse
+import contextlib
 import csv
 import gzip
 import time
@@ -16,7 +17,7 @@ from seqbelt.errors import BadInput
 from seqbelt.features.text import Character, Jamo, Subword, TextFeatures, Word
 from seqbelt.features.text_encoder import TextCounts
 
-BATCH = 4096
+BATCH = 128  # as preparation and prediction do
 LEARNING_TEXTS_OF_UNIGRAM = 20_000  # it learns slowly, and its speed of encoding is the question
 
 
@@ -61,10 +62,8 @@ def measure(features: TextFeatures, texts: list[str], num_learning: int) -> str:
 def read_all(features: TextFeatures, texts: list[str]) -> list[str]:
     raws = []
     for text in texts:
-        try:
+        with contextlib.suppress(BadInput):
             raws.append(features.read(text))
-        except BadInput:
-            pass
     return raws
 
 

@@ -1,6 +1,6 @@
 """How often does the verdict claim a difference that is not there, and do its intervals cover?
 
-    python benchmarks/verdict_simulation.py [REPEATS]        (400 repeats: about 2 minutes)
+    python benchmarks/verdict_simulation.py [REPEATS]        (400 repeats: about 3 minutes)
 
 Two cells answer the same test examples. A model gets an example right when a normal score is
 above a threshold; the score adds the example's difficulty (shared by all), the cell's own

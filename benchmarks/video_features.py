@@ -24,7 +24,9 @@ from seqbelt.features.video_decoding import FrameFormat, decode_video
 NUM_CORES = 2
 ROUNDS = 7
 GRID = (6, 8)
-FRAMES = FrameFormat(64, 48, is_grey=True)
+CELL = (4, 8)
+"""Pixels of a cell, and orientations."""
+FRAMES = FrameFormat(32, 24, is_grey=True)
 RATE = 10.0
 
 
@@ -97,12 +99,12 @@ def motion_energy(frames: np.ndarray) -> np.ndarray:
 
 
 def gradients_of_differences(frames: np.ndarray) -> np.ndarray:
-    return DifferenceGradients(*GRID, 8, 8).describe(frames, frames[0])
+    return DifferenceGradients(*GRID, *CELL).describe(frames, frames[0])
 
 
 def gradients_of_appearance(frames: np.ndarray) -> np.ndarray:
     """The same histograms of each frame itself: its change from black."""
-    describe = DifferenceGradients(*GRID, 8, 8).describe
+    describe = DifferenceGradients(*GRID, *CELL).describe
     return np.concatenate([describe(frame[None], np.zeros_like(frame)) for frame in frames])
 
 

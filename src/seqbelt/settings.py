@@ -41,7 +41,7 @@ class Settings(BaseModel):
             # tuple as a list, while it still refuses "3" for 3.
             return cls.model_validate_json(json.dumps(values, default=str))
         except ValidationError as error:
-            faults = "\n".join(f"  {_describe(fault, cls)}" for fault in error.errors())
+            faults = "\n".join(f"  {_describe(fault, cls, values)}" for fault in error.errors())
             raise SettingsError(f"{origin}: settings not understood\n{faults}") from None
 
     @classmethod
@@ -117,9 +117,14 @@ def _flatten(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]
             yield name, value
 
 
-def _describe(fault: Any, cls: type[BaseModel]) -> str:
+def _describe(fault: Any, cls: type[BaseModel], values: Mapping[str, Any]) -> str:
     """One fault in one line: setting, expected, found, remedy."""
-    where = ".".join(str(part) for part in fault["loc"]) or "(top level)"
+    where = _dotted(fault["loc"], values) or "(top level)"
+    if fault["type"].startswith("union_tag"):
+        where, tag = f"{where}.{fault['ctx']['discriminator'].strip(chr(39))}", fault["ctx"].get("tag")
+        if tag is None:
+            return f"{where}: required, but not given"
+        return f"{where}: expected {fault['ctx']['expected_tags']}; found \"{tag}\""
     if fault["type"] == "extra_forbidden":
         known = _known_keys(cls, fault["loc"][:-1])
         close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
@@ -129,6 +134,20 @@ def _describe(fault: Any, cls: type[BaseModel]) -> str:
         return f"{where}: required, but not given"
     found = json.dumps(fault["input"], default=str, ensure_ascii=False)
     return f"{where}: {fault['msg']}; found {found[:200]}"
+
+
+def _dotted(location: tuple[int | str, ...], values: Any) -> str:
+    """The setting's name as a user writes it: without the tag that a union adds to the place."""
+    names = []
+    for part in location:
+        if isinstance(values, Mapping) and values.get("kind") == part and part not in values:
+            continue
+        names.append(str(part))
+        try:
+            values = values[part]
+        except (LookupError, TypeError):
+            values = None
+    return ".".join(names)
 
 
 def _known_keys(cls: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -83,7 +83,7 @@ def test_adding_answers_the_marked_sum():
     ],
 )  # fmt: skip
 def test_temporal_order_is_the_papers(num_relevant, ranges, answers):
-    task = TemporalOrder(kind="temporal_order", num_relevant=num_relevant, num_train=3000)
+    task = TASKS[1].model_copy(update={"num_relevant": num_relevant, "lag": 100, "num_train": 3000})
     places, lengths, seen = [set() for _ in ranges], set(), set()
     for _, steps, label in task.generate():
         assert (steps.sum(axis=1) == 1).all()
@@ -105,7 +105,7 @@ def test_temporal_order_is_the_papers(num_relevant, ranges, answers):
 @pytest.mark.parametrize("lag", [10, 11, 19, 25])
 @pytest.mark.parametrize("num_relevant", [2, 3])
 def test_short_temporal_order_keeps_its_symbols_apart(lag, num_relevant):
-    task = TemporalOrder(kind="temporal_order", lag=lag, num_relevant=num_relevant, **SIZES)
+    task = TASKS[1].model_copy(update={"num_relevant": num_relevant, "lag": lag})
     for _, steps, _ in task.generate():
         assert steps[:, 4:6].sum() == num_relevant
         assert steps[0, 6] == 1

@@ -14,6 +14,8 @@ RULE = VerdictRule(margin=0.02)
 def _load_benchmark():
     path = Path(__file__).parents[2] / "benchmarks" / "verdict_simulation.py"
     spec = importlib.util.spec_from_file_location("verdict_simulation", path)
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -94,7 +96,8 @@ def test_undecided_for_want_of_seeds_says_how_many():
     few = {"a": cell(0.8, 2, 0), "b": cell(0.7, 2, 1)}
     verdict, *_ = RULE.judge(few)
     assert verdict.word == "undecided"
-    assert 1 <= verdict.more_seeds <= 10
+    assert verdict.more_seeds in range(1, 11)
+    assert verdict.more_seeds
     assert f"{verdict.more_seeds} more seeds" in verdict.sentence
     total = 2 * -(-(2 + verdict.more_seeds) // 2)  # even, so that the luck stays balanced
     assert RULE.judge({"a": cell(0.8, total, 2), "b": cell(0.7, total, 3)})[0].word == "better"
@@ -104,6 +107,7 @@ def test_undecided_for_want_of_examples_says_so():
     verdict, *_ = RULE.judge({"a": _cell(0.9, 8, 60), "b": _cell(0.9, 8, 60, seed=1)})
     assert verdict.word == "undecided"
     assert verdict.more_seeds is None
+    assert verdict.min_examples
     assert verdict.min_examples > 300
     assert f"{verdict.min_examples:,} test examples" in verdict.sentence
 

@@ -128,19 +128,18 @@ def test_equals_packed_layer_for_any_shape(
 
 
 @needs_kernel
-@pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
-def test_gradients_agree_with_finite_differences(cell, directions):
+def test_gradients_agree_with_finite_differences(cell):
     torch.manual_seed(0)
-    lengths = torch.tensor([2, 4, 1])
-    layer = make_layer(cell, 2, 3, directions, torch.float64)
-    rows = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
-    state = as_tuple(make_state(layer, 3))
+    lengths = torch.tensor([1, 3])
+    layer = make_layer(cell, 2, 3, 2, torch.float64)
+    rows = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
+    state = as_tuple(make_state(layer, 2))
     weights = [weight.detach().requires_grad_() for group in layer.all_weights for weight in group]
 
     def run(*tensors: Tensor) -> tuple[Tensor, ...]:
-        groups = [tensors[start : start + 4] for start in range(0, 4 * directions, 4)]
-        *initial, rows = tensors[4 * directions :]
+        groups = [tensors[start : start + 4] for start in (0, 4)]
+        *initial, rows = tensors[8:]
         given_state = (initial[0], initial[1]) if cell == "lstm" else initial[0]
         output, final = fused_layer(cell, rows, lengths, groups, given_state)
         return output, *as_tuple(final)
@@ -337,7 +336,8 @@ def test_says_that_ninja_is_missing(monkeypatch):
 def test_says_why_the_build_failed(tmp_path):
     compiler = tmp_path / "c++"
     compiler.write_text(
-        '#!/bin/sh\ncase "$1" in -*) echo 12.2.0;; *) echo "kernel.cpp: error: no luck"; exit 1;; esac'
+        "#!/bin/sh\n"
+        'case "$1" in -*) echo 12.2.0;; *) echo "kernel.cpp: error: no luck"; exit 1;; esac'
     )
     compiler.chmod(0o755)
     assert "no luck" in explanation(tmp_path, CXX=str(compiler))

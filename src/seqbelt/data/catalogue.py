@@ -11,6 +11,7 @@ import os
 import shutil
 import tarfile
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,10 @@ def find_known_set(name: str) -> Path:
     with FileLock(folder / ".lock"):
         if not ready.exists():
             for origin in known.origins:
-                _bring(origin, folder)
+                try:
+                    _bring(origin, folder)
+                except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+                    raise SeqbeltError(f"{origin.mirror}: cannot be unpacked ({error})") from None
             ready.write_text(known.build(folder).name, encoding="utf-8")
     return folder / ready.read_text(encoding="utf-8")
 

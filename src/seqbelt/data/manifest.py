@@ -1,9 +1,10 @@
 """The manifest: which items there are, apart from their content."""
 
 import csv
+import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,8 @@ class Manifest:
     table: pa.Table
     root: Path = Path()
     arrays: Sequence[np.ndarray] = field(default=())
+    odd: Mapping[int, str] = field(default_factory=dict)
+    """Paths and texts that are not valid UTF-8, by row; the table spells their bytes out."""
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -61,15 +64,15 @@ class Manifest:
         """Where the content of one item comes from."""
         if self.arrays:
             return self.arrays[row]
-        if "text" in self.table.column_names:
-            return self.table["text"][row].as_py()
-        return self.root / self.table["path"][row].as_py()
+        is_text = "text" in self.table.column_names
+        content = self.odd.get(row) or self.table["text" if is_text else "path"][row].as_py()
+        return content if is_text else self.root / content
 
     def with_column(self, name: str, values: Sequence[str]) -> "Manifest":
         """The same manifest with one column replaced."""
         column = pa.array(values, pa.string())
         index = self.table.column_names.index(name)
-        return Manifest(self.table.set_column(index, name, column), self.root, self.arrays)
+        return replace(self, table=self.table.set_column(index, name, column))
 
 
 def make_manifest(
@@ -93,8 +96,15 @@ def make_manifest(
         "split": split or blank,
         "group": group or blank,
     }
+    odd = {row: text for row, text in enumerate(text or path or ()) if spell_out(text) != text}
+    table = pa.table({name: [*map(spell_out, column)] for name, column in columns.items()})
     schema = pa.schema([(name, pa.string()) for name in columns])
-    return Manifest(pa.table(columns, schema=schema), root, arrays)
+    return Manifest(table.cast(schema), root, arrays, odd)
+
+
+def spell_out(text: str) -> str:
+    """Text that every file can hold: what is not valid UTF-8 is written as in ``\\udcff``."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def list_files(folder: Path) -> Iterator[str]:
@@ -114,9 +124,14 @@ def list_files(folder: Path) -> Iterator[str]:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 below.append(name)
-            elif not entry.is_dir():  # a link to a folder is neither followed nor an item
-                yield name
+            elif entry.is_file(follow_symlinks=False) or _links_to_file(entry):
+                yield name  # not a pipe, which would never end
         pending.extend(reversed(below))
+
+
+def _links_to_file(entry: os.DirEntry[str]) -> bool:
+    """A link, also a broken one: it becomes a row with its reason. Not a link to a folder."""
+    return entry.is_symlink() and not os.path.isdir(entry)
 
 
 def read_class_folders(folder: Path) -> Manifest:
@@ -151,14 +166,13 @@ def read_manifest(
     ``header`` names the columns of a csv or tsv file whose first line is already data.
     """
     table = _read_table(path, header, quoting)
-    found = {name: table[name] for name in columns if name in table.column_names}
-    if columns.path not in found and columns.text not in found:
+    if columns.path not in table and columns.text not in table:
         raise SettingsError(
             f"{path}: no column '{columns.path}' or '{columns.text}'; found "
-            f"{', '.join(table.column_names)}. Name yours in data.path_column or data.text_column"
+            f"{', '.join(table)}. Name yours in data.path_column or data.text_column"
         )
-    values = {name: _as_strings(column) for name, column in found.items()}
-    num_rows = table.num_rows
+    values = {name: _as_strings(table[name]) for name in columns if name in table}
+    num_rows = len(next(iter(values.values())))
     if num_rows == 0:
         raise SettingsError(f"{path}: the manifest has no rows")
     return make_manifest(
@@ -172,19 +186,22 @@ def read_manifest(
     )
 
 
-def _read_table(path: Path, header: Sequence[str] | None, quoting: bool) -> pa.Table:
+def _read_table(path: Path, header: Sequence[str] | None, quoting: bool) -> dict[str, list]:
+    """The columns by name. Raises SettingsError for a file that is no table."""
+    if path.suffix == ".jsonl":
+        return _read_json_lines(path)
     try:
         if path.suffix == ".parquet":
             import pyarrow.parquet
 
-            return pyarrow.parquet.read_table(path)
-        if path.suffix == ".jsonl":
-            import pyarrow.json
-
-            return pyarrow.json.read_json(path)
-        return _read_delimited(path, header, quoting)
-    except (pa.ArrowInvalid, OSError) as error:
+            table = pyarrow.parquet.read_table(path)
+        else:
+            table = _read_delimited(path, header, quoting)
+    except (pa.ArrowException, OSError) as error:
         raise SettingsError(f"{path}: the manifest cannot be read: {error}") from None
+    if twice := sorted({n for n in table.column_names if table.column_names.count(n) > 1}):
+        raise SettingsError(f"{path}: column '{twice[0]}' is there twice")
+    return {name: table[name].to_pylist() for name in table.column_names}
 
 
 def _read_delimited(path: Path, header: Sequence[str] | None, quoting: bool) -> pa.Table:
@@ -195,11 +212,28 @@ def _read_delimited(path: Path, header: Sequence[str] | None, quoting: bool) -> 
         quote_char='"' if quoting else False,
         newlines_in_values=quoting,
     )
-    read = pyarrow.csv.ReadOptions(column_names=list(header) if header else None)
+    read = pyarrow.csv.ReadOptions(
+        column_names=list(header) if header else None,
+        block_size=min(path.stat().st_size + 1, 1 << 30),  # a row must fit in a block
+    )
     names = header or _first_line(path, parse.delimiter, quoting)
     # Binary, because one line of broken UTF-8 must cost one row, not the file.
     convert = pyarrow.csv.ConvertOptions(column_types={name: pa.binary() for name in names})
     return pyarrow.csv.read_csv(path, read, parse, convert)
+
+
+def _read_json_lines(path: Path) -> dict[str, list]:
+    """The columns of a .jsonl file. Not by Arrow, which would read a text "2020-01-01" as a date
+    and wants one type in a column."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            rows = [json.loads(line) for line in file if line.strip()]
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path}: the manifest cannot be read: {error}") from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise SettingsError(f"{path}: expected one JSON object a line")
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def _first_line(path: Path, delimiter: str, quoting: bool) -> list[str]:
@@ -208,8 +242,8 @@ def _first_line(path: Path, delimiter: str, quoting: bool) -> list[str]:
         return next(csv.reader(file, delimiter=delimiter, quoting=style), [])
 
 
-def _as_strings(column: pa.ChunkedArray) -> list[str]:
-    return ["" if value is None else _as_string(value) for value in column.to_pylist()]
+def _as_strings(column: Sequence[object]) -> list[str]:
+    return ["" if value is None else _as_string(value) for value in column]
 
 
 def _as_string(value: object) -> str:

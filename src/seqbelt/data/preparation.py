@@ -181,6 +181,8 @@ class _Preparation:
                 **columns,
             }
         )
+        # Without its description no store is opened: a kill here cannot pair it with this index.
+        (self.folder / "store.json").unlink(missing_ok=True)
         _write_index(self.folder / "index.arrow", index)
         write_json(
             self.folder / "store.json",

@@ -35,7 +35,8 @@ def assign_splits(
     split[split == ""] = "train"
     if whole_groups is None:
         whole_groups = not _crosses_groups(split, group)
-    keep = group if whole_groups and any(group) else None
+    own_group = np.array([f"\0{row}" for row in range(len(group))], dtype=object)
+    keep = np.where(group == "", own_group, group) if whole_groups and any(group) else None
     if not np.any(split == "test") and test_fraction:
         _take(split, "test", test_fraction, label, keep, seed)
     if not np.any(split == "validation") and validation_fraction:
@@ -58,8 +59,11 @@ def _take(
         num_folds = min(num_folds, len(set(group[rows])))
         folds = StratifiedGroupKFold
     else:
-        num_folds = min(num_folds, int(np.unique(label[rows], return_counts=True)[1].max()))
+        names, counts = np.unique(label[rows], return_counts=True)
+        num_folds = min(num_folds, int(counts.max()))
         folds = StratifiedKFold
+        # A class's only row stays, or there would be nothing to learn the class from.
+        rows = rows[~np.isin(label[rows], names[counts == 1])]
     if num_folds < 2:
         raise SettingsError(
             f"data: too few rows or groups to take a {name} part of {fraction:g} from "

@@ -62,17 +62,17 @@ class SequenceStore:
         self.folder = Path(folder)
         try:
             self.about: dict[str, Any] = json.loads((self.folder / "store.json").read_text("utf-8"))
-        except (OSError, ValueError) as error:
+            source = pa.memory_map(str(self.folder / "index.arrow"))
+            self.index: pa.Table = pa.ipc.open_file(source).read_all().combine_chunks()
+        except (OSError, ValueError) as error:  # Arrow's errors are ValueErrors
             raise SeqbeltError(
                 f"{self.folder}: no prepared data here ({error}); run 'seqbelt prepare' first"
             ) from None
-        if self.about["format"] != FORMAT:
+        if self.about.get("format") != FORMAT:
             raise SeqbeltError(
-                f"{self.folder}: store format {self.about['format']}, this version reads {FORMAT}; "
+                f"{self.folder}: store format {self.about.get('format')}, this version reads {FORMAT}; "
                 "delete the folder and prepare again"
             )
-        source = pa.memory_map(str(self.folder / "index.arrow"))
-        self.index: pa.Table = pa.ipc.open_file(source).read_all().combine_chunks()
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
 """The verdict in words: does one cell beat another on this data, and if not known, what would tell.
 
 Why this interval and not the bootstrap's: with two to five seeds the plain bootstrap over seeds
-and examples calls a difference that is not there up to 27 times in 100 (a nominal 5), because its
-percentiles know nothing of how badly two seeds estimate a variance; Welch and Satterthwaite degrees
-of freedom do up to 13. ``statistics.Difference`` stays at or below 5 in all of these, and gives
-way (7 in 100 at five seeds) only where one cell's seeds never vary and the other's accuracies are
-strongly skewed. The price is paid at two seeds, where the verdict is mostly ``undecided``.
-``benchmarks/verdict_simulation.py`` measures this.
+and examples claims a difference that is not there in up to 30 cases of 100 (5 are allowed), since
+its percentiles know nothing of how badly two seeds estimate a variance; Satterthwaite's degrees of
+freedom give up to 13. ``statistics.Difference`` stays at 5. It gives way, to 9 in 100 at
+five seeds, where one cell's seeds do not vary and the other's vary a lot and are skewed (most near
+0.95, some at 0.8): five seeds then seldom show the tail. The price is paid at two seeds, where the
+verdict is mostly ``undecided``. ``benchmarks/verdict_simulation.py`` measures this.
 """
 
 import math
@@ -75,7 +75,8 @@ class Verdict:
 
     def _evidence(self) -> str:
         seeds = " and ".join(str(count) for count in sorted(set(self.num_seeds)))
-        data = f"{seeds} seeds, {self.num_examples:,} test examples"
+        plural = "" if max(self.num_seeds) == 1 else "s"
+        data = f"{seeds} seed{plural}, {self.num_examples:,} test examples"
         if math.isnan(self.low):
             return f"difference {_signed(self.difference)} points, no interval ({data})"
         p = self.p_equivalence if self.word == "equivalent" else self.p_value
@@ -92,7 +93,10 @@ class Verdict:
         if self.more_seeds is not None:
             return f" About {self.more_seeds} more seeds per cell would decide, if it stays so."
         if self.min_examples is not None:
-            return f" More seeds would not decide; it takes {self.min_examples:,} test examples."
+            return (
+                " More seeds would not decide;"
+                f" at least {self.min_examples:,} test examples are needed."
+            )
         return ""
 
 

@@ -222,6 +222,9 @@ class Spectral(AudioFeatures):
     def _describe(self, signal: np.ndarray) -> np.ndarray:
         import librosa
 
+        num_steps = self.num_steps(len(signal))
+        # What is shorter than a window gets the zeros that its steps see anyway.
+        signal = np.pad(signal, (0, max(0, self.fft_size - len(signal))))
         frames = {"n_fft": self.fft_size, "hop_length": self.hop}
         spectrum = np.abs(librosa.stft(signal, win_length=self.window, **frames))
         shape = {"S": spectrum, "sr": self.sample_rate, **frames}
@@ -240,7 +243,7 @@ class Spectral(AudioFeatures):
             "zero_crossings": lambda: librosa.feature.zero_crossing_rate(signal, **waveform_frames),
             "rms": lambda: librosa.feature.rms(S=spectrum, frame_length=self.fft_size),
         }
-        return np.concatenate([compute[name]() for name in self.descriptors]).T
+        return np.concatenate([compute[name]() for name in self.descriptors]).T[:num_steps]
 
 
 class Waveform(AudioFeatures):
@@ -284,7 +287,7 @@ def _resample(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 
     from seqbelt.features.torchaudio_import import torchaudio
 
-    return torchaudio.functional.resample(torch.from_numpy(signal), from_rate, to_rate).numpy()
+    return torchaudio.functional.resample(torch.tensor(signal), from_rate, to_rate).numpy()
 
 
 def _append_deltas(steps: np.ndarray, order: int) -> np.ndarray:
@@ -293,7 +296,7 @@ def _append_deltas(steps: np.ndarray, order: int) -> np.ndarray:
 
     from seqbelt.features.torchaudio_import import torchaudio
 
-    parts = [torch.from_numpy(np.ascontiguousarray(steps.T))]
+    parts = [torch.tensor(np.ascontiguousarray(steps.T))]  # copied: steps may be read-only
     for _ in range(order):
         parts.append(torchaudio.functional.compute_deltas(parts[-1]))
     return torch.cat(parts).T.numpy()

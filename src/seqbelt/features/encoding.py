@@ -63,7 +63,7 @@ def hash_content(source: Source) -> str:
 def _as_bytes(source: str | bytes | np.ndarray) -> bytes:
     if isinstance(source, np.ndarray):
         return f"{source.dtype}{source.shape}".encode() + np.ascontiguousarray(source).tobytes()
-    return source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
+    return source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
 
 
 def encode_sources(

@@ -13,7 +13,7 @@ import numpy as np
 
 from seqbelt.errors import SeqbeltError, SettingsError
 
-BLOCK_FRAMES = 32
+BLOCK_FRAMES = 64
 """Frames that are described together: a backbone's batch, a cache's worth of small frames."""
 
 

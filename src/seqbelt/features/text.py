@@ -131,11 +131,11 @@ class TextFeatures(Features):
         raise NotImplementedError
 
     def encoder(self, learned: Learned) -> TextEncoder:
-        splits_words = self._tokens_end_at_spaces and self.tokenizer_file is None
-        return TextEncoder(learned[FILE], self.max_length, splits_words)
+        by_words = self._encodes_by_words and self.tokenizer_file is None
+        return TextEncoder(learned[FILE], self.max_length, by_words)
 
-    _tokens_end_at_spaces: ClassVar[bool] = True
-    """No token spans white space, so that words can be encoded one by one."""
+    _encodes_by_words: ClassVar[bool] = False
+    """Words do not influence each other, and finding their pieces is what takes the time."""
 
 
 class Subword(TextFeatures):
@@ -151,6 +151,7 @@ class Subword(TextFeatures):
     unseen: Literal["unknown", "bytes"] = "unknown"
     """What a character outside the vocabulary becomes: the unknown token, or its UTF-8 bytes
     (256 entries of the vocabulary)."""
+    _encodes_by_words: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _leave_room_for_bytes(self) -> Self:
@@ -187,7 +188,6 @@ class Character(TextFeatures):
     """Unicode code points, white space included; an emoji of several is several tokens."""
 
     kind: Literal["character"]
-    _tokens_end_at_spaces: ClassVar[bool] = False
 
     def _train(self, texts: list[str]) -> "Tokenizer":
         from seqbelt.features.text_training import train_characters

@@ -59,11 +59,11 @@ class TextCounts:
 class TextEncoder:
     """Encodes texts as ``TextFeatures.read`` returns them.
 
-    ``splits_words`` says that no token spans white space and that words do not influence each
-    other: then each distinct word is encoded once, which is several times faster.
+    ``by_words`` encodes each distinct word once and remembers it: right only where no token
+    spans white space and words do not influence each other, worth it only for subwords.
     """
 
-    def __init__(self, content: bytes, max_length: int, splits_words: bool = False) -> None:
+    def __init__(self, content: bytes, max_length: int, by_words: bool = False) -> None:
         from tokenizers import AddedToken, Tokenizer
 
         self._tokenizer = Tokenizer.from_buffer(content)
@@ -79,8 +79,8 @@ class TextEncoder:
         self._tokenizer.encode_special_tokens = True
         self._word_ids: dict[str, bytes] = {}
         self._num_remembered = 0
-        self._encode_whole = self._encode_by_words if splits_words else self._encode_texts
-        if splits_words:
+        self._encode_whole = self._encode_by_words if by_words else self._encode_texts
+        if by_words:
             # Added after the vocabulary was counted: no sequence ever has it.
             self._tokenizer.add_tokens([AddedToken(SEPARATOR, normalized=False)])
             self._separator_id = self._tokenizer.token_to_id(SEPARATOR)

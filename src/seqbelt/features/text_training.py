@@ -26,12 +26,10 @@ def make_normalizer(form: str, lowercase: bool) -> normalizers.Normalizer:
 
 def train_characters(texts: list[str], vocabulary_size: int, min_count: int) -> Tokenizer:
     """The most frequent characters."""
+    tokens = [PADDING, UNKNOWN, *_frequent_characters(texts, vocabulary_size - 2, min_count)]
+    vocabulary = {token: id for id, token in enumerate(tokens)}
     # BPE without merges: a character is looked up, never cut out by a pre-tokenizer, which
     # would take several times longer.
-    frequent = [item for item in _count_characters(texts).items() if item[1] >= min_count]
-    frequent.sort(key=lambda item: (-item[1], item[0]))
-    tokens = [PADDING, UNKNOWN, *(character for character, _ in frequent)][:vocabulary_size]
-    vocabulary = {token: id for id, token in enumerate(tokens)}
     return Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN))
 
 
@@ -53,9 +51,10 @@ def train_subwords(
     texts: list[str], algorithm: str, vocabulary_size: int, min_count: int, byte_fallback: bool
 ) -> Tokenizer:
     """Pieces of words by ``algorithm`` (``bpe`` or ``unigram``)."""
+    special = [PADDING, UNKNOWN, *(BYTES if byte_fallback else ())]
     common: dict[str, Any] = {
         "vocab_size": vocabulary_size,
-        "special_tokens": [PADDING, UNKNOWN, *(BYTES if byte_fallback else ())],
+        "special_tokens": special,
         "show_progress": False,
     }
     if algorithm == "bpe":
@@ -68,9 +67,15 @@ def train_subwords(
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
     )
-    tokenizer.train_from_iterator(_without_rare_characters(texts, min_count), trainer)
+    # Trainers take every character they see into the vocabulary, whatever its count and the
+    # size that was asked for; so they see the frequent ones only.
+    words = [" ".join(text.split()) for text in texts]
+    limit = vocabulary_size - len(special) - 1  # the mark of a word's beginning is one more
+    kept = {*_frequent_characters(words, limit, min_count), " "}
+    dropped = dict.fromkeys(map(ord, _count_characters(words).keys() - kept), " ")
+    tokenizer.train_from_iterator((text.translate(dropped) for text in words), trainer)
     if algorithm == "unigram":
-        tokenizer = _canonical_unigram(tokenizer, byte_fallback)
+        tokenizer = _canonical_unigram(tokenizer, vocabulary_size, byte_fallback)
     return tokenizer
 
 
@@ -114,15 +119,17 @@ def _count_characters(texts: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def _without_rare_characters(texts: list[str], min_count: int) -> Iterable[str]:
-    """Trainers put every character they see into the vocabulary, whatever its count."""
+def _frequent_characters(texts: list[str], limit: int, min_count: int) -> list[str]:
+    """At most ``limit`` characters seen at least ``min_count`` times, the most frequent first."""
     counts = _count_characters(texts)
-    rare = {ord(character): " " for character, count in counts.items() if count < min_count}
-    return (text.translate(rare) for text in texts) if rare else texts
+    frequent = [character for character, count in counts.items() if count >= min_count]
+    return sorted(frequent, key=lambda character: (-counts[character], character))[:limit]
 
 
-def _canonical_unigram(tokenizer: Tokenizer, byte_fallback: bool) -> Tokenizer:
-    """The same model from the same texts, in every process.
+def _canonical_unigram(
+    tokenizer: Tokenizer, vocabulary_size: int, byte_fallback: bool
+) -> Tokenizer:
+    """The same model from the same texts, in every process, and no larger than asked for.
 
     The trainer adds floats in the order of a random hash: scores differ in their last digits,
     and characters that it appends after training get made-up scores in that order.
@@ -130,16 +137,17 @@ def _canonical_unigram(tokenizer: Tokenizer, byte_fallback: bool) -> Tokenizer:
     content = json.loads(tokenizer.to_str())
     model = content["model"]
     num_special = 2 + len(BYTES) * byte_fallback
-    pieces = {piece: score for piece, score in model["vocab"][num_special:]}
+    pieces = dict(model["vocab"][num_special:])
     lowest = min((score for piece, score in pieces.items() if len(piece) > 1), default=0.0)
     learned = [
         (piece, round(max(score, lowest) if len(piece) == 1 else score, 4))
         for piece, score in pieces.items()
     ]
-    learned.sort(key=lambda item: (-item[1], item[0]))
+    # Characters first, so that none is cut off: without them words cannot be spelled.
+    learned.sort(key=lambda item: (len(item[0]) > 1, -item[1], item[0]))
     special = [(PADDING, SPECIAL_SCORE), (UNKNOWN, SPECIAL_SCORE)]
     special += [(name, BYTE_SCORE) for name in BYTES] if byte_fallback else []
-    model["vocab"] = special + learned
+    model["vocab"] = (special + learned)[:vocabulary_size]
     model["unk_id"], model["byte_fallback"] = 1, byte_fallback
     return Tokenizer.from_str(json.dumps(content))
 

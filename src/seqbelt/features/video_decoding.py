@@ -34,6 +34,10 @@ MAX_PIXELS = 1 << 26
 """Largest frame that is decoded: 8192 x 8192."""
 COMPLETE = 0.95
 """Share of the promised frames that a whole file has: decoders drop a few at the ends."""
+ROUNDING = 1e-6
+"""In steps: an even time that a frame misses by less is the frame's own."""
+BUFFER_BYTES = 1 << 18
+"""Read at a time: each read asks for Python's lock."""
 
 
 class FrameFormat(NamedTuple):
@@ -111,29 +115,35 @@ def _frames_of_array(frames: np.ndarray) -> Iterator[Any]:
 
 @contextmanager
 def _open(source: Path | bytes) -> Iterator[Any]:
-    """A container that is read through Python, so that FFmpeg sees no path and no address."""
+    """A container that nothing but this one file is read for."""
     import av
     from av.error import FFmpegError
 
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")  # noqa: SIM115
+        # FFmpeg reads a file faster than through Python; "file:" keeps it from taking the name
+        # for an address.
+        file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
+        start = source[:16] if isinstance(source, bytes) else _first_bytes(source)
     except OSError as error:
         raise BadInput(UNREADABLE, error.strerror or str(error)) from None
-    with file:
-        start = file.read(16)
-        file.seek(0)
-        if not start:
-            raise BadInput(EMPTY, "the file has no bytes")
-        options = {"format_whitelist": CONTAINERS}
-        try:
-            container = av.open(file, options=options, metadata_errors="ignore")
-        except (FFmpegError, ValueError) as error:
-            looks_right = any(start.startswith(mark, place) for place, mark in VIDEO_SIGNATURES)
-            if looks_right:
-                raise BadInput(TRUNCATED, f"begins as a video, but {error}") from None
-            raise BadInput(WRONG_TYPE, f"not a video that can be decoded ({error})") from None
-        with container:
-            yield container
+    if not start:
+        raise BadInput(EMPTY, "the file has no bytes")
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        container = av.open(
+            file, options=options, buffer_size=BUFFER_BYTES, metadata_errors="ignore"
+        )
+    except (FFmpegError, ValueError) as error:
+        if any(start.startswith(mark, place) for place, mark in VIDEO_SIGNATURES):
+            raise BadInput(TRUNCATED, f"begins as a video, but {error}") from None
+        raise BadInput(WRONG_TYPE, f"not a video that can be decoded ({error})") from None
+    with container:
+        yield container
+
+
+def _first_bytes(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(16)
 
 
 def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float, Any]]:
@@ -157,7 +167,8 @@ def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float
                 time = max(time, frame.time - first)
             else:
                 time = count / rate
-            _refuse_too_long(time, max_duration_s)
+            if time > max_duration_s:
+                _refuse_too_long(time, max_duration_s)
             count += 1
             yield time, frame
     except FFmpegError as error:
@@ -203,17 +214,13 @@ def _sample(
         return
     num_steps, held, held_time = 0, None, 0.0
     for time, frame in frames:
-        if held is not None:
-            due = _steps_before((held_time + time) / 2, frame_rate)
-            if due > num_steps:
-                yield held, due - num_steps
-                num_steps = due
+        middle = (held_time + time) / 2 * frame_rate  # in steps
+        if middle > num_steps and held is not None:
+            repeats = math.ceil(middle - ROUNDING) - num_steps
+            if repeats:
+                yield held, repeats
+                num_steps += repeats
         held, held_time = frame, time
-    total = math.floor(held_time * frame_rate + 1e-6) + 1
+    total = math.floor(held_time * frame_rate + ROUNDING) + 1
     if held is not None and total > num_steps:
         yield held, total - num_steps
-
-
-def _steps_before(time: float, frame_rate: float) -> int:
-    """How many even times lie before ``time``; one that lies on it but for rounding does not."""
-    return max(0, math.ceil(time * frame_rate - 1e-6))

@@ -42,6 +42,8 @@ class Bundle:
     def save(self, folder: Path) -> None:
         """Write the bundle; an older one in the same folder is replaced."""
         (folder / "learned").mkdir(parents=True, exist_ok=True)
+        for old in (folder / "learned").glob("*"):
+            old.unlink()
         for name, content in self.learned.items():
             (folder / "learned" / name).write_bytes(content)
         weights = {n: t.detach().cpu().contiguous() for n, t in self.network.state_dict().items()}
@@ -63,10 +65,16 @@ class Bundle:
     def load(cls, folder: Path) -> "Bundle":
         """Read a bundle. Raises SeqbeltError if the folder holds none, or a damaged one."""
         try:
-            values = json.loads((folder / "bundle.json").read_text("utf-8"))
-            weights = load_file(folder / "weights.safetensors")
-        except Exception as error:  # safetensors, JSON and the file system each raise their own
+            return cls._load(folder)
+        except SeqbeltError:
+            raise
+        except Exception as error:  # safetensors, JSON, torch, the file system raise their own
             raise SeqbeltError(f"{folder}: no usable model bundle here ({error})") from None
+
+    @classmethod
+    def _load(cls, folder: Path) -> "Bundle":
+        values = json.loads((folder / "bundle.json").read_text("utf-8"))
+        weights = load_file(folder / "weights.safetensors")
         if values["format"] != FORMAT:
             raise SeqbeltError(
                 f"{folder}: bundle format {values['format']}, this version reads {FORMAT}"

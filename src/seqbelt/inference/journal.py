@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seqbelt.data.manifest import spell_out
 from seqbelt.errors import BadInput, SeqbeltError
 
 
@@ -92,7 +93,13 @@ class Journal:
                     "INSERT OR REPLACE INTO stamps VALUES (?, ?)",
                     [(_signed(stamp), content_hash) for stamp, content_hash in stamps],
                 )
-                database.executemany("INSERT INTO inputs VALUES (?, ?, ?, ?)", inputs)
+                database.executemany(
+                    "INSERT INTO inputs VALUES (?, ?, ?, ?)",
+                    [
+                        (position, spell_out(name), content_hash, error and spell_out(error))
+                        for position, name, content_hash, error in inputs
+                    ],
+                )
         except sqlite3.Error as error:
             raise SeqbeltError(
                 f"{self.path}: cannot be written ({error}); what was answered so far is kept, run "
@@ -121,7 +128,7 @@ class Journal:
 def _columns(answer: Answer) -> tuple[str, int | None, bytes | None, str | None, str | None]:
     found = answer.probabilities
     if isinstance(found, BadInput):
-        return answer.content_hash, None, None, found.reason, found.args[0]
+        return answer.content_hash, None, None, found.reason, spell_out(found.args[0])
     return answer.content_hash, answer.num_steps, found.astype(np.float32).tobytes(), None, None
 
 

@@ -59,11 +59,8 @@ def write_predictions(
 
 
 def _record(row: Row, key: str, classes: tuple[str, ...], model: str) -> dict[str, Any]:
-    # A name or message that is not valid UTF-8 is written with its odd bytes spelled out.
-    name = row.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    error = row.error and row.error.encode("utf-8", "backslashreplace").decode("utf-8")
-    record = {key: name, "error": error, "content_hash": row.content_hash, "model": model}
-    if row.probabilities is None or error is not None:
+    record = {key: row.name, "error": row.error, "content_hash": row.content_hash, "model": model}
+    if row.probabilities is None or row.error is not None:
         return record
     best = int(row.probabilities.argmax())
     shares = {f"p_{c}": float(p) for c, p in zip(classes, row.probabilities, strict=True)}

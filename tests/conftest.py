@@ -1,0 +1,86 @@
+"""Fixtures that more than one test file needs."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+torch.set_num_threads(1)
+
+hypothesis.settings.register_profile(
+    "fast", max_examples=15, deadline=None, derandomize=True, database=None
+)
+hypothesis.settings.register_profile("thorough", max_examples=300, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+ROOT = Path(__file__).parents[1]
+SAMPLE_RATE = 8000
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """The path of a file of the real data sets; a test that needs an absent one is skipped."""
+    mirror = Path(os.environ.get("SEQBELT_DATA_MIRROR") or ROOT / "../shared/data").resolve()
+
+    def find(name: str) -> Path:
+        if not (mirror / name).is_file():
+            pytest.skip(f"real data {name} is not in {mirror} (SEQBELT_DATA_MIRROR)")
+        return mirror / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def noise() -> Callable[..., np.ndarray]:
+    """``noise(num_samples, seed)``: white noise at -20 dB, float32."""
+
+    def make(num_samples: int, seed: int = 0, num_channels: int | None = None) -> np.ndarray:
+        shape = (num_samples,) if num_channels is None else (num_samples, num_channels)
+        return np.random.default_rng(seed).normal(0, 0.1, shape).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def wav_bytes() -> Callable[..., bytes]:
+    """``wav_bytes(samples)``: the bytes of a recording, 16-bit WAV unless told otherwise."""
+
+    def make(samples: np.ndarray, sample_rate: int = SAMPLE_RATE, **options: str) -> bytes:
+        file = io.BytesIO()
+        soundfile.write(file, samples, sample_rate, **({"format": "WAV"} | options))
+        return file.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_wavs(noise, wav_bytes) -> Callable[..., list[Path]]:
+    """``write_wavs(folder, count)``: class folders ``low`` and ``high`` of generated wav files.
+
+    No two files are alike and their lengths differ: 60 to 119 ms.
+    """
+
+    def make(folder: Path, count: int = 8, first_seed: int = 0) -> list[Path]:
+        paths = []
+        for number in range(count):
+            name = ("low", "high")[number % 2]
+            path = folder / name / f"{number:03d}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(wav_bytes(noise(480 + (number * 37) % 480, first_seed + number)))
+            paths.append(path)
+        return paths
+
+    return make
+
+
+@pytest.fixture
+def wav_folder(tmp_path, write_wavs) -> Path:
+    """Two class folders with four generated wav files each."""
+    write_wavs(tmp_path / "wavs")
+    return tmp_path / "wavs"

@@ -1,0 +1,179 @@
+import math
+from typing import Annotated, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from seqbelt.errors import SettingsError
+from seqbelt.settings import Settings, override, read_yaml
+
+
+class Circle(Settings):
+    kind: Literal["circle"]
+    radius: float = 1.0
+
+
+class Box(Settings):
+    kind: Literal["box"]
+    width: float = 1.0
+    height: float = 1.0
+
+
+class Loop(Settings):
+    num_epochs: int = 3
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    sizes: tuple[int, ...] = (1, 2)
+
+
+class Whole(Settings):
+    name: str = "x"
+    shape: Annotated[Circle | Box, Field(discriminator="kind")] = Circle(kind="circle")
+    loop: Loop = Loop()
+
+
+def faults(values: dict) -> list[str]:
+    with pytest.raises(SettingsError) as error:
+        Whole.parse(values, origin="my.yaml")
+    first, *lines = str(error.value).splitlines()
+    assert first.startswith("my.yaml: ")
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("values", "setting", "hint"),
+    [
+        ({"loop": {"num_epoch": 3}}, "loop.num_epoch:", "'num_epochs'"),
+        ({"nam": "y"}, "nam:", "'name'"),
+        ({"shape": {"kind": "box", "widht": 2}}, "shape.widht:", "'width'"),
+        ({"loop": {"zzzzz": 3}}, "loop.zzzzz:", "learning_rate, num_epochs, sizes"),
+    ],
+)
+def test_an_unknown_setting_is_refused_with_the_nearest_known_one(values, setting, hint):
+    (line,) = faults(values)
+    assert line.strip().startswith(setting)
+    assert hint in line
+
+
+def test_the_settings_of_another_kind_are_not_offered():
+    (line,) = faults({"shape": {"kind": "circle", "width": 2}})
+    assert "radius" in line
+    assert "height" not in line
+
+
+@pytest.mark.parametrize(
+    ("values", "setting", "found", "expected"),
+    [
+        ({"loop": {"num_epochs": "3"}}, "loop.num_epochs:", '"3"', "integer"),
+        ({"loop": {"num_epochs": 2.5}}, "loop.num_epochs:", "2.5", "integer"),
+        ({"loop": {"num_epochs": True}}, "loop.num_epochs:", "true", "integer"),
+        ({"loop": {"learning_rate": -1}}, "loop.learning_rate:", "-1", "greater than 0"),
+        ({"loop": {"sizes": [1, "b"]}}, "loop.sizes.1:", '"b"', "integer"),
+        ({"name": 3}, "name:", "3", "string"),
+        ({"loop": 7}, "loop:", "7", "object"),
+        ({"shape": {"kind": "box", "width": "w"}}, "shape.width:", '"w"', "number"),
+        ({"shape": {"kind": "bx"}}, "shape.kind:", '"bx"', "'circle', 'box'"),
+    ],
+)
+def test_a_wrong_value_names_setting_found_and_expected(values, setting, found, expected):
+    (line,) = faults(values)
+    assert line.strip().startswith(setting)
+    assert found in line
+    assert expected in line
+
+
+def test_a_union_without_its_kind_asks_for_the_kind():
+    assert faults({"shape": {"width": 1}}) == ["  shape.kind: required, but not given"]
+
+
+def test_all_faults_are_reported_at_once():
+    lines = faults(
+        {"nam": "y", "shape": {"kind": "bx"}, "loop": {"num_epochs": "3", "learning_rate": 0}}
+    )
+    settings = {line.split(":")[0].strip() for line in lines}
+    assert settings == {"nam", "shape.kind", "loop.num_epochs", "loop.learning_rate"}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_numbers_are_finite(value):
+    assert faults({"loop": {"learning_rate": value}})
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        Loop().num_epochs = 4  # type: ignore[misc]
+
+
+@given(
+    name=st.text(),
+    epochs=st.integers(-(2**60), 2**60),
+    rate=st.floats(1e-300, 1e300),
+    sizes=st.lists(st.integers(0, 9)),
+    box=st.booleans(),
+)
+def test_plain_values_parse_back_to_the_same_settings(name, epochs, rate, sizes, box):
+    shape = Box(kind="box", height=rate) if box else Circle(kind="circle", radius=rate)
+    loop = Loop(num_epochs=epochs, learning_rate=rate, sizes=tuple(sizes))
+    whole = Whole(name=name, shape=shape, loop=loop)
+    assert Whole.parse(whole.plain()) == whole
+
+
+def test_flat_settings_have_dotted_names_and_lose_nothing():
+    flat = Whole().flat()
+    assert flat["loop.learning_rate"] == 1e-3
+    assert flat["shape.radius"] == 1.0
+    rebuilt = override({}, [f"{key}={value}" for key, value in flat.items()])
+    assert Whole.parse(rebuilt) == Whole()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001), ("1E5", 1e5), ("-.5e+2", -50.0), ("1.0e-3", 0.001), ("3", 3), ("0.5", 0.5),
+        ("true", True), ("null", None), ("[1, 2]", [1, 2]), ("'3'", "3"), ("1e", "1e"),
+        ("2020-01-01", "2020-01-01"), ("", None), ("a=b", "a=b"),
+    ],
+)  # fmt: skip
+def test_override_values_are_read_as_yaml(text, value):
+    found = override({}, [f"a.b={text}"])["a"]["b"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_a_yaml_file_reads_numbers_as_the_overrides_do(tmp_path):
+    (tmp_path / "c.yaml").write_text("loop: {learning_rate: 1e-2}\n")
+    assert Whole.load(tmp_path / "c.yaml").loop.learning_rate == 0.01
+
+
+def test_overrides_replace_one_setting_and_leave_the_rest_and_the_original():
+    values = {"loop": {"num_epochs": 5, "learning_rate": 0.5}}
+    changed = override(values, ["loop.num_epochs=7", "name=new"])
+    assert changed == {"loop": {"num_epochs": 7, "learning_rate": 0.5}, "name": "new"}
+    assert values == {"loop": {"num_epochs": 5, "learning_rate": 0.5}}
+
+
+def test_the_last_override_of_a_setting_wins():
+    assert override({}, ["a=1", "a=2"]) == {"a": 2}
+
+
+@pytest.mark.parametrize("text", ["loop", "=3", "loop.=3", "a b=3", "name.x=3", "a=[1", ".a=1"])
+def test_a_malformed_override_is_refused_and_quoted(text):
+    with pytest.raises(SettingsError, match="override") as error:
+        override({"name": "x"}, [text])
+    assert text in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"- 1\n", b"just text", b"a: [1", b"\xff\xfe\xfa", b"a: &x {b: *y}"]
+)
+def test_a_file_that_is_no_yaml_mapping_is_refused_by_name(tmp_path, content):
+    (tmp_path / "bad.yaml").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"bad\.yaml"):
+        read_yaml(tmp_path / "bad.yaml")
+
+
+def test_a_missing_file_or_a_folder_is_refused_by_name(tmp_path):
+    for path in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(SettingsError, match=path.name):
+            read_yaml(path)

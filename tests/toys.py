@@ -1,0 +1,51 @@
+"""Small stores for tests that are not about files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from seqbelt.data.manifest import make_manifest
+from seqbelt.data.preparation import prepare
+from seqbelt.data.store import SequenceStore
+from seqbelt.features.base import Features, Learned, Source
+
+
+class Ready(Features):
+    """Arrays that are sequences already."""
+
+    kind: Literal["ready"] = "ready"
+    width: int = 3
+
+    @property
+    def num_features(self) -> int:
+        return self.width
+
+    def read(self, source: Source) -> np.ndarray:
+        assert isinstance(source, np.ndarray)
+        return source
+
+    def encoder(self, learned: Learned) -> "Ready":
+        return self
+
+    def encode(self, raws: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return list(raws)
+
+
+def toy_store(folder: Path, count: int = 60, seed: int = 0, learnable: bool = True) -> SequenceStore:
+    """Two classes of noisy sequences of 2 to 12 steps; the first step's sign tells the class."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 2, count)
+    arrays = []
+    for label in labels:
+        steps = random.normal(size=(random.integers(2, 13), 3)).astype(np.float32)
+        if learnable:
+            steps[0] += 3 * (2 * label - 1)
+        arrays.append(steps)
+    manifest = make_manifest(
+        label=[("no", "yes")[label] for label in labels],
+        split=[("train", "train", "validation", "test")[row % 4] for row in range(count)],
+        arrays=arrays,
+    )
+    return prepare(manifest, Ready(), folder, {}).store
