@@ -98,8 +98,8 @@ def main() -> None:
         for cell in CELLS:
             steps = make_steps(cell, lengths, input_size, directions)
             for run in (train, infer):
-                # torch's packed LSTM takes time quadratic in the length to train.
-                slow = workload == "long signals" and cell == "lstm" and run is train
+                # Training torch's packed layers takes time quadratic in the length.
+                slow = workload == "long signals" and run is train
                 if quick and slow:
                     continue
                 repetitions = 1 if slow else 5 if quick or workload == "long signals" else 15

@@ -94,7 +94,7 @@ def test_rows_without_a_group_are_not_one_group():
     split = assign(make_manifest(label=["a", "b"] * 50, group=group))
     assert set(split[:60]) == set(NAMES)
     assert len(set(split[60:80])) == len(set(split[80:])) == 1
-    assert 10 <= np.sum(split == "test") <= 30
+    assert 10 <= np.sum(split == "test") <= 40
 
 
 def test_the_sources_own_split_is_kept():
@@ -148,11 +148,11 @@ def test_an_unknown_test_group_is_refused_with_the_known_ones():
         assign(rows(20, num_groups=2), test_groups=("ann",))
 
 
-@pytest.mark.parametrize("num_groups", [0, 9])
-def test_the_seed_alone_decides(num_groups):
-    splits = [assign(rows(num_groups=num_groups), seed=seed).tolist() for seed in (0, 0, 1, 2)]
+@pytest.mark.parametrize("group", [None, [f"g{n // 5}" for n in range(200)]])
+def test_the_seed_alone_decides(group):
+    splits = [assign(rows(group=group), seed=seed).tolist() for seed in (0, 0, 1)]
     assert splits[0] == splits[1]
-    assert splits[0] != splits[2] or splits[0] != splits[3]
+    assert splits[0] != splits[2]
 
 
 def test_the_manifest_given_is_not_changed():

@@ -79,7 +79,21 @@ def reason_of(content, max_bytes=MEGABYTE, **options) -> str:
         text_bytes("   "),
         b"\xef\xbb\xbf" + text_bytes(","),
     ],
-    ids="npy fortran npz mat mat-plain pt pt-bf16 parquet csv tsv remark spaces bom".split(),
+    ids=[
+        "npy",
+        "fortran",
+        "npz",
+        "mat",
+        "mat-plain",
+        "pt",
+        "pt-bf16",
+        "parquet",
+        "csv",
+        "tsv",
+        "remark",
+        "spaces",
+        "bom",
+    ],
 )
 def test_every_format_gives_the_numbers_whatever_the_file_is_called(content, tmp_path: Path):
     misnamed = tmp_path / "array.bin"
@@ -200,7 +214,7 @@ def test_a_file_larger_than_allowed_is_not_even_read(tmp_path: Path):
 
 def test_hdf5_is_read_when_h5py_is_there_and_named_when_not(tmp_path: Path):
     try:
-        import h5py
+        import h5py  # pyright: ignore[reportMissingImports]  # an extra
     except ImportError:
         assert reason_of(b"\x89HDF\r\n\x1a\n" + bytes(600)) == "unreadable"
         with pytest.raises(BadInput, match="h5py"):

@@ -74,7 +74,7 @@ class TestChannels:
         assert reason_of(channels(), np.array(1.0)) == "wrong shape"
 
     def test_missing_values_are_an_error_that_says_where(self):
-        with pytest.raises(BadInput, match="1 values .* step 2, channel b"):
+        with pytest.raises(BadInput, match=r"1 values .* step 2, channel b"):
             channels().read(b"a,b\n1,2\n3,4\n5,\n")
         for missing in ("error", "interpolate", "mask"):
             assert reason_of(channels(missing=missing), np.array([1, np.inf])) == "not finite"
@@ -151,7 +151,9 @@ class TestWidth:
         raws = [settings.read(random(n, 3)) for n in (4, 5, 6)] + [settings.read(random(9, 7))]
         encoder = settings.encoder(settings.learn(raws))
         assert encoder.num_features == 3  # what most training rows have
-        with pytest.raises(BadInput, match=r"expected 3 values.*found 7 values.*time_axis") as caught:
+        with pytest.raises(
+            BadInput, match=r"expected 3 values.*found 7 values.*time_axis"
+        ) as caught:
             encoder.encode(raws[-1:])
         assert caught.value.reason == "wrong shape"
 

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,7 +83,8 @@ def test_any_text_that_is_read_has_steps_within_the_vocabulary(encoders, name):
         assert len(together) == len(raws)
         for raw, ids in zip(raws, together):
             assert ids.dtype == np.int32 and ids.ndim == 1 and len(ids)
-            assert 0 < ids.min() and ids.max() < encoder.num_features  # padding is no token
+            assert ids.min() > 0  # padding is no token
+            assert ids.max() < encoder.num_features
             np.testing.assert_array_equal(ids, encoder.encode([raw])[0])
             assert len(encoder.offsets(raw)) == len(ids)
 
@@ -113,7 +116,17 @@ def test_forgetting_remembered_words_changes_nothing(encoders, monkeypatch):
     encoder = KINDS["bpe"].encoder(KINDS["bpe"].learn(TEXTS))
     for text, ids in zip(TEXTS, expected):
         np.testing.assert_array_equal(encoder.encode([text])[0], ids)
-        assert len(encoder._word_ids) <= 10 + len(text)
+        assert len(encoder._word_ids) <= 10 + len(text.split())
+
+
+@every_kind
+def test_threads_may_share_an_encoder(name, encoders, monkeypatch):
+    expected = encoders[name].encode(TEXTS)
+    monkeypatch.setattr("seqbelt.features.text_encoder.MAX_REMEMBERED_CHARACTERS", 10)
+    encoder = KINDS[name].encoder(KINDS[name].learn(TEXTS))
+    with ThreadPoolExecutor(4) as pool:
+        for (ids,), expectation in zip(pool.map(lambda t: encoder.encode([t]), TEXTS), expected):
+            np.testing.assert_array_equal(ids, expectation)
 
 
 @every_kind
@@ -130,7 +143,9 @@ def test_known_texts_come_back(encoders, name):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.text(st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3) | st.sampled_from("a ㅋ1")))
+@given(
+    st.text(st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3) | st.sampled_from("a ㅋ1"))
+)
 def test_jamo_are_those_of_unicode(text):
     text = f"가{text}가"
     jamo = Jamo(kind="jamo", min_count=1)
@@ -178,8 +193,11 @@ def test_a_text_of_unseen_characters_is_unknown(encoders, name):
 def test_a_text_that_spells_a_special_token_is_a_text(name):
     kind = KINDS[name]
     texts = ["< padding > <pad> [UNK] <unk> <0x41> < unknown >"] * 9
-    ids = kind.encoder(kind.learn(texts)).encode(texts[:1])[0]
+    learned = kind.learn(texts)
+    ids = kind.encoder(learned).encode(texts[:1])[0]
     assert ids.min() > 1
+    plain = Tokenizer.from_buffer(learned[FILE])  # whoever else reads the file is as safe
+    assert plain.encode(texts[0]).ids == ids.tolist()
     if "bytes" in name:
         assert ids.min() >= 2 + 256
 
@@ -202,7 +220,8 @@ def test_the_vocabulary_has_no_more_entries_than_asked_for(name, size):
     if "bytes" in name:
         size += 300
     kind = KINDS[name].model_copy(update={"vocabulary_size": size})
-    assert kind.encoder(kind.learn(TEXTS)).num_features <= size
+    for texts in TEXTS, ["안녕" * 30] * 3:
+        assert kind.encoder(kind.learn(texts)).num_features <= size
 
 
 def test_normalisation_and_case():
@@ -216,32 +235,42 @@ def test_cut_lost_and_unknown_are_counted():
     encoder = kind.encoder(kind.learn(["abcd"]))
     sequences, counts = encoder.encode_counted(["abcdabcd", "ab☃d", "☃"])
     assert [len(ids) for ids in sequences] == [4, 4, 1]
-    np.testing.assert_array_equal(sequences[0], encoder.encode(["abcd"])[0])  # the head stays
     assert counts == TextCounts(num_texts=3, num_cut=1, num_tokens=13, num_lost=4, num_unknown=2)
     assert (counts.cut_share, counts.lost_share, counts.unknown_share) == (1 / 3, 4 / 13, 2 / 9)
     assert counts + counts == encoder.encode_counted(["abcdabcd", "ab☃d", "☃"] * 2)[1]
     assert encoder.encode_counted([]) == ([], TextCounts()) and TextCounts().cut_share == 0
-    assert encoder.pieces("abcdabcd") == ["a", "b", "c", "d"]
+
+
+def test_the_head_stays_and_holds_no_more_memory_than_it_shows():
+    kind = Character(kind="character", max_length=4, min_count=1)
+    encoder = kind.encoder(kind.learn(["abcdefgh"]))
+    (head,) = encoder.encode(["abcdefgh"])
+    assert [encoder.vocabulary[id] for id in head] == ["a", "b", "c", "d"]
+    assert head.base is None
+    assert encoder.pieces("abcdefgh") == ["a", "b", "c", "d"]
 
 
 LEARN = """
-import hashlib, sys
-from test_text import KINDS, TEXTS
-print({n: hashlib.sha256(k.learn(TEXTS)["tokenizer.json"]).hexdigest() for n, k in KINDS.items()})
+from test_text import hash_learned
+print(hash_learned())
 """
+
+
+def hash_learned() -> dict[str, str]:
+    # Many characters that are rare enough to be no piece of the unigram model by merit.
+    rare = ["".join(map(chr, range(start, start + 10))) for start in range(0xAC00, 0xAF00, 10)]
+    texts = [f"{text} {word}" for text in TEXTS for word in rare]
+    return {n: hashlib.sha256(k.learn(texts)[FILE]).hexdigest() for n, k in KINDS.items()}
 
 
 @pytest.mark.parametrize("num_threads", ["1", "2"])
 def test_the_same_texts_give_the_same_bytes_in_every_process(num_threads):
     environment = {**os.environ, "RAYON_NUM_THREADS": num_threads, "PYTHONHASHSEED": num_threads}
-    environment["PYTHONPATH"] = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     there = subprocess.run(
         [sys.executable, "-c", LEARN], env=environment, capture_output=True, text=True, check=True
     )
-    here = {
-        name: hashlib.sha256(kind.learn(TEXTS)[FILE]).hexdigest() for name, kind in KINDS.items()
-    }
-    assert there.stdout.strip() == str(here)
+    assert there.stdout.strip() == str(hash_learned())
 
 
 def test_learning_needs_a_text():

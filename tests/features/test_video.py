@@ -9,6 +9,7 @@ import pickle
 import wave
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import av
@@ -37,7 +38,7 @@ def make_clip(frames, name="mkv", rate=24, times=None, rotation=None) -> bytes:
     container_format, codec, pixels = FORMATS[name]
     file = io.BytesIO()
     with av.open(file, "w", format=container_format) as container:
-        stream = container.add_stream(codec, rate=rate)
+        stream: Any = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames.shape[1:]
         stream.pix_fmt = pixels
         if times is not None:
@@ -153,7 +154,9 @@ class TestBrokenClips:
             audio.writeframes(bytes(16000))
         assert reason_of(file.getvalue()) == "wrong type"
 
-    @pytest.mark.parametrize("content", [b"a note\n" * 99, b"\x89PNG\r\n", b"PK\x03\x04" + bytes(99)])
+    @pytest.mark.parametrize(
+        "content", [b"a note\n" * 99, b"\x89PNG\r\n", b"PK\x03\x04" + bytes(99)]
+    )
     def test_not_a_video_whatever_it_is_called(self, content, tmp_path: Path):
         path = tmp_path / "clip.mp4"
         path.write_bytes(content)
@@ -330,7 +333,7 @@ class TestFrames:
         )
 
     def test_settings_that_cannot_work(self, tmp_path: Path, weights):
-        with pytest.raises(SettingsError, match="no 'resnet19'; torchvision has .*resnet18"):
+        with pytest.raises(SettingsError, match=r"no 'resnet19'; torchvision has .*resnet18"):
             frames_features(weights, backbone="resnet19").learn([])
         with pytest.raises(SettingsError, match="is no file, and torchvision knows IMAGENET1K_V1"):
             frames_features("IMAGENET").learn([])

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from seqbelt.errors import SettingsError
 from seqbelt.features.base import Source
+from seqbelt.features.ts_format import read_ts
 
 SPLITS = ("train", "validation", "test")
 _SPLIT_NAMES = {name: name for name in SPLITS} | {
@@ -182,6 +183,22 @@ def read_manifest(
         split=[_split_name(name, path) for name in values.get(columns.split) or [""] * num_rows],
         group=values.get(columns.group),
         id=values.get(columns.id),
+        root=path.parent,
+    )
+
+
+def read_ts_files(path: Path) -> Manifest:
+    """A ``.ts`` file's sequences; ``X_TRAIN.ts`` takes ``X_TEST.ts`` beside it as the test part."""
+    files = {path: ""}
+    test = path.with_name(path.name.replace("_TRAIN.ts", "_TEST.ts"))
+    if test != path and test.is_file():
+        files = {path: "train", test: "test"}
+    found = [(file, split, one) for file, split in files.items() for one in read_ts(file)]
+    return make_manifest(
+        id=[f"{file.name}:{one.line}" for file, _, one in found],
+        label=[one.label or "" for _, _, one in found],
+        split=[split for _, split, _ in found],
+        arrays=[one.values for _, _, one in found],
         root=path.parent,
     )
 

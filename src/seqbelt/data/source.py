@@ -11,6 +11,7 @@ from seqbelt.data.manifest import (
     is_manifest_file,
     read_class_folders,
     read_manifest,
+    read_ts_files,
 )
 from seqbelt.errors import SettingsError
 from seqbelt.settings import Settings
@@ -101,6 +102,8 @@ class Data(Settings):
                 self.id_column,
             )
             return read_manifest(path, columns, self.header, self.quoting)
+        if path.suffix == ".ts":
+            return read_ts_files(path)
         raise SettingsError(
-            f"data.source: {path.name} is no manifest; expected .csv, .tsv, .jsonl or .parquet"
+            f"data.source: {path.name} is no manifest; expected .csv, .tsv, .jsonl, .parquet or .ts"
         )

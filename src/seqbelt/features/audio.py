@@ -273,7 +273,7 @@ def _batches_by_length(lengths: list[int]) -> list[list[int]]:
         if longest == 0:
             raise BadInput(EMPTY, "the recording has no samples")
         batch = batches[-1] if batches else []
-        full = (len(batch) + 1) * longest > MAX_PADDED_SAMPLES or len(batch) >= 32
+        full = (len(batch) + 1) * longest > MAX_PADDED_SAMPLES or len(batch) >= 16
         if not batch or full:
             batches.append([index])
         else:

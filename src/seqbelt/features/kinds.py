@@ -5,8 +5,14 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from seqbelt.features.audio import LogMel, Mfcc, Spectral, Waveform
+from seqbelt.features.signal import Channels, Vectors
+from seqbelt.features.text import Character, Jamo, Subword, Word
+from seqbelt.features.video import FrameDifferences, Frames
 
 AnyFeatures: TypeAlias = Annotated[
-    LogMel | Mfcc | Spectral | Waveform,
+    LogMel | Mfcc | Spectral | Waveform
+    | Subword | Character | Word | Jamo
+    | FrameDifferences | Frames
+    | Vectors | Channels,
     Field(discriminator="kind"),
-]
+]  # fmt: skip

@@ -41,6 +41,7 @@ class Steps(NamedTuple):
 class ArrayFeatures(Features):
     """What signals and ready features share: safe reading, and a width learned from the data."""
 
+    reads_tables: ClassVar[bool] = True
     learns: ClassVar[bool] = True
     LONG_AXIS_HINT: ClassVar[str]
     """The setting to look at when steps have another shape than the training rows'."""

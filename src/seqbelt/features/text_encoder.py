@@ -4,8 +4,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 FILE = "tokenizer.json"
 """Name of the tokenizer in ``Learned`` and so in a bundle."""
@@ -160,7 +164,7 @@ class TextEncoder:
                 start = end + width
 
 
-def unknown_id(tokenizer) -> int | None:
+def unknown_id(tokenizer: "Tokenizer") -> int | None:
     """The id that a tokenizer gives to what it does not know, by its model or by its name."""
     model = json.loads(tokenizer.to_str())["model"]
     if model.get("unk_id") is not None:

@@ -17,6 +17,9 @@ SPECIAL_SCORE = 0.0
 BYTE_SCORE = -1000.0
 """Log probability of byte tokens: no text that writes "<0x41>" is cheaper as one of them."""
 
+APPENDED_STEP = 1e-4
+"""See ``_canonical_unigram``."""
+
 
 def make_normalizer(form: str, lowercase: bool) -> normalizers.Normalizer:
     """Normalise, then lower the case."""
@@ -131,16 +134,18 @@ def _canonical_unigram(
 ) -> Tokenizer:
     """The same model from the same texts, in every process, and no larger than asked for.
 
-    The trainer adds floats in the order of a random hash: scores differ in their last digits,
-    and characters that it appends after training get made-up scores in that order.
+    The trainer adds floats in the order of a random hash, so scores differ in their last digits.
+    Characters that are no piece by merit it appends in that order too, the n-th of them at the
+    lowest score plus n times ``APPENDED_STEP``; here all of those get the lowest score.
     """
     content = json.loads(tokenizer.to_str())
     model = content["model"]
     num_special = 2 + len(BYTES) * byte_fallback
     pieces = dict(model["vocab"][num_special:])
-    lowest = min((score for piece, score in pieces.items() if len(piece) > 1), default=0.0)
+    lowest = min(pieces.values(), default=0.0)
+    appended = lowest + APPENDED_STEP * sum(len(piece) == 1 for piece in pieces)
     learned = [
-        (piece, round(max(score, lowest) if len(piece) == 1 else score, 4))
+        (piece, round(lowest if len(piece) == 1 and score <= appended else score, 4))
         for piece, score in pieces.items()
     ]
     # Characters first, so that none is cut off: without them words cannot be spelled.

@@ -34,7 +34,7 @@ def read_ts(path: str | Path) -> list[TsExample]:
     examples: list[TsExample] = []
     number = 0
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with Path(path).open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 line = line.strip()
                 if not line or line.startswith("#"):

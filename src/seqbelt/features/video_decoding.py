@@ -142,7 +142,7 @@ def _open(source: Path | bytes) -> Iterator[Any]:
 
 
 def _first_bytes(path: Path) -> bytes:
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return file.read(16)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from seqbelt.data.batches import evaluation_plan, pad
+from seqbelt.data.cropping import crop_steps
 from seqbelt.errors import WRONG_SHAPE, BadInput
 from seqbelt.features.base import Source
 from seqbelt.features.encoding import Encoded, encode_sources
@@ -76,7 +77,12 @@ class Predictor:
         return sequence if isinstance(sequence, BadInput) else None
 
     def probabilities(self, sequences: list[np.ndarray]) -> np.ndarray:
-        """Class probabilities float32 ``(sequences, classes)`` of encoded sequences."""
+        """Class probabilities float32 ``(sequences, classes)`` of encoded sequences.
+
+        Of a sequence longer than the model reads, the steps that its ``crop`` names are read.
+        """
+        model = self.bundle.model
+        sequences = [crop_steps(sequence, model.max_steps, model.crop) for sequence in sequences]
         lengths = np.array([len(sequence) for sequence in sequences])
         found = np.empty((len(sequences), len(self.bundle.classes)), np.float32)
         with torch.inference_mode():

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
-from seqbelt.models.initialization import RecurrentInit, initialize
+from seqbelt.models.initialization import ForgetBias, RecurrentInit, initialize
 from seqbelt.models.pooling import Pooling, PoolingName
 from seqbelt.models.recurrent import Cell, Layout, Recurrent
 from seqbelt.settings import Settings
@@ -40,12 +41,37 @@ class Model(Settings):
     """How the recurrence is computed: the numbers are the same, the speed is not."""
     recurrent_init: RecurrentInit = "orthogonal"
     """Initial recurrent weights; identity is meant for an RNN with ReLU."""
-    forget_bias: float = 1.0
-    """Initial bias of the LSTM's forget gate."""
+    forget_bias: ForgetBias = 1.0
+    """Initial bias of the LSTM's forget gate; chrono draws the biases of the LSTM's and the GRU's
+    gates so that the units remember for as long as the training sequences last."""
+    max_steps: Count | None = None
+    """Steps of a sequence that the network reads, at most; null reads all."""
+    crop: Literal["head", "tail", "random"] = "head"
+    """Which steps of a longer sequence are read: the first, the last, or another random stretch
+    in every epoch of training and the first wherever an answer is wanted."""
 
-    def build(self, num_features: int, num_classes: int, is_tokens: bool) -> "SequenceClassifier":
-        """The network, initialised from torch's current random state."""
-        return SequenceClassifier(self, num_features, num_classes, is_tokens)
+    @field_validator("forget_bias")
+    @classmethod
+    def _chrono_needs_our_biases(cls, value: ForgetBias, info: ValidationInfo) -> ForgetBias:
+        if value == "chrono" and info.data.get("recurrent_init") == "uniform":
+            raise ValueError(
+                "chrono needs recurrent_init orthogonal or identity: uniform keeps torch's biases"
+            )
+        return value
+
+    def build(
+        self,
+        num_features: int,
+        num_classes: int,
+        is_tokens: bool,
+        lengths: np.ndarray | None = None,
+    ) -> "SequenceClassifier":
+        """The network, initialised from torch's current random state.
+
+        ``lengths`` ``(sequences,)`` of the training rows, in steps, serve ``forget_bias: chrono``;
+        a network whose weights are loaded needs none.
+        """
+        return SequenceClassifier(self, num_features, num_classes, is_tokens, lengths)
 
 
 class Standardize(nn.Module):
@@ -71,7 +97,14 @@ class Standardize(nn.Module):
 class SequenceClassifier(nn.Module):
     """Sequences in, logits out: normalise (or embed), recur, pool, classify."""
 
-    def __init__(self, settings: Model, num_features: int, num_classes: int, is_tokens: bool):
+    def __init__(
+        self,
+        settings: Model,
+        num_features: int,
+        num_classes: int,
+        is_tokens: bool,
+        lengths: np.ndarray | None = None,
+    ) -> None:
         super().__init__()
         self.is_tokens = is_tokens
         if is_tokens:
@@ -88,7 +121,7 @@ class SequenceClassifier(nn.Module):
             settings.nonlinearity,
             settings.layout,
         )
-        initialize(self.recurrent, settings.recurrent_init, settings.forget_bias)
+        initialize(self.recurrent, settings.recurrent_init, settings.forget_bias, lengths)
         self.pool = Pooling(settings.pooling, self.recurrent.output_size)
         self.input_dropout = nn.Dropout(settings.input_dropout)
         self.dropout = nn.Dropout(settings.dropout)

@@ -2,26 +2,39 @@
 
 torch's default (uniform within 1/sqrt(hidden)) lets the gradient vanish within a few steps for
 every cell. An LSTM keeps its memory when the forget gate starts open (Gers et al. 2000,
-doi:10.1162/089976600300015015; Jozefowicz et al. 2015); an RNN when its recurrent matrix starts
-orthogonal (Saxe et al. 2014, arXiv:1312.6120) or, with ReLU, as the identity (Le et al. 2015,
-arXiv:1504.00941).
+doi:10.1162/089976600300015015; Jozefowicz et al. 2015), and keeps it as long as the data needs
+when the biases are drawn from the data's lengths (chrono: Tallec & Ollivier 2018,
+arXiv:1804.11188); an RNN when its recurrent matrix starts orthogonal (Saxe et al. 2014,
+arXiv:1312.6120) or, with ReLU, as the identity (Le et al. 2015, arXiv:1504.00941).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
+import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from seqbelt.models.recurrent import Recurrent
+from seqbelt.models.recurrent import Cell, Recurrent
 
 RecurrentInit = Literal["orthogonal", "identity", "uniform"]
+ForgetBias = Annotated[Literal["chrono"] | float, Field(union_mode="left_to_right")]
 
-_NUM_GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+_NUM_GATES: dict[Cell, int] = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
 @torch.no_grad()
-def initialize(recurrent: Recurrent, recurrent_init: RecurrentInit, forget_bias: float) -> None:
-    """Set the initial weights in place; ``uniform`` leaves torch's own."""
+def initialize(
+    recurrent: Recurrent,
+    recurrent_init: RecurrentInit,
+    forget_bias: ForgetBias,
+    lengths: np.ndarray | None = None,
+) -> None:
+    """Set the initial weights in place; ``uniform`` leaves torch's own.
+
+    ``lengths`` ``(sequences,)`` are those of the training rows, in steps: what ``chrono`` draws
+    from. Without them every memory is one step long.
+    """
     if recurrent_init == "uniform":
         return
     num_gates = _NUM_GATES[recurrent.cell]
@@ -34,9 +47,9 @@ def initialize(recurrent: Recurrent, recurrent_init: RecurrentInit, forget_bias:
                 _square(gate, recurrent_init)
         else:
             parameter.zero_()
-            if recurrent.cell == "lstm" and name.startswith("bias_ih"):
-                # torch adds two biases; only one of them may carry the forget gate's.
-                parameter.chunk(num_gates)[1].fill_(forget_bias)
+            if name.startswith("bias_ih"):
+                # torch adds two biases; only one of them may carry the gates'.
+                _open_gates(recurrent.cell, parameter.chunk(num_gates), forget_bias, lengths)
 
 
 def _square(gate: Tensor, recurrent_init: RecurrentInit) -> None:
@@ -44,3 +57,31 @@ def _square(gate: Tensor, recurrent_init: RecurrentInit) -> None:
         nn.init.eye_(gate)
     else:
         nn.init.orthogonal_(gate)
+
+
+def _open_gates(
+    cell: Cell, gates: tuple[Tensor, ...], forget_bias: ForgetBias, lengths: np.ndarray | None
+) -> None:
+    """Set the biases that decide how long a unit remembers; an RNN has none."""
+    if forget_bias != "chrono":
+        if cell == "lstm":
+            gates[1].fill_(forget_bias)
+    elif cell == "lstm":
+        gates[1].copy_(_chrono(gates[1], lengths))
+        gates[0].copy_(-gates[1])  # what is forgotten slowly is written slowly
+    elif cell == "gru":
+        gates[1].copy_(_chrono(gates[1], lengths))  # torch's update gate is the share that is kept
+
+
+def _chrono(like: Tensor, lengths: np.ndarray | None) -> Tensor:
+    """Biases ``log u`` with which each unit remembers about ``u`` steps.
+
+    The paper draws u uniformly from 1 to T - 1 for one T. Here each unit takes the length of a
+    training sequence as its T: the same where all lengths are equal, and one endless recording
+    among short ones does not stretch every unit.
+    """
+    if lengths is None or not len(lengths):
+        return torch.zeros_like(like)
+    chosen = torch.from_numpy(lengths)[torch.randint(len(lengths), like.shape)]
+    longest = (chosen - 1).clamp_min(1).to(like.dtype)
+    return torch.log(1 + torch.rand(like.shape, dtype=like.dtype) * (longest - 1))

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from seqbelt.data.batches import fill, make_batch, training_plan
+from seqbelt.data.cropping import draw_crops
 from seqbelt.data.store import Sequences
 from seqbelt.errors import SeqbeltError
 from seqbelt.models.classifier import SequenceClassifier
@@ -26,6 +27,7 @@ from seqbelt.training.checkpoint import (
     save_checkpoint,
     unpack_optimizer,
 )
+from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 from seqbelt.training.scoring import Scores, predict_logits, score
 
 Positive = Annotated[float, Field(gt=0)]
@@ -102,16 +104,20 @@ class Training(Settings):
         *,
         checkpoint: Path | None = None,
         resume: bool = False,
+        on_start: Callable[[GradientReach], object] = lambda reach: None,
         on_epoch: Callable[[Epoch], object] = lambda epoch: None,
         on_step: Callable[[], object] = lambda: None,
     ) -> tuple[SequenceClassifier, History]:
         """Build a model and train it; return it on its device with its best weights.
 
         With a ``checkpoint`` path the state is saved every epoch, every minute and on Ctrl-C or
-        SIGTERM; ``resume`` goes on from there to the very result of an undisturbed run. Raises
+        SIGTERM; ``resume`` goes on from there to the very result of an undisturbed run. Before
+        the first step ``on_start`` is told how far the untrained model's gradient reaches. Raises
         SeqbeltError when the loss is no longer finite.
         """
-        return _Run(self, build, train, validation, checkpoint, on_epoch, on_step).run(resume)
+        run = _Run(self, build, train, validation, checkpoint, on_epoch, on_step)
+        on_start(run.reach)
+        return run.run(resume)
 
     def learning_rate_at(self, progress: float) -> float:
         """The learning rate when a share ``progress`` in 0..1 of all steps is done."""
@@ -145,7 +151,8 @@ class _Run:
         torch.manual_seed(settings.seed)
         self.model = build()
         if not self.model.is_tokens:
-            self.model.normalize.learn(*_statistics(train))
+            self.model.normalize.learn(*_statistics(draw_crops(train, settings.seed, 0)))
+        self.reach = measure_reach(self.model, draw_sample(train, settings.seed))
         optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -185,6 +192,7 @@ class _Run:
     def _train_epoch(self, stopped: threading.Event) -> None:
         """Run the epoch's remaining batches; on a stop signal return after the current one."""
         settings, epoch = self.settings, len(self.history.epochs)
+        train = draw_crops(self.train, settings.seed, epoch)
         plan = training_plan(
             self.train.lengths, settings.batch_size, settings.seed, epoch, settings.bucket_batches
         )
@@ -194,7 +202,7 @@ class _Run:
         before = self.epoch_s
         while self.batch_number < len(plan) and not stopped.is_set():
             progress = (epoch + self.batch_number / len(plan)) / settings.num_epochs
-            self._step(make_batch(self.train, plan[self.batch_number]), progress)
+            self._step(make_batch(train, plan[self.batch_number]), progress)
             self.batch_number += 1
             self.epoch_s = before + time.perf_counter() - began
             self.on_step()

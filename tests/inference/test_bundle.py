@@ -1,0 +1,142 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from seqbelt.errors import SeqbeltError
+from seqbelt.features.audio import LogMel
+from seqbelt.inference.bundle import Bundle
+from seqbelt.models.classifier import Model
+
+CLASSES = ("no", "yes", "10")
+
+
+def make(cell: str = "lstm", seed: int = 0, **changes) -> Bundle:
+    torch.manual_seed(seed)
+    features = LogMel(kind="log_mel", sample_rate=8000, num_bands=6)
+    model = Model(cell=cell, hidden_size=5, bidirectional=True, pooling="attention")
+    network = model.build(6, 3, is_tokens=False).eval()
+    network.normalize.learn(torch.arange(6.0), torch.full((6,), 2.0))
+    values = {
+        "name": "toy",
+        "features": features,
+        "learned": {"words.txt": b"a\xffb", "empty": b""},
+        "model": model,
+        "classes": CLASSES,
+        "num_features": 6,
+        "network": network,
+        "about": {"data": "abc", "score": 0.5},
+    }
+    return Bundle(**(values | changes))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_bundle_comes_back_whole(tmp_path, cell):
+    bundle = make(cell)
+    bundle.save(tmp_path / "b")
+    again = Bundle.load(tmp_path / "b")
+    for name in ("name", "features", "learned", "model", "classes", "num_features", "about"):
+        assert getattr(again, name) == getattr(bundle, name)
+    assert again.fingerprint == bundle.fingerprint
+    inputs, lengths = torch.randn(4, 9, 6), torch.tensor([9, 3, 1, 5])
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            again.network(inputs, lengths), bundle.network(inputs, lengths), rtol=0, atol=0
+        )
+    assert not again.network.training
+
+
+def test_a_bundle_holds_no_pickle(tmp_path):
+    make().save(tmp_path)
+    names = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert names == {"bundle.json", "weights.safetensors", "words.txt", "empty"}
+
+
+def test_the_fingerprint_is_the_same_for_the_same_model():
+    assert make().fingerprint == make().fingerprint
+    assert make(about={"other": 1}, name="renamed").fingerprint == make().fingerprint
+
+
+@pytest.mark.parametrize("part", ["classify.bias", "normalize.mean", "recurrent.weights.weight_hh_l0"])
+def test_the_fingerprint_changes_with_every_weight(part):
+    bundle = make()
+    tensor = bundle.network.state_dict()[part].view(-1)
+    tensor[-1] = torch.nextafter(tensor[-1], torch.tensor(torch.inf))
+    assert bundle.fingerprint != make().fingerprint
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": ("yes", "no", "10")},
+        {"features": LogMel(kind="log_mel", sample_rate=8000, num_bands=6, hop_ms=11.0)},
+        {"learned": {"words.txt": b"a\xffc", "empty": b""}},
+        {"learned": {}},
+        {"model": Model(hidden_size=5, bidirectional=True, pooling="max")},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_the_fingerprint_changes_with_what_changes_an_answer(changes):
+    assert make(**changes).fingerprint != make().fingerprint
+
+
+def test_saving_over_an_older_bundle_leaves_nothing_of_it(tmp_path):
+    make(seed=1).save(tmp_path)
+    newer = make(learned={"other.txt": b"x"})
+    newer.save(tmp_path)
+    again = Bundle.load(tmp_path)
+    assert again.learned == {"other.txt": b"x"}
+    assert again.fingerprint == newer.fingerprint
+
+
+def damage_json(change):
+    def damage(folder):
+        values = json.loads((folder / "bundle.json").read_text())
+        change(values)
+        (folder / "bundle.json").write_text(json.dumps(values))
+
+    return damage
+
+
+def cut(name: str, size: int):
+    def damage(folder):
+        (folder / name).write_bytes((folder / name).read_bytes()[:size])
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "bundle.json").unlink(),
+        lambda folder: (folder / "weights.safetensors").unlink(),
+        cut("bundle.json", 0),
+        cut("bundle.json", 60),
+        cut("weights.safetensors", 0),
+        cut("weights.safetensors", 100),
+        cut("weights.safetensors", -1),
+        lambda folder: (folder / "bundle.json").write_text("[]"),
+        damage_json(lambda values: values.clear()),
+        damage_json(lambda values: values.update(format=99)),
+        damage_json(lambda values: values["features"].update(kind="smell")),
+        damage_json(lambda values: values["model"].update(hidden_size=7)),
+        damage_json(lambda values: values["model"].update(cell="lst")),
+        damage_json(lambda values: values["classes"].append("more")),
+        damage_json(lambda values: values.update(num_features="six")),
+    ],
+)
+def test_a_damaged_bundle_is_refused_by_name(tmp_path, damage):
+    make().save(tmp_path / "toy")
+    damage(tmp_path / "toy")
+    with pytest.raises(SeqbeltError, match="toy"):
+        Bundle.load(tmp_path / "toy")
+
+
+def test_the_encoder_is_the_features_own():
+    samples = np.random.default_rng(0).normal(0, 0.1, 800).astype(np.float32)
+    bundle = make(learned={})
+    raw = bundle.features.read(samples)
+    np.testing.assert_array_equal(
+        bundle.encoder.encode([raw])[0], bundle.features.encode([raw])[0]
+    )

@@ -1,0 +1,98 @@
+import json
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from seqbelt.errors import SettingsError
+from seqbelt.inference.journal import Row
+from seqbelt.inference.output import check_output, write_predictions
+
+CLASSES = ("no", 'ye"s, é')
+COLUMNS = [
+    "label", "confidence", "p_no", 'p_ye"s, é', "num_steps", "error", "content_hash", "model",
+]  # fmt: skip
+SUFFIXES = (".csv", ".parquet", ".jsonl")
+ROWS = [
+    Row("a/1.wav", "h1", 7, np.array([0.25, 0.75], np.float32), None),
+    Row('odd, "name"\nline.wav', "h2", None, None, "silent: no sound,\nnone"),
+    Row("missing.wav", None, None, None, "unreadable: gone"),
+    Row("é.wav", "h3", 1, np.array([1.0, 0.0], np.float32), None),
+]
+
+
+def read(path) -> list[dict]:
+    if path.suffix == ".parquet":
+        return pyarrow.parquet.read_table(path).to_pylist()
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    convert = pyarrow.csv.ConvertOptions(strings_can_be_null=True)
+    return pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert).to_pylist()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("key", ["path", "id"])
+def test_the_columns_are_the_contracts_in_its_order(tmp_path, suffix, key):
+    path = tmp_path / f"out{suffix}"
+    write_predictions(path, ROWS, key, CLASSES, "models:/toy/1")
+    for record in read(path):
+        assert list(record) == [key, *COLUMNS]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_input_is_one_row_in_order(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    write_predictions(path, ROWS, "path", CLASSES, "m")
+    records = read(path)
+    assert [record["path"] for record in records] == [row.name for row in ROWS]
+    assert [record["label"] for record in records] == ['ye"s, é', None, None, "no"]
+    assert [record["confidence"] for record in records] == [0.75, None, None, 1.0]
+    assert [record["p_no"] for record in records] == [0.25, None, None, 1.0]
+    assert [record["num_steps"] for record in records] == [7, None, None, 1]
+    assert [record["error"] for record in records] == [row.error for row in ROWS]
+    assert [record["content_hash"] for record in records] == ["h1", "h2", None, "h3"]
+    assert {record["model"] for record in records} == {"m"}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_no_inputs_give_an_empty_file(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    write_predictions(path, [], "path", CLASSES, "m")
+    assert read(path) == []
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_failure_leaves_the_older_file_as_it_was(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    path.write_text("older")
+
+    def failing():
+        yield ROWS[0]
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError):
+        write_predictions(path, failing(), "path", CLASSES, "m")
+    assert path.read_text() == "older"
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("name", ["out", "out.txt", "out.CSV.gz", ".csv"])
+def test_an_unknown_ending_is_refused_with_the_known_ones(tmp_path, name):
+    with pytest.raises(SettingsError, match=r"\.parquet, \.csv or \.jsonl"):
+        check_output(tmp_path / name)
+
+
+def test_a_folder_and_a_place_below_a_file_are_refused(tmp_path):
+    (tmp_path / "out.csv").mkdir()
+    with pytest.raises(SettingsError, match="folder"):
+        check_output(tmp_path / "out.csv")
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="cannot be made"):
+        check_output(tmp_path / "file" / "out.csv")
+
+
+def test_a_missing_folder_is_made(tmp_path):
+    check_output(tmp_path / "a/b/out.csv")
+    assert (tmp_path / "a/b").is_dir()

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+
+from seqbelt.errors import BadInput
+from seqbelt.features.audio import LogMel, Waveform
+from seqbelt.features.encoding import Encoded, hash_content
+from seqbelt.inference import predictor as predictor_module
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.predictor import Prediction, Predictor
+from seqbelt.models.classifier import Model
+
+CLASSES = ("a", "b", "c")
+
+
+def make(features, cell: str = "lstm", **settings) -> Predictor:
+    torch.manual_seed(0)
+    model = Model(cell=cell, hidden_size=8, **settings)
+    network = model.build(features.num_features, 3, is_tokens=False)
+    if isinstance(features, LogMel):
+        mean, std = (torch.full((features.num_features,), value) for value in (-50.0, 10.0))
+        network.normalize.learn(mean, std)
+    with torch.no_grad():
+        network.classify.weight.mul_(20)  # answers that differ from item to item
+    bundle = Bundle("t", features, {}, model, CLASSES, features.num_features, network, {})
+    return Predictor(bundle, "cpu")
+
+
+@pytest.fixture(scope="module")
+def samples(noise):
+    random = np.random.default_rng(0)
+    return [
+        random.uniform(0.1, 3) * np.cumsum(noise(int(n), int(n)))[::-1].astype(np.float32)
+        for n in random.integers(1, 9000, 40)
+    ]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pooling": "last"},
+        {"pooling": "attention", "bidirectional": True, "num_layers": 2},
+        {"pooling": "concat", "bidirectional": True},
+    ],
+    ids=lambda settings: settings["pooling"],
+)
+def test_an_item_alone_in_any_batch_and_in_any_order_gets_one_answer(samples, cell, settings):
+    predictor = make(LogMel(kind="log_mel", sample_rate=8000, num_bands=12), cell, **settings)
+    together = list(predictor.predict(enumerate(samples)))
+    order = np.random.default_rng(1).permutation(len(samples))
+    shuffled = {a.index: a for a in predictor.predict((int(i), samples[i]) for i in order)}
+    for index, answer in enumerate(together):
+        (alone,) = predictor.predict([(index, samples[index])])
+        for other in (alone, shuffled[index]):
+            np.testing.assert_allclose(other.probabilities, answer.probabilities, atol=1e-5)
+            assert other.probabilities.argmax() == answer.probabilities.argmax()
+            assert other.num_steps == answer.num_steps
+    assert np.ptp([answer.probabilities for answer in together], axis=0).max() > 0.05
+
+
+@pytest.fixture
+def predictor():
+    return make(Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=1.0))
+
+
+def test_probabilities_are_the_softmax_of_the_networks_logits(predictor, noise):
+    (answer,) = predictor.predict([(0, noise(400))])
+    (steps,) = predictor.bundle.encoder.encode([predictor.bundle.features.read(noise(400))])
+    with torch.inference_mode():
+        logits = predictor.network(torch.tensor(steps)[None], torch.tensor([len(steps)]))
+    np.testing.assert_allclose(answer.probabilities, logits.softmax(1)[0], atol=1e-6)
+    assert answer.probabilities.sum() == pytest.approx(1, abs=1e-6)
+    assert answer.num_steps == len(steps) == 51
+    assert answer.content_hash == hash_content(noise(400))
+
+
+def test_answers_come_in_the_order_of_the_questions(predictor, noise, monkeypatch):
+    monkeypatch.setattr(predictor_module, "WINDOW_ITEMS", 5)
+    sources = [(index, noise(2000 - 90 * index, index)) for index in range(17)]
+    answers = list(predictor.predict(sources))
+    assert [answer.index for answer in answers] == list(range(17))
+    for (index, source), answer in zip(sources, answers, strict=True):
+        (alone,) = predictor.predict([(index, source)])
+        np.testing.assert_allclose(answer.probabilities, alone.probabilities, atol=1e-5)
+
+
+def test_a_bad_item_costs_only_itself(predictor, noise, tmp_path):
+    sources = [noise(300), np.zeros(300, np.float32), tmp_path / "none.wav", b"text", noise(90)]
+    answers = list(predictor.predict(enumerate(sources)))
+    bad = [isinstance(answer.probabilities, BadInput) for answer in answers]
+    assert bad == [False, True, True, True, False]
+    reasons = [answer.probabilities.reason for answer in answers[1:4]]
+    assert reasons == ["silent", "unreadable", "wrong type"]
+
+
+def test_known_content_passes_through_unanswered(predictor, noise):
+    known = hash_content(noise(300, 1))
+    sources = [(0, noise(300, 0)), (1, noise(300, 1))]
+    first, second = predictor.predict(sources, {known}.__contains__)
+    assert isinstance(first, Prediction)
+    assert isinstance(second, Encoded)
+    assert second.content_hash == known
+
+
+def test_a_sequence_of_another_width_is_refused(noise):
+    wide = make(Waveform(kind="waveform", sample_rate=8000, window_ms=2.0, hop_ms=1.0))
+    narrow = Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=1.0)
+    values = {name: getattr(wide.bundle, name) for name in wide.bundle.__dataclass_fields__}
+    mixed = Predictor(Bundle(**(values | {"features": narrow})), "cpu")
+    (answer,) = mixed.predict([(0, noise(300))])
+    assert answer.probabilities.reason == "wrong shape"
+
+
+def test_memory_is_bounded_by_windows(predictor, noise, monkeypatch):
+    monkeypatch.setattr(predictor_module, "WINDOW_VALUES", 1)
+    taken = []
+
+    def sources():
+        for index in range(2000):
+            taken.append(index)
+            yield index, noise(80, index)
+
+    answers = predictor.predict(sources())
+    next(answers)
+    assert len(taken) < 1000
+    answers.close()
+
+
+def test_nothing_in_nothing_out(predictor):
+    assert list(predictor.predict([])) == []
