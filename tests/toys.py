@@ -33,7 +33,9 @@ class Ready(Features):
         return list(raws)
 
 
-def toy_store(folder: Path, count: int = 60, seed: int = 0, learnable: bool = True) -> SequenceStore:
+def toy_store(
+    folder: Path, count: int = 60, seed: int = 0, learnable: bool = True
+) -> SequenceStore:
     """Two classes of noisy sequences of 2 to 12 steps; the first step's sign tells the class."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 2, count)

@@ -7,7 +7,7 @@ quarantined. Everything heavy is imported by the stage that needs it, so ``--hel
 import json
 import sys
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -42,7 +42,7 @@ ModelName = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
 
 
-class OnError(str, Enum):
+class OnError(StrEnum):
     """What an input without a label does to the whole."""
 
     quarantine = "quarantine"
@@ -120,6 +120,20 @@ def evaluate(
         from seqbelt.stages.evaluate import evaluate
 
         return evaluate(model, _load(config, overrides))
+
+    _run(work, as_json)
+
+
+@app.command()
+def certify(
+    model: ModelName, config: Config, overrides: Overrides = None, as_json: AsJson = False
+) -> None:
+    """Prove that a model's answers do not depend on padding, company or chance."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.certify import certify
+
+        return certify(model, _load(config, overrides))
 
     _run(work, as_json)
 
@@ -207,7 +221,8 @@ def _run(work: Callable[[], dict[str, Any]], as_json: bool) -> NoReturn:
     else:
         for key, value in result.items():
             print(f"{key}: {json.dumps(value, ensure_ascii=False)}")
-    if result.get("interrupted"):
+    refused = any(isinstance(v, dict) and v.get("passed") is False for v in result.values())
+    if result.get("interrupted") or refused:
         raise SystemExit(1)
     raise SystemExit(3 if result.get("num_quarantined") else 0)
 

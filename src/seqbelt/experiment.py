@@ -42,6 +42,10 @@ class Experiment(Settings):
         training = self.training.model_copy(update={"seed": seed})
         return self.model_copy(update={"model": model, "training": training})
 
+    def with_data(self, data: Data) -> "Experiment":
+        """The same experiment on other data: another fold, say."""
+        return self.model_copy(update={"data": data})
+
     @property
     def run_name(self) -> str:
         """Short name of one training run: ``lstm-h128-s0``."""

@@ -89,7 +89,9 @@ def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]
         try:
             section[leaf] = yaml.load(value, Loader=_Loader)
         except yaml.YAMLError as error:
-            raise SettingsError(f"override '{text}': the value is not valid YAML: {error}") from None
+            raise SettingsError(
+                f"override '{text}': the value is not valid YAML: {error}"
+            ) from None
     return values
 
 
@@ -121,10 +123,11 @@ def _describe(fault: Any, cls: type[BaseModel], values: Mapping[str, Any]) -> st
     """One fault in one line: setting, expected, found, remedy."""
     where = _dotted(fault["loc"], values) or "(top level)"
     if fault["type"].startswith("union_tag"):
-        where, tag = f"{where}.{fault['ctx']['discriminator'].strip(chr(39))}", fault["ctx"].get("tag")
-        if tag is None:
+        context = fault["ctx"]
+        where = f"{where}.{context['discriminator']}".replace("'", "")
+        if "tag" not in context:
             return f"{where}: required, but not given"
-        return f"{where}: expected {fault['ctx']['expected_tags']}; found \"{tag}\""
+        return f'{where}: expected {context["expected_tags"]}; found "{context["tag"]}"'
     if fault["type"] == "extra_forbidden":
         known = _known_keys(cls, fault["loc"][:-1])
         close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)

@@ -69,7 +69,7 @@ def test_seed_and_epoch_alone_decide_the_plan(window):
     lengths = np.random.default_rng(0).integers(1, 100, 200)
     plan = as_lists(training_plan(lengths, 16, 3, 5, window))
     assert as_lists(training_plan(lengths, 16, 3, 5, window)) == plan
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     torch.manual_seed(1)
     assert as_lists(training_plan(lengths, 16, 3, 5, window)) == plan
     for seed, epoch in ((4, 5), (3, 6), (5, 3)):

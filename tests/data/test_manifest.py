@@ -230,10 +230,10 @@ def test_class_folders_without_files_are_refused(tmp_path):
 
 def test_links_cannot_trap_the_listing(tmp_path):
     touch(tmp_path, "a/1.wav", "b/2.wav")
-    os.symlink(tmp_path, tmp_path / "a" / "loop")
-    os.symlink("1.wav", tmp_path / "a" / "link.wav")
-    os.symlink("gone", tmp_path / "a" / "broken")
-    os.symlink("self", tmp_path / "a" / "self")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    (tmp_path / "a" / "link.wav").symlink_to("1.wav")
+    (tmp_path / "a" / "broken").symlink_to("gone")
+    (tmp_path / "a" / "self").symlink_to("self")
     # Links to files are items; broken ones too, so that they get a row with a reason.
     assert sorted(list_files(tmp_path)) == [
         "a/1.wav", "a/broken", "a/link.wav", "a/self", "b/2.wav",
@@ -261,10 +261,9 @@ def test_listing_is_lazy_and_its_order_does_not_depend_on_creation(tmp_path):
 
 @pytest.mark.parametrize("name", [b"new\nline.wav", b"caf\xe9.wav", b"quote\"',;.wav", b" .wav"])
 def test_any_file_name_leads_back_to_its_file(tmp_path, name):
-    os.mkdir(os.fsencode(tmp_path) + b"/a")
     content = b"content of " + name
-    with open(os.fsencode(tmp_path) + b"/a/" + name, "wb") as file:
-        file.write(content)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / os.fsdecode(name)).write_bytes(content)
     manifest = read_class_folders(tmp_path)
     assert manifest.source(0).read_bytes() == content
     assert hash_content(manifest.source(0)) == hash_content(content)

@@ -35,7 +35,9 @@ def read(folder, width: int | None = 3) -> dict[str, tuple[int, np.ndarray]]:
     batch_bytes=st.integers(1, 3000),
     part_bytes=st.integers(1, 5000),
 )
-def test_what_is_added_is_read_back_however_it_is_cut(tmp_path_factory, lengths, batch_bytes, part_bytes):
+def test_what_is_added_is_read_back_however_it_is_cut(
+    tmp_path_factory, lengths, batch_bytes, part_bytes
+):
     folder = tmp_path_factory.mktemp("parts")
     random = np.random.default_rng(0)
     sequences = [random.normal(size=(n, 3)).astype(np.float32) for n in lengths]

@@ -127,7 +127,7 @@ def test_a_changed_label_split_or_group_decodes_nothing(tmp_path, wav_folder, re
     manifest = read_class_folders(wav_folder)
     first = prepare(manifest, features(), tmp_path / "s", {})
     reads.clear()
-    changed = manifest.with_column(column, ["other"] + manifest.column(column).tolist()[1:])
+    changed = manifest.with_column(column, ["other", *manifest.column(column)[1:]])
     second = prepare(changed, features(), tmp_path / "s", {})
     assert not second.skipped
     assert reads == []
@@ -172,9 +172,9 @@ def bad_folder(wav_folder, wav_bytes):
     whole = (wav_folder / "low/000.wav").read_bytes()
     (wav_folder / "low/empty.wav").touch()
     (wav_folder / "low/cut.wav").write_bytes(whole[:-10])
-    (wav_folder / "high/text, \"so\".wav").write_text("hello")
+    (wav_folder / 'high/text, "so".wav').write_text("hello")
     (wav_folder / "high/silent\nline.wav").write_bytes(wav_bytes(np.zeros(400)))
-    os.symlink("gone", wav_folder / "high/gone.wav")
+    (wav_folder / "high/gone.wav").symlink_to("gone")
     return wav_folder
 
 
@@ -228,8 +228,7 @@ def test_nothing_good_at_all_is_an_error_that_names_the_ledger(tmp_path, noise):
 
 
 def test_a_file_name_that_is_no_utf8_is_prepared(tmp_path, wav_folder):
-    odd = os.fsencode(wav_folder / "low") + b"/caf\xe9.wav"
-    os.rename(wav_folder / "low/000.wav", odd)
+    (wav_folder / "low/000.wav").rename(wav_folder / "low" / os.fsdecode(b"caf\xe9.wav"))
     prepared = run(wav_folder, tmp_path / "s")
     assert (prepared.num_encoded, prepared.num_quarantined) == (8, 0)
 

@@ -33,7 +33,9 @@ def test_a_source_without_any_label_names_file_and_setting(tmp_path, content):
     assert len(data.list_items()) == 2  # what is to be predicted needs no labels
 
 
-def test_a_file_or_folder_goes_before_a_known_set_of_the_same_name(tmp_path, monkeypatch, wav_folder):
+def test_a_file_or_folder_goes_before_a_known_set_of_the_same_name(
+    tmp_path, monkeypatch, wav_folder
+):
     monkeypatch.chdir(tmp_path)
     wav_folder.rename(tmp_path / "fsdd")
     monkeypatch.setattr(catalogue, "find_known_set", lambda name: pytest.fail("fetched"))

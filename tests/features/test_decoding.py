@@ -1,5 +1,4 @@
 import io
-import os
 import struct
 from pathlib import Path
 
@@ -194,7 +193,7 @@ def test_what_cannot_be_read_says_so(tmp_path):
     assert reason(tmp_path) == WRONG_TYPE  # a folder
     assert reason(tmp_path / "none.wav") == UNREADABLE
     assert reason(tmp_path / "a\0b.wav") == UNREADABLE
-    os.symlink("self.wav", tmp_path / "self.wav")
+    (tmp_path / "self.wav").symlink_to("self.wav")
     assert reason(tmp_path / "self.wav") == UNREADABLE
     (tmp_path / "empty.wav").touch()
     assert reason(tmp_path / "empty.wav") == EMPTY

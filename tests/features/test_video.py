@@ -33,7 +33,7 @@ FORMATS = {  # name: container, codec, pixels
 }
 
 
-def make_clip(frames, name="mkv", rate=24, times=None, rotation=None) -> bytes:
+def make_clip(frames, name="mkv", rate=24, times=None, rotation=None, b_frames=0) -> bytes:
     """A clip of grey frames; ``times`` in seconds make its frame rate variable."""
     container_format, codec, pixels = FORMATS[name]
     file = io.BytesIO()
@@ -41,6 +41,7 @@ def make_clip(frames, name="mkv", rate=24, times=None, rotation=None) -> bytes:
         stream: Any = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames.shape[1:]
         stream.pix_fmt = pixels
+        stream.codec_context.max_b_frames = b_frames
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         if rotation is not None:
@@ -89,6 +90,12 @@ class TestDecoding:
     def test_half_the_rate_is_every_other_frame(self, name):
         # Most containers round times to milliseconds, GIF to hundredths.
         assert numbers(make_clip(NUMBERED, name, rate=20), 10) == list(range(0, 24, 2))
+
+    @pytest.mark.parametrize("name", ["avi", "mp4"])
+    def test_frames_that_are_stored_out_of_order(self, name):
+        clip = make_clip(NUMBERED, name, rate=20, b_frames=2)
+        assert numbers(clip, 20) == list(range(24))
+        assert numbers(clip, 10) == list(range(0, 24, 2))
 
     def test_steps_are_even_in_time_where_frames_are_not(self):
         times = [0, 0.1, 0.12, 0.14, 0.16, 0.2, 0.5, 0.6]
@@ -167,7 +174,7 @@ class TestBrokenClips:
         other.write_bytes(make_clip(NUMBERED))
         playlists = [
             f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{other}\n#EXT-X-ENDLIST\n",
-            f"ffconcat version 1.0\nfile '{other}'\n",
+            "ffconcat version 1.0\nfile 'other.mkv'\n",
         ]
         for playlist in playlists:
             path = tmp_path / "clip.mp4"

@@ -58,7 +58,9 @@ def test_the_fingerprint_is_the_same_for_the_same_model():
     assert make(about={"other": 1}, name="renamed").fingerprint == make().fingerprint
 
 
-@pytest.mark.parametrize("part", ["classify.bias", "normalize.mean", "recurrent.weights.weight_hh_l0"])
+@pytest.mark.parametrize(
+    "part", ["classify.bias", "normalize.mean", "recurrent.weights.weight_hh_l0"]
+)
 def test_the_fingerprint_changes_with_every_weight(part):
     bundle = make()
     tensor = bundle.network.state_dict()[part].view(-1)
@@ -137,6 +139,4 @@ def test_the_encoder_is_the_features_own():
     samples = np.random.default_rng(0).normal(0, 0.1, 800).astype(np.float32)
     bundle = make(learned={})
     raw = bundle.features.read(samples)
-    np.testing.assert_array_equal(
-        bundle.encoder.encode([raw])[0], bundle.features.encode([raw])[0]
-    )
+    np.testing.assert_array_equal(bundle.encoder.encode([raw])[0], bundle.features.encode([raw])[0])

@@ -47,6 +47,9 @@ def samples(noise):
 )
 def test_an_item_alone_in_any_batch_and_in_any_order_gets_one_answer(samples, cell, settings):
     predictor = make(LogMel(kind="log_mel", sample_rate=8000, num_bands=12), cell, **settings)
+    shares = [answer.probabilities for answer in predictor.predict(enumerate(samples))]
+    with torch.no_grad():  # so that the items get different labels
+        predictor.network.classify.bias -= torch.tensor(np.log(shares).mean(axis=0))
     together = list(predictor.predict(enumerate(samples)))
     order = np.random.default_rng(1).permutation(len(samples))
     shuffled = {a.index: a for a in predictor.predict((int(i), samples[i]) for i in order)}
@@ -56,7 +59,7 @@ def test_an_item_alone_in_any_batch_and_in_any_order_gets_one_answer(samples, ce
             np.testing.assert_allclose(other.probabilities, answer.probabilities, atol=1e-5)
             assert other.probabilities.argmax() == answer.probabilities.argmax()
             assert other.num_steps == answer.num_steps
-    assert np.ptp([answer.probabilities for answer in together], axis=0).max() > 0.05
+    assert len({int(answer.probabilities.argmax()) for answer in together}) > 1
 
 
 @pytest.fixture

@@ -75,7 +75,12 @@ def valid(outputs: Tensor, lengths: Tensor) -> Tensor:
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize(
     ("cell", "options"),
-    [("lstm", {}), ("gru", {}), ("rnn", {"nonlinearity": "tanh"}), ("rnn", {"nonlinearity": "relu"})],
+    [
+        ("lstm", {}),
+        ("gru", {}),
+        ("rnn", {"nonlinearity": "tanh"}),
+        ("rnn", {"nonlinearity": "relu"}),
+    ],
 )
 def test_equals_the_textbook_step_by_step(layout, cell, options, bidirectional):
     recurrent = make(layout, cell, num_layers=2, bidirectional=bidirectional, **options)

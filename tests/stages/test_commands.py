@@ -133,9 +133,7 @@ def test_evaluate_gives_the_training_s_own_test_scores(trained, project, capsys)
 
 
 def test_evaluate_refuses_other_features(trained, project, capsys):
-    code, _, err = run(
-        capsys, "evaluate", trained["bundle"], "words.yaml", "features.num_bands=20"
-    )
+    code, _, err = run(capsys, "evaluate", trained["bundle"], "words.yaml", "features.num_bands=20")
     assert code == 2 and "num_bands" in err
 
 

@@ -187,7 +187,7 @@ KNOWN_SETS = {
         ),
         KnownSet(
             name="sst2",
-            about="Stanford Sentiment Treebank, sentences: 9,613 in English, negative 0, positive 1",
+            about="Stanford Sentiment Treebank: 9,613 English sentences, negative 0, positive 1",
             licence="not stated; cite Socher et al. 2013",
             origins=tuple(
                 Origin(mirror=f"sst2/{part}.tsv", url=f"{_SST2}/{part}.tsv", sha256=sha256)

@@ -120,7 +120,7 @@ def list_files(folder: Path) -> Iterator[str]:
             entries = sorted(scan, key=lambda entry: entry.name)
         below = []
         for entry in entries:
-            name = os.path.join(relative, entry.name)
+            name = f"{relative}/{entry.name}" if relative else entry.name
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):
@@ -132,7 +132,7 @@ def list_files(folder: Path) -> Iterator[str]:
 
 def _links_to_file(entry: os.DirEntry[str]) -> bool:
     """A link, also a broken one: it becomes a row with its reason. Not a link to a folder."""
-    return entry.is_symlink() and not os.path.isdir(entry)
+    return entry.is_symlink() and not Path(entry).is_dir()
 
 
 def read_class_folders(folder: Path) -> Manifest:

@@ -1,8 +1,9 @@
 """The ``data`` section: where the items come from and how they are split."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from seqbelt.data.manifest import (
@@ -36,6 +37,11 @@ class Data(Settings):
     the source's own split has groups on both sides."""
     test_groups: tuple[str, ...] = ()
     """Test on exactly these groups and train on the rest, whatever the source's own split."""
+    folds: Literal["group"] | Annotated[int, Field(ge=2)] | None = None
+    """Cross-validation, whatever the source's own split: each group is the test part once
+    (leave one speaker out), or each of this many stratified folds, whole groups together."""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """Which fold is the test part, from 0; ``compare`` goes through all of them."""
     split_seed: int = 0
     """Seed of the splits that are taken here."""
     path_column: str = "path"
@@ -60,7 +66,8 @@ class Data(Settings):
 
         Raises SettingsError where the source is missing or has no labels.
         """
-        from seqbelt.data.splits import assign_splits  # scikit-learn takes seconds to import
+        # scikit-learn takes seconds to import
+        from seqbelt.data.splits import assign_splits, test_rows_of_folds
 
         manifest = self.list_items()
         unlabelled = [row for row, label in enumerate(manifest.column("label")) if not label]
@@ -69,6 +76,13 @@ class Data(Settings):
                 f"{self.source}: no column '{self.label_column}' with a label in it; "
                 "name yours in data.label_column"
             )
+        if self.folds is not None:
+            folds = test_rows_of_folds(manifest, self.folds, self.whole_groups, self.split_seed)
+            if self.fold >= len(folds):
+                raise SettingsError(f"data.fold: {self.fold}, but there are {len(folds)} folds")
+            split = np.full(len(manifest), "train", object)
+            split[folds[self.fold]] = "test"
+            manifest = manifest.with_column("split", split.tolist())
         return assign_splits(
             manifest,
             validation_fraction=self.validation_fraction,
@@ -77,6 +91,15 @@ class Data(Settings):
             whole_groups=self.whole_groups,
             seed=self.split_seed,
         )
+
+    def each_fold(self) -> list["Data"]:
+        """One ``Data`` for each fold; itself where there are no folds."""
+        if self.folds is None:
+            return [self]
+        num_folds = self.folds
+        if num_folds == "group":
+            num_folds = len(set(self.list_items().column("group")))
+        return [self.model_copy(update={"fold": fold}) for fold in range(num_folds)]
 
     def list_items(self) -> Manifest:
         """List the items as the source gives them, labels and splits optional."""

@@ -1,12 +1,13 @@
 """Which rows train, which validate, which test."""
 
 import warnings
+from typing import Literal
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from seqbelt.errors import SettingsError
 from seqbelt.data.manifest import Manifest
+from seqbelt.errors import SettingsError
 
 
 def assign_splits(
@@ -44,6 +45,34 @@ def assign_splits(
     return manifest.with_column("split", split.tolist())
 
 
+def test_rows_of_folds(
+    manifest: Manifest, folds: int | Literal["group"], whole_groups: bool | None, seed: int
+) -> list[np.ndarray]:
+    """The test rows of each fold: every row is in exactly one.
+
+    ``"group"`` leaves one group out at a time, in the order of their names. Raises SettingsError
+    where there are fewer groups or rows than folds.
+    """
+    label, group = manifest.column("label"), manifest.column("group")
+    names = sorted(set(group))
+    if folds == "group":
+        if len(names) < 2:
+            raise SettingsError(
+                f"data.folds: 'group' needs rows of two groups at least, found {names}; give the "
+                "manifest a group column, or name a number of folds"
+            )
+        return [np.flatnonzero(group == name) for name in names]
+    by_group = len(names) > 1 and whole_groups is not False
+    if folds > (len(names) if by_group else len(label)):
+        raise SettingsError(f"data.folds: {folds} folds of {len(names)} groups, {len(label)} rows")
+    splitter = (StratifiedGroupKFold if by_group else StratifiedKFold)(
+        folds, shuffle=True, random_state=seed
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return [rows for _, rows in splitter.split(label, label, group if by_group else None)]
+
+
 def _take(
     split: np.ndarray,
     name: str,
@@ -73,7 +102,9 @@ def _take(
     splitter = folds(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # a class rarer than the folds is simply not in each of them
         warnings.simplefilter("ignore", UserWarning)
-        _, taken = next(splitter.split(rows, label[rows], group[rows] if group is not None else None))
+        _, taken = next(
+            splitter.split(rows, label[rows], group[rows] if group is not None else None)
+        )
     split[rows[taken]] = name
 
 

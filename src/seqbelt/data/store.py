@@ -1,9 +1,9 @@
 """The sequence store: prepared sequences on disk, mapped into memory, explaining themselves.
 
-    store.json       the settings that made it, the classes, counts and fingerprints
-    index.arrow      one row per sequence: id, label, split, group, content hash, its place
-    quarantine.csv   one row per item that has no sequence, with the reason
-    parts-…/         the sequences themselves, shared by all splits of the same features
+store.json       the settings that made it, the classes, counts and fingerprints
+index.arrow      one row per sequence: id, label, split, group, content hash, its place
+quarantine.csv   one row per item that has no sequence, with the reason
+parts-…/         the sequences themselves, shared by all splits of the same features
 """
 
 import json
@@ -44,7 +44,9 @@ class Sequences:
 
     def take(self, indices: np.ndarray) -> "Sequences":
         """A selection of these sequences."""
-        return Sequences(self.store, self.rows[indices], self.lengths[indices], self.labels[indices])
+        return Sequences(
+            self.store, self.rows[indices], self.lengths[indices], self.labels[indices]
+        )
 
     def column(self, name: str) -> list[str]:
         """``id``, ``group``, ``split`` or ``content_hash`` of each row."""
@@ -68,9 +70,10 @@ class SequenceStore:
             raise SeqbeltError(
                 f"{self.folder}: no prepared data here ({error}); run 'seqbelt prepare' first"
             ) from None
-        if self.about.get("format") != FORMAT:
+        found = self.about.get("format")
+        if found != FORMAT:
             raise SeqbeltError(
-                f"{self.folder}: store format {self.about.get('format')}, this version reads {FORMAT}; "
+                f"{self.folder}: store format {found}, this version reads {FORMAT}; "
                 "delete the folder and prepare again"
             )
 

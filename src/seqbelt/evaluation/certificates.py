@@ -39,6 +39,16 @@ class PaddingCertificate:
     def plain(self) -> dict[str, Any]:
         return asdict(self)
 
+    @property
+    def sentence(self) -> str:
+        """The outcome in words."""
+        found = "nan" if self.max_difference is None else f"{self.max_difference:.1e}"
+        return (
+            f"padding certificate {'passed' if self.passed else 'FAILED'}: logits differ by "
+            f"{found} at most (allowed {self.tolerance:.1e}), {self.num_flips} of "
+            f"{self.num_sequences} labels flip"
+        )
+
 
 @torch.inference_mode()
 def certify_padding(

@@ -40,18 +40,16 @@ class Comparison(VerdictRule):
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one training run brings to the comparison."""
+    """What one cell with one seed brings to the comparison: one run, or one run per fold."""
 
-    run_id: str
-    model: str
-    """The bundle folder."""
+    run_ids: tuple[str, ...]
     seed: int
     correct: np.ndarray
     """Whether each test example was answered rightly, bool ``(examples,)``."""
     test: Mapping[str, float]
-    validation: Mapping[str, float] | None
+    """Test scores; with folds, of all folds' test rows together."""
     num_parameters: int
-    epochs: int
+    epochs: float
     train_s: float
 
 
@@ -75,7 +73,7 @@ class Conclusion:
             "num_parameters": of[0].num_parameters,
             "epochs": float(np.mean([run.epochs for run in of])),
             "train_s": float(np.mean([run.train_s for run in of])),
-            "runs": [run.run_id for run in of],
+            "runs": [run_id for run in of for run_id in run.run_ids],
         }
 
     def _estimate(self, values: Sequence[float]) -> dict[str, float | None]:

@@ -31,6 +31,13 @@ class DeterminismCertificate:
     def plain(self) -> dict[str, Any]:
         return asdict(self)
 
+    @property
+    def sentence(self) -> str:
+        """The outcome in words."""
+        if self.blame is not None:
+            return f"determinism certificate FAILED: first difference at {self.blame}"
+        return f"determinism certificate passed: {self.num_steps} steps twice, the same bits"
+
 
 def certify_determinism(
     network: SequenceClassifier,

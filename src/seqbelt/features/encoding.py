@@ -75,8 +75,9 @@ def encode_sources(
 ) -> Iterator[Encoded]:
     """Encode numbered sources, yielding one outcome for each, in their order.
 
-    Content whose hash ``is_known`` is hashed but not decoded. Decoding and transforms run in threads (both leave Python's lock); only a few chunks are in
-    memory at a time, however many sources there are.
+    Content whose hash ``is_known`` is hashed but not decoded. Decoding and transforms run in
+    threads (both leave Python's lock); only a few chunks are in memory at a time, however many
+    sources there are.
     """
     num_workers = num_workers or available_cores()
     pending: deque[Future[list[Encoded]]] = deque()

@@ -1,8 +1,8 @@
 """The bundle: a trained model as a folder that explains itself.
 
-    bundle.json          settings, class list, sizes, fingerprint, versions
-    weights.safetensors  the network's weights; no pickle anywhere
-    learned/             what the encoder learned from training rows (a tokenizer, say)
+bundle.json          settings, class list, sizes, fingerprint, versions
+weights.safetensors  the network's weights; no pickle anywhere
+learned/             what the encoder learned from training rows (a tokenizer, say)
 """
 
 import hashlib

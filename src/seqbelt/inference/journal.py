@@ -108,8 +108,8 @@ class Journal:
 
     def rows(self) -> Iterator[Row]:
         """This run's inputs in their order, each with its answer."""
-        query = """SELECT name, inputs.content_hash, num_steps, probabilities, reason, message, error
-                   FROM inputs LEFT JOIN answers
+        query = """SELECT name, inputs.content_hash, num_steps, probabilities, reason, message,
+                          error FROM inputs LEFT JOIN answers
                    ON answers.model = ? AND answers.content_hash = inputs.content_hash
                    ORDER BY position"""
         for name, content_hash, num_steps, blob, reason, message, error in self._database.execute(

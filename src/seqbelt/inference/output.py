@@ -18,7 +18,9 @@ ROWS_AT_ONCE = 16_384
 def check_output(path: Path) -> None:
     """Raise SettingsError where no prediction file can be written under this name."""
     if path.suffix not in _WRITERS:
-        raise SettingsError(f"--output {path}: expected a name that ends in .parquet, .csv or .jsonl")
+        raise SettingsError(
+            f"--output {path}: expected a name that ends in .parquet, .csv or .jsonl"
+        )
     if path.is_dir():
         raise SettingsError(f"--output {path}: is a folder; name a file")
     try:

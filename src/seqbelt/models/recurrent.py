@@ -123,10 +123,11 @@ class Recurrent(nn.Module):
     def _run_direction(self, inputs: Tensor, layer: int, direction: str) -> Tensor:
         hidden = inputs.new_zeros(1, len(inputs), self.weights.hidden_size)
         state = (hidden, hidden) if self.cell == "lstm" else hidden
+        # biases, one layer, no dropout, training, one direction, batch first
+        options = (True, 1, 0.0, self.training, False, True)
         return _LAYERS[self._kernel](
-            inputs, state, self._layer_weights(layer, direction), True, 1, 0.0, self.training, False,
-            True,
-        )[0]  # fmt: skip
+            inputs, state, self._layer_weights(layer, direction), *options
+        )[0]
 
     def _run_fused(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         valid = torch.arange(inputs.shape[1]) < lengths[:, None]
@@ -169,7 +170,9 @@ class _Reorder(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (order,) = ctx.saved_tensors
         gradient = gradients[0]
-        return gradient.reshape(-1, gradient.shape[2]).index_select(0, order).view_as(gradient), None
+        return gradient.reshape(-1, gradient.shape[2]).index_select(0, order).view_as(
+            gradient
+        ), None
 
 
 def _backward_order(lengths: Tensor, num_steps: int) -> Tensor:

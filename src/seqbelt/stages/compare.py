@@ -3,35 +3,35 @@
 import uuid
 from typing import Any
 
-from seqbelt.data.store import SequenceStore
+import numpy as np
+
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.comparison import Conclusion, RunResult
 from seqbelt.evaluation.pictures import comparison_picture, learning_picture
+from seqbelt.evaluation.report import Report
 from seqbelt.experiment import Experiment
 from seqbelt.stages.prepare import prepare_data
 from seqbelt.stages.progress import say
 from seqbelt.stages.train import Trained, register, train_model
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.loop import History
+from seqbelt.training.scoring import score
 
 
 def compare(experiment: Experiment) -> dict[str, Any]:
-    """The stage: train every cell with every seed, judge, and write it all to MLflow."""
-    store = prepare_data(experiment).store
-    if not len(store.split("test")):
-        raise SettingsError(
-            "comparison: the data has no test part; set data.test_fraction above 0"
-        )
+    """The stage: train every cell with every seed on every fold, judge, write it all to MLflow."""
+    folds = [experiment.with_data(data) for data in experiment.data.each_fold()]
     compare_id = uuid.uuid4().hex[:8]
-    conclusion, histories, (best_experiment, best) = _train_all(experiment, store, compare_id)
-    model_uri = register(best_experiment, store, best)
+    trained = _train_all(folds, compare_id)
+    conclusion, histories = _conclude(experiment, trained)
+    model_uri = register(max(trained, key=_validation_rank))
     # The runs are siblings joined by a tag: MLflow's page folds children away. The summary is
     # made last, so that it stands on top of the page's list.
     summary = TrackedRun.start(
         experiment.name, conclusion.headline, {"compare.id": compare_id, "compare.summary": "true"}
     )
     summary.log_settings(experiment.flat())
-    _log_conclusion(summary, experiment, conclusion, histories, model_uri)
+    _log_conclusion(summary, conclusion, histories, model_uri)
     summary.finish()
     say(conclusion.sentence)
     return {
@@ -42,41 +42,59 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _train_all(
-    experiment: Experiment, store: SequenceStore, compare_id: str
-) -> tuple[Conclusion, dict[str, History], tuple[Experiment, Trained]]:
-    """Train every cell with every seed; returns also the best by validation."""
+def _train_all(folds: list[Experiment], compare_id: str) -> list[Trained]:
+    """Train every cell with every seed on every fold."""
+    finished = []
+    for fold, experiment in enumerate(folds):
+        store = prepare_data(experiment).store
+        if not len(store.split("test")):
+            raise SettingsError(
+                "comparison: the data has no test part; set data.test_fraction above 0"
+            )
+        tags = {"compare.id": compare_id} | ({"fold": str(fold)} if len(folds) > 1 else {})
+        for seed in experiment.comparison.seeds:
+            for cell in experiment.comparison.cells:
+                trained = train_model(experiment.with_cell(cell, seed), store, tags=tags)
+                if trained.history.interrupted:
+                    trained.run.finish("KILLED")
+                    raise KeyboardInterrupt
+                trained.run.finish()
+                finished.append(trained)
+    return finished
+
+
+def _conclude(
+    experiment: Experiment, trained: list[Trained]
+) -> tuple[Conclusion, dict[str, History]]:
+    """Join the folds of each cell and seed, and judge."""
     runs: dict[str, list[RunResult]] = {cell: [] for cell in experiment.comparison.cells}
-    histories: dict[str, History] = {}
-    best: tuple[Experiment, Trained] | None = None
-    for seed in experiment.comparison.seeds:
-        for cell in experiment.comparison.cells:
-            one = experiment.with_cell(cell, seed)
-            trained = train_model(one, store, tags={"compare.id": compare_id})
-            if trained.history.interrupted:
-                trained.run.finish("KILLED")
-                raise KeyboardInterrupt
-            trained.run.finish()
-            runs[cell].append(_result(trained, seed))
-            histories[one.run_name] = trained.history
-            if best is None or _validation_rank(trained) > _validation_rank(best[1]):
-                best = one, trained
-    assert best is not None
-    return experiment.comparison.conclude(runs), histories, best
+    histories = {}
+    groups: list[str] = []
+    for cell in experiment.comparison.cells:
+        for seed in experiment.comparison.seeds:
+            of = [one for one in trained if (one.cell, one.seed) == (cell, seed)]
+            reports = [one.test for one in of if one.test is not None]
+            runs[cell].append(_join(of, reports, seed))
+            histories |= {f"{one.name}-f{k}" if len(of) > 1 else one.name: one.history
+                          for k, one in enumerate(of)}  # fmt: skip
+            groups = [name for report in reports for name in report.sequences.column("group")]
+    # With folds the question is about new groups; under an official split, about new rows.
+    by_group = experiment.data.folds == "group" and len(set(groups)) > 1
+    grouped = np.array(groups) if by_group else None
+    return experiment.comparison.conclude(runs, grouped), histories
 
 
-def _result(trained: Trained, seed: int) -> RunResult:
-    assert trained.test is not None
+def _join(of: list[Trained], reports: list[Report], seed: int) -> RunResult:
+    logits = np.concatenate([report.logits for report in reports])
+    labels = np.concatenate([report.labels for report in reports])
     return RunResult(
-        run_id=trained.run.run_id,
-        model=str(trained.bundle_folder),
+        run_ids=tuple(one.run.run_id for one in of),
         seed=seed,
-        correct=trained.test.correct,
-        test=trained.test.scores.plain(),
-        validation=trained.validation and trained.validation.scores.plain(),
-        num_parameters=trained.bundle.network.num_parameters,
-        epochs=len(trained.history.epochs),
-        train_s=trained.history.train_s,
+        correct=np.concatenate([report.correct for report in reports]),
+        test=score(logits, labels).plain(),
+        num_parameters=of[0].bundle.network.num_parameters,
+        epochs=float(np.mean([len(one.history.epochs) for one in of])),
+        train_s=sum(one.history.train_s for one in of),
     )
 
 
@@ -89,7 +107,6 @@ def _validation_rank(trained: Trained) -> tuple[float, float]:
 
 def _log_conclusion(
     summary: TrackedRun,
-    experiment: Experiment,
     conclusion: Conclusion,
     histories: dict[str, History],
     model_uri: str,

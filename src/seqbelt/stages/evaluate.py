@@ -4,6 +4,8 @@ from typing import Any
 
 import torch
 
+from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.store import SequenceStore
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.report import Report
 from seqbelt.experiment import Experiment
@@ -16,6 +18,21 @@ from seqbelt.training.scoring import predict_logits
 
 def evaluate(model: str, experiment: Experiment) -> dict[str, Any]:
     """Encode the test part as the model was trained, and score it."""
+    bundle, concrete, store = open_model(model, experiment)
+    test = store.split("test")
+    if not len(test):
+        raise SettingsError("the config's data has no test part; set data.test_fraction above 0")
+    test = crop_sequences(test, bundle.model.max_steps, bundle.model.crop)
+    report = Report(test, predict_logits(bundle.network, test, torch.device("cpu")))
+    say(report.per_class().to_string(index=False))
+    return {"model": concrete, "num_sequences": len(test), "test": report.scores.plain()}
+
+
+def open_model(model: str, experiment: Experiment) -> tuple[Bundle, str, SequenceStore]:
+    """The bundle, the concrete name of who answers, and the config's data prepared for it.
+
+    Raises SettingsError where the config's features, classes or vocabulary are not the model's.
+    """
     folder, concrete = load_folder(model)
     bundle = Bundle.load(folder)
     if bundle.features != experiment.features:
@@ -24,9 +41,6 @@ def evaluate(model: str, experiment: Experiment) -> dict[str, Any]:
             f"  model:  {bundle.features.plain()}\n  config: {experiment.features.plain()}"
         )
     store = prepare_data(experiment).store
-    test = store.split("test")
-    if not len(test):
-        raise SettingsError("the config's data has no test part; set data.test_fraction above 0")
     if store.classes != bundle.classes:
         raise SettingsError(
             f"the classes differ: the model knows {list(bundle.classes)}, "
@@ -37,6 +51,4 @@ def evaluate(model: str, experiment: Experiment) -> dict[str, Any]:
             "the config's training rows give another vocabulary than the model's; evaluate with "
             "the config and data that it was trained with, or use 'seqbelt predict'"
         )
-    report = Report(test, predict_logits(bundle.network, test, torch.device("cpu")))
-    say(report.per_class().to_string(index=False))
-    return {"model": concrete, "num_sequences": len(test), "test": report.scores.plain()}
+    return bundle, concrete, store

@@ -17,7 +17,9 @@ from seqbelt.stages.progress import bar, say
 URI_PREFIXES = ("models:/", "runs:/")
 
 
-def predict(model: str, inputs: Sequence[str], output: Path, on_error: str = "quarantine") -> dict[str, Any]:
+def predict(
+    model: str, inputs: Sequence[str], output: Path, on_error: str = "quarantine"
+) -> dict[str, Any]:
     """The stage: load the model once, answer everything, write one file."""
     check_output(output)
     missing = [name for name in inputs if not Path(name).exists()]

@@ -17,7 +17,9 @@ def prepare_data(experiment: Experiment) -> Prepared:
             manifest, experiment.features, experiment.store_folder, settings, progress
         )
     about = prepared.store.about
-    parts = ", ".join(f"{about['splits'].get(name, 0):,} {name}" for name in ("train", "validation", "test"))
+    parts = ", ".join(
+        f"{about['splits'].get(name, 0):,} {name}" for name in ("train", "validation", "test")
+    )
     did = "up to date" if prepared.skipped else f"{prepared.num_encoded:,} encoded"
     say(f"{prepared.store.folder}: {parts}; {did} in {prepared.prepare_s:.1f} s")
     if prepared.num_quarantined:

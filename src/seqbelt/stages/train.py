@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqbelt.data.cropping import crop_sequences, lost_steps
 from seqbelt.data.parts import write_json
-from seqbelt.data.store import SequenceStore
+from seqbelt.data.store import Sequences, SequenceStore
 from seqbelt.errors import SettingsError
+from seqbelt.evaluation.certificates import certify_padding
 from seqbelt.evaluation.report import Report
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
@@ -17,6 +19,7 @@ from seqbelt.stages.prepare import prepare_data
 from seqbelt.stages.progress import bar, say
 from seqbelt.tracking.publish import log_model
 from seqbelt.tracking.run import TrackedRun
+from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.loop import Epoch, History
 from seqbelt.training.scoring import predict_logits
 
@@ -25,6 +28,8 @@ from seqbelt.training.scoring import predict_logits
 class Trained:
     """One finished training run."""
 
+    experiment: Experiment
+    store: SequenceStore
     run: TrackedRun
     folder: Path
     bundle: Bundle
@@ -36,6 +41,18 @@ class Trained:
     def bundle_folder(self) -> Path:
         return self.folder / "bundle"
 
+    @property
+    def name(self) -> str:
+        return self.experiment.run_name
+
+    @property
+    def cell(self) -> str:
+        return self.experiment.model.cell
+
+    @property
+    def seed(self) -> int:
+        return self.experiment.training.seed
+
 
 def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
     """The stage: prepare if need be, train, evaluate once, register."""
@@ -43,19 +60,20 @@ def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
     trained = train_model(experiment, store, resume=resume)
     model_uri = None
     if not trained.history.interrupted:
-        model_uri = register(experiment, store, trained)
+        model_uri = register(trained)
     trained.run.finish("KILLED" if trained.history.interrupted else "FINISHED")
     return {
         "run_id": trained.run.run_id,
         "model_uri": model_uri,
         "bundle": str(trained.bundle_folder),
-        "cell": experiment.model.cell,
-        "seed": experiment.training.seed,
+        "cell": trained.cell,
+        "seed": trained.seed,
         "epochs": len(trained.history.epochs),
         "num_parameters": trained.bundle.network.num_parameters,
         "train_s": round(trained.history.train_s, 3),
         "validation": trained.validation and trained.validation.scores.plain(),
         "test": trained.test and trained.test.scores.plain(),
+        "lost_steps": lost_steps(read_part(experiment, store, "train")),
         "interrupted": trained.history.interrupted,
     }
 
@@ -68,7 +86,7 @@ def train_model(
     tags: Mapping[str, str] | None = None,
 ) -> Trained:
     """Train one model on a prepared store and evaluate it; its run is left open."""
-    rows = {name: store.split(name) for name in ("train", "validation", "test")}
+    rows = {name: read_part(experiment, store, name) for name in ("train", "validation", "test")}
     if not len(rows["train"]) or len(store.classes) < 2:
         raise SettingsError(
             f"{store.folder}: {len(rows['train'])} training rows in {len(store.classes)} classes; "
@@ -105,23 +123,44 @@ def train_model(
         },
     )
     bundle.save(folder / "bundle")
-    return Trained(run, folder, bundle, history, reports.get("validation"), reports.get("test"))
+    validation, test = reports.get("validation"), reports.get("test")
+    return Trained(experiment, store, run, folder, bundle, history, validation, test)
 
 
-def register(experiment: Experiment, store: SequenceStore, trained: Trained) -> str:
-    """Log and register the model of a run; returns its ``models:/`` URI."""
-    tags = {"model.cell": experiment.model.cell, "data.fingerprint": store.fingerprint}
+def register(trained: Trained) -> str:
+    """Log and register the model of a run; returns its ``models:/`` URI.
+
+    A model that fails the padding certificate is registered, but does not become champion.
+    """
+    report = trained.validation or trained.test
+    train = read_part(trained.experiment, trained.store, "train")
+    padding = certify_padding(trained.bundle.network, report.sequences if report else train)
+    if not padding.passed:
+        say(f"{trained.name}: {padding.sentence}; the model is registered, but not as champion")
+    tags = {"model.cell": trained.cell, "data.fingerprint": trained.store.fingerprint}
     if trained.validation is not None:
         scores = trained.validation.scores.plain()
         tags |= {f"validation.{name}": repr(value) for name, value in scores.items()}
-    return log_model(trained.run, trained.bundle_folder, experiment.name, tags)
+    certificates = {"padding": padding.plain()}
+    return log_model(
+        trained.run, trained.bundle_folder, trained.experiment.name, tags, certificates
+    )
+
+
+def read_part(experiment: Experiment, store: SequenceStore, name: str) -> Sequences:
+    """The rows of a part, as much of each as the model reads."""
+    return crop_sequences(store.split(name), experiment.model.max_steps, experiment.model.crop)
 
 
 def _fit(experiment, store, rows, folder, resume, run):
     total = experiment.training.num_epochs
     name = experiment.run_name
     steps = -(-len(rows["train"]) // experiment.training.batch_size)
+    _report_lost_steps(rows["train"], experiment, run)
     with bar(f"training {name}", total * steps) as progress:
+
+        def on_start(reach: GradientReach) -> None:
+            _report_reach(reach, name, run)
 
         def on_epoch(epoch: Epoch) -> None:
             run.log_epoch(epoch)
@@ -129,12 +168,13 @@ def _fit(experiment, store, rows, folder, resume, run):
 
         network, history = experiment.training.fit(
             lambda: experiment.model.build(
-                store.num_features, len(store.classes), store.is_tokens
+                store.num_features, len(store.classes), store.is_tokens, rows["train"].lengths
             ),
             rows["train"],
             rows["validation"] if len(rows["validation"]) else None,
             checkpoint=folder / "checkpoint.safetensors",
             resume=resume,
+            on_start=on_start,
             on_epoch=on_epoch,
             on_step=progress,
         )
@@ -145,6 +185,29 @@ def _fit(experiment, store, rows, folder, resume, run):
     if history.interrupted:
         say("interrupted: the state is saved; the same command with --resume goes on")
     return network, history
+
+
+def _report_lost_steps(train: Sequences, experiment: Experiment, run: TrackedRun) -> None:
+    lost = lost_steps(train)
+    run.log_metrics({"data/lost_steps": lost})
+    if lost:
+        say(
+            f"model.max_steps {experiment.model.max_steps}, crop {experiment.model.crop}: "
+            f"{lost:.1%} of the training steps are not read"
+        )
+
+
+def _report_reach(reach: GradientReach, name: str, run: TrackedRun) -> None:
+    run.log_metrics(
+        {"gradient_reach/steps": reach.steps, "gradient_reach/half_life": reach.half_life}
+    )
+    if reach.is_short:
+        say(
+            f"{name}: before training the gradient reaches {reach.steps} steps back, the median "
+            f"sequence has {len(reach.curve)}: what comes early may never be learned; try "
+            "model.forget_bias=chrono (LSTM, GRU), model.recurrent_init=orthogonal or "
+            "model.pooling=mean"
+        )
 
 
 def _describe(epoch: Epoch) -> str:

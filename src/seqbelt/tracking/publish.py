@@ -1,9 +1,12 @@
 """Publishing: a bundle becomes a registered MLflow model, and perhaps the champion."""
 
 import contextlib
+import json
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import mlflow.pyfunc
@@ -14,11 +17,16 @@ from mlflow.exceptions import MlflowException
 from seqbelt.tracking import pyfunc_model
 from seqbelt.tracking.environment import model_requirements
 from seqbelt.tracking.run import TrackedRun
+from seqbelt.tracking.store import connect
 
 CHAMPION = "champion"
+Certificates = Mapping[str, Mapping[str, Any] | None]
+"""What ``seqbelt certify`` reports, by kind; each says whether it ``passed``."""
 
 
-def log_model(run: TrackedRun, bundle: Path, name: str, tags: dict[str, str]) -> str:
+def log_model(
+    run: TrackedRun, bundle: Path, name: str, tags: dict[str, str], certificates: Certificates
+) -> str:
     """Log a bundle as an MLflow model and register it; returns ``models:/name/version``.
 
     The model is code and safetensors, no pickle, with the package itself inside, so that any
@@ -39,8 +47,30 @@ def log_model(run: TrackedRun, bundle: Path, name: str, tags: dict[str, str]) ->
     version = run.client.create_model_version(
         name, info.model_uri, run_id=run.run_id, tags=tags, model_id=info.model_id
     )
-    _crown(run.client, name, version)
+    log_certificates(run.run_id, certificates)
+    if (certificates.get("padding") or {"passed": True})["passed"]:
+        _crown(run.client, name, version)
     return f"models:/{name}/{version.version}"
+
+
+def log_certificates(run_id: str, certificates: Certificates) -> bool:
+    """Keep certificates with a run, and their outcome as tags of the versions that it gave.
+
+    Returns whether this tracking store knows the run.
+    """
+    client = connect()
+    try:
+        client.log_text(run_id, json.dumps(certificates, indent=2), "certificates.json")
+    except MlflowException:
+        return False
+    for version in client.search_model_versions(f"run_id = '{run_id}'"):
+        for kind, certificate in certificates.items():
+            if certificate is not None:
+                outcome = "passed" if certificate["passed"] else "failed"
+                client.set_model_version_tag(
+                    version.name, version.version, f"certificate.{kind}", outcome
+                )
+    return True
 
 
 def _crown(client: MlflowClient, name: str, version: ModelVersion) -> None:

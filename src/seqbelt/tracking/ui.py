@@ -1,5 +1,6 @@
 """MLflow's page on this project's tracking store."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -24,8 +25,6 @@ def serve(host: str, port: int) -> dict[str, Any]:
     ]  # fmt: skip
     # Eight helper processes that only MLflow's own job queue needs are left out.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         subprocess.run(command, env=environment, check=False)
-    except KeyboardInterrupt:
-        pass
     return {"address": address}

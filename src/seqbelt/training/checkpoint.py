@@ -33,15 +33,20 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], about: dict[str, Any
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a checkpoint back. Raises SeqbeltError if it is missing, damaged or of another format."""
+    """Read a checkpoint back.
+
+    Raises SeqbeltError if it is missing, damaged or of another format.
+    """
     if not path.exists():
         raise SeqbeltError(f"{path}: no checkpoint to resume from; train without --resume")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise SeqbeltError(f"{path}: damaged checkpoint ({error}); train without --resume") from None
+        raise SeqbeltError(
+            f"{path}: damaged checkpoint ({error}); train without --resume"
+        ) from None
     if metadata.get("format") != str(FORMAT):
         raise SeqbeltError(
             f"{path}: checkpoint format {metadata.get('format')}, this version reads {FORMAT}; "
