@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput
@@ -48,8 +48,12 @@ def run(contents: Sequence[Source], **options):
     return list(encode_sources(Bytes(), Bytes(), enumerate(contents), **options))
 
 
+BAD = [b"\xff", b"\xfe\x01", b"\xfd", b"\x01\xfc", b""]
+
+
+@example(contents=[b"\x01", *BAD, b"\x02"], num_workers=1, chunk=7)
 @given(
-    contents=st.lists(st.binary(max_size=3), max_size=40),
+    contents=st.lists(st.binary(max_size=3) | st.sampled_from(BAD), max_size=40),
     num_workers=st.integers(1, 4),
     chunk=st.integers(1, 7),
 )

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +41,7 @@ def prepare(
     manifest: Manifest,
     features: Features,
     folder: Path,
-    settings: dict[str, object],
+    settings: Mapping[str, object],
     progress: Progress = lambda done: None,
 ) -> Prepared:
     """Bring the store in ``folder`` up to date with a manifest that has its splits.
@@ -87,7 +87,7 @@ class _Preparation:
         self.progress = progress
         self.num_encoded = 0
 
-    def run(self, settings: dict[str, object], request: str) -> None:
+    def run(self, settings: Mapping[str, object], request: str) -> None:
         learned = self._learn()
         encoder = self.features.encoder(learned)
         parts = self.folder / f"parts-{_features_fingerprint(self.features, learned)}"
@@ -154,7 +154,7 @@ class _Preparation:
         outcomes: list[_Outcome],
         encoder: Encoder,
         parts: Path,
-        settings: dict[str, object],
+        settings: Mapping[str, object],
         request: str,
     ) -> None:
         good = sorted(outcome for outcome in outcomes if outcome.problem is None)

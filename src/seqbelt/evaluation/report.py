@@ -9,7 +9,7 @@ from scipy.special import softmax
 from sklearn.metrics import classification_report, confusion_matrix
 
 from seqbelt.data.store import Sequences
-from seqbelt.training.scoring import Scores, score
+from seqbelt.training.scoring import ZERO, Scores, score
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Report:
             labels=range(len(self.classes)),
             target_names=self.classes,
             output_dict=True,
-            zero_division=0,
+            zero_division=ZERO,
         )
         frame = pd.DataFrame(report).T.loc[list(self.classes)]
         return frame.rename_axis("class").reset_index().astype({"support": int})

@@ -9,7 +9,7 @@ transformed in one batch and still get the very frames that they would get alone
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -225,10 +225,11 @@ class Spectral(AudioFeatures):
         num_steps = self.num_steps(len(signal))
         # What is shorter than a window gets the zeros that its steps see anyway.
         signal = np.pad(signal, (0, max(0, self.fft_size - len(signal))))
-        frames = {"n_fft": self.fft_size, "hop_length": self.hop}
-        spectrum = np.abs(librosa.stft(signal, win_length=self.window, **frames))
-        shape = {"S": spectrum, "sr": self.sample_rate, **frames}
-        waveform_frames = {"frame_length": self.fft_size, "hop_length": self.hop}
+        size, hop = self.fft_size, self.hop
+        spectrum = np.abs(librosa.stft(signal, n_fft=size, hop_length=hop, win_length=self.window))
+        shape: dict[str, Any] = {
+            "S": spectrum, "sr": self.sample_rate, "n_fft": size, "hop_length": hop
+        }  # fmt: skip
         compute = {
             "chroma": lambda: librosa.feature.chroma_stft(
                 **{**shape, "S": spectrum**2}, tuning=0.0
@@ -240,8 +241,10 @@ class Spectral(AudioFeatures):
             "bandwidth": lambda: librosa.feature.spectral_bandwidth(**shape),
             "rolloff": lambda: librosa.feature.spectral_rolloff(**shape),
             "flatness": lambda: librosa.feature.spectral_flatness(S=spectrum),
-            "zero_crossings": lambda: librosa.feature.zero_crossing_rate(signal, **waveform_frames),
-            "rms": lambda: librosa.feature.rms(S=spectrum, frame_length=self.fft_size),
+            "zero_crossings": lambda: librosa.feature.zero_crossing_rate(
+                signal, frame_length=size, hop_length=hop
+            ),
+            "rms": lambda: librosa.feature.rms(S=spectrum, frame_length=size),
         }
         return np.concatenate([compute[name]() for name in self.descriptors]).T[:num_steps]
 

@@ -118,9 +118,10 @@ def _decode_soundfile(content: bytes, max_duration_s: float) -> tuple[np.ndarray
 
 def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int]:
     import av  # 0.3 s to import and seldom needed
+    from av.error import FFmpegError
 
     try:
-        with av.open(io.BytesIO(content), metadata_errors="ignore") as container:
+        with av.open(io.BytesIO(content), "r", metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise BadInput(WRONG_TYPE, "a media file without an audio stream")
             stream = container.streams.audio[0]
@@ -135,5 +136,5 @@ def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int
             if not pieces:
                 raise BadInput(EMPTY, "the audio stream has no samples")
             return np.concatenate(pieces), stream.sample_rate
-    except (av.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
         raise BadInput(WRONG_TYPE, f"not an audio file that can be decoded ({error})") from None

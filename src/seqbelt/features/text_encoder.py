@@ -21,8 +21,9 @@ UNKNOWN_NAMES = (UNKNOWN, "[UNK]", "<unk>", "<|unk|>", "<UNK>")
 
 SEPARATOR = "\x1f"
 """Stands between words that are encoded together; ``str.split`` leaves no word that has it."""
-WORDS_PER_CALL = 128
-"""Words encoded as one text: a text costs microseconds whatever its length."""
+WORDS_PER_CALL = 32
+"""Words encoded as one text: a text costs microseconds whatever its length, but a batch must give
+every core a few."""
 MAX_REMEMBERED_CHARACTERS = 4_000_000
 """Of words whose ids are kept: about 200 MB at most, and NSMC's 360,000 words are 1.7 million."""
 

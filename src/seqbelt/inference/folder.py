@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from seqbelt.errors import BadInput
 from seqbelt.features.base import Source
-from seqbelt.features.encoding import stamp_source
+from seqbelt.features.encoding import Encoded, stamp_source
 from seqbelt.inference.journal import Answer, Journal
 from seqbelt.inference.output import check_output, write_predictions
 from seqbelt.inference.predictor import Prediction, Predictor
@@ -101,8 +101,7 @@ class _Run:
                 self._waiting[position] = (name, stamp)
                 yield position, source
 
-    def _take(self, answer: object) -> None:
-        assert hasattr(answer, "index")
+    def _take(self, answer: Prediction | Encoded) -> None:
         name, stamp = self._waiting.pop(answer.index)
         error = None
         if isinstance(answer, Prediction):

@@ -66,7 +66,7 @@ class Journal:
     def hash_of(self, stamp: int) -> str | None:
         """The content hash of a file that was seen before and has not changed since."""
         found = self._one("SELECT content_hash FROM stamps WHERE stamp = ?", _signed(stamp))
-        return found and found[0]
+        return found[0] if found else None
 
     def knows(self, content_hash: str) -> bool:
         """Whether this model has answered this content."""

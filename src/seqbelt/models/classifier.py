@@ -108,7 +108,7 @@ class SequenceClassifier(nn.Module):
         super().__init__()
         self.is_tokens = is_tokens
         if is_tokens:
-            self.embed = nn.Embedding(num_features, settings.embedding_size, padding_idx=0)
+            self.embed = nn.Embedding(num_features, settings.embedding_size)
         else:
             self.normalize = Standardize(num_features)
         self.recurrent = Recurrent(

@@ -61,7 +61,7 @@ class Recurrent(nn.Module):
             bidirectional=bidirectional,
             **options,
         )
-        self.cell = cell
+        self.cell: Cell = cell
         self.layout: Layout = layout
 
     @property

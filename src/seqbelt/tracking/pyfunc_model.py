@@ -10,8 +10,8 @@ from typing import Any
 import mlflow.models
 import pandas as pd
 from mlflow.models import ModelSignature
-from mlflow.pyfunc import PythonModel, PythonModelContext
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from seqbelt.errors import WRONG_TYPE, BadInput
 from seqbelt.features.base import Source
@@ -24,8 +24,10 @@ COLUMNS = ("path", "text", "base64")
 def signature(bundle: Path) -> ModelSignature:
     """Inputs: one of the columns ``path``, ``text``, ``base64``. Outputs: the answer's columns."""
     values = json.loads((bundle / "bundle.json").read_text("utf-8"))
-    inputs = [ColSpec(DataType.string, name, required=False) for name in COLUMNS]
-    outputs = [
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.string, name, required=False) for name in COLUMNS
+    ]
+    outputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.string, "label", required=False),
         ColSpec(DataType.double, "confidence", required=False),
         *(ColSpec(DataType.double, f"p_{name}", required=False) for name in values["classes"]),

@@ -217,12 +217,12 @@ class _Run:
         loss = self.loss(self.network(batch.inputs, batch.lengths), batch.labels)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(
-            self.network.parameters(), self.settings.clip_norm or math.inf
-        )
+        limit = self.settings.clip_norm or math.inf  # an infinite limit measures and clips nothing
+        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), limit)
+        assert norm is not None
         self.optimizer.step()
         # Totals stay on the device: reading a number back would make the GPU wait.
-        clipped = (norm > (self.settings.clip_norm or math.inf)).double()
+        clipped = (norm > limit).double()
         count = len(batch.lengths)
         self.totals += torch.stack([loss.detach().double() * count, norm.double(), clipped])
 

@@ -1,6 +1,7 @@
 """Logits of many sequences, and the scores that summarise them."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from torch import nn
 
 from seqbelt.data.batches import evaluation_plan, iterate
 from seqbelt.data.store import Sequences
+
+ZERO: Any = 0  # scikit-learn takes a number here, its annotations name only a word
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,6 @@ def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
     log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
     return Scores(
         accuracy=float(accuracy_score(labels, answers)),
-        macro_f1=float(f1_score(labels, answers, average="macro", zero_division=0)),
+        macro_f1=float(f1_score(labels, answers, average="macro", zero_division=ZERO)),
         loss=float(-log_probabilities[np.arange(len(labels)), labels].mean()),
     )

@@ -1,0 +1,125 @@
+"""Cropping: the same steps are read in training, evaluation and prediction."""
+
+import numpy as np
+import pytest
+import torch
+from toys import toy_store
+
+from seqbelt.data.cropping import crop_sequences, crop_steps, draw_crops, lost_steps
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.predictor import Predictor
+from seqbelt.models.classifier import Model
+from seqbelt.training.loop import Training
+from seqbelt.training.scoring import predict_logits
+
+CROPS = ["head", "tail", "random"]
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """Sequences of 2 to 12 steps."""
+    return toy_store(tmp_path_factory.mktemp("store")).split("train")
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_no_more_than_max_steps_are_read_and_short_sequences_are_whole(rows, crop):
+    cropped = draw_crops(crop_sequences(rows, 5, crop), seed=0, epoch=3)
+    assert cropped.lengths.tolist() == np.minimum(rows.lengths, 5).tolist()
+    for index in range(len(rows)):
+        assert len(cropped[index]) == cropped.lengths[index]
+        if rows.lengths[index] <= 5:
+            assert np.array_equal(cropped[index], rows[index])
+
+
+def test_head_is_the_first_steps_and_tail_the_last(rows):
+    head, tail = crop_sequences(rows, 5, "head"), crop_sequences(rows, 5, "tail")
+    for index in range(len(rows)):
+        assert np.array_equal(head[index], rows[index][:5])
+        assert np.array_equal(tail[index], rows[index][-5:])
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_one_array_is_cropped_as_the_rows_of_a_store_are(rows, crop):
+    cropped = crop_sequences(rows, 5, crop)
+    for index in range(len(rows)):
+        assert np.array_equal(crop_steps(rows[index], 5, crop), cropped[index])
+
+
+def test_random_crops_are_stretches_that_change_with_the_epoch_and_cover_all_steps(rows):
+    view = crop_sequences(rows, 4, "random")
+    longest = int(rows.lengths.argmax())
+    whole = rows[longest]
+    seen = set()
+    for epoch in range(60):
+        found = draw_crops(view, 7, epoch)[longest]
+        start = next(s for s in range(len(whole)) if np.array_equal(whole[s : s + 4], found))
+        seen.add(start)
+    assert seen == set(range(len(whole) - 4 + 1))
+    assert np.array_equal(draw_crops(view, 7, 2).starts, draw_crops(view, 7, 2).starts)
+    assert not np.array_equal(draw_crops(view, 7, 2).starts, draw_crops(view, 8, 2).starts)
+
+
+def test_an_answer_reads_the_head_where_training_reads_at_random(rows):
+    head = crop_sequences(rows, 4, "head")
+    view = crop_sequences(rows, 4, "random")
+    assert all(np.array_equal(view[index], head[index]) for index in range(len(rows)))
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_a_selection_keeps_its_crops(rows, crop):
+    cropped = draw_crops(crop_sequences(rows, 5, crop), 0, 0)
+    chosen = np.array([7, 3, 11])
+    for place, index in enumerate(chosen):
+        assert np.array_equal(cropped.take(chosen)[place], cropped[index])
+    assert lost_steps(cropped.take(chosen)) == pytest.approx(
+        1 - np.minimum(rows.lengths[chosen], 5).sum() / rows.lengths[chosen].sum()
+    )
+
+
+def test_nothing_is_lost_where_nothing_is_longer(rows):
+    assert crop_sequences(rows, 12, "head") is rows and crop_sequences(rows, None, "tail") is rows
+    assert lost_steps(rows) == 0
+    assert lost_steps(crop_sequences(rows, 6, "tail")) == pytest.approx(
+        1 - np.minimum(rows.lengths, 6).sum() / rows.lengths.sum()
+    )
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_prediction_reads_what_evaluation_read(rows, crop):
+    model = Model(hidden_size=6, bidirectional=True, max_steps=4, crop=crop)
+    network = model.build(3, 2, False).eval()
+    bundle = Bundle("toy", None, {}, model, ("no", "yes"), 3, network, {})  # type: ignore[arg-type]
+    found = Predictor(bundle, "cpu").probabilities([rows[index] for index in range(len(rows))])
+    logits = predict_logits(network, crop_sequences(rows, 4, crop), torch.device("cpu"))
+    expected = torch.from_numpy(logits).softmax(1).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    whole = predict_logits(network, rows, torch.device("cpu"))
+    assert np.abs(whole - logits).max() > 1e-3  # the crop does matter here
+
+
+def test_training_draws_new_crops_and_resumes_with_the_same(rows, tmp_path):
+    model, view = Model(hidden_size=4), crop_sequences(rows, 4, "random")
+    training = Training(num_epochs=3, batch_size=8, device="cpu")
+
+    def fit(**options):
+        return training.fit(lambda: model.build(3, 2, False), view, None, **options)
+
+    undisturbed, history = fit()
+    path = tmp_path / "checkpoint.safetensors"
+    done = 0
+
+    def stop_in_the_second_epoch():
+        nonlocal done
+        done += 1
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(checkpoint=path, on_step=stop_in_the_second_epoch)
+    resumed, _ = fit(checkpoint=path, resume=True)
+    for name, value in undisturbed.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    head, _ = training.fit(
+        lambda: model.build(3, 2, False), crop_sequences(rows, 4, "head"), None
+    )
+    assert not torch.equal(head.classify.weight, undisturbed.classify.weight)
