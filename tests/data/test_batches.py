@@ -84,8 +84,8 @@ def test_bucketing_improves_the_fill_and_keeps_the_shuffle():
     first = {tuple(sorted(batch.tolist())) for batch in bucketed}
     second = {tuple(sorted(b.tolist())) for b in training_plan(lengths, 32, 0, 1, 16)}
     assert not first & second  # other companions in every epoch
-    order = np.argsort([lengths[batch].mean() for batch in bucketed])
-    assert abs(np.corrcoef(order, np.arange(len(order)))[0, 1]) < 0.5  # no short-to-long drift
+    means = np.array([lengths[batch].mean() for batch in bucketed])
+    assert 0.3 < np.mean(means[1:] > means[:-1]) < 0.7  # not from short to long
 
 
 def test_fill_is_the_share_of_steps_that_are_not_padding():

@@ -1,5 +1,9 @@
 """Cropping: the same steps are read in training, evaluation and prediction."""
 
+import itertools
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -97,29 +101,38 @@ def test_prediction_reads_what_evaluation_read(rows, crop):
     assert np.abs(whole - logits).max() > 1e-3  # the crop does matter here
 
 
-def test_training_draws_new_crops_and_resumes_with_the_same(rows, tmp_path):
+def test_an_interrupted_training_goes_on_with_the_same_crops(rows, tmp_path):
     model, view = Model(hidden_size=4), crop_sequences(rows, 4, "random")
     training = Training(num_epochs=3, batch_size=8, device="cpu")
 
     def fit(**options):
         return training.fit(lambda: model.build(3, 2, False), view, None, **options)
 
-    undisturbed, history = fit()
+    undisturbed, _ = fit()
     path = tmp_path / "checkpoint.safetensors"
-    done = 0
+    steps = itertools.count(1)
 
     def stop_in_the_second_epoch():
-        nonlocal done
-        done += 1
-        if done == 6:
-            raise KeyboardInterrupt
+        if next(steps) == 6:
+            os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        fit(checkpoint=path, on_step=stop_in_the_second_epoch)
+    _, cut = fit(checkpoint=path, on_step=stop_in_the_second_epoch)
+    assert cut.interrupted and len(cut.epochs) == 1
     resumed, _ = fit(checkpoint=path, resume=True)
     for name, value in undisturbed.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
-    head, _ = training.fit(
-        lambda: model.build(3, 2, False), crop_sequences(rows, 4, "head"), None
-    )
-    assert not torch.equal(head.classify.weight, undisturbed.classify.weight)
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_only_random_crops_change_from_epoch_to_epoch(rows, crop):
+    seen = []
+
+    def build():
+        network = Model(hidden_size=4).build(3, 2, False)
+        network.register_forward_pre_hook(lambda _, given: seen.append(given[0].sum((1, 2))))
+        return network
+
+    training = Training(num_epochs=3, batch_size=len(rows), device="cpu")
+    training.fit(build, crop_sequences(rows, 4, crop), None)
+    first, second, third = (sums.sort().values for sums in seen)
+    assert torch.equal(first, second) == torch.equal(second, third) == (crop != "random")

@@ -99,6 +99,16 @@ def test_a_touched_file_is_not_encoded_again(tmp_path, wav_folder, reads):
     assert second.store.fingerprint == first.store.fingerprint
 
 
+def test_an_unchanged_file_is_not_even_opened(tmp_path, wav_folder, monkeypatch, wav_bytes, noise):
+    run(wav_folder, tmp_path / "s")
+    (wav_folder / "low/000.wav").write_bytes(wav_bytes(noise(700, 99)))
+    opened = []
+    read_bytes = encoding.read_bytes
+    monkeypatch.setattr(encoding, "read_bytes", lambda p: opened.append(p) or read_bytes(p))
+    run(wav_folder, tmp_path / "s")
+    assert opened == [wav_folder / "low/000.wav"]
+
+
 def test_added_and_removed_files_come_and_go(tmp_path, wav_folder, reads, wav_bytes, noise):
     run(wav_folder, tmp_path / "s")
     (wav_folder / "low/000.wav").unlink()

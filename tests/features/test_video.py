@@ -6,6 +6,7 @@ Clips are made here: each frame has one brightness, so that a decoded frame tell
 import io
 import json
 import pickle
+import tarfile
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +23,7 @@ from seqbelt.features.frame_descriptors import BLOCK_FRAMES, import_torchvision
 from seqbelt.features.video import FrameDifferences, Frames
 from seqbelt.features.video_decoding import FrameFormat, decode_video
 
+UT_INTERACTION = Path(__file__).parents[3] / "shared/data/ut_interaction/ut_interaction_set1.tar.gz"
 GREY = FrameFormat(16, 12, is_grey=True)
 NUMBERED = np.stack([np.full((48, 64), 8 * i, np.uint8) for i in range(24)])
 FORMATS = {  # name: container, codec, pixels
@@ -95,9 +97,15 @@ class TestDecoding:
     def test_frames_that_are_stored_out_of_order(self, name):
         clip = make_clip(NUMBERED, name, rate=20, b_frames=2)
         in_order = numbers(clip)  # not quite range(24): such frames are coarse
-        assert len(set(in_order)) > 20 and in_order == sorted(in_order)
+        assert len(set(in_order)) > 15 and in_order == sorted(in_order)
         assert numbers(clip, 20) == in_order
         assert numbers(clip, 10) == in_order[::2]
+
+    @pytest.mark.skipif(not UT_INTERACTION.exists(), reason="UT-Interaction is not here")
+    def test_an_avi_whose_times_go_astray(self):
+        with tarfile.open(UT_INTERACTION) as archive:
+            clip = archive.extractfile("clips/0_1_4.avi").read()  # type: ignore[union-attr]
+        np.testing.assert_array_equal(decode(clip, 30), decode(clip))
 
     def test_steps_are_even_in_time_where_frames_are_not(self):
         times = [0, 0.1, 0.12, 0.14, 0.16, 0.2, 0.5, 0.6]

@@ -11,7 +11,7 @@ from seqbelt.models.initialization import initialize
 from seqbelt.models.recurrent import Recurrent
 
 
-def gate_biases(cell, lengths, hidden=4000, bidirectional=False):
+def gate_biases(cell, lengths, hidden=1000, bidirectional=False):
     """The sums of torch's two biases, one row for each gate, for every layer and direction."""
     torch.manual_seed(0)
     recurrent = Recurrent(cell, 2, hidden, num_layers=2, bidirectional=bidirectional)
@@ -34,7 +34,7 @@ def test_lstm_forget_biases_are_logs_of_uniform_times_and_input_biases_their_opp
         times = forget.exp()
         assert 1 <= times.min() < 3 and 97 < times.max() <= 100
         quartiles = torch.quantile(times, torch.tensor([0.25, 0.5, 0.75]))
-        torch.testing.assert_close(quartiles, torch.tensor([25.75, 50.5, 75.25]), rtol=0, atol=3)
+        torch.testing.assert_close(quartiles, torch.tensor([25.75, 50.5, 75.25]), rtol=0, atol=5)
         assert torch.equal(write, -forget)
         assert candidate.abs().max() == output.abs().max() == 0
 

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +35,14 @@ def signature(bundle: Path) -> ModelSignature:
     return ModelSignature(Schema(inputs), Schema(outputs))
 
 
-# MLflow asks every model for type hints, from which it would infer a signature; ours is explicit.
-warnings.filterwarnings("ignore", message=".*Add type hints")
-
-
 class SequenceModel(PythonModel):
     """Answers a table of paths, texts or base64 file contents; a bad row gets its own error."""
 
     def load_context(self, context: PythonModelContext) -> None:
         self.predictor = Predictor(Bundle.load(Path(context.artifacts["bundle"])))
 
-    def predict(  # no type hint on the input: MLflow would take it for the signature
-        self, context: Any, model_input, params: dict[str, Any] | None = None
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """One row of answers for each row of ``model_input``."""
         sources: list[Source | BadInput] = [_source(row) for row in model_input.to_dict("records")]

@@ -31,12 +31,12 @@ class GradientReach:
 
     @property
     def steps(self) -> int:
-        """Steps back from the end within which the gradient is not negligible."""
+        """Steps at the end, the last included, whose gradient is not negligible."""
         return self._steps_above(NEGLIGIBLE)
 
     @property
     def half_life(self) -> int:
-        """Steps back from the end after which the gradient stays below half."""
+        """Steps back from the end from which on the gradient stays at half or less."""
         return self._steps_above(0.5)
 
     @property
@@ -45,7 +45,7 @@ class GradientReach:
         return self.steps < len(self.curve) / 2
 
     def _steps_above(self, share: float) -> int:
-        above = np.flatnonzero(self.curve >= share)
+        above = np.flatnonzero(self.curve > share)
         return int(above[-1]) + 1 if len(above) else 0
 
 

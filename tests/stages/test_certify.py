@@ -1,0 +1,96 @@
+"""``seqbelt certify``, and what a failed padding certificate keeps a model from."""
+
+import json
+
+import pytest
+import torch
+from mlflow.exceptions import MlflowException
+
+from seqbelt.cli import main
+from seqbelt.data.generated.demo import DemoData
+from seqbelt.models.recurrent import Recurrent
+
+CONFIG = """
+name: words
+data: {source: words}
+features: {kind: log_mel, sample_rate: 8000, num_bands: 8}
+model: {hidden_size: 8, max_steps: 30, crop: tail}
+training: {num_epochs: 1, batch_size: 16, device: cpu}
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with data, a config and a tracking store of its own."""
+    DemoData(kind="audio", num_per_class=8).write(tmp_path / "words")
+    (tmp_path / "words.yaml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    # An address of its own: MLflow keeps a store open under its address, relative or not.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    return tmp_path
+
+
+def run(capsys, *arguments):
+    """Exit code, the JSON of the last line of standard output, standard error."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--json"])
+    out, err = capsys.readouterr()
+    return stop.value.code, json.loads(out.strip().splitlines()[-1]), err
+
+
+def drop_lengths(patch):
+    exact = Recurrent.forward
+    patch.setattr(
+        Recurrent,
+        "forward",
+        lambda self, inputs, lengths: exact(
+            self, inputs, torch.full_like(lengths, inputs.shape[1])
+        ),
+    )
+
+
+def test_certificates_are_reported_and_stored_with_the_model(project, capsys):
+    from seqbelt.tracking.store import connect
+
+    code, trained, err = run(capsys, "train", "words.yaml")
+    assert code == 0
+    assert 0 < trained["lost_steps"] < 1 and "of the training steps are not read" in err
+    client = connect()
+    metrics = client.get_run(trained["run_id"]).data.metrics
+    assert metrics["data/lost_steps"] == pytest.approx(trained["lost_steps"])
+    assert metrics["gradient_reach/steps"] >= 1
+    version = client.get_model_version_by_alias("words", "champion")
+    assert version.tags["certificate.padding"] == "passed"
+
+    code, found, _ = run(capsys, "certify", "models:/words@champion", "words.yaml")
+    assert code == 0
+    assert list(found) == ["padding", "determinism", "streaming", "export"]
+    assert found["padding"]["passed"] and found["determinism"]["passed"]
+    assert found["padding"]["max_difference"] <= 1e-5 and found["padding"]["num_flips"] == 0
+    assert found["streaming"] is None and found["export"] is None
+    stored = client.download_artifacts(trained["run_id"], "certificates.json")
+    with open(stored, encoding="utf-8") as file:
+        assert json.load(file) == found
+    tags = client.get_model_version("words", version.version).tags
+    assert tags["certificate.determinism"] == "passed"
+
+
+def test_a_model_that_sees_padding_is_red_and_no_champion(project, capsys, monkeypatch):
+    from seqbelt.tracking.store import connect
+
+    with monkeypatch.context() as patch:
+        drop_lengths(patch)
+        code, trained, err = run(capsys, "train", "words.yaml", "model.max_steps=null")
+        assert code == 0 and "padding certificate FAILED" in err
+        code, found, _ = run(
+            capsys, "certify", trained["bundle"], "words.yaml", "model.max_steps=null"
+        )
+        assert code == 1 and found["padding"]["passed"] is False
+    client = connect()
+    assert client.get_model_version("words", "1").tags["certificate.padding"] == "failed"
+    with pytest.raises(MlflowException):
+        client.get_model_version_by_alias("words", "champion")
+    # An exact model that comes later is not kept from it.
+    run(capsys, "train", "words.yaml")
+    assert str(client.get_model_version_by_alias("words", "champion").version) == "2"
