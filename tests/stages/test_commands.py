@@ -94,7 +94,7 @@ def test_train_logs_settings_epochs_data_and_pictures(trained, project):
 
 
 def test_nothing_saved_is_a_pickle(trained, project):
-    artefacts = [p for p in (project / "mlruns").rglob("*") if p.is_file()]
+    artefacts = [p for p in (project / "mlruns/artifacts").rglob("*") if p.is_file()]
     assert any(path.suffix == ".safetensors" for path in artefacts)
     for path in artefacts:
         assert path.suffix not in {".pkl", ".pickle", ".pt", ".pth", ".bin"}, path

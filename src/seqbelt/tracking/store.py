@@ -11,13 +11,14 @@ from mlflow import MlflowClient
 from seqbelt.errors import SeqbeltError
 
 HOME = Path("mlruns")
+OWN_STORE = f"sqlite:///{HOME / 'mlflow.db'}"
 PAGE = "/#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
 """Where the runs of an experiment are seen side by side on MLflow's page."""
 
 
 def tracking_uri() -> str:
     """``MLFLOW_TRACKING_URI`` if set, else this project's own SQLite file."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{HOME / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or OWN_STORE
 
 
 def connect() -> MlflowClient:
@@ -54,8 +55,9 @@ def experiment_id(client: MlflowClient, name: str) -> str:
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         return found.experiment_id
-    local = "MLFLOW_TRACKING_URI" not in os.environ
-    location = (HOME / "artifacts" / name).resolve().as_uri() if local else None
+    # Not by the environment: mlflow writes its own choice there.
+    is_own = tracking_uri() == OWN_STORE
+    location = (HOME / "artifacts" / name).resolve().as_uri() if is_own else None
     try:
         return client.create_experiment(name, artifact_location=location)
     except mlflow.MlflowException:  # another process was first
