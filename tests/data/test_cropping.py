@@ -7,16 +7,24 @@ import signal
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from toys import toy_store
 
-from seqbelt.data.cropping import crop_sequences, crop_steps, draw_crops, lost_steps
+from seqbelt.data.cropping import (
+    crop_sequences,
+    crop_steps,
+    cut_windows,
+    draw_crops,
+    lost_steps,
+    pool_votes,
+)
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
 from seqbelt.training.loop import Training
 from seqbelt.training.scoring import predict_logits
 
-CROPS = ["head", "tail", "random"]
+CROPS = ["head", "tail", "random", "windows"]
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +52,35 @@ def test_head_is_the_first_steps_and_tail_the_last(rows):
 
 @pytest.mark.parametrize("crop", CROPS)
 def test_one_array_is_cropped_as_the_rows_of_a_store_are(rows, crop):
-    cropped = crop_sequences(rows, 5, crop)
+    stretches, owners = cut_windows(crop_sequences(rows, 5, crop))
+    found = [(i, s) for i in range(len(rows)) for s in crop_steps(rows[i], 5, crop)]
+    assert owners.tolist() == [owner for owner, _ in found]
+    for index, (_, stretch) in enumerate(found):
+        assert np.array_equal(stretch, stretches[index])
+
+
+@pytest.mark.parametrize("max_steps", [1, 2, 5, 11])
+def test_windows_read_every_step_and_are_equally_long(rows, max_steps):
     for index in range(len(rows)):
-        assert np.array_equal(crop_steps(rows[index], 5, crop), cropped[index])
+        numbered = np.arange(rows.lengths[index])
+        stretches = crop_steps(numbered, max_steps, "windows")
+        assert set(np.concatenate(stretches)) == set(numbered)
+        assert {len(s) for s in stretches} == {min(max_steps, len(numbered))}
+        assert len(stretches) == -(-len(numbered) // max_steps)
 
 
-def test_random_crops_are_stretches_that_change_with_the_epoch_and_cover_all_steps(rows):
-    view = crop_sequences(rows, 4, "random")
+def test_votes_are_the_mean_probability_and_one_alone_keeps_its_logits():
+    logits = np.array([[0.0, 9.0], [1.0, -2.0], [30.0, 3.0], [5.0, 5.0]], np.float32)
+    pooled = pool_votes(logits, np.array([0, 1, 1, 2]))
+    assert np.array_equal(pooled[[0, 2]], logits[[0, 3]])
+    expected = softmax(logits[1:3], axis=1).mean(0)
+    np.testing.assert_allclose(softmax(pooled[1]), expected, rtol=1e-6)
+    assert np.array_equal(pool_votes(logits, np.arange(4)), logits)
+
+
+@pytest.mark.parametrize("crop", ["random", "windows"])
+def test_training_at_random_reads_stretches_that_change_and_cover_all_steps(rows, crop):
+    view = crop_sequences(rows, 4, crop)
     longest = int(rows.lengths.argmax())
     whole = rows[longest]
     seen = set()
@@ -124,7 +154,7 @@ def test_an_interrupted_training_goes_on_with_the_same_crops(rows, tmp_path):
 
 
 @pytest.mark.parametrize("crop", CROPS)
-def test_only_random_crops_change_from_epoch_to_epoch(rows, crop):
+def test_only_random_stretches_change_from_epoch_to_epoch(rows, crop):
     seen = []
 
     def build():
@@ -135,4 +165,4 @@ def test_only_random_crops_change_from_epoch_to_epoch(rows, crop):
     training = Training(num_epochs=3, batch_size=len(rows), device="cpu")
     training.fit(build, crop_sequences(rows, 4, crop), None)
     first, second, third = (sums.sort().values for sums in seen)
-    assert torch.equal(first, second) == torch.equal(second, third) == (crop != "random")
+    assert torch.equal(first, second) == torch.equal(second, third) == (crop in ("head", "tail"))

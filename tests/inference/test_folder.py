@@ -14,6 +14,7 @@ import torch
 
 from seqbelt.data.manifest import list_files
 from seqbelt.errors import SeqbeltError, SettingsError
+from seqbelt.features import encoding
 from seqbelt.features.audio import Waveform
 from seqbelt.inference import folder as folder_module
 from seqbelt.inference import predictor as predictor_module
@@ -120,6 +121,16 @@ def test_a_second_run_answers_nothing_and_writes_the_same_file(tmp_path, wavs, a
     assert answered == []
     assert (summary.num_reused, summary.num_predicted, summary.num_quarantined) == (25, 24, 1)
     assert (tmp_path / "out.jsonl").read_bytes() == before
+
+
+def test_an_unchanged_file_is_not_even_opened(tmp_path, wavs, monkeypatch, wav_bytes, noise):
+    run(wavs, tmp_path / "out.jsonl")
+    (wavs / "new.wav").write_bytes(wav_bytes(noise(640, 90)))
+    opened = []
+    read_bytes = encoding.read_bytes
+    monkeypatch.setattr(encoding, "read_bytes", lambda p: opened.append(p) or read_bytes(p))
+    run(wavs, tmp_path / "out.jsonl")
+    assert opened == [wavs / "new.wav"]
 
 
 def test_only_new_and_changed_files_are_answered(tmp_path, wavs, answered, wav_bytes, noise):

@@ -80,7 +80,7 @@ def test_the_model_section_takes_chrono_or_a_number():
     assert Model.parse({"forget_bias": 2}).forget_bias == 2.0
     with pytest.raises(SettingsError, match="forget_bias"):
         Model.parse({"forget_bias": "chron"})
-    with pytest.raises(SettingsError, match="forget_bias: .*uniform"):
+    with pytest.raises(SettingsError, match=r"forget_bias: .*uniform"):
         Model.parse({"forget_bias": "chrono", "recurrent_init": "uniform"})
 
 

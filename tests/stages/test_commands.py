@@ -190,3 +190,20 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_mlflow_loads_the_model_and_a_bad_row_gets_its_own_error(trained, project):
+    import mlflow.pyfunc
+    import pandas as pd
+
+    from seqbelt.tracking.store import connect
+
+    connect()
+    model = mlflow.pyfunc.load_model(trained["model_uri"])
+    good = next((project / "words/test").rglob("*.wav"))
+    rows = pd.DataFrame({"path": [str(good), "nowhere.wav"]})
+    answers = model.predict(rows)
+    assert answers["label"][0] in {"aiu", "iau", "uai", "uia"} and pd.isna(answers["error"][0])
+    assert answers["error"][1].startswith("unreadable")
+    example = model.input_example
+    assert pd.isna(model.predict(example)["error"][0])

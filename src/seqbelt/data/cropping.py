@@ -1,25 +1,52 @@
 """Cropping: of a sequence longer than a model reads, which steps it is given.
 
 The rule is the model's (``model.max_steps`` and ``model.crop``), so a saved model carries it and
-training, evaluation and prediction read the same steps. A random stretch is for training alone:
-an answer must not depend on chance, so everywhere else it is the head.
+training, evaluation and prediction read the same steps. ``random`` and ``windows`` train on
+another random stretch in every epoch. An answer must not depend on chance: ``random`` answers from
+the head, ``windows`` from as many evenly spread stretches as cover the sequence, by mean
+probability.
 """
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from scipy.special import log_softmax, logsumexp
 
 from seqbelt.data.store import Sequences
 
-Crop = Literal["head", "tail", "random"]
+Crop = Literal["head", "tail", "random", "windows"]
 
 
-def crop_steps(sequence: np.ndarray, max_steps: int | None, crop: Crop) -> np.ndarray:
-    """The steps of one sequence ``(steps, …)`` that are read for an answer; not copied."""
-    if max_steps is None or len(sequence) <= max_steps:
-        return sequence
-    return sequence[-max_steps:] if crop == "tail" else sequence[:max_steps]
+def crop_steps(sequence: np.ndarray, max_steps: int | None, crop: Crop) -> list[np.ndarray]:
+    """The stretches of one sequence ``(steps, …)`` that an answer is read from; not copied."""
+    length = len(sequence)
+    if max_steps is None or length <= max_steps:
+        return [sequence]
+    return [sequence[start : start + max_steps] for start in _starts(length, max_steps, crop)]
+
+
+def pool_votes(logits: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """Logits ``(sequences, classes)`` from those of stretches ``(stretches, classes)``.
+
+    ``owners`` ``(stretches,)`` ascend from 0: whose stretch each one is. Of several, the logs of
+    the mean probabilities; one alone keeps its logits.
+    """
+    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+    pooled = logits[firsts]
+    counts = np.diff(np.append(firsts, len(owners)))
+    for owner in np.flatnonzero(counts > 1):
+        votes = log_softmax(logits[firsts[owner] :][: counts[owner]].astype(np.float64), axis=1)
+        pooled[owner] = logsumexp(votes, axis=0) - np.log(counts[owner])
+    return pooled
+
+
+def _starts(length: int, max_steps: int, crop: Crop) -> np.ndarray:
+    """Where the stretches begin that an answer is read from, for a longer sequence."""
+    last = length - max_steps
+    if crop == "windows":
+        return np.linspace(0, last, -(-length // max_steps)).round().astype(np.int64)
+    return np.array([last if crop == "tail" else 0])
 
 
 @dataclass(frozen=True)
@@ -41,7 +68,10 @@ class CroppedSequences(Sequences):
 
 
 def crop_sequences(sequences: Sequences, max_steps: int | None, crop: Crop) -> Sequences:
-    """The sequences as they are read for an answer; unchanged where none is longer."""
+    """The sequences as they are read; unchanged where none is longer.
+
+    Of ``windows`` this is the first: ``cut_windows`` gives all, ``draw_crops`` one by chance.
+    """
     full = sequences.lengths
     if max_steps is None or not len(full) or full.max() <= max_steps:
         return sequences
@@ -53,12 +83,12 @@ def crop_sequences(sequences: Sequences, max_steps: int | None, crop: Crop) -> S
 
 
 def draw_crops(sequences: Sequences, seed: int, epoch: int) -> Sequences:
-    """The sequences as they are read in one epoch of training: random crops are drawn anew.
+    """The sequences as one epoch of training reads them: random stretches are drawn anew.
 
     They depend on seed and epoch alone, so that every model trained under one seed reads the
     same steps, and an interrupted training goes on with the ones it would have read.
     """
-    if not isinstance(sequences, CroppedSequences) or sequences.crop != "random":
+    if not isinstance(sequences, CroppedSequences) or sequences.crop in ("head", "tail"):
         return sequences
     random = np.random.default_rng((seed, epoch))
     return replace(
@@ -66,8 +96,20 @@ def draw_crops(sequences: Sequences, seed: int, epoch: int) -> Sequences:
     )
 
 
+def cut_windows(sequences: Sequences) -> tuple[Sequences, np.ndarray]:
+    """All stretches that the answers are read from, and whose each is, as ``pool_votes`` asks."""
+    if not isinstance(sequences, CroppedSequences) or sequences.crop != "windows":
+        return sequences, np.arange(len(sequences))
+    starts = [
+        _starts(full, length, "windows") if full > length else np.zeros(1, np.int64)
+        for full, length in zip(sequences.full_lengths.tolist(), sequences.lengths.tolist())
+    ]
+    owners = np.repeat(np.arange(len(sequences)), [len(found) for found in starts])
+    return replace(sequences.take(owners), starts=np.concatenate(starts)), owners
+
+
 def lost_steps(sequences: Sequences) -> float:
-    """Share of the sequences' steps, 0..1, that cropping leaves unread in one pass."""
+    """Share of the sequences' steps, 0..1, that one epoch of training leaves unread."""
     if not isinstance(sequences, CroppedSequences):
         return 0.0
     return float(1 - sequences.lengths.sum() / sequences.full_lengths.sum())

@@ -83,7 +83,7 @@ class _Trace:
         digest = hashlib.blake2b(digest_size=16)
         for tensor in tensors:
             bits = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-            digest.update(bits.numpy())
+            digest.update(bits.numpy().tobytes())
         self.entries.append((f"{self.place}: {name}", digest.hexdigest()))
 
     def watch(self, network: nn.Module) -> None:

@@ -2,14 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.ticker import MaxNLocator
 
 from seqbelt.evaluation.report import Report
 from seqbelt.training.loop import History
 
 COLOURS = {"lstm": "#1f77b4", "gru": "#2ca02c", "rnn": "#d62728"}
 """One colour per cell in every picture and on the MLflow page."""
+
+
+# Class names may be Korean, which matplotlib's own font cannot write.
+_KOREAN_FONTS = ("Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Apple SD Gothic Neo")
+_installed = {font.name for font in fontManager.ttflist}
+matplotlib.rcParams["font.family"] = [
+    "DejaVu Sans",
+    *(name for name in _KOREAN_FONTS if name in _installed),
+]
 
 
 def confusion_picture(report: Report) -> Figure:
@@ -21,7 +33,8 @@ def confusion_picture(report: Report) -> Figure:
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(counts))
-    axes.set_xticks(ticks, report.classes, rotation=90 if len(counts) > 6 else 0)
+    crowded = len(counts) * max(map(len, report.classes)) > 40
+    axes.set_xticks(ticks, report.classes, rotation=90 if crowded else 0)
     axes.set_yticks(ticks, report.classes)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
@@ -54,8 +67,11 @@ def learning_picture(histories: Mapping[str, History]) -> Figure:
             ):
                 axes.plot(numbers, values, color=colour, label=label)
                 axes.plot(numbers[best], values[best], "o", color=colour)
-    losses.set(xlabel="epoch", ylabel="cross-entropy (nats)", yscale="log")
-    accuracies.set(xlabel="epoch", ylabel="validation accuracy (%)")
+    losses.set(ylabel="cross-entropy (nats)", yscale="log")
+    accuracies.set(ylabel="validation accuracy (%)")
+    for axes in (losses, accuracies):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(histories) <= 4:
         losses.legend(fontsize=8)
     _legend_by_cell(accuracies, histories)

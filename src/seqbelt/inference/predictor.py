@@ -6,9 +6,10 @@ from itertools import islice
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from seqbelt.data.batches import evaluation_plan, pad
-from seqbelt.data.cropping import crop_steps
+from seqbelt.data.cropping import crop_steps, pool_votes
 from seqbelt.errors import WRONG_SHAPE, BadInput
 from seqbelt.features.base import Source
 from seqbelt.features.encoding import Encoded, encode_sources
@@ -79,18 +80,20 @@ class Predictor:
     def probabilities(self, sequences: list[np.ndarray]) -> np.ndarray:
         """Class probabilities float32 ``(sequences, classes)`` of encoded sequences.
 
-        Of a sequence longer than the model reads, the steps that its ``crop`` names are read.
+        Of a sequence longer than the model reads, what its ``crop`` names is read.
         """
         model = self.bundle.model
-        sequences = [crop_steps(sequence, model.max_steps, model.crop) for sequence in sequences]
-        lengths = np.array([len(sequence) for sequence in sequences])
-        found = np.empty((len(sequences), len(self.bundle.classes)), np.float32)
+        cropped = [crop_steps(sequence, model.max_steps, model.crop) for sequence in sequences]
+        owners = np.repeat(np.arange(len(sequences)), [len(stretches) for stretches in cropped])
+        stretches = [stretch for stretches in cropped for stretch in stretches]
+        lengths = np.array([len(stretch) for stretch in stretches])
+        logits = np.empty((len(stretches), len(self.bundle.classes)), np.float32)
         with torch.inference_mode():
             for indices in evaluation_plan(lengths):
-                inputs, batch_lengths = pad([sequences[index] for index in indices])
-                logits = self.network(inputs.to(self.device), batch_lengths)
-                found[indices] = logits.float().softmax(1).cpu().numpy()
-        return found
+                inputs, batch_lengths = pad([stretches[index] for index in indices])
+                found = self.network(inputs.to(self.device), batch_lengths)
+                logits[indices] = found.float().cpu().numpy()
+        return softmax(pool_votes(logits, owners), axis=1)
 
 
 def _windows(encoded: Iterable[Encoded]) -> Iterator[list[Encoded]]:

@@ -46,9 +46,10 @@ class Model(Settings):
     gates so that the units remember for as long as the training sequences last."""
     max_steps: Count | None = None
     """Steps of a sequence that the network reads, at most; null reads all."""
-    crop: Literal["head", "tail", "random"] = "head"
-    """Which steps of a longer sequence are read: the first, the last, or another random stretch
-    in every epoch of training and the first wherever an answer is wanted."""
+    crop: Literal["head", "tail", "random", "windows"] = "head"
+    """Which steps of a longer sequence are read: the first, the last, or, in training, another
+    random stretch in every epoch. An answer then comes from the first (random) or from the mean
+    probability of as many stretches as cover the sequence (windows)."""
 
     @field_validator("forget_bias")
     @classmethod

@@ -69,15 +69,19 @@ def list_items(inputs: Sequence[Path], features: Features) -> tuple[str, Iterato
         raise SettingsError(f"INPUT {manifests[0]}: a manifest must be the only input")
     if manifests:
         manifest = Data(source=str(manifests[0])).list_items()
-        key = "id" if "text" in manifest.table.column_names else "path"
-        names = manifest.table["id" if key == "id" else "path"]
+        key = "id" if manifest.arrays or "text" in manifest.table.column_names else "path"
+        names = manifest.table[key]
         rows = range(len(manifest))
         return key, (Item(names[row].as_py(), manifest.source(row)) for row in rows)
     return "path", _files(inputs)
 
 
 def _is_manifest(path: Path, features: Features) -> bool:
-    if not path.is_file() or not is_manifest_file(path):
+    if not path.is_file():
+        return False
+    if path.suffix == ".ts":
+        return True  # many sequences in one file
+    if not is_manifest_file(path):
         return False
     if features.reads_text and path.suffix == ".txt":
         return False  # a text, not a table of texts

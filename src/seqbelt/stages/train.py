@@ -10,10 +10,11 @@ from typing import Any
 from seqbelt.data.cropping import crop_sequences, lost_steps
 from seqbelt.data.parts import write_json
 from seqbelt.data.store import Sequences, SequenceStore
-from seqbelt.errors import SettingsError
+from seqbelt.errors import BadInput, SettingsError
 from seqbelt.evaluation.certificates import certify_padding
 from seqbelt.evaluation.report import Report
 from seqbelt.experiment import Experiment
+from seqbelt.features.base import Source
 from seqbelt.inference.bundle import Bundle
 from seqbelt.stages.prepare import prepare_data
 from seqbelt.stages.progress import bar, say
@@ -143,8 +144,26 @@ def register(trained: Trained) -> str:
         tags |= {f"validation.{name}": repr(value) for name, value in scores.items()}
     certificates = {"padding": padding.plain()}
     return log_model(
-        trained.run, trained.bundle_folder, trained.experiment.name, tags, certificates
+        trained.run,
+        trained.bundle_folder,
+        trained.experiment.name,
+        tags,
+        certificates,
+        _example(trained.experiment),
     )
+
+
+def _example(experiment: Experiment) -> Source:
+    """The first item that can be read, as an example of what the model takes."""
+    manifest = experiment.data.list_items()
+    for row in range(len(manifest)):
+        source = manifest.source(row)
+        try:
+            experiment.features.read(source)
+            return source
+        except BadInput:
+            continue
+    raise SettingsError(f"{experiment.data.source}: no item can be read any more")
 
 
 def read_part(experiment: Experiment, store: SequenceStore, name: str) -> Sequences:
@@ -201,13 +220,8 @@ def _report_reach(reach: GradientReach, name: str, run: TrackedRun) -> None:
     run.log_metrics(
         {"gradient_reach/steps": reach.steps, "gradient_reach/half_life": reach.half_life}
     )
-    if reach.is_short:
-        say(
-            f"{name}: before training the gradient reaches {reach.steps} steps back, the median "
-            f"sequence has {len(reach.curve)}: what comes early may never be learned; try "
-            "model.forget_bias=chrono (LSTM, GRU), model.recurrent_init=orthogonal or "
-            "model.pooling=mean"
-        )
+    if reach.warning:
+        say(f"{name}: {reach.warning}")
 
 
 def _describe(epoch: Epoch) -> str:

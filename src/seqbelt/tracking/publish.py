@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from seqbelt.features.base import Source
 from seqbelt.tracking import pyfunc_model
 from seqbelt.tracking.environment import model_requirements
 from seqbelt.tracking.run import TrackedRun
@@ -25,7 +26,12 @@ Certificates = Mapping[str, Mapping[str, Any] | None]
 
 
 def log_model(
-    run: TrackedRun, bundle: Path, name: str, tags: dict[str, str], certificates: Certificates
+    run: TrackedRun,
+    bundle: Path,
+    name: str,
+    tags: dict[str, str],
+    certificates: Certificates,
+    example: Source,
 ) -> str:
     """Log a bundle as an MLflow model and register it; returns ``models:/name/version``.
 
@@ -40,6 +46,7 @@ def log_model(
             code_paths=[str(Path(__file__).parents[1])],
             pip_requirements=model_requirements(),
             signature=pyfunc_model.signature(bundle),
+            input_example=pyfunc_model.example(example),
             metadata={"seqbelt": "1"},
         )
     with contextlib.suppress(MlflowException):  # it is there already

@@ -2,11 +2,13 @@
 
 import base64
 import binascii
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import mlflow.models
+import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
@@ -14,6 +16,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from seqbelt.errors import WRONG_TYPE, BadInput
 from seqbelt.features.base import Source
+from seqbelt.features.decoding import read_bytes
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Prediction, Predictor
 
@@ -33,6 +36,18 @@ def signature(bundle: Path) -> ModelSignature:
         ColSpec(DataType.string, "error", required=False),
     ]
     return ModelSignature(Schema(inputs), Schema(outputs))
+
+
+def example(source: Source) -> pd.DataFrame:
+    """One row as ``predict`` takes it: a text, or the content of a file."""
+    if isinstance(source, str):
+        return pd.DataFrame({"text": [source]})
+    if isinstance(source, np.ndarray):
+        file = io.BytesIO()
+        np.save(file, source, allow_pickle=False)
+        source = file.getvalue()
+    content = read_bytes(source)
+    return pd.DataFrame({"base64": [base64.b64encode(content).decode("ascii")]})
 
 
 class SequenceModel(PythonModel):

@@ -44,6 +44,18 @@ class GradientReach:
         """Whether less than half of a median sequence is within reach."""
         return self.steps < len(self.curve) / 2
 
+    @property
+    def warning(self) -> str | None:
+        """What a short reach means and what to try, for a person; None where it is not short."""
+        if not self.is_short:
+            return None
+        return (
+            f"before training the gradient reaches {self.steps} steps back, the median sequence "
+            f"has {len(self.curve)}: what comes early may never be learned; try "
+            "model.forget_bias=chrono (LSTM, GRU), model.recurrent_init=orthogonal or "
+            "model.pooling=mean"
+        )
+
     def _steps_above(self, share: float) -> int:
         above = np.flatnonzero(self.curve > share)
         return int(above[-1]) + 1 if len(above) else 0

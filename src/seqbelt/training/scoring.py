@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from torch import nn
 
 from seqbelt.data.batches import evaluation_plan, iterate
+from seqbelt.data.cropping import cut_windows, pool_votes
 from seqbelt.data.store import Sequences
 
 ZERO: Any = 0  # scikit-learn takes a number here, its annotations name only a word
@@ -32,16 +33,17 @@ def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device)
     was_training = model.training
     model.eval()
     logits = None
+    stretches, owners = cut_windows(sequences)
     with torch.inference_mode():
-        for batch in iterate(sequences, evaluation_plan(sequences.lengths)):
+        for batch in iterate(stretches, evaluation_plan(stretches.lengths)):
             found = model(batch.to(device).inputs, batch.lengths).float().cpu().numpy()
             if logits is None:
-                logits = np.empty((len(sequences), found.shape[1]), np.float32)
+                logits = np.empty((len(stretches), found.shape[1]), np.float32)
             logits[batch.indices] = found
     model.train(was_training)
     if logits is None:
         raise ValueError("no sequences to score")
-    return logits
+    return pool_votes(logits, owners)
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
