@@ -30,7 +30,9 @@ def project(tmp_path_factory):
             for take in range(6):
                 wave = np.sin(2 * np.pi * pitch * np.arange(1600 + 100 * take) / 8000)
                 name = f"{speaker}{label}{take}.wav"
-                soundfile.write(folder / name, 0.3 * wave + 0.01 * random.normal(size=len(wave)), 8000)
+                soundfile.write(
+                    folder / name, 0.3 * wave + 0.01 * random.normal(size=len(wave)), 8000
+                )
                 lines.append(f"{name},{label},{speaker}")
     (folder / "manifest.csv").write_text("\n".join(lines))
     (folder / "tones.yaml").write_text(CONFIG)
