@@ -90,17 +90,21 @@ def test_an_answer_that_depends_on_the_neighbours_is_found(rows, monkeypatch):
     assert not certify_padding(network, rows).passed
 
 
-def test_what_only_loud_padding_shows_is_found(rows, monkeypatch):
+@pytest.mark.parametrize("leak", [1.0, torch.nan])
+def test_what_only_loud_padding_shows_is_found(rows, monkeypatch, leak):
     network, exact = build(), Recurrent.forward
 
     def forward(self, inputs, lengths):
         outputs, final = exact(self, inputs, lengths)
-        return outputs, final + (inputs.abs().amax((1, 2)) > 20)[:, None]
+        is_loud = (inputs.abs().amax((1, 2)) > 20)[:, None]
+        return outputs, torch.where(is_loud, final + leak, final)
 
     monkeypatch.setattr(Recurrent, "forward", forward)
     found = certify_padding(network, rows)
     assert not found.passed
-    assert found.differences["more_padding"] <= 1e-5 < found.differences["garbage_padding"]
+    assert found.differences["more_padding"] <= 1e-5
+    assert found.differences["garbage_padding"] == found.max_difference
+    assert (found.max_difference is None) == (leak != 1.0)
 
 
 def test_logits_that_are_not_finite_fail_and_are_still_json(rows):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from seqbelt.errors import BadInput, SettingsError
-from seqbelt.features.signal import Channels, Vectors
+from seqbelt.features.signal import Channels
+from seqbelt.features.vectors import Vectors
 
 NAN = np.nan
 

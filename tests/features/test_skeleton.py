@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from seqbelt.errors import BadInput, SettingsError
-from seqbelt.features.signal import Vectors
 from seqbelt.features.skeleton import Skeleton
+from seqbelt.features.vectors import Vectors
 
 BODY = np.random.default_rng(0).normal(size=(9, 5, 3))
 

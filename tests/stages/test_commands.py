@@ -125,6 +125,18 @@ def test_predict_labels_a_folder_and_names_what_it_could_not(trained, project, c
     assert again["num_reused"] == 5  # all but the empty file, whose content is not there
 
 
+def test_an_output_inside_the_folder_is_not_its_own_input(trained, project, capsys):
+    folder = project / "inside"
+    folder.mkdir()
+    source = next((project / "words/test").rglob("*.wav"))
+    (folder / "a.wav").write_bytes(source.read_bytes())
+    for _ in range(2):
+        code, result, _ = run(
+            capsys, "predict", trained["bundle"], "inside", "--output", "inside/p.csv", "--json"
+        )
+        assert (code, result["num_predicted"], result["num_quarantined"]) == (0, 1, 0)
+
+
 def test_evaluate_gives_the_training_s_own_test_scores(trained, project, capsys):
     code, result, _ = run(capsys, "evaluate", trained["bundle"], "words.yaml", "--json")
     assert code == 0

@@ -116,8 +116,11 @@ def list_files(folder: Path) -> Iterator[str]:
     pending = [""]
     while pending:
         relative = pending.pop()
-        with os.scandir(folder / relative) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
+        try:
+            with os.scandir(folder / relative) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
+        except OSError as error:  # all files in it would pass in silence
+            raise SettingsError(f"{folder / relative}: cannot be listed ({error})") from None
         below = []
         for entry in entries:
             name = f"{relative}/{entry.name}" if relative else entry.name

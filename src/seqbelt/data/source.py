@@ -67,7 +67,7 @@ class Data(Settings):
         Raises SettingsError where the source is missing or has no labels.
         """
         # scikit-learn takes seconds to import
-        from seqbelt.data.splits import assign_splits, test_rows_of_folds
+        from seqbelt.data.splits import assign_splits, rows_of_folds
 
         manifest = self.list_items()
         unlabelled = [row for row, label in enumerate(manifest.column("label")) if not label]
@@ -77,7 +77,7 @@ class Data(Settings):
                 "name yours in data.label_column"
             )
         if self.folds is not None:
-            folds = test_rows_of_folds(manifest, self.folds, self.whole_groups, self.split_seed)
+            folds = rows_of_folds(manifest, self.folds, self.whole_groups, self.split_seed)
             if self.fold >= len(folds):
                 raise SettingsError(f"data.fold: {self.fold}, but there are {len(folds)} folds")
             split = np.full(len(manifest), "train", object)

@@ -45,7 +45,7 @@ def assign_splits(
     return manifest.with_column("split", split.tolist())
 
 
-def test_rows_of_folds(
+def rows_of_folds(
     manifest: Manifest, folds: int | Literal["group"], whole_groups: bool | None, seed: int
 ) -> list[np.ndarray]:
     """The test rows of each fold: every row is in exactly one.

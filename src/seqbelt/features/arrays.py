@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from seqbelt.errors import EMPTY, TOO_LONG, TRUNCATED, UNREADABLE, WRONG_TYPE, BadInput
-from seqbelt.features.decoding import read_bytes
+from seqbelt.features.base import read_bytes
 
 T = TypeVar("T")
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"

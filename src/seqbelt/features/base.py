@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
+from seqbelt.errors import EMPTY, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.settings import Settings
 
 Source: TypeAlias = Path | str | bytes | np.ndarray
@@ -13,6 +14,20 @@ Source: TypeAlias = Path | str | bytes | np.ndarray
 
 Learned: TypeAlias = dict[str, bytes]
 """What an encoder learned from training rows: file name -> content, as a bundle stores it."""
+
+
+def read_bytes(source: Path | bytes) -> bytes:
+    """The content of a file. Raises BadInput if it cannot be read or holds nothing."""
+    if not isinstance(source, bytes):
+        try:
+            source = source.read_bytes()
+        except IsADirectoryError:
+            raise BadInput(WRONG_TYPE, "a folder, not a file") from None
+        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+            raise BadInput(UNREADABLE, getattr(error, "strerror", None) or str(error)) from None
+    if not source:
+        raise BadInput(EMPTY, "the file has no bytes")
+    return source
 
 
 class Encoder(Protocol):

@@ -17,10 +17,10 @@ from seqbelt.errors import (
     SILENT,
     TOO_LONG,
     TRUNCATED,
-    UNREADABLE,
     WRONG_TYPE,
     BadInput,
 )
+from seqbelt.features.base import read_bytes
 
 SILENCE_PEAK = 1e-4
 """A recording whose largest sample stays below this (-80 dB of full scale) is silent."""
@@ -31,20 +31,6 @@ class Audio(NamedTuple):
 
     samples: np.ndarray
     sample_rate: int
-
-
-def read_bytes(source: Path | bytes) -> bytes:
-    """The content of a file. Raises BadInput if it cannot be read or holds nothing."""
-    if not isinstance(source, bytes):
-        try:
-            source = source.read_bytes()
-        except IsADirectoryError:
-            raise BadInput(WRONG_TYPE, "a folder, not a file") from None
-        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
-            raise BadInput(UNREADABLE, getattr(error, "strerror", None) or str(error)) from None
-    if not source:
-        raise BadInput(EMPTY, "the file has no bytes")
-    return source
 
 
 def decode_audio(source: Path | bytes, max_duration_s: float) -> Audio:

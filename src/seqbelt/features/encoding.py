@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from seqbelt.errors import NOT_FINITE, UNREADABLE, BadInput
-from seqbelt.features.base import Encoder, Features, Source
-from seqbelt.features.decoding import read_bytes
+from seqbelt.features.base import Encoder, Features, Source, read_bytes
 
 CHUNK_ITEMS = 128
 CHUNK_BYTES = 16 << 20

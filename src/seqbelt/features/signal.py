@@ -5,7 +5,6 @@ rows; a later file of another width is refused and not bent into shape.
 """
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -19,7 +18,6 @@ from pydantic import Field, model_validator
 from seqbelt.errors import NOT_FINITE, TOO_LONG, WRONG_SHAPE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays import Array, read_array
 from seqbelt.features.base import Features, Learned, Source
-from seqbelt.features.skeleton import Skeleton
 
 Rate = Annotated[float, Field(gt=0)]
 Index = Annotated[int, Field(ge=0)]
@@ -218,58 +216,6 @@ class Channels(ArrayFeatures):
         if self.missing == "interpolate" and (empty := absent.all(axis=0)).any():
             channel = _channel_name(steps, int(empty.argmax()))
             raise BadInput(NOT_FINITE, f"channel {channel} has no value to interpolate from")
-
-
-class Vectors(ArrayFeatures):
-    """Features that another program made: one vector, or joints with coordinates, in each step."""
-
-    kind: Literal["vectors"]
-    LONG_AXIS_HINT = "features.layout names the axes in their order"
-
-    layout: str = "steps features"
-    """The axes of the array in their order, each with a name of your choice; one is ``steps``.
-    The others are flattened in their order: ``joints coordinates steps`` gives
-    joints x coordinates features."""
-    skeleton: Skeleton | None = None
-    """Normalisation of skeletons; the layout then names ``joints`` and ``coordinates``."""
-
-    @property
-    def axes(self) -> list[str]:
-        return self.layout.split()
-
-    @model_validator(mode="after")
-    def _check_layout(self) -> "Vectors":
-        if len(set(self.axes)) != len(self.axes) or "steps" not in self.axes:
-            raise ValueError(f"layout '{self.layout}' must name every axis once, one of them steps")
-        if self.skeleton and sorted(self.axes) != ["coordinates", "joints", "steps"]:
-            raise ValueError("a skeleton's layout names steps, joints and coordinates")
-        return self
-
-    def num_features(self, step_shape: tuple[int, ...]) -> int:
-        doubled = self.skeleton is not None and self.skeleton.velocities
-        return math.prod(step_shape) * (2 if doubled else 1)
-
-    def transform(self, values: np.ndarray) -> np.ndarray:
-        if self.skeleton is not None:
-            values = self.skeleton.normalize(values)
-        return values.reshape(len(values), -1)
-
-    def _arrange(self, array: Array) -> Steps:
-        values = array.values
-        if array.not_numbers:
-            word = next(iter(array.not_numbers.values()))
-            raise BadInput(WRONG_TYPE, f"a column holds '{word[:40]}', not numbers")
-        if values.ndim != len(self.axes):
-            raise BadInput(
-                WRONG_SHAPE, f"features.layout is '{self.layout}', found shape {values.shape}"
-            )
-        order = ["steps", *(axis for axis in self.axes if axis != "steps")]
-        if self.skeleton is not None:
-            order = ["steps", "joints", "coordinates"]
-            misfit = self.skeleton.misfit(values.shape[self.axes.index("joints")])
-            if misfit:
-                raise BadInput(WRONG_SHAPE, misfit)
-        return Steps(values.transpose([self.axes.index(axis) for axis in order]))
 
 
 def _find_channel(wanted: str | int, names: tuple[str, ...] | None, num_channels: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput, SeqbeltError
-from seqbelt.features.base import Features, Learned, Source
+from seqbelt.features.base import Features, Learned, Source, read_bytes
 from seqbelt.features.text_encoder import FILE, TextEncoder
 
 if TYPE_CHECKING:  # 0.1 s to import, and the command line only reads settings
@@ -87,8 +87,6 @@ class TextFeatures(Features):
     def _decode(self, source: Path | bytes | np.ndarray) -> str:
         if isinstance(source, np.ndarray):
             raise BadInput(WRONG_TYPE, "an array, not a text")
-        from seqbelt.features.decoding import read_bytes
-
         if isinstance(source, Path) and source.is_file():
             self._refuse_too_long(source.stat().st_size // 4)  # no character takes over 4 bytes
         content = read_bytes(source)

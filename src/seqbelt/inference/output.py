@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from seqbelt.errors import SettingsError
+from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.inference.journal import Row
 
 ROWS_AT_ONCE = 16_384
@@ -56,6 +56,11 @@ def write_predictions(
     try:
         _WRITERS[path.suffix](temporary, schema, tables)
         temporary.replace(path)
+    except OSError as error:  # Arrow's are OSErrors too
+        raise SeqbeltError(
+            f"{path}: cannot be written ({error}); the answers are kept, run the same command "
+            "again when it can"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -7,13 +7,14 @@ from typing import Any
 from seqbelt.data.manifest import Columns, is_manifest_file, list_files, names_items
 from seqbelt.data.source import Data
 from seqbelt.errors import SeqbeltError, SettingsError
-from seqbelt.features.base import Features
+from seqbelt.features.base import Features, Source
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Predictor
 from seqbelt.stages.progress import bar, say
 
+OWN_ENDINGS = ("", ".journal", ".journal-wal", ".journal-shm")
 URI_PREFIXES = ("models:/", "runs:/")
 
 
@@ -28,6 +29,9 @@ def predict(
     folder, concrete = load_folder(model)
     predictor = Predictor(Bundle.load(folder))
     key, items = list_items([Path(name) for name in inputs], predictor.bundle.features)
+    # The output and its journal may lie in the folder that is read.
+    own = {output.with_name(output.name + end).resolve() for end in OWN_ENDINGS}
+    items = (item for item in items if not _is_one_of(own, item.source))
     with bar("predicting", None) as progress:
         summary = predict_items(
             predictor, items, output, key=key, model=concrete, progress=progress
@@ -47,6 +51,12 @@ def predict(
         "num_reused": summary.num_reused,
         "predict_s": round(summary.predict_s, 3),
     }
+
+
+def _is_one_of(paths: set[Path], source: Source) -> bool:
+    if not isinstance(source, Path) or all(source.name != path.name for path in paths):
+        return False  # resolving a path asks the file system, so the name is looked at first
+    return source.resolve() in paths
 
 
 def load_folder(model: str) -> tuple[Path, str]:

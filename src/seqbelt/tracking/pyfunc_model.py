@@ -15,8 +15,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from seqbelt.errors import WRONG_TYPE, BadInput
-from seqbelt.features.base import Source
-from seqbelt.features.decoding import read_bytes
+from seqbelt.features.base import Source, read_bytes
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Prediction, Predictor
 
