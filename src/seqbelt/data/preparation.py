@@ -54,13 +54,14 @@ def prepare(
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         with lock:
-            request = _request(manifest, features)
+            stamps = [stamp_source(source) for source in manifest.sources()]
+            request = _request(manifest, features, stamps)
             store = _current(folder, request)
             if store is not None:
                 progress(len(manifest))
                 seconds = time.perf_counter() - began
                 return Prepared(store, store.about["num_quarantined"], 0, True, seconds)
-            run = _Preparation(manifest, features, folder, progress)
+            run = _Preparation(manifest, features, folder, stamps, progress)
             run.run(settings, request)
     except Timeout:
         raise SeqbeltError(f"{folder}: another process is preparing this store; wait") from None
@@ -81,10 +82,15 @@ class _Preparation:
     """One run over a manifest: fills parts, then writes index, ledger and description."""
 
     def __init__(
-        self, manifest: Manifest, features: Features, folder: Path, progress: Progress
+        self,
+        manifest: Manifest,
+        features: Features,
+        folder: Path,
+        stamps: list[int],
+        progress: Progress,
     ) -> None:
         self.manifest, self.features, self.folder = manifest, features, folder
-        self.progress = progress
+        self.stamps, self.progress = stamps, progress
         self.num_encoded = 0
 
     def run(self, settings: Mapping[str, object], request: str) -> None:
@@ -108,40 +114,37 @@ class _Preparation:
         return self.features.learn(self._training_content())
 
     def _training_content(self) -> Iterator[object]:
-        for row in np.flatnonzero(self.manifest.column("split") == "train"):
+        rows = np.flatnonzero(self.manifest.column("split") == "train").tolist()
+        for source in self.manifest.sources(rows):
             try:
-                yield self.features.read(self.manifest.source(int(row)))
+                yield self.features.read(source)
             except BadInput:
                 continue  # the ledger will name it when it is encoded
 
     def _encode(self, encoder: Encoder, writer: PartWriter) -> Iterator[_Outcome]:
         """Yield each row's outcome; only content that no part holds is encoded."""
         labels = self.manifest.column("label")
-        stamps: dict[int, int] = {}
 
         def unknown() -> Iterator[tuple[int, Source]]:
-            for row in range(len(self.manifest)):
-                source = self.manifest.source(row)
-                stamp = stamp_source(source)
+            for row, source in enumerate(self.manifest.sources()):
                 if not labels[row]:
                     ready.append(_Outcome(row, "", BadInput(UNKNOWN_LABEL, "the row has no label")))
-                elif stamp in self._stamp_hashes:
-                    ready.append(_Outcome(row, self._stamp_hashes[stamp], None))
+                elif self.stamps[row] in self._stamp_hashes:
+                    ready.append(_Outcome(row, self._stamp_hashes[self.stamps[row]], None))
                 else:
-                    stamps[row] = stamp
                     yield row, source
 
         ready: list[_Outcome] = []
         for encoded in encode_sources(self.features, encoder, unknown(), self._known.__contains__):
             sequence, content_hash = encoded.sequence, encoded.content_hash
-            stamp, problem = stamps.pop(encoded.index), None
+            problem = None
             if isinstance(sequence, BadInput):
                 problem = sequence
             elif sequence is not None:
                 problem = _misfit(sequence, encoder)
                 # The same content may have come twice in the chunks under way.
                 if problem is None and content_hash not in self._known:
-                    writer.add(content_hash, stamp, sequence)
+                    writer.add(content_hash, self.stamps[encoded.index], sequence)
                     self._known.add(content_hash)
                     self.num_encoded += 1
             yield _Outcome(encoded.index, content_hash, problem)
@@ -205,13 +208,12 @@ class _Preparation:
         )
 
 
-def _request(manifest: Manifest, features: Features) -> str:
+def _request(manifest: Manifest, features: Features, stamps: list[int]) -> str:
     """A hash of everything that the store depends on; a file counts by path, size and time."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(_features_fingerprint(features, {}).encode())
     for batch in manifest.table.to_batches():
         digest.update(batch.serialize())
-    stamps = [stamp_source(manifest.source(row)) for row in range(len(manifest))]
     digest.update(np.array(stamps, dtype=np.uint64).tobytes())
     return digest.hexdigest()
 

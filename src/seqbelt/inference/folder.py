@@ -79,12 +79,10 @@ class _Run:
 
     def answer(self, items: Iterable[Item]) -> Iterator[int]:
         """Journal an answer for each item; yields how many were finished since the last time."""
-        reported = 0
         try:
             for answer in self.predictor.predict(self._unanswered(items), self.journal.knows):
                 self._take(answer)
                 if len(self._inputs) >= COMMIT_ITEMS:
-                    reported += len(self._inputs)
                     yield self._commit()
         finally:  # also on Ctrl-C: what was answered is kept
             remaining = self._commit()
