@@ -28,7 +28,7 @@ from seqbelt.features.audio import Mfcc
 from seqbelt.models.classifier import Model
 from seqbelt.training.loop import Training
 
-FEATURES = Mfcc(kind="mfcc", sample_rate=8000, window_ms=32, hop_ms=10, num_coefficients=40)
+FEATURES = Mfcc(kind="mfcc", sample_rate=8000, window_ms=64, hop_ms=10, num_coefficients=40)
 HIDDEN, BATCH = 128, 64
 
 

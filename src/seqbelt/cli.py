@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 the work failed; 2 bad arguments or settings; 3 done, but 
 quarantined. Everything heavy is imported by the stage that needs it, so ``--help`` is quick.
 """
 
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -210,6 +211,7 @@ def _run(work: Callable[[], dict[str, Any]], as_json: bool) -> NoReturn:
     """Do the work, print the result, exit with the contract's code."""
     try:
         result = work()
+        gc.freeze()  # else Python spends a second at its end on looking for cycles
     except SettingsError as error:
         _fail(error, 2)
     except SeqbeltError as error:

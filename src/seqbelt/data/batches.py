@@ -78,7 +78,7 @@ def training_plan(
     return [batches[index] for index in random.permutation(len(batches))]
 
 
-def evaluation_plan(lengths: np.ndarray, max_steps: int = 16_384) -> list[np.ndarray]:
+def evaluation_plan(lengths: np.ndarray, max_steps: int = 4096) -> list[np.ndarray]:
     """All sequences once, in batches of equal work: at most ``max_steps`` padded steps each."""
     order = np.argsort(lengths, kind="stable")
     batches, start = [], 0

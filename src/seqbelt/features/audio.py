@@ -6,6 +6,7 @@ sees zeros beyond both ends. Zero padding is what lets recordings of several len
 transformed in one batch and still get the very frames that they would get alone.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -63,8 +64,8 @@ class AudioFeatures(Features):
 
     @property
     def fft_size(self) -> int:
-        """Next power of two from twice the window: narrow mel bands get a bin of their own."""
-        return 1 << (2 * self.window - 1).bit_length()
+        """Next power of two from the window."""
+        return _power_of_two(self.window)
 
     def step_s(self) -> float:
         return self.hop / self.sample_rate
@@ -131,6 +132,29 @@ class LogMel(AudioFeatures):
     @property
     def num_base_features(self) -> int:
         return self.num_bands
+
+    @cached_property
+    def fft_size(self) -> int:  # type: ignore[override]
+        """Next power of two from the window, or larger, so that no mel band is without a bin."""
+        size = _power_of_two(self.window)
+        while not self._mel_filters(size).any(dim=0).all():
+            size *= 2
+        return size
+
+    def _mel_filters(self, fft_size: int):
+        from seqbelt.features.torchaudio_import import torchaudio
+
+        with warnings.catch_warnings():  # of a band without a bin: that is what is asked
+            warnings.simplefilter("ignore")
+            return torchaudio.functional.melscale_fbanks(
+                fft_size // 2 + 1,
+                self.min_frequency,
+                self.max_frequency or self.sample_rate / 2,
+                self.num_bands,
+                self.sample_rate,
+                norm="slaney",
+                mel_scale="slaney",
+            )
 
     @cached_property
     def _mel_spectrogram(self) -> Callable:
@@ -206,6 +230,10 @@ class Waveform(AudioFeatures):
             frames = np.lib.stride_tricks.sliding_window_view(padded, self.window)[:: self.hop]
             windows.append(frames[: self.num_steps(len(signal))])
         return windows
+
+
+def _power_of_two(at_least: int) -> int:
+    return 1 << (at_least - 1).bit_length()
 
 
 def _batches_by_length(lengths: list[int]) -> list[list[int]]:

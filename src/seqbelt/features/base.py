@@ -18,17 +18,19 @@ Learned: TypeAlias = dict[str, bytes]
 
 def read_bytes(source: Path | bytes) -> bytes:
     """The content of a file. Raises BadInput if it cannot be read or holds nothing."""
-    if not isinstance(source, bytes):
+    if isinstance(source, bytes):
+        content = source
+    else:
         try:
-            with open(source, "rb", buffering=0) as file:  # noqa: PTH123  # Path's open is slow
-                source = file.read()
+            with open(source, "rb") as file:  # noqa: PTH123  # Path's own open is slower
+                content = file.read()
         except IsADirectoryError:
             raise BadInput(WRONG_TYPE, "a folder, not a file") from None
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
             raise BadInput(UNREADABLE, getattr(error, "strerror", None) or str(error)) from None
-    if not source:
+    if not content:
         raise BadInput(EMPTY, "the file has no bytes")
-    return source
+    return content
 
 
 class Encoder(Protocol):

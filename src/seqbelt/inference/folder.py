@@ -72,6 +72,8 @@ class _Run:
 
     def __init__(self, predictor: Predictor, journal: Journal, summary: Summary) -> None:
         self.predictor, self.journal, self.summary = predictor, journal, summary
+        # A new journal need not be asked, file by file, what it does not know.
+        self._is_first = journal.is_empty()
         self._waiting: dict[int, tuple[str, int]] = {}
         self._inputs: list[tuple[int, str, str | None, str | None]] = []
         self._answers: list[Answer] = []
@@ -80,7 +82,7 @@ class _Run:
     def answer(self, items: Iterable[Item]) -> Iterator[int]:
         """Journal an answer for each item; yields how many were finished since the last time."""
         try:
-            for answer in self.predictor.predict(self._unanswered(items), self.journal.knows):
+            for answer in self.predictor.predict(self._unanswered(items), self._knows):
                 self._take(answer)
                 if len(self._inputs) >= COMMIT_ITEMS:
                     yield self._commit()
@@ -88,11 +90,14 @@ class _Run:
             remaining = self._commit()
         yield remaining
 
+    def _knows(self, content_hash: str) -> bool:
+        return not self._is_first and self.journal.knows(content_hash)
+
     def _unanswered(self, items: Iterable[Item]) -> Iterator[tuple[int, Source]]:
         for position, (name, source) in enumerate(items):
             stamp = stamp_source(source)
-            content_hash = self.journal.hash_of(stamp) if stamp else None
-            if content_hash and self.journal.knows(content_hash):
+            content_hash = None if self._is_first or not stamp else self.journal.hash_of(stamp)
+            if content_hash and self._knows(content_hash):
                 self.summary.num_reused += 1
                 self._inputs.append((position, name, content_hash, None))
             else:

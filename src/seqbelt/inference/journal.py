@@ -63,6 +63,10 @@ class Journal:
         """Close; the journal stays on disk for the next run."""
         self._database.close()
 
+    def is_empty(self) -> bool:
+        """Whether nothing was ever answered here."""
+        return self._one("SELECT 1 FROM answers LIMIT 1") is None
+
     def hash_of(self, stamp: int) -> str | None:
         """The content hash of a file that was seen before and has not changed since."""
         found = self._one("SELECT content_hash FROM stamps WHERE stamp = ?", _signed(stamp))

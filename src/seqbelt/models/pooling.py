@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+ATTENTION_WIDTH = 64
 PoolingName = Literal["last", "mean", "max", "attention", "concat"]
 
 
@@ -21,8 +22,9 @@ class Pooling(nn.Module):
         self.name: PoolingName = name
         self.output_size = 3 * width if name == "concat" else width
         if name == "attention":
-            self.project = nn.Linear(width, width)
-            self.score = nn.Linear(width, 1, bias=False)
+            # Narrow: one score for each step needs less than the recurrence, and must not cost it.
+            self.project = nn.Linear(width, ATTENTION_WIDTH)
+            self.score = nn.Linear(ATTENTION_WIDTH, 1, bias=False)
 
     def forward(self, outputs: Tensor, final: Tensor, lengths: Tensor) -> Tensor:
         """``final`` ``(batch, width)`` is the engine's final state, ``lengths`` are on the CPU."""
