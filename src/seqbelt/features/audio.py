@@ -133,6 +133,10 @@ class LogMel(AudioFeatures):
     def num_base_features(self) -> int:
         return self.num_bands
 
+    def encoder(self, learned: Learned) -> "LogMel":
+        _ = self._mel_spectrogram  # built now, so that the first file need not wait for it
+        return self
+
     @cached_property
     def fft_size(self) -> int:  # type: ignore[override]
         """Next power of two from the window, or larger, so that no mel band is without a bin."""

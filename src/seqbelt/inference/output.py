@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from seqbelt.errors import SeqbeltError, SettingsError
@@ -49,10 +49,7 @@ def write_predictions(
         ]
     )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    tables = (
-        pa.Table.from_pylist([_record(row, key, classes, model) for row in chunk], schema)
-        for chunk in _chunks(rows)
-    )
+    tables = (_table(chunk, classes, model, schema) for chunk in _chunks(rows))
     try:
         _WRITERS[path.suffix](temporary, schema, tables)
         temporary.replace(path)
@@ -65,14 +62,30 @@ def write_predictions(
         temporary.unlink(missing_ok=True)
 
 
-def _record(row: Row, key: str, classes: tuple[str, ...], model: str) -> dict[str, Any]:
-    record = {key: row.name, "error": row.error, "content_hash": row.content_hash, "model": model}
-    if row.probabilities is None or row.error is not None:
-        return record
-    best = int(row.probabilities.argmax())
-    shares = {f"p_{c}": float(p) for c, p in zip(classes, row.probabilities, strict=True)}
-    answer = {"label": classes[best], "confidence": float(row.probabilities[best])}
-    return record | answer | shares | {"num_steps": row.num_steps}
+def _table(rows: list[Row], classes: tuple[str, ...], model: str, schema: pa.Schema) -> pa.Table:
+    """The rows as columns; what an unlabelled row has no answer for is null."""
+    is_missing = np.array([row.probabilities is None or row.error is not None for row in rows])
+    shares = np.zeros((len(rows), len(classes)), np.float32)
+    for place, row in enumerate(rows):
+        if not is_missing[place]:
+            shares[place] = row.probabilities
+    best = shares.argmax(1)
+    labels = np.array(classes, dtype=object)[best]
+    columns = [
+        [row.name for row in rows],
+        pa.array(labels, pa.string(), mask=is_missing),
+        pa.array(shares[np.arange(len(rows)), best], mask=is_missing),
+        *(pa.array(shares[:, place], mask=is_missing) for place in range(len(classes))),
+        [None if missing else row.num_steps for row, missing in zip(rows, is_missing)],
+        [row.error for row in rows],
+        [row.content_hash for row in rows],
+        [model] * len(rows),
+    ]
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, field.type)
+        for column, field in zip(columns, schema, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -40,6 +40,8 @@ class Predictor:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
         self.network = bundle.network.to(self.device).eval()
+        self.encoder = bundle.encoder
+        self.network.recurrent.chosen_layout(self.device)  # may load the compiled kernel
 
     def predict(
         self,
@@ -50,7 +52,7 @@ class Predictor:
 
         Content whose hash ``is_known`` is passed through as it came, neither encoded nor answered.
         """
-        encoded = encode_sources(self.bundle.features, self.bundle.encoder, sources, is_known)
+        encoded = encode_sources(self.bundle.features, self.encoder, sources, is_known)
         for window in _windows(encoded):
             yield from self._answer(window)
 

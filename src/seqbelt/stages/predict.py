@@ -1,5 +1,6 @@
 """``seqbelt predict``: labels for a folder, files or a manifest."""
 
+import gc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def predict(
         raise SettingsError(f"INPUT {missing[0]}: no such file or folder")
     folder, concrete = load_folder(model)
     predictor = Predictor(Bundle.load(folder))
+    gc.freeze()  # what is loaded stays: the collector need not look through it again and again
     key, items = list_items([Path(name) for name in inputs], predictor.bundle.features)
     # The output and its journal may lie in the folder that is read.
     own = {output.with_name(output.name + end).resolve() for end in OWN_ENDINGS}
