@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from toys import toy_store
+from toys import Ready, toy_store
 
 from seqbelt.data.cropping import (
     crop_sequences,
@@ -122,7 +122,7 @@ def test_nothing_is_lost_where_nothing_is_longer(rows):
 def test_prediction_reads_what_evaluation_read(rows, crop):
     model = Model(hidden_size=6, bidirectional=True, max_steps=4, crop=crop)
     network = model.build(3, 2, False).eval()
-    bundle = Bundle("toy", None, {}, model, ("no", "yes"), 3, network, {})  # type: ignore[arg-type]
+    bundle = Bundle("toy", Ready(), {}, model, ("no", "yes"), 3, network, {})
     found = Predictor(bundle, "cpu").probabilities([rows[index] for index in range(len(rows))])
     logits = predict_logits(network, crop_sequences(rows, 4, crop), torch.device("cpu"))
     expected = torch.from_numpy(logits).softmax(1).numpy()

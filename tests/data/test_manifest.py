@@ -9,15 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqbelt.data.manifest import (
-    Columns,
-    list_files,
-    make_manifest,
-    names_items,
-    read_class_folders,
-    read_manifest,
-    spell_out,
-)
+from seqbelt.data.folders import list_files, read_class_folders
+from seqbelt.data.manifest import make_manifest, spell_out
+from seqbelt.data.tables import Columns, names_items, read_manifest
 from seqbelt.errors import SettingsError
 from seqbelt.features.encoding import hash_content
 

@@ -11,7 +11,8 @@ import pytest
 from filelock import FileLock
 
 from seqbelt.data import parts
-from seqbelt.data.manifest import make_manifest, read_class_folders
+from seqbelt.data.folders import read_class_folders
+from seqbelt.data.manifest import make_manifest
 from seqbelt.data.parts import part_paths
 from seqbelt.data.preparation import Prepared, prepare
 from seqbelt.data.store import SequenceStore
@@ -283,7 +284,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from seqbelt.data import parts, preparation
-    from seqbelt.data.manifest import read_class_folders
+    from seqbelt.data.folders import read_class_folders
     from seqbelt.features import encoding
     from seqbelt.features.audio import Waveform
 

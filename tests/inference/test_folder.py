@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqbelt.data.manifest import list_files
+from seqbelt.data.folders import list_files
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features import encoding
 from seqbelt.features.audio import Waveform
@@ -214,7 +214,7 @@ PROCESS = """
     import hashlib, os, signal, sys, time
     from pathlib import Path
     import torch
-    from seqbelt.data.manifest import list_files
+    from seqbelt.data.folders import list_files
     from seqbelt.inference import folder, predictor
     from seqbelt.inference.bundle import Bundle
 

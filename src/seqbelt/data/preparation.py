@@ -1,21 +1,20 @@
 """``prepare``: sources to a sequence store; resumable, and no work twice."""
 
-import csv
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from seqbelt.data.manifest import Manifest
-from seqbelt.data.parts import PartWriter, open_part, part_paths, write_json
-from seqbelt.data.store import FORMAT, SequenceStore
+from seqbelt.data.parts import PartWriter, open_part, part_paths
+from seqbelt.data.store import SequenceStore
+from seqbelt.data.store_writing import Outcome, write_store
 from seqbelt.errors import UNKNOWN_LABEL, UNREADABLE, WRONG_SHAPE, BadInput, SeqbeltError
 from seqbelt.features.base import Encoder, Features, Learned, Source
 from seqbelt.features.encoding import encode_sources, stamp_source
@@ -70,14 +69,6 @@ def prepare(
     return Prepared(store, store.about["num_quarantined"], run.num_encoded, False, seconds)
 
 
-class _Outcome(NamedTuple):
-    """One manifest row's result."""
-
-    row: int
-    content_hash: str
-    problem: BadInput | None
-
-
 class _Preparation:
     """One run over a manifest: fills parts, then writes index, ledger and description."""
 
@@ -106,7 +97,14 @@ class _Preparation:
             outcomes = list(self._encode(encoder, writer))
         finally:  # also on Ctrl-C: what was encoded is kept
             writer.close()
-        self._write_store(outcomes, encoder, parts, settings, request)
+        about = {
+            "request": request,
+            "num_features": encoder.num_features,
+            "is_tokens": self.features.is_tokens,
+            "step_s": self.features.step_s(),
+            "settings": settings,
+        }
+        write_store(self.folder, self.manifest, parts, outcomes, about)
 
     def _learn(self) -> Learned:
         if not self.features.learns:
@@ -121,20 +119,20 @@ class _Preparation:
             except BadInput:
                 continue  # the ledger will name it when it is encoded
 
-    def _encode(self, encoder: Encoder, writer: PartWriter) -> Iterator[_Outcome]:
+    def _encode(self, encoder: Encoder, writer: PartWriter) -> Iterator[Outcome]:
         """Yield each row's outcome; only content that no part holds is encoded."""
         labels = self.manifest.column("label")
 
         def unknown() -> Iterator[tuple[int, Source]]:
             for row, source in enumerate(self.manifest.sources()):
                 if not labels[row]:
-                    ready.append(_Outcome(row, "", BadInput(UNKNOWN_LABEL, "the row has no label")))
+                    ready.append(Outcome(row, "", BadInput(UNKNOWN_LABEL, "the row has no label")))
                 elif self.stamps[row] in self._stamp_hashes:
-                    ready.append(_Outcome(row, self._stamp_hashes[self.stamps[row]], None))
+                    ready.append(Outcome(row, self._stamp_hashes[self.stamps[row]], None))
                 else:
                     yield row, source
 
-        ready: list[_Outcome] = []
+        ready: list[Outcome] = []
         for encoded in encode_sources(self.features, encoder, unknown(), self._known.__contains__):
             sequence, content_hash = encoded.sequence, encoded.content_hash
             problem = None
@@ -147,65 +145,10 @@ class _Preparation:
                     writer.add(content_hash, self.stamps[encoded.index], sequence)
                     self._known.add(content_hash)
                     self.num_encoded += 1
-            yield _Outcome(encoded.index, content_hash, problem)
+            yield Outcome(encoded.index, content_hash, problem)
             self.progress(1)
         self.progress(len(ready))
         yield from ready
-
-    def _write_store(
-        self,
-        outcomes: list[_Outcome],
-        encoder: Encoder,
-        parts: Path,
-        settings: Mapping[str, object],
-        request: str,
-    ) -> None:
-        good = sorted(outcome for outcome in outcomes if outcome.problem is None)
-        bad = sorted((o for o in outcomes if o.problem is not None), key=lambda o: o.row)
-        _write_ledger(self.folder / "quarantine.csv", self.manifest, bad)
-        if not good:
-            raise SeqbeltError(
-                f"none of {len(outcomes)} items could be encoded; first reason: "
-                f"{bad[0].problem}. All reasons: {self.folder / 'quarantine.csv'}"
-            )
-        rows = [outcome.row for outcome in good]
-        table = self.manifest.table.take(pa.array(rows))
-        classes = sorted(set(table["label"].to_pylist()), key=_natural)
-        columns = _places(parts, [outcome.content_hash for outcome in good])
-        class_index = {name: number for number, name in enumerate(classes)}
-        labels = pa.array([class_index[label] for label in table["label"].to_pylist()], pa.int64())
-        index = pa.table(
-            {
-                "id": table["id"],
-                "label": labels,
-                "split": table["split"],
-                "group": table["group"],
-                "content_hash": pa.array([outcome.content_hash for outcome in good]),
-                **columns,
-            }
-        )
-        # Without its description no store is opened: a kill here cannot pair it with this index.
-        (self.folder / "store.json").unlink(missing_ok=True)
-        _write_index(self.folder / "index.arrow", index)
-        write_json(
-            self.folder / "store.json",
-            {
-                "format": FORMAT,
-                "request": request,
-                "fingerprint": _fingerprint(index, parts.name),
-                "parts": parts.name,
-                "classes": classes,
-                "num_features": encoder.num_features,
-                "is_tokens": self.features.is_tokens,
-                "step_s": self.features.step_s(),
-                "num_sequences": len(good),
-                "num_quarantined": len(bad),
-                "num_steps": int(np.sum(columns["num_steps"].to_numpy())),
-                "quarantined": _count(outcome.problem.reason for outcome in bad if outcome.problem),
-                "splits": _count(table["split"].to_pylist()),
-                "settings": settings,
-            },
-        )
 
 
 def _request(manifest: Manifest, features: Features, stamps: list[int]) -> str:
@@ -238,23 +181,6 @@ def _known_content(parts: Path) -> tuple[dict[int, str], set[str]]:
     return by_stamp, known
 
 
-def _places(parts: Path, hashes: list[str]) -> dict[str, pa.Array]:
-    """For each content hash: its batch's number, its row there, its steps."""
-    by_hash: dict[str, tuple[int, int, int]] = {}
-    number = 0
-    for path in part_paths(parts):
-        for batch in open_part(path):
-            for row, content_hash in enumerate(batch.content_hash.to_pylist()):
-                by_hash[content_hash] = (number, row, int(batch.num_steps[row]))
-            number += 1
-    numbers, rows, steps = zip(*(by_hash[content_hash] for content_hash in hashes))
-    return {
-        "batch_number": pa.array(numbers, pa.int64()),
-        "row_in_batch": pa.array(rows, pa.int64()),
-        "num_steps": pa.array(steps, pa.int64()),
-    }
-
-
 def _misfit(sequence: np.ndarray, encoder: Encoder) -> BadInput | None:
     if sequence.ndim == 2 and sequence.shape[1] != encoder.num_features:
         return BadInput(
@@ -269,42 +195,3 @@ def _features_fingerprint(features: Features, learned: Learned) -> str:
     for name, content in sorted(learned.items()):
         digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()
-
-
-def _fingerprint(index: pa.Table, parts_name: str) -> str:
-    digest = hashlib.blake2b(parts_name.encode(), digest_size=16)
-    for name in ("id", "label", "split", "group", "content_hash"):
-        digest.update(json.dumps(index[name].to_pylist()).encode())
-    return digest.hexdigest()
-
-
-def _write_index(path: Path, index: pa.Table) -> None:
-    temporary = path.with_suffix(".tmp")
-    with pa.ipc.new_file(str(temporary), index.schema) as file:
-        file.write_table(index.combine_chunks())
-    temporary.replace(path)
-
-
-def _write_ledger(path: Path, manifest: Manifest, bad: list[_Outcome]) -> None:
-    """The quarantine ledger: a CSV that a spreadsheet opens."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8-sig", newline="", errors="backslashreplace") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "label", "reason", "message"])
-        for outcome in bad:
-            problem = outcome.problem
-            assert problem is not None
-            name, label = (manifest.table[c][outcome.row].as_py() for c in ("id", "label"))
-            writer.writerow([name, label, problem.reason, problem.args[0]])
-    temporary.replace(path)
-
-
-def _count(values: Iterable[str]) -> dict[str, int]:
-    names, counts = np.unique(np.array(list(values), dtype=object), return_counts=True)
-    return dict(zip(names.tolist(), counts.tolist()))
-
-
-def _natural(name: str) -> tuple[bool, int, str]:
-    """Order classes as people do: 2 before 10, numbers before words."""
-    is_number = name.isascii() and name.isdigit()
-    return (not is_number, int(name) if is_number else 0, name)

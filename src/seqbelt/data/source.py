@@ -6,14 +6,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from seqbelt.data.manifest import (
-    Columns,
-    Manifest,
-    is_manifest_file,
-    read_class_folders,
-    read_manifest,
-    read_ts_files,
-)
+from seqbelt.data.folders import read_class_folders
+from seqbelt.data.manifest import Manifest
+from seqbelt.data.tables import Columns, is_manifest_file, read_manifest, read_ts_files
 from seqbelt.errors import SettingsError
 from seqbelt.settings import Settings
 

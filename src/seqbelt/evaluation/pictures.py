@@ -9,7 +9,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.ticker import MaxNLocator
 
 from seqbelt.evaluation.report import Report
-from seqbelt.training.loop import History
+from seqbelt.training.history import History
 
 COLOURS = {"lstm": "#1f77b4", "gru": "#2ca02c", "rnn": "#d62728"}
 """One colour per cell in every picture and on the MLflow page."""

@@ -14,7 +14,7 @@ from seqbelt.stages.prepare import prepare_data
 from seqbelt.stages.progress import say
 from seqbelt.stages.train import Trained, register, train_model
 from seqbelt.tracking.run import TrackedRun
-from seqbelt.training.loop import History
+from seqbelt.training.history import History
 from seqbelt.training.scoring import score
 
 

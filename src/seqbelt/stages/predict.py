@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqbelt.data.manifest import Columns, is_manifest_file, list_files, names_items
+from seqbelt.data.folders import list_files
 from seqbelt.data.source import Data
+from seqbelt.data.tables import Columns, is_manifest_file, names_items
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Features, Source
 from seqbelt.inference.bundle import Bundle

@@ -21,7 +21,7 @@ from seqbelt.stages.progress import bar, say
 from seqbelt.tracking.publish import log_model
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.gradient_reach import GradientReach
-from seqbelt.training.loop import Epoch, History
+from seqbelt.training.history import Epoch, History
 from seqbelt.training.scoring import predict_logits
 
 

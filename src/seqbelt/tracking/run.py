@@ -15,7 +15,7 @@ from seqbelt.evaluation.pictures import COLOURS, confusion_picture, learning_pic
 from seqbelt.evaluation.report import Report
 from seqbelt.tracking.environment import describe_environment
 from seqbelt.tracking.store import connect, experiment_id
-from seqbelt.training.loop import Epoch, History
+from seqbelt.training.history import Epoch, History
 
 
 class TrackedRun:

@@ -1,12 +1,10 @@
 """The ``training`` section and the loop, in the open."""
 
 import math
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,41 +26,14 @@ from seqbelt.training.checkpoint import (
     unpack_optimizer,
 )
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
+from seqbelt.training.history import Epoch, History
 from seqbelt.training.scoring import Scores, predict_logits, score
+from seqbelt.training.stopping import stop_signals
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 CHECKPOINT_SECONDS = 60.0
 """At most so much training is lost when the power fails."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch gave."""
-
-    number: int
-    train_loss: float
-    learning_rate: float
-    gradient_norm: float
-    """Mean over the epoch's steps, before clipping."""
-    clipped: float
-    """Share of steps whose gradient was clipped."""
-    train_s: float
-    validation: Scores | None
-
-
-@dataclass
-class History:
-    """What training did. ``best_epoch`` counts from 1; its weights are in the model."""
-
-    epochs: list[Epoch] = field(default_factory=list)
-    best_epoch: int = 0
-    interrupted: bool = False
-    fill: float = 1.0
-    """Valid steps divided by padded steps."""
-    layout: str = ""
-    device: str = ""
-    train_s: float = 0.0
 
 
 class Training(Settings):
@@ -168,7 +139,7 @@ class _Run:
     def run(self, resume: bool) -> tuple[SequenceClassifier, History]:
         if resume and self.checkpoint is not None:
             self._restore(self.checkpoint)
-        with _stop_signals() as stopped:
+        with stop_signals() as stopped:
             while not self._finished():
                 self._train_epoch(stopped)
                 if stopped.is_set():
@@ -342,30 +313,3 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set an event that the loop looks at between steps.
-
-    A second signal ends the process at once, as it would have without us.
-    """
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped  # only the main thread may handle signals
-        return
-    names = (signal.SIGINT, signal.SIGTERM)
-    before = {name: signal.getsignal(name) for name in names}
-
-    def stop(number: int, frame: object) -> None:
-        stopped.set()
-        for name in names:
-            signal.signal(name, before[name])
-
-    for name in names:
-        signal.signal(name, stop)
-    try:
-        yield stopped
-    finally:
-        for name in names:
-            signal.signal(name, before[name])

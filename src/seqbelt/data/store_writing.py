@@ -1,0 +1,135 @@
+"""Writing a store: its index, its quarantine ledger, its description."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from seqbelt.data.manifest import Manifest
+from seqbelt.data.parts import open_part, part_paths, write_json
+from seqbelt.data.store import FORMAT
+from seqbelt.errors import BadInput, SeqbeltError
+
+
+class Outcome(NamedTuple):
+    """One manifest row's result."""
+
+    row: int
+    content_hash: str
+    problem: BadInput | None
+
+
+def write_store(
+    folder: Path,
+    manifest: Manifest,
+    parts: Path,
+    outcomes: list[Outcome],
+    about: Mapping[str, object],
+) -> None:
+    """Write what makes the sequences in ``parts`` a store of these manifest rows.
+
+    ``about`` is added to the description. Raises SeqbeltError if no row has a sequence.
+    """
+    good = sorted(outcome for outcome in outcomes if outcome.problem is None)
+    bad = sorted((o for o in outcomes if o.problem is not None), key=lambda o: o.row)
+    _write_ledger(folder / "quarantine.csv", manifest, bad)
+    if not good:
+        raise SeqbeltError(
+            f"none of {len(outcomes)} items could be encoded; first reason: "
+            f"{bad[0].problem}. All reasons: {folder / 'quarantine.csv'}"
+        )
+    rows = [outcome.row for outcome in good]
+    table = manifest.table.take(pa.array(rows))
+    classes = sorted(set(table["label"].to_pylist()), key=_natural)
+    columns = _places(parts, [outcome.content_hash for outcome in good])
+    class_index = {name: number for number, name in enumerate(classes)}
+    labels = pa.array([class_index[label] for label in table["label"].to_pylist()], pa.int64())
+    index = pa.table(
+        {
+            "id": table["id"],
+            "label": labels,
+            "split": table["split"],
+            "group": table["group"],
+            "content_hash": pa.array([outcome.content_hash for outcome in good]),
+            **columns,
+        }
+    )
+    # Without its description no store is opened: a kill here cannot pair it with this index.
+    (folder / "store.json").unlink(missing_ok=True)
+    _write_index(folder / "index.arrow", index)
+    write_json(
+        folder / "store.json",
+        {
+            "format": FORMAT,
+            "fingerprint": _fingerprint(index, parts.name),
+            "parts": parts.name,
+            "classes": classes,
+            "num_sequences": len(good),
+            "num_quarantined": len(bad),
+            "num_steps": int(np.sum(columns["num_steps"].to_numpy())),
+            "quarantined": _count(outcome.problem.reason for outcome in bad if outcome.problem),
+            "splits": _count(table["split"].to_pylist()),
+            **about,
+        },
+    )
+
+
+def _places(parts: Path, hashes: list[str]) -> dict[str, pa.Array]:
+    """For each content hash: its batch's number, its row there, its steps."""
+    by_hash: dict[str, tuple[int, int, int]] = {}
+    number = 0
+    for path in part_paths(parts):
+        for batch in open_part(path):
+            for row, content_hash in enumerate(batch.content_hash.to_pylist()):
+                by_hash[content_hash] = (number, row, int(batch.num_steps[row]))
+            number += 1
+    numbers, rows, steps = zip(*(by_hash[content_hash] for content_hash in hashes))
+    return {
+        "batch_number": pa.array(numbers, pa.int64()),
+        "row_in_batch": pa.array(rows, pa.int64()),
+        "num_steps": pa.array(steps, pa.int64()),
+    }
+
+
+def _fingerprint(index: pa.Table, parts_name: str) -> str:
+    digest = hashlib.blake2b(parts_name.encode(), digest_size=16)
+    for name in ("id", "label", "split", "group", "content_hash"):
+        digest.update(json.dumps(index[name].to_pylist()).encode())
+    return digest.hexdigest()
+
+
+def _write_index(path: Path, index: pa.Table) -> None:
+    temporary = path.with_suffix(".tmp")
+    with pa.ipc.new_file(str(temporary), index.schema) as file:
+        file.write_table(index.combine_chunks())
+    temporary.replace(path)
+
+
+def _write_ledger(path: Path, manifest: Manifest, bad: list[Outcome]) -> None:
+    """The quarantine ledger: a CSV that a spreadsheet opens."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", encoding="utf-8-sig", newline="", errors="backslashreplace") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "label", "reason", "message"])
+        for outcome in bad:
+            problem = outcome.problem
+            assert problem is not None
+            name, label = (manifest.table[c][outcome.row].as_py() for c in ("id", "label"))
+            writer.writerow([name, label, problem.reason, problem.args[0]])
+    temporary.replace(path)
+
+
+def _count(values: Iterable[str]) -> dict[str, int]:
+    names, counts = np.unique(np.array(list(values), dtype=object), return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist()))
+
+
+def _natural(name: str) -> tuple[bool, int, str]:
+    """Order classes as people do: 2 before 10, numbers before words."""
+    is_number = name.isascii() and name.isdigit()
+    return (not is_number, int(name) if is_number else 0, name)
