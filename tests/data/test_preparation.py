@@ -283,7 +283,7 @@ def test_an_interrupted_preparation_goes_on_to_the_undisturbed_result(
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from seqbelt.data import parts, preparation
+    from seqbelt.data import parts, preparation, store_writing
     from seqbelt.data.folders import read_class_folders
     from seqbelt.features import encoding
     from seqbelt.features.audio import Waveform
@@ -298,7 +298,7 @@ KILLED = """
             kill()
 
     if sys.argv[3] == "describing":
-        preparation.write_json = lambda path, values: kill()
+        store_writing.write_json = lambda path, values: kill()
     manifest = read_class_folders(Path(sys.argv[1]))
     manifest = manifest.with_column("split", ["train"] * len(manifest))
     features = Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=1.0)
