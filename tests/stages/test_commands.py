@@ -2,8 +2,10 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,36 @@ def test_nothing_saved_is_a_pickle(trained, project):
     assert any(path.suffix == ".safetensors" for path in artefacts)
     for path in artefacts:
         assert path.suffix not in {".pkl", ".pickle", ".pt", ".pth", ".bin"}, path
+
+
+def test_a_killed_training_goes_on_to_the_undisturbed_result(trained, project):
+    """SIGKILL after an epoch; ``--resume`` ends with the same weights in the same MLflow run."""
+    killed = """
+        import os, signal
+        from seqbelt.tracking.run import TrackedRun
+        from seqbelt.training import loop
+        save = loop.save_checkpoint
+        def save_and_die(*arguments):
+            save(*arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+        loop.save_checkpoint = save_and_die
+        from seqbelt.cli import main
+        main(["train", "words.yaml", "training.seed=7"])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(killed)]
+    assert subprocess.run(command, cwd=project).returncode == -signal.SIGKILL
+    results = []
+    for arguments in (["--resume"], ["output=elsewhere"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "seqbelt", "train", "words.yaml", "training.seed=7", "--json",
+             *arguments],
+            cwd=project, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        results.append(json.loads(done.stdout.strip().splitlines()[-1]))
+    resumed, undisturbed = results
+    assert resumed["epochs"] == 2 and resumed["test"] == undisturbed["test"]
+    one, other = (Path(project, result["bundle"], "weights.safetensors") for result in results)
+    assert one.read_bytes() == other.read_bytes()
 
 
 def test_predict_labels_a_folder_and_names_what_it_could_not(trained, project, capsys):

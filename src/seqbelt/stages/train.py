@@ -24,6 +24,8 @@ from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.scoring import predict_logits
 
+CHECKPOINT = "checkpoint.safetensors"
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -94,6 +96,9 @@ def train_model(
             "training needs some rows of two classes at least"
         )
     folder = experiment.output / experiment.name / _folder_name(experiment, store)
+    if resume and not (folder / CHECKPOINT).exists():
+        say(f"{folder}: no checkpoint of these settings and data yet; training from the start")
+        resume = False
     run = _open_run(experiment, store, folder, resume, tags or {})
     try:
         network, history = _fit(experiment, store, rows, folder, resume, run)
@@ -191,7 +196,7 @@ def _fit(experiment, store, rows, folder, resume, run):
             ),
             rows["train"],
             rows["validation"] if len(rows["validation"]) else None,
-            checkpoint=folder / "checkpoint.safetensors",
+            checkpoint=folder / CHECKPOINT,
             resume=resume,
             on_start=on_start,
             on_epoch=on_epoch,
