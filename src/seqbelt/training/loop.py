@@ -125,7 +125,10 @@ class _Run:
             self.model.normalize.learn(*_statistics(draw_crops(train, settings.seed, 0)))
         self.reach = measure_reach(self.model, draw_sample(train, settings.seed))
         optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.model.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=self.device.type != "mps",  # one kernel for all weights
         )
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         self.loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
