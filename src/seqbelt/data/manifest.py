@@ -9,8 +9,10 @@ import pyarrow as pa
 
 from seqbelt.features.base import Source
 
-SPLITS = ("train", "validation", "test")
-SPLIT_NAMES = {name: name for name in SPLITS} | {
+SPLIT_NAMES = {
+    "train": "train",
+    "validation": "validation",
+    "test": "test",
     "training": "train",
     "val": "validation",
     "valid": "validation",

@@ -63,12 +63,21 @@ def _is_one_of(paths: set[Path], source: Source) -> bool:
 
 
 def load_folder(model: str) -> tuple[Path, str]:
-    """The bundle folder of a MODEL argument, and the concrete name of who answers."""
-    if not model.startswith(URI_PREFIXES) and Path(model, "bundle.json").is_file():
-        return Path(model), model  # a folder needs no MLflow, whose import takes seconds
-    from seqbelt.tracking.registry import resolve
+    """The bundle folder of a MODEL argument, and the concrete name of who answers.
 
-    return resolve(model)
+    MODEL is an MLflow URI or a bundle folder. Raises SeqbeltError if there is no such model.
+    """
+    if model.startswith(URI_PREFIXES):
+        # A folder needs no MLflow, whose import takes seconds.
+        from seqbelt.tracking.registry import resolve
+
+        return resolve(model)
+    if not Path(model, "bundle.json").is_file():
+        raise SeqbeltError(
+            f"'{model}' is no bundle folder (no bundle.json in it) and no MLflow URI "
+            "(models:/name@champion, models:/name/3, runs:/id/model)"
+        )
+    return Path(model), model
 
 
 def list_items(inputs: Sequence[Path], features: Features) -> tuple[str, Iterator[Item]]:

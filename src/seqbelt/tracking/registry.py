@@ -10,22 +10,13 @@ from mlflow.exceptions import MlflowException
 from seqbelt.errors import SeqbeltError
 from seqbelt.tracking.store import connect
 
-URI_SCHEMES = ("models:/", "runs:/")
-
 
 def resolve(model: str) -> tuple[Path, str]:
-    """From a MODEL argument to its bundle folder and the concrete version that answers.
+    """From an MLflow URI to its bundle folder and the concrete version that answers.
 
-    MODEL is ``models:/name@alias``, ``models:/name/3``, ``runs:/id/model`` or a bundle folder.
-    Raises SeqbeltError if there is no such model.
+    The URI is ``models:/name@alias``, ``models:/name/3`` or ``runs:/id/model``. Raises
+    SeqbeltError if there is no such model.
     """
-    if not model.startswith(URI_SCHEMES):
-        if not Path(model, "bundle.json").is_file():
-            raise SeqbeltError(
-                f"'{model}' is no bundle folder (no bundle.json in it) and no MLflow URI "
-                "(models:/name@champion, models:/name/3, runs:/id/model)"
-            )
-        return Path(model), model
     client = connect()
     try:
         concrete = _concrete(client, model)

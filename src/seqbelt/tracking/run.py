@@ -132,9 +132,3 @@ class TrackedRun:
     def finish(self, status: str = "FINISHED") -> None:
         """End the run: FINISHED, FAILED or KILLED."""
         self.client.set_terminated(self.run_id, status)
-
-    @property
-    def page(self) -> str:
-        """Where MLflow's page shows this run, below the server's address."""
-        run = self.client.get_run(self.run_id)
-        return f"/#/experiments/{run.info.experiment_id}/runs/{self.run_id}"
