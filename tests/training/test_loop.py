@@ -7,7 +7,7 @@ import pytest
 import torch
 from toys import toy_store
 
-from seqbelt.errors import SeqbeltError
+from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.classifier import Model
 from seqbelt.training.loop import Training
 
@@ -118,3 +118,39 @@ def test_schedules_peak_at_the_learning_rate(schedule):
     assert all(rate >= 0 for rate in rates)
     if schedule != "constant":
         assert rates[-1] < 0.01 * max(rates)
+
+
+@pytest.mark.parametrize("layout", ["padded", "packed"])
+def test_chunks_save_memory_and_change_nothing_but_rounding(store, layout):
+    model = MODEL.model_copy(update={"layout": layout})
+    train, validation = store.split("train"), store.split("validation")
+
+    def losses(**changes):
+        training = TRAINING.model_copy(update=changes)
+        _, history = training.fit(lambda: model.build(3, 2, False), train, validation)
+        return [epoch.train_loss for epoch in history.epochs]
+
+    assert losses(chunk_steps=3) == pytest.approx(losses(), abs=1e-5)
+    assert losses(chunk_steps=3, truncate_gradient=True) != pytest.approx(losses(), abs=1e-5)
+
+
+def test_chunks_of_a_bidirectional_network_are_refused_with_the_setting(store):
+    model = MODEL.model_copy(update={"bidirectional": True})
+    training = TRAINING.model_copy(update={"chunk_steps": 3})
+    with pytest.raises(SettingsError, match=r"training\.chunk_steps.*model\.bidirectional"):
+        training.fit(lambda: model.build(3, 2, False), store.split("train"), None)
+
+
+@pytest.mark.parametrize("layout", ["padded", "packed"])
+def test_the_work_of_an_epoch_is_counted_and_padding_apart(store, layout):
+    model = MODEL.model_copy(update={"layout": layout})
+    train = store.split("train")
+    training = TRAINING.model_copy(update={"num_epochs": 1})
+    _, history = training.fit(lambda: model.build(3, 2, False), train, None)
+    weights_of_a_step = 4 * 8 * (3 + 8)  # four gates of eight units read inputs and states
+    assert history.flops == 3 * 2 * weights_of_a_step * train.lengths.sum()
+    if layout == "packed":
+        assert history.padded_flops == 0 < 1 - history.fill
+    else:
+        computed = history.flops + history.padded_flops
+        assert history.flops / computed == pytest.approx(history.fill)

@@ -100,3 +100,14 @@ def fill(lengths: np.ndarray, plan: list[np.ndarray]) -> float:
     """Valid steps divided by padded steps: 1 means that nothing is computed in vain."""
     padded = sum(int(lengths[indices].max()) * len(indices) for indices in plan)
     return float(lengths.sum() / padded) if padded else 1.0
+
+
+def step_statistics(sequences: Sequences) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation ``(features,)`` of all steps of all sequences."""
+    count, total, square = 0, 0.0, 0.0
+    for index in range(len(sequences)):
+        steps = torch.from_numpy(sequences[index].astype("float64"))
+        count, total, square = count + len(steps), total + steps.sum(0), square + (steps**2).sum(0)
+    mean = torch.as_tensor(total) / count
+    variance = (torch.as_tensor(square) / count - mean**2).clamp_min(0)
+    return mean.float(), variance.sqrt().float()

@@ -100,7 +100,14 @@ class _Trace:
             hook.remove()
 
     def _add_output(self, name: str, part: nn.Module, inputs: object, outputs: Any) -> None:
-        self.add(f"output of {name}", *(outputs if isinstance(outputs, tuple) else (outputs,)))
+        self.add(f"output of {name}", *_tensors(outputs))
+
+
+def _tensors(outputs: Any) -> list[Tensor]:
+    """The tensors in what a layer returns: outputs alone, or with a state of one or two."""
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    return [tensor for part in outputs for tensor in _tensors(part)]
 
 
 def _train(

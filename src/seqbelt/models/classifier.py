@@ -7,6 +7,9 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
+from seqbelt.features.word_vectors import WordVectors
+from seqbelt.models.chunks import Chunks, run_in_chunks
+from seqbelt.models.embedding import Embedding
 from seqbelt.models.initialization import ForgetBias, RecurrentInit, initialize
 from seqbelt.models.pooling import Pooling, PoolingName
 from seqbelt.models.recurrent import Cell, Layout, Recurrent
@@ -37,6 +40,9 @@ class Model(Settings):
     """How the outputs of the valid steps become one vector."""
     embedding_size: Count = 128
     """Width of a token's embedding; only for token ids."""
+    vectors: WordVectors | None = None
+    """Where the embedding starts from; null draws it at random. The file is read to train, never
+    to predict."""
     layout: Layout = "auto"
     """How the recurrence is computed: the numbers are the same, the speed is not."""
     recurrent_init: RecurrentInit = "orthogonal"
@@ -109,7 +115,8 @@ class SequenceClassifier(nn.Module):
         super().__init__()
         self.is_tokens = is_tokens
         if is_tokens:
-            self.embed = nn.Embedding(num_features, settings.embedding_size)
+            frozen = settings.vectors is not None and settings.vectors.frozen
+            self.embed = Embedding(num_features, settings.embedding_size, frozen)
         else:
             self.normalize = Standardize(num_features)
         self.recurrent = Recurrent(
@@ -128,11 +135,16 @@ class SequenceClassifier(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         self.classify = nn.Linear(self.pool.output_size, num_classes)
 
-    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
         """Logits ``(batch, classes)`` of padded inputs ``(batch, steps, features)`` or ``(batch,
-        steps)``; ``lengths`` ``(batch,)`` stay on the CPU."""
+        steps)``; ``lengths`` ``(batch,)`` stay on the CPU. ``chunks`` save memory in training."""
         steps = self.embed(inputs) if self.is_tokens else self.normalize(inputs)
-        outputs, final = self.recurrent(self.input_dropout(steps), lengths)
+        steps = self.input_dropout(steps)
+        if chunks is None:
+            outputs, state = self.recurrent(steps, lengths)
+        else:
+            outputs, state = run_in_chunks(self.recurrent, steps, lengths, chunks)
+        final = self.recurrent.final(state)
         return self.classify(self.dropout(self.pool(outputs, final, lengths)))
 
     @property

@@ -21,6 +21,8 @@ from seqbelt.models import fused
 
 Cell = Literal["lstm", "gru", "rnn"]
 Layout = Literal["auto", "padded", "packed", "fused"]
+State = Tensor | tuple[Tensor, Tensor]
+"""Hidden state ``(layers * directions, batch, hidden)``; an LSTM has a pair: hidden and cell."""
 
 _MODULES = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 _LAYERS = {
@@ -69,6 +71,13 @@ class Recurrent(nn.Module):
         """Width of an output step: the hidden size times the number of directions."""
         return self.weights.hidden_size * (2 if self.weights.bidirectional else 1)
 
+    @property
+    def flops_per_step(self) -> int:
+        """Floating-point operations of one step forwards: two for each weight. Training takes
+        three times as many, for the gradients of the inputs and of the weights."""
+        matrices = (p for name, p in self.weights.named_parameters() if name.startswith("weight"))
+        return 2 * sum(matrix.numel() for matrix in matrices)
+
     def chosen_layout(self, device: torch.device) -> Layout:
         """What ``auto`` stands for on a device, by measurement (docs/results.md)."""
         if self.layout != "auto":
@@ -77,71 +86,104 @@ class Recurrent(nn.Module):
             return "fused"
         return "packed" if device.type == "cuda" else "padded"
 
-    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Run over padded sequences.
+    def forward(
+        self, inputs: Tensor, lengths: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """Run over padded sequences, from zeros or from the ``state`` in which others ended.
 
         ``inputs`` ``(batch, steps, features)``, ``lengths`` int64 ``(batch,)`` on the CPU, all at
-        least 1 (ValueError otherwise). Returns the outputs ``(batch, steps, output_size)`` and
-        the last layer's final hidden state ``(batch, output_size)``: after the last valid step
-        forwards, after the first step backwards.
+        least 1. Returns the outputs ``(batch, steps, output_size)`` and the state in which each
+        sequence ends: after the last valid step forwards, after the first step backwards. The
+        padded layout knows an LSTM's cell state only of the batch's longest sequences; the
+        others' is NaN.
+
+        Raises ValueError for a sequence without steps and for a state given to two directions:
+        the backward one begins at an end that is not known yet.
         """
         if int(lengths.min()) < 1:
             raise ValueError("every sequence needs at least one step")
+        if state is not None and self.weights.bidirectional:
+            raise ValueError("a bidirectional network cannot carry a state from stretch to stretch")
         layout = self.chosen_layout(inputs.device)
         if layout == "packed":
-            return self._run_packed(inputs, lengths)
+            return self._run_packed(inputs, lengths, state)
         if layout == "fused":
-            return self._run_fused(inputs, lengths)
-        return self._run_padded(inputs, lengths)
+            return self._run_fused(inputs, lengths, state)
+        return self._run_padded(inputs, lengths, state)
 
-    def _run_packed(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def final(self, state: State) -> Tensor:
+        """The last layer's hidden state ``(batch, output_size)`` of a state, directions joined."""
+        hidden = state if isinstance(state, Tensor) else state[0]
+        return torch.cat(list(hidden[-2 if self.weights.bidirectional else -1 :]), dim=1)
+
+    def _run_packed(
+        self, inputs: Tensor, lengths: Tensor, state: State | None
+    ) -> tuple[Tensor, State]:
         packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-        packed_outputs, state = self.weights(packed)
+        packed_outputs, end = self.weights(packed, state)
         outputs, _ = pad_packed_sequence(
             packed_outputs, batch_first=True, total_length=inputs.shape[1]
         )
-        hidden = state[0] if self.cell == "lstm" else state
-        num_directions = 2 if self.weights.bidirectional else 1
-        return outputs, torch.cat(list(hidden[-num_directions:]), dim=1)
+        return outputs, end
 
-    def _run_padded(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        backward_order = _backward_order(lengths, inputs.shape[1]).to(inputs.device)
+    def _run_padded(
+        self, inputs: Tensor, lengths: Tensor, state: State | None
+    ) -> tuple[Tensor, State]:
+        num_steps, longest = inputs.shape[1], int(lengths.max())
+        inputs = inputs[:, :longest]
+        backward_order = _backward_order(lengths, longest).to(inputs.device)
         last = (lengths - 1).to(inputs.device)
         rows = torch.arange(len(lengths), device=inputs.device)
-        finals: list[Tensor] = []
+        ends: list[tuple[Tensor, ...]] = []
         for layer in range(self.weights.num_layers):
-            outputs = self._run_direction(inputs, layer, "")
-            finals = [outputs[rows, last]]
+            initial = _of_layer(state, layer, 1)
+            outputs, *cell = self._run_direction(inputs, layer, "", initial)
+            ends.append((outputs[rows, last], *cell))
             if self.weights.bidirectional:
                 turned = _Reorder.apply(inputs, backward_order)
-                reverse = self._run_direction(turned, layer, "_reverse")
-                finals.append(reverse[rows, last])
+                reverse, *cell = self._run_direction(turned, layer, "_reverse", None)
+                ends.append((reverse[rows, last], *cell))
                 outputs = torch.cat([outputs, _Reorder.apply(reverse, backward_order)], dim=2)
             inputs = self._drop(outputs, layer)
-        return inputs, torch.cat(finals, dim=1)
+        outputs = nn.functional.pad(inputs, (0, 0, 0, num_steps - longest))
+        hidden, *cells = (torch.stack(part) for part in zip(*ends))
+        if not cells:
+            return outputs, hidden
+        has_run_on = (lengths < longest).to(inputs.device)[:, None]
+        return outputs, (hidden, cells[0].masked_fill(has_run_on, torch.nan))
 
-    def _run_direction(self, inputs: Tensor, layer: int, direction: str) -> Tensor:
-        hidden = inputs.new_zeros(1, len(inputs), self.weights.hidden_size)
-        state = (hidden, hidden) if self.cell == "lstm" else hidden
+    def _run_direction(
+        self, inputs: Tensor, layer: int, direction: str, state: State | None
+    ) -> tuple[Tensor, ...]:
+        """Outputs and, of an LSTM, the cell state ``(batch, hidden)`` after the padding."""
+        if state is None:
+            hidden = inputs.new_zeros(1, len(inputs), self.weights.hidden_size)
+            state = (hidden, hidden) if self.cell == "lstm" else hidden
         # biases, one layer, no dropout, training, one direction, batch first
         options = (True, 1, 0.0, self.training, False, True)
-        return _LAYERS[self._kernel](
+        results = _LAYERS[self._kernel](
             inputs, state, self._layer_weights(layer, direction), *options
-        )[0]
+        )
+        return (results[0], results[2][0]) if self.cell == "lstm" else (results[0],)
 
-    def _run_fused(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def _run_fused(
+        self, inputs: Tensor, lengths: Tensor, state: State | None
+    ) -> tuple[Tensor, State]:
         valid = torch.arange(inputs.shape[1]) < lengths[:, None]
         rows, plan = inputs[valid], fused.Plan(lengths)
         directions = ["", "_reverse"] if self.weights.bidirectional else [""]
-        hidden = rows
+        ends: list[State] = []
         for layer in range(self.weights.num_layers):
             weights = [self._layer_weights(layer, direction) for direction in directions]
-            rows, state = fused.fused_layer(self._kernel, rows, plan, weights)
-            hidden = state[0] if self.cell == "lstm" else state
+            initial = _of_layer(state, layer, len(directions))
+            rows, end = fused.fused_layer(self._kernel, rows, plan, weights, initial)
+            ends.append(end)
             rows = self._drop(rows, layer)
         outputs = rows.new_zeros(*inputs.shape[:2], self.output_size)
         outputs = outputs.index_put((valid,), rows)
-        return outputs, torch.cat(list(hidden), dim=1)
+        if self.cell == "lstm":
+            return outputs, (torch.cat([h for h, _ in ends]), torch.cat([c for _, c in ends]))
+        return outputs, torch.cat([end for end in ends if isinstance(end, Tensor)])
 
     @property
     def _kernel(self) -> str:
@@ -156,6 +198,14 @@ class Recurrent(nn.Module):
         if layer == self.weights.num_layers - 1:
             return outputs
         return nn.functional.dropout(outputs, self.weights.dropout, self.training)
+
+
+def _of_layer(state: State | None, layer: int, num_directions: int) -> State | None:
+    """The part of a state that one layer begins with."""
+    own = slice(layer * num_directions, (layer + 1) * num_directions)
+    if state is None or isinstance(state, Tensor):
+        return None if state is None else state[own]
+    return state[0][own], state[1][own]
 
 
 class _Reorder(torch.autograd.Function):

@@ -99,6 +99,8 @@ class TrackedRun:
         self.log_metrics(
             {
                 "training/fill": history.fill,
+                "training/gflop_per_epoch": history.flops / 1e9,
+                "training/padded_gflop_per_epoch": history.padded_flops / 1e9,
                 "training/train_s": history.train_s,
                 "training/best_epoch": history.best_epoch,
             }

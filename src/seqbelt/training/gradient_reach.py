@@ -76,9 +76,10 @@ def measure_reach(network: SequenceClassifier, batch: Batch) -> GradientReach:
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             steps = network.embed if network.is_tokens else network.normalize
             entering = steps(batch.inputs).detach().requires_grad_()
-            outputs, final = network.recurrent(entering, batch.lengths)
+            outputs, state = network.recurrent(entering, batch.lengths)
             width = network.recurrent.weights.hidden_size
-            outputs, final = _forward_only(outputs, width), _forward_only(final, width)
+            outputs = _forward_only(outputs, width)
+            final = _forward_only(network.recurrent.final(state), width)
             logits = network.classify(network.pool(outputs, final, batch.lengths))
             loss = nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, entering)

@@ -29,6 +29,10 @@ class History:
     interrupted: bool = False
     fill: float = 1.0
     """Valid steps divided by padded steps."""
+    flops: float = 0.0
+    """Floating-point operations of the recurrent layers in one epoch, forwards and backwards."""
+    padded_flops: float = 0.0
+    """Those that padded steps cost beyond; none where the layout computes none of them."""
     layout: str = ""
     device: str = ""
     train_s: float = 0.0

@@ -8,15 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
-from accelerate import Accelerator
 from pydantic import Field
 from torch import Tensor, nn
 
-from seqbelt.data.batches import fill, make_batch, training_plan
+from seqbelt.data.batches import fill, make_batch, step_statistics, training_plan
 from seqbelt.data.cropping import draw_crops
 from seqbelt.data.store import Sequences
-from seqbelt.errors import SeqbeltError
+from seqbelt.errors import SeqbeltError, SettingsError
+from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import SequenceClassifier
 from seqbelt.settings import Settings
 from seqbelt.training.checkpoint import (
@@ -25,6 +26,7 @@ from seqbelt.training.checkpoint import (
     save_checkpoint,
     unpack_optimizer,
 )
+from seqbelt.training.device import Device, Precision, find_device
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.scoring import Scores, predict_logits, score
@@ -62,10 +64,17 @@ class Training(Settings):
     """Batches that are sorted by length together; 1 is fully random."""
     seed: int = 0
     """Seed of weights, dropout and shuffling."""
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Precision = "float32"
     """Arithmetic of the network; weights are always kept in float32."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Device = "auto"
     """Where to train; auto takes a GPU where there is one."""
+    chunk_steps: Count | None = None
+    """Steps of a sequence whose activations are kept in memory at a time, for sequences that
+    would not fit: the state is carried from chunk to chunk, and each chunk is computed twice.
+    The gradient stays exact. null keeps all."""
+    truncate_gradient: bool = False
+    """Stop the gradient where a chunk begins (truncated back-propagation through time): quicker
+    with model.pooling last, but what must be carried for longer than a chunk is hardly learned."""
 
     def fit(
         self,
@@ -117,12 +126,18 @@ class _Run:
     ) -> None:
         self.settings, self.train, self.validation = settings, train, validation
         self.checkpoint, self.on_epoch, self.on_step = checkpoint, on_epoch, on_step
-        self.accelerator = _accelerator(settings)
+        self.accelerator = find_device(settings.device, settings.precision)
         self.device = self.accelerator.device
         torch.manual_seed(settings.seed)
         self.model = build()
         if not self.model.is_tokens:
-            self.model.normalize.learn(*_statistics(draw_crops(train, settings.seed, 0)))
+            self.model.normalize.learn(*step_statistics(draw_crops(train, settings.seed, 0)))
+        if settings.chunk_steps and self.model.recurrent.weights.bidirectional:
+            raise SettingsError(
+                "training.chunk_steps: a bidirectional network reads from the end as well and "
+                "cannot run in chunks; set model.bidirectional: false, or shorten the sequences "
+                "with model.max_steps"
+            )
         self.reach = measure_reach(self.model, draw_sample(train, settings.seed))
         optimizer = torch.optim.AdamW(
             self.model.parameters(),
@@ -135,6 +150,9 @@ class _Run:
         self.history = History(device=str(self.device))
         self.history.layout = self.model.recurrent.chosen_layout(self.device)
         self.best_weights: dict[str, Tensor] = {}
+        self.chunks = None
+        if settings.chunk_steps is not None:
+            self.chunks = Chunks(settings.chunk_steps, settings.truncate_gradient)
         self.batch_number = 0
         self.totals = self._fresh_totals()
         self.epoch_s = 0.0
@@ -170,7 +188,7 @@ class _Run:
         plan = training_plan(
             self.train.lengths, settings.batch_size, settings.seed, epoch, settings.bucket_batches
         )
-        self.history.fill = fill(self.train.lengths, plan)
+        self._count_work(plan)
         self.network.train()
         began = saved = time.perf_counter()
         before = self.epoch_s
@@ -184,11 +202,20 @@ class _Run:
                 self._save()
                 saved = time.perf_counter()
 
+    def _count_work(self, plan: list[np.ndarray]) -> None:
+        history = self.history
+        history.fill = fill(self.train.lengths, plan)
+        num_steps = int(self.train.lengths.sum())
+        history.flops = 3.0 * self.model.recurrent.flops_per_step * num_steps
+        if history.layout == "padded":
+            history.padded_flops = history.flops * (1 / history.fill - 1)
+
     def _step(self, batch: Any, progress: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate_at(progress)
         batch = batch.to(self.device)
-        loss = self.loss(self.network(batch.inputs, batch.lengths), batch.labels)
+        logits = self.network(batch.inputs, batch.lengths, self.chunks)
+        loss = self.loss(logits, batch.labels)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         limit = self.settings.clip_norm or math.inf  # an infinite limit measures and clips nothing
@@ -276,38 +303,6 @@ class _Run:
 
     def _unwrapped(self) -> SequenceClassifier:
         return self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
-
-
-def _accelerator(settings: Training) -> Accelerator:
-    """Accelerate finds the device; it keeps one state a process, which a new run resets."""
-    from accelerate.state import AcceleratorState
-
-    AcceleratorState._reset_state(reset_partial_state=True)
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-        "auto": True,
-    }
-    if not available[settings.device]:
-        raise SeqbeltError(
-            f"training.device: {settings.device} is not available here; use auto or cpu"
-        )
-    return Accelerator(
-        cpu=settings.device == "cpu",
-        mixed_precision="bf16" if settings.precision == "bf16" else "no",
-    )
-
-
-def _statistics(train: Sequences) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation ``(features,)`` of all training steps."""
-    count, total, square = 0, 0.0, 0.0
-    for index in range(len(train)):
-        steps = torch.from_numpy(train[index].astype("float64"))
-        count, total, square = count + len(steps), total + steps.sum(0), square + (steps**2).sum(0)
-    mean = torch.as_tensor(total) / count
-    variance = (torch.as_tensor(square) / count - mean**2).clamp_min(0)
-    return mean.float(), variance.sqrt().float()
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
