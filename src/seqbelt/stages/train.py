@@ -213,7 +213,7 @@ def _fit(experiment, store, rows, folder, resume, run):
 
 def _report_lost_steps(train: Sequences, experiment: Experiment, run: TrackedRun) -> None:
     lost = lost_steps(train)
-    run.log_metrics({"data/lost_steps": lost})
+    run.log_metrics({"training/lost_steps": lost})
     if lost:
         say(
             f"model.max_steps {experiment.model.max_steps}, crop {experiment.model.crop}: "
@@ -223,7 +223,10 @@ def _report_lost_steps(train: Sequences, experiment: Experiment, run: TrackedRun
 
 def _report_reach(reach: GradientReach, name: str, run: TrackedRun) -> None:
     run.log_metrics(
-        {"gradient_reach/steps": reach.steps, "gradient_reach/half_life": reach.half_life}
+        {
+            "training/gradient_reach_steps": reach.steps,
+            "training/gradient_half_life_steps": reach.half_life,
+        }
     )
     if reach.warning:
         say(f"{name}: {reach.warning}")
