@@ -5,12 +5,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KNOWN_GOOD := constraints.txt
+OLDEST_VENV ?= .venv-torchtext
+OLDEST_BIN := $(OLDEST_VENV)/bin
+OLDEST_READY := $(OLDEST_VENV)/.ready
+OLDEST := constraints-oldest.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format ui clean
+.PHONY: help setup demo test test-all test-torchtext test-oldest check format ui clean
 
 help:  ## List what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: $(READY)  ## Make the virtual environment and install the known good versions
 
@@ -31,6 +35,24 @@ test: $(READY)  ## The fast tests
 test-all: $(READY)  ## All tests
 	$(BIN)/python -m pytest
 
+$(OLDEST_READY): pyproject.toml $(OLDEST)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' || \
+	  { echo "torch 2.3 needs Python 3.11 or 3.12; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	  --constraint $(OLDEST) --editable '.[torchtext,video,fused]' pytest hypothesis
+	$(OLDEST_BIN)/python -W ignore -c 'import torchtext'
+	@touch $@
+
+TORCHTEXT_TESTS := tests/features/test_torchtext.py tests/inference/test_exchange.py
+
+test-torchtext: $(READY) $(OLDEST_READY)  ## torchtext on its own versions; bundles between both
+	SEQBELT_OTHER_PYTHON=$(abspath $(BIN)/python) $(OLDEST_BIN)/python -m pytest $(TORCHTEXT_TESTS)
+	SEQBELT_OTHER_PYTHON=$(abspath $(OLDEST_BIN)/python) $(BIN)/python -m pytest $(TORCHTEXT_TESTS)
+
+test-oldest: $(OLDEST_READY)  ## The fast tests on the oldest supported versions
+	$(OLDEST_BIN)/python -m pytest -m "not slow"
+
 check: $(READY)  ## Format, lint, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -45,4 +67,4 @@ ui: $(READY)  ## MLflow's page on this project's runs
 	$(BIN)/seqbelt ui
 
 clean:  ## Remove the virtual environment and caches; data and runs stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(OLDEST_VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -121,11 +121,11 @@ class TextFeatures(Features):
         if not texts:
             raise SeqbeltError("no training text to learn a vocabulary from")
         tokenizer = self._train(texts)
-        tokenizer.normalizer = normalizer
+        tokenizer.normalizer = text_training.chain(normalizer, tokenizer.normalizer)
         return {FILE: text_training.serialise(tokenizer)}
 
     def _train(self, texts: list[str]) -> "Tokenizer":
-        """A tokenizer without normalizer, trained on texts that are normalised already."""
+        """A tokenizer trained on texts that are normalised already; its normalizer comes after."""
         raise NotImplementedError
 
     def encoder(self, learned: Learned) -> TextEncoder:
@@ -175,10 +175,19 @@ class Word(TextFeatures):
     """
 
     kind: Literal["word"]
+    torchtext: Literal["basic_english", "split"] | None = None
+    """Learn words by this tokenizer of torchtext (``split``: at white space) and its ``Vocab``;
+    null learns the words described above. torchtext is needed to learn and not to predict."""
 
     def _train(self, texts: list[str]) -> "Tokenizer":
         from seqbelt.features.text_training import train_words
 
+        if self.torchtext is not None:
+            from seqbelt.features.torchtext_front_end import train_torchtext_words
+
+            return train_torchtext_words(
+                texts, self.torchtext, self.vocabulary_size, self.min_count
+            )
         return train_words(texts, self.vocabulary_size, self.min_count)
 
 

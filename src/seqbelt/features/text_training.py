@@ -27,6 +27,13 @@ def make_normalizer(form: str, lowercase: bool) -> normalizers.Normalizer:
     return normalizers.Sequence(steps + [normalizers.Lowercase()] * lowercase)
 
 
+def chain(
+    first: normalizers.Normalizer, second: normalizers.Normalizer | None
+) -> normalizers.Normalizer:
+    """One normaliser after the other."""
+    return first if second is None else normalizers.Sequence([first, second])
+
+
 def train_characters(texts: list[str], vocabulary_size: int, min_count: int) -> Tokenizer:
     """The most frequent characters."""
     tokens = [PADDING, UNKNOWN, *_frequent_characters(texts, vocabulary_size - 2, min_count)]
