@@ -82,6 +82,16 @@ def crop_sequences(sequences: Sequences, max_steps: int | None, crop: Crop) -> S
     )
 
 
+def read_stretch(sequences: Sequences, starts: np.ndarray, lengths: np.ndarray) -> Sequences:
+    """A stretch of each sequence, counted from what is read of it: ``starts`` and ``lengths``
+    ``(sequences,)`` in steps."""
+    first = sequences.starts if isinstance(sequences, CroppedSequences) else 0
+    return CroppedSequences(
+        sequences.store, sequences.rows, lengths, sequences.labels, first + starts,
+        first + starts + lengths, "head",
+    )  # fmt: skip
+
+
 def draw_crops(sequences: Sequences, seed: int, epoch: int) -> Sequences:
     """The sequences as one epoch of training reads them: random stretches are drawn anew.
 

@@ -35,7 +35,8 @@ def run_in_chunks(
     if recurrent.weights.bidirectional:
         raise ValueError("a bidirectional network reads from the end: it cannot run in chunks")
     order = lengths.argsort(descending=True, stable=True)
-    falling, inputs = lengths[order], inputs[order.to(inputs.device)]
+    falling, rows = lengths[order], order.to(inputs.device)
+    back = rows.argsort()
     outputs: list[Tensor] = []
     ended: list[State] = []
     state: State | None = None
@@ -44,20 +45,21 @@ def run_in_chunks(
         end = min(begin + chunks.num_steps, longest)
         # The longest come first, so those that still run are always the leading ones.
         running, running_on = int((falling > begin).sum()), int((falling > end).sum())
-        chunk = inputs[:running, begin:end]
+        chunk = inputs[rows[:running], begin:end]
         chunk_lengths = (falling[:running] - begin).clamp(max=end - begin)
         found, end_state = cast(
             tuple[Tensor, State],
             checkpoint(recurrent, chunk, chunk_lengths, state, use_reentrant=False),
         )
-        outputs.append(nn.functional.pad(found, (0, 0, 0, 0, 0, len(lengths) - running)))
+        # Back into the batch's order at once: one more copy of all outputs would be felt.
+        filled = nn.functional.pad(found, (0, 0, 0, 0, 0, len(lengths) - running))
+        outputs.append(filled.index_select(0, back))
         ended.append(_rows(end_state, running_on, running))
         state = _rows(end_state, 0, running_on)
         if chunks.truncate:
             state = _detach(state)
-    joined = nn.functional.pad(torch.cat(outputs, 1), (0, 0, 0, inputs.shape[1] - longest))
-    back = order.argsort().to(inputs.device)
-    return joined[back], _join(ended[::-1], back)
+    outputs.append(inputs.new_zeros(len(lengths), inputs.shape[1] - longest, recurrent.output_size))
+    return torch.cat(outputs, 1), _join(ended[::-1], back)
 
 
 def _rows(state: State, begin: int, end: int) -> State:

@@ -1,0 +1,92 @@
+"""What a trained model uses of the past, measured on its answers.
+
+Steps are taken away and the model is asked again: of the end, how much is enough (the memory it
+makes use of); of the beginning, how much is enough (how early it could decide). Nothing is trained
+again, so a model that was never shown short sequences may answer them badly: the curves say what
+*this* model needs, not what the data would allow.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from seqbelt.data.cropping import read_stretch
+from seqbelt.data.store import Sequences
+from seqbelt.training.scoring import predict_logits
+
+MAX_SEQUENCES = 1000
+"""Test sequences that are asked again, at most: one point of accuracy can be seen with them."""
+NUM_LAGS = 12
+HEARD_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+ENOUGH = 0.01
+"""Accuracy that may be lost by what is still called enough."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Accuracy 0..1 of one model on shortened sequences."""
+
+    last_steps: np.ndarray
+    """How many steps at the end were kept: ``(points,)``, rising to the longest sequence."""
+    by_last_steps: np.ndarray
+    by_heard_share: np.ndarray
+    """Accuracy after the first tenth, two tenths, … of each sequence."""
+    num_sequences: int
+
+    @property
+    def length(self) -> int:
+        """Fewest steps at the end from which on no more matters: the accuracy stays enough."""
+        return int(self.last_steps[_first_enough(self.by_last_steps)])
+
+    @property
+    def earliest_share(self) -> float:
+        """Smallest share of a sequence from which on the accuracy stays enough."""
+        return HEARD_SHARES[_first_enough(self.by_heard_share)]
+
+
+def measure_memory(network: nn.Module, sequences: Sequences, device: torch.device) -> Memory:
+    """Ask a model about the ends and the beginnings of sampled sequences."""
+    order = np.random.default_rng(0).permutation(len(sequences))[:MAX_SEQUENCES]
+    sample = sequences.take(np.sort(order))
+    lengths = sample.lengths
+    longest = int(lengths.max())
+    last_steps = np.unique(np.geomspace(1, longest, NUM_LAGS).round().astype(np.int64))
+
+    def accuracy(starts: np.ndarray, kept: np.ndarray) -> float:
+        logits = predict_logits(network, read_stretch(sample, starts, kept), device)
+        return float((logits.argmax(1) == sample.labels).mean())
+
+    ends = [np.minimum(lengths, count) for count in last_steps]
+    heads = [np.ceil(lengths * share).astype(np.int64) for share in HEARD_SHARES]
+    return Memory(
+        last_steps=last_steps,
+        by_last_steps=np.array([accuracy(lengths - kept, kept) for kept in ends]),
+        by_heard_share=np.array([accuracy(np.zeros_like(kept), kept) for kept in heads]),
+        num_sequences=len(sample),
+    )
+
+
+def accuracy_by_length(
+    correct: np.ndarray, lengths: np.ndarray, num_buckets: int = 5
+) -> list[tuple[int, int, int, float]]:
+    """Accuracy in buckets of as many sequences each: shortest, longest, count, accuracy.
+
+    ``correct`` bool and ``lengths`` in steps, ``(sequences,)``. Sequences of one length share a
+    bucket, so there may be fewer.
+    """
+    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, num_buckets + 1), method="lower"))
+    bucket = np.searchsorted(edges[1:], lengths)
+    found = []
+    for number in np.unique(bucket):
+        own = bucket == number
+        shortest, longest = int(lengths[own].min()), int(lengths[own].max())
+        found.append((shortest, longest, int(own.sum()), float(correct[own].mean())))
+    return found
+
+
+def _first_enough(accuracy: np.ndarray) -> int:
+    """Index from which on the accuracy never falls short of the last one."""
+    short = np.flatnonzero(accuracy < accuracy[-1] - ENOUGH)
+    return int(short[-1]) + 1 if len(short) else 0

@@ -1,0 +1,78 @@
+"""What a model is found to need of a sequence, for models whose need is known."""
+
+import numpy as np
+import pytest
+import torch
+from toys import toy_store
+from torch import nn
+
+from seqbelt.data.cropping import crop_sequences
+from seqbelt.evaluation.memory import accuracy_by_length, measure_memory
+
+CPU = torch.device("cpu")
+
+
+class FirstStep(nn.Module):
+    """Answers by the sign of the first step that it is given: right on the toy store."""
+
+    def forward(self, inputs, lengths):
+        score = inputs[:, 0].sum(1)
+        return torch.stack([-score, score], 1)
+
+
+class LastStep(nn.Module):
+    """Answers by the sign of the last valid step's first feature."""
+
+    def forward(self, inputs, lengths):
+        score = inputs[torch.arange(len(inputs)), lengths - 1, 0]
+        return torch.stack([-score, score], 1)
+
+
+@pytest.fixture(scope="module")
+def test_part(tmp_path_factory):
+    return toy_store(tmp_path_factory.mktemp("store"), count=400).split("test")
+
+
+def relabel(sequences, labels):
+    from dataclasses import replace
+
+    return replace(sequences, labels=labels)
+
+
+def test_a_model_that_reads_the_first_step_needs_the_whole_length_back(test_part):
+    memory = measure_memory(FirstStep(), test_part, CPU)
+    assert memory.by_heard_share.min() == memory.by_heard_share.max() > 0.95
+    assert memory.earliest_share == 0.1
+    assert memory.length > 0.7 * test_part.lengths.max()
+    assert memory.by_last_steps[0] < 0.8 < memory.by_last_steps[-1]
+
+
+def test_a_model_that_reads_the_last_step_needs_one_step_and_all_of_time(test_part):
+    ends = np.array([test_part[row][-1, 0] > 0 for row in range(len(test_part))])
+    memory = measure_memory(LastStep(), relabel(test_part, ends.astype(np.int64)), CPU)
+    assert memory.length == 1 and (memory.by_last_steps == 1).all()
+    assert memory.earliest_share == 1.0 and memory.by_heard_share[0] < 0.8
+
+
+def test_stretches_count_from_what_the_model_reads(test_part):
+    """A model that reads the last three steps has them, and not the first, as its first."""
+    cropped = crop_sequences(test_part, 3, "tail")
+    starts = np.array([cropped[row][0].sum() > 0 for row in range(len(cropped))])
+    memory = measure_memory(FirstStep(), relabel(cropped, starts.astype(np.int64)), CPU)
+    assert memory.last_steps.max() == 3 and (memory.by_heard_share == 1).all()
+
+
+def test_buckets_hold_each_sequence_once_and_one_length_never_in_two():
+    random = np.random.default_rng(0)
+    lengths = random.choice([1, 2, 2, 2, 2, 3, 50, 60], 500)
+    correct = random.random(500) < lengths / 60
+    buckets = accuracy_by_length(correct, lengths)
+    assert sum(count for *_, count, _ in buckets) == 500
+    assert all(low <= high for low, high, *_ in buckets)
+    assert all(a[1] < b[0] for a, b in zip(buckets, buckets[1:]))
+    right = sum(count * accuracy for *_, count, accuracy in buckets)
+    assert right == pytest.approx(correct.sum())
+
+
+def test_sequences_of_one_length_are_one_bucket():
+    assert accuracy_by_length(np.array([True, False]), np.array([7, 7])) == [(7, 7, 2, 0.5)]
