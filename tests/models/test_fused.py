@@ -248,6 +248,80 @@ def test_half_precision(cell):
 
 @needs_kernel
 @pytest.mark.parametrize("cell", CELLS)
+def test_half_precision_of_any_size(cell):
+    """Operands come in pairs; sizes and numbers of rows are odd here."""
+    torch.manual_seed(0)
+    lengths = torch.tensor([7, 1, 3])
+    layer = make_layer(cell, 3, 17, 2, torch.float32)
+    rows = torch.randn(11, 3, requires_grad=True)
+    leaves = [rows, *layer.parameters()]
+    exact = run_fused(cell, layer, rows, lengths)
+    factors = [torch.randn_like(result) for result in exact]
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = run_fused(cell, layer, rows, lengths)
+    assert_equal_up_to_rounding(rounded, exact, 0.02)
+    found, expected = (gradients(results, leaves, factors) for results in (rounded, exact))
+    assert_equal_up_to_rounding(found, expected, 0.03)
+
+
+@needs_kernel
+@pytest.mark.parametrize("cell", CELLS)
+def test_half_precision_rounds_only_where_it_gains(cell):
+    torch.manual_seed(0)
+    layer = make_layer(cell, 16, 32, 1, torch.float32)
+    rows, lengths = torch.randn(20, 16), torch.tensor([12, 8])
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = run_fused(cell, layer, rows, lengths)[0]
+    exact = run_fused(cell, layer, rows, lengths)[0]
+    assert torch.equal(rounded, exact) != ("-mavx512bf16" in build._flags())
+
+
+@needs_kernel
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", ["avx2", "default"])
+def test_processors_without_the_newest_instructions(capability):
+    """Everything holds, and half precision falls back to float32."""
+    names = "equals_packed_layer or half_precision or extreme or padded"
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", names],
+        env={**os.environ, "ATEN_CPU_CAPABILITY": capability},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout
+    assert "skipped" not in run.stdout
+
+
+@needs_kernel
+@pytest.mark.parametrize("cell", CELLS)
+def test_padded_rows(cell):
+    """Padding is not read, whatever it holds; it gets zeros and no gradient."""
+    torch.manual_seed(0)
+    lengths = torch.tensor([3, 6, 1])
+    valid = torch.arange(7) < lengths[:, None]
+    layer = make_layer(cell, 4, 5, 2, torch.float64)
+    rows = torch.randn(10, 4, dtype=torch.float64, requires_grad=True)
+    padded = torch.full((3, 7, 4), torch.nan, dtype=torch.float64)
+    padded[valid] = rows.detach()
+    padded.requires_grad_()
+    expected = run_fused(cell, layer, rows, lengths)
+    output, *final = run_fused(cell, layer, padded.flatten(0, 1), Plan(lengths, 7))
+    output = output.unflatten(0, (3, 7))
+    assert torch.equal(output[valid], expected[0]) and not output[~valid].any()
+    assert all(torch.equal(a, b) for a, b in zip(final, expected[1:], strict=True))
+    factor = torch.randn_like(output)
+    weights = list(layer.parameters())
+    found = torch.autograd.grad((output * factor).sum(), [padded, *weights])
+    wanted = torch.autograd.grad((expected[0] * factor[valid]).sum(), [rows, *weights])
+    assert not found[0][~valid].any()
+    assert all(
+        torch.equal(a, b) for a, b in zip((found[0][valid], *found[1:]), wanted, strict=True)
+    )
+
+
+@needs_kernel
+@pytest.mark.parametrize("cell", CELLS)
 def test_extreme_and_undefined_inputs(cell):
     """Gates saturate without overflow, and NaN stays in the sequence that it came in."""
     layer = make_layer(cell, 2, 3, 1, torch.float32)
@@ -272,6 +346,24 @@ def test_any_number_of_threads(threads):
 
 
 @needs_kernel
+def test_threads_may_change_before_the_backward_pass():
+    before = torch.get_num_threads()
+    torch.manual_seed(0)
+    layer = make_layer("lstm", 3, 5, 1, torch.float64)
+    rows, lengths = torch.randn(15, 3, dtype=torch.float64), torch.tensor([2, 9, 4])
+    leaves = list(layer.parameters())
+    try:
+        torch.set_num_threads(3)
+        loss = run_fused("lstm", layer, rows, lengths)[0].sum()
+        torch.set_num_threads(1)
+        found = torch.autograd.grad(loss, leaves)
+    finally:
+        torch.set_num_threads(before)
+    expected = torch.autograd.grad(run_packed(layer, rows, lengths)[0].sum(), leaves)
+    assert_equal_up_to_rounding(found, expected, 1e-12)
+
+
+@needs_kernel
 def test_rejects_what_does_not_fit():
     weights = make_layer("gru", 4, 5, 1, torch.float32).all_weights
     rows = torch.randn(3, 4)
@@ -282,6 +374,10 @@ def test_rejects_what_does_not_fit():
         Plan(torch.empty(0, dtype=torch.int64))
     with pytest.raises(ValueError, match="int64"):
         Plan(torch.tensor([1.0]))
+    with pytest.raises(ValueError, match="exceed 2 steps"):
+        Plan(torch.tensor([1, 3]), num_steps=2)
+    with pytest.raises(ValueError, match="6 rows"):
+        fused_layer("gru", rows, Plan(torch.tensor([1, 3]), num_steps=3), weights)
     with pytest.raises(ValueError, match="4 rows"):
         fused_layer("gru", rows, torch.tensor([1, 3]), weights)
     with pytest.raises(ValueError, match="cell must be one of"):

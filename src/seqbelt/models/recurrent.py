@@ -169,8 +169,7 @@ class Recurrent(nn.Module):
     def _run_fused(
         self, inputs: Tensor, lengths: Tensor, state: State | None
     ) -> tuple[Tensor, State]:
-        valid = torch.arange(inputs.shape[1]) < lengths[:, None]
-        rows, plan = inputs[valid], fused.Plan(lengths)
+        rows, plan = inputs.flatten(0, 1), fused.Plan(lengths, inputs.shape[1])
         directions = ["", "_reverse"] if self.weights.bidirectional else [""]
         ends: list[State] = []
         for layer in range(self.weights.num_layers):
@@ -179,8 +178,7 @@ class Recurrent(nn.Module):
             rows, end = fused.fused_layer(self._kernel, rows, plan, weights, initial)
             ends.append(end)
             rows = self._drop(rows, layer)
-        outputs = rows.new_zeros(*inputs.shape[:2], self.output_size)
-        outputs = outputs.index_put((valid,), rows)
+        outputs = rows.unflatten(0, inputs.shape[:2])
         if self.cell == "lstm":
             return outputs, (torch.cat([h for h, _ in ends]), torch.cat([c for _, c in ends]))
         return outputs, torch.cat([end for end in ends if isinstance(end, Tensor)])

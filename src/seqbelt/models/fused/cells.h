@@ -5,130 +5,104 @@
 
 namespace seqbelt {
 
-template <class T> struct Matrix {
-  T* data = nullptr;
-  int64_t stride = 0;
-  T* at(int64_t row, int64_t column = 0) const { return data + row * stride + column; }
+// One vector of units of the row that training keeps of a step: one block of units each for the
+// gates and what else a cell lists below, last the hidden state. No row, nothing is kept.
+template <class E> struct Kept {
+  E* row;
+  int64_t width;  // of a block
+  Vector<E> get(int block) const { return load(row + block * width); }
+  void set(int block, Vector<E> value) const { store(row + block * width, value); }
 };
 
-// Rows are steps, but in the states at the start and at the end there is one row a sequence.
-template <class T> struct Direction {
-  int64_t hidden, stride;  // stride: rows from one step to the next, 1 or -1
-  Matrix<T> gates;         // projections, overwritten by activations if training
-  Matrix<T> output;        // hidden states
-  Matrix<T> kept;          // if training; LSTM: cell states, GRU: recurrent part of the candidate
-  Matrix<T> initial_hidden, initial_cell;
-  Matrix<T> final_hidden, final_cell;  // backward: gradients in, those of the initial states out
-  Matrix<T> grad_output, grad_gates, grad_kept;  // grad_kept: GRU only
-  const T* candidate_bias;                       // GRU: bias inside the reset product
-  bool rectified;                                // RNN: relu instead of tanh
-};
+// One vector of units of the gradients of the gates: those that reach the input projection begin
+// at block 0, those that reach the recurrent product at `Cell::recurrent`.
+template <class E> using Gradients = Kept<E>;
 
-// One vector of units of one sequence at one step; `count` of its lanes are units of the layer.
-template <class T> struct Place {
-  const Direction<T>& layer;
-  int64_t row, unit, count;
-  T* recurrent_grads = nullptr;  // backward: gradients of W_hh h, one block of units a gate
-
-  Vector<T> gate(int g) const { return load(layer.gates.at(row, g * layer.hidden + unit), count); }
-  void set_gate(int g, Vector<T> value) const {
-    store(layer.gates.at(row, g * layer.hidden + unit), value, count);
-  }
-  Vector<T> kept() const { return load(layer.kept.at(row, unit), count); }
-  void keep(Vector<T> value) const { store(layer.kept.at(row, unit), value, count); }
-  void set_grads(int g, Vector<T> projected, Vector<T> recurrent) const {
-    store(layer.grad_gates.at(row, g * layer.hidden + unit), projected, count);
-    store(recurrent_grads + g * layer.hidden + unit, recurrent, count);
-  }
-};
-
-// A cell's `forward` turns the recurrent sums into the new hidden state. Its `backward` turns the
-// gradient of the hidden state into those of the gates and returns what reaches the previous
-// hidden state directly, not through the weights. `cell` points to the running (gradient of the)
-// cell state of an LSTM.
+// A cell's `forward` turns the sums of a step (projection and recurrent product) into the new
+// hidden state. Its `backward` turns the gradient of the hidden state into those of the gates and
+// returns what reaches the previous hidden state directly, not through the weights. `cell` points
+// to the running (gradient of the) cell state of an LSTM.
 struct Lstm {
-  static constexpr int gates = 4, columns = 1;
+  static constexpr int gates = 4, columns = 1, recurrent = 0, grads = 4;
+  static constexpr int memory = 4, kept = 6;  // i, f, g, o, cell state, hidden state
 
-  template <class T>
-  static ALWAYS_INLINE Vector<T> forward(const Place<T>& at, const Vector<T>* sums, const T*,
-                                         T* cell) {
-    const Vector<T> input = sigmoid(at.gate(0) + sums[0]), forget = sigmoid(at.gate(1) + sums[1]);
-    const Vector<T> proposal = hyperbolic_tangent(at.gate(2) + sums[2]);
-    const Vector<T> opening = sigmoid(at.gate(3) + sums[3]);
+  template <class E, class T>
+  static ALWAYS_INLINE Vector<T> forward(Kept<E> keep, const Vector<T>* sums, const T*,
+                                         Vector<T>, T* cell, bool) {
+    const Vector<T> input = sigmoid(sums[0]), forget = sigmoid(sums[1]);
+    const Vector<T> proposal = hyperbolic_tangent(sums[2]), opening = sigmoid(sums[3]);
     const Vector<T> memory = forget * load(cell) + input * proposal;
     store(cell, memory);
-    if (at.layer.kept.data) {
-      at.set_gate(0, input), at.set_gate(1, forget), at.set_gate(2, proposal);
-      at.set_gate(3, opening), at.keep(memory);
+    if (keep.row) {
+      keep.set(0, input), keep.set(1, forget), keep.set(2, proposal), keep.set(3, opening);
+      keep.set(4, memory);
     }
     return opening * hyperbolic_tangent(memory);
   }
 
-  template <class T>
-  static ALWAYS_INLINE Vector<T> backward(const Place<T>& at, Vector<T> grad, const T*,
-                                          const T* previous_cell, T* cell) {
-    const Vector<T> input = at.gate(0), forget = at.gate(1), proposal = at.gate(2);
-    const Vector<T> opening = at.gate(3), squashed = hyperbolic_tangent(at.kept());
+  template <class E, class T>
+  static ALWAYS_INLINE Vector<T> backward(Kept<E> kept, Gradients<E> grads, Vector<T> grad,
+                                          Vector<T>, Vector<T> previous_cell, T* cell, bool) {
+    const Vector<T> input = kept.get(0), forget = kept.get(1), proposal = kept.get(2);
+    const Vector<T> opening = kept.get(3), squashed = hyperbolic_tangent(kept.get(4));
     const Vector<T> memory = load(cell) + grad * opening * (1 - squashed * squashed);
-    const Vector<T> grads[4] = {
-        memory * proposal * input * (1 - input),
-        memory * load(previous_cell, at.count) * forget * (1 - forget),
-        memory * input * (1 - proposal * proposal), grad * squashed * opening * (1 - opening)};
-    for (int g = 0; g < 4; g++) at.set_grads(g, grads[g], grads[g]);
-    store<T>(cell, memory * forget);
+    grads.set(0, memory * proposal * input * (1 - input));
+    grads.set(1, memory * previous_cell * forget * (1 - forget));
+    grads.set(2, memory * input * (1 - proposal * proposal));
+    grads.set(3, grad * squashed * opening * (1 - opening));
+    store(cell, memory * forget);
     return Vector<T>{};
   }
 };
 
+// The candidate's recurrent sum is scaled by the reset gate, so it is kept apart from the
+// projection and has a gradient of its own.
 struct Gru {
-  static constexpr int gates = 3, columns = 1;
+  static constexpr int gates = 3, columns = 1, recurrent = 1, grads = 4;  // n, r, z, recurrent n
+  static constexpr int memory = 0, kept = 5;  // r, z, n, recurrent part of n, hidden state
 
-  template <class T>
-  static ALWAYS_INLINE Vector<T> forward(const Place<T>& at, const Vector<T>* sums,
-                                         const T* previous, T*) {
-    const Vector<T> reset = sigmoid(at.gate(0) + sums[0]), update = sigmoid(at.gate(1) + sums[1]);
-    const Vector<T> recurrent = sums[2] + load(at.layer.candidate_bias + at.unit, at.count);
-    const Vector<T> candidate = hyperbolic_tangent(at.gate(2) + reset * recurrent);
-    if (at.layer.kept.data) {
-      at.set_gate(0, reset), at.set_gate(1, update), at.set_gate(2, candidate);
-      at.keep(recurrent);
+  template <class E, class T>
+  static ALWAYS_INLINE Vector<T> forward(Kept<E> keep, const Vector<T>* sums, const T* projection,
+                                         Vector<T> previous, T*, bool) {
+    const Vector<T> reset = sigmoid(sums[0]), update = sigmoid(sums[1]), recurrent = sums[2];
+    const Vector<T> candidate =
+        hyperbolic_tangent(load(projection + 2 * kLanes<T>) + reset * recurrent);
+    if (keep.row) {
+      keep.set(0, reset), keep.set(1, update), keep.set(2, candidate), keep.set(3, recurrent);
     }
-    return candidate + update * (load(previous, at.count) - candidate);
+    return candidate + update * (previous - candidate);
   }
 
-  template <class T>
-  static ALWAYS_INLINE Vector<T> backward(const Place<T>& at, Vector<T> grad, const T* previous,
-                                          const T*, T*) {
-    const Vector<T> reset = at.gate(0), update = at.gate(1), candidate = at.gate(2);
+  template <class E, class T>
+  static ALWAYS_INLINE Vector<T> backward(Kept<E> kept, Gradients<E> grads, Vector<T> grad,
+                                          Vector<T> previous, Vector<T>, T*, bool) {
+    const Vector<T> reset = kept.get(0), update = kept.get(1), candidate = kept.get(2);
     const Vector<T> candidate_grad = grad * (1 - update) * (1 - candidate * candidate);
-    const Vector<T> update_grad =
-        grad * (load(previous, at.count) - candidate) * update * (1 - update);
-    const Vector<T> reset_grad = candidate_grad * at.kept() * reset * (1 - reset);
-    const Vector<T> recurrent_grad = candidate_grad * reset;
-    at.set_grads(0, reset_grad, reset_grad), at.set_grads(1, update_grad, update_grad);
-    at.set_grads(2, candidate_grad, recurrent_grad);
-    store(at.layer.grad_kept.at(at.row, at.unit), recurrent_grad, at.count);
+    grads.set(0, candidate_grad);
+    grads.set(1, candidate_grad * kept.get(3) * reset * (1 - reset));
+    grads.set(2, grad * (previous - candidate) * update * (1 - update));
+    grads.set(3, candidate_grad * reset);
     return grad * update;
   }
 };
 
 struct Rnn {
-  static constexpr int gates = 1, columns = 4;
+  static constexpr int gates = 1, columns = 4, recurrent = 0, grads = 1;
+  static constexpr int memory = 0, kept = 1;  // hidden state
 
-  template <class T>
-  static ALWAYS_INLINE Vector<T> forward(const Place<T>& at, const Vector<T>* sums, const T*, T*) {
-    const Vector<T> sum = at.gate(0) + sums[0], zero{};
+  template <class E, class T>
+  static ALWAYS_INLINE Vector<T> forward(Kept<E>, const Vector<T>* sums, const T*, Vector<T>, T*,
+                                         bool rectified) {
+    const Vector<T> zero{};
     // Written so that NaN stays NaN.
-    return at.layer.rectified ? (sum < zero ? zero : sum) : hyperbolic_tangent(sum);
+    return rectified ? (*sums < zero ? zero : *sums) : hyperbolic_tangent(*sums);
   }
 
-  template <class T>
-  static ALWAYS_INLINE Vector<T> backward(const Place<T>& at, Vector<T> grad, const T*, const T*,
-                                          T*) {
-    const Vector<T> state = load(at.layer.output.at(at.row, at.unit), at.count), zero{};
-    const Vector<T> passed = at.layer.rectified ? (state > zero ? grad : zero)
-                                                : grad * (1 - state * state);
-    at.set_grads(0, passed, passed);
+  template <class E, class T>
+  static ALWAYS_INLINE Vector<T> backward(Kept<E> kept, Gradients<E> grads, Vector<T> grad,
+                                          Vector<T>, Vector<T>, T*, bool rectified) {
+    const Vector<T> state = kept.get(0), zero{};
+    grads.set(0, rectified ? (state > zero ? grad : zero) : grad * (1 - state * state));
     return zero;
   }
 };

@@ -1,11 +1,7 @@
-// Recurrence of LSTM, GRU and RNN layers over sequences of different lengths, without padding.
+// The operators that Python calls: recurrent layers of LSTM, GRU and RNN cells.
 //
-// The input projections of all steps are one matrix product, done by torch beforehand; here only
-// the recurrent part is left. Rows stay in the caller's order: step s of a sequence lies at
-// row first + s * stride, stride being 1, or -1 in the backward direction, which thereby starts at
-// each sequence's own last step. Within a task sequences are sorted by falling length, so those
-// still running at step s are always the leading ones, and every step is one dense product of
-// (running x hidden) by (hidden x gates * hidden).
+// Rows stay in the caller's order, one sequence after another, padded or not. Groups of sequences
+// and directions are computed in parallel.
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -15,115 +11,43 @@
 #include <string>
 #include <tuple>
 
-#include "cells.h"
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "recurrence.h"
 
 namespace seqbelt {
 namespace {
 
-struct Sequence { int64_t index, first, length; };
-
-// Between one row a sequence of the whole batch and one row a sequence of this task.
-template <class T>
-void copy_states(const std::vector<Sequence>& sequences, Matrix<T> all, Matrix<T> own,
-                 int64_t hidden, bool write_back) {
-  if (!all.data) return;
-  for (size_t m = 0; m < sequences.size(); m++) {
-    T *theirs = all.at(sequences[m].index), *ours = own.at(m);
-    std::copy_n(write_back ? ours : theirs, hidden, write_back ? theirs : ours);
-  }
-}
-
-// All steps of one direction for sequences sorted by falling length.
-template <class Cell, class T>
-void run_forward(const Direction<T>& layer, const std::vector<Sequence>& sequences,
-                 const Panels<T, Cell::gates, Cell::columns>& weights) {
-  constexpr int vectors = Cell::gates * Cell::columns;
-  const int64_t batch = sequences.size(), hidden = layer.hidden;
-  const int64_t width = weights.count * Cell::columns * kLanes<T>;
-  std::vector<T> old_states(batch * width), new_states(batch * width), cells(batch * width);
-  copy_states(sequences, layer.initial_hidden, {old_states.data(), width}, hidden, false);
-  copy_states(sequences, layer.initial_cell, {cells.data(), width}, hidden, false);
-  for (int64_t step = 0, running = batch; step < sequences[0].length; step++) {
-    while (sequences[running - 1].length <= step) running--;
-    const auto row_of = [&](int64_t m) { return sequences[m].first + step * layer.stride; };
-    for (int64_t panel = 0; panel < weights.count; panel++)
-      for_blocks<vectors>(running, [&](int64_t first, auto rows) {
-        constexpr int Rows = decltype(rows)::value;
-        const int64_t panel_unit = panel * Cell::columns * kLanes<T>;
-        // The rows lie far apart: fetch them while the product is computed.
-        for (int m = 0; m < Rows; m++)
-          for (int column = 0; column < Cell::columns; column++) {
-            const int64_t row = row_of(first + m), unit = panel_unit + column * kLanes<T>;
-            for (int g = 0; g < Cell::gates; g++)
-              __builtin_prefetch(layer.gates.at(row, g * hidden + unit));
-            __builtin_prefetch(layer.output.at(row, unit), 1);
-          }
-        Vector<T> sums[Rows][vectors] = {};
-        multiply(sums, &old_states[first * width], width, weights.panel(panel), hidden);
-        for (int m = 0; m < Rows; m++)
-          for (int column = 0; column < Cell::columns; column++) {
-            const int64_t unit = panel_unit + column * kLanes<T>, row = row_of(first + m);
-            if (unit >= hidden) break;
-            const Place<T> place{layer, row, unit, hidden - unit};
-            const int64_t slot = (first + m) * width + unit;
-            const Vector<T> state =
-                Cell::forward(place, &sums[m][column], &old_states[slot], &cells[slot]);
-            store(&new_states[slot], state);
-            store(layer.output.at(row, unit), state, place.count);
-          }
-      });
-    std::swap(old_states, new_states);
-  }
-  copy_states(sequences, layer.final_cell, {cells.data(), width}, hidden, true);
-  for (const Sequence& sequence : sequences)
-    std::copy_n(layer.output.at(sequence.first + (sequence.length - 1) * layer.stride), hidden,
-                layer.final_hidden.at(sequence.index));
-}
-
-// The same steps in opposite order; `weights` are the transposed ones, gates to hidden states.
-template <class Cell, class T>
-void run_backward(const Direction<T>& layer, const std::vector<Sequence>& sequences,
-                  const Panels<T, 1, 4>& weights) {
-  const int64_t batch = sequences.size(), hidden = layer.hidden, depth = Cell::gates * hidden;
-  const int64_t width = weights.count * 4 * kLanes<T>;
-  std::vector<T> states(batch * width), cells(batch * width), gates(batch * depth);
-  copy_states(sequences, layer.final_hidden, {states.data(), width}, hidden, false);
-  copy_states(sequences, layer.final_cell, {cells.data(), width}, hidden, false);
-  for (int64_t step = sequences[0].length - 1, running = 0; step >= 0; step--) {
-    while (running < batch && sequences[running].length > step) running++;
-    const Matrix<T>& past_hidden = step ? layer.output : layer.initial_hidden;
-    const Matrix<T>& past_cell = step ? layer.kept : layer.initial_cell;
-    for (int64_t m = 0; m < running; m++) {
-      const int64_t row = sequences[m].first + step * layer.stride;
-      const int64_t past_row = step ? row - layer.stride : sequences[m].index;
-      for (int64_t unit = 0; unit < hidden; unit += kLanes<T>) {
-        const Place<T> place{layer, row, unit, hidden - unit, &gates[m * depth]};
-        Vector<T> grad = load(&states[m * width + unit]);
-        if (layer.grad_output.data) grad += load(layer.grad_output.at(row, unit), place.count);
-        store(&states[m * width + unit],
-              Cell::backward(place, grad, past_hidden.at(past_row, unit),
-                             past_cell.at(past_row, unit), &cells[m * width + unit]));
-      }
-    }
-    for (int64_t panel = 0; panel < weights.count; panel++)
-      for_blocks<4>(running, [&](int64_t first, auto rows) {
-        constexpr int Rows = decltype(rows)::value;
-        T* target = &states[first * width + panel * 4 * kLanes<T>];
-        Vector<T> sums[Rows][4];
-        for (int m = 0; m < Rows; m++)
-          for (int v = 0; v < 4; v++) sums[m][v] = load(target + m * width + v * kLanes<T>);
-        multiply(sums, &gates[first * depth], depth, weights.panel(panel), depth);
-        for (int m = 0; m < Rows; m++)
-          for (int v = 0; v < 4; v++) store(target + m * width + v * kLanes<T>, sums[m][v]);
-      });
-  }
-  copy_states(sequences, layer.final_hidden, {states.data(), width}, hidden, true);
-  copy_states(sequences, layer.final_cell, {cells.data(), width}, hidden, true);
-}
-
-// ---- operators -------------------------------------------------------------------------------
-
 using at::Tensor;
+
+// A matrix too large for the allocator to keep is mapped anew each time: in huge pages, because
+// faults on small ones took a fifth of a training step on long sequences.
+Tensor allocate(at::IntArrayRef sizes, const at::TensorOptions& options) {
+  const Tensor tensor = at::empty(sizes, options);
+#if defined(__linux__)
+  constexpr uintptr_t page = 1 << 21;
+  const uintptr_t address = reinterpret_cast<uintptr_t>(tensor.data_ptr());
+  const uintptr_t first = (address + page - 1) / page, last = (address + tensor.nbytes()) / page;
+  if (first < last)
+    madvise(reinterpret_cast<void*>(first * page), (last - first) * page, MADV_HUGEPAGE);
+#endif
+  return tensor;
+}
+
+// Calls body(cell, operand) with the cell and a value of the type of the products' operands.
+template <class Body>
+void with_types(const std::string& cell, at::ScalarType type, bool half, const Body& body) {
+  const auto with_operand = [&](auto kind) {
+    if (type == at::kDouble) body(kind, double());
+    else if (half) body(kind, Half());
+    else body(kind, float());
+  };
+  if (cell == "lstm") with_operand(Lstm());
+  else if (cell == "gru") with_operand(Gru());
+  else with_operand(Rnn());
+}
 
 // Columns of direction `d` of a (rows, directions * width) matrix; an empty tensor means none.
 template <class T> Matrix<T> part(const Tensor& matrix, int64_t d, int64_t width) {
@@ -131,114 +55,197 @@ template <class T> Matrix<T> part(const Tensor& matrix, int64_t d, int64_t width
   return {matrix.data_ptr<T>() + d * width, matrix.size(1)};
 }
 
-// States of direction `d` of a (directions, batch, hidden) tensor; an empty tensor means none.
-template <class T> Matrix<T> states(const Tensor& tensor, int64_t d) {
+// Matrix `d` of a (directions, rows, columns) tensor; an empty tensor means none.
+template <class T> Matrix<T> page(const Tensor& tensor, int64_t d) {
   if (!tensor.numel()) return {};
   return {tensor.data_ptr<T>() + d * tensor.stride(0), tensor.size(2)};
 }
 
-// Calls body(direction, sequences, stride) for every direction and group of sequences, in parallel.
-// `sequences` is (batch, 3): index, first row and length, by falling length. Dealing them out in
-// turn gives all groups the same work.
+// Calls body(direction, group, number of the group, its first row among all groups' own rows) for
+// every direction and group, in parallel. `sequences` is (batch, 4): index, first row, length and
+// padding, by falling length. Dealing them out in turn gives all groups the same work.
 template <class Body>
-void for_tasks(const Tensor& sequences, int64_t directions, const Body& body) {
-  const int64_t batch = sequences.size(0), threads = at::get_num_threads();
-  const int64_t groups = std::min(batch, (threads + directions - 1) / directions);
+void for_tasks(const Tensor& sequences, int64_t directions, int64_t groups, const Body& body) {
   const int64_t* table = sequences.data_ptr<int64_t>();
   at::parallel_for(0, directions * groups, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; task++) {
-      const bool reversed = task / groups;
+      const int64_t direction = task / groups, number = task % groups;
       std::vector<Sequence> members;
-      for (int64_t b = task % groups; b < batch; b += groups) {
-        const int64_t *entry = table + 3 * b, last = entry[1] + entry[2] - 1;
-        members.push_back({entry[0], reversed ? last : entry[1], entry[2]});
+      int64_t first_row = 0;
+      for (int64_t b = 0; b < sequences.size(0); b++) {
+        const int64_t* entry = table + 4 * b;
+        if (b % groups < number) first_row += entry[2];
+        if (b % groups != number) continue;
+        const int64_t first = entry[1] + (direction ? entry[2] - 1 : 0);
+        members.push_back({entry[0], first, entry[2], entry[3]});
       }
-      body(task / groups, members, reversed ? -1 : 1);
+      body(direction, Group(std::move(members), direction ? -1 : 1), number, first_row);
     }
   });
 }
 
-template <class Body> void with_cell(const std::string& cell, const Body& body) {
-  if (cell == "lstm") body(Lstm());
-  else if (cell == "gru") body(Gru());
-  else body(Rnn());
+// The gate to which a block of the projection's gradients belongs: a GRU's are n, r, z.
+template <class Cell> int64_t gate_of(int64_t block) {
+  return (block + Cell::gates - Cell::recurrent) % Cell::gates;
 }
 
-// Shapes and types are checked in Python. gates (rows, directions * gates * hidden) holds the input
-// projections; if training they are overwritten with what the backward pass needs.
+// weights: weight_ih, weight_hh, bias_ih and bias_hh of a direction.
+template <class Cell, class E>
+ForwardWeights<E> pack_forward(const Tensor* weights, int64_t inputs, int64_t hidden) {
+  using T = Number<E>;
+  const T *input = weights[0].data_ptr<T>(), *recurrent = weights[1].data_ptr<T>();
+  const T *bias = weights[2].data_ptr<T>(), *second_bias = weights[3].data_ptr<T>();
+  const int64_t gates = Cell::gates, columns = Cell::columns;
+  ForwardWeights<E> packed;
+  packed.input = {gates, columns, hidden, inputs, [&](int64_t g, int64_t u, int64_t k) {
+    return input[(g * hidden + u) * inputs + k];
+  }};
+  packed.hidden = {gates, columns, hidden, hidden, [&](int64_t g, int64_t u, int64_t k) {
+    return recurrent[(g * hidden + u) * hidden + k];
+  }};
+  // The recurrent bias of a GRU's candidate is scaled by the reset gate and stays apart.
+  packed.bias = {gates, columns, hidden, 1, [&](int64_t g, int64_t u, int64_t) {
+    return bias[g * hidden + u] + (Cell::recurrent && g == 2 ? 0 : second_bias[g * hidden + u]);
+  }};
+  packed.candidate_bias = {1, columns, hidden, 1, [&](int64_t, int64_t u, int64_t) {
+    return second_bias[(gates - 1) * hidden + u];
+  }};
+  return packed;
+}
+
+// The transposed weights, from the gradients of the gates to those of inputs and hidden states.
+template <class Cell, class E>
+BackwardWeights<E> pack_backward(const Tensor* weights, int64_t inputs, int64_t hidden,
+                                 bool with_inputs) {
+  using T = Number<E>;
+  const T *input = weights[0].data_ptr<T>(), *recurrent = weights[1].data_ptr<T>();
+  const int64_t width = round_up(hidden, kLanes<T>), depth = Cell::gates * width;
+  BackwardWeights<E> packed;
+  if (with_inputs)
+    packed.input = {1, 4, inputs, depth, [&](int64_t, int64_t u, int64_t k) {
+      const int64_t unit = k % width, row = gate_of<Cell>(k / width) * hidden + unit;
+      return unit < hidden ? input[row * inputs + u] : 0;
+    }};
+  packed.hidden = {1, 4, hidden, depth, [&](int64_t, int64_t u, int64_t k) {
+    const int64_t unit = k % width, row = k / width * hidden + unit;
+    return unit < hidden ? recurrent[row * hidden + u] : 0;
+  }};
+  return packed;
+}
+
+template <class E> at::ScalarType scalar_type() {
+  if (kPair<E> == 2) return at::kBFloat16;
+  return std::is_same_v<E, double> ? at::kDouble : at::kFloat;
+}
+
+// Shapes and types are checked in Python: rows (rows, inputs), weights four a direction, states
+// (directions, batch, hidden). `half` asks for products in half precision, where there is one.
+// Returns the output, the final states and, if training, what the backward pass needs.
 std::tuple<Tensor, Tensor, Tensor, Tensor> forward(
-    const std::string& cell, const Tensor& gates, const Tensor& weights,
-    const Tensor& candidate_bias, const Tensor& initial_hidden, const Tensor& initial_cell,
-    const Tensor& sequences,
-    bool training) {
-  const int64_t directions = weights.size(0), hidden = weights.size(2);
-  const bool lstm = cell == "lstm", keeps = training && (lstm || cell == "gru");
-  const Tensor output = at::empty({gates.size(0), directions * hidden}, gates.options());
-  const Tensor kept = at::empty({keeps ? gates.size(0) : 0, directions * hidden}, gates.options());
-  const Tensor final_hidden = at::empty(initial_hidden.sizes(), gates.options());
-  const Tensor final_cell = at::empty(initial_cell.sizes(), gates.options());
-  AT_DISPATCH_FLOATING_TYPES(gates.scalar_type(), "seqbelt_fused_forward", [&] {
-    with_cell(cell, [&](auto kind) {
-      using Cell = decltype(kind);
-      std::vector<Panels<scalar_t, Cell::gates, Cell::columns>> panels;
-      for (int64_t d = 0; d < directions; d++)
-        panels.emplace_back(weights.data_ptr<scalar_t>() + d * weights.stride(0), hidden, hidden,
-                            hidden * hidden, hidden, 1);
-      for_tasks(sequences, directions, [&](int64_t d, const auto& members, int64_t stride) {
-        Direction<scalar_t> layer{hidden, stride};
-        layer.gates = part<scalar_t>(gates, d, Cell::gates * hidden);
-        layer.output = part<scalar_t>(output, d, hidden);
-        layer.kept = part<scalar_t>(kept, d, hidden);
-        layer.initial_hidden = states<scalar_t>(initial_hidden, d);
-        layer.initial_cell = states<scalar_t>(initial_cell, d);
-        layer.final_hidden = states<scalar_t>(final_hidden, d);
-        layer.final_cell = states<scalar_t>(final_cell, d);
-        layer.candidate_bias = states<scalar_t>(candidate_bias, d).data;
-        layer.rectified = cell == "rnn_relu";
-        run_forward<Cell>(layer, members, panels[d]);
-      });
+    const std::string& cell, bool half, int64_t groups, bool training, const Tensor& rows,
+    const Tensor& sequences, const Tensor& initial_hidden, const Tensor& initial_cell,
+    const std::vector<Tensor>& weights) {
+  const int64_t directions = initial_hidden.size(0), hidden = initial_hidden.size(2);
+  const Tensor output = allocate({rows.size(0), directions * hidden}, rows.options());
+  const Tensor final_hidden = at::empty(initial_hidden.sizes(), rows.options());
+  const Tensor final_cell = at::empty(initial_cell.sizes(), rows.options());
+  Tensor kept;
+  with_types(cell, rows.scalar_type(), half, [&](auto kind, auto operand) {
+    using Cell = decltype(kind);
+    using E = decltype(operand);
+    using T = Number<E>;
+    const int64_t width = round_up(hidden, kLanes<T>);
+    const int64_t own_rows = training ? sequences.select(1, 2).sum().template item<int64_t>() : 0;
+    kept = allocate({directions, own_rows, Cell::kept * width},
+                     rows.options().dtype(scalar_type<E>()));
+    std::vector<ForwardWeights<E>> packed(directions);
+    at::parallel_for(0, directions, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t d = begin; d < end; d++)
+        packed[d] = pack_forward<Cell, E>(&weights[4 * d], rows.size(1), hidden);
+    });
+    for_tasks(sequences, directions, groups,
+              [&](int64_t d, const Group& group, int64_t, int64_t first_row) {
+      Layer<T, E> layer{rows.size(1), hidden, width, cell == "rnn_relu"};
+      layer.rows = part<T>(rows, 0, 0);
+      layer.output = part<T>(output, d, hidden);
+      if (training)
+        layer.kept = {static_cast<E*>(kept.data_ptr()) + d * kept.stride(0) +
+                          first_row * kept.stride(1), kept.stride(1)};
+      layer.initial_hidden = page<T>(initial_hidden, d);
+      layer.initial_cell = page<T>(initial_cell, d);
+      layer.final_hidden = page<T>(final_hidden, d);
+      layer.final_cell = page<T>(final_cell, d);
+      run_forward<Cell>(layer, group, packed[d]);
     });
   });
-  return {output, kept, final_hidden, final_cell};
+  return {output, final_hidden, final_cell, kept};
+}
+
+// Rows (gates * hidden, columns) of a group's sums, whose gates begin at multiples of `width`.
+template <class Cell, class T>
+void write_gradient(const std::vector<T>& sums, int64_t sums_stride, int64_t width, int64_t hidden,
+                    bool projected, T* to, int64_t columns) {
+  for (int64_t block = 0; block < Cell::gates; block++) {
+    const int64_t gate = projected ? gate_of<Cell>(block) : block;
+    for (int64_t unit = 0; unit < hidden; unit++)
+      std::copy_n(&sums[(block * width + unit) * sums_stride], columns,
+                  to + (gate * hidden + unit) * columns);
+  }
 }
 
 // grad_hidden and grad_cell hold the gradients of the final states and are overwritten with those
-// of the initial ones. Returns the gradients of the projections and, for a GRU, of what it kept.
-std::tuple<Tensor, Tensor> backward(
-    const std::string& cell, const Tensor& gates, const Tensor& weights, const Tensor& output,
-    const Tensor& kept, const Tensor& initial_hidden, const Tensor& initial_cell,
-    const Tensor& sequences, const Tensor& grad_output, const Tensor& grad_hidden,
-    const Tensor& grad_cell) {
-  const int64_t directions = weights.size(0), hidden = weights.size(2);
-  const int64_t rows = output.size(0), gate_columns = directions * weights.size(1);
-  const Tensor grad_gates = at::empty({rows, gate_columns}, output.options());
-  const Tensor grad_kept =
-      at::empty({cell == "gru" ? rows : 0, directions * hidden}, output.options());
-  AT_DISPATCH_FLOATING_TYPES(output.scalar_type(), "seqbelt_fused_backward", [&] {
-    std::vector<Panels<scalar_t, 1, 4>> panels;
-    for (int64_t d = 0; d < directions; d++)
-      panels.emplace_back(weights.data_ptr<scalar_t>() + d * weights.stride(0), weights.size(1),
-                          hidden, 0, 1, hidden);
-    with_cell(cell, [&](auto kind) {
-      using Cell = decltype(kind);
-      for_tasks(sequences, directions, [&](int64_t d, const auto& members, int64_t stride) {
-        Direction<scalar_t> layer{hidden, stride};
-        layer.gates = part<scalar_t>(gates, d, Cell::gates * hidden);
-        layer.output = part<scalar_t>(output, d, hidden);
-        layer.kept = part<scalar_t>(kept, d, hidden);
-        layer.initial_hidden = states<scalar_t>(initial_hidden, d);
-        layer.initial_cell = states<scalar_t>(initial_cell, d);
-        layer.final_hidden = states<scalar_t>(grad_hidden, d);
-        layer.final_cell = states<scalar_t>(grad_cell, d);
-        layer.grad_output = part<scalar_t>(grad_output, d, hidden);
-        layer.grad_gates = part<scalar_t>(grad_gates, d, Cell::gates * hidden);
-        layer.grad_kept = part<scalar_t>(grad_kept, d, hidden);
-        layer.rectified = cell == "rnn_relu";
-        run_backward<Cell>(layer, members, panels[d]);
-      });
+// of the initial ones. Returns the gradients of the rows (directions, rows, inputs), if wanted, and
+// those of the weights, each (groups, ...): both are yet to be summed.
+std::tuple<Tensor, std::vector<Tensor>> backward(
+    const std::string& cell, bool half, int64_t groups, bool with_rows, const Tensor& rows,
+    const Tensor& sequences, const Tensor& initial_hidden, const Tensor& initial_cell,
+    const std::vector<Tensor>& weights, const Tensor& kept, const Tensor& grad_output,
+    const Tensor& grad_hidden, const Tensor& grad_cell) {
+  const int64_t directions = initial_hidden.size(0), hidden = initial_hidden.size(2);
+  const int64_t inputs = rows.size(1);
+  const Tensor grad_rows =
+      allocate({with_rows ? directions : 0, rows.size(0), inputs}, rows.options());
+  std::vector<Tensor> grads;
+  for (const Tensor& weight : weights) {
+    std::vector<int64_t> shape = weight.sizes().vec();
+    shape.insert(shape.begin(), groups);
+    grads.push_back(at::empty(shape, rows.options()));
+  }
+  with_types(cell, rows.scalar_type(), half, [&](auto kind, auto operand) {
+    using Cell = decltype(kind);
+    using E = decltype(operand);
+    using T = Number<E>;
+    const int64_t width = round_up(hidden, kLanes<T>), input_width = round_up(inputs, kLanes<T>);
+    std::vector<BackwardWeights<E>> packed(directions);
+    at::parallel_for(0, directions, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t d = begin; d < end; d++)
+        packed[d] = pack_backward<Cell, E>(&weights[4 * d], inputs, hidden, with_rows);
+    });
+    for_tasks(sequences, directions, groups,
+              [&](int64_t d, const Group& group, int64_t number, int64_t first_row) {
+      Layer<T, E> layer{inputs, hidden, width, cell == "rnn_relu"};
+      layer.rows = part<T>(rows, 0, 0);
+      layer.kept = {static_cast<E*>(kept.data_ptr()) + d * kept.stride(0) +
+                        first_row * kept.stride(1), kept.stride(1)};
+      layer.initial_hidden = page<T>(initial_hidden, d);
+      layer.initial_cell = page<T>(initial_cell, d);
+      layer.final_hidden = page<T>(grad_hidden, d);
+      layer.final_cell = page<T>(grad_cell, d);
+      layer.grad_output = part<T>(grad_output, d, hidden);
+      layer.grad_rows = page<T>(grad_rows, d);
+      WeightGradients<T> sums(Cell::gates * width, input_width, width);
+      run_backward<Cell>(layer, group, packed[d], sums);
+      const auto to = [&](int i) {
+        const Tensor& grad = grads[4 * d + i];
+        return grad.data_ptr<T>() + number * grad.stride(0);
+      };
+      write_gradient<Cell>(sums.input, input_width, width, hidden, true, to(0), inputs);
+      write_gradient<Cell>(sums.hidden, width, width, hidden, false, to(1), hidden);
+      write_gradient<Cell>(sums.input_bias, 1, width, hidden, true, to(2), 1);
+      write_gradient<Cell>(sums.hidden_bias, 1, width, hidden, false, to(3), 1);
     });
   });
-  return {grad_gates, grad_kept};
+  return {grad_rows, grads};
 }
 
 }  // namespace

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -20,12 +19,14 @@ class Plan:
 
     Args:
         lengths: (batch,) int64 on the CPU, steps of each sequence, each at least 1.
+        num_steps: rows from one sequence to the next, as in a padded batch; without it sequences
+            follow each other.
 
     Raises:
-        ValueError: if ``lengths`` is not such a tensor.
+        ValueError: if ``lengths`` is not such a tensor or exceeds ``num_steps``.
     """
 
-    def __init__(self, lengths: Tensor) -> None:
+    def __init__(self, lengths: Tensor, num_steps: int | None = None) -> None:
         if lengths.ndim != 1 or lengths.dtype != torch.int64 or lengths.device.type != "cpu":
             raise ValueError(
                 "lengths must be a one-dimensional int64 tensor on the CPU, got "
@@ -33,13 +34,17 @@ class Plan:
             )
         if len(lengths) == 0 or int(lengths.min()) < 1:
             raise ValueError("lengths must hold at least one sequence, each of at least one step.")
-        ends = lengths.cumsum(0)
-        self.first_rows = ends - lengths
-        self.last_rows = ends - 1
+        if num_steps is not None and int(lengths.max()) > num_steps:
+            raise ValueError(
+                f"lengths must not exceed {num_steps} steps, got {int(lengths.max())}."
+            )
+        spans = lengths if num_steps is None else torch.full_like(lengths, num_steps)
         self.batch_size = len(lengths)
-        self.row_count = int(ends[-1])
+        self.row_count = int(spans.sum())
         order = lengths.argsort(descending=True, stable=True)
-        self.sequences = torch.stack((order, self.first_rows[order], lengths[order]), dim=1)
+        first_rows = spans.cumsum(0) - spans
+        table = (order, first_rows[order], lengths[order], (spans - lengths)[order])
+        self.sequences = torch.stack(table, dim=1)
 
 
 def fused_layer(
@@ -55,12 +60,14 @@ def fused_layer(
     backward direction starts at each sequence's own last step. The result does not depend on the
     order of the batch, and equal calls with an equal number of threads give equal bits.
 
-    Under autocast, or with weights in half precision, the input projections are computed in half
-    precision and the recurrence in float32. Gradients cannot be differentiated again.
+    Under autocast, or with weights in half precision, products take bfloat16 operands and sum
+    them in float32, where the processor has such products (AVX512_BF16); all else, and everything
+    on other processors, is float32. Gradients cannot be differentiated again.
 
     Args:
         cell: ``"lstm"``, ``"gru"``, ``"rnn_tanh"`` or ``"rnn_relu"``.
-        rows: (sum of lengths, input size), the sequences one after another in batch order.
+        rows: (sum of lengths, input size), the sequences one after another in batch order, or as
+            the plan has it.
         lengths: (batch,) int64 on the CPU, steps of each sequence, each at least 1; or a
             :class:`Plan` made of them, which several layers can share.
         weights: for each direction (one or two) ``weight_ih``, ``weight_hh``, ``bias_ih`` and
@@ -69,8 +76,9 @@ def fused_layer(
             cell state; zero if left out.
 
     Returns:
-        The hidden states, (sum of lengths, directions * hidden), in the order of ``rows``, and
-        each sequence's final state, shaped like ``initial_state``; both in the weights' type.
+        The hidden states, (rows, directions * hidden), in the order of ``rows`` and zero where
+        these are padding, and each sequence's final state, shaped like ``initial_state``; both in
+        the weights' type.
 
     Raises:
         ValueError: if the cell is unknown, a length is below 1, shapes do not fit together or a
@@ -85,28 +93,24 @@ def fused_layer(
         raise RuntimeError(reason)
     plan = lengths if isinstance(lengths, Plan) else Plan(lengths)
     _check(cell, rows, plan, weights)
-    hidden_size = weights[0][1].shape[-1]
-    weight_ih, weight_hh, bias_ih, bias_hh = (
-        torch.stack(tuple(kind)) for kind in zip(*weights, strict=True)
-    )
-    dtype = torch.promote_types(weight_hh.dtype, torch.float32)
-
-    # The recurrent bias of a GRU's candidate is scaled by the reset gate and stays apart.
-    candidate_bias = rows.new_empty(0, dtype=dtype)
-    if cell == "gru":
-        candidate_bias = bias_hh[:, None, 2 * hidden_size :].to(dtype).contiguous()
-        bias_hh = F.pad(bias_hh[:, : 2 * hidden_size], (0, hidden_size))
-    projections = F.linear(rows, weight_ih.flatten(0, 1), (bias_ih + bias_hh).flatten())
-
-    hidden, memory = _initial_states(cell, initial_state, plan, weight_hh)
+    dtype = torch.promote_types(weights[0][1].dtype, torch.float32)
+    half = weights[0][1].dtype in (torch.bfloat16, torch.float16) or _is_autocast()
+    hidden, memory = _initial_states(cell, initial_state, plan, weights)
     tensors = [
         tensor.to(dtype).contiguous()
-        for tensor in (projections, weight_hh, candidate_bias, hidden, memory)
+        for tensor in (rows, hidden, memory, *(weight for group in weights for weight in group))
     ]
     training = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    results = _Recurrence.apply(cell, plan, training, *tensors)
-    output, hidden, memory = (result.to(weight_hh.dtype) for result in results)
+    results = _Recurrence.apply(cell, half, plan, training, *tensors)
+    output, hidden, memory = (result.to(weights[0][1].dtype) for result in results)
     return output, (hidden, memory) if cell == "lstm" else hidden
+
+
+def _is_autocast() -> bool:
+    try:
+        return torch.is_autocast_enabled("cpu")
+    except TypeError:  # before torch 2.4
+        return torch.is_autocast_cpu_enabled()
 
 
 def _check(cell: str, rows: Tensor, plan: Plan, weights: Sequence[DirectionWeights]) -> None:
@@ -114,8 +118,7 @@ def _check(cell: str, rows: Tensor, plan: Plan, weights: Sequence[DirectionWeigh
         raise ValueError(f"cell must be one of {', '.join(_GATES)}, got '{cell}'.")
     if rows.ndim != 2 or len(rows) != plan.row_count:
         raise ValueError(
-            f"rows must be (sum of lengths, input size) with {plan.row_count} rows, got "
-            f"{tuple(rows.shape)}."
+            f"rows must be (rows, input size) with {plan.row_count} rows, got {tuple(rows.shape)}."
         )
     if len(weights) not in (1, 2) or any(len(direction) != 4 for direction in weights):
         raise ValueError("weights must hold four tensors for each of one or two directions.")
@@ -134,10 +137,11 @@ def _initial_states(
     cell: str,
     given: Tensor | tuple[Tensor, Tensor] | None,
     plan: Plan,
-    weight_hh: Tensor,
+    weights: Sequence[DirectionWeights],
 ) -> tuple[Tensor, Tensor]:
     """Hidden and cell states; those that the cell lacks are empty."""
-    shape = (len(weight_hh), plan.batch_size, weight_hh.shape[-1])
+    weight_hh = weights[0][1]
+    shape = (len(weights), plan.batch_size, weight_hh.shape[-1])
     count = 2 if cell == "lstm" else 1
     if given is None:
         states = tuple(weight_hh.new_zeros(shape) for _ in range(count))
@@ -151,30 +155,30 @@ def _initial_states(
 
 
 class _Recurrence(torch.autograd.Function):
-    """The recurrent part of a layer, given the input projections of all its steps."""
+    """A layer; the weights are four tensors for each direction."""
 
     @staticmethod
     def forward(
         ctx: Any,
         cell: str,
+        half: bool,
         plan: Plan,
         training: bool,
-        projections: Tensor,
-        weight_hh: Tensor,
-        candidate_bias: Tensor,
+        rows: Tensor,
         hidden: Tensor,
         memory: Tensor,
+        *weights: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        inputs = (projections, weight_hh, candidate_bias, hidden, memory)
-        output, kept, final_hidden, final_memory = torch.ops.seqbelt_fused.forward(
-            cell, *inputs, plan.sequences, training
+        # Both passes must divide the batch alike, whatever happens to the threads in between.
+        groups = min(plan.batch_size, -(-torch.get_num_threads() // len(hidden)))
+        *results, kept = torch.ops.seqbelt_fused.forward(
+            cell, half, groups, training, rows, plan.sequences, hidden, memory, weights
         )
         if training:
-            # Nobody else holds the projections, so the kernel has written the activations there.
-            ctx.save_for_backward(projections, weight_hh, output, kept, hidden, memory)
-            ctx.cell, ctx.plan = cell, plan
+            ctx.save_for_backward(kept, rows, hidden, memory, *weights)
+            ctx.call, ctx.plan = (cell, half, groups), plan
             ctx.set_materialize_grads(False)
-        return output, final_hidden, final_memory
+        return tuple(results)
 
     @staticmethod
     @once_differentiable
@@ -182,29 +186,25 @@ class _Recurrence(torch.autograd.Function):
         ctx: Any, *grads: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         grad_output, grad_hidden, grad_memory = grads
-        activations, weight_hh, output, kept, hidden, memory = ctx.saved_tensors
+        kept, rows, hidden, memory, *weights = ctx.saved_tensors
         grad_hidden = _owned(grad_hidden, hidden)
         grad_memory = _owned(grad_memory, memory)
-        grad_gates, grad_kept = torch.ops.seqbelt_fused.backward(
-            ctx.cell,
-            activations,
-            weight_hh,
-            output,
-            kept,
+        grad_rows, grad_weights = torch.ops.seqbelt_fused.backward(
+            *ctx.call,
+            ctx.needs_input_grad[4],
+            rows,
+            ctx.plan.sequences,
             hidden,
             memory,
-            ctx.plan.sequences,
-            output.new_empty(0) if grad_output is None else grad_output.contiguous(),
+            weights,
+            kept,
+            rows.new_empty(0) if grad_output is None else grad_output.contiguous(),
             grad_hidden,
             grad_memory,
         )
-        grad_weight_hh = None
-        if ctx.needs_input_grad[4]:
-            grad_weight_hh = _grad_weight_hh(grad_gates, grad_kept, output, hidden, ctx.plan)
-        grad_bias = None
-        if ctx.cell == "gru":
-            grad_bias = grad_kept.sum(0).view(len(weight_hh), 1, -1)
-        return None, None, None, grad_gates, grad_weight_hh, grad_bias, grad_hidden, grad_memory
+        grad_rows = _total(grad_rows) if len(grad_rows) else None
+        none = (None,) * 4
+        return *none, grad_rows, grad_hidden, grad_memory, *map(_total, grad_weights)
 
 
 def _owned(grad: Tensor | None, state: Tensor) -> Tensor:
@@ -214,29 +214,5 @@ def _owned(grad: Tensor | None, state: Tensor) -> Tensor:
     return grad.clone(memory_format=torch.contiguous_format)
 
 
-def _grad_weight_hh(
-    grad_gates: Tensor, grad_kept: Tensor, output: Tensor, hidden: Tensor, plan: Plan
-) -> Tensor:
-    """Sum over all steps of the gates' gradients times the hidden state before the step."""
-    directions, _, hidden_size = hidden.shape
-    grads = []
-    for direction in range(directions):
-        states = output[:, direction * hidden_size : (direction + 1) * hidden_size]
-        previous = torch.empty_like(states)
-        if direction == 0:
-            previous[1:] = states[:-1]
-            previous[plan.first_rows] = hidden[direction]
-        else:
-            previous[:-1] = states[1:]
-            previous[plan.last_rows] = hidden[direction]
-        factors = [grad_gates.chunk(directions, 1)[direction]]
-        if len(grad_kept):
-            # Inside the reset product of a GRU the candidate has a gradient of its own.
-            factors = [
-                factors[0][:, : 2 * hidden_size],
-                grad_kept.chunk(directions, 1)[direction],
-            ]
-        # Half precision would cost the recurrent weights the accuracy of the recurrence.
-        with torch.autocast("cpu", enabled=False):
-            grads.append(torch.cat([factor.t() @ previous for factor in factors]))
-    return torch.stack(grads)
+def _total(parts: Tensor) -> Tensor:
+    return parts[0] if len(parts) == 1 else parts.sum(0)
