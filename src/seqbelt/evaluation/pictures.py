@@ -2,26 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
 from matplotlib.ticker import MaxNLocator
 
+import seqbelt.evaluation.fonts  # noqa: F401  # class names may be Korean
 from seqbelt.evaluation.report import Report
 from seqbelt.training.history import History
 
 COLOURS = {"lstm": "#1f77b4", "gru": "#2ca02c", "rnn": "#d62728"}
 """One colour per cell in every picture and on the MLflow page."""
-
-
-# Class names may be Korean, which matplotlib's own font cannot write.
-_KOREAN_FONTS = ("Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Apple SD Gothic Neo")
-_installed = {font.name for font in fontManager.ttflist}
-matplotlib.rcParams["font.family"] = [
-    "DejaVu Sans",
-    *(name for name in _KOREAN_FONTS if name in _installed),
-]
 
 
 def confusion_picture(report: Report) -> Figure:
@@ -78,9 +68,15 @@ def learning_picture(histories: Mapping[str, History]) -> Figure:
     return figure
 
 
-def comparison_picture(cells: Mapping[str, Mapping], confidence: float) -> Figure:
-    """Test accuracy of each cell: a dot per seed, the mean with its interval."""
-    figure = Figure(figsize=(7, 0.9 + 0.7 * len(cells)), layout="constrained")
+def comparison_picture(
+    cells: Mapping[str, Mapping], confidence: float, controls: Sequence[Mapping] = ()
+) -> Figure:
+    """Test accuracy of each cell: a dot per seed, the mean with its interval.
+
+    Each control, as ``ControlResult.plain`` describes it, is a diamond on a grey line below.
+    """
+    height = 0.9 + 0.7 * len(cells) + 0.3 * len(controls)
+    figure = Figure(figsize=(7, height), layout="constrained")
     axes = figure.subplots()
     for row, (cell, result) in enumerate(cells.items()):
         colour = COLOURS.get(cell, "#555555")
@@ -94,11 +90,29 @@ def comparison_picture(cells: Mapping[str, Mapping], confidence: float) -> Figur
         )
         axes.annotate(f"{mean:.1f}", (mean, row), (0, -14), textcoords="offset points",
                       ha="center", color=colour)  # fmt: skip
-    axes.set_yticks(range(len(cells)), [cell.upper() for cell in cells])
-    axes.set_ylim(len(cells) - 0.4, -0.6)
+    rows = len(cells) - 0.3 + 0.43 * np.arange(len(controls))
+    for row, control in zip(rows, controls):
+        _draw_control(axes, row, control)
+    names = [cell.upper() for cell in cells] + [control["name"] for control in controls]
+    axes.set_yticks([*range(len(cells)), *rows], names)
+    axes.set_ylim(max([len(cells) - 1, *rows]) + (0.3 if controls else 0.6), -0.6)
     axes.set_xlabel(f"test accuracy (%): seeds, mean, {100 * confidence:.0f} % interval over seeds")
     axes.grid(axis="x", alpha=0.3)
     return figure
+
+
+def _draw_control(axes, row: float, control: Mapping) -> None:
+    axes.axhline(row, color="#dddddd", linewidth=0.8, zorder=0)
+    if control["test_accuracy"] is None:
+        axes.annotate("not computed", (0.02, row), xycoords=("axes fraction", "data"),
+                      va="center", fontsize=8, color="#777777")  # fmt: skip
+        return
+    accuracy = 100 * control["test_accuracy"]
+    axes.plot(accuracy, row, "D", color="#555555", markersize=5)
+    left = accuracy > sum(axes.get_xlim()) / 2
+    axes.annotate(f"{accuracy:.1f}", (accuracy, row), (-8 if left else 8, 0),
+                  textcoords="offset points", ha="right" if left else "left", va="center",
+                  fontsize=8, color="#555555")  # fmt: skip
 
 
 def _legend_by_cell(axes, names: Sequence[str] | Mapping) -> None:

@@ -56,6 +56,15 @@ class Predictor:
         for window in _windows(encoded):
             yield from self._answer(window)
 
+    def encode(self, source: Source) -> np.ndarray:
+        """The sequence that one source gives. Raises BadInput."""
+        (item,) = encode_sources(self.bundle.features, self.encoder, [(0, source)])
+        problem = self._problem(item)
+        if problem is not None:
+            raise problem
+        assert isinstance(item.sequence, np.ndarray)
+        return item.sequence
+
     def _answer(self, window: list[Encoded]) -> Iterator[Prediction | Encoded]:
         answers: list[Prediction | Encoded] = list(window)
         places, sequences = [], []

@@ -1,0 +1,230 @@
+"""Explained texts: a page and a picture in which every token is coloured by its share."""
+
+import html
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+
+from seqbelt.evaluation.explanation_pictures import AGAINST, FOR, TINTS, UNREAD, Steps
+from seqbelt.evaluation.fonts import unwritable, writable
+
+NUM_STRONGEST = 12
+"""Tokens listed under a text."""
+WIDTH, MARGIN, LINE, DPI = 1350, 40, 52, 150
+"""Of the picture, in pixels."""
+TOP, BOTTOM = 90, 130
+"""Room for the title and for what the colours mean, in pixels."""
+MOST_PICTURED_LINES = 100
+"""Longer texts are cut in the picture; the page has all."""
+
+
+class Span(NamedTuple):
+    """A stretch of a text."""
+
+    text: str
+    share: float | None
+    """In nats; NaN where it was not read; None for what no token covers (white space)."""
+    is_unknown: bool = False
+    """Not in the vocabulary: the network read it as the unknown token."""
+
+
+def spans(
+    text: str, offsets: Sequence[tuple[int, int]], shares: np.ndarray, is_unknown: np.ndarray
+) -> list[Span]:
+    """Cut a text at its tokens' places; tokens that share a place (bytes, jamo) become one span.
+
+    ``shares`` and ``is_unknown`` ``(tokens,)`` belong to the ``offsets``.
+    """
+    found: list[Span] = []
+    end = 0
+    for (start, stop), share, unknown in zip(offsets, shares.tolist(), is_unknown.tolist()):
+        if start > end:
+            found.append(Span(text[end:start], None))
+        fresh = text[max(start, end) : stop]
+        last = found[-1] if found else None
+        if last is not None and last.share is not None and (start < end or not fresh):
+            read = [part for part in (last.share, share) if not np.isnan(part)]
+            total = sum(read) if read else np.nan
+            found[-1] = Span(last.text + fresh, total, last.is_unknown or unknown)
+        else:
+            found.append(Span(fresh, share, unknown))
+        end = max(end, stop)
+    if end < len(text):
+        found.append(Span(text[end:], None))
+    return [span for span in found if span.text]
+
+
+def text_page(steps: Steps, found: Sequence[Span], notes: Sequence[str]) -> str:
+    """A page of HTML that needs nothing else and runs nothing: text, colours, strongest tokens."""
+    strongest = _strongest(found)
+    return PAGE.format(
+        title=html.escape(steps.title),
+        label=html.escape(steps.label),
+        body="".join(_marked(span, strongest) for span in found),
+        rows="".join(_row(span, strongest) for span in _listed(found)),
+        notes="".join(f"<p>{html.escape(note)}</p>" for note in (steps.caption, *notes)),
+        strongest=f"{strongest:.2f}",
+        low=to_hex(TINTS(0.0)),
+        high=to_hex(TINTS(1.0)),
+        FOR=FOR,
+        AGAINST=AGAINST,
+        UNREAD=UNREAD,
+    )
+
+
+def text_picture(steps: Steps, found: Sequence[Span]) -> Figure | None:
+    """The coloured text; None where no font on this machine has the text's letters."""
+    if any(character.isalpha() for span in found for character in unwritable(span.text)):
+        return None
+    boxes, height = _lay_out(found)
+    height += TOP + LINE + BOTTOM
+    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+    axes.axis("off")
+    axes.text(MARGIN, 45, writable(steps.title), fontsize=13, va="center", parse_math=False)
+    strongest = _strongest(found)
+    for x, y, width, text, span in boxes:
+        baseline = TOP + y + 32
+        is_unread = span.share is not None and np.isnan(span.share)
+        if span.share is not None:
+            tint = _tint(span.share, strongest)
+            axes.fill_between([x, x + width], baseline - 31, baseline + 13, color=tint, linewidth=0)
+        if span.is_unknown:
+            axes.plot([x, x + width], [baseline + 9] * 2, ":", color="0.35", linewidth=1)
+        axes.text(x, baseline, text, fontsize=12, color="0.45" if is_unread else "black",
+                  va="baseline", parse_math=False)  # fmt: skip
+    label = writable(steps.label)
+    legend = [(f"blue: for “{label}”", FOR), (f"red: against “{label}”", AGAINST)]
+    if any(span.is_unknown for span in found):
+        legend.append(("dotted: not in the vocabulary", "0.35"))
+    if any(span.share != span.share for span in found):
+        legend.append(("grey: not read", "0.35"))
+    for x, (words, colour) in zip(np.linspace(MARGIN, WIDTH, 5), legend):
+        axes.text(x, height - 85, words, fontsize=9, color=colour, va="center", parse_math=False)
+    axes.text(MARGIN, height - 40, writable(steps.caption), fontsize=8.5, color="0.35",
+              va="center", parse_math=False)  # fmt: skip
+    return figure
+
+
+def _lay_out(found: Sequence[Span]) -> tuple[list[tuple[float, float, float, str, Span]], float]:
+    """Break lines: ``(x, y, width, text, span)`` of each box, and the height of all."""
+    renderer = FigureCanvasAgg(Figure(dpi=DPI)).get_renderer()
+    font = FontProperties(size=12)
+
+    def measure(text: str) -> float:
+        # A letter at the end, because white space there has no extent.
+        widths = (
+            renderer.get_text_width_height_descent(t, font, False)[0] for t in (text + "|", "|")
+        )
+        return next(widths) - next(widths)
+
+    boxes, x, y = [], float(MARGIN), 0.0
+    for span in found:
+        for piece in _pieces(span):
+            if piece == "\n":
+                x, y = MARGIN, y + LINE
+                continue
+            width = measure(writable(piece))
+            if x + width > WIDTH - MARGIN and x > MARGIN:
+                x, y = MARGIN, y + LINE
+            if y > MOST_PICTURED_LINES * LINE:
+                return boxes, y
+            if not piece.isspace():
+                boxes.append((x, y, width, writable(piece), span))
+            elif x == MARGIN:
+                continue  # a line does not begin with a space
+            x += width
+    return boxes, y
+
+
+def _pieces(span: Span) -> Iterator[str]:
+    """Line ends alone, and the rest in stretches that fit into a line."""
+    for number, line in enumerate(span.text.splitlines() or [""]):
+        if number:
+            yield "\n"
+        yield from (line[start : start + 40] for start in range(0, len(line), 40))
+    if span.text.endswith("\n"):
+        yield "\n"
+
+
+def _strongest(found: Sequence[Span]) -> float:
+    shares = [abs(span.share) for span in found if span.share is not None]
+    return float(np.nanmax([1e-9, *shares]))
+
+
+def _tint(share: float, strongest: float) -> str:
+    return UNREAD if np.isnan(share) else to_hex(TINTS(0.5 + 0.5 * share / strongest))
+
+
+def _marked(span: Span, strongest: float) -> str:
+    text = html.escape(span.text)
+    if span.share is None:
+        return text
+    if np.isnan(span.share):
+        return f'<span class="unread" title="not read">{text}</span>'
+    kind = ' class="unknown"' if span.is_unknown else ""
+    words = f"{span.share:+.3f}" + (", read as unknown" if span.is_unknown else "")
+    style = f"background:{_tint(span.share, strongest)}"
+    return f'<span{kind} style="{style}" title="{words}">{text}</span>'
+
+
+def _listed(found: Sequence[Span]) -> list[Span]:
+    """The strongest spans, in the order of their strength."""
+    read = [span for span in found if span.share is not None and not np.isnan(span.share)]
+    return sorted(read, key=lambda span: -abs(span.share or 0))[:NUM_STRONGEST]
+
+
+def _row(span: Span, strongest: float) -> str:
+    share = span.share or 0
+    side, width = "for" if share >= 0 else "against", 50 * abs(share) / strongest
+    bar = f'<div class="bar {side}" style="width:{width:.1f}%"></div>'
+    return f"<tr><td dir=auto>{html.escape(span.text)}<td class=number>{share:+.2f}<td>{bar}\n"
+
+
+PAGE = """<!doctype html>
+<html>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light; }}
+body {{ max-width: 44rem; margin: 1.5rem auto; padding: 0 1rem; color: #111; background: #fff;
+  font: 1rem/1.5 system-ui, "Noto Sans KR", "Apple SD Gothic Neo", "Malgun Gothic", sans-serif; }}
+h1 {{ font-size: 1.25rem; overflow-wrap: anywhere; }}
+.text {{ font-size: 1.2rem; line-height: 2; white-space: pre-wrap; overflow-wrap: anywhere; }}
+.text span {{ border-radius: .2em; padding: .15em 0; }}
+.unread {{ background: {UNREAD}; color: #666; }}
+.unknown {{ text-decoration: underline dotted #555; text-underline-offset: .25em; }}
+.legend {{ display: flex; flex-wrap: wrap; align-items: center; gap: .3rem .6rem; }}
+.scale {{ flex: 1 0 8rem; height: .9rem; border-radius: .2rem;
+  background: linear-gradient(to right, {low}, #fff, {high}); border: 1px solid #ddd; }}
+table {{ width: 100%; border-collapse: collapse; margin: 1.5rem 0; }}
+td {{ padding: .15rem .4rem; border-top: 1px solid #eee; white-space: pre-wrap;
+  overflow-wrap: anywhere; }}
+td:last-child {{ width: 50%; }}
+.number {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
+.bar {{ height: .8rem; }}
+.bar.for {{ background: {FOR}; margin-left: 50%; }}
+.bar.against {{ background: {AGAINST}; margin-left: auto; margin-right: 50%; }}
+footer {{ color: #555; font-size: .85rem; overflow-wrap: anywhere; }}
+footer p {{ margin: .3rem 0; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p class="text" dir="auto">{body}</p>
+<div class="legend"><span>against “{label}” −{strongest}</span><span class="scale"></span>
+<span>+{strongest} for “{label}”</span></div>
+<table><tbody>{rows}</tbody></table>
+<footer>{notes}</footer>
+</body>
+</html>
+"""
