@@ -30,7 +30,10 @@ def find_known_set(name: str) -> Path:
     fetched or its checksum differs.
     """
     if name not in KNOWN_SETS:
-        raise SettingsError(f"no known set '{name}'; there are: {', '.join(sorted(KNOWN_SETS))}")
+        raise SettingsError(
+            f"no known set '{name}' to fetch; there are: {', '.join(sorted(KNOWN_SETS))}. "
+            "Generated sets are made: seqbelt data make"
+        )
     known, folder = KNOWN_SETS[name], RAW / name
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / ".ready"

@@ -32,6 +32,8 @@ class KnownSet:
     origins: tuple[Origin, ...]
     build: Callable[[Path], Path]
     """Turns the fetched files in a folder into what ``data.source`` reads; returns its path."""
+    protocol: str = ""
+    """How the set is split by everyone who quotes a figure for it."""
 
 
 def _write_manifest(folder: Path, rows: Iterable[dict[str, str]]) -> Path:
@@ -146,6 +148,7 @@ def _uea(name: str, about: str, archive: str, train: str, test: str) -> KnownSet
             for part, sha256 in (("TRAIN", train), ("TEST", test))
         ),
         build=lambda folder: folder / f"{archive}_TRAIN.ts",
+        protocol="the archive's _TRAIN.ts and _TEST.ts files",
     )
 
 
@@ -166,6 +169,7 @@ KNOWN_SETS = {
                 ),
             ),
             build=_build_fsdd,
+            protocol="takes 0 to 4 of each digit and speaker are the test",
         ),
         KnownSet(
             name="nsmc",
@@ -184,6 +188,7 @@ KNOWN_SETS = {
                 ),
             ),
             build=_build_nsmc,
+            protocol="150,000 reviews to train, 50,000 to test",
         ),
         KnownSet(
             name="sst2",
@@ -198,6 +203,7 @@ KNOWN_SETS = {
                 )
             ),
             build=_build_sst2,
+            protocol="6,920 sentences to train, 872 to validate, 1,821 to test",
         ),
         _uea(
             "japanese_vowels",
@@ -227,6 +233,7 @@ KNOWN_SETS = {
                 ),
             ),
             build=_build_utd_mhad,
+            protocol="cross-subject: subjects 1, 3, 5, 7 train, the others test",
         ),
         KnownSet(
             name="ut_interaction",
@@ -243,6 +250,7 @@ KNOWN_SETS = {
                 ),
             ),
             build=_build_ut_interaction,
+            protocol="leave one of the ten sequences out: data.folds: group",
         ),
     )
 }

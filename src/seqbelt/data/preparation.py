@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,11 @@ from seqbelt.data.manifest import Manifest
 from seqbelt.data.parts import PartWriter, open_part, part_paths
 from seqbelt.data.store import SequenceStore
 from seqbelt.data.store_writing import Outcome, write_store
+from seqbelt.data.token_counts import count_tokens
 from seqbelt.errors import UNKNOWN_LABEL, UNREADABLE, WRONG_SHAPE, BadInput, SeqbeltError
 from seqbelt.features.base import Encoder, Features, Learned, Source
 from seqbelt.features.encoding import encode_sources, stamp_source
+from seqbelt.features.text_encoder import TextEncoder
 
 Progress = Callable[[int], object]
 """Called with the number of items finished since the last call."""
@@ -104,6 +106,9 @@ class _Preparation:
             "step_s": self.features.step_s(),
             "settings": settings,
         }
+        if isinstance(encoder, TextEncoder):
+            counts = count_tokens(self.features, encoder, self.manifest, outcomes, parts)
+            about["tokens"] = {split: asdict(count) for split, count in counts.items()}
         write_store(self.folder, self.manifest, parts, outcomes, about)
 
     def _learn(self) -> Learned:

@@ -1,5 +1,6 @@
 """The ``data`` section: where the items come from and how they are split."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from seqbelt.data.folders import read_class_folders
+from seqbelt.data.known_sets import KNOWN_SETS
 from seqbelt.data.manifest import Manifest
 from seqbelt.data.tables import Columns, is_manifest_file, read_manifest, read_ts_files
 from seqbelt.errors import SettingsError
@@ -20,7 +22,10 @@ class Data(Settings):
 
     source: str
     """A folder with one sub-folder per class (or train/, validation/, test/ above them), a
-    manifest (.csv, .tsv, .jsonl, .parquet), a .ts file, or the name of a known set."""
+    manifest (.csv, .tsv, .jsonl, .parquet), a .ts file, or the name of a known or generated
+    set."""
+    make: dict[str, int | str] = Field(default_factory=dict)
+    """Options of a generated set that replace its own: ``lag``, ``num_train``, ``seed``, ..."""
     prepared: Path | None = None
     """Folder of the prepared sequences; null is data/prepared/ and the config's name."""
     validation_fraction: Fraction = 0.1
@@ -37,6 +42,9 @@ class Data(Settings):
     (leave one speaker out), or each of this many stratified folds, whole groups together."""
     fold: Annotated[int, Field(ge=0)] = 0
     """Which fold is the test part, from 0; ``compare`` goes through all of them."""
+    force_split: bool = False
+    """Split a known set at random though it has an official protocol: the figures then compare
+    with nobody else's, and the runs are tagged so."""
     split_seed: int = 0
     """Seed of the splits that are taken here."""
     path_column: str = "path"
@@ -64,7 +72,7 @@ class Data(Settings):
         # scikit-learn takes seconds to import
         from seqbelt.data.splits import assign_splits, rows_of_folds
 
-        manifest = self.list_items()
+        manifest, whole_groups = self._keep_protocol(self.list_items())
         unlabelled = [row for row, label in enumerate(manifest.column("label")) if not label]
         if len(unlabelled) == len(manifest):
             raise SettingsError(
@@ -83,7 +91,7 @@ class Data(Settings):
             validation_fraction=self.validation_fraction,
             test_fraction=self.test_fraction,
             test_groups=self.test_groups,
-            whole_groups=self.whole_groups,
+            whole_groups=whole_groups,
             seed=self.split_seed,
         )
 
@@ -98,17 +106,25 @@ class Data(Settings):
 
     def list_items(self) -> Manifest:
         """List the items as the source gives them, labels and splits optional."""
-        from seqbelt.data.catalogue import KNOWN_SETS, find_known_set
+        from seqbelt.data.catalogue import find_known_set
+        from seqbelt.data.generated.sets import GENERATED_SETS, find_generated_set
 
         path = Path(self.source)
-        if self.source in KNOWN_SETS and not path.exists():
+        if self._is_name_in(GENERATED_SETS):
+            path = find_generated_set(self.source, self.make)
+        elif self.make:
+            raise SettingsError(
+                f"data.make: '{self.source}' is no generated set ({', '.join(GENERATED_SETS)}); "
+                "remove the setting"
+            )
+        elif self._is_name_in(KNOWN_SETS):
             path = find_known_set(self.source)
         if path.is_dir():
             return read_class_folders(path)
         if not path.is_file():
             raise SettingsError(
                 f"data.source: '{self.source}' is neither a file, a folder nor a known set "
-                f"({', '.join(sorted(KNOWN_SETS))})"
+                f"({', '.join(sorted({*KNOWN_SETS, *GENERATED_SETS}))})"
             )
         if is_manifest_file(path):
             columns = Columns(
@@ -125,3 +141,49 @@ class Data(Settings):
         raise SettingsError(
             f"data.source: {path.name} is no manifest; expected .csv, .tsv, .jsonl, .parquet or .ts"
         )
+
+    @property
+    def splits_by_force(self) -> bool:
+        """Whether a known set's official protocol is set aside for a split taken here."""
+        return self.force_split and self._is_name_in(KNOWN_SETS)
+
+    def _keep_protocol(self, manifest: Manifest) -> tuple[Manifest, bool | None]:
+        """Refuse a random split of a known set, or, forced, forget its official one.
+
+        Returns the manifest, and what ``whole_groups`` means for it.
+        """
+        from seqbelt.data.splits import crosses_groups
+
+        setting = self._random_split(manifest)
+        if setting is None:
+            return manifest, self.whole_groups
+        if not self.force_split:
+            raise SettingsError(
+                f"data.{setting}: '{self.source}' has an official protocol "
+                f"({KNOWN_SETS[self.source].protocol}), and figures of a random split compare "
+                "with nobody else's. Remove the setting, or leave out whole groups "
+                "(data.folds: group, data.test_groups) where the set has groups, or set "
+                "data.force_split: true"
+            )
+        whole = self.whole_groups
+        if whole is None:  # as for any source: whole, unless its own split has them on both sides
+            whole = not crosses_groups(manifest.column("split"), manifest.column("group"))
+        return manifest.with_column("split", [""] * len(manifest)), whole
+
+    def _random_split(self, manifest: Manifest) -> str | None:
+        """The setting by which a known set would be split otherwise than by its protocol.
+
+        Leaving out whole groups is another and harder question, and always allowed.
+        """
+        if not self._is_name_in(KNOWN_SETS) or self.test_groups or self.folds == "group":
+            return None
+        whole = any(manifest.column("group")) and self.whole_groups is not False
+        if self.folds is not None:
+            return None if whole else "folds"
+        if np.any(manifest.column("split") == "test"):
+            return "test_fraction" if "test_fraction" in self.model_fields_set else None
+        return None if whole else "whole_groups"
+
+    def _is_name_in(self, sets: Mapping[str, object]) -> bool:
+        """A file or folder of the same name goes before a set."""
+        return self.source in sets and not Path(self.source).exists()

@@ -35,7 +35,7 @@ def assign_splits(
         split = np.where(np.isin(group, list(test_groups)), "test", "").astype(object)
     split[split == ""] = "train"
     if whole_groups is None:
-        whole_groups = not _crosses_groups(split, group)
+        whole_groups = not crosses_groups(split, group)
     own_group = np.array([f"\0{row}" for row in range(len(group))], dtype=object)
     keep = np.where(group == "", own_group, group) if whole_groups and any(group) else None
     if not np.any(split == "test") and test_fraction:
@@ -108,7 +108,7 @@ def _take(
     split[rows[taken]] = name
 
 
-def _crosses_groups(split: np.ndarray, group: np.ndarray) -> bool:
+def crosses_groups(split: np.ndarray, group: np.ndarray) -> bool:
     """Whether some group is on both sides of the split that the source names."""
     train = set(group[split == "train"]) - {""}
     return bool(train & set(group[split == "test"]))

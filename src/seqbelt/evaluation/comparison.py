@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
+from seqbelt.evaluation.controls.control import ControlResult, remark
 from seqbelt.evaluation.statistics import mean_interval
 from seqbelt.evaluation.verdict import Verdict, VerdictRule, headline
 from seqbelt.models.recurrent import Cell
@@ -19,6 +20,8 @@ class Comparison(VerdictRule):
     """Cells to compare; the first is the one that the verdict is about."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
     """Seeds of each cell."""
+    controls: bool = True
+    """Whether what needs no recurrence is fitted and scored beside the cells."""
 
     @field_validator("cells", "seeds")
     @classmethod
@@ -28,14 +31,17 @@ class Comparison(VerdictRule):
         return values
 
     def conclude(
-        self, runs: Mapping[str, Sequence["RunResult"]], groups: np.ndarray | None = None
+        self,
+        runs: Mapping[str, Sequence["RunResult"]],
+        groups: np.ndarray | None = None,
+        controls: Sequence[ControlResult] = (),
     ) -> "Conclusion":
-        """Summarise the finished runs of each cell."""
-        verdict = None
-        if len(runs) > 1:
-            correct = {cell: np.stack([run.correct for run in of]) for cell, of in runs.items()}
-            verdict = headline(self.judge(correct, groups))
-        return Conclusion(runs, verdict, self.confidence)
+        """Summarise the finished runs of each cell, and what the controls say of the best."""
+        correct = {cell: np.stack([run.correct for run in of]) for cell, of in runs.items()}
+        verdict = headline(self.judge(correct, groups)) if len(runs) > 1 else None
+        best = max(correct, key=lambda cell: correct[cell].mean())
+        caveat = remark(self, best, correct[best], controls, groups)
+        return Conclusion(runs, verdict, self.confidence, controls, caveat)
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,9 @@ class Conclusion:
     runs: Mapping[str, Sequence[RunResult]]
     verdict: Verdict | None
     confidence: float
+    controls: Sequence[ControlResult] = ()
+    caveat: str = ""
+    """A sentence about the control that the best cell does not reliably beat, if there is one."""
 
     def cells(self) -> dict[str, dict[str, Any]]:
         """For each cell: mean and interval of its test scores over seeds, and its runs."""
@@ -89,8 +98,9 @@ class Conclusion:
 
     @property
     def sentence(self) -> str:
-        """The verdict in words."""
-        return self.verdict.sentence if self.verdict else "One cell: nothing to compare."
+        """The verdict in words, and the caveat."""
+        verdict = self.verdict.sentence if self.verdict else "One cell: nothing to compare."
+        return f"{verdict} {self.caveat}".rstrip()
 
     @property
     def headline(self) -> str:
@@ -123,4 +133,23 @@ class Conclusion:
                 f"| {100 * found['test_macro_f1']['mean']:.2f} % | {found['num_parameters']:,} "
                 f"| {found['epochs']:.1f} | {found['train_s']:.1f} |"
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._controls_markdown()])
+
+    def _controls_markdown(self) -> list[str]:
+        if not self.controls:
+            return []
+        lines = ["", "| control | test accuracy | macro-F1 | seconds | what it knows |"]
+        lines.append("|---|---|---|---|---|")
+        for found in self.controls:
+            accuracy, macro_f1 = found.test_accuracy, found.macro_f1
+            scores = "not computed |"
+            if accuracy is not None and macro_f1 is not None:
+                scores = f"{100 * accuracy:.2f} % | {100 * macro_f1:.2f} %"
+            about = found.control.about if found.error is None else _cell_text(found.error)
+            lines.append(f"| {found.control.name} | {scores} | {found.seconds:.1f} | {about} |")
+        return lines
+
+
+def _cell_text(text: str) -> str:
+    """Text that a cell of a Markdown table can hold."""
+    return text.replace("|", "/")

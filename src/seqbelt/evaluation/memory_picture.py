@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import StrMethodFormatter
 
 from seqbelt.evaluation.memory import HEARD_SHARES, Memory
 from seqbelt.evaluation.pictures import COLOURS
@@ -36,7 +36,7 @@ def memory_picture(
         title="Gradient of the loss",
     )  # fmt: skip
     ends.set(xscale="log", xlabel="steps kept at the end", title="How much of the past is needed")
-    ends.xaxis.set_major_formatter(ScalarFormatter())
+    ends.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     heads.set(xlabel="share of the sequence heard", title="How early it could decide")
     for axes in (ends, heads):
         axes.set_ylabel("test accuracy (%)")

@@ -40,6 +40,8 @@ class Model(Settings):
     """How the outputs of the valid steps become one vector."""
     embedding_size: Count = 128
     """Width of a token's embedding; only for token ids."""
+    embedding_dropout: Share = 0.0
+    """Share of the vocabulary's tokens that a training step reads as zeros."""
     vectors: WordVectors | None = None
     """Where the embedding starts from; null draws it at random. The file is read to train, never
     to predict."""
@@ -116,7 +118,9 @@ class SequenceClassifier(nn.Module):
         self.is_tokens = is_tokens
         if is_tokens:
             frozen = settings.vectors is not None and settings.vectors.frozen
-            self.embed = Embedding(num_features, settings.embedding_size, frozen)
+            self.embed = Embedding(
+                num_features, settings.embedding_size, settings.embedding_dropout, frozen
+            )
         else:
             self.normalize = Standardize(num_features)
         self.recurrent = Recurrent(

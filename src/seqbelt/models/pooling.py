@@ -41,8 +41,11 @@ class Pooling(nn.Module):
 
     def weights(self, outputs: Tensor, valid: Tensor) -> Tensor:
         """Attention's share of each step, ``(batch, steps)``; rows sum to 1, padding has 0."""
-        scores = self.score(torch.tanh(self.project(outputs))).squeeze(2)
-        return scores.masked_fill(~valid, -torch.inf).softmax(dim=1)
+        return self.scores(outputs).masked_fill(~valid, -torch.inf).softmax(dim=1)
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        """Attention's score of each step, ``(batch, steps)``, before they are weighed up."""
+        return self.score(torch.tanh(self.project(outputs))).squeeze(2)
 
 
 def _mean(outputs: Tensor, valid: Tensor) -> Tensor:

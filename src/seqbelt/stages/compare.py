@@ -1,18 +1,25 @@
 """``seqbelt compare``: cells × seeds under one protocol, and the verdict."""
 
-import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from seqbelt.data.audit import Audit
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.comparison import Conclusion, RunResult
+from seqbelt.evaluation.controls.control import ControlResult
 from seqbelt.evaluation.pictures import comparison_picture, learning_picture
+from seqbelt.evaluation.reasons import Reasons
 from seqbelt.evaluation.report import Report
 from seqbelt.experiment import Experiment
+from seqbelt.stages.audit import audit_first
+from seqbelt.stages.compare_journal import CompareJournal
+from seqbelt.stages.controls import log_controls, run_controls
 from seqbelt.stages.prepare import prepare_data
 from seqbelt.stages.progress import say
-from seqbelt.stages.train import Trained, register, train_model
+from seqbelt.stages.reasons import find_reasons
+from seqbelt.stages.train import Trained, register, split_tags
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
 from seqbelt.training.scoring import score
@@ -21,50 +28,56 @@ from seqbelt.training.scoring import score
 def compare(experiment: Experiment) -> dict[str, Any]:
     """The stage: train every cell with every seed on every fold, judge, write it all to MLflow."""
     folds = [experiment.with_data(data) for data in experiment.data.each_fold()]
-    compare_id = uuid.uuid4().hex[:8]
-    trained = _train_all(folds, compare_id)
-    conclusion, histories = _conclude(experiment, trained)
+    journal = CompareJournal(experiment)
+    compare_id = journal.compare_id
+    trained, found = _train_all(folds, journal)
+    controls = run_controls(experiment, trained)
+    log_controls(experiment, controls, compare_id)
+    conclusion, histories = _conclude(experiment, trained, controls)
+    reasons = find_reasons(experiment, trained)
     model_uri = register(max(trained, key=_validation_rank))
     # The runs are siblings joined by a tag: MLflow's page folds children away. The summary is
     # made last, so that it stands on top of the page's list.
+    tags = {"compare.id": compare_id, "compare.summary": "true", "audit.findings": found.headline}
     summary = TrackedRun.start(
-        experiment.name, conclusion.headline, {"compare.id": compare_id, "compare.summary": "true"}
+        experiment.name, conclusion.headline, tags | split_tags(experiment.data)
     )
     summary.log_settings(experiment.flat())
-    _log_conclusion(summary, conclusion, histories, model_uri)
+    summary.log_text(found.markdown(), "audit.md")
+    _log_conclusion(summary, conclusion, reasons, histories, model_uri)
     summary.finish()
+    journal.close()
     say(conclusion.sentence)
     return {
         "parent_run_id": summary.run_id,
         "model_uri": model_uri,
         "verdict": conclusion.sentence,
         "cells": conclusion.cells(),
+        "controls": [control.plain() for control in controls],
+        "reasons": reasons.plain(),
     }
 
 
-def _train_all(folds: list[Experiment], compare_id: str) -> list[Trained]:
-    """Train every cell with every seed on every fold."""
-    finished = []
+def _train_all(folds: list[Experiment], journal: CompareJournal) -> tuple[list[Trained], Audit]:
+    """Audit the first fold's data, then train every cell with every seed on every fold."""
+    finished, found = [], None
     for fold, experiment in enumerate(folds):
         store = prepare_data(experiment).store
         if not len(store.split("test")):
             raise SettingsError(
                 "comparison: the data has no test part; set data.test_fraction above 0"
             )
-        tags = {"compare.id": compare_id} | ({"fold": str(fold)} if len(folds) > 1 else {})
+        found = found or audit_first(experiment, store)
+        tags = {"compare.id": journal.compare_id} | ({"fold": str(fold)} if len(folds) > 1 else {})
         for seed in experiment.comparison.seeds:
             for cell in experiment.comparison.cells:
-                trained = train_model(experiment.with_cell(cell, seed), store, tags=tags)
-                if trained.history.interrupted:
-                    trained.run.finish("KILLED")
-                    raise KeyboardInterrupt
-                trained.run.finish()
-                finished.append(trained)
-    return finished
+                finished.append(journal.train(experiment.with_cell(cell, seed), store, tags))
+    assert found is not None
+    return finished, found
 
 
 def _conclude(
-    experiment: Experiment, trained: list[Trained]
+    experiment: Experiment, trained: list[Trained], controls: Sequence[ControlResult]
 ) -> tuple[Conclusion, dict[str, History]]:
     """Join the folds of each cell and seed, and judge."""
     runs: dict[str, list[RunResult]] = {cell: [] for cell in experiment.comparison.cells}
@@ -81,7 +94,7 @@ def _conclude(
     # With folds the question is about new groups; under an official split, about new rows.
     by_group = experiment.data.folds == "group" and len(set(groups)) > 1
     grouped = np.array(groups) if by_group else None
-    return experiment.comparison.conclude(runs, grouped), histories
+    return experiment.comparison.conclude(runs, grouped, controls), histories
 
 
 def _join(of: list[Trained], reports: list[Report], seed: int) -> RunResult:
@@ -108,14 +121,20 @@ def _validation_rank(trained: Trained) -> tuple[float, float]:
 def _log_conclusion(
     summary: TrackedRun,
     conclusion: Conclusion,
+    reasons: Reasons,
     histories: dict[str, History],
     model_uri: str,
 ) -> None:
     """The summary run: its name says who won, its description shows how."""
     cells = conclusion.cells()
-    summary.log_figure(comparison_picture(cells, conclusion.confidence), "pictures/comparison.png")
+    controls = [control.plain() for control in conclusion.controls]
+    picture = comparison_picture(cells, conclusion.confidence, controls)
+    summary.log_figure(picture, "pictures/comparison.png")
+    summary.log_figure(reasons.picture(), "pictures/reasons.png")
     summary.log_figure(learning_picture(histories), "pictures/learning_curves.png")
-    description = f"{conclusion.markdown()}\n\nBest by validation: `{model_uri}`"
+    description = (
+        f"{conclusion.markdown()}\n\n{reasons.markdown()}\n\nBest by validation: `{model_uri}`"
+    )
     summary.describe(description)
     summary.log_text(description, "comparison.md")
     summary.client.set_experiment_tag(

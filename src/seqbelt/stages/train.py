@@ -9,8 +9,10 @@ from typing import Any
 
 from seqbelt.data.cropping import crop_sequences, lost_steps
 from seqbelt.data.parts import write_json
+from seqbelt.data.source import Data
 from seqbelt.data.store import Sequences, SequenceStore
 from seqbelt.errors import BadInput, SettingsError
+from seqbelt.evaluation.augmentation_picture import augmentation_picture
 from seqbelt.evaluation.certificates import certify_padding
 from seqbelt.evaluation.report import Report
 from seqbelt.experiment import Experiment
@@ -18,6 +20,7 @@ from seqbelt.features.base import Source
 from seqbelt.inference.bundle import Bundle
 from seqbelt.stages.prepare import prepare_data
 from seqbelt.stages.progress import bar, say
+from seqbelt.stages.vectors import network_builder
 from seqbelt.tracking.publish import log_model
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.gradient_reach import GradientReach
@@ -25,6 +28,7 @@ from seqbelt.training.history import Epoch, History
 from seqbelt.training.scoring import predict_logits
 
 CHECKPOINT = "checkpoint.safetensors"
+RUN = "run.json"
 
 
 @dataclass(frozen=True)
@@ -95,11 +99,11 @@ def train_model(
             f"{store.folder}: {len(rows['train'])} training rows in {len(store.classes)} classes; "
             "training needs some rows of two classes at least"
         )
-    folder = experiment.output / experiment.name / _folder_name(experiment, store)
+    folder = run_folder(experiment, store)
+    run = _open_run(experiment, store, folder, resume, tags or {})
     if resume and not (folder / CHECKPOINT).exists():
         say(f"{folder}: no checkpoint of these settings and data yet; training from the start")
         resume = False
-    run = _open_run(experiment, store, folder, resume, tags or {})
     try:
         network, history = _fit(experiment, store, rows, folder, resume, run)
     except BaseException:
@@ -181,6 +185,7 @@ def _fit(experiment, store, rows, folder, resume, run):
     name = experiment.run_name
     steps = -(-len(rows["train"]) // experiment.training.batch_size)
     _report_lost_steps(rows["train"], experiment, run)
+    build = network_builder(experiment, store, rows["train"], run)
     with bar(f"training {name}", total * steps) as progress:
 
         def on_start(reach: GradientReach) -> None:
@@ -191,9 +196,7 @@ def _fit(experiment, store, rows, folder, resume, run):
             progress.say(f"training {name}, epoch {epoch.number}/{total}, {_describe(epoch)}")
 
         network, history = experiment.training.fit(
-            lambda: experiment.model.build(
-                store.num_features, len(store.classes), store.is_tokens, rows["train"].lengths
-            ),
+            build,
             rows["train"],
             rows["validation"] if len(rows["validation"]) else None,
             checkpoint=folder / CHECKPOINT,
@@ -202,6 +205,9 @@ def _fit(experiment, store, rows, folder, resume, run):
             on_epoch=on_epoch,
             on_step=progress,
         )
+    if experiment.training.augmentation.is_on:
+        augment = experiment.training.augmentation.begin(network, experiment.training.seed)
+        run.log_figure(augmentation_picture(rows["train"], augment), "pictures/augmentation.png")
     last = history.epochs[history.best_epoch - 1] if history.epochs else None
     say(f"{name}: best epoch {history.best_epoch} of {len(history.epochs)}, "
         f"{_describe(last) if last else 'no epoch finished'}, {history.train_s:.1f} s, "
@@ -222,12 +228,7 @@ def _report_lost_steps(train: Sequences, experiment: Experiment, run: TrackedRun
 
 
 def _report_reach(reach: GradientReach, name: str, run: TrackedRun) -> None:
-    run.log_metrics(
-        {
-            "training/gradient_reach_steps": reach.steps,
-            "training/gradient_half_life_steps": reach.half_life,
-        }
-    )
+    run.log_reach(reach, epoch=0)
     if reach.warning:
         say(f"{name}: {reach.warning}")
 
@@ -246,9 +247,10 @@ def _open_run(
     tags: Mapping[str, str],
 ) -> TrackedRun:
     """A new run, or the one that was interrupted."""
-    record = folder / "run.json"
+    record = folder / RUN
     if resume and record.exists():
         return TrackedRun.resume(json.loads(record.read_text("utf-8"))["run_id"])
+    tags = {**tags, **split_tags(experiment.data)}
     run = TrackedRun.start(experiment.name, experiment.run_name, tags)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(record, {"run_id": run.run_id, "settings": experiment.plain()})
@@ -258,8 +260,14 @@ def _open_run(
     return run
 
 
-def _folder_name(experiment: Experiment, store: SequenceStore) -> str:
+def split_tags(data: Data) -> dict[str, str]:
+    """What marks the runs whose split is not the official one of a known set."""
+    return {"data.split": "forced"} if data.splits_by_force else {}
+
+
+def run_folder(experiment: Experiment, store: SequenceStore) -> Path:
     """One folder for one set of settings and data: another setting is another model."""
     settings = {"model": experiment.model.plain(), "training": experiment.training.plain()}
     text = json.dumps([settings, store.fingerprint], sort_keys=True)
-    return f"{experiment.run_name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return experiment.output / experiment.name / f"{experiment.run_name}-{digest}"

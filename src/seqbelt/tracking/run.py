@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -15,6 +16,7 @@ from seqbelt.evaluation.pictures import COLOURS, confusion_picture, learning_pic
 from seqbelt.evaluation.report import Report
 from seqbelt.tracking.environment import describe_environment
 from seqbelt.tracking.store import connect, experiment_id
+from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
 
 
@@ -36,11 +38,16 @@ class TrackedRun:
         return cls(client, run.info.run_id)
 
     @classmethod
+    def attach(cls, run_id: str) -> "TrackedRun":
+        """A run as it is, to add to it."""
+        return cls(connect(), run_id)
+
+    @classmethod
     def resume(cls, run_id: str) -> "TrackedRun":
         """Go on with a run that was interrupted."""
-        client = connect()
-        client.update_run(run_id, status="RUNNING")
-        return cls(client, run_id)
+        run = cls.attach(run_id)
+        run.client.update_run(run_id, status="RUNNING")
+        return run
 
     def log_settings(self, settings: Mapping[str, Any]) -> None:
         """Every setting under its dotted name."""
@@ -105,7 +112,17 @@ class TrackedRun:
                 "training/best_epoch": history.best_epoch,
             }
         )
+        for number, curve in history.reaches[1:]:  # the first is logged before training
+            self.log_reach(GradientReach(np.array(curve)), number)
         self.log_figure(learning_picture({name: history}), "pictures/learning_curves.png")
+
+    def log_reach(self, reach: GradientReach, epoch: int) -> None:
+        """How far the gradient reaches after an epoch; 0 is before training."""
+        values = {
+            "train/gradient_reach_steps": reach.steps,
+            "train/gradient_half_life_steps": reach.half_life,
+        }
+        self.log_metrics(values, epoch)
 
     def log_report(self, report: Report, part: str) -> None:
         """Scores, confusion matrix, report per class and worst errors of one part of the data."""

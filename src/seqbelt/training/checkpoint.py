@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqbelt.errors import SeqbeltError
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:

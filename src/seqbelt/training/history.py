@@ -1,6 +1,7 @@
 """What a training did, epoch by epoch."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from seqbelt.training.scoring import Scores
 
@@ -19,6 +20,12 @@ class Epoch:
     train_s: float
     validation: Scores | None
 
+    @classmethod
+    def from_plain(cls, values: dict[str, Any]) -> "Epoch":
+        """An epoch from what ``dataclasses.asdict`` made of one."""
+        scores = values["validation"]
+        return cls(**{**values, "validation": None if scores is None else Scores(**scores)})
+
 
 @dataclass
 class History:
@@ -33,6 +40,16 @@ class History:
     """Floating-point operations of the recurrent layers in one epoch, forwards and backwards."""
     padded_flops: float = 0.0
     """Those that padded steps cost beyond; none where the layout computes none of them."""
+    reaches: list[tuple[int, list[float]]] = field(default_factory=list)
+    """The gradient's norm k steps before the end relative to the end's, after some epochs: before
+    the first one (0) and after the first, second, fourth, eighth, …"""
     layout: str = ""
     device: str = ""
     train_s: float = 0.0
+
+    @classmethod
+    def from_plain(cls, values: dict[str, Any]) -> "History":
+        """A history from what ``dataclasses.asdict`` made of one."""
+        epochs = [Epoch.from_plain(epoch) for epoch in values["epochs"]]
+        reaches = [(number, curve) for number, curve in values["reaches"]]
+        return cls(**{**values, "epochs": epochs, "reaches": reaches})

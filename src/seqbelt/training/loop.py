@@ -20,16 +20,17 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import SequenceClassifier
 from seqbelt.settings import Settings
+from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.checkpoint import (
     load_checkpoint,
     pack_optimizer,
     save_checkpoint,
     unpack_optimizer,
 )
-from seqbelt.training.device import Device, Precision, find_device
+from seqbelt.training.device import Device, Precision, find_device, has_fused_optimizer
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 from seqbelt.training.history import Epoch, History
-from seqbelt.training.scoring import Scores, predict_logits, score
+from seqbelt.training.scoring import predict_logits, score
 from seqbelt.training.stopping import stop_signals
 
 Positive = Annotated[float, Field(gt=0)]
@@ -62,8 +63,10 @@ class Training(Settings):
     """Validation score that chooses the best epoch."""
     bucket_batches: Count = 16
     """Batches that are sorted by length together; 1 is fully random."""
+    augmentation: Augmentation = Augmentation()
+    """How training rows are changed before they are read."""
     seed: int = 0
-    """Seed of weights, dropout and shuffling."""
+    """Seed of weights, dropout, shuffling and augmentation."""
     precision: Precision = "float32"
     """Arithmetic of the network; weights are always kept in float32."""
     device: Device = "auto"
@@ -138,16 +141,19 @@ class _Run:
                 "cannot run in chunks; set model.bidirectional: false, or shorten the sequences "
                 "with model.max_steps"
             )
-        self.reach = measure_reach(self.model, draw_sample(train, settings.seed))
+        self.augment = settings.augmentation.begin(self.model, settings.seed)
+        self.sample = draw_sample(train, settings.seed)
+        self.reach = measure_reach(self.model, self.sample)
         optimizer = torch.optim.AdamW(
             self.model.parameters(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
-            fused=self.device.type != "mps",  # one kernel for all weights
+            fused=has_fused_optimizer(self.device),  # one kernel for all weights
         )
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         self.loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
         self.history = History(device=str(self.device))
+        self.history.reaches = [(0, self.reach.curve.tolist())]
         self.history.layout = self.model.recurrent.chosen_layout(self.device)
         self.best_weights: dict[str, Tensor] = {}
         self.chunks = None
@@ -194,7 +200,8 @@ class _Run:
         before = self.epoch_s
         while self.batch_number < len(plan) and not stopped.is_set():
             progress = (epoch + self.batch_number / len(plan)) / settings.num_epochs
-            self._step(make_batch(train, plan[self.batch_number]), progress)
+            batch = make_batch(train, plan[self.batch_number])
+            self._step(self.augment(batch, epoch), progress)
             self.batch_number += 1
             self.epoch_s = before + time.perf_counter() - began
             self.on_step()
@@ -250,6 +257,9 @@ class _Run:
             validation=scores,
         )
         self.history.epochs.append(epoch)
+        if number.bit_count() == 1:  # a power of two: seldom enough to cost nothing
+            curve = measure_reach(self.model, self.sample).curve.tolist()
+            self.history.reaches.append((number, curve))
         if self._is_best(epoch):
             self.history.best_epoch = number
             self.best_weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
@@ -279,6 +289,7 @@ class _Run:
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         about = {
             "epochs": [asdict(epoch) for epoch in self.history.epochs],
+            "reaches": self.history.reaches,
             "best_epoch": self.history.best_epoch,
             "batch_number": self.batch_number,
             "epoch_s": self.epoch_s,
@@ -294,10 +305,8 @@ class _Run:
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
-        self.history.epochs = [
-            Epoch(**{**epoch, "validation": epoch["validation"] and Scores(**epoch["validation"])})
-            for epoch in about["epochs"]
-        ]
+        self.history.epochs = [Epoch.from_plain(epoch) for epoch in about["epochs"]]
+        self.history.reaches = [(number, curve) for number, curve in about["reaches"]]
         self.history.best_epoch = about["best_epoch"]
         self.batch_number, self.epoch_s = about["batch_number"], about["epoch_s"]
 

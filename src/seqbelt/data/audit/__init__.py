@@ -1,0 +1,51 @@
+"""Leaks between the parts of a prepared data set, and faults of its rows."""
+
+import time
+from collections.abc import Sequence
+
+from seqbelt.data.audit.balance import (
+    check_balance,
+    check_classes,
+    check_lengths,
+    check_quarantine,
+    check_short,
+)
+from seqbelt.data.audit.duplicates import (
+    check_duplicates,
+    check_groups,
+    check_labels,
+    check_near_duplicates,
+)
+from seqbelt.data.audit.findings import Audit, Finding
+from seqbelt.data.audit.rows import Rows
+from seqbelt.data.audit.signals import check_constant, similar_signals
+from seqbelt.data.audit.texts import similar_texts
+from seqbelt.data.store import SequenceStore
+
+__all__ = ["Audit", "Finding", "audit_store"]
+
+
+def audit_store(store: SequenceStore, texts: Sequence[str] | None = None) -> Audit:
+    """Look for what makes a test score of this data worth less than it seems.
+
+    ``texts`` are those of the rows, in the store's order, where its sequences are token ids;
+    without them no near-duplicates are looked for among tokens.
+    """
+    began = time.perf_counter()
+    rows = Rows(store)
+    findings = [check_duplicates(rows), *_look_closer(rows, texts), check_groups(rows)]
+    findings += [check_labels(rows), check_classes(rows), check_balance(rows)]
+    findings += [check_lengths(rows), check_short(rows), check_quarantine(rows)]
+    return Audit.of(findings, time.perf_counter() - began)
+
+
+def _look_closer(rows: Rows, texts: Sequence[str] | None) -> list[Finding]:
+    """The checks that look into the sequences."""
+    if not rows.store.is_tokens:
+        find, constant = similar_signals(rows.store)
+        near = check_near_duplicates(rows, find, "sequence", "leak")
+        return [near, check_constant(rows, constant)]
+    if texts is None:
+        return [Finding("near-duplicates", "ok", 0, "not looked for: the texts are not at hand")]
+    # Only a reader can tell a copy from another filling of the same form: no leak yet.
+    return [check_near_duplicates(rows, similar_texts(texts), "text", "warning")]

@@ -1,0 +1,63 @@
+"""A store's rows as the checks look at them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from seqbelt.data.store import SequenceStore
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The columns of a store's index as arrays ``(rows,)``."""
+
+    store: SequenceStore
+
+    @cached_property
+    def label(self) -> np.ndarray:
+        """Class indices."""
+        return self.store.index["label"].to_numpy()
+
+    @cached_property
+    def num_steps(self) -> np.ndarray:
+        """Lengths in steps."""
+        return self.store.index["num_steps"].to_numpy()
+
+    @cached_property
+    def split(self) -> np.ndarray:
+        """Place in ``PARTS``."""
+        codes, names = self._codes("split")
+        return np.array([PARTS.index(name) for name in names])[codes]
+
+    @cached_property
+    def content(self) -> np.ndarray:
+        """One number for each distinct content."""
+        return self._codes("content_hash")[0]
+
+    @cached_property
+    def group(self) -> tuple[np.ndarray, list[str]]:
+        """Place in the list of the groups' names."""
+        return self._codes("group")
+
+    def part(self, name: str) -> np.ndarray:
+        """Numbers of the rows of a part."""
+        return np.flatnonzero(self.split == PARTS.index(name))
+
+    def sides(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        """Parts that must not share rows: the held-out part, its rows, and the rows before it."""
+        return [
+            (name, self.part(name), np.flatnonzero(self.split < PARTS.index(name)))
+            for name in PARTS[:0:-1]
+        ]
+
+    def name(self, row: int) -> str:
+        """Part and id of a row, for people."""
+        name = self.store.index["id"][int(row)].as_py()
+        return f"{PARTS[self.split[row]]} {name}"
+
+    def _codes(self, column: str) -> tuple[np.ndarray, list[str]]:
+        found = self.store.index[column].combine_chunks().dictionary_encode()
+        return found.indices.to_numpy(), found.dictionary.to_pylist()

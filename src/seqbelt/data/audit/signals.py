@@ -1,0 +1,113 @@
+"""Nearly equal sequences of numbers: a summary finds them, the sequences themselves decide."""
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from seqbelt.data.audit.duplicates import FindTwins, Twins
+from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
+from seqbelt.data.audit.rows import Rows
+from seqbelt.data.store import SequenceStore
+
+SEGMENTS, MAX_FEATURES, MAX_DIMENSIONS = 16, 16, 16
+"""A summary is the means of so many segments in time, of so many features at most, and of that
+so many principal components at most."""
+SAMPLE = 1000
+"""Sequences from which scales are taken, drawn at random."""
+DISTANCE = 0.1
+"""Near-duplicates differ by less than this times their own variation in time (root mean square,
+features standardised): a quiet recording is not another one just because both are quiet."""
+LENGTH_TOLERANCE = 0.1
+"""And in length by less than this share."""
+NUM_CANDIDATES, REACH = 3, 0.3
+"""So many nearest summaries at most have their sequences compared, where they lie within this
+share of the distance between two random summaries."""
+
+
+def similar_signals(store: SequenceStore) -> tuple[FindTwins, np.ndarray]:
+    """What finds rows whose sequences are alike, and whether each row's sequence is constant."""
+    num_rows = store.index.num_rows
+    sample = np.random.default_rng(0).permutation(num_rows)[:SAMPLE]
+    steps = np.concatenate([store.sequence(row)[:: _stride(store, row)] for row in sample])
+    scale = _Scale(steps.mean(0), np.maximum(steps.std(0), 1e-6))
+    summaries = np.empty((num_rows, SEGMENTS * scale.num_features), np.float32)
+    constant = np.zeros(num_rows, bool)
+    for row in range(num_rows):
+        sequence = store.sequence(row)
+        summaries[row] = scale.summarise(sequence)
+        constant[row] = len(sequence) > 1 and bool((sequence == sequence[0]).all())
+    points, radius = _reduce(summaries, sample)
+
+    def find(held: np.ndarray, before: np.ndarray) -> Twins:
+        if not len(before) or not len(held):
+            return held[:0], held[:0]
+        near, place = KDTree(points[before]).query(
+            points[held], NUM_CANDIDATES, distance_upper_bound=radius
+        )
+        a, nth = np.nonzero(np.isfinite(near))
+        place = np.asarray(place)
+        pairs = [
+            (row, other)
+            for row, other in zip(held[a].tolist(), before[place[a, nth]].tolist())
+            if scale.distance(store.sequence(row), store.sequence(other)) <= DISTANCE
+        ]
+        twins = dict(reversed(pairs))  # the nearest stays
+        found = sorted(twins)
+        return np.array(found, dtype=int), np.array([twins[row] for row in found], dtype=int)
+
+    return find, constant
+
+
+def check_constant(rows: Rows, constant: np.ndarray) -> Finding:
+    """Sequences whose steps are all the same: a dead sensor, digital silence."""
+    found = np.flatnonzero(constant)
+    if not len(found):
+        return Finding("constant", "ok", 0, "no sequence is constant")
+    said = f"{len(found):,} sequences have the same values in every step"
+    return Finding(
+        "constant", "warning", len(found), said, tuple(map(rows.name, found[:MAX_EXAMPLES]))
+    )
+
+
+class _Scale:
+    """The size of each feature's variation, by which sequences are compared."""
+
+    def __init__(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        self.mean, self.deviation = mean, deviation
+        self.num_features = min(len(mean), MAX_FEATURES)
+        mixing = np.eye(len(mean))
+        if len(mean) > MAX_FEATURES:  # random directions keep distances (Johnson & Lindenstrauss)
+            mixing = np.random.default_rng(0).normal(size=(len(mean), MAX_FEATURES))
+        self.mixing = (mixing / deviation[:, None]).astype(np.float32)
+
+    def summarise(self, sequence: np.ndarray) -> np.ndarray:
+        """Means of ``SEGMENTS`` stretches of equal share, flat."""
+        bounds = np.arange(SEGMENTS + 1) * len(sequence) // SEGMENTS
+        sums = np.add.reduceat((sequence - self.mean) @ self.mixing, bounds[:-1], axis=0)
+        return (sums / np.maximum(np.diff(bounds), 1)[:, None]).reshape(-1)
+
+    def distance(self, a: np.ndarray, b: np.ndarray) -> float:
+        """Root mean square difference, about 1 for unrelated sequences; of a longer one its
+        beginning or its end is compared, whichever is nearer."""
+        if abs(len(a) - len(b)) > LENGTH_TOLERANCE * max(len(a), len(b)):
+            return np.inf
+        a, b = a / self.deviation, b / self.deviation
+        count = min(len(a), len(b))
+        squares = [np.mean((a[:count] - b[:count]) ** 2), np.mean((a[-count:] - b[-count:]) ** 2)]
+        return float(np.sqrt(min(squares) / max(a.var(0).mean() + b.var(0).mean(), 1e-12)))
+
+
+def _stride(store: SequenceStore, row: int) -> int:
+    """Every step of a short sequence, a hundred or two of a long one."""
+    return max(1, len(store.sequence(row)) // 100)
+
+
+def _reduce(summaries: np.ndarray, sample: np.ndarray) -> tuple[np.ndarray, float]:
+    """Principal components of the summaries, and the distance up to which a pair is looked at.
+
+    A projection brings points closer, never apart: it hides no pair.
+    """
+    drawn = summaries[sample] - summaries[sample].mean(0)
+    _, _, axes = np.linalg.svd(drawn, full_matrices=False)
+    points = summaries @ axes[:MAX_DIMENSIONS].T
+    radius = REACH * float(np.sqrt(2 * drawn.var(0).sum()))
+    return points, max(radius, 1e-6)

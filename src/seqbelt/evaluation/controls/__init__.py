@@ -1,0 +1,1 @@
+"""Controls: what can be answered on the same test rows without recurrence."""

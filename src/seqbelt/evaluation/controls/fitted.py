@@ -1,0 +1,119 @@
+"""Controls that are fitted on the training rows, each on less than the cells read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from sklearn.tree import DecisionTreeClassifier
+
+from seqbelt.data.store import Sequences
+from seqbelt.evaluation.controls.control import Control, ControlResult
+from seqbelt.evaluation.controls.measure import measure
+from seqbelt.evaluation.controls.signals import answer_from, statistics, statistics_in_time
+from seqbelt.evaluation.controls.texts import bag_of_words, mean_of_embeddings
+from seqbelt.models.classifier import Model, SequenceClassifier
+from seqbelt.training.loop import Training
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What the cells of one fold read, and what builds their untrained network."""
+
+    train: Sequences
+    validation: Sequences
+    test: Sequences
+    build: Callable[[], SequenceClassifier]
+
+
+@dataclass(frozen=True)
+class FittedControl(Control):
+    """A control with ``answer``: fit on a fold's training rows, answers ``(test rows,)``."""
+
+    answer: Callable[[Fold], np.ndarray]
+
+    def run(self, folds: Sequence[Fold]) -> ControlResult:
+        """Fit and answer on every fold; the folds' test rows are joined in their order."""
+        labels = np.concatenate([fold.test.labels for fold in folds])
+        return measure(
+            self, labels, lambda: np.concatenate([self.answer(fold) for fold in folds])[None]
+        )
+
+
+def fitted_controls(is_tokens: bool, model: Model, training: Training) -> list[FittedControl]:
+    """The controls for token ids or for numbers; those that know least come first.
+
+    ``model`` and ``training`` are the cells': the mean of embeddings is trained as they are.
+    """
+    return [*_ANY, *(_texts(model, training) if is_tokens else _SIGNALS)]
+
+
+def _majority_class(fold: Fold) -> np.ndarray:
+    return np.full(len(fold.test), np.bincount(fold.train.labels).argmax())
+
+
+def _length_only(fold: Fold) -> np.ndarray:
+    # Ten rows in a leaf: a length that few rows have is chance.
+    tree = DecisionTreeClassifier(min_samples_leaf=10, random_state=0)
+    tree.fit(fold.train.lengths[:, None], fold.train.labels)
+    return tree.predict(fold.test.lengths[:, None])
+
+
+_ANY = (
+    FittedControl(
+        name="majority class",
+        key="majority",
+        about="The most frequent class of the training rows, whatever the sequence.",
+        lesson="the best cell may have learned nothing",
+        answer=_majority_class,
+    ),
+    FittedControl(
+        name="length only",
+        key="length",
+        about="How many steps a sequence has, by a decision tree.",
+        lesson="the length may give the class away here",
+        answer=_length_only,
+    ),
+)
+
+_SIGNALS = (
+    FittedControl(
+        name="summary statistics",
+        key="statistics",
+        about="Mean, deviation, extremes and quantiles of each feature over the steps, in no "
+        "order, by logistic regression.",
+        lesson="order may not matter here",
+        answer=lambda fold: answer_from(statistics, fold.train, fold.test),
+    ),
+    FittedControl(
+        name="thirds and spectrum",
+        key="spectrum",
+        about="The summary statistics, the mean of each third of the steps and how fast each "
+        "feature changes, by logistic regression.",
+        lesson="no more than coarse order may matter here",
+        answer=lambda fold: answer_from(statistics_in_time, fold.train, fold.test),
+    ),
+)
+
+
+def _texts(model: Model, training: Training) -> tuple[FittedControl, ...]:
+    embeddings = partial(mean_of_embeddings, model=model, training=training)
+    return (
+        FittedControl(
+            name="bag of words",
+            key="bag-of-words",
+            about="Which tokens and pairs of neighbours occur (tf-idf), by logistic regression.",
+            lesson="order beyond neighbours may not matter here",
+            answer=lambda fold: bag_of_words(fold.train, fold.test),
+        ),
+        FittedControl(
+            name="mean of embeddings",
+            key="embeddings",
+            about="Which tokens occur: the cells' network without its recurrent layer, trained "
+            "as they are.",
+            lesson="order may not matter here",
+            answer=lambda fold: embeddings(
+                fold.train, fold.validation, fold.test, build=fold.build
+            ),
+        ),
+    )

@@ -1,0 +1,115 @@
+"""One sequence, stretch by stretch: the network's answer so far, in the memory of one step.
+
+Cut wherever you like, the answer after the last step is that of the whole sequence at once, up to
+rounding. What is carried over is the recurrent state and what the pooling has gathered.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.pooling import Pooling
+from seqbelt.models.recurrent import State
+
+
+class RunningPooling:
+    """What a ``Pooling`` would give for the steps of one sequence so far.
+
+    A mean is attention with equal scores. The softmax over a growing sequence is kept relative to
+    the highest score so far (Milakov & Gimelshein 2018, arXiv:1805.02867), and sums are in float64,
+    so that neither large scores nor a signal of days cost digits.
+    """
+
+    def __init__(self, pooling: Pooling) -> None:
+        self._pooling = pooling
+        self._sums: _Sums | None = None
+        self._final = torch.empty(0)
+
+    def push(self, outputs: Tensor, final: Tensor) -> None:
+        """Go on by outputs ``(1, steps, width)``, after which the state is ``final`` ``(1,
+        width)``."""
+        self._final = final
+        if self._pooling.name == "last":
+            return
+        scores = outputs.new_zeros(outputs.shape[1], dtype=torch.float64)
+        if self._pooling.name == "attention":
+            scores = self._pooling.scores(outputs)[0].double()
+        peak = scores.max()
+        shares = (scores - peak).exp()
+        sums = _Sums(peak, shares @ outputs[0].double(), shares.sum(), outputs[0].amax(0))
+        self._sums = sums if self._sums is None else self._sums.join(sums)
+
+    @property
+    def pooled(self) -> Tensor:
+        """``(1, output_size)``."""
+        name, sums = self._pooling.name, self._sums
+        if name == "last" or sums is None:
+            return self._final
+        mean = (sums.total / sums.weight).to(self._final.dtype)[None]
+        highest = sums.highest[None]
+        if name == "concat":
+            return torch.cat([self._final, mean, highest], dim=1)
+        return highest if name == "max" else mean
+
+
+class _Sums(NamedTuple):
+    """Of some steps: the highest score, the outputs and ones weighed by ``exp(score - peak)``, the
+    largest outputs."""
+
+    peak: Tensor
+    total: Tensor
+    weight: Tensor
+    highest: Tensor
+
+    def join(self, other: "_Sums") -> "_Sums":
+        """The same of both."""
+        peak = torch.maximum(self.peak, other.peak)
+        own, theirs = (self.peak - peak).exp(), (other.peak - peak).exp()
+        return _Sums(
+            peak,
+            own * self.total + theirs * other.total,
+            own * self.weight + theirs * other.weight,
+            torch.maximum(self.highest, other.highest),
+        )
+
+
+class StreamingClassifier:
+    """A network reading one sequence as it comes; the network must be in evaluation mode.
+
+    Raises ValueError for a bidirectional network, which reads from the end.
+    """
+
+    def __init__(self, network: SequenceClassifier) -> None:
+        if network.recurrent.weights.bidirectional:
+            raise ValueError("a bidirectional network reads from the end: it cannot stream")
+        self._network = network
+        self._state: State | None = None
+        self._pooling = RunningPooling(network.pool)
+        self.num_steps = 0
+        """Steps read so far."""
+
+    @torch.inference_mode()
+    def push(self, steps: np.ndarray) -> None:
+        """Read on: float32 ``(steps, features)`` or token ids ``(steps,)``, any number of them."""
+        if not len(steps):
+            return
+        network = self._network
+        device = next(network.parameters()).device
+        inputs = torch.tensor(steps if steps.ndim == 2 else steps.astype(np.int64))[None].to(device)
+        inputs = network.embed(inputs) if network.is_tokens else network.normalize(inputs)
+        lengths = torch.tensor([len(steps)])
+        outputs, state = network.recurrent(inputs, lengths, self._state)
+        self._pooling.push(outputs, network.recurrent.final(state))
+        self._state = state
+        self.num_steps += len(steps)
+
+    @property
+    @torch.inference_mode()
+    def logits(self) -> Tensor:
+        """Logits ``(classes,)`` of the steps so far. Raises ValueError before the first."""
+        if not self.num_steps:
+            raise ValueError("no step was read yet")
+        return self._network.classify(self._pooling.pooled)[0]

@@ -1,0 +1,101 @@
+"""The controls of a comparison: what needs no recurrence, on the same rows as the cells."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.store import Sequences
+from seqbelt.evaluation.controls.control import ControlResult
+from seqbelt.evaluation.controls.fitted import Fold, fitted_controls
+from seqbelt.evaluation.controls.measure import measure
+from seqbelt.evaluation.controls.shuffled import answer_shuffled, shuffled_order
+from seqbelt.experiment import Experiment
+from seqbelt.stages.progress import say
+from seqbelt.stages.train import Trained, read_part
+from seqbelt.stages.vectors import network_builder
+from seqbelt.tracking.run import TrackedRun
+
+
+def run_controls(experiment: Experiment, trained: Sequence[Trained]) -> list[ControlResult]:
+    """Fit and score the controls beside the trained models; none where they are switched off.
+
+    Their test rows stand in the order in which those of each cell and seed are joined.
+    """
+    if not experiment.comparison.controls:
+        return []
+    results = []
+    # One model of each fold, in the order of the folds.
+    folds = [_fold(one) for one in {one.experiment.data.fold: one for one in trained}.values()]
+    is_tokens = trained[0].store.is_tokens
+    for control in fitted_controls(is_tokens, experiment.model, experiment.training):
+        results.append(control.run(folds))
+        _report(results[-1])
+    for cell in experiment.comparison.cells:
+        results.append(_shuffled(experiment, cell, trained))
+        _report(results[-1])
+    return results
+
+
+def log_controls(experiment: Experiment, results: Sequence[ControlResult], compare_id: str) -> None:
+    """One run for each control, beside those of the cells."""
+    for result in results:
+        control = result.control
+        run = TrackedRun.start(
+            experiment.name,
+            control.run_name,
+            {"compare.id": compare_id, "control": control.name, "mlflow.runColor": "#999999"},
+        )
+        run.describe(control.about)
+        run.log_metrics({"control/seconds": result.seconds})
+        if result.test_accuracy is None or result.macro_f1 is None:
+            run.describe(f"{control.about}\n\nNo answers: {result.error}")
+            run.finish("FAILED")
+            continue
+        run.log_metrics({"test/accuracy": result.test_accuracy, "test/macro_f1": result.macro_f1})
+        run.finish()
+
+
+def _fold(one: Trained) -> Fold:
+    train, validation, test = (_read(one, part) for part in ("train", "validation", "test"))
+    return Fold(
+        train,
+        validation,
+        test,
+        lambda: network_builder(one.experiment, one.store, train, one.run)(),
+    )
+
+
+def _read(one: Trained, part: str) -> Sequences:
+    """What the cells read of a part: of windows, all of them."""
+    model = one.experiment.model
+    max_steps = None if model.crop == "windows" else model.max_steps
+    return crop_sequences(one.store.split(part), max_steps, model.crop)
+
+
+def _shuffled(experiment: Experiment, cell: str, trained: Sequence[Trained]) -> ControlResult:
+    """The models of one cell, all seeds and folds, on shuffled steps."""
+    of_seeds = [
+        [one for one in trained if (one.cell, one.seed) == (cell, seed)]
+        for seed in experiment.comparison.seeds
+    ]
+
+    def answer(one: Trained) -> np.ndarray:
+        test = read_part(one.experiment, one.store, "test")
+        return answer_shuffled(one.bundle.network, test, one.seed)
+
+    labels = np.concatenate([one.store.split("test").labels for one in of_seeds[0]])
+    return measure(
+        shuffled_order(cell),
+        labels,
+        lambda: np.stack([np.concatenate([answer(one) for one in of]) for of in of_seeds]),
+    )
+
+
+def _report(result: ControlResult) -> None:
+    found = (
+        f"not computed ({result.error})"
+        if result.test_accuracy is None
+        else f"test {100 * result.test_accuracy:.1f} %"
+    )
+    say(f"control, {result.control.name}: {found}, {result.seconds:.1f} s")

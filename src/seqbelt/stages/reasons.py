@@ -1,0 +1,38 @@
+"""The reasons beside a comparison's verdict, measured on its models and its test rows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from seqbelt.evaluation.memory import measure_memory
+from seqbelt.evaluation.reasons import ModelReasons, Reasons
+from seqbelt.experiment import Experiment
+from seqbelt.stages.progress import bar
+from seqbelt.stages.train import Trained, read_part
+from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
+
+
+def find_reasons(experiment: Experiment, trained: Sequence[Trained]) -> Reasons:
+    """Measure every model of the comparison; nothing is trained."""
+    found: dict[str, list[ModelReasons]] = {cell: [] for cell in experiment.comparison.cells}
+    with bar("measuring what the models remember", len(trained)) as progress:
+        for one in trained:
+            found[one.cell].append(_measure(one))
+            progress()
+    return Reasons(found)
+
+
+def _measure(one: Trained) -> ModelReasons:
+    network, test = one.bundle.network, one.test
+    assert test is not None  # a comparison has a test part
+    train = read_part(one.experiment, one.store, "train")
+    _, curve = one.history.reaches[0]
+    return ModelReasons(
+        before=GradientReach(np.array(curve)),
+        trained=measure_reach(network, draw_sample(train, one.seed)),
+        memory=measure_memory(network, test.sequences, torch.device("cpu")),
+        clipped=float(np.mean([epoch.clipped for epoch in one.history.epochs])),
+        correct=test.correct,
+        lengths=test.sequences.lengths,
+    )

@@ -1,0 +1,220 @@
+"""Augmentation: every epoch reads other sequences, made from the training rows.
+
+What is drawn depends on the seed, the epoch and the batch alone. So every cell that is compared
+under one seed reads the same numbers, and an interrupted training goes on with the ones that it
+would have read. Only valid steps are changed; padding stays zero.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from seqbelt.data.batches import Batch
+from seqbelt.errors import SettingsError
+from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.settings import Settings
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Size = Annotated[float, Field(ge=0)]
+NUM_SPEEDS = 5
+"""Places along a sequence at which ``time_warp`` draws a speed."""
+
+
+class Augmentation(Settings):
+    """What is done to sequences of numbers while they train; 0 leaves a transform out.
+
+    Every row draws its own strengths. Noise and masks come last, so that nothing smooths them.
+    """
+
+    time_stretch: Share = 0.0
+    """Largest relative change of the number of steps: 0.2 makes a sequence up to a fifth shorter
+    or longer."""
+    time_warp: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Standard deviation of the log of the speed, which changes smoothly along the sequence
+    (Um et al. 2017, arXiv:1706.00527). The number of steps stays."""
+    shift: Share = 0.0
+    """Largest shift in time, as a share of the steps; the value at the end that is left is held."""
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Largest rotation in degrees, about an axis of any direction. Features are taken in groups
+    of three (x, y, z), which turn together."""
+    scale_std: Size = 0.0
+    """Standard deviation of the factor, around 1, that each feature's distance from its training
+    mean is multiplied by (Um et al. 2017)."""
+    mixup_alpha: Size = 0.0
+    """Shape of the Beta distribution of the shares in which two rows and their labels are mixed
+    (Zhang et al. 2018, arXiv:1710.09412). The second row is stretched to the first one's steps,
+    so that no padding is mixed in, and has the smaller share."""
+    noise_std: Size = 0.0
+    """Standard deviation of white noise, in each feature's training standard deviations."""
+    time_mask_steps: Annotated[int, Field(ge=0)] = 0
+    """Most steps in a row that are hidden behind the training mean, never more than half of a
+    sequence (SpecAugment, Park et al. 2019, arXiv:1904.08779)."""
+    channel_mask: Share = 0.0
+    """Largest share of the features, side by side, hidden in the same way."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is changed at all."""
+        return self != Augmentation()
+
+    def begin(self, network: SequenceClassifier, seed: int) -> "Augmenter":
+        """What augments the batches of one training, for a network that has its statistics.
+
+        Raises SettingsError where the sequences are token ids, or not in groups of three.
+        """
+        num_classes = network.classify.out_features
+        if not self.is_on:
+            return Augmenter(self, seed, num_classes, torch.zeros(0), torch.zeros(0))
+        if network.is_tokens:
+            raise SettingsError(
+                "training.augmentation: changes sequences of numbers, but these features are "
+                "token ids; remove the section, or use model.input_dropout"
+            )
+        mean, std = network.normalize.mean.cpu(), network.normalize.std.cpu()
+        if self.rotation_deg and len(mean) % 3:
+            raise SettingsError(
+                "training.augmentation.rotation_deg: needs features in groups of three "
+                f"(x, y, z), found {len(mean)}; set it to 0, or choose features.channels"
+            )
+        return Augmenter(self, seed, num_classes, mean, std)
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """Augments the batches of one training; ``mean`` and ``std`` ``(features,)`` are the rows'."""
+
+    settings: Augmentation
+    seed: int
+    num_classes: int
+    mean: Tensor
+    std: Tensor
+
+    def __call__(self, batch: Batch, epoch: int) -> Batch:
+        """The batch as this epoch reads it, on the CPU; lengths change with ``time_stretch``.
+
+        ``mixup_alpha`` makes the labels float32 probabilities ``(batch, classes)``.
+        """
+        settings = self.settings
+        if not settings.is_on:
+            return batch
+        # A row is in one batch an epoch, so that its first row names a batch.
+        random = np.random.default_rng((self.seed, epoch, int(batch.indices[0]) + 1))
+        if settings.time_stretch or settings.time_warp or settings.shift:
+            batch = self._move_in_time(batch, random)
+        inputs, lengths, labels, _ = batch
+        if settings.rotation_deg:
+            inputs = self._rotate(inputs, random)
+        if settings.scale_std:
+            factors = 1 + settings.scale_std * _normal(random, (len(inputs), 1, len(self.mean)))
+            inputs = self.mean + (inputs - self.mean) * factors
+        if settings.mixup_alpha:
+            inputs, labels = self._mix(inputs, lengths, labels, random)
+        if settings.noise_std:
+            noise = _normal(random, tuple(inputs.shape))
+            inputs = inputs + noise * (settings.noise_std * self.std)
+        if settings.time_mask_steps or settings.channel_mask:
+            inputs = torch.where(self._masks(inputs, lengths, random), self.mean, inputs)
+        padding = _steps(inputs) >= lengths[:, None]
+        return batch._replace(inputs=inputs.masked_fill(padding[:, :, None], 0), labels=labels)
+
+    def _move_in_time(self, batch: Batch, random: np.random.Generator) -> Batch:
+        """Read each row at other places, as many as it is given steps."""
+        settings, old = self.settings, batch.lengths.double()
+        stretch = 1 + settings.time_stretch * _uniform(random, len(old))
+        lengths = (old * stretch).round().clamp_min(1)
+        speeds = torch.exp(settings.time_warp * _normal(random, (len(old), NUM_SPEEDS)).double())
+        places = _warped(speeds, lengths) * (old - 1)[:, None]
+        places += (settings.shift * _uniform(random, len(old)) * old).round()[:, None]
+        inputs = _read_at(batch.inputs, places.clamp_min(0).minimum((old - 1)[:, None]))
+        return batch._replace(inputs=inputs, lengths=lengths.long())
+
+    def _rotate(self, inputs: Tensor, random: np.random.Generator) -> Tensor:
+        """Turn each row's vectors by one rotation about the origin."""
+        axes = random.standard_normal((len(inputs), 3))
+        axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+        angles = np.deg2rad(self.settings.rotation_deg) * random.uniform(-1, 1, (len(inputs), 1))
+        turns = Rotation.from_rotvec(axes * angles).as_matrix().astype(np.float32)
+        vectors = inputs.reshape(len(inputs), -1, 3).numpy()
+        # numpy's product of many vectors by a 3 x 3 matrix is several times faster than torch's
+        return torch.from_numpy(vectors @ turns.transpose(0, 2, 1)).reshape(inputs.shape)
+
+    def _mix(
+        self, inputs: Tensor, lengths: Tensor, labels: Tensor, random: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Mix each row and its label with another's."""
+        alpha, count = self.settings.mixup_alpha, len(inputs)
+        share = torch.from_numpy(random.beta(alpha, alpha, count)).float()
+        share = torch.maximum(share, 1 - share)
+        other = torch.from_numpy(random.permutation(count))
+        last = (lengths - 1)[:, None]
+        places = (_steps(inputs) * last[other]).double() / last.clamp_min(1)
+        others = _read_at(inputs, places.minimum(last[other]), other)
+        targets = F.one_hot(labels, self.num_classes).float()
+        mixed = torch.lerp(others, inputs, share[:, None, None])
+        return mixed, torch.lerp(targets[other], targets, share[:, None])
+
+    def _masks(self, inputs: Tensor, lengths: Tensor, random: np.random.Generator) -> Tensor:
+        """Which values are hidden, ``(batch, steps, features)``."""
+        rows, _, features = inputs.shape
+        longest = np.minimum(self.settings.time_mask_steps, lengths.numpy() // 2)
+        steps = _stretch_of(_steps(inputs), longest, lengths.numpy(), random)
+        widest = np.full(rows, int(self.settings.channel_mask * features))
+        channels = _stretch_of(torch.arange(features), widest, np.full(rows, features), random)
+        return steps[:, :, None] | channels[:, None, :]
+
+
+def _warped(speeds: Tensor, lengths: Tensor) -> Tensor:
+    """Monotone places from 0 at the first to 1 at the last of each row's ``lengths`` steps.
+
+    ``speeds`` ``(batch, NUM_SPEEDS)`` stand at even distances along the row. Returns float64
+    ``(batch, steps)``; beyond a row's end the places are 1 or more.
+    """
+    last = (lengths - 1)[:, None]
+    steps = torch.arange(int(lengths.max()), dtype=torch.float64)
+    along = (steps * (NUM_SPEEDS - 1) / last.clamp_min(1)).clamp_max(NUM_SPEEDS - 1)
+    speed = _read_at(speeds[:, :, None], along)[:, :, 0]
+    travelled = F.pad((speed[:, 1:] + speed[:, :-1]).cumsum(1), (1, 0))
+    total = travelled.gather(1, last.long())
+    return travelled / torch.where(total > 0, total, 1.0)
+
+
+def _read_at(values: Tensor, places: Tensor, rows: Tensor | None = None) -> Tensor:
+    """``values`` ``(batch, steps, features)`` between the steps, at float64 ``places``
+    ``(batch, new steps)`` that lie within each row, or within each of ``rows``."""
+    count, steps, features = values.shape
+    rows = torch.arange(count) if rows is None else rows
+    before, first = places.floor(), (rows * steps)[:, None]
+    weight = (places - before).to(values.dtype).reshape(-1, 1)
+    flat = values.reshape(-1, features)
+    low = flat.index_select(0, (before.long() + first).flatten())
+    high = flat.index_select(0, (places.ceil().long() + first).flatten())
+    return torch.lerp(low, high, weight).reshape(count, -1, features)
+
+
+def _stretch_of(
+    positions: Tensor, longest: np.ndarray, sizes: np.ndarray, random: np.random.Generator
+) -> Tensor:
+    """For each row a random stretch of ``positions`` 0..size-1, of a random length up to
+    ``longest``: bool ``(batch, positions)``."""
+    width = random.integers(0, longest + 1)
+    start = torch.from_numpy(random.integers(0, sizes - width + 1))[:, None]
+    return (positions >= start) & (positions < start + torch.from_numpy(width)[:, None])
+
+
+def _steps(inputs: Tensor) -> Tensor:
+    return torch.arange(inputs.shape[1])
+
+
+def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(random.standard_normal(shape, np.float32))
+
+
+def _uniform(random: np.random.Generator, count: int) -> Tensor:
+    """Float64 in -1..1."""
+    return torch.from_numpy(random.uniform(-1, 1, count))

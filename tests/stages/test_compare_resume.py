@@ -1,0 +1,103 @@
+"""A comparison that is killed goes on, to the table that it would have given."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from seqbelt.cli import main
+from seqbelt.data.generated.demo import DemoData
+
+CONFIG = """
+name: words
+data: {source: words}
+features: {kind: log_mel, sample_rate: 8000, num_bands: 16}
+model: {hidden_size: 12, dropout: 0.2}
+training: {num_epochs: 30, batch_size: 16, learning_rate: 3e-3, device: cpu}
+comparison: {cells: [lstm, rnn], seeds: [0, 1], controls: false}
+"""
+COMMAND = [sys.executable, "-m", "seqbelt", "compare", "words.yaml"]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    DemoData(kind="audio", num_per_class=8).write(tmp_path / "words")
+    (tmp_path / "words.yaml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+def compare(capsys, *overrides):
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "words.yaml", "--json", *overrides])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 0, err
+    return json.loads(out.strip().splitlines()[-1]), err
+
+
+def table(found):
+    """All that does not tell the time."""
+    cells = {
+        cell: {key: result[key] for key in ("test_accuracy", "test_macro_f1", "epochs")}
+        for cell, result in found["cells"].items()
+    }
+    return found["verdict"], cells
+
+
+def kill_when(project, is_time):
+    """Start the comparison and kill it at a moment; whether it still ran then."""
+    process = subprocess.Popen(COMMAND, cwd=project, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not is_time() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    ran = process.poll() is None
+    process.kill()
+    process.wait()
+    return ran
+
+
+@pytest.mark.slow
+def test_killed_three_times_it_gives_the_undisturbed_table(project, capsys):
+    models = Path("outputs/words")
+
+    def files(name):
+        return len(list(models.glob(f"*/{name}")))
+
+    moments = [
+        lambda: files("checkpoint.safetensors") >= 1,
+        lambda: files("finished.json") >= 1 and files("checkpoint.safetensors") >= 2,
+        lambda: files("finished.json") >= 3,
+    ]
+    for is_time in moments:
+        assert kill_when(project, is_time)
+        assert list(models.glob("compare-*.json"))
+    found, err = compare(capsys)
+    assert "going on with a comparison that was cut off" in err and "read back from" in err
+    assert not list(models.glob("compare-*.json"))
+
+    from seqbelt.tracking.store import connect, experiment_id
+
+    client = connect()
+    runs = client.search_runs([experiment_id(client, "words")])
+    cells = [run for run in runs if "model.cell" in run.data.tags]
+    assert len(cells) == 4 and len({run.data.tags["compare.id"] for run in runs}) == 1
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+    undisturbed, err = compare(capsys)
+    assert "cut off" not in err and "read back" not in err
+    assert table(found) == table(undisturbed)
+
+
+def test_a_comparison_asked_for_anew_is_made_anew(project, capsys):
+    small = ["training.num_epochs=1", "comparison.cells=[lstm]"]
+    first, _ = compare(capsys, *small)
+    second, err = compare(capsys, *small)
+    assert "read back" not in err
+    runs = (set(found["cells"]["lstm"]["runs"]) for found in (first, second))
+    assert not set.intersection(*runs)
+    assert table(first) == table(second)
