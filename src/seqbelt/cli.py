@@ -50,6 +50,13 @@ class OnError(StrEnum):
     fail = "fail"
 
 
+class PcmName(StrEnum):
+    """How raw samples are written: little-endian integers of 16 bits, or floats of 32."""
+
+    s16le = "s16le"
+    f32le = "f32le"
+
+
 @app.command()
 def prepare(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Turn the sources into a store of sequences."""
@@ -140,6 +147,60 @@ def certify(
 
 
 @app.command()
+def explain(
+    model: ModelName,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="One input.")] = None,
+    text: Annotated[str | None, typer.Option("--text", help="A text instead of a file.")] = None,
+    item_id: Annotated[
+        str | None, typer.Option("--id", help="Which item, where FILE is a manifest or .ts.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", help="Folder of table and picture.")] = Path(
+        "outputs/explanations"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Show which steps of one input decided: a table and a picture."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.explain import explain
+
+        return explain(model, file, text, item_id, output)
+
+    _run(work, as_json)
+
+
+@app.command()
+def stream(
+    model: ModelName,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or - for standard input.")],
+    pcm: Annotated[
+        PcmName | None,
+        typer.Option("--pcm", help="Raw mono samples; standard input: s16le unless named."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="FILE grows; Ctrl-C ends.")] = False,
+    every_ms: Annotated[
+        float | None, typer.Option("--every-ms", min=0.001, help="Signal between two answers.")
+    ] = None,
+    every_steps: Annotated[
+        int | None, typer.Option("--every-steps", min=1, help="The same, in steps.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a signal while it comes, one line of JSON an answer."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.stream import stream
+
+        kind = pcm.value if pcm else None
+        found = stream(
+            model, file, pcm=kind, follow=follow, every_ms=every_ms, every_steps=every_steps
+        )
+        return found if as_json else {}  # standard output is for the answers
+
+    _run(work, as_json)
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Option("--folder", help="Where the demo's data goes.")] = Path(
         "data/demo"
@@ -173,12 +234,13 @@ def ui(
 
 @data_app.command("list")
 def data_list(as_json: AsJson = False) -> None:
-    """The known data sets."""
+    """The known data sets, and those that are generated."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.data.catalogue import KNOWN_SETS
+        from seqbelt.data.generated.sets import GENERATED_SETS
+        from seqbelt.data.known_sets import KNOWN_SETS
 
-        return {name: known.about for name, known in sorted(KNOWN_SETS.items())}
+        return {name: one.about for name, one in sorted({**KNOWN_SETS, **GENERATED_SETS}.items())}
 
     _run(work, as_json)
 
@@ -191,6 +253,44 @@ def data_get(name: str, as_json: AsJson = False) -> None:
         from seqbelt.data.catalogue import find_known_set
 
         return {"name": name, "source": str(find_known_set(name))}
+
+    _run(work, as_json)
+
+
+@data_app.command("make")
+def data_make(
+    name: str,
+    overrides: Overrides = None,
+    lag: Annotated[int | None, typer.Option("--lag", help="Steps to remember over.")] = None,
+    num_train: Annotated[int | None, typer.Option("--num-train", help="Sequences.")] = None,
+    num_validation: Annotated[int | None, typer.Option("--num-validation")] = None,
+    num_test: Annotated[int | None, typer.Option("--num-test")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the data.")] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Where the files go.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a generated set as files; KEY=VALUE sets what only this set has."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.settings import override
+        from seqbelt.stages.make_data import make_data
+
+        named = {"lag": lag, "num_train": num_train, "num_validation": num_validation,
+                 "num_test": num_test, "seed": seed}  # fmt: skip
+        given = {key: value for key, value in named.items() if value is not None}
+        return make_data(name, folder, override(given, overrides or []))
+
+    _run(work, as_json)
+
+
+@data_app.command("audit")
+def data_audit(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Look for leaks between the parts, and for faults of the rows."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.audit import audit
+
+        return audit(_load(config, overrides), show=not as_json)
 
     _run(work, as_json)
 
@@ -222,7 +322,7 @@ def _run(work: Callable[[], dict[str, Any]], as_json: bool) -> NoReturn:
         print(json.dumps(result, ensure_ascii=False), flush=True)
     else:
         for key, value in result.items():
-            if not isinstance(value, dict):  # nested figures are for programs: --json has them
+            if not isinstance(value, dict | list):  # nested: for programs, --json has it
                 print(f"{key}: {value}")
     refused = any(isinstance(v, dict) and v.get("passed") is False for v in result.values())
     if result.get("interrupted") or refused:

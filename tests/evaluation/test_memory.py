@@ -1,10 +1,12 @@
 """What a model is found to need of a sequence, for models whose need is known."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
-from toys import toy_store
 from torch import nn
+from toys import toy_store
 
 from seqbelt.data.cropping import crop_sequences
 from seqbelt.evaluation.memory import accuracy_by_length, measure_memory
@@ -69,7 +71,7 @@ def test_buckets_hold_each_sequence_once_and_one_length_never_in_two():
     buckets = accuracy_by_length(correct, lengths)
     assert sum(count for *_, count, _ in buckets) == 500
     assert all(low <= high for low, high, *_ in buckets)
-    assert all(a[1] < b[0] for a, b in zip(buckets, buckets[1:]))
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(buckets))
     right = sum(count * accuracy for *_, count, accuracy in buckets)
     assert right == pytest.approx(correct.sum())
 

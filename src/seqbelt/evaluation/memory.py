@@ -76,8 +76,8 @@ def accuracy_by_length(
     ``correct`` bool and ``lengths`` in steps, ``(sequences,)``. Sequences of one length share a
     bucket, so there may be fewer.
     """
-    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, num_buckets + 1), method="lower"))
-    bucket = np.searchsorted(edges[1:], lengths)
+    shares = np.arange(1, num_buckets + 1) / num_buckets
+    bucket = np.searchsorted(np.unique(np.quantile(lengths, shares, method="lower")), lengths)
     found = []
     for number in np.unique(bucket):
         own = bucket == number

@@ -216,9 +216,9 @@ def _read_text(content: bytes, max_bytes: float, key: str | None, header: bool |
 
     lines = content[:65536].decode("utf-8-sig", errors="ignore").splitlines()
     first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    separator = next((mark for mark in "\t,;" if mark in first), None)
+    separator = _separator(first)
     if header is None:
-        header = not any(_is_number(cell) for cell in first.split(separator))
+        header = names_columns(first)
     frame = pandas.read_csv(
         io.BytesIO(content),
         sep=separator or r"\s+",
@@ -249,6 +249,15 @@ def _table(frame: Any) -> Array:
     named = not all(isinstance(name, int) for name in frame.columns)
     names = tuple(map(str, frame.columns)) if named else None
     return Array(np.stack(columns, axis=1) if columns else np.empty((0, 0)), names, words, True)
+
+
+def names_columns(line: str) -> bool:
+    """Whether the first line of text columns names them: no cell of it is a number."""
+    return not any(_is_number(cell) for cell in line.split(_separator(line)))
+
+
+def _separator(line: str) -> str | None:
+    return next((mark for mark in "\t,;" if mark in line), None)
 
 
 def _is_number(cell: str) -> bool:

@@ -110,7 +110,7 @@ class AudioFeatures(Features):
 
     def _finish(self, steps: np.ndarray) -> np.ndarray:
         if self.deltas:
-            steps = _append_deltas(steps, self.deltas)
+            steps = append_deltas(steps, self.deltas)
         if self.subtract_mean:
             steps = steps - steps.mean(axis=0, dtype=np.float64).astype(np.float32)
         return np.ascontiguousarray(steps, dtype=np.float32)
@@ -265,7 +265,7 @@ def _resample(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     return torchaudio.functional.resample(torch.tensor(signal), from_rate, to_rate).numpy()
 
 
-def _append_deltas(steps: np.ndarray, order: int) -> np.ndarray:
+def append_deltas(steps: np.ndarray, order: int) -> np.ndarray:
     """Regression differences over five steps, the ends repeated, appended as features."""
     import torch
 

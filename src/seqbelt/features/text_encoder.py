@@ -72,7 +72,7 @@ class TextEncoder:
         from tokenizers import AddedToken, Tokenizer
 
         self._tokenizer = Tokenizer.from_buffer(content)
-        self._max_length = max_length
+        self.max_length = max_length
         self.padding_id: int = self._tokenizer.padding["pad_id"]  # type: ignore[index]
         self.unknown_id: int = unknown_id(self._tokenizer)  # type: ignore[assignment]
         self.vocabulary: list[str] = _tokens_by_id(self._tokenizer.get_vocab())
@@ -106,15 +106,15 @@ class TextEncoder:
         for index in np.flatnonzero(lengths == 0):
             # A tokenizer of the user's own may leave nothing of a text; a sequence has a step.
             sequences[index] = np.array([self.unknown_id], dtype=np.int32)
-        too_long = np.flatnonzero(lengths > self._max_length)
+        too_long = np.flatnonzero(lengths > self.max_length)
         for index in too_long:
             # A copy, so that the steps kept do not hold a whole book in memory.
-            sequences[index] = sequences[index][: self._max_length].copy()
+            sequences[index] = sequences[index][: self.max_length].copy()
         return sequences, TextCounts(
             num_texts=len(sequences),
             num_cut=len(too_long),
             num_tokens=int(lengths.clip(min=1).sum()),
-            num_lost=int((lengths - self._max_length).clip(min=0).sum()),
+            num_lost=int((lengths - self.max_length).clip(min=0).sum()),
             num_unknown=self._count_unknown(sequences),
         )
 
@@ -125,7 +125,7 @@ class TextEncoder:
         the bytes of an emoji.
         """
         encoding = self._tokenizer.encode(raw, add_special_tokens=False)
-        return encoding.offsets[: self._max_length] or [(0, len(raw))]
+        return encoding.offsets[: self.max_length] or [(0, len(raw))]
 
     def pieces(self, raw: str) -> list[str]:
         """The text under each step of ``encode([raw])[0]``, as ``raw`` writes it."""

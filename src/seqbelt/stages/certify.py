@@ -3,20 +3,38 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.store import Sequences
 from seqbelt.errors import SettingsError
-from seqbelt.evaluation.certificates import certify_padding
+from seqbelt.evaluation.certificates import (
+    Signal,
+    StreamingCertificate,
+    certify_padding,
+    certify_streaming,
+)
 from seqbelt.evaluation.determinism import certify_determinism
 from seqbelt.experiment import Experiment
+from seqbelt.features.audio import AudioFeatures
+from seqbelt.features.base import Source
+from seqbelt.features.streaming import stream_steps, why_whole
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.streaming import why_not_streaming
 from seqbelt.stages.evaluate import open_model
 from seqbelt.stages.progress import say
+
+NUM_FILES = 4
+NUM_INPUTS = 12_000
+"""Samples or rows of a file, at most, that the streaming certificate reads one by one."""
 
 
 def certify(model: str, experiment: Experiment) -> dict[str, Any]:
     """Certify a model on the config's data, and store the certificates with it in MLflow.
 
     Padding is tried on test rows (validation or training rows where there are none), determinism
-    on a short training as the config has it.
+    on a short training as the config has it, streaming on the same rows and on some of their files;
+    it is null for a model that needs the whole sequence.
     """
     bundle, concrete, store = open_model(model, experiment)
     parts = {
@@ -26,6 +44,7 @@ def certify(model: str, experiment: Experiment) -> dict[str, Any]:
     if not len(parts["train"]):
         raise SettingsError("the config's data has no training rows; determinism needs some")
     padding = certify_padding(bundle.network, next(part for part in parts.values() if len(part)))
+    streaming = _certify_streaming(bundle, experiment, parts)
     determinism = certify_determinism(
         bundle.network,
         experiment.training,
@@ -37,13 +56,48 @@ def certify(model: str, experiment: Experiment) -> dict[str, Any]:
     certificates: dict[str, dict[str, Any] | None] = {
         "padding": padding.plain(),
         "determinism": determinism.plain(),
-        "streaming": None,
+        "streaming": streaming.plain() if streaming else None,
         "export": None,
     }
-    for certificate in (padding, determinism):
-        say(f"{concrete}: {certificate.sentence}")
+    for certificate in (padding, determinism, streaming):
+        if certificate is not None:
+            say(f"{concrete}: {certificate.sentence}")
     _store(bundle.about.get("run_id"), certificates)
     return certificates
+
+
+def _certify_streaming(
+    bundle: Bundle, experiment: Experiment, parts: Mapping[str, Sequences]
+) -> StreamingCertificate | None:
+    """None where ``seqbelt stream`` would refuse the model."""
+    if why_not_streaming(bundle.model) is not None:
+        return None
+    part = next(part for part in parts.values() if len(part))
+    if why_whole(bundle.features) is not None:
+        return certify_streaming(bundle.network, part)
+    manifest = experiment.data.list_items()
+    rows = {item: row for row, item in enumerate(manifest.column("id"))}
+    places = np.linspace(0, len(part) - 1, min(NUM_FILES, len(part))).round().astype(int)
+    names = part.take(places).column("id")
+    sources = manifest.sources([rows[name] for name in names])
+    signals = [signal for source in sources if (signal := _read_signal(bundle, source))]
+    return certify_streaming(bundle.network, part, signals)
+
+
+def _read_signal(bundle: Bundle, source: Source) -> Signal | None:
+    """The beginning of one file; None where it would have to be resampled."""
+    features, encoder = bundle.features, bundle.encoder
+    raw = features.read(source)
+    if isinstance(features, AudioFeatures):
+        if raw.sample_rate != features.sample_rate:
+            return None
+        raw = raw._replace(samples=raw.samples[:NUM_INPUTS])
+        inputs = raw.samples
+    else:
+        raw = raw._replace(values=raw.values[:NUM_INPUTS])
+        inputs = raw.values
+    (steps,) = encoder.encode([raw])
+    return Signal(inputs, steps, lambda: stream_steps(features, encoder))
 
 
 def _store(run_id: str | None, certificates: Mapping[str, Mapping[str, Any] | None]) -> None:

@@ -1,11 +1,15 @@
 """``seqbelt prepare``: sources to a sequence store."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from seqbelt.data.preparation import Prepared
 from seqbelt.data.preparation import prepare as prepare_store
 from seqbelt.experiment import Experiment
+from seqbelt.features.text_encoder import TextCounts
 from seqbelt.stages.progress import bar, say
+
+SPLITS = ("train", "validation", "test")
 
 
 def prepare_data(experiment: Experiment) -> Prepared:
@@ -17,15 +21,26 @@ def prepare_data(experiment: Experiment) -> Prepared:
             manifest, experiment.features, experiment.store_folder, settings, progress
         )
     about = prepared.store.about
-    parts = ", ".join(
-        f"{about['splits'].get(name, 0):,} {name}" for name in ("train", "validation", "test")
-    )
+    parts = ", ".join(f"{about['splits'].get(name, 0):,} {name}" for name in SPLITS)
     did = "up to date" if prepared.skipped else f"{prepared.num_encoded:,} encoded"
     say(f"{prepared.store.folder}: {parts}; {did} in {prepared.prepare_s:.1f} s")
+    if "tokens" in about:
+        say(_describe_tokens(about["tokens"]))
     if prepared.num_quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in about["quarantined"].items())
         say(f"quarantined: {reasons}; see {prepared.store.folder / 'quarantine.csv'}")
     return prepared
+
+
+def _describe_tokens(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """What the limit and the vocabulary cost, in one line."""
+    parts = {name: TextCounts(**counts[name]) for name in SPLITS if name in counts}
+    total = sum(parts.values(), TextCounts())
+    unknown = ", ".join(f"{count.unknown_share:.2%} {name}" for name, count in parts.items())
+    return (
+        f"tokens: {total.num_tokens:,}; features.max_length cuts {total.cut_share:.2%} of the "
+        f"texts, {total.lost_share:.2%} of the tokens; unknown: {unknown}"
+    )
 
 
 def prepare(experiment: Experiment) -> dict[str, Any]:
