@@ -11,14 +11,18 @@ from mlflow import MlflowClient
 from seqbelt.errors import SeqbeltError
 
 HOME = Path("mlruns")
-OWN_STORE = f"sqlite:///{HOME / 'mlflow.db'}"
 PAGE = "/#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
 """Where the runs of an experiment are seen side by side on MLflow's page."""
 
 
 def tracking_uri() -> str:
     """``MLFLOW_TRACKING_URI`` if set, else this project's own SQLite file."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or OWN_STORE
+    return os.environ.get("MLFLOW_TRACKING_URI") or _own_store()
+
+
+def _own_store() -> str:
+    """Absolute, because MLflow keeps one connection a URI: another folder is another store."""
+    return f"sqlite:///{(HOME / 'mlflow.db').resolve()}"
 
 
 def connect() -> MlflowClient:
@@ -56,7 +60,7 @@ def experiment_id(client: MlflowClient, name: str) -> str:
             client.restore_experiment(found.experiment_id)
         return found.experiment_id
     # Not by the environment: mlflow writes its own choice there.
-    is_own = tracking_uri() == OWN_STORE
+    is_own = tracking_uri() == _own_store()
     location = (HOME / "artifacts" / name).resolve().as_uri() if is_own else None
     try:
         return client.create_experiment(name, artifact_location=location)
