@@ -201,6 +201,26 @@ def stream(
 
 
 @app.command()
+def export(
+    model: ModelName,
+    output: Annotated[Path, typer.Option("--output", help="File: .onnx.")],
+    format: Annotated[str, typer.Option("--format", help="onnx, or onnx-int8.")] = "onnx",
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Compare on its test rows, and score both.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model as an ONNX file, if the file gives the model's answers."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.export import export
+
+        return export(model, format, output, _load(config, None) if config else None)
+
+    _run(work, as_json)
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Option("--folder", help="Where the demo's data goes.")] = Path(
         "data/demo"

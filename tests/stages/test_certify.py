@@ -1,6 +1,7 @@
 """``seqbelt certify``, and what a failed padding certificate keeps a model from."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from seqbelt.cli import main
 from seqbelt.data.generated.demo import DemoData
+from seqbelt.features.streaming import LocalTransform
 from seqbelt.models.recurrent import Recurrent
 
 CONFIG = """
@@ -71,11 +73,32 @@ def test_certificates_are_reported_and_stored_with_the_model(project, capsys):
     assert list(found) == ["padding", "determinism", "streaming", "export"]
     assert found["padding"]["passed"] and found["determinism"]["passed"]
     assert found["padding"]["max_difference"] <= 1e-5 and found["padding"]["num_flips"] == 0
-    assert found["streaming"] is None and found["export"] is None
+    assert found["streaming"] is None
+    if find_spec("onnxruntime"):
+        assert found["export"]["passed"] and found["export"]["num_flips"] == 0
+        assert 0 < found["export"]["max_difference"] <= found["export"]["tolerance"]
+    else:
+        assert found["export"] is None
     stored = Path(client.download_artifacts(trained["run_id"], "certificates.json"))
     assert json.loads(stored.read_text("utf-8")) == found
     tags = client.get_model_version("words", version.version).tags
     assert tags["certificate.determinism"] == "passed"
+
+
+def test_a_model_that_can_stream_is_tried_on_files_too(project, capsys, monkeypatch):
+    overrides = ["name=streams", "data.prepared=streams", "model.max_steps=null"]
+    code, trained, _ = run(capsys, "train", "words.yaml", *overrides)
+    assert code == 0
+    arguments = ["certify", trained["bundle"], "words.yaml", *overrides]
+    code, found, err = run(capsys, *arguments)
+    assert code == 0 and found["streaming"]["passed"] and "streaming certificate passed" in err
+    assert found["streaming"]["num_signals"] == 4 and found["streaming"]["num_flips"] == 0
+    assert 0 <= found["streaming"]["differences"]["inputs_1"] <= found["streaming"]["tolerance"]
+
+    exact = LocalTransform.finish  # a file's end gets no zeros
+    monkeypatch.setattr(LocalTransform, "finish", lambda self: exact(self)[:0])
+    code, found, _ = run(capsys, *arguments)
+    assert code == 1 and found["streaming"]["passed"] is False and found["padding"]["passed"]
 
 
 def test_a_model_that_sees_padding_is_red_and_no_champion(project, capsys, monkeypatch):

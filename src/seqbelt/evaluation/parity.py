@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqbelt.data.batches import pad
+from seqbelt.data.store import Sequences
 from seqbelt.evaluation.certificates import TOLERANCE
 from seqbelt.models.classifier import SequenceClassifier
 
@@ -54,13 +55,13 @@ class ExportCertificate:
         )
 
 
-def draw_from(sequences: Sequence[np.ndarray]) -> tuple[Draw, int, int]:
+def draw_from(sequences: Sequences) -> tuple[Draw, int, int]:
     """Beginnings of real sequences, the real median length and the longest."""
-    lengths = np.array([len(sequence) for sequence in sequences])
+    lengths = sequences.lengths
 
     def draw(num_steps: int, number: int) -> np.ndarray:
         fitting = np.flatnonzero(lengths >= num_steps)
-        return sequences[fitting[number % len(fitting)]][:num_steps]
+        return sequences[int(fitting[number % len(fitting)])][:num_steps]
 
     return draw, int(np.sort(lengths)[len(lengths) // 2]), int(lengths.max())
 

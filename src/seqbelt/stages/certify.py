@@ -22,6 +22,7 @@ from seqbelt.features.streaming import stream_steps, why_whole
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.streaming import why_not_streaming
 from seqbelt.stages.evaluate import open_model
+from seqbelt.stages.export import certify_bundle
 from seqbelt.stages.progress import say
 
 NUM_FILES = 4
@@ -34,7 +35,8 @@ def certify(model: str, experiment: Experiment) -> dict[str, Any]:
 
     Padding is tried on test rows (validation or training rows where there are none), determinism
     on a short training as the config has it, streaming on the same rows and on some of their files;
-    it is null for a model that needs the whole sequence.
+    it is null for a model that needs the whole sequence. The export is tried on the same rows; it
+    is null where the extra ``onnx`` is not installed.
     """
     bundle, concrete, store = open_model(model, experiment)
     parts = {
@@ -45,6 +47,7 @@ def certify(model: str, experiment: Experiment) -> dict[str, Any]:
         raise SettingsError("the config's data has no training rows; determinism needs some")
     padding = certify_padding(bundle.network, next(part for part in parts.values() if len(part)))
     streaming = _certify_streaming(bundle, experiment, parts)
+    exported = certify_bundle(bundle, next(part for part in parts.values() if len(part)))
     determinism = certify_determinism(
         bundle.network,
         experiment.training,
@@ -57,9 +60,9 @@ def certify(model: str, experiment: Experiment) -> dict[str, Any]:
         "padding": padding.plain(),
         "determinism": determinism.plain(),
         "streaming": streaming.plain() if streaming else None,
-        "export": None,
+        "export": exported.plain() if exported else None,
     }
-    for certificate in (padding, determinism, streaming):
+    for certificate in (padding, determinism, streaming, exported):
         if certificate is not None:
             say(f"{concrete}: {certificate.sentence}")
     _store(bundle.about.get("run_id"), certificates)

@@ -1,0 +1,223 @@
+"""A trained network as an ONNX graph, node by node (docs/decisions/010-onnx-by-hand.md).
+
+ONNX's own LSTM, GRU and RNN operators take the lengths of the sequences: the backward direction
+begins at each sequence's own end, and padded steps give zeros. So the graph is as exact as the
+network, for every batch and every length.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+
+from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.pooling import Pooling
+from seqbelt.models.recurrent import Cell, Recurrent
+
+OPSET = 17
+IR_VERSION = 8
+"""Old enough for every ONNX Runtime since 1.13."""
+
+_GATES: dict[Cell, list[int]] = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": [0]}
+"""Places of ONNX's gates in torch's order: i, o, f, c in i, f, g, o; z, r, h in r, z, n."""
+_PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def build_graph(network: SequenceClassifier, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """The network in evaluation mode as an ONNX model.
+
+    Inputs: ``inputs`` float32 ``(batch, steps, features)`` or int64 ``(batch, steps)``, padded with
+    zeros, and ``lengths`` int64 ``(batch,)``, all at least 1. Outputs: ``logits`` and
+    ``probabilities``, float32 ``(batch, classes)``. The metadata's texts travel in the file.
+    """
+    graph = _Graph()
+    steps = _first_steps(graph, network)
+    outputs, final = _recurrent(graph, network.recurrent, steps)
+    pooled = _pool(graph, network.pool, outputs, final)
+    graph.name_last("logits", _linear(graph, pooled, network.classify))
+    graph.name_last("probabilities", graph.add("Softmax", "logits", axis=1))
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes, "seqbelt", _declared_inputs(network), _declared_outputs(network),
+            graph.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="seqbelt",
+    )  # fmt: skip
+    helper.set_model_props(model, dict(metadata))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+class _Graph:
+    """Nodes and constants in the making; a value is its name."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, value: Tensor | np.ndarray | np.generic, name: str | None = None) -> str:
+        """A fixed array; only the embedding and the recurrent weights need names of their own."""
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+        name = name or f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """A node with one output; returns its name."""
+        return self.add_many(operator, *inputs, num_outputs=1, **attributes)[0]
+
+    def add_many(
+        self, operator: str, *inputs: str, num_outputs: int, **attributes: Any
+    ) -> list[str]:
+        """A node with several outputs; returns their names."""
+        stem = f"{operator.lower()}_{len(self.nodes)}"
+        names = [f"{stem}_{number}" for number in range(num_outputs)]
+        self.nodes.append(helper.make_node(operator, inputs, names, stem, **attributes))
+        return names
+
+    def name_last(self, name: str, value: str) -> None:
+        """Give the last node's only output, ``value``, a name for the outside."""
+        assert list(self.nodes[-1].output) == [value]
+        self.nodes[-1].output[0] = name
+
+
+def _declared_inputs(network: SequenceClassifier) -> list[onnx.ValueInfoProto]:
+    if network.is_tokens:
+        kind, shape, about = onnx.TensorProto.INT64, ["batch", "steps"], "token ids"
+    else:
+        kind, about = onnx.TensorProto.FLOAT, "steps as they were encoded, not normalised"
+        shape = ["batch", "steps", len(network.normalize.mean)]
+    return [
+        helper.make_tensor_value_info(
+            "inputs", kind, shape, f"{about}; zeros follow each sequence's own end"
+        ),
+        helper.make_tensor_value_info(
+            "lengths", onnx.TensorProto.INT64, ["batch"], "steps of each sequence, at least 1"
+        ),
+    ]
+
+
+def _declared_outputs(network: SequenceClassifier) -> list[onnx.ValueInfoProto]:
+    shape = ["batch", network.classify.out_features]
+    return [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name in ("logits", "probabilities")
+    ]
+
+
+def _first_steps(graph: _Graph, network: SequenceClassifier) -> str:
+    """Embedded or normalised steps ``(batch, steps, width)``."""
+    if network.is_tokens:
+        return graph.add("Gather", graph.constant(network.embed.weight, "embedding"), "inputs")
+    centred = graph.add("Sub", "inputs", graph.constant(network.normalize.mean))
+    return graph.add("Div", centred, graph.constant(network.normalize.std))
+
+
+def _recurrent(graph: _Graph, recurrent: Recurrent, steps: str) -> tuple[str, str]:
+    """Outputs ``(batch, steps, width)`` and the final state ``(batch, width)``."""
+    lengths = graph.add("Cast", "lengths", to=onnx.TensorProto.INT32)
+    steps = graph.add("Transpose", steps, perm=[1, 0, 2])
+    join_directions = graph.constant(np.array([0, 0, -1]))
+    final = ""
+    for layer in range(recurrent.weights.num_layers):
+        weights = _layer_weights(graph, recurrent, layer)
+        outputs, final = graph.add_many(
+            recurrent.cell.upper(), steps, *weights, lengths,
+            num_outputs=2, **_attributes(recurrent),
+        )  # fmt: skip
+        # (steps, directions, batch, hidden) -> (steps, batch, directions * hidden)
+        outputs = graph.add("Transpose", outputs, perm=[0, 2, 1, 3])
+        steps = graph.add("Reshape", outputs, join_directions)
+    final = graph.add("Transpose", final, perm=[1, 0, 2])
+    final = graph.add("Reshape", final, graph.constant(np.array([0, -1])))
+    return graph.add("Transpose", steps, perm=[1, 0, 2]), final
+
+
+def _attributes(recurrent: Recurrent) -> dict[str, Any]:
+    bidirectional = recurrent.weights.bidirectional
+    attributes: dict[str, Any] = {
+        "hidden_size": recurrent.weights.hidden_size,
+        "direction": "bidirectional" if bidirectional else "forward",
+    }
+    if recurrent.cell == "rnn":
+        activation = {"tanh": "Tanh", "relu": "Relu"}[recurrent.weights.nonlinearity]
+        attributes["activations"] = [activation] * (2 if bidirectional else 1)
+    if recurrent.cell == "gru":
+        attributes["linear_before_reset"] = 1  # the reset gate acts on the product, as in torch
+    return attributes
+
+
+def _layer_weights(graph: _Graph, recurrent: Recurrent, layer: int) -> list[str]:
+    """Names of W, R and B: ``(directions, gates * hidden, …)`` in ONNX's order of gates."""
+    order = _GATES[recurrent.cell]
+    directions = []
+    for direction in ["", "_reverse"] if recurrent.weights.bidirectional else [""]:
+        parts = [getattr(recurrent.weights, f"{name}_l{layer}{direction}") for name in _PARTS]
+        directions.append([_reorder(part.detach().cpu().numpy(), order) for part in parts])
+    inputs, hidden, input_bias, hidden_bias = (np.stack(part) for part in zip(*directions))
+    biases = np.concatenate([input_bias, hidden_bias], axis=1)
+    return [
+        graph.constant(inputs, f"layer_{layer}_W"),
+        graph.constant(hidden, f"layer_{layer}_R"),
+        graph.constant(biases, f"layer_{layer}_B"),
+    ]
+
+
+def _reorder(part: np.ndarray, order: list[int]) -> np.ndarray:
+    gates = np.split(part, len(order))
+    return np.concatenate([gates[place] for place in order])
+
+
+def _pool(graph: _Graph, pool: Pooling, outputs: str, final: str) -> str:
+    """One vector a sequence, ``(batch, output_size)``, over the valid steps."""
+    if pool.name == "last":
+        return final
+    valid = _valid_steps(graph)
+    if pool.name == "attention":
+        return _attention(graph, pool, outputs, valid)
+    valid = graph.add("Unsqueeze", valid, graph.constant(np.array([2])))
+    pooled = []
+    if pool.name in ("mean", "concat"):
+        total = graph.add("Where", valid, outputs, graph.constant(np.float32(0)))
+        total = graph.add("ReduceSum", total, graph.constant(np.array([1])), keepdims=0)
+        counts = graph.add("Cast", _column(graph, "lengths"), to=onnx.TensorProto.FLOAT)
+        pooled.append(graph.add("Div", total, counts))
+    if pool.name in ("max", "concat"):
+        masked = graph.add("Where", valid, outputs, graph.constant(np.float32(-np.inf)))
+        pooled.append(graph.add("ReduceMax", masked, axes=[1], keepdims=0))
+    return graph.add("Concat", final, *pooled, axis=1) if pool.name == "concat" else pooled[0]
+
+
+def _attention(graph: _Graph, pool: Pooling, outputs: str, valid: str) -> str:
+    scores = _linear(graph, graph.add("Tanh", _linear(graph, outputs, pool.project)), pool.score)
+    scores = graph.add("Squeeze", scores, graph.constant(np.array([2])))
+    scores = graph.add("Where", valid, scores, graph.constant(np.float32(-np.inf)))
+    shares = graph.add("Softmax", scores, axis=1)
+    shares = graph.add("Unsqueeze", shares, graph.constant(np.array([2])))
+    weighted = graph.add("Mul", shares, outputs)
+    return graph.add("ReduceSum", weighted, graph.constant(np.array([1])), keepdims=0)
+
+
+def _valid_steps(graph: _Graph) -> str:
+    """Which steps are no padding, bool ``(batch, steps)``."""
+    num_steps = graph.add("Squeeze", graph.add("Shape", "inputs", start=1, end=2))
+    first, stride = graph.constant(np.array(0)), graph.constant(np.array(1))
+    numbers = graph.add("Range", first, num_steps, stride)
+    return graph.add("Less", numbers, _column(graph, "lengths"))
+
+
+def _column(graph: _Graph, values: str) -> str:
+    return graph.add("Unsqueeze", values, graph.constant(np.array([1])))
+
+
+def _linear(graph: _Graph, values: str, layer: nn.Linear) -> str:
+    """A product and a sum, not Gemm: that is what ONNX Runtime's quantisation knows."""
+    product = graph.add("MatMul", values, graph.constant(layer.weight.T))
+    if layer.bias is None:
+        return product
+    return graph.add("Add", product, graph.constant(layer.bias))
