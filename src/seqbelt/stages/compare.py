@@ -9,6 +9,7 @@ from seqbelt.data.audit import Audit
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.comparison import Conclusion, RunResult
 from seqbelt.evaluation.controls.control import ControlResult
+from seqbelt.evaluation.page import page
 from seqbelt.evaluation.pictures import comparison_picture, learning_picture
 from seqbelt.evaluation.reasons import Reasons
 from seqbelt.evaluation.report import Report
@@ -128,15 +129,19 @@ def _log_conclusion(
     """The summary run: its name says who won, its description shows how."""
     cells = conclusion.cells()
     controls = [control.plain() for control in conclusion.controls]
-    picture = comparison_picture(cells, conclusion.confidence, controls)
-    summary.log_figure(picture, "pictures/comparison.png")
-    summary.log_figure(reasons.picture(), "pictures/reasons.png")
-    summary.log_figure(learning_picture(histories), "pictures/learning_curves.png")
-    description = (
-        f"{conclusion.markdown()}\n\n{reasons.markdown()}\n\nBest by validation: `{model_uri}`"
-    )
+    pictures = {
+        "comparison": comparison_picture(cells, conclusion.confidence, controls),
+        "reasons": reasons.picture(),
+        "learning_curves": learning_picture(histories),
+    }
+    for name, picture in pictures.items():
+        summary.log_figure(picture, f"pictures/{name}.png")
+    parts = [conclusion.markdown(), reasons.markdown(), f"Best by validation: `{model_uri}`"]
+    description = "\n\n".join(parts)
     summary.describe(description)
     summary.log_text(description, "comparison.md")
+    captions = {name.replace("_", " "): picture for name, picture in pictures.items()}
+    summary.log_text(page(conclusion.headline, description, captions), "report.html")
     summary.client.set_experiment_tag(
         summary.client.get_run(summary.run_id).info.experiment_id,
         "mlflow.note.content",
