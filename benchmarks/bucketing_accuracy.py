@@ -25,8 +25,8 @@ from seqbelt.evaluation.verdict import Verdict, VerdictRule
 from seqbelt.experiment import Experiment
 from seqbelt.stages.prepare import prepare_data
 from seqbelt.stages.progress import say
-from seqbelt.training.loop import Training
 from seqbelt.training.scoring import predict_logits
+from seqbelt.training.settings import Training
 
 CONFIGS = Path(__file__).parents[1] / "pipelines" / "configs"
 EPOCHS = {"fsdd": 10, "nsmc": 3, "japanese_vowels": 30}

@@ -26,7 +26,7 @@ from seqbelt.data.source import Data
 from seqbelt.features.audio import LogMel
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import Model, SequenceClassifier
-from seqbelt.training.loop import Training
+from seqbelt.training.settings import Training
 
 BATCH, FEATURES, CHUNK = 4, 16, 2000
 CELLS = ("lstm", "gru", "rnn")

@@ -26,7 +26,7 @@ from seqbelt.data.source import Data
 from seqbelt.data.store import Sequences
 from seqbelt.features.audio import Mfcc
 from seqbelt.models.classifier import Model
-from seqbelt.training.loop import Training
+from seqbelt.training.settings import Training
 
 FEATURES = Mfcc(kind="mfcc", sample_rate=8000, window_ms=64, hop_ms=10, num_coefficients=40)
 HIDDEN, BATCH = 128, 64

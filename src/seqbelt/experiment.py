@@ -10,7 +10,7 @@ from seqbelt.evaluation.comparison import Comparison
 from seqbelt.features.kinds import AnyFeatures
 from seqbelt.models.classifier import Model
 from seqbelt.settings import Settings
-from seqbelt.training.loop import Training
+from seqbelt.training.settings import Training
 
 
 class Experiment(Settings):

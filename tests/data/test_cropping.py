@@ -21,8 +21,8 @@ from seqbelt.data.cropping import (
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
-from seqbelt.training.loop import Training
 from seqbelt.training.scoring import predict_logits
+from seqbelt.training.settings import Training
 
 CROPS = ["head", "tail", "random", "windows"]
 

@@ -14,7 +14,7 @@ from seqbelt.evaluation.determinism import certify_determinism
 from seqbelt.models.classifier import Model
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import Recurrent
-from seqbelt.training.loop import Training
+from seqbelt.training.settings import Training
 
 CELLS = ["lstm", "gru", "rnn"]
 TRAINING = Training(batch_size=8, device="cpu")

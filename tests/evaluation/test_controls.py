@@ -23,8 +23,8 @@ from seqbelt.evaluation.controls.texts import MeanOfEmbeddings
 from seqbelt.evaluation.pictures import comparison_picture
 from seqbelt.features.text import Word
 from seqbelt.models.classifier import Model
-from seqbelt.training.loop import Training
 from seqbelt.training.scoring import predict_logits
+from seqbelt.training.settings import Training
 
 MODEL = Model(hidden_size=4, embedding_size=6, bidirectional=True, pooling="last")
 TRAINING = Training(num_epochs=15, batch_size=8, learning_rate=0.02, device="cpu")

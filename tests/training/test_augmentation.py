@@ -15,7 +15,7 @@ from seqbelt.data.batches import Batch, pad
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import Model
 from seqbelt.training.augmentation import Augmentation
-from seqbelt.training.loop import Training
+from seqbelt.training.settings import Training
 
 EVERYTHING = {
     "time_stretch": 0.3,

@@ -8,7 +8,7 @@ from toys import toy_store
 from seqbelt.data.batches import Batch
 from seqbelt.models.classifier import Model
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
-from seqbelt.training.loop import Training
+from seqbelt.training.settings import Training
 
 
 def decaying(rate, pooling="last", bidirectional=False):

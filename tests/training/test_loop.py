@@ -9,7 +9,7 @@ from toys import toy_store
 
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.classifier import Model
-from seqbelt.training.loop import Training
+from seqbelt.training.settings import Training
 
 MODEL = Model(hidden_size=8, dropout=0.3)
 TRAINING = Training(num_epochs=4, batch_size=8, learning_rate=0.02, device="cpu")

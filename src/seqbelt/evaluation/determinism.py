@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from seqbelt.data.store import Sequences
 from seqbelt.models.classifier import SequenceClassifier
-from seqbelt.training.loop import Training
 from seqbelt.training.scoring import predict_logits
+from seqbelt.training.settings import Training
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,14 @@
-"""The ``training`` section and the loop, in the open."""
+"""The training loop, in the open."""
 
 import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from seqbelt.data.batches import fill, make_batch, step_statistics, training_plan
@@ -19,107 +17,27 @@ from seqbelt.data.store import Sequences
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import SequenceClassifier
-from seqbelt.settings import Settings
-from seqbelt.training.augmentation import Augmentation
-from seqbelt.training.checkpoint import (
-    load_checkpoint,
-    pack_optimizer,
-    save_checkpoint,
-    unpack_optimizer,
-)
-from seqbelt.training.device import Device, Precision, find_device, has_fused_optimizer
-from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
+from seqbelt.training.checkpoint import load_checkpoint, save_checkpoint
+from seqbelt.training.device import find_device, has_fused_optimizer
+from seqbelt.training.gradient_reach import draw_sample, measure_reach
 from seqbelt.training.history import Epoch, History
+from seqbelt.training.loop_state import capture, restore
 from seqbelt.training.scoring import predict_logits, score
 from seqbelt.training.stopping import stop_signals
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+if TYPE_CHECKING:  # the settings make the loop, not the other way round
+    from seqbelt.training.settings import Training
+
 CHECKPOINT_SECONDS = 60.0
 """At most so much training is lost when the power fails."""
 
 
-class Training(Settings):
-    """How a model is trained."""
-
-    num_epochs: Count = 30
-    """Passes over the training rows, at most."""
-    batch_size: Count = 64
-    """Sequences per step."""
-    learning_rate: Positive = 1e-3
-    """Peak learning rate of AdamW."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """AdamW's decoupled weight decay."""
-    schedule: Literal["constant", "cosine", "one_cycle"] = "cosine"
-    """Course of the learning rate: constant; falling to zero along a cosine; or rising to the
-    peak over the first quarter and then falling."""
-    clip_norm: Positive | None = 1.0
-    """Largest norm of the gradient; null does not clip."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the target spread evenly over the classes."""
-    patience: Count | None = None
-    """Epochs without a better validation score before training stops; null never stops early."""
-    monitor: Literal["loss", "accuracy", "macro_f1"] = "loss"
-    """Validation score that chooses the best epoch."""
-    bucket_batches: Count = 16
-    """Batches that are sorted by length together; 1 is fully random."""
-    augmentation: Augmentation = Augmentation()
-    """How training rows are changed before they are read."""
-    seed: int = 0
-    """Seed of weights, dropout, shuffling and augmentation."""
-    precision: Precision = "float32"
-    """Arithmetic of the network; weights are always kept in float32."""
-    device: Device = "auto"
-    """Where to train; auto takes a GPU where there is one."""
-    chunk_steps: Count | None = None
-    """Steps of a sequence whose activations are kept in memory at a time, for sequences that
-    would not fit: the state is carried from chunk to chunk, and each chunk is computed twice.
-    The gradient stays exact. null keeps all."""
-    truncate_gradient: bool = False
-    """Stop the gradient where a chunk begins (truncated back-propagation through time): quicker
-    with model.pooling last, but what must be carried for longer than a chunk is hardly learned."""
-
-    def fit(
-        self,
-        build: Callable[[], SequenceClassifier],
-        train: Sequences,
-        validation: Sequences | None,
-        *,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        on_start: Callable[[GradientReach], object] = lambda reach: None,
-        on_epoch: Callable[[Epoch], object] = lambda epoch: None,
-        on_step: Callable[[], object] = lambda: None,
-    ) -> tuple[SequenceClassifier, History]:
-        """Build a model and train it; return it on its device with its best weights.
-
-        With a ``checkpoint`` path the state is saved every epoch, every minute and on Ctrl-C or
-        SIGTERM; ``resume`` goes on from there to the very result of an undisturbed run. Before
-        the first step ``on_start`` is told how far the untrained model's gradient reaches. Raises
-        SeqbeltError when the loss is no longer finite.
-        """
-        run = _Run(self, build, train, validation, checkpoint, on_epoch, on_step)
-        on_start(run.reach)
-        return run.run(resume)
-
-    def learning_rate_at(self, progress: float) -> float:
-        """The learning rate when a share ``progress`` in 0..1 of all steps is done."""
-        if self.schedule == "constant":
-            return self.learning_rate
-        if self.schedule == "one_cycle":
-            rising = 0.25
-            if progress < rising:
-                return self.learning_rate * (0.05 + 0.95 * progress / rising)
-            progress = (progress - rising) / (1 - rising)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-class _Run:
+class Loop:
     """One training: the loop and its state."""
 
     def __init__(
         self,
-        settings: Training,
+        settings: "Training",
         build: Callable[[], SequenceClassifier],
         train: Sequences,
         validation: Sequences | None,
@@ -165,7 +83,7 @@ class _Run:
 
     def run(self, resume: bool) -> tuple[SequenceClassifier, History]:
         if resume and self.checkpoint is not None:
-            self._restore(self.checkpoint)
+            restore(self, *load_checkpoint(self.checkpoint))
         with stop_signals() as stopped:
             while not self._finished():
                 self._train_epoch(stopped)
@@ -279,44 +197,8 @@ class _Run:
         return torch.zeros(3, dtype=torch.float64, device=self.device)
 
     def _save(self) -> None:
-        if self.checkpoint is None:
-            return
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": value for name, value in self.best_weights.items()}
-        tensors |= pack_optimizer(self.optimizer)
-        tensors |= {"totals": self.totals, "random.cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        about = {
-            "epochs": [asdict(epoch) for epoch in self.history.epochs],
-            "reaches": self.history.reaches,
-            "best_epoch": self.history.best_epoch,
-            "batch_number": self.batch_number,
-            "epoch_s": self.epoch_s,
-        }
-        save_checkpoint(self.checkpoint, tensors, about)
-
-    def _restore(self, path: Path) -> None:
-        tensors, about = load_checkpoint(path)
-        self.model.load_state_dict(_under("model.", tensors))
-        self.best_weights = _under("best.", tensors)
-        unpack_optimizer(self.optimizer, tensors)
-        self.totals = tensors["totals"].to(self.device)
-        torch.set_rng_state(tensors["random.cpu"])
-        if "random.cuda" in tensors and self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
-        self.history.epochs = [Epoch.from_plain(epoch) for epoch in about["epochs"]]
-        self.history.reaches = [(number, curve) for number, curve in about["reaches"]]
-        self.history.best_epoch = about["best_epoch"]
-        self.batch_number, self.epoch_s = about["batch_number"], about["epoch_s"]
+        if self.checkpoint is not None:
+            save_checkpoint(self.checkpoint, *capture(self))
 
     def _unwrapped(self) -> SequenceClassifier:
         return self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }

@@ -13,7 +13,7 @@ from seqbelt.evaluation.controls.measure import measure
 from seqbelt.evaluation.controls.signals import answer_from, statistics, statistics_in_time
 from seqbelt.evaluation.controls.texts import bag_of_words, mean_of_embeddings
 from seqbelt.models.classifier import Model, SequenceClassifier
-from seqbelt.training.loop import Training
+from seqbelt.training.settings import Training
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch import Tensor
 from seqbelt.data.store import Sequences
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import Model, SequenceClassifier
-from seqbelt.training.loop import Training
 from seqbelt.training.scoring import predict_logits
+from seqbelt.training.settings import Training
 
 INVERSE_PENALTY = 4.0
 """Of the logistic regression: tf-idf rows have length 1, which scikit-learn's 1 holds back too
