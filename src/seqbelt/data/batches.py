@@ -36,6 +36,11 @@ class Batch(NamedTuple):
             labels=self.labels.to(device, non_blocking=True),
         )
 
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory, from where a copy to a GPU waits for nothing."""
+        inputs, lengths, labels, indices = self
+        return Batch(inputs.pin_memory(), lengths.pin_memory(), labels.pin_memory(), indices)
+
 
 def pad(sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     """Stack sequences of several lengths: ``(batch, steps, features)`` and lengths ``(batch,)``.

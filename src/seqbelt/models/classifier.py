@@ -141,7 +141,8 @@ class SequenceClassifier(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
         """Logits ``(batch, classes)`` of padded inputs ``(batch, steps, features)`` or ``(batch,
-        steps)``; ``lengths`` ``(batch,)`` stay on the CPU. ``chunks`` save memory in training."""
+        steps)``; ``lengths`` ``(batch,)`` as the engine takes them. ``chunks`` save memory in
+        training and need the lengths on the CPU."""
         steps = self.embed(inputs) if self.is_tokens else self.normalize(inputs)
         steps = self.input_dropout(steps)
         if chunks is None:

@@ -4,11 +4,13 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
 
 from seqbelt.errors import SettingsError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "tf32", "bf16"]
 
 
 def find_device(device: Device, precision: Precision) -> Accelerator:
@@ -27,7 +29,42 @@ def find_device(device: Device, precision: Precision) -> Accelerator:
     }
     if not available[device]:
         raise SettingsError(f"training.device: {device} is not available here; use auto or cpu")
+    round_to_tf32(precision == "tf32")
     return Accelerator(cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
+
+
+def round_to_tf32(is_rounded: bool) -> None:
+    """Whether a GPU may round the factors of float32 products to TF32's ten bits after the point.
+
+    torch lets cuDNN do so unless told otherwise.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = is_rounded
+    torch.backends.cudnn.allow_tf32 = is_rounded
+
+
+def make_optimizer(network: nn.Module, learning_rate: float, weight_decay: float) -> AdamW:
+    """AdamW, in one kernel for all weights where torch has that.
+
+    On a GPU the learning rate lies there as well, where a recorded step reads it.
+    """
+    device = next(network.parameters()).device
+    on_gpu = device.type == "cuda"
+    return AdamW(
+        network.parameters(),
+        lr=torch.tensor(learning_rate, device=device) if on_gpu else learning_rate,
+        weight_decay=weight_decay,
+        fused=has_fused_optimizer(device),
+        capturable=on_gpu,
+    )
+
+
+def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
+    """Change it for the next step. Nothing waits for a GPU."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(learning_rate)
+        else:
+            group["lr"] = learning_rate
 
 
 def has_fused_optimizer(device: torch.device) -> bool:
