@@ -14,6 +14,7 @@ from seqbelt.errors import WRONG_SHAPE, BadInput
 from seqbelt.features.base import Source
 from seqbelt.features.encoding import Encoded, encode_sources
 from seqbelt.inference.bundle import Bundle
+from seqbelt.training.device import round_to_tf32
 
 WINDOW_ITEMS = 1024
 """Items that are sorted by length together: enough to fill batches, few enough for memory."""
@@ -39,6 +40,7 @@ class Predictor:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
+        round_to_tf32(False)  # answers would depend on the batch beyond the third digit
         self.network = bundle.network.to(self.device).eval()
         self.encoder = bundle.encoder
         self.network.recurrent.chosen_layout(self.device)  # may load the compiled kernel

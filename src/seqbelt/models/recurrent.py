@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from seqbelt.models import fused
-from seqbelt.models.transfer import beside, join, upload
+from seqbelt.models.transfer import upload
 
 Cell = Literal["lstm", "gru", "rnn"]
 Layout = Literal["auto", "padded", "packed", "fused"]
@@ -85,7 +85,7 @@ class Recurrent(nn.Module):
             return self.layout
         if device.type == "cpu" and fused.is_available():
             return "fused"
-        return "packed" if device.type == "cuda" else "padded"
+        return "padded"
 
     def forward(
         self, inputs: Tensor, lengths: Tensor, state: State | None = None
@@ -147,16 +147,15 @@ class Recurrent(nn.Module):
     def _run_packed(
         self, inputs: Tensor, lengths: Tensor, state: State | None
     ) -> tuple[Tensor, State]:
+        # torch would sort as well, but wait for the GPU to take the order over and to give it back.
         falling, order = lengths.sort(descending=True, stable=True)
-        # torch would sort as well, and wait for the GPU to take the order over
         order, back = upload(torch.stack([order, order.argsort()]), inputs.device)
         packed = pack_padded_sequence(inputs.index_select(0, order), falling, batch_first=True)
         packed = PackedSequence(packed.data, packed.batch_sizes, order, back)
         packed_outputs, end = self.weights(packed, state)
-        outputs, _ = pad_packed_sequence(
-            packed_outputs, batch_first=True, total_length=inputs.shape[1]
-        )
-        return outputs, end
+        in_order = PackedSequence(packed_outputs.data, packed.batch_sizes)
+        outputs, _ = pad_packed_sequence(in_order, batch_first=True, total_length=inputs.shape[1])
+        return outputs.index_select(0, back), end
 
     def _run_padded(
         self, inputs: Tensor, lengths: Tensor, state: State | None
@@ -170,19 +169,14 @@ class Recurrent(nn.Module):
             backward_order = _backward_order(lengths, longest)
         ends: list[tuple[Tensor, ...]] = []
         for layer in range(self.weights.num_layers):
-            if self.weights.bidirectional:
-                with beside(inputs, backward_order, rows, last):
-                    turned = _Reorder.apply(inputs, backward_order)
-                    reverse, *cell = self._run_direction(turned, layer, "_reverse", None)
-                    backward_end = (reverse[rows, last], *cell)
-                    reverse = _Reorder.apply(reverse, backward_order)
             initial = _of_layer(state, layer, 1)
             outputs, *cell = self._run_direction(inputs, layer, "", initial)
             ends.append((outputs[rows, last], *cell))
             if self.weights.bidirectional:
-                join(reverse, *backward_end)
-                ends.append(backward_end)
-                outputs = torch.cat([outputs, reverse], dim=2)
+                turned = _Reorder.apply(inputs, backward_order)
+                reverse, *cell = self._run_direction(turned, layer, "_reverse", None)
+                ends.append((reverse[rows, last], *cell))
+                outputs = torch.cat([outputs, _Reorder.apply(reverse, backward_order)], dim=2)
             inputs = self._drop(outputs, layer)
         outputs = nn.functional.pad(inputs, (0, 0, 0, num_steps - longest))
         hidden, *cells = (torch.stack(part) for part in zip(*ends))

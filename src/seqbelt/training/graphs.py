@@ -14,8 +14,12 @@ from torch import Tensor
 from seqbelt.data.batches import Batch
 from seqbelt.models.transfer import upload
 
-RECORD_AFTER = 3
-"""Batches of a shape before its step is recorded, which takes as long as a few steps."""
+RECORD_AFTER = 1
+"""Batches of a shape before its step is recorded, which takes as long as two steps: the first one
+loads its kernels, and a shape that came twice comes again."""
+LARGEST_INPUTS = 64 << 20
+"""Bytes of a batch's inputs, of which each recorded shape keeps a copy. Larger batches keep a GPU
+busy while the next kernels are launched."""
 SHAPES_PER_OCTAVE = 8
 """Numbers of steps between one and its double that batches are padded to."""
 
@@ -47,7 +51,7 @@ class GraphedSteps:
     def _run(self, batch: Batch) -> None:
         shape = batch.inputs.shape
         self.counts[shape] += 1
-        if self.counts[shape] <= RECORD_AFTER:
+        if self.counts[shape] <= RECORD_AFTER or batch.inputs.nbytes > LARGEST_INPUTS:
             self.step(batch)
             return
         if shape not in self.recorded:

@@ -22,7 +22,7 @@ from seqbelt.training.checkpoint import load_checkpoint, save_checkpoint
 from seqbelt.training.device import find_device, make_optimizer, set_learning_rate
 from seqbelt.training.feed import Feed
 from seqbelt.training.gradient_reach import draw_sample, measure_reach
-from seqbelt.training.graphs import GraphedSteps
+from seqbelt.training.graphs import GraphedSteps, rounded_up
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.loop_state import capture, restore
 from seqbelt.training.scoring import predict_logits, score
@@ -81,7 +81,7 @@ class Loop:
         self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.epoch_s = 0.0
         self.update: Callable[[Batch], None] = self._update
-        if self.device.type == "cuda" and self.history.layout == "padded" and not self.chunks:
+        if self._can_record:
             self.update = GraphedSteps(self._update, self.device)
 
     def run(self, resume: bool) -> tuple[SequenceClassifier, History]:
@@ -101,6 +101,13 @@ class Loop:
             self.model.load_state_dict(self.best_weights)
         self.history.train_s = sum(epoch.train_s for epoch in self.history.epochs)
         return self._unwrapped(), self.history
+
+    @property
+    def _can_record(self) -> bool:
+        """Whether a step computes the same kernels for all batches of a shape, on one GPU."""
+        is_alone = self.device.type == "cuda" and self.accelerator.num_processes == 1
+        has_one_shape = self.history.layout == "padded" and self.chunks is None
+        return self.settings.cuda_graphs and is_alone and has_one_shape
 
     def _finished(self) -> bool:
         done = len(self.history.epochs)
@@ -137,7 +144,7 @@ class Loop:
 
     def _count_work(self, plan: list[np.ndarray]) -> None:
         history = self.history
-        history.fill = fill(self.train.lengths, plan)
+        history.fill = fill(self.train.lengths, plan, rounded_up if self._can_record else int)
         num_steps = int(self.train.lengths.sum())
         history.flops = 3.0 * self.model.recurrent.flops_per_step * num_steps
         if history.layout == "padded":

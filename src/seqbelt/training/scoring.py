@@ -14,7 +14,7 @@ from seqbelt.data.cropping import cut_windows, pool_votes
 from seqbelt.data.store import Sequences
 from seqbelt.training.feed import load
 
-STEPS_AT_ONCE = {"cuda": 131_072}
+STEPS_AT_ONCE = {"cuda": 65_536}
 """Padded steps in a batch: a GPU computes as fast for thousands of sequences as for one."""
 ZERO: Any = 0  # scikit-learn takes a number here, its annotations name only a word
 
