@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from seqbelt.errors import SettingsError
+from seqbelt.models.fused.build import processor_flags
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["float32", "tf32", "bf16"]
@@ -16,7 +17,7 @@ Precision = Literal["float32", "tf32", "bf16"]
 def find_device(device: Device, precision: Precision) -> Accelerator:
     """The accelerator of this run. It keeps one state a process, which a new run resets.
 
-    Raises SettingsError if the device is not there.
+    Raises SettingsError if the device is not there, or does not compute in that precision.
     """
     from accelerate.state import AcceleratorState
 
@@ -29,8 +30,25 @@ def find_device(device: Device, precision: Precision) -> Accelerator:
     }
     if not available[device]:
         raise SettingsError(f"training.device: {device} is not available here; use auto or cpu")
+    found = Accelerator(
+        cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no"
+    )
+    if precision == "bf16" and found.device.type == "cpu" and not has_bf16_products():
+        raise SettingsError(
+            "training.precision: bf16, but this processor does not multiply bfloat16 (it would be "
+            "emulated, slower than float32, or refused); use float32"
+        )
+    if precision == "tf32" and found.device.type != "cuda":
+        raise SettingsError(
+            f"training.precision: tf32 is a GPU's, this trains on {found.device}; use float32"
+        )
     round_to_tf32(precision == "tf32")
-    return Accelerator(cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
+    return found
+
+
+def has_bf16_products() -> bool:
+    """Whether the processor multiplies bfloat16 itself (AVX-512 or AMX, or ARM's extension)."""
+    return not processor_flags().isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def round_to_tf32(is_rounded: bool) -> None:

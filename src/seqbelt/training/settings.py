@@ -48,8 +48,8 @@ class Training(Settings):
     seed: int = 0
     """Seed of weights, dropout, shuffling and augmentation."""
     precision: Precision = "float32"
-    """Arithmetic of the network; weights are always kept in float32. tf32 rounds the factors of
-    products to ten bits after the point, on a GPU that has it; elsewhere it is float32."""
+    """Arithmetic of the network; weights are always kept in float32. tf32, on a GPU,
+    rounds the factors of products to ten bits after the point."""
     device: Device = "auto"
     """Where to train; auto takes a GPU where there is one."""
     cuda_graphs: bool = True
