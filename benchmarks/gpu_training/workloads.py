@@ -64,9 +64,9 @@ def load_workloads(folder: Path, max_rows: int | None = None) -> list[Workload]:
         Workload("fsdd", "spoken digits, log-mel at a hop of 10 ms", stores["fsdd"], audio,
                  Training(num_epochs=20, batch_size=32, learning_rate=2e-3), max_rows),
         Workload("nsmc", "film reviews, subwords", stores["nsmc"], text,
-                 Training(num_epochs=4, batch_size=128, learning_rate=2e-3), max_rows),
+                 Training(num_epochs=8, batch_size=128, learning_rate=2e-3), max_rows),
         Workload("long", "the digits at a hop of 0.625 ms", stores["long"], Model(),
-                 Training(num_epochs=4, batch_size=32, learning_rate=1e-3), max_rows),
+                 Training(num_epochs=12, batch_size=32, learning_rate=1e-3), max_rows),
     ]  # fmt: skip
 
 

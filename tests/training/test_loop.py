@@ -162,3 +162,8 @@ def test_the_work_of_an_epoch_is_counted_and_padding_apart(store, layout):
     else:
         computed = history.flops + history.padded_flops
         assert history.flops / computed == pytest.approx(history.fill)
+
+
+def test_tf32_is_refused_where_there_is_none(store):
+    with pytest.raises(SettingsError, match=r"training\.precision: tf32"):
+        fit(store, TRAINING.model_copy(update={"precision": "tf32"}))

@@ -59,11 +59,11 @@ def load(
         for rows in plan:
             yield make(rows).to(device)
         return
-    for batch in _ahead(lambda rows: make(rows).pin_memory(), plan):
+    for batch in ahead(lambda rows: make(rows).pin_memory(), plan):
         yield batch.to(device)
 
 
-def _ahead(make: Callable[[np.ndarray], Batch], plan: list[np.ndarray]) -> Batches:
+def ahead(make: Callable[[np.ndarray], Batch], plan: list[np.ndarray]) -> Batches:
     """The batches of a plan in its order, made by a thread while others are used."""
     with ThreadPoolExecutor(1) as thread:
         waiting: deque[Future[Batch]] = deque()

@@ -53,8 +53,8 @@ class Training(Settings):
     device: Device = "auto"
     """Where to train; auto takes a GPU where there is one."""
     cuda_graphs: bool = True
-    """Record the steps on a GPU and replay them, where the layout is padded: the numbers are the
-    same. false launches kernel by kernel, for profilers and hooks."""
+    """Record the steps on a GPU and replay them, where the layout is padded. false launches kernel
+    by kernel, for profilers and hooks; the results differ by rounding and by what dropout draws."""
     chunk_steps: Count | None = None
     """Steps of a sequence whose activations are kept in memory at a time, for sequences that
     would not fit: the state is carried from chunk to chunk, and each chunk is computed twice.
