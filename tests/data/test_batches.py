@@ -137,3 +137,9 @@ def test_lengths_stay_on_the_cpu_when_a_batch_moves():
     moved = batch.to(torch.device("meta"))
     assert moved.inputs.device.type == moved.labels.device.type == "meta"
     assert moved.lengths.device.type == "cpu"
+
+
+def test_fill_counts_the_steps_that_batches_are_padded_to():
+    lengths, plan = np.array([3, 4, 8]), [np.array([0, 1]), np.array([2])]
+    assert fill(lengths, plan) == pytest.approx(15 / 16)
+    assert fill(lengths, plan, lambda steps: 8) == pytest.approx(15 / 24)
