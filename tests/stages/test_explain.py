@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from matplotlib.font_manager import FontEntry
 from PIL import Image
 
 from seqbelt.cli import main
 from seqbelt.data.generated.demo import DemoData
-from seqbelt.evaluation import fonts
 from seqbelt.evaluation.explanation_pictures import choose_frames
 from seqbelt.evaluation.explanation_text import Span, spans
 from seqbelt.evaluation.fonts import unwritable, writable
@@ -246,20 +244,6 @@ def test_fonts_know_what_they_cannot_write():
     rare = "\U0001f9ff\ue000"  # an emoji and a private character
     assert unwritable(f"a é □ {rare}\n") <= set(rare) and "\ue000" in unwritable(rare)
     assert writable("a\ue000b") == "a□b"
-
-
-def test_a_font_installed_after_matplotlib_listed_them_is_found(monkeypatch):
-    listed = [font for font in fonts.fontManager.ttflist if font.name not in fonts.KOREAN_FONTS]
-    monkeypatch.setattr(fonts.fontManager, "ttflist", listed)
-    monkeypatch.setattr(fonts, "findSystemFonts", lambda: ["broken.ttf", "late.ttf"])
-
-    def add(path):
-        if path == "broken.ttf":
-            raise RuntimeError("no font")
-        listed.append(FontEntry(fname=path, name="NanumGothic"))
-
-    monkeypatch.setattr(fonts.fontManager, "addfont", add)
-    assert fonts.find_korean_fonts() == ["NanumGothic"]
 
 
 def test_tokens_in_one_place_become_one_span():
