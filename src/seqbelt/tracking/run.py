@@ -63,7 +63,8 @@ class TrackedRun:
         self.client.log_batch(self.run_id, tags=tags)
 
     def log_data(self, store: SequenceStore, source: str) -> None:
-        """The data set as an input of the run: name, fingerprint, counts."""
+        """The data set as an input of the run: name, fingerprint, counts; of texts also what the
+        limits cut and the vocabulary does not know."""
         about = store.about
         profile = {key: about[key] for key in ("num_sequences", "num_steps", "num_quarantined")}
         dataset = Dataset(
@@ -77,6 +78,13 @@ class TrackedRun:
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, [tag])])
         tags = [RunTag(f"data.{key}", str(value)) for key, value in profile.items()]
         self.client.log_batch(self.run_id, tags=tags)
+        self.log_metrics(
+            {
+                f"data/{split}_{name}": share
+                for split, counts in store.token_counts.items()
+                for name, share in counts.shares().items()
+            }
+        )
         ledger = store.folder / "quarantine.csv"
         if about["num_quarantined"]:
             self.client.log_artifact(self.run_id, str(ledger), "data")
