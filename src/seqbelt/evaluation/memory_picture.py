@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from seqbelt.evaluation.contestants import COLOURS, label
 from seqbelt.evaluation.memory import HEARD_SHARES, Memory
-from seqbelt.evaluation.pictures import COLOURS
 from seqbelt.training.gradient_reach import NEGLIGIBLE, GradientReach
 
 
@@ -27,9 +27,9 @@ def memory_picture(
             ends.plot(memory.last_steps, 100 * memory.by_last_steps, color=colour, alpha=0.35)
             heads.plot(HEARD_SHARES, 100 * memory.by_heard_share, color=colour, alpha=0.35)
         shares = np.mean([memory.by_heard_share for memory in memories[cell]], axis=0)
-        heads.plot(HEARD_SHARES, 100 * shares, color=colour, linewidth=2, label=cell.upper())
+        heads.plot(HEARD_SHARES, 100 * shares, color=colour, linewidth=2, label=label(cell))
         kept, accuracy = _mean_over_models(memories[cell])
-        ends.plot(kept, 100 * accuracy, color=colour, linewidth=2, label=cell.upper())
+        ends.plot(kept, 100 * accuracy, color=colour, linewidth=2, label=label(cell))
     reach.axhline(NEGLIGIBLE, color="#999999", linewidth=0.8)
     reach.set(
         yscale="log", ylim=(1e-8, 30), xlabel="steps before the end", ylabel="relative to the end",
@@ -53,8 +53,8 @@ def _draw_reach(
         curves = [pair[index].curve for pair in pairs]
         shortest = min(map(len, curves))  # folds differ in their median length
         logs = np.log(np.maximum([curve[:shortest] for curve in curves], 1e-30))
-        label = f"{cell.upper()}, {when}"
-        axes.plot(np.exp(logs.mean(0)), style, color=COLOURS.get(cell), label=label)
+        text = f"{label(cell)}, {when}"
+        axes.plot(np.exp(logs.mean(0)), style, color=COLOURS.get(cell), label=text)
 
 
 def _mean_over_models(memories: Sequence[Memory]) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from seqbelt.evaluation.contestants import label
 from seqbelt.evaluation.memory import Memory, accuracy_by_length
 from seqbelt.evaluation.memory_picture import memory_picture
 from seqbelt.training.gradient_reach import GradientReach
@@ -57,7 +58,7 @@ class Reasons:
         for cell, found in self.plain().items():
             half_life, reach = found["gradient_half_life_steps"], found["gradient_reach_steps"]
             lines.append(
-                f"| {cell.upper()} | {half_life['before']:.0f}, {half_life['trained']:.0f} "
+                f"| {label(cell)} | {half_life['before']:.0f}, {half_life['trained']:.0f} "
                 f"| {reach['before']:.0f}, {reach['trained']:.0f} of {found['median_steps']} "
                 f"| {found['clipped']:.0%} | {found['memory_steps']:.0f} "
                 f"| {found['earliest_share']:.0%} |"
@@ -79,7 +80,7 @@ class Reasons:
         lines = [f"| steps | {' | '.join(spans)} |", "|---" * (len(buckets) + 1) + "|"]
         for cell, table in tables.items():
             shares = " | ".join(f"{100 * accuracy:.1f} %" for *_, accuracy in table)
-            lines.append(f"| {cell.upper()} | {shares} |")
+            lines.append(f"| {label(cell)} | {shares} |")
         return lines
 
 

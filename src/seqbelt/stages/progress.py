@@ -17,6 +17,8 @@ from rich.progress import (
 from rich.text import Text
 
 console = Console(stderr=True, highlight=False)
+show_bars = True
+"""A worker process shows none: its parent does."""
 
 
 class _Rate(ProgressColumn):
@@ -53,7 +55,7 @@ def bar(text: str, total: int | None) -> Iterator[Bar]:
         _Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not show_bars) as progress:
         yield Bar(progress, total, text)
 
 

@@ -14,6 +14,7 @@ from seqbelt.data.store import Sequences, SequenceStore
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.evaluation.augmentation_picture import augmentation_picture
 from seqbelt.evaluation.certificates import certify_padding
+from seqbelt.evaluation.contestants import contestant_of
 from seqbelt.evaluation.report import Report
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Source
@@ -29,6 +30,8 @@ from seqbelt.training.scoring import predict_logits
 
 CHECKPOINT = "checkpoint.safetensors"
 RUN = "run.json"
+OTHER_SECTIONS = ("comparison.", "tuning.")
+"""Of the settings these do not concern a single training."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Trained:
     history: History
     validation: Report | None
     test: Report | None
+    contestant: str = ""
+    """The name under which it takes part in a comparison."""
 
     @property
     def bundle_folder(self) -> Path:
@@ -54,7 +59,7 @@ class Trained:
 
     @property
     def cell(self) -> str:
-        return self.experiment.model.cell
+        return self.contestant or contestant_of(self.experiment.model)
 
     @property
     def seed(self) -> int:
@@ -73,7 +78,7 @@ def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
         "run_id": trained.run.run_id,
         "model_uri": model_uri,
         "bundle": str(trained.bundle_folder),
-        "cell": trained.cell,
+        "cell": experiment.model.cell,
         "seed": trained.seed,
         "epochs": len(trained.history.epochs),
         "num_parameters": trained.bundle.network.num_parameters,
@@ -100,7 +105,7 @@ def train_model(
             "training needs some rows of two classes at least"
         )
     folder = run_folder(experiment, store)
-    run = _open_run(experiment, store, folder, resume, tags or {})
+    run = open_run(experiment, store, folder, resume=resume, tags=tags or {})
     if resume and not (folder / CHECKPOINT).exists():
         say(f"{folder}: no checkpoint of these settings and data yet; training from the start")
         resume = False
@@ -239,23 +244,27 @@ def _describe(epoch: Epoch) -> str:
     return f"validation {100 * epoch.validation.accuracy:.1f} %, loss {epoch.validation.loss:.3f}"
 
 
-def _open_run(
+def open_run(
     experiment: Experiment,
     store: SequenceStore,
     folder: Path,
+    *,
     resume: bool,
     tags: Mapping[str, str],
+    name: str | None = None,
 ) -> TrackedRun:
-    """A new run, or the one that was interrupted."""
+    """A new run, or the one that was interrupted; named as the experiment's unless told."""
     record = folder / RUN
     if resume and record.exists():
         return TrackedRun.resume(json.loads(record.read_text("utf-8"))["run_id"])
     tags = {**tags, **split_tags(experiment.data)}
-    run = TrackedRun.start(experiment.name, experiment.run_name, tags)
+    run = TrackedRun.start(experiment.name, name or experiment.run_name, tags)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(record, {"run_id": run.run_id, "settings": experiment.plain()})
-    run.log_settings(experiment.flat())
-    run.log_cell(experiment.model.cell)
+    # What a comparison or a search has chosen is in the model and the training already.
+    own = {k: v for k, v in experiment.flat().items() if not k.startswith(OTHER_SECTIONS)}
+    run.log_settings(own)
+    run.log_cell(contestant_of(experiment.model))
     run.log_data(store, experiment.data.source)
     return run
 

@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from seqbelt.data.store import SequenceStore
-from seqbelt.evaluation.pictures import COLOURS, confusion_picture, learning_picture
+from seqbelt.evaluation.contestants import COLOURS
+from seqbelt.evaluation.pictures import confusion_picture, learning_picture
 from seqbelt.evaluation.report import Report
 from seqbelt.tracking.environment import describe_environment
 from seqbelt.tracking.store import connect, experiment_id
