@@ -99,7 +99,8 @@ def iterate(sequences: Sequences, plan: list[np.ndarray]) -> Iterator[Batch]:
 def fill(lengths: np.ndarray, plan: list[np.ndarray]) -> float:
     """Valid steps divided by padded steps: 1 means that nothing is computed in vain."""
     padded = sum(int(lengths[indices].max()) * len(indices) for indices in plan)
-    return float(lengths.sum() / padded) if padded else 1.0
+    valid = sum(int(lengths[indices].sum()) for indices in plan)
+    return valid / padded if padded else 1.0
 
 
 def step_statistics(sequences: Sequences) -> tuple[Tensor, Tensor]:

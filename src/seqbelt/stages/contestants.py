@@ -45,18 +45,19 @@ def _tune(
         jobs = [(name, entry, store.folder) for name, entry in entries.items()]
         for _ in run_in_workers(_search_beside, jobs, num_workers):
             pass
-    tuned, found = {}, []
+    tuned, words = {}, []
     for name, search in searches.items():
         study = search.run()
         log_search(search, study)
-        tuned[name] = search.best(study)
+        found = search.found(study)
+        tuned[name] = found.experiment
         best = ", ".join(f"{setting.split('.')[1]} {_short(value)}"
-                         for setting, value in study.best_params.items())  # fmt: skip
-        found.append(f"{label(name)}: {best}")
+                         for setting, value in found.best.items())  # fmt: skip
+        words.append(f"{label(name)}: {best}")
     num_trials = next(iter(searches.values())).num_trials
     return tuned, (
         f"Protocol: equal tuning, {num_trials} trials for each cell, scored on validation rows; "
-        f"best {'; '.join(found)}."
+        f"best {'; '.join(words)}."
     )
 
 

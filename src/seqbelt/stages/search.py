@@ -35,6 +35,24 @@ MISSING = "tuning needs Optuna: pip install 'seqbelt[tune]'"
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a search has found."""
+
+    trials: list["optuna.trial.FrozenTrial"]
+    best: dict[str, Any]
+    """The best trial's settings."""
+    score: float
+    """Its best validation score."""
+    experiment: Experiment
+    """What was searched from, with these settings."""
+
+    @property
+    def num_pruned(self) -> int:
+        """Trials that were given up early."""
+        return sum(trial.value is None for trial in self.trials)
+
+
+@dataclass(frozen=True)
 class Search:
     """One search: ``experiment`` is what it starts from, ``fixed`` names model settings that make
     the contestant what it is."""
@@ -127,9 +145,21 @@ class Search:
                 else optuna.pruners.NopPruner(),
             )
 
-    def best(self, study: "optuna.Study") -> Experiment:
-        """The experiment with the best trial's settings."""
-        return self._with(study.best_trial.params)
+    def found(self, study: "optuna.Study") -> "Found":
+        """What the first ``num_trials`` trials gave: a longer search has no say in a shorter one.
+
+        Raises SeqbeltError where none of them was trained to its end.
+        """
+        trials = sorted(_counted(study), key=lambda trial: trial.number)[: self.num_trials]
+        whole = [trial for trial in trials if trial.value is not None]
+        if not whole:
+            raise SeqbeltError(
+                f"{self.database}: none of {len(trials)} trials could be trained to its end; lower "
+                "the learning rates in tuning.training"
+            )
+        sign = 1 if study.direction.name == "MINIMIZE" else -1
+        best = min(whole, key=lambda trial: sign * (trial.value or 0.0))
+        return Found(trials, best.params, best.value or 0.0, self._with(best.params))
 
     def _ask(self, study: "optuna.Study") -> "optuna.Trial | None":
         """The next trial, or None where there are enough."""

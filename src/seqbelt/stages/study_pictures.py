@@ -1,6 +1,7 @@
 """What a search found, as pictures."""
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,26 +11,28 @@ if TYPE_CHECKING:
     import optuna
 
 
-def study_pictures(study: "optuna.Study", monitor: str) -> dict[str, Figure]:
-    """The history of a search, and how much each setting mattered where that can be told."""
-    pictures = {"tuning_history": _history(study, monitor)}
+def study_pictures(
+    study: "optuna.Study", trials: Sequence["optuna.trial.FrozenTrial"], monitor: str
+) -> dict[str, Figure]:
+    """The history of some trials, and how much each setting mattered where that can be told."""
+    pictures = {"tuning_history": _history(trials, study.direction.name == "MINIMIZE", monitor)}
     importances = _importances(study)
     if importances:
         pictures["tuning_importance"] = _bars(importances, monitor)
     return pictures
 
 
-def _history(study: "optuna.Study", monitor: str) -> Figure:
+def _history(trials: Sequence["optuna.trial.FrozenTrial"], is_loss: bool, monitor: str) -> Figure:
     """Each trial's score in the order of the trials, and the best so far."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    scored = [trial for trial in study.get_trials(deepcopy=False) if _score(trial) is not None]
+    scored = [trial for trial in trials if _score(trial) is not None]
     numbers = np.array([trial.number for trial in scored])
     scores = np.array([_score(trial) for trial in scored], dtype=float)
     whole = np.array([trial.state.name == "COMPLETE" for trial in scored])
     axes.plot(numbers[whole], scores[whole], "o", label="trial")
     axes.plot(numbers[~whole], scores[~whole], "x", color="#999999", label="given up early")
-    best = np.minimum if study.direction.name == "MINIMIZE" else np.maximum
+    best = np.minimum if is_loss else np.maximum
     axes.plot(numbers[whole], best.accumulate(scores[whole]), color="#d62728", label="best so far")
     axes.set(xlabel="trial", ylabel=f"best validation {monitor}")
     axes.grid(alpha=0.3)

@@ -241,7 +241,11 @@ def _report_reach(reach: GradientReach, name: str, run: TrackedRun) -> None:
 def _describe(epoch: Epoch) -> str:
     if epoch.validation is None:
         return f"training loss {epoch.train_loss:.3f}"
-    return f"validation {100 * epoch.validation.accuracy:.1f} %, loss {epoch.validation.loss:.3f}"
+    scores = epoch.validation
+    return (
+        f"validation {100 * scores.accuracy:.1f} %, macro-F1 {100 * scores.macro_f1:.1f} %, "
+        f"loss {scores.loss:.3f}"
+    )
 
 
 def open_run(

@@ -8,10 +8,11 @@ from seqbelt.evaluation.contestants import contestant_of, label
 from seqbelt.experiment import Experiment
 from seqbelt.stages.prepare import prepare_data
 from seqbelt.stages.progress import say
-from seqbelt.stages.search import Search
+from seqbelt.stages.search import Found, Search
 from seqbelt.stages.study_pictures import study_pictures
 from seqbelt.stages.train import split_tags
 from seqbelt.tracking.run import TrackedRun
+from seqbelt.training.tuning import describe_values
 
 if TYPE_CHECKING:
     import optuna
@@ -25,29 +26,28 @@ def tune(experiment: Experiment) -> dict[str, Any]:
     store = prepare_data(experiment).store
     search = Search(experiment, store, experiment.tuning.num_trials)
     study = search.run(experiment.tuning.num_workers)
-    best = search.best(study)
+    found = search.found(study)
     path = experiment.output / experiment.name / f"tuned-{contestant_of(experiment.model)}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_as_yaml(best), encoding="utf-8")
+    path.write_text(_as_yaml(found.experiment), encoding="utf-8")
     summary = log_search(search, study)
     say(f"best settings: {path}; train with them: seqbelt train {path}")
-    trials = study.get_trials(deepcopy=False)
     return {
         "config": str(path),
         "summary_run_id": summary,
         "monitor": experiment.training.monitor,
-        "best_score": study.best_value,
-        "best": study.best_params,
-        "num_trials": search.num_trials,
-        "num_pruned": sum(trial.state.name == "PRUNED" for trial in trials),
+        "best_score": found.score,
+        "best": found.best,
+        "num_trials": len(found.trials),
+        "num_pruned": found.num_pruned,
     }
 
 
 def log_search(search: Search, study: "optuna.Study") -> str:
     """One run that shows a whole search, made once and brought up to date; returns its id."""
     experiment = search.experiment
-    monitor, score = experiment.training.monitor, study.best_value
-    name = f"best {label(contestant_of(experiment.model))}: {monitor} {score:.4g}"
+    monitor, found = experiment.training.monitor, search.found(study)
+    name = f"best {label(contestant_of(experiment.model))}: {monitor} {found.score:.4g}"
     known = study.user_attrs.get(SUMMARY)
     if known is None:
         tags = {"tuning.study": study.study_name, "tuning.summary": "true"}
@@ -57,30 +57,28 @@ def log_search(search: Search, study: "optuna.Study") -> str:
     else:
         run = TrackedRun.attach(known)
         run.client.set_tag(run.run_id, "mlflow.runName", name)
-    run.describe(describe_search(search, study))
-    run.log_metrics({"tuning/score": score, "tuning/num_trials": search.num_trials})
-    run.log_text(_as_yaml(search.best(study)), "best.yaml")
-    for picture, figure in study_pictures(study, monitor).items():
+    run.describe(describe_search(search, found))
+    run.log_metrics({"tuning/score": found.score, "tuning/num_trials": len(found.trials)})
+    run.log_text(_as_yaml(found.experiment), "best.yaml")
+    for picture, figure in study_pictures(study, found.trials, monitor).items():
         run.log_figure(figure, f"pictures/{picture}.png")
     run.finish()
     return run.run_id
 
 
-def describe_search(search: Search, study: "optuna.Study") -> str:
+def describe_search(search: Search, found: Found) -> str:
     """What was searched, and the best that was found, in Markdown."""
-    trials = study.get_trials(deepcopy=False)
-    pruned = sum(trial.state.name == "PRUNED" for trial in trials)
     lines = [
-        f"**Best validation {search.experiment.training.monitor}: {study.best_value:.4g}** after "
-        f"{search.num_trials} trials, of which {pruned} were given up early.",
+        f"**Best validation {search.experiment.training.monitor}: {found.score:.4g}** after "
+        f"{len(found.trials)} trials, of which {found.num_pruned} were given up early.",
         "",
         "| setting | best | searched |",
         "|---|---|---|",
     ]
     for setting, values in search.space.items():
-        found = study.best_params[setting]
-        shown = f"{found:.3g}" if isinstance(found, float) else str(found)
-        lines.append(f"| {setting} | {shown} | {values} |")
+        best = found.best[setting]
+        shown = f"{best:.3g}" if isinstance(best, float) else str(best)
+        lines.append(f"| {setting} | {shown} | {describe_values(values)} |")
     return "\n".join(lines)
 
 

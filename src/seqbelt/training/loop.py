@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seqbelt.data.balance import balanced_rows, class_weights
 from seqbelt.data.batches import fill, make_batch, step_statistics, training_plan
 from seqbelt.data.cropping import draw_crops
 from seqbelt.data.store import Sequences
@@ -69,7 +70,9 @@ class Loop:
             fused=has_fused_optimizer(self.device),  # one kernel for all weights
         )
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-        self.loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+        self.loss = nn.CrossEntropyLoss(
+            self._class_weights(), label_smoothing=settings.label_smoothing
+        )
         self.history = History(device=str(self.device))
         self.history.reaches = [(0, self.reach.curve.tolist())]
         self.history.layout = self.model.recurrent.chosen_layout(self.device)
@@ -109,9 +112,13 @@ class Loop:
         """Run the epoch's remaining batches; on a stop signal return after the current one."""
         settings, epoch = self.settings, len(self.history.epochs)
         train = draw_crops(self.train, settings.seed, epoch)
+        rows = np.arange(len(train))
+        if settings.sampling == "balanced":
+            rows = balanced_rows(train.labels, settings.seed, epoch)
         plan = training_plan(
-            self.train.lengths, settings.batch_size, settings.seed, epoch, settings.bucket_batches
+            train.lengths[rows], settings.batch_size, settings.seed, epoch, settings.bucket_batches
         )
+        plan = [rows[indices] for indices in plan]
         self._count_work(plan)
         self.network.train()
         began = saved = time.perf_counter()
@@ -127,10 +134,16 @@ class Loop:
                 self._save()
                 saved = time.perf_counter()
 
+    def _class_weights(self) -> Tensor | None:
+        if self.settings.class_weights is None:
+            return None
+        weights = class_weights(self.train.labels, self.model.classify.out_features)
+        return torch.from_numpy(weights).float().to(self.device)
+
     def _count_work(self, plan: list[np.ndarray]) -> None:
         history = self.history
         history.fill = fill(self.train.lengths, plan)
-        num_steps = int(self.train.lengths.sum())
+        num_steps = sum(int(self.train.lengths[indices].sum()) for indices in plan)
         history.flops = 3.0 * self.model.recurrent.flops_per_step * num_steps
         if history.layout == "padded":
             history.padded_flops = history.flops * (1 / history.fill - 1)

@@ -124,6 +124,13 @@ def suggest(space: Space, trial: Trial) -> dict[str, Any]:
     }
 
 
+def describe_values(values: Range | Choices) -> str:
+    """What is searched of one setting, in words."""
+    if isinstance(values, Range):
+        return f"{values.low:g} to {values.high:g}{', by factors' if values.log else ''}"
+    return ", ".join("null" if value is None else str(value) for value in values)
+
+
 def given(space: Space, model: Model, training: Training) -> dict[str, Any]:
     """The settings as they are given, as far as the space holds them."""
     found = {}
