@@ -16,7 +16,7 @@ import torch
 
 from seqbelt.data.parts import write_json
 from seqbelt.data.store import SequenceStore
-from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.report import report_on
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.stages.progress import bar, say
@@ -24,7 +24,6 @@ from seqbelt.stages.train import CHECKPOINT, RUN, Trained, read_part, run_folder
 from seqbelt.stages.workers import run_in_workers
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
-from seqbelt.training.scoring import predict_logits
 
 FINISHED = "finished.json"
 
@@ -124,11 +123,10 @@ def _read_back(experiment: Experiment, store: SequenceStore, folder: Path) -> Tr
     bundle = Bundle.load(folder / "bundle")
     device = torch.device(about["history"]["device"])
     network = bundle.network.to(device)
-    reports = []
-    for part in ("validation", "test"):
-        rows = read_part(experiment, store, part)
-        reports.append(Report(rows, predict_logits(network, rows, device)) if len(rows) else None)
+    parts = {name: read_part(experiment, store, name) for name in ("validation", "test")}
+    reports = report_on(network, parts)
     network.cpu()
     run = TrackedRun.attach(about["run_id"])
     history = History.from_plain(about["history"])
-    return Trained(experiment, store, run, folder, bundle, history, reports[0], reports[1])
+    validation, test = reports.get("validation"), reports.get("test")
+    return Trained(experiment, store, run, folder, bundle, history, validation, test)

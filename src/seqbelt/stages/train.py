@@ -15,7 +15,7 @@ from seqbelt.errors import BadInput, SettingsError
 from seqbelt.evaluation.augmentation_picture import augmentation_picture
 from seqbelt.evaluation.certificates import certify_padding
 from seqbelt.evaluation.contestants import contestant_of
-from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.report import Report, report_on
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import Bundle
@@ -26,7 +26,6 @@ from seqbelt.tracking.publish import log_model
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
-from seqbelt.training.scoring import predict_logits
 
 CHECKPOINT = "checkpoint.safetensors"
 RUN = "run.json"
@@ -114,13 +113,11 @@ def train_model(
     except BaseException:
         run.finish("FAILED")
         raise
-    reports = {}
-    for part in ("validation", "test"):
-        # The test part is looked at once, with the weights that validation chose.
-        if len(rows[part]) and not (part == "test" and history.interrupted):
-            device = next(network.parameters()).device
-            reports[part] = Report(rows[part], predict_logits(network, rows[part], device))
-            run.log_report(reports[part], part)
+    # The test part is looked at once, with the weights that validation chose.
+    parts = ("validation",) if history.interrupted else ("validation", "test")
+    reports = report_on(network, {part: rows[part] for part in parts})
+    for part, report in reports.items():
+        run.log_report(report, part)
     run.log_history(history, experiment.run_name)
     bundle = Bundle(
         name=experiment.name,
@@ -136,6 +133,7 @@ def train_model(
             "scores": {part: report.scores.plain() for part, report in reports.items()},
             "step_s": store.about["step_s"],
         },
+        temperature=next(iter(reports.values())).temperature if reports else 1.0,
     )
     bundle.save(folder / "bundle")
     validation, test = reports.get("validation"), reports.get("test")
