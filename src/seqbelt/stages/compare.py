@@ -40,7 +40,12 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     model_uri = register(max(trained, key=_validation_rank))
     # The runs are siblings joined by a tag: MLflow's page folds children away. The summary is
     # made last, so that it stands on top of the page's list.
-    tags = {"compare.id": compare_id, "compare.summary": "true", "audit.findings": found.headline}
+    tags = {
+        "compare.id": compare_id,
+        "compare.summary": "true",
+        "audit.findings": found.headline,
+        "mlflow.runColor": "#333333",  # no cell's
+    }
     summary = TrackedRun.start(
         experiment.name, conclusion.headline, tags | split_tags(experiment.data)
     )
@@ -165,5 +170,6 @@ def _log_conclusion(
         description,  # its first line, the verdict, is what the page shows unopened
     )
     for cell, found in cells.items():
-        bounds = {key: value for key, value in found["test_accuracy"].items() if value is not None}
-        summary.log_metrics({f"{cell}/test_accuracy_{key}": value for key, value in bounds.items()})
+        for name in ("test_accuracy", "test_macro_f1"):
+            bounds = {key: value for key, value in found[name].items() if value is not None}
+            summary.log_metrics({f"verdict/{cell}_{name}_{k}": v for k, v in bounds.items()})

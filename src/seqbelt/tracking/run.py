@@ -140,9 +140,9 @@ class TrackedRun:
         before, after = report.reliability(1.0), report.reliability(report.temperature)
         self.log_metrics(
             {
-                f"calibration/{part}_error_before": before.expected_error,
-                f"calibration/{part}_error": after.expected_error,
-                "calibration/temperature": report.temperature,
+                f"{prefix}/calibration_error_before": before.expected_error,
+                f"{prefix}/calibration_error": after.expected_error,
+                "training/temperature": report.temperature,
             }
         )
         picture = reliability_picture(before, after, report.temperature)

@@ -70,8 +70,9 @@ class Loop:
             fused=has_fused_optimizer(self.device),  # one kernel for all weights
         )
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        # Summed: torch's mean divides by the weights of the batch, which takes them back again.
         self.loss = nn.CrossEntropyLoss(
-            self._class_weights(), label_smoothing=settings.label_smoothing
+            self._class_weights(), label_smoothing=settings.label_smoothing, reduction="sum"
         )
         self.history = History(device=str(self.device))
         self.history.reaches = [(0, self.reach.curve.tolist())]
@@ -153,7 +154,8 @@ class Loop:
             group["lr"] = self.settings.learning_rate_at(progress)
         batch = batch.to(self.device)
         logits = self.network(batch.inputs, batch.lengths, self.chunks)
-        loss = self.loss(logits, batch.labels)
+        count = len(batch.lengths)
+        loss = self.loss(logits, batch.labels) / count
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         limit = self.settings.clip_norm or math.inf  # an infinite limit measures and clips nothing
@@ -162,7 +164,6 @@ class Loop:
         self.optimizer.step()
         # Totals stay on the device: reading a number back would make the GPU wait.
         clipped = (norm > limit).double()
-        count = len(batch.lengths)
         self.totals += torch.stack([loss.detach().double() * count, norm.double(), clipped])
 
     def _end_epoch(self) -> None:
