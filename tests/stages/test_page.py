@@ -129,8 +129,8 @@ def test_the_charts_show_all_siblings_without_a_click_and_the_test_first(compare
     experiment = client.get_experiment(client.get_run(runs[0]).info.experiment_id)
     browser.get(server + page_of(experiment))
     names = [client.get_run(run).info.run_name for run in runs]
-    shown = wait_for(browser, "test (", *names)
-    first = re.search(r"(\w+) \(\d+\)", shown)
+    shown = wait_for(browser, "val_best", *names)
+    first = re.search(r"(\w+)\n\(\d+\)", shown)
     assert first and first[1] == "test"
 
 

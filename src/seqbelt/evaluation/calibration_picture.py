@@ -12,10 +12,10 @@ def reliability_picture(before: Reliability, after: Reliability, temperature: fl
     axes.plot([0, 100], [0, 100], color="#999999", linewidth=0.8)
     for found, style, when in (
         (before, {"color": "#999999", "linestyle": ":"}, "before"),
-        (after, {"color": "#1f77b4"}, f"at temperature {temperature:.2f}"),
+        (after, {"color": "#1f77b4", "linestyle": "-"}, f"at temperature {temperature:.2f}"),
     ):
         error = f"{when}: expected calibration error {100 * found.expected_error:.1f} %"
-        axes.plot(100 * found.confidence, 100 * found.accuracy, "o-", label=error, **style)
+        axes.plot(100 * found.confidence, 100 * found.accuracy, marker="o", label=error, **style)
     axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 102), ylim=(0, 102))
     axes.set_title(f"{after.count.sum():,} examples in bins of about {after.count.max():,}")
     axes.set_aspect("equal")

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -63,7 +64,8 @@ class CompareJournal:
         missing = {f: n for n, f in enumerate(folders) if not (f / FINISHED).exists()}.values()
         if num_workers > 1 and len(missing) > 1:
             self._train_beside(
-                [(jobs[n].experiment, store.folder, tags, resumed[n]) for n in missing], num_workers
+                [(jobs[n].experiment.plain(), store.folder, tags, resumed[n]) for n in missing],
+                num_workers,
             )
         else:
             for number in missing:
@@ -112,9 +114,9 @@ def train_one(
 
 
 def _train_in_worker(
-    experiment: Experiment, store_folder: Path, tags: dict[str, str], resume: bool
+    settings: dict[str, Any], store_folder: Path, tags: dict[str, str], resume: bool
 ) -> None:
-    train_one(experiment, SequenceStore(store_folder), tags, resume)
+    train_one(Experiment.parse(settings), SequenceStore(store_folder), tags, resume)
 
 
 def _read_back(experiment: Experiment, store: SequenceStore, folder: Path) -> Trained:

@@ -1,5 +1,8 @@
 """The contestants of a comparison under its protocol: what is held equal is made equal."""
 
+from pathlib import Path
+from typing import Any
+
 from seqbelt.data.store import SequenceStore
 from seqbelt.evaluation.contestants import OVERRIDES, as_contestant, label
 from seqbelt.evaluation.protocol import describe, match
@@ -42,7 +45,7 @@ def _tune(
     searches = {name: _search(name, entry, store) for name, entry in entries.items()}
     num_workers = next(iter(entries.values())).comparison.num_workers
     if num_workers > 1:
-        jobs = [(name, entry, store.folder) for name, entry in entries.items()]
+        jobs = [(name, entry.plain(), store.folder) for name, entry in entries.items()]
         for _ in run_in_workers(_search_beside, jobs, num_workers):
             pass
     tuned, words = {}, []
@@ -66,8 +69,8 @@ def _search(name: str, entry: Experiment, store: SequenceStore) -> Search:
     return Search(entry, store, num_trials, frozenset(OVERRIDES[name]))
 
 
-def _search_beside(name: str, entry: Experiment, store_folder) -> None:
-    _search(name, entry, SequenceStore(store_folder)).run()
+def _search_beside(name: str, settings: dict[str, Any], store_folder: Path) -> None:
+    _search(name, Experiment.parse(settings), SequenceStore(store_folder)).run()
 
 
 def _short(value: object) -> str:

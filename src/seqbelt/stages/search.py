@@ -109,7 +109,8 @@ class Search:
             if num_workers == 1 or self.num_trials - done < 2:
                 self.work()
             else:
-                parts = self.experiment, self.store.folder, self.num_trials, self.fixed
+                plain = self.experiment.plain()
+                parts = plain, self.store.folder, self.num_trials, self.fixed
                 for _ in run_in_workers(_work_beside, [parts] * num_workers, num_workers):
                     pass
         shutil.rmtree(self.folder / self.name, ignore_errors=True)  # of trials that were killed
@@ -201,9 +202,10 @@ class Search:
 
 
 def _work_beside(
-    experiment: Experiment, store_folder: Path, num_trials: int, fixed: frozenset[str]
+    settings: dict[str, Any], store_folder: Path, num_trials: int, fixed: frozenset[str]
 ) -> None:
-    Search(experiment, SequenceStore(store_folder), num_trials, fixed).work(is_alone=False)
+    search = Search(Experiment.parse(settings), SequenceStore(store_folder), num_trials, fixed)
+    search.work(is_alone=False)
 
 
 def _counted(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:

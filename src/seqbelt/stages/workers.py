@@ -20,8 +20,9 @@ def run_in_workers(
 ) -> Iterator[tuple[int, Any]]:
     """Call ``work(*job)`` for each job in processes of their own; yields number and result.
 
-    Results come as they are finished. Ctrl-C reaches the workers as well: they save what they
-    do, and then it is raised here.
+    A job is plain values: settings may hold what can only be read back where the package is set up
+    already. Results come as they are finished. Ctrl-C reaches the workers as well: they save what
+    they do, and then it is raised here.
     """
     num_workers = min(num_workers, len(jobs))
     threads = max(1, torch.get_num_threads() // max(num_workers, 1))
