@@ -1,9 +1,29 @@
 """Fonts for pictures: texts and class names may be Korean, which matplotlib's own cannot write."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
 import matplotlib
 from matplotlib.font_manager import FontProperties, fontManager, get_font
 
-_KOREAN_FONTS = ("Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Apple SD Gothic Neo")
+_KOREAN_FONTS = (
+    "Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Apple SD Gothic Neo", "Malgun Gothic",
+)  # fmt: skip
+
+
+def _add_packaged_font() -> None:
+    """The extra ``korean`` brings a font as a file; its package need not be imported for it."""
+    package = find_spec("koreanize_matplotlib")
+    if package is not None and package.origin is not None:
+        font = Path(package.origin).with_name("fonts") / "NanumGothic.ttf"
+        if font.is_file():
+            fontManager.addfont(font)
+
+
+_add_packaged_font()
 _installed = {font.name for font in fontManager.ttflist}
 matplotlib.rcParams["font.family"] = [
     "DejaVu Sans",
@@ -24,3 +44,22 @@ def unwritable(text: str) -> set[str]:
 def writable(text: str) -> str:
     """The text with a box for every character that cannot be written."""
     return text.translate({ord(character): "□" for character in unwritable(text)})
+
+
+def hint(text: str) -> str | None:
+    """What to install for a text that these fonts cannot write; None where they can."""
+    missing = "".join(sorted(unwritable(text)))
+    if not missing:
+        return None
+    return (
+        f"pictures show boxes for {missing[:12]}: no installed font has them; "
+        "pip install 'seqbelt[korean]', or install Noto Sans CJK"
+    )
+
+
+@contextmanager
+def boxes_allowed() -> Iterator[None]:
+    """Saving a picture with boxes warns once a character; ``hint`` says it once, and better."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield

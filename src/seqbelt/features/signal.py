@@ -69,7 +69,13 @@ class ArrayFeatures(Features):
         if not seen:
             raise BadInput(WRONG_SHAPE, "no training row to learn the number of features from")
         (shape, names), _ = seen.most_common(1)[0]
-        return {LEARNED_FILE: json.dumps({"step_shape": shape, "names": names}).encode()}
+        return self.learn_shape(shape, names)
+
+    def learn_shape(
+        self, step_shape: tuple[int, ...], names: tuple[str, ...] | None = None
+    ) -> Learned:
+        """What ``learn`` gives for rows whose steps have this shape."""
+        return {LEARNED_FILE: json.dumps({"step_shape": step_shape, "names": names}).encode()}
 
     def encoder(self, learned: Learned) -> "ArrayEncoder":
         return ArrayEncoder(self, **json.loads(learned[LEARNED_FILE]))

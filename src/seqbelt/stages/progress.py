@@ -55,7 +55,9 @@ def bar(text: str, total: int | None) -> Iterator[Bar]:
         _Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not show_bars) as progress:
+    # A pipe would get an empty line for each bar.
+    silent = not (show_bars and console.is_terminal)
+    with Progress(*columns, console=console, transient=True, disable=silent) as progress:
         yield Bar(progress, total, text)
 
 

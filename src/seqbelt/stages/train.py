@@ -15,6 +15,7 @@ from seqbelt.errors import BadInput, SettingsError
 from seqbelt.evaluation.augmentation_picture import augmentation_picture
 from seqbelt.evaluation.certificates import certify_padding
 from seqbelt.evaluation.contestants import contestant_of
+from seqbelt.evaluation.fonts import hint
 from seqbelt.evaluation.report import Report, report_on
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Source
@@ -105,6 +106,8 @@ def train_model(
         )
     folder = run_folder(experiment, store)
     run = open_run(experiment, store, folder, resume=resume, tags=tags or {})
+    if (remark := hint("".join(store.classes))) is not None:
+        say(remark)
     if resume and not (folder / CHECKPOINT).exists():
         say(f"{folder}: no checkpoint of these settings and data yet; training from the start")
         resume = False

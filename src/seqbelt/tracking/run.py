@@ -14,6 +14,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from seqbelt.data.store import SequenceStore
 from seqbelt.evaluation.calibration_picture import reliability_picture
 from seqbelt.evaluation.contestants import COLOURS
+from seqbelt.evaluation.fonts import boxes_allowed
 from seqbelt.evaluation.pictures import confusion_picture, learning_picture
 from seqbelt.evaluation.report import Report
 from seqbelt.tracking.environment import describe_environment
@@ -150,7 +151,8 @@ class TrackedRun:
 
     def log_figure(self, figure: Figure, path: str) -> None:
         """A picture among the run's artifacts."""
-        self.client.log_figure(self.run_id, figure, path)
+        with boxes_allowed():
+            self.client.log_figure(self.run_id, figure, path)
 
     def log_text(self, text: str, path: str) -> None:
         """A text among the run's artifacts."""
