@@ -9,11 +9,11 @@ to learn, so every `better` or `worse` is false; 5 in 100 are allowed.
 
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from seqbelt.data.in_memory import in_memory
 from seqbelt.data.store import Sequences
 from seqbelt.evaluation.contestants import as_contestant
 from seqbelt.evaluation.verdict import Verdict, VerdictRule
@@ -26,25 +26,11 @@ SIZES = {"train": 60, "validation": 30, "test": 100}
 TRAINING = Training(num_epochs=8, batch_size=16, learning_rate=1e-2, device="cpu")
 
 
-@dataclass(frozen=True)
-class Drawn(Sequences):
-    """Sequences in memory."""
-
-    arrays: list[np.ndarray]
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return self.arrays[self.rows[index]]
-
-    def take(self, indices: np.ndarray) -> "Drawn":
-        names = ("rows", "lengths", "labels")
-        return replace(self, **{name: getattr(self, name)[indices] for name in names})
-
-
-def draw(random: np.random.Generator, count: int) -> Drawn:
+def draw(random: np.random.Generator, count: int) -> Sequences:
     """Sequences of 5 to 12 steps of noise, each with a label that knows nothing of it."""
     lengths = random.integers(5, 13, count)
     arrays = [random.normal(size=(length, 3)).astype(np.float32) for length in lengths]
-    return Drawn(None, np.arange(count), lengths, random.integers(0, 2, count), arrays)  # type: ignore[arg-type]
+    return in_memory(arrays, random.integers(0, 2, count))
 
 
 def judge_shuffled(seed: int, rule: VerdictRule) -> Verdict:
