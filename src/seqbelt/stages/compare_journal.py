@@ -58,7 +58,7 @@ class CompareJournal:
     ) -> list[Trained]:
         """Train the models of one fold, or go on with them, or read them back; in their order."""
         folders = [run_folder(job.experiment, store) for job in jobs]
-        resumed = [self._begin(folder) for folder in folders]
+        resumed = [self._begin(folder) and (folder / RUN).exists() for folder in folders]
         trained: dict[int, Trained] = {}
         # Another name for the same settings is the same model: it is trained once.
         missing = {f: n for n, f in enumerate(folders) if not (f / FINISHED).exists()}.values()
@@ -73,9 +73,10 @@ class CompareJournal:
                 trained[number] = train_one(experiment, store, tags, resumed[number])
         for number, job in enumerate(jobs):
             if number not in trained:
-                trained[number] = _read_back(job.experiment, store, folders[number])
+                folder, name = folders[number], job.experiment.run_name
+                trained[number] = _read_back(job.experiment, store, folder)
                 if number not in missing:
-                    say(f"{job.experiment.run_name}: finished before, read back")
+                    say(f"{name}: finished before, read back from {folder}")
         return [replace(trained[n], contestant=job.contestant) for n, job in enumerate(jobs)]
 
     def _train_beside(self, work: Sequence[tuple], num_workers: int) -> None:
