@@ -10,12 +10,13 @@ def reliability_picture(before: Reliability, after: Reliability, temperature: fl
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 100], [0, 100], color="#999999", linewidth=0.8)
-    for found, style, when in (
-        (before, {"color": "#999999", "linestyle": ":"}, "before"),
-        (after, {"color": "#1f77b4", "linestyle": "-"}, f"at temperature {temperature:.2f}"),
+    for found, line, colour, when in (
+        (before, ":", "#999999", "before"),
+        (after, "-", "#1f77b4", f"at temperature {temperature:.2f}"),
     ):
         error = f"{when}: expected calibration error {100 * found.expected_error:.1f} %"
-        axes.plot(100 * found.confidence, 100 * found.accuracy, marker="o", label=error, **style)
+        confidence, accuracy = 100 * found.confidence, 100 * found.accuracy
+        axes.plot(confidence, accuracy, f"o{line}", color=colour, label=error)
     axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 102), ylim=(0, 102))
     axes.set_title(f"{after.count.sum():,} examples in bins of about {after.count.max():,}")
     axes.set_aspect("equal")
