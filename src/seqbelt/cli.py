@@ -99,6 +99,18 @@ def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False
 
 
 @app.command()
+def tune(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Search settings on validation rows, and write the best as a config."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.tune import tune
+
+        return tune(_load(config, overrides))
+
+    _run(work, as_json)
+
+
+@app.command()
 def predict(
     model: ModelName,
     inputs: Annotated[
