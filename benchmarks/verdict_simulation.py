@@ -1,6 +1,7 @@
 """How often does the verdict claim a difference that is not there, and do its intervals cover?
 
-    python benchmarks/verdict_simulation.py [REPEATS]        (400 repeats: about 3 minutes)
+    python benchmarks/verdict_simulation.py [REPEATS]           (400 repeats: about 3 minutes)
+    python benchmarks/verdict_simulation.py [REPEATS] coverage  (only that: half a minute)
 
 Two cells answer the same test examples. A model gets an example right when a normal score is
 above a threshold; the score adds the example's difficulty (shared by all), the cell's own
@@ -12,12 +13,12 @@ percentile bootstrap over seeds and examples.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
 
-from seqbelt.evaluation.statistics import bootstrap_difference
+from seqbelt.evaluation.statistics import bootstrap_difference, mean_interval
 from seqbelt.evaluation.verdict import Verdict, VerdictRule
 
 
@@ -64,6 +65,42 @@ def coverage(verdicts: list[Verdict], truth: float) -> float:
     return sum(verdict.low <= truth <= verdict.high for verdict in verdicts) / len(verdicts)
 
 
+def mean_coverage(world: World, repeats: int, seed: int) -> float:
+    """How often the table's interval over seeds holds what the cell has on these test examples
+    over all seeds; 4,000 further seeds stand for all."""
+    rng = np.random.default_rng(seed)
+    many = replace(world, num_seeds=(4000 + world.num_seeds[0], 1))
+    hits = 0
+    for _ in range(repeats // 10):
+        accuracies = many.draw(rng)["a"].mean(axis=1)
+        for start in range(0, 10 * world.num_seeds[0], world.num_seeds[0]):
+            found = mean_interval(accuracies[start : start + world.num_seeds[0]], 0.95)
+            hits += found.low <= accuracies.mean() <= found.high
+    return hits / (repeats // 10 * 10)
+
+
+def print_coverage(rule: VerdictRule, repeats: int) -> None:
+    print("Coverage of the 95 % intervals, per cent; worst and mean over the scenarios")
+    print(
+        f"{'seeds':8}{'difference':>12}{'worst':>8}{'mean':>8}{'over seeds: worst':>20}{'mean':>8}"
+    )
+    for num_seeds in (2, 3, 5, 10):
+        for accuracies in ((0.9, 0.9), (0.9, 0.88), (0.8, 0.6)):
+            found, over_seeds = [], []
+            for num_examples in (40, 100, 400):
+                for number, spreads in enumerate(SPREADS):
+                    world = World((num_seeds, num_seeds), num_examples, accuracies, spreads)
+                    verdicts = judge_many(world, rule, repeats, number)
+                    found.append(coverage(verdicts, accuracies[0] - accuracies[1]))
+                    if spreads[0]:  # without luck all seeds are alike, and so is the interval
+                        over_seeds.append(mean_coverage(world, repeats, number))
+            print(
+                f"{num_seeds:<8}{accuracies[0] - accuracies[1]:12.2f}{100 * min(found):8.1f}"
+                f"{100 * np.mean(found):8.1f}{100 * min(over_seeds):20.1f}"
+                f"{100 * np.mean(over_seeds):8.1f}"
+            )
+
+
 def equivalence_rate(verdicts: list[Verdict]) -> float:
     return sum(verdict.word == "equivalent" for verdict in verdicts) / len(verdicts)
 
@@ -91,8 +128,11 @@ def worlds(accuracy: float):
             yield World(num_seeds, num_examples, (accuracy, accuracy), collapse=0.2)
 
 
-def main(repeats: int) -> None:
+def main(repeats: int, only_coverage: bool) -> None:
     rule = VerdictRule(margin=0.02)
+    if only_coverage:
+        print_coverage(rule, repeats)
+        return
     print("No difference: seeds, examples, accuracy, spread of seeds")
     print(f"{'':42}{'claims':>8}{'covers':>8}{'half width':>12}{'bootstrap':>11}")
     worst: dict[tuple[int, int], float] = {}
@@ -125,4 +165,4 @@ def main(repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400, "coverage" in sys.argv)

@@ -7,10 +7,12 @@ from pydantic import Field
 
 from seqbelt.data.source import Data
 from seqbelt.evaluation.comparison import Comparison
+from seqbelt.evaluation.contestants import contestant_of
 from seqbelt.features.kinds import AnyFeatures
 from seqbelt.models.classifier import Model
 from seqbelt.settings import Settings
 from seqbelt.training.settings import Training
+from seqbelt.training.tuning import Tuning
 
 
 class Experiment(Settings):
@@ -28,6 +30,8 @@ class Experiment(Settings):
     """How it is trained."""
     comparison: Comparison = Comparison()
     """Which cells are compared, over which seeds."""
+    tuning: Tuning = Tuning()
+    """Which settings are searched, and how."""
     output: Path = Path("outputs")
     """Folder for checkpoints and bundles."""
 
@@ -36,11 +40,14 @@ class Experiment(Settings):
         """Where the prepared sequences are."""
         return self.data.prepared or Path("data/prepared") / self.name
 
-    def with_cell(self, cell: str, seed: int) -> "Experiment":
-        """The same experiment with another cell and seed, and nothing else changed."""
-        model = self.model.model_copy(update={"cell": cell})
+    def with_model(self, model: Model) -> "Experiment":
+        """The same experiment with another network."""
+        return self.model_copy(update={"model": model})
+
+    def with_seed(self, seed: int) -> "Experiment":
+        """The same experiment with another seed, and nothing else changed."""
         training = self.training.model_copy(update={"seed": seed})
-        return self.model_copy(update={"model": model, "training": training})
+        return self.model_copy(update={"training": training})
 
     def with_data(self, data: Data) -> "Experiment":
         """The same experiment on other data: another fold, say."""
@@ -49,4 +56,4 @@ class Experiment(Settings):
     @property
     def run_name(self) -> str:
         """Short name of one training run: ``lstm-h128-s0``."""
-        return f"{self.model.cell}-h{self.model.hidden_size}-s{self.training.seed}"
+        return f"{contestant_of(self.model)}-h{self.model.hidden_size}-s{self.training.seed}"

@@ -3,6 +3,7 @@ import pytest
 from scipy.special import softmax as scipy_softmax
 
 from seqbelt.evaluation.calibration import (
+    MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     fit_temperature,
     reliability,
@@ -40,9 +41,12 @@ def test_scaling_lowers_the_error(calibrated):
     assert after < 0.02
 
 
-def test_rows_that_are_all_right_give_a_finite_temperature():
-    found = fit_temperature(np.array([[2.0, 0.0], [0.0, 3.0]]), np.array([0, 1]))
-    assert MIN_TEMPERATURE <= found < 0.1  # flat from here on
+def test_rows_that_are_all_right_leave_a_doubt():
+    """n right of n: the next is right with (n + 1) / (n + 2), the rule of succession."""
+    logits = np.tile([3.0, 0.0], (8, 1))
+    temperature = fit_temperature(logits, np.zeros(8, int))
+    assert softmax(logits[:1], temperature)[0, 0] == pytest.approx(9 / 10, abs=1e-3)
+    assert MIN_TEMPERATURE < temperature < MAX_TEMPERATURE
 
 
 @pytest.mark.parametrize("binning", ["mass", "width"])

@@ -9,7 +9,7 @@ from torch import nn
 from toys import toy_store
 
 from seqbelt.data.cropping import crop_sequences
-from seqbelt.evaluation.memory import accuracy_by_length, measure_memory
+from seqbelt.evaluation.memory import PASTS, accuracy_by_length, measure_memory
 
 CPU = torch.device("cpu")
 
@@ -45,15 +45,37 @@ def test_a_model_that_reads_the_first_step_needs_the_whole_length_back(test_part
     memory = measure_memory(FirstStep(), test_part, CPU)
     assert memory.by_heard_share.min() == memory.by_heard_share.max() > 0.95
     assert memory.earliest_share == 0.1
-    assert memory.length > 0.7 * test_part.lengths.max()
-    assert memory.by_last_steps[0] < 0.8 < memory.by_last_steps[-1]
+    for how in PASTS:
+        assert memory.lengths[how] > 0.7 * test_part.lengths.max()
+        accuracy = memory.by_last_steps[how]
+        assert accuracy[0] < 0.8 < accuracy[-1] == memory.by_heard_share[-1]
 
 
 def test_a_model_that_reads_the_last_step_needs_one_step_and_all_of_time(test_part):
     ends = np.array([test_part[row][-1, 0] > 0 for row in range(len(test_part))])
     memory = measure_memory(LastStep(), relabel(test_part, ends.astype(np.int64)), CPU)
-    assert memory.length == 1 and (memory.by_last_steps == 1).all()
+    assert memory.lengths == dict.fromkeys(PASTS, 1)
+    assert all((accuracy == 1).all() for accuracy in memory.by_last_steps.values())
     assert memory.earliest_share == 1.0 and memory.by_heard_share[0] < 0.8
+
+
+class FirstHalfSum(nn.Module):
+    """Answers by the sum of all but the last steps: their order is nothing to it."""
+
+    def forward(self, inputs, lengths):
+        is_early = torch.arange(inputs.shape[1]) < lengths[:, None] - 1
+        score = (inputs.sum(2) * is_early).sum(1)
+        return torch.stack([-score, score], 1)
+
+
+def test_what_the_order_means_nothing_to_survives_the_shuffle_alone(test_part):
+    long = test_part.take(np.flatnonzero(test_part.lengths > 5))
+    sums = np.array([long[row][:-1].sum() > 0 for row in range(len(long))])
+    memory = measure_memory(FirstHalfSum(), relabel(long, sums.astype(np.int64)), CPU)
+    assert memory.lengths["shuffled"] == 1
+    assert min(memory.lengths["cut"], memory.lengths["replaced"]) > 5
+    # What stands before the last step is another sequence's: its label is another's too.
+    assert 0.3 < memory.by_last_steps["replaced"][0] < 0.7
 
 
 def test_stretches_count_from_what_the_model_reads(test_part):

@@ -1,13 +1,15 @@
 """What a protocol promises to hold equal is equal."""
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqbelt.evaluation.contestants import as_contestant, contestant_of
 from seqbelt.evaluation.protocol import describe, match
 from seqbelt.models.classifier import Model
 
-CELLS = ["lstm", "gru", "rnn"]
+CELLS = ["lstm", "gru", "rnn", "rnn_relu"]
 
 
 def build(model):
@@ -22,7 +24,7 @@ MEASURES = {
 
 @given(
     protocol=st.sampled_from(list(MEASURES)),
-    first=st.sampled_from(CELLS),
+    first=st.sampled_from(["lstm", "gru", "rnn"]),
     other=st.sampled_from(CELLS),
     hidden_size=st.integers(48, 160),
     num_layers=st.integers(1, 2),
@@ -36,23 +38,25 @@ def test_sizes_are_equal_within_two_per_cent(
         cell=first, hidden_size=hidden_size, num_layers=num_layers,
         bidirectional=bidirectional, pooling=pooling, forget_bias="chrono",
     )  # fmt: skip
-    matched = match(protocol, model, other, build)
-    assert matched.cell == other
+    contestant = as_contestant(model, other)
+    matched = match(protocol, model, contestant, build)
     expected, found = (MEASURES[protocol](build(one)) for one in (model, matched))
     assert found == pytest.approx(expected, rel=0.02)
-    changed = {"cell": first, "hidden_size": hidden_size}
-    assert matched.model_copy(update=changed) == model
+    assert matched.model_copy(update={"hidden_size": hidden_size}) == contestant
 
 
-def test_as_given_changes_the_cell_alone():
-    model = Model(hidden_size=50)
-    assert match("as_given", model, "rnn", build) == model.model_copy(update={"cell": "rnn"})
+def test_the_relu_rnn_starts_as_the_identity_and_is_told_from_the_other():
+    relu = as_contestant(Model(hidden_size=5), "rnn_relu")
+    assert contestant_of(relu) == "rnn_relu" and contestant_of(Model(cell="rnn")) == "rnn"
+    network = build(relu)
+    assert torch.equal(network.recurrent.weights.weight_hh_l0, torch.eye(5))
+    assert network.recurrent.weights.nonlinearity == "relu"
 
 
 def test_a_tiny_network_gets_the_nearest_width_and_the_words_tell_what_was_achieved():
     model = Model(cell="rnn", hidden_size=1)
-    matched = match("equal_parameters", model, "lstm", build)
+    matched = match("equal_parameters", model, as_contestant(model, "lstm"), build)
     assert matched.hidden_size == 1
-    text = describe("equal_parameters", [model, matched], build)
+    text = describe("equal_parameters", {"rnn": model, "lstm": matched}, build)
     assert f"RNN {build(model).num_parameters} (1 units)" in text
     assert f"LSTM {build(matched).num_parameters} (1 units)" in text

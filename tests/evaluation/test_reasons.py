@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seqbelt.evaluation.memory import HEARD_SHARES, Memory
+from seqbelt.evaluation.memory import HEARD_SHARES, PASTS, Memory
 from seqbelt.evaluation.reasons import ModelReasons, Reasons
 from seqbelt.training.gradient_reach import GradientReach
 
@@ -16,12 +16,18 @@ def model(fade: float, enough: int, lengths=(5, 9), correct=(True, False)) -> Mo
     steps = np.array([1, 2, 4, 8, 16, 40])
     memory = Memory(
         last_steps=steps,
-        by_last_steps=np.where(steps >= enough, 0.9, 0.5),
+        by_last_steps={how: np.where(steps >= enough, 0.9, 0.5) for how in PASTS},
         by_heard_share=np.linspace(0.1, 0.9, len(HEARD_SHARES)),
         num_sequences=2,
     )
     return ModelReasons(
-        GradientReach(np.ones(40)), reach, memory, 0.25, np.array(correct), np.array(lengths)
+        before=GradientReach(np.ones(40)),
+        trained=reach,
+        memory=memory,
+        half_lives=[(0, 40), (1, reach.half_life)],
+        clipped_by_epoch=np.array([0.5, 0.0]),
+        correct=np.array(correct),
+        lengths=np.array(lengths),
     )
 
 
@@ -34,7 +40,8 @@ def reasons():
 
 def test_the_median_model_speaks_for_a_cell(reasons):
     found = reasons.plain()
-    assert found["lstm"]["memory_steps"] == 16 and found["rnn"]["memory_steps"] == 2
+    assert found["lstm"]["memory_steps"] == dict.fromkeys(PASTS, 16)
+    assert found["rnn"]["memory_steps"] == dict.fromkeys(PASTS, 2)
     assert found["rnn"]["gradient_half_life_steps"] == {"before": 40, "trained": 1}
     assert found["lstm"]["gradient_half_life_steps"]["trained"] == 7  # 0.9 ** 7 < 0.5
     assert found["rnn"]["gradient_reach_steps"]["trained"] == 10  # 0.5 ** 10 < 1e-3
@@ -43,8 +50,8 @@ def test_the_median_model_speaks_for_a_cell(reasons):
 
 def test_the_tables_hold_these_figures(reasons):
     text = reasons.markdown()
-    assert "| LSTM | 40, 7 | 40, 40 of 40 | 25% | 16 | 100% |" in text
-    assert "| RNN | 40, 1 | 40, 10 of 40 | 25% | 2 | 100% |" in text
+    assert "| LSTM | 40, 7 | 40, 40 of 40 | 25% | 16, 16, 16 | 100% |" in text
+    assert "| RNN | 40, 1 | 40, 10 of 40 | 25% | 2, 2, 2 | 100% |" in text
     assert "| steps | 5 | 9 |" in text and "| RNN | 100.0 % | 0.0 % |" in text
 
 
@@ -61,10 +68,10 @@ def test_the_picture_has_a_line_for_each_cell_and_folds_may_differ_in_length(rea
         memory=replace(
             short.memory,
             last_steps=short.memory.last_steps[:-1],
-            by_last_steps=short.memory.by_last_steps[:-1],
+            by_last_steps={how: short.memory.by_last_steps[how][:-1] for how in PASTS},
         ),
     )
     figure = Reasons({**reasons.models, "gru": [long, short]}).picture()
-    reach, ends, heads = figure.axes
-    for axes, count in ((reach, 6), (ends, 3), (heads, 3)):
-        assert len(axes.get_legend().get_texts()) == count
+    names = ["reach", "half-life", "clipped", "past", "heads", "lengths"]
+    found = {name: len(axes.get_legend().get_texts()) for name, axes in zip(names, figure.axes)}
+    assert found == {"reach": 6, "half-life": 3, "clipped": 3, "past": 9, "heads": 3, "lengths": 3}

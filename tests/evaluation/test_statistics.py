@@ -3,6 +3,7 @@ import time
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats import contingency_tables, multitest, proportion, weightstats
 
 from seqbelt.evaluation.statistics import (
     Component,
@@ -59,6 +60,46 @@ def test_holm_on_the_textbook_example():
     found = holm(np.array([0.01, 0.04, 0.03, 0.005]))
     assert found == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm(np.array([0.6, 0.7])).max() == 1.0
+
+
+def test_mcnemar_on_a_published_table():
+    """Approval of the Prime Minister asked twice (Agresti 1990, table 10.1): 150 and 86 changed."""
+    a = np.repeat([True, True, False, False], [794, 150, 86, 570])
+    b = np.repeat([True, False, True, False], [794, 150, 86, 570])
+    table = [[794, 150], [86, 570]]
+    expected = contingency_tables.mcnemar(table, exact=True)
+    assert mcnemar(a, b) == pytest.approx(expected.pvalue, rel=1e-9)
+    # The published statistic, z squared, is 17.36.
+    asymptotic = contingency_tables.mcnemar(table, exact=False, correction=False)
+    assert asymptotic.statistic == pytest.approx(17.36, abs=0.005)
+    assert mcnemar(a, b) == pytest.approx(asymptotic.pvalue, rel=0.4)
+
+
+def test_holm_is_statsmodels(rng):
+    p_values = rng.random(12) ** 3
+    expected = multitest.multipletests(p_values, method="holm")[1]
+    assert holm(p_values) == pytest.approx(expected)
+
+
+def test_wilson_is_statsmodels():
+    expected = proportion.proportion_confint(81, 263, method="wilson")
+    found = wilson_interval(81, 263, 0.95)
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def test_paired_bootstrap_of_two_models_is_scipys(rng):
+    """One seed each: only the examples are drawn anew, for both at once."""
+    difficulty = rng.random(400)
+    a, b = (rng.random(400) < base + 0.4 * difficulty for base in (0.6, 0.5))
+
+    def difference(one, other, axis):
+        return one.mean(axis=axis) - other.mean(axis=axis)
+
+    expected = stats.bootstrap(
+        (a, b), difference, paired=True, method="percentile", n_resamples=4000, rng=0
+    ).confidence_interval
+    found = bootstrap_difference(a[None], b[None], **BOOTSTRAP)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.006)
 
 
 def test_holm_leaves_one_test_alone():
@@ -154,6 +195,14 @@ def test_equivalence_is_two_one_sided_t_tests(rng):
         below = stats.ttest_1samp(values, margin, alternative="less")[1]
         above = stats.ttest_1samp(values, -margin, alternative="greater")[1]
         assert one.equivalence_p(margin) == pytest.approx(np.maximum(below, above), rel=1e-6)
+
+
+def test_equivalence_is_statsmodels_on_a_paired_sample(rng):
+    before, after = rng.normal(0.90, 0.02, 10), rng.normal(0.905, 0.02, 10)
+    expected = weightstats.ttost_paired(before, after, -0.02, 0.02)[0]
+    gaps = before - after
+    one = Difference(gaps.mean(), (Component(gaps.var(ddof=1) / 10, 9),))
+    assert one.equivalence_p(0.02) == pytest.approx(expected, rel=1e-6)
 
 
 def test_p_value_and_interval_tell_the_same(cells):

@@ -11,9 +11,9 @@ from seqbelt.evaluation.verdict import VerdictRule, headline
 RULE = VerdictRule(margin=0.02)
 
 
-def _load_benchmark():
-    path = Path(__file__).parents[2] / "benchmarks" / "verdict_simulation.py"
-    spec = importlib.util.spec_from_file_location("verdict_simulation", path)
+def _load_benchmark(name):
+    path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -22,7 +22,8 @@ def _load_benchmark():
     return module
 
 
-simulation = _load_benchmark()
+simulation = _load_benchmark("verdict_simulation")
+shuffled = _load_benchmark("shuffled_labels")
 
 
 def _cell(accuracy, num_seeds=5, num_examples=1000, seed=0):
@@ -45,6 +46,19 @@ def test_false_claims_stay_below_one_in_twenty(num_seeds, num_examples, spreads)
     # 300 draws at a true 5 % exceed 8 % once in 100 times.
     assert simulation.claim_rate(verdicts) <= 0.08
     assert simulation.coverage(verdicts, 0.0) >= 0.92
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_on_random_labels_no_cell_is_better(seed):
+    """How seldom it is claimed over many draws: ``benchmarks/shuffled_labels.py``."""
+    verdict = shuffled.judge_shuffled(seed, RULE)
+    assert verdict.word in ("undecided", "equivalent")
+    assert verdict.low < 0 < verdict.high
+
+
+def test_intervals_over_seeds_cover_at_their_rate():
+    world = simulation.World((3, 3), 100)
+    assert 0.9 <= simulation.mean_coverage(world, repeats=400, seed=0) <= 0.985
 
 
 def test_intervals_cover_a_true_difference_and_find_it():

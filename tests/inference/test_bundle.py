@@ -3,6 +3,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from seqbelt.errors import SeqbeltError
 from seqbelt.features.audio import LogMel
@@ -140,3 +143,31 @@ def test_the_encoder_is_the_features_own():
     bundle = make(learned={})
     raw = bundle.features.read(samples)
     np.testing.assert_array_equal(bundle.encoder.encode([raw])[0], bundle.features.encode([raw])[0])
+
+
+def test_a_bundle_from_before_calibration_is_as_sure_as_it_was(tmp_path):
+    make(temperature=2.5).save(tmp_path)
+    assert Bundle.load(tmp_path).temperature == 2.5
+    about = json.loads((tmp_path / "bundle.json").read_text())
+    del about["temperature"]
+    (tmp_path / "bundle.json").write_text(json.dumps(about))
+    old = Bundle.load(tmp_path)
+    assert old.temperature == 1.0 and old.fingerprint == make().fingerprint
+    assert make(temperature=2.5).fingerprint != old.fingerprint  # its answers are others
+
+
+@given(
+    logits=arrays(np.float32, (4, 3), elements=st.floats(-30, 30, width=32)),
+    temperature=st.floats(0.05, 20),
+)
+def test_calibration_changes_no_label(logits, temperature):
+    found = make(temperature=temperature).probabilities(logits)
+    assert found.argmax(1).tolist() == logits.argmax(1).tolist()
+    assert found.sum(1) == pytest.approx(1, abs=1e-6) and found.dtype == np.float32
+    expected = np.exp(logits.astype(float) / temperature)
+    assert found == pytest.approx(expected / expected.sum(1, keepdims=True), abs=1e-6)
+
+
+def test_a_lead_that_rounding_would_lose_is_kept():
+    logits = np.array([[1.0, np.nextafter(np.float32(1), np.float32(2)), -3.0]], np.float32)
+    assert make(temperature=20.0).probabilities(logits).argmax() == 1

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 from toys import toy_store
@@ -10,6 +11,7 @@ from toys import toy_store
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.classifier import Model
 from seqbelt.training import device
+from seqbelt.training.scoring import predict_logits, score
 from seqbelt.training.settings import Training
 
 MODEL = Model(hidden_size=8, dropout=0.3)
@@ -52,11 +54,26 @@ def test_the_best_epoch_s_weights_are_kept(store):
     network, history = fit(store, TRAINING.model_copy(update={"learning_rate": 0.3}))
     best = min(history.epochs, key=lambda epoch: epoch.validation.loss)
     assert history.best_epoch == best.number
-    from seqbelt.training.scoring import predict_logits, score
-
     validation = store.split("validation")
     found = score(predict_logits(network, validation, torch.device("cpu")), validation.labels)
     assert found.loss == pytest.approx(best.validation.loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("change", [{"class_weights": "balanced"}, {"sampling": "balanced"}])
+def test_a_rare_class_is_learned_when_it_counts_as_much(tmp_path, change):
+    """The features tell nothing and one class is rare: the answers follow what counts."""
+    store = toy_store(tmp_path, count=400, learnable=False)
+    train = store.split("train")
+    rare, frequent = (np.flatnonzero(train.labels == label) for label in (0, 1))
+    skewed = train.take(np.concatenate([rare[:8], frequent]))
+
+    def share_of_rare(training):
+        network, _ = training.fit(lambda: MODEL.build(3, 2, False), skewed, None)
+        logits = predict_logits(network, store.split("test"), torch.device("cpu"))
+        return (logits.argmax(1) == 0).mean()
+
+    assert share_of_rare(TRAINING) == 0
+    assert share_of_rare(TRAINING.model_copy(update=change)) > 0.1
 
 
 def test_patience_stops_early(tmp_path):

@@ -109,7 +109,8 @@ def fill(
     ``padded_to`` tells to how many steps a batch is padded whose longest row has so many.
     """
     padded = sum(padded_to(int(lengths[rows].max())) * len(rows) for rows in plan)
-    return float(lengths.sum() / padded) if padded else 1.0
+    valid = sum(int(lengths[rows].sum()) for rows in plan)
+    return valid / padded if padded else 1.0
 
 
 def step_statistics(sequences: Sequences) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
-"""Bounds of the search: where every validation row is right, the best temperature is zero."""
+"""Bounds of the search."""
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -20,17 +20,23 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature that makes validation rows likeliest (Guo et al. 2017, arXiv:1706.04599).
 
     ``logits`` ``(examples, classes)``, ``labels`` int ``(examples,)``. Above 1 the model was
-    overconfident. No decision changes; fit on validation rows, never on those of the test.
+    overconfident. No decision changes; fit on validation rows, never on those of the test. Where
+    all n rows are right, the likeliest would be to be sure of everything; so each row's target
+    leaves 1 / (n + 2) to the other classes (the rule of succession, as in Platt 1999).
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
 
     logits = np.asarray(logits, dtype=np.float64)
-    chosen = logits[np.arange(len(labels)), labels]
+    num_rows, num_classes = logits.shape
+    doubt = 1 / (num_rows + 2)
+    targets = np.full(logits.shape, doubt / (num_classes - 1))
+    targets[np.arange(num_rows), labels] = 1 - doubt
+    aimed = (targets * logits).sum(axis=1)
 
     def loss(log_temperature: float) -> float:
         scale = np.exp(-log_temperature)
-        return float(np.mean(logsumexp(scale * logits, axis=1) - scale * chosen))
+        return float(np.mean(logsumexp(scale * logits, axis=1) - scale * aimed))
 
     bounds = (np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE))
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})

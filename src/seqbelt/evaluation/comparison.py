@@ -7,19 +7,29 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
+from seqbelt.evaluation.contestants import Contestant, label
 from seqbelt.evaluation.controls.control import ControlResult, remark
+from seqbelt.evaluation.protocol import Protocol
 from seqbelt.evaluation.statistics import mean_interval
 from seqbelt.evaluation.verdict import Verdict, VerdictRule, headline
-from seqbelt.models.recurrent import Cell
 
 
 class Comparison(VerdictRule):
     """Each cell is trained with each seed on the same batches in the same order."""
 
-    cells: Annotated[tuple[Cell, ...], Field(min_length=1)] = ("lstm", "rnn")
-    """Cells to compare; the first is the one that the verdict is about."""
+    cells: Annotated[tuple[Contestant, ...], Field(min_length=1)] = ("lstm", "rnn")
+    """Cells to compare; the first is the one that the verdict is about. ``rnn_relu`` is the RNN
+    with ReLU that starts as the identity; ``rnn`` is as ``model`` has it."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
     """Seeds of each cell."""
+    protocol: Protocol = "as_given"
+    """What is held equal: the settings; the trainable parameters or the operations a step, for
+    which each cell's hidden size is solved; or the care, for which each cell's settings are
+    searched with the same number of trials, as ``tuning`` has it."""
+    num_trials: Annotated[int, Field(ge=1)] | None = None
+    """Trials of each cell under equal_tuning; null takes those of ``tuning``."""
+    num_workers: Annotated[int, Field(ge=1)] = 1
+    """Models that are trained at a time, in processes that share the CPU's threads."""
     controls: bool = True
     """Whether what needs no recurrence is fitted and scored beside the cells."""
 
@@ -108,7 +118,7 @@ class Conclusion:
         verdict = self.verdict
         if verdict is None:
             return "one cell only"
-        a, b = verdict.cell.upper(), verdict.other.upper()
+        a, b = label(verdict.cell), label(verdict.other)
         sign = {"better": ">", "worse": "<", "equivalent": "≈", "undecided": "?"}[verdict.word]
         return f"{a} {sign} {b}: {100 * verdict.difference:+.1f} pts"
 
@@ -129,7 +139,7 @@ class Conclusion:
                 else f"{100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f} %"
             )
             lines.append(
-                f"| {cell.upper()} | {100 * accuracy['mean']:.2f} % | {interval} "
+                f"| {label(cell)} | {100 * accuracy['mean']:.2f} % | {interval} "
                 f"| {100 * found['test_macro_f1']['mean']:.2f} % | {found['num_parameters']:,} "
                 f"| {found['epochs']:.1f} | {found['train_s']:.1f} |"
             )

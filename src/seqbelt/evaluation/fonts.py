@@ -2,16 +2,30 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib
-from matplotlib.font_manager import FontProperties, fontManager, get_font
+from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager, get_font
 
-_KOREAN_FONTS = (
+KOREAN_FONTS = (
     "Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Apple SD Gothic Neo", "Malgun Gothic",
 )  # fmt: skip
+
+
+def find_korean_fonts() -> list[str]:
+    """Those of our Korean families that matplotlib can use here, best first."""
+    if not _listed():
+        _add_packaged_font()
+    if not _listed():
+        _add_late_fonts()
+    return _listed()
+
+
+def _listed() -> list[str]:
+    installed = {font.name for font in fontManager.ttflist}
+    return [name for name in KOREAN_FONTS if name in installed]
 
 
 def _add_packaged_font() -> None:
@@ -23,12 +37,16 @@ def _add_packaged_font() -> None:
             fontManager.addfont(font)
 
 
-_add_packaged_font()
-_installed = {font.name for font in fontManager.ttflist}
-matplotlib.rcParams["font.family"] = [
-    "DejaVu Sans",
-    *(name for name in _KOREAN_FONTS if name in _installed),
-]
+def _add_late_fonts() -> None:
+    """matplotlib keeps a list of fonts on disk and does not notice one installed later."""
+    known = {font.fname for font in fontManager.ttflist}
+    for path in findSystemFonts():
+        if path not in known:
+            with suppress(Exception):  # a broken file is no font
+                fontManager.addfont(path)
+
+
+matplotlib.rcParams["font.family"] = ["DejaVu Sans", *find_korean_fonts()]
 
 
 def unwritable(text: str) -> set[str]:

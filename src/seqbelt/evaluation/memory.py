@@ -1,12 +1,15 @@
 """What a trained model uses of the past, measured on its answers.
 
 Steps are taken away and the model is asked again: of the end, how much is enough (the memory it
-makes use of); of the beginning, how much is enough (how early it could decide). Nothing is trained
+makes use of) when what was before is cut off, comes in random order, or is another sequence's; of
+the beginning, how much is enough (how early it could decide). Nothing is trained
 again, so a model that was never shown short sequences may answer them badly: the curves say what
 *this* model needs, not what the data would allow.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -24,21 +27,31 @@ ENOUGH = 0.01
 """Accuracy that may be lost by what is still called enough."""
 
 
+Past = Literal["cut", "shuffled", "replaced"]
+PASTS: tuple[Past, ...] = get_args(Past)
+"""What is done to the steps before the kept ones. A cut also makes the sequence shorter than any
+the model may know; where the three agree, it is the past's content that was needed."""
+
+
 @dataclass(frozen=True)
 class Memory:
     """Accuracy 0..1 of one model on shortened sequences."""
 
     last_steps: np.ndarray
     """How many steps at the end were kept: ``(points,)``, rising to the longest sequence."""
-    by_last_steps: np.ndarray
+    by_last_steps: Mapping[Past, np.ndarray]
+    """For each thing that is done to the steps before, accuracy at each of ``last_steps``."""
     by_heard_share: np.ndarray
     """Accuracy after the first tenth, two tenths, … of each sequence."""
     num_sequences: int
 
     @property
-    def length(self) -> int:
+    def lengths(self) -> dict[Past, int]:
         """Fewest steps at the end from which on no more matters: the accuracy stays enough."""
-        return int(self.last_steps[_first_enough(self.by_last_steps)])
+        return {
+            how: int(self.last_steps[_first_enough(accuracy)])
+            for how, accuracy in self.by_last_steps.items()
+        }
 
     @property
     def earliest_share(self) -> float:
@@ -54,18 +67,63 @@ def measure_memory(network: nn.Module, sequences: Sequences, device: torch.devic
     longest = int(lengths.max())
     last_steps = np.unique(np.geomspace(1, longest, NUM_LAGS).round().astype(np.int64))
 
-    def accuracy(starts: np.ndarray, kept: np.ndarray) -> float:
-        logits = predict_logits(network, read_stretch(sample, starts, kept), device)
+    def accuracy(asked: Sequences) -> float:
+        logits = predict_logits(network, asked, device)
         return float((logits.argmax(1) == sample.labels).mean())
 
+    ask: dict[Past, Callable[[np.ndarray], Sequences]] = {
+        "cut": lambda kept: read_stretch(sample, lengths - kept, kept),
+        "shuffled": lambda kept: _with_past(sample, kept, _shuffle),
+        "replaced": lambda kept: _with_past(sample, kept, _replace),
+    }
     ends = [np.minimum(lengths, count) for count in last_steps]
     heads = [np.ceil(lengths * share).astype(np.int64) for share in HEARD_SHARES]
     return Memory(
         last_steps=last_steps,
-        by_last_steps=np.array([accuracy(lengths - kept, kept) for kept in ends]),
-        by_heard_share=np.array([accuracy(np.zeros_like(kept), kept) for kept in heads]),
+        by_last_steps={
+            how: np.array([accuracy(altered(kept)) for kept in ends])
+            for how, altered in ask.items()
+        },
+        by_heard_share=np.array(
+            [accuracy(read_stretch(sample, np.zeros_like(kept), kept)) for kept in heads]
+        ),
         num_sequences=len(sample),
     )
+
+
+@dataclass(frozen=True)
+class _Altered(Sequences):
+    """Sequences whose steps before the last ``kept`` ones are others."""
+
+    own: Sequences
+    kept: np.ndarray
+    alter: Callable[[Sequences, int, int], np.ndarray]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        steps = self.own[index]
+        num_before = len(steps) - int(self.kept[index])
+        return np.concatenate([self.alter(self.own, index, num_before), steps[num_before:]])
+
+
+def _with_past(
+    sample: Sequences, kept: np.ndarray, alter: Callable[[Sequences, int, int], np.ndarray]
+) -> Sequences:
+    own = read_stretch(sample, np.zeros_like(kept), sample.lengths)
+    return _Altered(own.store, own.rows, own.lengths, own.labels, own, kept, alter)
+
+
+def _shuffle(sample: Sequences, index: int, num_steps: int) -> np.ndarray:
+    """The first steps in random order, the same for the same row."""
+    random = np.random.default_rng(int(sample.rows[index]))
+    return random.permutation(sample[index][:num_steps])
+
+
+def _replace(sample: Sequences, index: int, num_steps: int) -> np.ndarray:
+    """As many steps of another sequence, again from its beginning where it is too short."""
+    random = np.random.default_rng(int(sample.rows[index]))
+    others = np.delete(np.arange(len(sample)), index)
+    other = sample[int(random.choice(others))] if len(others) else sample[index]
+    return np.resize(other, (num_steps, *other.shape[1:]))
 
 
 def accuracy_by_length(

@@ -7,11 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 import seqbelt.evaluation.fonts  # noqa: F401  # class names may be Korean
+from seqbelt.evaluation.contestants import COLOURS, label
 from seqbelt.evaluation.report import Report
 from seqbelt.training.history import History
-
-COLOURS = {"lstm": "#1f77b4", "gru": "#2ca02c", "rnn": "#d62728"}
-"""One colour per cell in every picture and on the MLflow page."""
 
 
 def confusion_picture(report: Report) -> Figure:
@@ -51,11 +49,11 @@ def learning_picture(histories: Mapping[str, History]) -> Figure:
         scores = [epoch.validation for epoch in history.epochs if epoch.validation]
         if len(scores) == len(numbers):
             best = history.best_epoch - 1
-            for axes, values, label in (
+            for axes, values, text in (
                 (losses, [s.loss for s in scores], f"{name} validation"),
                 (accuracies, [100 * s.accuracy for s in scores], name),
             ):
-                axes.plot(numbers, values, color=colour, label=label)
+                axes.plot(numbers, values, color=colour, label=text)
                 axes.plot(numbers[best], values[best], "o", color=colour)
     losses.set(ylabel="cross-entropy (nats)", yscale="log")
     accuracies.set(ylabel="validation accuracy (%)")
@@ -93,7 +91,7 @@ def comparison_picture(
     rows = len(cells) - 0.3 + 0.43 * np.arange(len(controls))
     for row, control in zip(rows, controls):
         _draw_control(axes, row, control)
-    names = [cell.upper() for cell in cells] + [control["name"] for control in controls]
+    names = [label(cell) for cell in cells] + [control["name"] for control in controls]
     axes.set_yticks([*range(len(cells)), *rows], names)
     axes.set_ylim(max([len(cells) - 1, *rows]) + (0.3 if controls else 0.6), -0.6)
     axes.set_xlabel(f"test accuracy (%): seeds, mean, {100 * confidence:.0f} % interval over seeds")
@@ -118,7 +116,7 @@ def _draw_control(axes, row: float, control: Mapping) -> None:
 def _legend_by_cell(axes, names: Sequence[str] | Mapping) -> None:
     seen: dict[str, object] = {}
     handles, labels = axes.get_legend_handles_labels()
-    for handle, label in zip(handles, labels, strict=True):
-        seen.setdefault(label.partition("-")[0].upper(), handle)
+    for handle, name in zip(handles, labels, strict=True):
+        seen.setdefault(label(name.partition("-")[0]), handle)
     if seen:
         axes.legend(list(seen.values()), list(seen))

@@ -1,17 +1,18 @@
 """What is held equal between cells: an LSTM has four times an RNN's weights at the same width."""
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
 
+from seqbelt.evaluation.contestants import label
 from seqbelt.models.classifier import Model, SequenceClassifier
-from seqbelt.models.recurrent import Cell
 
-Protocol = Literal["as_given", "equal_parameters", "equal_compute"]
+Protocol = Literal["as_given", "equal_parameters", "equal_compute", "equal_tuning"]
+EqualSize = Literal["equal_parameters", "equal_compute"]
 
-_SIZES: dict[Protocol, Callable[[SequenceClassifier], int]] = {
+_SIZES: dict[EqualSize, Callable[[SequenceClassifier], int]] = {
     "equal_parameters": lambda network: network.num_parameters,
     "equal_compute": lambda network: network.recurrent.flops_per_step,
 }
@@ -20,16 +21,15 @@ LARGEST_HIDDEN_SIZE = 1 << 16
 
 
 def match(
-    protocol: Protocol, model: Model, cell: Cell, build: Callable[[Model], SequenceClassifier]
+    protocol: EqualSize, model: Model, other: Model, build: Callable[[Model], SequenceClassifier]
 ) -> Model:
-    """The model with another cell, its hidden size chosen so that the protocol holds.
+    """``other`` with the hidden size at which it is as large as ``model``.
 
     ``model`` as it is given is the measure; ``build`` makes the untrained network of settings.
     Of the two nearest hidden sizes the one nearer in size is taken: with small networks the
     sizes cannot meet exactly, which ``describe`` tells.
     """
-    other = model.model_copy(update={"cell": cell})
-    if protocol == "as_given" or cell == model.cell:
+    if other.cell == model.cell:
         return other
     target = size(protocol, model, build)
 
@@ -44,20 +44,20 @@ def match(
     return with_width(nearest)
 
 
-def size(protocol: Protocol, model: Model, build: Callable[[Model], SequenceClassifier]) -> int:
+def size(protocol: EqualSize, model: Model, build: Callable[[Model], SequenceClassifier]) -> int:
     """What the protocol holds equal, of one model; nothing is allocated."""
     with torch.device("meta"):
         return _SIZES[protocol](build(model))
 
 
 def describe(
-    protocol: Protocol, models: list[Model], build: Callable[[Model], SequenceClassifier]
+    protocol: EqualSize,
+    models: Mapping[str, Model],
+    build: Callable[[Model], SequenceClassifier],
 ) -> str:
-    """The protocol in words, with what was achieved."""
-    if protocol == "as_given":
-        return "Protocol: settings as given, the same for every cell."
+    """The protocol in words, with what was achieved; ``models`` by contestant."""
     found = ", ".join(
-        f"{model.cell.upper()} {size(protocol, model, build):,} ({model.hidden_size} units)"
-        for model in models
+        f"{label(name)} {size(protocol, model, build):,} ({model.hidden_size} units)"
+        for name, model in models.items()
     )
     return f"Protocol: equal {_WHAT[protocol]}, hidden size solved for each cell: {found}."

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from seqbelt.evaluation.memory import Memory, accuracy_by_length
-from seqbelt.evaluation.memory_picture import memory_picture
+from seqbelt.evaluation.contestants import label
+from seqbelt.evaluation.memory import PASTS, Memory, accuracy_by_length
+from seqbelt.evaluation.reasons_picture import reasons_picture
 from seqbelt.training.gradient_reach import GradientReach
 
 
@@ -20,8 +21,10 @@ class ModelReasons:
     """Before training."""
     trained: GradientReach
     memory: Memory
-    clipped: float
-    """Share of the updates whose gradient was clipped."""
+    half_lives: Sequence[tuple[int, int]]
+    """After some epochs, 0 before the first: the gradient's half-life in steps."""
+    clipped_by_epoch: np.ndarray
+    """Share of an epoch's updates whose gradient was clipped."""
     correct: np.ndarray
     """Whether each test answer is right, bool ``(sequences,)``."""
     lengths: np.ndarray
@@ -39,11 +42,8 @@ class Reasons:
         return {cell: _summary(of) for cell, of in self.models.items()}
 
     def picture(self) -> Figure:
-        """Gradient reach, steps needed, share needed."""
-        return memory_picture(
-            {cell: [(one.before, one.trained) for one in of] for cell, of in self.models.items()},
-            {cell: [one.memory for one in of] for cell, of in self.models.items()},
-        )
+        """Gradient reach in training; steps and share needed; accuracy by length."""
+        return reasons_picture(self.models)
 
     def markdown(self) -> str:
         """Two tables: what each cell could learn from and makes use of; accuracy by length."""
@@ -51,15 +51,17 @@ class Reasons:
             "### Why",
             "",
             "| cell | gradient's half-life, steps: before, trained | reach: before, trained "
-            "| updates clipped | last steps that are enough | share heard that is enough |",
+            "| updates clipped | last steps that are enough, the past cut, shuffled, replaced "
+            "| share heard that is enough |",
             "|---|---|---|---|---|---|",
         ]
         for cell, found in self.plain().items():
             half_life, reach = found["gradient_half_life_steps"], found["gradient_reach_steps"]
+            steps = ", ".join(f"{count:.0f}" for count in found["memory_steps"].values())
             lines.append(
-                f"| {cell.upper()} | {half_life['before']:.0f}, {half_life['trained']:.0f} "
+                f"| {label(cell)} | {half_life['before']:.0f}, {half_life['trained']:.0f} "
                 f"| {reach['before']:.0f}, {reach['trained']:.0f} of {found['median_steps']} "
-                f"| {found['clipped']:.0%} | {found['memory_steps']:.0f} "
+                f"| {found['clipped']:.0%} | {steps} "
                 f"| {found['earliest_share']:.0%} |"
             )
         return "\n".join([*lines, "", *self._by_length()])
@@ -79,7 +81,7 @@ class Reasons:
         lines = [f"| steps | {' | '.join(spans)} |", "|---" * (len(buckets) + 1) + "|"]
         for cell, table in tables.items():
             shares = " | ".join(f"{100 * accuracy:.1f} %" for *_, accuracy in table)
-            lines.append(f"| {cell.upper()} | {shares} |")
+            lines.append(f"| {label(cell)} | {shares} |")
         return lines
 
 
@@ -97,7 +99,7 @@ def _summary(of: Sequence[ModelReasons]) -> dict[str, Any]:
         "gradient_half_life_steps": both("half_life"),
         "gradient_reach_steps": both("steps"),
         "median_steps": len(of[0].trained.curve),
-        "clipped": median([one.clipped for one in of]),
-        "memory_steps": median([one.memory.length for one in of]),
+        "clipped": median([float(one.clipped_by_epoch.mean()) for one in of]),
+        "memory_steps": {how: median([one.memory.lengths[how] for one in of]) for how in PASTS},
         "earliest_share": median([one.memory.earliest_share for one in of]),
     }

@@ -1,15 +1,17 @@
 """What one model does on one part of the data: scores, a report per class, its worst errors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 from sklearn.metrics import classification_report, confusion_matrix
 
 from seqbelt.data.store import Sequences
-from seqbelt.training.scoring import ZERO, Scores, score
+from seqbelt.evaluation.calibration import Reliability, fit_temperature, reliability, softmax
+from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.training.scoring import ZERO, Scores, predict_logits, score
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class Report:
 
     sequences: Sequences
     logits: np.ndarray
+    temperature: float = 1.0
+    """What the logits are divided by for a confidence; scores and answers do not change."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -60,9 +64,13 @@ class Report:
         frame = pd.DataFrame(report).T.loc[list(self.classes)]
         return frame.rename_axis("class").reset_index().astype({"support": int})
 
+    def reliability(self, temperature: float) -> Reliability:
+        """Confidence against accuracy, at a temperature."""
+        return reliability(softmax(self.logits, temperature), self.labels)
+
     def worst_errors(self, count: int = 50) -> pd.DataFrame:
         """The wrong answers that were given most confidently."""
-        shares = softmax(self.logits.astype(np.float64), axis=1)
+        shares = softmax(self.logits, self.temperature)
         wrong = np.flatnonzero(~self.correct)
         worst = wrong[np.argsort(-shares[wrong, self.answers[wrong]])][:count]
         names = np.array(self.classes, dtype=object)
@@ -76,3 +84,13 @@ class Report:
                 "num_steps": self.sequences.lengths[worst],
             }
         )
+
+
+def report_on(network: SequenceClassifier, parts: Mapping[str, Sequences]) -> dict[str, Report]:
+    """Answers to the parts that have rows, calibrated on the validation rows if there are any."""
+    device = next(network.parameters()).device
+    logits = {name: predict_logits(network, of, device) for name, of in parts.items() if len(of)}
+    temperature = 1.0
+    if "validation" in logits:
+        temperature = fit_temperature(logits["validation"], parts["validation"].labels)
+    return {name: Report(parts[name], found, temperature) for name, found in logits.items()}

@@ -12,9 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
+from scipy.special import softmax
 
 from seqbelt.data.parts import write_json
 from seqbelt.errors import SeqbeltError
@@ -38,6 +40,8 @@ class Bundle:
     network: SequenceClassifier
     about: dict[str, Any]
     """For people: data fingerprint, scores, versions."""
+    temperature: float = 1.0
+    """What an answer's logits are divided by before they become probabilities (calibration)."""
 
     def save(self, folder: Path) -> None:
         """Write the bundle; an older one in the same folder is replaced."""
@@ -55,6 +59,7 @@ class Bundle:
                 "name": self.name,
                 "classes": self.classes,
                 "num_features": self.num_features,
+                "temperature": self.temperature,
                 "features": self.features.plain(),
                 "model": self.model.plain(),
                 "about": self.about,
@@ -94,6 +99,7 @@ class Bundle:
             num_features=values["num_features"],
             network=network.eval(),
             about=values["about"],
+            temperature=values.get("temperature", 1.0),  # bundles before calibration have none
         )
 
     @cached_property
@@ -101,11 +107,26 @@ class Bundle:
         """Turns what ``features.read`` returns into sequences."""
         return self.features.encoder(self.learned)
 
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, float32, of answers' logits ``(…, classes)``.
+
+        The largest is where the largest logit is, though rounding should make two of them equal.
+        """
+        shares = softmax(logits.astype(np.float64) / self.temperature, axis=-1).astype(np.float32)
+        best = logits.argmax(-1, keepdims=True)
+        is_lost = shares.argmax(-1, keepdims=True) != best
+        least = np.nextafter(shares.max(-1, keepdims=True), np.float32(2))
+        own = np.take_along_axis(shares, best, -1)
+        np.put_along_axis(shares, best, np.where(is_lost, least, own), -1)
+        return shares
+
     @cached_property
     def fingerprint(self) -> str:
         """Changes with every weight, class, feature setting or learned file."""
         digest = hashlib.blake2b(digest_size=16)
         settings = [self.features.plain(), self.features.version, self.model.plain(), self.classes]
+        if self.temperature != 1.0:
+            settings.append(self.temperature)
         digest.update(json.dumps(settings).encode())
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode())

@@ -28,14 +28,17 @@ _CROPS = {
     "windows": (
         "ceil(steps / max_steps) stretches of max_steps steps are read, which begin at "
         "round(linspace(0, steps - max_steps, number of stretches)), and the answer is the mean "
-        "of their probabilities"
+        "of their probabilities, raised to the power of 1 / temperature and divided by its sum"
     ),
 }
 
 
 def export_bytes(bundle: Bundle) -> bytes:
     """The bundle's network as an ONNX file, with all that its user must know as metadata."""
-    return build_graph(bundle.network, _metadata(bundle)).SerializeToString()
+    # The mean of windows is taken before it is calibrated, which their caller then does.
+    of_windows = bundle.model.max_steps is not None and bundle.model.crop == "windows"
+    temperature = 1.0 if of_windows else bundle.temperature
+    return build_graph(bundle.network, _metadata(bundle), temperature).SerializeToString()
 
 
 def crop_rule(bundle: Bundle) -> str | None:
@@ -55,6 +58,7 @@ def _metadata(bundle: Bundle) -> dict[str, str]:
         "features": json.dumps(bundle.features.plain(), ensure_ascii=False),
         "model": json.dumps(bundle.model.plain(), ensure_ascii=False),
         "bundle": json.dumps(bundle.fingerprint),
+        "temperature": json.dumps(bundle.temperature),
     }
     rule = crop_rule(bundle)
     if rule is not None:

@@ -26,19 +26,23 @@ _GATES: dict[Cell, list[int]] = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": 
 _PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-def build_graph(network: SequenceClassifier, metadata: Mapping[str, str]) -> onnx.ModelProto:
+def build_graph(
+    network: SequenceClassifier, metadata: Mapping[str, str], temperature: float = 1.0
+) -> onnx.ModelProto:
     """The network in evaluation mode as an ONNX model.
 
     Inputs: ``inputs`` float32 ``(batch, steps, features)`` or int64 ``(batch, steps)``, padded with
     zeros, and ``lengths`` int64 ``(batch,)``, all at least 1. Outputs: ``logits`` and
-    ``probabilities``, float32 ``(batch, classes)``. The metadata's texts travel in the file.
+    ``probabilities``, float32 ``(batch, classes)``, the latter of the former divided by the
+    ``temperature``. The metadata's texts travel in the file.
     """
     graph = _Graph()
     steps = _first_steps(graph, network)
     outputs, final = _recurrent(graph, network.recurrent, steps)
     pooled = _pool(graph, network.pool, outputs, final)
     graph.name_last("logits", _linear(graph, pooled, network.classify))
-    graph.name_last("probabilities", graph.add("Softmax", "logits", axis=1))
+    scaled = graph.add("Div", "logits", graph.constant(np.float32(temperature)))
+    graph.name_last("probabilities", graph.add("Softmax", scaled, axis=1))
     model = helper.make_model(
         helper.make_graph(
             graph.nodes, "seqbelt", _declared_inputs(network), _declared_outputs(network),

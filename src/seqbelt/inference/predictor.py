@@ -6,7 +6,6 @@ from itertools import islice
 
 import numpy as np
 import torch
-from scipy.special import softmax
 
 from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.cropping import crop_steps, pool_votes
@@ -106,7 +105,7 @@ class Predictor:
                 inputs, batch_lengths = pad([stretches[index] for index in indices])
                 found = self.network(inputs.to(self.device), batch_lengths)
                 logits[indices] = found.float().cpu().numpy()
-        return softmax(pool_votes(logits, owners), axis=1)
+        return self.bundle.probabilities(pool_votes(logits, owners))
 
 
 def _windows(encoded: Iterable[Encoded]) -> Iterator[list[Encoded]]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
 
 from seqbelt.errors import NOT_FINITE, SILENT, BadInput, SettingsError
 from seqbelt.features.audio import AudioFeatures
@@ -72,6 +71,7 @@ class Stream:
         self._is_audio = isinstance(bundle.features, AudioFeatures)
         self._steps = stream_steps(bundle.features, bundle.encoder)
         self._classifier = StreamingClassifier(bundle.network.cpu().eval())
+        self._probabilities = bundle.probabilities
         self._max_steps = bundle.model.max_steps
         self._every = self._inputs_between(every_ms, every_steps)
         self._peak = 0.0
@@ -139,5 +139,5 @@ class Stream:
         self._classifier.push(steps)
 
     def _decide(self, is_final: bool) -> Decision:
-        shares = softmax(self._classifier.logits.numpy())
+        shares = self._probabilities(self._classifier.logits.numpy())
         return Decision(self.num_inputs, self.num_steps, shares, is_final)

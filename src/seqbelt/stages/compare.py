@@ -15,7 +15,8 @@ from seqbelt.evaluation.reasons import Reasons
 from seqbelt.evaluation.report import Report
 from seqbelt.experiment import Experiment
 from seqbelt.stages.audit import audit_first
-from seqbelt.stages.compare_journal import CompareJournal
+from seqbelt.stages.compare_journal import CompareJournal, Job
+from seqbelt.stages.contestants import find_contestants
 from seqbelt.stages.controls import log_controls, run_controls
 from seqbelt.stages.prepare import prepare_data
 from seqbelt.stages.progress import say
@@ -31,7 +32,7 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     folds = [experiment.with_data(data) for data in experiment.data.each_fold()]
     journal = CompareJournal(experiment)
     compare_id = journal.compare_id
-    trained, found = _train_all(folds, journal)
+    trained, found, protocol = _train_all(folds, journal)
     controls = run_controls(experiment, trained)
     log_controls(experiment, controls, compare_id)
     conclusion, histories = _conclude(experiment, trained, controls)
@@ -39,13 +40,18 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     model_uri = register(max(trained, key=_validation_rank))
     # The runs are siblings joined by a tag: MLflow's page folds children away. The summary is
     # made last, so that it stands on top of the page's list.
-    tags = {"compare.id": compare_id, "compare.summary": "true", "audit.findings": found.headline}
+    tags = {
+        "compare.id": compare_id,
+        "compare.summary": "true",
+        "audit.findings": found.headline,
+        "mlflow.runColor": "#333333",  # no cell's
+    }
     summary = TrackedRun.start(
         experiment.name, conclusion.headline, tags | split_tags(experiment.data)
     )
     summary.log_settings(experiment.flat())
     summary.log_text(found.markdown(), "audit.md")
-    _log_conclusion(summary, conclusion, reasons, histories, model_uri)
+    _log_conclusion(summary, conclusion, protocol, reasons, histories, model_uri)
     summary.finish()
     journal.close()
     say(conclusion.sentence)
@@ -53,15 +59,18 @@ def compare(experiment: Experiment) -> dict[str, Any]:
         "parent_run_id": summary.run_id,
         "model_uri": model_uri,
         "verdict": conclusion.sentence,
+        "protocol": protocol,
         "cells": conclusion.cells(),
         "controls": [control.plain() for control in controls],
         "reasons": reasons.plain(),
     }
 
 
-def _train_all(folds: list[Experiment], journal: CompareJournal) -> tuple[list[Trained], Audit]:
+def _train_all(
+    folds: list[Experiment], journal: CompareJournal
+) -> tuple[list[Trained], Audit, str]:
     """Audit the first fold's data, then train every cell with every seed on every fold."""
-    finished, found = [], None
+    finished, found, protocol = [], None, ""
     for fold, experiment in enumerate(folds):
         store = prepare_data(experiment).store
         if not len(store.split("test")):
@@ -69,12 +78,19 @@ def _train_all(folds: list[Experiment], journal: CompareJournal) -> tuple[list[T
                 "comparison: the data has no test part; set data.test_fraction above 0"
             )
         found = found or audit_first(experiment, store)
+        entries, words = find_contestants(experiment, store)
+        if fold == 0:
+            protocol = words + (" Of the first fold." if len(folds) > 1 else "")
+            say(protocol)
         tags = {"compare.id": journal.compare_id} | ({"fold": str(fold)} if len(folds) > 1 else {})
-        for seed in experiment.comparison.seeds:
-            for cell in experiment.comparison.cells:
-                finished.append(journal.train(experiment.with_cell(cell, seed), store, tags))
+        jobs = [
+            Job(name, entry.with_seed(seed))
+            for seed in experiment.comparison.seeds
+            for name, entry in entries.items()
+        ]
+        finished += journal.train(jobs, store, tags, experiment.comparison.num_workers)
     assert found is not None
-    return finished, found
+    return finished, found, protocol
 
 
 def _conclude(
@@ -122,6 +138,7 @@ def _validation_rank(trained: Trained) -> tuple[float, float]:
 def _log_conclusion(
     summary: TrackedRun,
     conclusion: Conclusion,
+    protocol: str,
     reasons: Reasons,
     histories: dict[str, History],
     model_uri: str,
@@ -136,7 +153,12 @@ def _log_conclusion(
     }
     for name, picture in pictures.items():
         summary.log_figure(picture, f"pictures/{name}.png")
-    parts = [conclusion.markdown(), reasons.markdown(), f"Best by validation: `{model_uri}`"]
+    parts = [
+        conclusion.markdown(),
+        protocol,
+        reasons.markdown(),
+        f"Best by validation: `{model_uri}`",
+    ]
     description = "\n\n".join(parts)
     summary.describe(description)
     summary.log_text(description, "comparison.md")
@@ -148,5 +170,6 @@ def _log_conclusion(
         description,  # its first line, the verdict, is what the page shows unopened
     )
     for cell, found in cells.items():
-        bounds = {key: value for key, value in found["test_accuracy"].items() if value is not None}
-        summary.log_metrics({f"{cell}/test_accuracy_{key}": value for key, value in bounds.items()})
+        for name in ("test_accuracy", "test_macro_f1"):
+            bounds = {key: value for key, value in found[name].items() if value is not None}
+            summary.log_metrics({f"verdict/{cell}_{name}_{k}": v for k, v in bounds.items()})

@@ -47,7 +47,7 @@ def log_controls(experiment: Experiment, results: Sequence[ControlResult], compa
             {"compare.id": compare_id, "control": control.name, "mlflow.runColor": "#999999"},
         )
         run.describe(control.about)
-        run.log_metrics({"control/seconds": result.seconds})
+        run.log_metrics({"training/control_s": result.seconds})
         if result.test_accuracy is None or result.macro_f1 is None:
             run.describe(f"{control.about}\n\nNo answers: {result.error}")
             run.finish("FAILED")

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from seqbelt.data.generated.demo import DemoData
+from seqbelt.evaluation.contestants import label
 from seqbelt.experiment import Experiment
 from seqbelt.settings import read_yaml
 from seqbelt.stages.compare import compare
@@ -42,7 +43,7 @@ def _print_table(results: dict[str, Any]) -> None:
             accuracy = found["test_accuracy"]
             table.add_row(
                 kind if number == 0 else "",
-                cell.upper(),
+                label(cell),
                 f"{100 * accuracy['mean']:.1f} %",
                 f"{100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}",
                 result["verdict"].partition(":")[0] if number == 0 else "",

@@ -17,6 +17,8 @@ from rich.progress import (
 from rich.text import Text
 
 console = Console(stderr=True, highlight=False)
+show_bars = True
+"""A worker process shows none: its parent does."""
 
 
 class _Rate(ProgressColumn):
@@ -53,7 +55,8 @@ def bar(text: str, total: int | None) -> Iterator[Bar]:
         _Rate(),
         TimeRemainingColumn(),
     )
-    silent = not console.is_terminal  # else a pipe gets an empty line for each bar
+    # A pipe would get an empty line for each bar.
+    silent = not (show_bars and console.is_terminal)
     with Progress(*columns, console=console, transient=True, disable=silent) as progress:
         yield Bar(progress, total, text)
 

@@ -32,7 +32,11 @@ def _measure(one: Trained) -> ModelReasons:
         before=GradientReach(np.array(curve)),
         trained=measure_reach(network, draw_sample(train, one.seed)),
         memory=measure_memory(network, test.sequences, torch.device("cpu")),
-        clipped=float(np.mean([epoch.clipped for epoch in one.history.epochs])),
+        half_lives=[
+            (epoch, GradientReach(np.array(curve)).half_life)
+            for epoch, curve in one.history.reaches
+        ],
+        clipped_by_epoch=np.array([epoch.clipped for epoch in one.history.epochs]),
         correct=test.correct,
         lengths=test.sequences.lengths,
     )

@@ -14,8 +14,9 @@ from seqbelt.data.store import Sequences, SequenceStore
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.evaluation.augmentation_picture import augmentation_picture
 from seqbelt.evaluation.certificates import certify_padding
+from seqbelt.evaluation.contestants import contestant_of
 from seqbelt.evaluation.fonts import hint
-from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.report import Report, report_on
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import Bundle
@@ -26,10 +27,11 @@ from seqbelt.tracking.publish import log_model
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
-from seqbelt.training.scoring import predict_logits
 
 CHECKPOINT = "checkpoint.safetensors"
 RUN = "run.json"
+OTHER_SECTIONS = ("comparison.", "tuning.")
+"""Of the settings these do not concern a single training."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Trained:
     history: History
     validation: Report | None
     test: Report | None
+    contestant: str = ""
+    """The name under which it takes part in a comparison."""
 
     @property
     def bundle_folder(self) -> Path:
@@ -55,7 +59,7 @@ class Trained:
 
     @property
     def cell(self) -> str:
-        return self.experiment.model.cell
+        return self.contestant or contestant_of(self.experiment.model)
 
     @property
     def seed(self) -> int:
@@ -74,7 +78,7 @@ def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
         "run_id": trained.run.run_id,
         "model_uri": model_uri,
         "bundle": str(trained.bundle_folder),
-        "cell": trained.cell,
+        "cell": experiment.model.cell,
         "seed": trained.seed,
         "epochs": len(trained.history.epochs),
         "num_parameters": trained.bundle.network.num_parameters,
@@ -101,7 +105,7 @@ def train_model(
             "training needs some rows of two classes at least"
         )
     folder = run_folder(experiment, store)
-    run = _open_run(experiment, store, folder, resume, tags or {})
+    run = open_run(experiment, store, folder, resume=resume, tags=tags or {})
     if (remark := hint("".join(store.classes))) is not None:
         say(remark)
     if resume and not (folder / CHECKPOINT).exists():
@@ -112,13 +116,11 @@ def train_model(
     except BaseException:
         run.finish("FAILED")
         raise
-    reports = {}
-    for part in ("validation", "test"):
-        # The test part is looked at once, with the weights that validation chose.
-        if len(rows[part]) and not (part == "test" and history.interrupted):
-            device = next(network.parameters()).device
-            reports[part] = Report(rows[part], predict_logits(network, rows[part], device))
-            run.log_report(reports[part], part)
+    # The test part is looked at once, with the weights that validation chose.
+    parts = ("validation",) if history.interrupted else ("validation", "test")
+    reports = report_on(network, {part: rows[part] for part in parts})
+    for part, report in reports.items():
+        run.log_report(report, part)
     run.log_history(history, experiment.run_name)
     bundle = Bundle(
         name=experiment.name,
@@ -134,6 +136,7 @@ def train_model(
             "scores": {part: report.scores.plain() for part, report in reports.items()},
             "step_s": store.about["step_s"],
         },
+        temperature=next(iter(reports.values())).temperature if reports else 1.0,
     )
     bundle.save(folder / "bundle")
     validation, test = reports.get("validation"), reports.get("test")
@@ -239,26 +242,34 @@ def _report_reach(reach: GradientReach, name: str, run: TrackedRun) -> None:
 def _describe(epoch: Epoch) -> str:
     if epoch.validation is None:
         return f"training loss {epoch.train_loss:.3f}"
-    return f"validation {100 * epoch.validation.accuracy:.1f} %, loss {epoch.validation.loss:.3f}"
+    scores = epoch.validation
+    return (
+        f"validation {100 * scores.accuracy:.1f} %, macro-F1 {100 * scores.macro_f1:.1f} %, "
+        f"loss {scores.loss:.3f}"
+    )
 
 
-def _open_run(
+def open_run(
     experiment: Experiment,
     store: SequenceStore,
     folder: Path,
+    *,
     resume: bool,
     tags: Mapping[str, str],
+    name: str | None = None,
 ) -> TrackedRun:
-    """A new run, or the one that was interrupted."""
+    """A new run, or the one that was interrupted; named as the experiment's unless told."""
     record = folder / RUN
     if resume and record.exists():
         return TrackedRun.resume(json.loads(record.read_text("utf-8"))["run_id"])
     tags = {**tags, **split_tags(experiment.data)}
-    run = TrackedRun.start(experiment.name, experiment.run_name, tags)
+    run = TrackedRun.start(experiment.name, name or experiment.run_name, tags)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(record, {"run_id": run.run_id, "settings": experiment.plain()})
-    run.log_settings(experiment.flat())
-    run.log_cell(experiment.model.cell)
+    # What a comparison or a search has chosen is in the model and the training already.
+    own = {k: v for k, v in experiment.flat().items() if not k.startswith(OTHER_SECTIONS)}
+    run.log_settings(own)
+    run.log_cell(contestant_of(experiment.model))
     run.log_data(store, experiment.data.source)
     return run
 

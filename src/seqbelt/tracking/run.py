@@ -12,8 +12,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from seqbelt.data.store import SequenceStore
+from seqbelt.evaluation.calibration_picture import reliability_picture
+from seqbelt.evaluation.contestants import COLOURS
 from seqbelt.evaluation.fonts import boxes_allowed
-from seqbelt.evaluation.pictures import COLOURS, confusion_picture, learning_picture
+from seqbelt.evaluation.pictures import confusion_picture, learning_picture
 from seqbelt.evaluation.report import Report
 from seqbelt.tracking.environment import describe_environment
 from seqbelt.tracking.store import connect, experiment_id
@@ -63,7 +65,8 @@ class TrackedRun:
         self.client.log_batch(self.run_id, tags=tags)
 
     def log_data(self, store: SequenceStore, source: str) -> None:
-        """The data set as an input of the run: name, fingerprint, counts."""
+        """The data set as an input of the run: name, fingerprint, counts; of texts also what the
+        limits cut and the vocabulary does not know."""
         about = store.about
         profile = {key: about[key] for key in ("num_sequences", "num_steps", "num_quarantined")}
         dataset = Dataset(
@@ -77,6 +80,13 @@ class TrackedRun:
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, [tag])])
         tags = [RunTag(f"data.{key}", str(value)) for key, value in profile.items()]
         self.client.log_batch(self.run_id, tags=tags)
+        self.log_metrics(
+            {
+                f"data/{split}_{name}": share
+                for split, counts in store.token_counts.items()
+                for name, share in counts.shares().items()
+            }
+        )
         ledger = store.folder / "quarantine.csv"
         if about["num_quarantined"]:
             self.client.log_artifact(self.run_id, str(ledger), "data")
@@ -126,7 +136,7 @@ class TrackedRun:
         self.log_metrics(values, epoch)
 
     def log_report(self, report: Report, part: str) -> None:
-        """Scores, confusion matrix, report per class and worst errors of one part of the data."""
+        """Scores, confusions, report per class, worst errors and calibration of one part."""
         # MLflow's page draws the sections in the alphabet's order: the test comes first.
         prefix = {"validation": "val_best"}.get(part, part)
         self.log_metrics({f"{prefix}/{k}": v for k, v in report.scores.plain().items()})
@@ -136,6 +146,16 @@ class TrackedRun:
             ("worst_errors", report.worst_errors()),
         ):
             self.client.log_table(self.run_id, frame, f"tables/{part}_{name}.json")
+        before, after = report.reliability(1.0), report.reliability(report.temperature)
+        self.log_metrics(
+            {
+                f"{prefix}/calibration_error_before": before.expected_error,
+                f"{prefix}/calibration_error": after.expected_error,
+                "training/temperature": report.temperature,
+            }
+        )
+        picture = reliability_picture(before, after, report.temperature)
+        self.log_figure(picture, f"pictures/{part}_reliability.png")
 
     def log_figure(self, figure: Figure, path: str) -> None:
         """A picture among the run's artifacts."""

@@ -9,10 +9,9 @@ from filelock import FileLock
 from mlflow import MlflowClient
 
 from seqbelt.errors import SeqbeltError
+from seqbelt.tracking import view
 
 HOME = Path("mlruns")
-PAGE = "/#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
-"""Where the runs of an experiment are seen side by side on MLflow's page."""
 
 
 def tracking_uri() -> str:
@@ -63,7 +62,9 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     is_own = tracking_uri() == _own_store()
     location = (HOME / "artifacts" / name).resolve().as_uri() if is_own else None
     try:
-        return client.create_experiment(name, artifact_location=location)
+        return client.create_experiment(
+            name, artifact_location=location, tags={view.TAG: view.STATE}
+        )
     except mlflow.MlflowException:  # another process was first
         found = client.get_experiment_by_name(name)
         if found is None:

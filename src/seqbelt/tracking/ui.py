@@ -6,7 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
-from seqbelt.tracking.store import HOME, PAGE, connect, tracking_uri
+from seqbelt.tracking.store import HOME, connect, tracking_uri
+from seqbelt.tracking.view import page_of
 
 
 def serve(host: str, port: int) -> dict[str, Any]:
@@ -15,8 +16,7 @@ def serve(host: str, port: int) -> dict[str, Any]:
     address = f"http://{host}:{port}"
     print(f"MLflow's page: {address}", file=sys.stderr)
     for experiment in client.search_experiments():
-        page = PAGE.format(experiment=experiment.experiment_id)
-        print(f"  {experiment.name}: {address}{page}", file=sys.stderr)
+        print(f"  {experiment.name}: {address}{page_of(experiment)}", file=sys.stderr)
     command = [
         sys.executable, "-m", "mlflow", "server",
         "--backend-store-uri", tracking_uri(),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seqbelt.data.balance import balanced_rows, class_weights
 from seqbelt.data.batches import Batch, fill, step_statistics, training_plan
 from seqbelt.data.cropping import draw_crops
 from seqbelt.data.store import Sequences
@@ -69,7 +70,10 @@ class Loop:
         self.model.to(self.device)
         optimizer = make_optimizer(self.model, settings.learning_rate, settings.weight_decay)
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-        self.loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+        # Summed: torch's mean divides by the weights of the batch, which takes them back again.
+        self.loss = nn.CrossEntropyLoss(
+            self._class_weights(), label_smoothing=settings.label_smoothing, reduction="sum"
+        )
         self.history = History(device=str(self.device))
         self.history.reaches = [(0, self.reach.curve.tolist())]
         self.history.layout = self.model.recurrent.chosen_layout(self.device)
@@ -119,9 +123,13 @@ class Loop:
         """Run the epoch's remaining batches; on a stop signal return after the current one."""
         settings, epoch = self.settings, len(self.history.epochs)
         train = draw_crops(self.train, settings.seed, epoch)
+        rows = np.arange(len(train))
+        if settings.sampling == "balanced":
+            rows = balanced_rows(train.labels, settings.seed, epoch)
         plan = training_plan(
-            self.train.lengths, settings.batch_size, settings.seed, epoch, settings.bucket_batches
+            train.lengths[rows], settings.batch_size, settings.seed, epoch, settings.bucket_batches
         )
+        plan = [rows[indices] for indices in plan]
         self._count_work(plan)
         self.network.train()
         began = saved = time.perf_counter()
@@ -142,10 +150,16 @@ class Loop:
         self.totals.tolist()  # a GPU has got so far now
         self.epoch_s = before + time.perf_counter() - began
 
+    def _class_weights(self) -> Tensor | None:
+        if self.settings.class_weights is None:
+            return None
+        weights = class_weights(self.train.labels, self.model.classify.out_features)
+        return torch.from_numpy(weights).float().to(self.device)
+
     def _count_work(self, plan: list[np.ndarray]) -> None:
         history = self.history
         history.fill = fill(self.train.lengths, plan, rounded_up if self._can_record else int)
-        num_steps = int(self.train.lengths.sum())
+        num_steps = sum(int(self.train.lengths[rows].sum()) for rows in plan)
         history.flops = 3.0 * self.model.recurrent.flops_per_step * num_steps
         if history.layout == "padded":
             history.padded_flops = history.flops * (1 / history.fill - 1)
@@ -153,7 +167,8 @@ class Loop:
     def _update(self, batch: Batch) -> None:
         """One step of training. Nothing here waits for a GPU or depends on what it computes."""
         logits = self.network(batch.inputs, batch.lengths, self.chunks)
-        loss = self.loss(logits, batch.labels)
+        count = len(batch.lengths)
+        loss = self.loss(logits, batch.labels) / count
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         limit = self.settings.clip_norm or math.inf  # an infinite limit measures and clips nothing
@@ -162,7 +177,6 @@ class Loop:
         self.optimizer.step()
         # Totals stay on the device: reading a number back would make the GPU wait.
         clipped = (norm > limit).double()
-        count = len(batch.lengths)
         self.totals += torch.stack([loss.detach().double() * count, norm.double(), clipped])
 
     def _end_epoch(self) -> None:

@@ -37,6 +37,12 @@ class Training(Settings):
     """Largest norm of the gradient; null does not clip."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target spread evenly over the classes."""
+    class_weights: Literal["balanced"] | None = None
+    """Balanced: the rows of a rare class weigh more in the loss, so that all classes weigh the
+    same. null: every row weighs the same."""
+    sampling: Literal["balanced"] | None = None
+    """Balanced: an epoch reads as many rows of each class, those of a rare class several times.
+    null: every row once."""
     patience: Count | None = None
     """Epochs without a better validation score before training stops; null never stops early."""
     monitor: Literal["loss", "accuracy", "macro_f1"] = "loss"

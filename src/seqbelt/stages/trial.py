@@ -1,0 +1,95 @@
+"""One trial of a search: a training that is watched and may be given up early; never tested."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seqbelt.data.store import SequenceStore
+from seqbelt.errors import SeqbeltError
+from seqbelt.evaluation.contestants import contestant_of
+from seqbelt.experiment import Experiment
+from seqbelt.stages.progress import bar, say
+from seqbelt.stages.train import CHECKPOINT, open_run, read_part
+from seqbelt.stages.vectors import network_builder
+from seqbelt.training.history import Epoch
+
+if TYPE_CHECKING:
+    import optuna
+
+RUN_ID = "run_id"
+"""Under this name a trial remembers its MLflow run."""
+
+
+class _GivenUp(Exception):
+    """The trial is worse than the others were."""
+
+
+def run_trial(
+    study: "optuna.Study",
+    trial: "optuna.Trial",
+    experiment: Experiment,
+    store: SequenceStore,
+    folder: Path,
+) -> None:
+    """Train with a trial's settings, report every epoch, tell the study how it ended.
+
+    With a checkpoint in ``folder`` the training goes on from there; at the end the folder goes.
+    Raises KeyboardInterrupt after Ctrl-C, with the state saved.
+    """
+    from optuna.trial import TrialState
+
+    name = f"{contestant_of(experiment.model)}-t{trial.number:03d}"
+    tags = {"tuning.study": study.study_name, "tuning.trial": str(trial.number)}
+    run = open_run(experiment, store, folder, resume=True, tags=tags, name=name)
+    trial.set_user_attr(RUN_ID, run.run_id)
+    monitor = experiment.training.monitor
+    scores: list[float] = []
+    best = min if monitor == "loss" else max
+
+    def on_epoch(epoch: Epoch) -> None:
+        run.log_epoch(epoch)
+        assert epoch.validation is not None  # the search has checked that there are rows
+        scores.append(getattr(epoch.validation, monitor))
+        trial.report(best(scores), epoch.number)
+        if trial.should_prune():
+            raise _GivenUp
+
+    state, status = TrialState.COMPLETE, "FINISHED"
+    try:
+        history = _fit(experiment, store, folder, name, run, on_epoch)
+        if history.interrupted:
+            study.tell(trial, state=TrialState.FAIL)
+            run.finish("KILLED")
+            raise KeyboardInterrupt
+        # A resumed training has epochs that this process did not see.
+        scores = [getattr(epoch.validation, monitor) for epoch in history.epochs]
+    except _GivenUp:
+        state = TrialState.PRUNED
+    except SeqbeltError as error:  # the loss exploded: these settings are no good
+        say(f"{name}: {error}")
+        state, status = TrialState.PRUNED, "FAILED"
+    study.tell(trial, best(scores) if state == TrialState.COMPLETE else None, state)
+    if scores:
+        run.log_metrics({"tuning/score": best(scores)})
+    run.client.set_tag(run.run_id, "tuning.state", state.name.lower())
+    run.finish(status)
+    shutil.rmtree(folder)
+    said = f"{monitor} {best(scores):.4f}" if scores else "no score"
+    say(f"{name}: {said}, {state.name.lower()}")
+
+
+def _fit(experiment, store, folder, name, run, on_epoch):
+    train, validation = (read_part(experiment, store, part) for part in ("train", "validation"))
+    training = experiment.training
+    steps = -(-len(train) // training.batch_size)
+    with bar(f"trial {name}", training.num_epochs * steps) as progress:
+        _, history = training.fit(
+            network_builder(experiment, store, train, run),
+            train,
+            validation,
+            checkpoint=folder / CHECKPOINT,
+            resume=(folder / CHECKPOINT).exists(),
+            on_epoch=on_epoch,
+            on_step=progress,
+        )
+    return history

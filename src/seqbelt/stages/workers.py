@@ -1,0 +1,61 @@
+"""Worker processes that train models beside each other and leave with their parent."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import torch
+
+from seqbelt.errors import SeqbeltError
+from seqbelt.stages import progress
+
+
+def run_in_workers(
+    work: Callable[..., Any], jobs: Sequence[tuple], num_workers: int
+) -> Iterator[tuple[int, Any]]:
+    """Call ``work(*job)`` for each job in processes of their own; yields number and result.
+
+    A job is plain values: settings may hold what can only be read back where the package is set up
+    already. Results come as they are finished. Ctrl-C reaches the workers as well: they save what
+    they do, and then it is raised here.
+    """
+    num_workers = min(num_workers, len(jobs))
+    threads = max(1, torch.get_num_threads() // max(num_workers, 1))
+    # A forked copy of a process that has used its threads can hang; a fresh one cannot.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(num_workers, context, _begin_worker, (threads,))
+    try:
+        numbers: dict[Future, int] = {
+            pool.submit(work, *job): number for number, job in enumerate(jobs)
+        }
+        for future in as_completed(numbers):
+            yield numbers[future], future.result()
+    except BrokenProcessPool:
+        raise SeqbeltError(
+            "a worker process has died (out of memory?); lower num_workers, and the same command "
+            "goes on"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_worker(threads: int) -> None:
+    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for a kernel that is loaded later
+    # Between two models a worker leaves Ctrl-C to the parent, in a training the loop takes it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    progress.show_bars = False  # several bars on one terminal overwrite each other
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A parent that is killed says nothing; what it began must not go on behind its back."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

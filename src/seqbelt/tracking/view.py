@@ -1,0 +1,36 @@
+"""How MLflow's page shows an experiment: the columns that matter, and all runs in the charts.
+
+Left to itself the page shows no metric among its columns and draws the ten newest runs only. A view
+that someone has shared is kept as a tag of the experiment, and a link can name it; this is ours.
+"""
+
+import json
+
+from mlflow.entities import Experiment
+
+KEY = "seqbelt"
+TAG = f"mlflow.sharedViewState.{KEY}"
+_COLUMNS = (
+    "metrics.`test/accuracy`", "metrics.`test/macro_f1`", "metrics.`test/calibration_error`",
+    "params.`model.hidden_size`", "params.`training.seed`", "tags.`compare.id`",
+    "attributes.`Duration`",
+)  # fmt: skip
+STATE = json.dumps(
+    {
+        "searchFilter": "", "orderByKey": "attributes.start_time", "orderByAsc": False,
+        "startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs",
+        "datasetsFilter": [], "selectedColumns": _COLUMNS, "runsExpanded": {}, "runsPinned": [],
+        "runsHidden": [], "runsHiddenMode": "SHOWALL", "runsVisibilityMap": {},
+        "viewMaximized": False, "runListHidden": False, "isAccordionReordered": False,
+        "groupBy": None, "groupsExpanded": {}, "useGroupedValuesInCharts": True,
+        "autoRefreshEnabled": False, "chartsSearchFilter": "", "globalLineChartConfig": None,
+    }
+)  # fmt: skip
+
+
+def page_of(experiment: Experiment, mode: str = "CHART") -> str:
+    """The path of the page that shows an experiment's runs, as CHART or as TABLE."""
+    page = f"/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+    # A link to a view that is not there shows an error.
+    view = f"&viewStateShareKey={KEY}" if TAG in experiment.tags else ""
+    return f"{page}{view}&compareRunsMode={mode}"

@@ -1,0 +1,156 @@
+"""The ``tuning`` section: which settings are searched, and how long."""
+
+import difflib
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from seqbelt.errors import SettingsError
+from seqbelt.models.classifier import Model
+from seqbelt.settings import Settings
+from seqbelt.training.settings import Training
+
+Number = int | float
+Count = Annotated[int, Field(ge=1)]
+
+
+class Trial(Protocol):
+    """What suggests values: an Optuna trial."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float: ...
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int: ...
+    def suggest_categorical(self, name: str, choices: Any) -> Any: ...
+
+
+class Range(Settings):
+    """Numbers between two bounds; whole ones where both bounds are whole."""
+
+    low: Number
+    """Smallest value."""
+    high: Number
+    """Largest value."""
+    log: bool = False
+    """Whether a factor counts, not a difference: for learning rates."""
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> "Range":
+        if self.high <= self.low or (self.log and self.low <= 0):
+            raise ValueError("low must be less than high, and above 0 where log is set")
+        return self
+
+    def suggest(self, trial: Trial, name: str) -> Number:
+        """A value of this range."""
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return trial.suggest_int(name, self.low, self.high, log=self.log)
+        return trial.suggest_float(name, self.low, self.high, log=self.log)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value lies in this range."""
+        return isinstance(value, Number) and self.low <= value <= self.high
+
+
+Choices = Annotated[tuple[str | Number | bool | None, ...], Field(min_length=1)]
+Space = dict[str, Range | Choices]
+
+_MEANS_NOTHING_TO = {
+    "model.forget_bias": ("rnn",),
+    "model.nonlinearity": ("lstm", "gru"),
+}
+"""Settings that change nothing for a cell, which then need not be searched."""
+
+
+class Tuning(Settings):
+    """A search over settings, scored by ``training.monitor`` on validation rows."""
+
+    num_trials: Count = 20
+    """Models that are tried for a cell; those that were given up early count."""
+    num_workers: Count = 1
+    """Trials of one search at a time, in processes that share the CPU's threads. With more than
+    one, which trial ends first depends on chance, and so does what is tried next."""
+    pruning: bool = True
+    """Give up a trial that after a third of its epochs or later is worse than half of the others
+    were."""
+    seed: int = 0
+    """Seed of the search."""
+    training: Space = Field(
+        default={
+            "learning_rate": Range(low=3e-4, high=1e-2, log=True),
+            "clip_norm": (0.25, 1.0, 5.0),
+        }
+    )
+    """Settings of ``training`` that are searched: ``{low, high, log}``, or a list of choices."""
+    model: Space = Field(
+        default={
+            "recurrent_init": ("orthogonal", "identity"),
+            "forget_bias": (0.0, 1.0, "chrono"),
+        }
+    )
+    """Settings of ``model`` that are searched; what means nothing to a cell is left out for it."""
+
+    @field_validator("training", "model")
+    @classmethod
+    def _names_are_settings(cls, space: Space, info: ValidationInfo) -> Space:
+        known = (Training if info.field_name == "training" else Model).model_fields
+        for name in space:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean '{close[0]}'?" if close else ""
+                raise ValueError(f"'{name}' is no setting of {info.field_name}{hint}")
+        return space
+
+    def space(self, model: Model, fixed: frozenset[str] = frozenset()) -> Space:
+        """What is searched for a model, under dotted names; ``fixed`` settings of it are not."""
+        sections = {"training": self.training, "model": self.model}
+        names = {
+            f"{section}.{name}": values
+            for section, space in sections.items()
+            for name, values in space.items()
+        }
+        return {
+            name: values
+            for name, values in names.items()
+            if model.cell not in _MEANS_NOTHING_TO.get(name, ())
+            and name.removeprefix("model.") not in fixed
+        }
+
+
+def suggest(space: Space, trial: Trial) -> dict[str, Any]:
+    """One value for each setting of a space."""
+    return {
+        name: values.suggest(trial, name)
+        if isinstance(values, Range)
+        else trial.suggest_categorical(name, values)
+        for name, values in space.items()
+    }
+
+
+def describe_values(values: Range | Choices) -> str:
+    """What is searched of one setting, in words."""
+    if isinstance(values, Range):
+        return f"{values.low:g} to {values.high:g}{', by factors' if values.log else ''}"
+    return ", ".join("null" if value is None else str(value) for value in values)
+
+
+def given(space: Space, model: Model, training: Training) -> dict[str, Any]:
+    """The settings as they are given, as far as the space holds them."""
+    found = {}
+    for name, values in space.items():
+        section, _, leaf = name.partition(".")
+        value = getattr(model if section == "model" else training, leaf)
+        if values.holds(value) if isinstance(values, Range) else value in values:
+            found[name] = value
+    return found
+
+
+def with_values(model: Model, training: Training, values: dict[str, Any]) -> tuple[Model, Training]:
+    """Model and training with dotted settings replaced. Raises SettingsError."""
+    plain: dict[Literal["model", "training"], dict[str, Any]] = {
+        "model": model.plain(), "training": training.plain(),
+    }  # fmt: skip
+    for name, value in values.items():
+        section, leaf = name.split(".")
+        plain[section][leaf] = value  # type: ignore[index]
+    try:
+        return Model.parse(plain["model"]), Training.parse(plain["training"])
+    except SettingsError as error:
+        raise SettingsError(f"tuning: a value that was tried is no setting: {error}") from None
