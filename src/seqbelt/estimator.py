@@ -141,7 +141,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
     def _read(self, X: Any, *, reset: bool) -> list[np.ndarray]:
         """Float32 ``(steps, features)`` each, checked as scikit-learn checks its inputs."""
         if not _holds_arrays(X):
-            return list(validate_data(self, X, reset=reset, dtype=np.float32)[:, :, None])
+            rows = np.asarray(validate_data(self, X, reset=reset, dtype=np.float32))
+            return list(rows[:, :, None])
         arrays = [np.asarray(one, dtype=np.float32) for one in X]
         arrays = [one[:, None] if one.ndim == 1 else one for one in arrays]
         widths = {one.shape[1:] for one in arrays}

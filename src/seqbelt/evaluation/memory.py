@@ -115,7 +115,7 @@ def _with_past(
 def _shuffle(sample: Sequences, index: int, num_steps: int) -> np.ndarray:
     """The first steps in random order, the same for the same row."""
     random = np.random.default_rng(int(sample.rows[index]))
-    return random.permutation(sample[index][:num_steps])
+    return sample[index][random.permutation(num_steps)]
 
 
 def _replace(sample: Sequences, index: int, num_steps: int) -> np.ndarray:
