@@ -47,15 +47,25 @@ class ArrayFeatures(Features):
     key: str | None = None
     """Name of the array in files that hold several (.npz, .mat, .h5, .pt); null where there is
     only one."""
+    sample_rate: Rate | None = None
+    """Steps per second in the files, in Hz; null where steps have no time."""
+    ignore: tuple[str, ...] = ("label",)
+    """Columns of a table that are no channels: a label, a time."""
     max_steps: Annotated[int, Field(ge=1)] = 1_000_000
     """Longer sequences are quarantined; counted as they stand in the file."""
     max_size_mb: Annotated[float, Field(gt=0)] = 1024.0
     """Arrays that declare more than this are quarantined before memory is taken for them."""
 
+    def step_s(self) -> float | None:
+        return 1 / self.sample_rate if self.sample_rate else None
+
+    def num_steps(self, num_rows: int) -> int:
+        return num_rows
+
     def read(self, source: Source) -> Steps:
         """Read ``(steps, channels)`` or what the settings say. Raises BadInput."""
         path_or_content = Path(source) if isinstance(source, str) else source
-        steps = self._arrange(self._read_array(path_or_content))
+        steps = self._arrange(self._read_array(path_or_content).without(self.ignore))
         if len(steps.values) > self.max_steps:
             found = f"{len(steps.values)} steps; features.max_steps allows {self.max_steps}"
             raise BadInput(TOO_LONG, found)
@@ -141,8 +151,6 @@ class Channels(ArrayFeatures):
     header: bool | None = None
     """Whether the first line of text columns names them; null: it does if no cell of it is a
     number."""
-    sample_rate: Rate | None = None
-    """Steps per second in the files, in Hz."""
     resample_rate: Rate | None = None
     """Steps per second to resample to, in Hz, with a low-pass filter; needs ``sample_rate``."""
     missing: Literal["error", "interpolate", "mask"] = "error"
@@ -164,6 +172,12 @@ class Channels(ArrayFeatures):
     def step_s(self) -> float | None:
         rate = self.resample_rate or self.sample_rate
         return 1 / rate if rate else None
+
+    def num_steps(self, num_rows: int) -> int:
+        if self.sample_rate is None or self.resample_rate in (None, self.sample_rate):
+            return num_rows
+        ratio = _ratio(self.sample_rate, self.resample_rate)
+        return -(-num_rows * ratio.numerator // ratio.denominator)
 
     def num_features(self, step_shape: tuple[int, ...]) -> int:
         return step_shape[0] * (1 + self.differences + (self.missing == "mask"))
@@ -257,11 +271,15 @@ def _interpolate(values: np.ndarray, absent: np.ndarray) -> np.ndarray:
     return filled
 
 
+def _ratio(from_rate: float, to_rate: float) -> Fraction:
+    return Fraction(to_rate / from_rate).limit_denominator(1000)
+
+
 def _resample(values: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
     """Resample along axis 0 with a low-pass filter; ``ceil(steps * to_rate / from_rate)`` steps."""
     from scipy.signal import resample_poly
 
-    ratio = Fraction(to_rate / from_rate).limit_denominator(1000)
+    ratio = _ratio(from_rate, to_rate)
     level = values.mean(axis=0, dtype=np.float64)  # the filter's phases differ a little at 0 Hz
     up, down = ratio.numerator, ratio.denominator
     return resample_poly(values - level, up, down, axis=0, padtype="line") + level

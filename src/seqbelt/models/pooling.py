@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 ATTENTION_WIDTH = 64
-PoolingName = Literal["last", "mean", "max", "attention", "concat"]
+PoolingName = Literal["last", "mean", "max", "attention", "concat", "none"]
 
 
 class Pooling(nn.Module):
@@ -14,7 +14,8 @@ class Pooling(nn.Module):
 
     ``last`` is the final state; ``attention`` learns one score for each step (Yang et al. 2016,
     doi:10.18653/v1/N16-1174, with the score a linear function of the output's tanh); ``concat``
-    puts last, mean and max side by side (Howard & Ruder 2018, arXiv:1801.06146).
+    puts last, mean and max side by side (Howard & Ruder 2018, arXiv:1801.06146); ``none`` keeps
+    every step, ``(batch, steps, width)``, and puts zeros into the padding.
     """
 
     def __init__(self, name: PoolingName, width: int) -> None:
@@ -31,6 +32,9 @@ class Pooling(nn.Module):
         if self.name == "last":
             return final
         valid = (torch.arange(outputs.shape[1]) < lengths[:, None]).to(outputs.device)
+        if self.name == "none":
+            # What stands at padded steps may be NaN, and would spoil the weights' gradient.
+            return outputs.masked_fill(~valid[:, :, None], 0)
         if self.name == "attention":
             return (self.weights(outputs, valid)[:, :, None] * outputs).sum(1)
         if self.name == "mean":

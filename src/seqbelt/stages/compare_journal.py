@@ -15,7 +15,7 @@ import torch
 
 from seqbelt.data.parts import write_json
 from seqbelt.data.store import SequenceStore
-from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.step_report import make_report
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.stages.progress import say
@@ -76,7 +76,8 @@ def _read_back(experiment: Experiment, store: SequenceStore, folder: Path) -> Tr
     reports = []
     for part in ("validation", "test"):
         rows = read_part(experiment, store, part)
-        reports.append(Report(rows, predict_logits(network, rows, device)) if len(rows) else None)
+        answers = predict_logits(network, rows, device) if len(rows) else None
+        reports.append(None if answers is None else make_report(rows, answers))
     network.cpu()
     run = TrackedRun.attach(about["run_id"])
     history = History.from_plain(about["history"])

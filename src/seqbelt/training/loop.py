@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqbelt.data.batches import fill, make_batch, step_statistics, training_plan
 from seqbelt.data.cropping import draw_crops
@@ -22,6 +22,7 @@ from seqbelt.training.device import find_device, has_fused_optimizer
 from seqbelt.training.gradient_reach import draw_sample, measure_reach
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.loop_state import capture, restore
+from seqbelt.training.losses import make_loss
 from seqbelt.training.scoring import predict_logits, score
 from seqbelt.training.stopping import stop_signals
 
@@ -69,7 +70,7 @@ class Loop:
             fused=has_fused_optimizer(self.device),  # one kernel for all weights
         )
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-        self.loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+        self.loss = make_loss(self.model, settings.label_smoothing)
         self.history = History(device=str(self.device))
         self.history.reaches = [(0, self.reach.curve.tolist())]
         self.history.layout = self.model.recurrent.chosen_layout(self.device)
@@ -163,7 +164,7 @@ class Loop:
         scores = None
         if self.validation is not None:
             logits = predict_logits(self.network, self.validation, self.device)
-            scores = score(logits, self.validation.labels)
+            scores = score(logits, self.validation.store.target.labels(self.validation))
         number = len(self.history.epochs) + 1
         epoch = Epoch(
             number=number,

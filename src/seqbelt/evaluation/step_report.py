@@ -1,0 +1,91 @@
+"""What one model does where every step has a label."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import add
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from seqbelt.data.store import Sequences
+from seqbelt.data.targets import UNLABELLED
+from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.segment_picture import segment_picture
+from seqbelt.evaluation.segments import SegmentScores, score_segments
+
+
+def make_report(sequences: Sequences, logits: np.ndarray) -> Report:
+    """The report on what ``predict_logits`` gave."""
+    per_step = sequences.store.target.name == "per_step"
+    return (StepReport if per_step else Report)(sequences, logits)
+
+
+@dataclass(frozen=True)
+class StepReport(Report):
+    """Answers at labelled steps: ``logits`` ``(labelled steps, classes)``."""
+
+    @cached_property
+    def labels(self) -> np.ndarray:  # type: ignore[override]
+        return self.sequences.store.target.labels(self.sequences)
+
+    @cached_property
+    def owners(self) -> np.ndarray:
+        """Which recording each step belongs to."""
+        return self.sequences.store.target.owners(self.sequences)
+
+    @property
+    def groups(self) -> list[str]:
+        return self._of_steps("group")
+
+    @property
+    def units(self) -> list[str]:
+        return self._of_steps("id")
+
+    def recordings(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Each recording's true and predicted class indices ``(steps,)``, unlabelled steps so in
+        both."""
+        counts = np.bincount(self.owners, minlength=len(self.sequences))
+        answers = np.split(self.answers, np.cumsum(counts)[:-1])
+        for index, own in enumerate(answers):
+            true = self.sequences.step_labels(index)
+            found = np.full(len(true), UNLABELLED)
+            found[true != UNLABELLED] = own
+            yield true, found
+
+    @cached_property
+    def segments(self) -> SegmentScores:
+        """How the segments agree, over all recordings."""
+        return reduce(add, [score_segments(true, found) for true, found in self.recordings()])
+
+    def plain(self) -> dict[str, float]:
+        return super().plain() | self.segments.plain()
+
+    @classmethod
+    def plain_of(cls, reports: Sequence[Report]) -> dict[str, float]:
+        segments = [one.segments for one in reports if isinstance(one, StepReport)]
+        return super().plain_of(reports) | reduce(add, segments).plain()
+
+    def pictures(self) -> dict[str, Figure]:
+        names = self.sequences.column("id")
+        rows = list(zip(names, *zip(*self.recordings(), strict=True), strict=True))
+        return {"segments": segment_picture(rows, self.classes, self.sequences.store.step_s)}
+
+    def worst_errors(self, count: int = 50) -> pd.DataFrame:
+        """The recordings with the smallest share of right steps."""
+        totals = np.bincount(self.owners, minlength=len(self.sequences))
+        right = np.bincount(self.owners, self.correct, minlength=len(self.sequences))
+        accuracy = right / np.maximum(totals, 1)
+        worst = np.argsort(accuracy, kind="stable")[:count]
+        return pd.DataFrame(
+            {
+                "id": self.sequences.take(worst).column("id"),
+                "accuracy": accuracy[worst],
+                "num_labelled": totals[worst],
+                "num_steps": self.sequences.lengths[worst],
+            }
+        )
+
+    def _of_steps(self, column: str) -> list[str]:
+        return np.array(self.sequences.column(column), dtype=object)[self.owners].tolist()
