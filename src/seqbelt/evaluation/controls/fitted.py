@@ -10,6 +10,7 @@ from sklearn.tree import DecisionTreeClassifier
 from seqbelt.data.store import Sequences, SequenceStore
 from seqbelt.evaluation.controls.control import Control, ControlResult
 from seqbelt.evaluation.controls.measure import measure
+from seqbelt.evaluation.controls.random_convolutions import random_convolutions
 from seqbelt.evaluation.controls.signals import answer_from, statistics, statistics_in_time
 from seqbelt.evaluation.controls.steps import SPANS, answer_steps
 from seqbelt.evaluation.controls.texts import bag_of_words, mean_of_embeddings
@@ -100,6 +101,13 @@ _SIGNALS = (
         "feature changes, by logistic regression.",
         lesson="no more than coarse order may matter here",
         answer=lambda fold: answer_from(statistics_in_time, fold.train, fold.test),
+    ),
+    FittedControl(
+        name="random convolutions",
+        key="convolutions",
+        about="How often and how far 2,000 random kernels answer (ROCKET), by ridge regression.",
+        lesson="short patterns may matter here, and no memory beyond them",
+        answer=lambda fold: random_convolutions(fold.train, fold.test),
     ),
 )
 
