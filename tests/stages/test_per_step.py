@@ -18,7 +18,7 @@ name: moves
 data: {source: recordings, labels: per_step, validation_fraction: 0.2}
 features: {kind: channels, sample_rate: 20}
 model: {hidden_size: 8, max_steps: 64, crop: windows}
-training: {num_epochs: 6, batch_size: 4, learning_rate: 0.02, device: cpu}
+training: {num_epochs: 10, batch_size: 4, learning_rate: 0.02, device: cpu}
 comparison: {cells: [lstm, rnn], seeds: [0, 1]}
 """
 CLASSES = ("down", "up")
@@ -40,7 +40,7 @@ def project(tmp_path_factory):
         part = "test" if number % 3 == 0 else "train"
         (folder / "recordings" / part).mkdir(parents=True, exist_ok=True)
         labels = np.repeat(np.arange(8) % 2, random.integers(8, 30, 8))
-        values = np.cumsum(2 * labels - 1) + random.normal(size=len(labels))
+        values = np.cumsum(2 * labels - 1) + 0.5 * random.normal(size=len(labels))
         words = [CLASSES[label] if k >= 5 else "" for k, label in enumerate(labels)]
         lines = [f"{value:.3f},{word}" for value, word in zip(values, words)]
         text = "\n".join(["height,label", *lines])

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from seqbelt.data.labelling import Labelling, SequenceLabelling
 from seqbelt.data.manifest import Manifest
-from seqbelt.data.parts import PartWriter, open_part, part_paths
+from seqbelt.data.parts import PartWriter, adopt_parts, open_part, part_paths
 from seqbelt.data.store import SequenceStore
 from seqbelt.data.store_writing import Outcome, write_store
 from seqbelt.data.token_counts import count_tokens
@@ -99,6 +99,7 @@ class _Preparation:
         for name, content in learned.items():
             (parts / "learned").mkdir(parents=True, exist_ok=True)
             (parts / "learned" / name).write_bytes(content)
+        adopt_parts(parts)
         self._stamp_hashes, self._known = _known_content(parts)
         writer = PartWriter(parts)
         try:
