@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from recurrent_engine.workloads import SEED, Workload
 from seqbelt.data.batches import Batch
 from seqbelt.models.recurrent import Cell, Layout, Recurrent
+from seqbelt.training.device import has_bf16_products
 
 HIDDEN_SIZE = 128
 CELLS: dict[Cell, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -85,7 +86,9 @@ def torch_contenders(device: torch.device, fused: bool) -> list[Contender]:
         make = _of(partial(Ours, layout=layout))
         slow = "long training" if layout == "packed" else "never"
         plain = Contender(f"seqbelt {layout}", make, bucketed=True, slow=slow)
-        found += [plain, replace(plain, name=f"{plain.name}, bf16", bf16=True)]
+        found.append(plain)
+        if device.type == "cuda" or has_bf16_products():
+            found.append(replace(plain, name=f"{plain.name}, bf16", bf16=True))
     if fused:
         make = _of(partial(Ours, layout="fused"))
         found.append(Contender("seqbelt fused, random", make, bucketed=False))

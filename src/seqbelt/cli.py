@@ -101,7 +101,13 @@ def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False
 @app.command()
 def predict(
     model: ModelName,
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Folders or files.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT... [KEY=VALUE]...",
+            help="Folders or files; how a manifest is read, as in data.quoting=false.",
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", help="File: .parquet, .csv or .jsonl.")],
     on_error: Annotated[
         OnError, typer.Option("--on-error", help="Keep going, or fail at the end.")
@@ -150,6 +156,10 @@ def certify(
 def explain(
     model: ModelName,
     file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="One input.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="How a manifest is read."),
+    ] = None,
     text: Annotated[str | None, typer.Option("--text", help="A text instead of a file.")] = None,
     item_id: Annotated[
         str | None, typer.Option("--id", help="Which item, where FILE is a manifest or .ts.")
@@ -164,7 +174,7 @@ def explain(
     def work() -> dict[str, Any]:
         from seqbelt.stages.explain import explain
 
-        return explain(model, file, text, item_id, output)
+        return explain(model, file, text, item_id, output, settings or [])
 
     _run(work, as_json)
 

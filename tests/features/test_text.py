@@ -324,6 +324,9 @@ def test_invalid_utf8_names_the_byte():
         "unreadable: not UTF-8: byte 0xff at offset 5 (invalid start byte)",
     )
     assert "offset 1" in reason("a가".encode()[:-1])[1]
+    from_a_table = b"ab\xe9".decode("utf-8", "surrogateescape")
+    assert reason(from_a_table) == (UNREADABLE, "unreadable: not UTF-8: byte 0xe9 at character 2")
+    assert Character(kind="character").read("half an emoji: \ud83d!") == "half an emoji:  !"
 
 
 def test_long_texts_are_refused_before_they_are_read(tmp_path, monkeypatch):

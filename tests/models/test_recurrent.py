@@ -120,7 +120,7 @@ def run(layout, lengths, dtype, **options):
 def test_layouts_agree_in_outputs_and_gradients(
     layout, lengths, cell, num_layers, bidirectional, is_double
 ):
-    dtype, tolerance = (torch.float64, 1e-12) if is_double else (torch.float32, 2e-6)
+    dtype, tolerance = (torch.float64, 1e-12) if is_double else (torch.float32, 1e-6)
     options = {"cell": cell, "num_layers": num_layers, "bidirectional": bidirectional}
     found = run(layout, lengths, dtype, **options)
     expected = run("packed", lengths, dtype, **options)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from seqbelt.cli import main
+from seqbelt.errors import SettingsError
+from seqbelt.experiment import Experiment
+from seqbelt.features.text import Word
+from seqbelt.stages.predict import list_items, parse_inputs
+from seqbelt.stages.train import train
+from seqbelt.tracking.run import TrackedRun
 
 CONFIG = """
 name: reviews
@@ -22,9 +29,22 @@ VECTORS = "good 1 2 3\nbad -1 -2 -3\nelsewhere 9 9 9\n"
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
+    return write_project(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A project, and what training there printed; tracking takes seconds to set up."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = write_project(tmp_path_factory.mktemp("trained"), patch)
+        done = train(Experiment.load("reviews.yaml"))
+        yield folder, folder / done["bundle"], done["run_id"]
+
+
+def write_project(folder, patch):
     """Reviews of two words, one of them five words long, and vectors for some of the words."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    patch.chdir(folder)
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with Path("reviews.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["text", "label", "split"])
@@ -36,7 +56,7 @@ def project(tmp_path, monkeypatch):
         rows.writerow(["good cinema", "good", "test"])
     Path("reviews.yaml").write_text(CONFIG)
     Path("vectors.txt").write_text(VECTORS)
-    return tmp_path
+    return folder
 
 
 def run(capsys, *arguments):
@@ -59,6 +79,59 @@ def test_prepare_says_what_is_cut_and_unknown(project, capsys):
     assert about["tokens"]["test"]["num_unknown"] == 1
     _, second, said = run(capsys, "prepare", "reviews.yaml")
     assert second["skipped"] and line in said
+    assert first["tokens"] == second["tokens"]
+    assert first["tokens"]["test"] == {
+        "num_texts": 13, "num_tokens": 26, "cut_share": 0, "lost_share": 0, "unknown_share": 1 / 26
+    }  # fmt: skip
+    assert first["tokens"]["train"]["cut_share"] == 1 / 24
+
+
+def test_the_run_tells_what_is_cut_and_unknown(trained):
+    _, _, run_id = trained
+    metrics = TrackedRun.attach(run_id).client.get_run(run_id).data.metrics
+    told = {name: value for name, value in metrics.items() if name.startswith("data/")}
+    assert len(told) == 9 and told["data/test_unknown_share"] == 1 / 26
+    assert told["data/train_cut_share"] == 1 / 24 and told["data/validation_cut_share"] == 0
+
+
+def test_a_table_to_predict_is_read_as_it_is_told(project, trained, capsys):
+    """Another column, a quotation mark that is text; .txt would be one text without settings."""
+    _, bundle, _ = trained
+    told = ("data.text_column=document", "data.quoting=false")
+    for name in "new.tsv", "new.txt":
+        Path(name).write_text('id\tdocument\n7\t"good\n8\tbad film"\n')
+        code, found, _ = run(capsys, "predict", bundle, name, *told, "--output", f"{name}.jsonl")
+        assert code == 0 and found["num_predicted"] == 2
+        rows = [json.loads(line) for line in Path(f"{name}.jsonl").read_text().splitlines()]
+        assert [(row["id"], row["num_steps"]) for row in rows] == [("7", 2), ("8", 3)]
+    code, found, _ = run(capsys, "explain", bundle, name, *told, "--id", "7")
+    assert code == 0 and found["num_steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (["reviews.csv", "data.test_fraction=0.1"], "data.test_fraction: is no setting by which"),
+        (
+            ["reviews.csv", "data.quoting=maybe"],
+            'quoting: Input should be a valid boolean; found "',
+        ),
+        (["good.wav", "data.quoting=false"], "data.quoting=false: tells how a manifest is read"),
+        (["data.quoting=false"], "INPUT: name a file or a folder"),
+        (["reviews.csv", "data.text_column=review"], "no column 'path' or 'review'"),
+        (["reviews.csv", "missing.csv"], "INPUT missing.csv: no such file or folder"),
+    ],
+)
+def test_settings_that_read_no_manifest_are_refused(project, inputs, message):
+    Path("good.wav").write_text("good")
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        paths, settings = parse_inputs(inputs)
+        list_items(paths, Word(kind="word"), settings)
+
+
+def test_a_file_named_like_a_setting_is_a_file(project):
+    Path("data.quoting=false").write_text("good")
+    assert parse_inputs(["data.quoting=false"]) == ([Path("data.quoting=false")], [])
 
 
 def test_a_model_starts_from_vectors_and_predicts_without_their_file(project, capsys):

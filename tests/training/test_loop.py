@@ -9,6 +9,7 @@ from toys import toy_store
 
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.classifier import Model
+from seqbelt.training import device
 from seqbelt.training.settings import Training
 
 MODEL = Model(hidden_size=8, dropout=0.3)
@@ -103,11 +104,18 @@ def test_a_device_that_is_not_there_is_an_error(store):
         fit(store, TRAINING.model_copy(update={"device": "cuda"}))
 
 
+@pytest.mark.skipif(not device.has_bf16_products(), reason="the processor has no bfloat16")
 def test_bf16_learns_too_and_keeps_float32_weights(store):
     training = TRAINING.model_copy(update={"num_epochs": 15, "precision": "bf16"})
     network, history = fit(store, training)
     assert history.epochs[-1].validation.accuracy > 0.9
     assert all(p.dtype == torch.float32 for p in network.parameters())
+
+
+def test_bf16_is_refused_where_the_processor_would_emulate_it(store, monkeypatch):
+    monkeypatch.setattr(device, "processor_flags", lambda: frozenset({"avx2", "fma"}))
+    with pytest.raises(SettingsError, match=r"training\.precision.*use float32"):
+        fit(store, TRAINING.model_copy(update={"precision": "bf16"}))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle"])
@@ -154,3 +162,8 @@ def test_the_work_of_an_epoch_is_counted_and_padding_apart(store, layout):
     else:
         computed = history.flops + history.padded_flops
         assert history.flops / computed == pytest.approx(history.fill)
+
+
+def test_tf32_is_refused_where_there_is_none(store):
+    with pytest.raises(SettingsError, match=r"training\.precision: tf32"):
+        fit(store, TRAINING.model_copy(update={"precision": "tf32"}))

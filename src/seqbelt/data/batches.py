@@ -6,7 +6,7 @@ and the batches are shuffled again. It depends on seed and epoch alone, so every
 compared under one seed sees the same batches in the same order.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +35,11 @@ class Batch(NamedTuple):
             inputs=self.inputs.to(device, non_blocking=True),
             labels=self.labels.to(device, non_blocking=True),
         )
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory, from where a copy to a GPU waits for nothing."""
+        inputs, lengths, labels, indices = self
+        return Batch(inputs.pin_memory(), lengths.pin_memory(), labels.pin_memory(), indices)
 
 
 def pad(sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
@@ -96,9 +101,14 @@ def iterate(sequences: Sequences, plan: list[np.ndarray]) -> Iterator[Batch]:
         yield make_batch(sequences, indices)
 
 
-def fill(lengths: np.ndarray, plan: list[np.ndarray]) -> float:
-    """Valid steps divided by padded steps: 1 means that nothing is computed in vain."""
-    padded = sum(int(lengths[indices].max()) * len(indices) for indices in plan)
+def fill(
+    lengths: np.ndarray, plan: list[np.ndarray], padded_to: Callable[[int], int] = int
+) -> float:
+    """Valid steps divided by padded steps: 1 means that nothing is computed in vain.
+
+    ``padded_to`` tells to how many steps a batch is padded whose longest row has so many.
+    """
+    padded = sum(padded_to(int(lengths[rows].max())) * len(rows) for rows in plan)
     return float(lengths.sum() / padded) if padded else 1.0
 
 

@@ -100,6 +100,14 @@ def crop_part(
     return cut_windows(crop_sequences(sequences, max_steps, "windows"))[0]
 
 
+def uncropped(sequences: Sequences) -> tuple[Sequences, np.ndarray]:
+    """The sequences with all their steps, and the step that each is read from."""
+    if not isinstance(sequences, CroppedSequences):
+        return sequences, np.zeros(len(sequences), np.int64)
+    store, rows, labels = sequences.store, sequences.rows, sequences.labels
+    return Sequences(store, rows, sequences.full_lengths, labels), sequences.starts
+
+
 def read_stretch(sequences: Sequences, starts: np.ndarray, lengths: np.ndarray) -> Sequences:
     """A stretch of each sequence, counted from what is read of it: ``starts`` and ``lengths``
     ``(sequences,)`` in steps."""

@@ -17,6 +17,9 @@ from seqbelt.errors import SettingsError
 from seqbelt.features.base import Features
 from seqbelt.settings import Settings
 
+READING_SETTINGS = (*(f"{name}_column" for name in Columns._fields), "header", "quoting")
+"""Settings of ``Data`` that tell how a manifest is read, and so hold for one to predict too."""
+
 Fraction = Annotated[float, Field(ge=0, le=0.5)]
 
 
@@ -143,21 +146,17 @@ class Data(Settings):
                 f"({', '.join(sorted({*KNOWN_SETS, *GENERATED_SETS}))})"
             )
         if is_manifest_file(path):
-            columns = Columns(
-                self.path_column,
-                self.text_column,
-                self.label_column,
-                self.split_column,
-                self.group_column,
-                self.id_column,
-                self.segments_column,
-            )
-            return read_manifest(path, columns, self.header, self.quoting)
+            return read_manifest(path, self.columns, self.header, self.quoting)
         if path.suffix == ".ts":
             return read_ts_files(path)
         raise SettingsError(
             f"data.source: {path.name} is no manifest; expected .csv, .tsv, .jsonl, .parquet or .ts"
         )
+
+    @property
+    def columns(self) -> Columns:
+        """The names of a manifest's columns."""
+        return Columns(**{name: getattr(self, f"{name}_column") for name in Columns._fields})
 
     @property
     def splits_by_force(self) -> bool:

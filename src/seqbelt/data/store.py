@@ -20,6 +20,7 @@ from seqbelt.data.parts import open_part, part_paths
 from seqbelt.data.targets import TARGETS, Target
 from seqbelt.errors import SeqbeltError
 from seqbelt.features.base import Learned
+from seqbelt.features.text_encoder import TextCounts
 
 FORMAT = 1
 
@@ -113,6 +114,11 @@ class SequenceStore:
     def fingerprint(self) -> str:
         """Changes whenever a sequence, a label, a split or the order of the rows does."""
         return self.about["fingerprint"]
+
+    @property
+    def token_counts(self) -> dict[str, TextCounts]:
+        """What limits and vocabulary cost each split of texts; empty for other sequences."""
+        return {name: TextCounts(**counts) for name, counts in self.about.get("tokens", {}).items()}
 
     @property
     def learned(self) -> Learned:

@@ -2,9 +2,9 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -15,8 +15,7 @@ from seqbelt.features.ts_format import read_ts
 ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".parquet")
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(NamedTuple):
     """Names of a manifest's columns."""
 
     path: str = "path"
@@ -26,11 +25,6 @@ class Columns:
     group: str = "group"
     id: str = "id"
     segments: str = "segments"
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(
-            (self.path, self.text, self.label, self.split, self.group, self.id, self.segments)
-        )
 
 
 def read_manifest(

@@ -139,7 +139,8 @@ def _train(
         num_steps += 1
         trace.place = f"step {num_steps + 1}"
 
-    short = training.model_copy(update={"num_epochs": 1})
+    # The hooks look at numbers, which a recorded step does not show.
+    short = training.model_copy(update={"num_epochs": 1, "cuda_graphs": False})
     short.fit(traced_build, sequences, None, on_start=on_start, on_step=on_step)
     return trace
 

@@ -199,7 +199,8 @@ PAGE = """<!doctype html>
 body {{ max-width: 44rem; margin: 1.5rem auto; padding: 0 1rem; color: #111; background: #fff;
   font: 1rem/1.5 system-ui, "Noto Sans KR", "Apple SD Gothic Neo", "Malgun Gothic", sans-serif; }}
 h1 {{ font-size: 1.25rem; overflow-wrap: anywhere; }}
-.text {{ font-size: 1.2rem; line-height: 2; white-space: pre-wrap; overflow-wrap: anywhere; }}
+.text {{ font-size: 1.2rem; line-height: 2; white-space: pre-wrap; overflow-wrap: anywhere;
+  word-break: keep-all; }}
 .text span {{ border-radius: .2em; padding: .15em 0; }}
 .unread {{ background: {UNREAD}; color: #666; }}
 .unknown {{ text-decoration: underline dotted #555; text-underline-offset: .25em; }}
@@ -207,8 +208,8 @@ h1 {{ font-size: 1.25rem; overflow-wrap: anywhere; }}
 .scale {{ flex: 1 0 8rem; height: .9rem; border-radius: .2rem;
   background: linear-gradient(to right, {low}, #fff, {high}); border: 1px solid #ddd; }}
 table {{ width: 100%; border-collapse: collapse; margin: 1.5rem 0; }}
-td {{ padding: .15rem .4rem; border-top: 1px solid #eee; white-space: pre-wrap;
-  overflow-wrap: anywhere; }}
+td {{ padding: .15rem .4rem; border-top: 1px solid #eee; overflow-wrap: anywhere; }}
+td:first-child {{ white-space: pre-wrap; }}
 td:last-child {{ width: 50%; }}
 .number {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
 .bar {{ height: .8rem; }}

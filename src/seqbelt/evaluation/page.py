@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
+from seqbelt.evaluation.fonts import boxes_allowed
+
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem; }
@@ -42,7 +44,8 @@ def page(title: str, markdown: str, pictures: Mapping[str, Figure]) -> str:
 
 def _figure(caption: str, figure: Figure) -> str:
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=150)
+    with boxes_allowed():
+        figure.savefig(image, format="png", dpi=150)
     data = base64.b64encode(image.getvalue()).decode()
     caption = html.escape(caption)
     return (

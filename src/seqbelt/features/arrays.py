@@ -26,6 +26,7 @@ from seqbelt.errors import (
     BadInput,
 )
 from seqbelt.features.base import read_bytes
+from seqbelt.features.text_columns import parse_text
 
 T = TypeVar("T")
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -231,26 +232,7 @@ def _read_parquet(content: bytes, max_bytes: float, key: str | None, header: boo
 
 def _read_text(content: bytes, max_bytes: float, key: str | None, header: bool | None) -> Array:
     # low_memory: one type for a column, whatever its length
-    return _table(_parse_text(content, header, na_values=["?"], low_memory=False, index_col=False))
-
-
-def _parse_text(content: bytes, header: bool | None, **options: Any) -> Any:
-    """A pandas frame of text columns."""
-    import pandas
-
-    lines = content[:65536].decode("utf-8-sig", errors="ignore").splitlines()
-    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    if header is None:
-        header = names_columns(first)
-    return pandas.read_csv(
-        io.BytesIO(content),
-        sep=_separator(first) or r"\s+",
-        header=0 if header else None,
-        comment="#",
-        skipinitialspace=True,
-        encoding="utf-8-sig",
-        **options,
-    )
+    return _table(parse_text(content, header, na_values=["?"], low_memory=False, index_col=False))
 
 
 def read_words(source: Path | bytes, column: str, max_bytes: float) -> np.ndarray:
@@ -270,7 +252,7 @@ def read_words(source: Path | bytes, column: str, max_bytes: float) -> np.ndarra
         elif read is _read_text:
             # Only what is empty, or says so with "?", has no label: "None" and "NA" are words.
             options = {"dtype": str, "keep_default_na": False, "na_values": ["", "?"]}
-            frame = _parse_text(content, True, usecols=lambda name: name == column, **options)
+            frame = parse_text(content, True, usecols=lambda name: name == column, **options)
             found = {name: frame[name].fillna("").tolist() for name in frame}
         else:
             found = {}
@@ -300,20 +282,3 @@ def _table(frame: Any) -> Array:
     named = not all(isinstance(name, int) for name in frame.columns)
     names = tuple(map(str, frame.columns)) if named else None
     return Array(np.stack(columns, axis=1) if columns else np.empty((0, 0)), names, words, True)
-
-
-def names_columns(line: str) -> bool:
-    """Whether the first line of text columns names them: no cell of it is a number."""
-    return not any(_is_number(cell) for cell in line.split(_separator(line)))
-
-
-def _separator(line: str) -> str | None:
-    return next((mark for mark in "\t,;" if mark in line), None)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell.strip().strip('"'))
-    except ValueError:
-        return False
-    return True

@@ -87,7 +87,8 @@ class Backbone:
         mean, std = (torch.tensor(v, device=self.device) for v in (self._mean, self._std))
         images = (images - mean[:, None, None]) / std[:, None, None]
         # One forward at a time: it uses every core, and the other threads go on decoding.
-        with self._lock, torch.inference_mode():
+        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with self._lock, torch.inference_mode(), exact:
             return self._model(images.to(self.dtype)).float().cpu().numpy()
 
     def _normalization(self, weights: str) -> tuple[Any, Any]:

@@ -7,7 +7,6 @@ rows; a later file of another width is refused and not bent into shape.
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, NamedTuple
@@ -18,6 +17,13 @@ from pydantic import Field, model_validator
 from seqbelt.errors import NOT_FINITE, TOO_LONG, WRONG_SHAPE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays import Array, read_array
 from seqbelt.features.base import Features, Learned, Source
+from seqbelt.features.channel_transforms import (
+    interpolate,
+    num_resampled,
+    resample,
+    standardize,
+    take_nearest,
+)
 
 Rate = Annotated[float, Field(gt=0)]
 Index = Annotated[int, Field(ge=0)]
@@ -79,7 +85,13 @@ class ArrayFeatures(Features):
         if not seen:
             raise BadInput(WRONG_SHAPE, "no training row to learn the number of features from")
         (shape, names), _ = seen.most_common(1)[0]
-        return {LEARNED_FILE: json.dumps({"step_shape": shape, "names": names}).encode()}
+        return self.learn_shape(shape, names)
+
+    def learn_shape(
+        self, step_shape: tuple[int, ...], names: tuple[str, ...] | None = None
+    ) -> Learned:
+        """What ``learn`` gives for rows whose steps have this shape."""
+        return {LEARNED_FILE: json.dumps({"step_shape": step_shape, "names": names}).encode()}
 
     def encoder(self, learned: Learned) -> "ArrayEncoder":
         return ArrayEncoder(self, **json.loads(learned[LEARNED_FILE]))
@@ -174,23 +186,22 @@ class Channels(ArrayFeatures):
         return 1 / rate if rate else None
 
     def num_steps(self, num_rows: int) -> int:
-        if self.sample_rate is None or self.resample_rate in (None, self.sample_rate):
+        if self.sample_rate is None or self.resample_rate is None:
             return num_rows
-        ratio = _ratio(self.sample_rate, self.resample_rate)
-        return -(-num_rows * ratio.numerator // ratio.denominator)
+        return num_resampled(num_rows, self.sample_rate, self.resample_rate)
 
     def num_features(self, step_shape: tuple[int, ...]) -> int:
         return step_shape[0] * (1 + self.differences + (self.missing == "mask"))
 
     def transform(self, values: np.ndarray) -> np.ndarray:
         absent = np.isnan(values)
-        values = _interpolate(values, absent) if absent.any() else values
+        values = interpolate(values, absent) if absent.any() else values
         mask = absent.astype(np.float32)
         if self.resample_rate is not None and self.resample_rate != self.sample_rate:
-            values = _resample(values, self.sample_rate, self.resample_rate)  # type: ignore[arg-type]
-            mask = _take_nearest(mask, len(values))
+            values = resample(values, self.sample_rate, self.resample_rate)  # type: ignore[arg-type]
+            mask = take_nearest(mask, len(values))
         if self.standardize == "sequence":
-            values = _standardize(values)
+            values = standardize(values)
         parts = [values]
         if self.differences:
             parts.append(np.diff(values, axis=0, prepend=values[:1]))
@@ -259,40 +270,3 @@ def _describe_missing(steps: Steps) -> str:
 
 def _shape_text(step_shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, step_shape)) + " values" if step_shape else "1 value"
-
-
-def _interpolate(values: np.ndarray, absent: np.ndarray) -> np.ndarray:
-    """Fill gaps linearly, hold the ends; a channel without any value becomes 0."""
-    filled = np.where(absent, 0, values)
-    places = np.arange(len(values))
-    for channel in np.flatnonzero(absent.any(axis=0) & ~absent.all(axis=0)):
-        known = ~absent[:, channel]
-        filled[:, channel] = np.interp(places, places[known], values[known, channel])
-    return filled
-
-
-def _ratio(from_rate: float, to_rate: float) -> Fraction:
-    return Fraction(to_rate / from_rate).limit_denominator(1000)
-
-
-def _resample(values: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
-    """Resample along axis 0 with a low-pass filter; ``ceil(steps * to_rate / from_rate)`` steps."""
-    from scipy.signal import resample_poly
-
-    ratio = _ratio(from_rate, to_rate)
-    level = values.mean(axis=0, dtype=np.float64)  # the filter's phases differ a little at 0 Hz
-    up, down = ratio.numerator, ratio.denominator
-    return resample_poly(values - level, up, down, axis=0, padtype="line") + level
-
-
-def _take_nearest(mask: np.ndarray, num_steps: int) -> np.ndarray:
-    places = (np.arange(num_steps) + 0.5) * len(mask) / num_steps
-    return mask[places.astype(int)]
-
-
-def _standardize(values: np.ndarray) -> np.ndarray:
-    centered = values - values.mean(axis=0, dtype=np.float64)
-    deviation = centered.std(axis=0)
-    # A constant channel leaves only rounding, which must not be blown up to deviation 1.
-    constant = deviation <= 1e-6 * np.abs(values).max(axis=0)
-    return np.where(constant, 0, centered / np.where(constant, 1, deviation))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # 0.1 s to import, and the command line only reads settings
 
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters but tab and line ends, and halves of surrogate pairs: each is a space."""
+ESCAPED = re.compile("[\udc80-\udcff]")
+"""How a byte that is not UTF-8 comes from a table or the command line (PEP 383)."""
 INVISIBLES = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 """Soft hyphen, zero-width space, marks of direction, word joiner, byte-order mark: removed.
 Joiners and variation selectors stay: emoji, Persian and Indic scripts are spelled with them."""
@@ -78,7 +80,7 @@ class TextFeatures(Features):
         Control characters become spaces, invisible ones are removed, the ends are stripped.
         Raises BadInput if it is unreadable, not UTF-8, too long, or shows nothing.
         """
-        text = clean(source if isinstance(source, str) else self._decode(source))
+        text = clean(_refuse_escaped(source) if isinstance(source, str) else self._decode(source))
         if not VISIBLE.search(text):
             raise BadInput(EMPTY, "the text has no visible character")
         self._refuse_too_long(len(text))
@@ -208,6 +210,13 @@ class Jamo(Character):
     kind: Literal["jamo"]  # type: ignore[assignment]  # another tag than its base
     normalization: Literal["NFD", "NFKD"] = "NFD"  # type: ignore[assignment]  # those decompose
     """Form that decomposes; NFKD also turns compatibility jamo into conjoining ones."""
+
+
+def _refuse_escaped(text: str) -> str:
+    if found := ESCAPED.search(text):
+        byte = ord(found[0]) - 0xDC00
+        raise BadInput(UNREADABLE, f"not UTF-8: byte 0x{byte:02x} at character {found.start()}")
+    return text
 
 
 def clean(text: str) -> str:

@@ -60,6 +60,11 @@ class TextCounts:
         """Share of unknown tokens among those kept, 0 to 1."""
         return self.num_unknown / max(1, self.num_tokens - self.num_lost)
 
+    def shares(self) -> dict[str, float]:
+        """The three shares by name: what a report and a tracking run say of them."""
+        names = ("cut_share", "lost_share", "unknown_share")
+        return {name: getattr(self, name) for name in names}
+
 
 class TextEncoder:
     """Encodes texts as ``TextFeatures.read`` returns them.

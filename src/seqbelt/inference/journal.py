@@ -7,6 +7,7 @@ file is not answered again, and a changed file or model is.
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,20 @@ import numpy as np
 
 from seqbelt.data.manifest import spell_out
 from seqbelt.errors import BadInput, SeqbeltError
+
+WAIT_S = 60.0
+"""For a writer of the same journal."""
+_LAYOUT = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS answers (
+    model TEXT, content_hash TEXT, num_steps INTEGER, probabilities BLOB,
+    reason TEXT, message TEXT, PRIMARY KEY (model, content_hash)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stamps (
+    stamp INTEGER PRIMARY KEY, content_hash TEXT);
+CREATE TEMPORARY TABLE inputs (
+    position INTEGER PRIMARY KEY, name TEXT, content_hash TEXT, error TEXT);
+"""
 
 
 class Answer(NamedTuple):
@@ -42,22 +57,23 @@ class Journal:
         self.path, self.model = path, model
         self._lock = threading.Lock()  # encoder threads ask for known content
         try:
-            self._database = sqlite3.connect(path, timeout=60, check_same_thread=False)
-            self._database.executescript(
-                """
-                PRAGMA journal_mode = WAL;
-                PRAGMA synchronous = NORMAL;
-                CREATE TABLE IF NOT EXISTS answers (
-                    model TEXT, content_hash TEXT, num_steps INTEGER, probabilities BLOB,
-                    reason TEXT, message TEXT, PRIMARY KEY (model, content_hash)) WITHOUT ROWID;
-                CREATE TABLE IF NOT EXISTS stamps (
-                    stamp INTEGER PRIMARY KEY, content_hash TEXT);
-                CREATE TEMPORARY TABLE inputs (
-                    position INTEGER PRIMARY KEY, name TEXT, content_hash TEXT, error TEXT);
-                """
-            )
+            self._database = sqlite3.connect(path, timeout=WAIT_S, check_same_thread=False)
+            self._lay_out()
         except sqlite3.Error as error:
             raise SeqbeltError(f"{path}: the journal cannot be opened ({error})") from None
+
+    def _lay_out(self) -> None:
+        """Make the tables, once more where another process was just doing so: SQLite waits for
+        every other lock, but not for that of the change to WAL."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                self._database.executescript(_LAYOUT)
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def close(self) -> None:
         """Close; the journal stays on disk for the next run."""

@@ -18,6 +18,7 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_predictions
 from seqbelt.inference.segments import pack_segments, write_segments
+from seqbelt.training.device import round_to_tf32
 from seqbelt.training.step_scoring import label_steps
 
 WINDOW_ITEMS = 1024
@@ -47,6 +48,7 @@ class Predictor:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
+        round_to_tf32(False)  # answers would depend on the batch beyond the third digit
         self.network = bundle.network.to(self.device).eval()
         self.encoder = bundle.encoder
         self.network.recurrent.chosen_layout(self.device)  # may load the compiled kernel

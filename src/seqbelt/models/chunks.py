@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from seqbelt.models.recurrent import Recurrent, State
+from seqbelt.models.transfer import upload
 
 
 class Chunks(NamedTuple):
@@ -35,7 +36,7 @@ def run_in_chunks(
     if recurrent.weights.bidirectional:
         raise ValueError("a bidirectional network reads from the end: it cannot run in chunks")
     order = lengths.argsort(descending=True, stable=True)
-    falling, rows = lengths[order], order.to(inputs.device)
+    falling, rows = lengths[order], upload(order, inputs.device)
     back = rows.argsort()
     outputs: list[Tensor] = []
     ended: list[State] = []

@@ -145,7 +145,8 @@ class SequenceClassifier(nn.Module):
         """Logits ``(batch, classes)``, or ``(batch, steps, classes)`` without pooling.
 
         Padded inputs are ``(batch, steps, features)`` or ``(batch, steps)``; ``lengths``
-        ``(batch,)`` stay on the CPU. ``chunks`` save memory in training.
+        ``(batch,)`` as the engine takes them. ``chunks`` save memory in training and need the
+        lengths on the CPU.
         """
         steps = self.embed(inputs) if self.is_tokens else self.normalize(inputs)
         steps = self.input_dropout(steps)

@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from seqbelt.models.transfer import upload
+
 ATTENTION_WIDTH = 64
 PoolingName = Literal["last", "mean", "max", "attention", "concat", "none"]
 
@@ -28,10 +30,12 @@ class Pooling(nn.Module):
             self.score = nn.Linear(ATTENTION_WIDTH, 1, bias=False)
 
     def forward(self, outputs: Tensor, final: Tensor, lengths: Tensor) -> Tensor:
-        """``final`` ``(batch, width)`` is the engine's final state, ``lengths`` are on the CPU."""
+        """``final`` ``(batch, width)`` is the engine's final state, ``lengths`` are on the CPU or
+        on the outputs' device."""
         if self.name == "last":
             return final
-        valid = (torch.arange(outputs.shape[1]) < lengths[:, None]).to(outputs.device)
+        lengths = upload(lengths, outputs.device)
+        valid = torch.arange(outputs.shape[1], device=outputs.device) < lengths[:, None]
         if self.name == "none":
             # What stands at padded steps may be NaN, and would spoil the weights' gradient.
             return outputs.masked_fill(~valid[:, :, None], 0)

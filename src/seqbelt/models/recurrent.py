@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from seqbelt.models import fused
+from seqbelt.models.transfer import upload
 
 Cell = Literal["lstm", "gru", "rnn"]
 Layout = Literal["auto", "padded", "packed", "fused"]
@@ -84,23 +85,24 @@ class Recurrent(nn.Module):
             return self.layout
         if device.type == "cpu" and fused.is_available():
             return "fused"
-        return "packed" if device.type == "cuda" else "padded"
+        return "padded"
 
     def forward(
         self, inputs: Tensor, lengths: Tensor, state: State | None = None
     ) -> tuple[Tensor, State]:
         """Run over padded sequences, from zeros or from the ``state`` in which others ended.
 
-        ``inputs`` ``(batch, steps, features)``, ``lengths`` int64 ``(batch,)`` on the CPU, all at
-        least 1. Returns the outputs ``(batch, steps, output_size)`` and the state in which each
-        sequence ends: after the last valid step forwards, after the first step backwards. The
-        padded layout knows an LSTM's cell state only of the batch's longest sequences; the
-        others' is NaN.
+        ``inputs`` ``(batch, steps, features)``, ``lengths`` int64 ``(batch,)``, all at least 1, on
+        the CPU, from where nothing waits for a GPU. The padded layout also takes them on the
+        inputs' device; then nobody looks whether they are possible. Returns the outputs
+        ``(batch, steps, output_size)`` and the state in which each sequence ends: after the last
+        valid step forwards, after the first step backwards. The padded layout knows an LSTM's
+        cell state only of the batch's longest sequences; the others' is NaN.
 
         Raises ValueError for a sequence without steps and for a state given to two directions:
         the backward one begins at an end that is not known yet.
         """
-        if int(lengths.min()) < 1:
+        if lengths.device.type == "cpu" and int(lengths.min()) < 1:
             raise ValueError("every sequence needs at least one step")
         if state is not None and self.weights.bidirectional:
             raise ValueError("a bidirectional network cannot carry a state from stretch to stretch")
@@ -111,6 +113,32 @@ class Recurrent(nn.Module):
             return self._run_fused(inputs, lengths, state)
         return self._run_padded(inputs, lengths, state)
 
+    def _apply(self, *arguments: Any) -> "Recurrent":
+        super()._apply(*arguments)  # moves the weights to another device or precision
+        self._flatten()
+        return self
+
+    def _flatten(self) -> None:
+        """Lay each direction's weights side by side, or cuDNN would copy them in every run.
+
+        torch does so for all layers together, as the packed layout runs them.
+        """
+        weights = self.weights
+        is_alone = weights.num_layers == 1 and not weights.bidirectional
+        first = weights.weight_ih_l0
+        if first.device.type != "cuda" or is_alone or self.chosen_layout(first.device) != "padded":
+            return
+        mode = torch.backends.cudnn.rnn.get_cudnn_mode(weights.mode)
+        for layer in range(weights.num_layers):
+            for direction in self._directions:
+                own = self._layer_weights(layer, direction)
+                width = own[0].shape[1]
+                with torch.no_grad():
+                    # ... four a layer, one layer, batch first, no projection, one direction
+                    torch._cudnn_rnn_flatten_weight(  # pyright: ignore[reportPrivateImportUsage]
+                        own, 4, width, mode, weights.hidden_size, 0, 1, True, False
+                    )
+
     def final(self, state: State) -> Tensor:
         """The last layer's hidden state ``(batch, output_size)`` of a state, directions joined."""
         hidden = state if isinstance(state, Tensor) else state[0]
@@ -119,21 +147,26 @@ class Recurrent(nn.Module):
     def _run_packed(
         self, inputs: Tensor, lengths: Tensor, state: State | None
     ) -> tuple[Tensor, State]:
-        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+        # torch would sort as well, but wait for the GPU to take the order over and to give it back.
+        falling, order = lengths.sort(descending=True, stable=True)
+        order, back = upload(torch.stack([order, order.argsort()]), inputs.device)
+        packed = pack_padded_sequence(inputs.index_select(0, order), falling, batch_first=True)
+        packed = PackedSequence(packed.data, packed.batch_sizes, order, back)
         packed_outputs, end = self.weights(packed, state)
-        outputs, _ = pad_packed_sequence(
-            packed_outputs, batch_first=True, total_length=inputs.shape[1]
-        )
-        return outputs, end
+        in_order = PackedSequence(packed_outputs.data, packed.batch_sizes)
+        outputs, _ = pad_packed_sequence(in_order, batch_first=True, total_length=inputs.shape[1])
+        return outputs.index_select(0, back), end
 
     def _run_padded(
         self, inputs: Tensor, lengths: Tensor, state: State | None
     ) -> tuple[Tensor, State]:
-        num_steps, longest = inputs.shape[1], int(lengths.max())
-        inputs = inputs[:, :longest]
-        backward_order = _backward_order(lengths, longest).to(inputs.device)
-        last = (lengths - 1).to(inputs.device)
+        num_steps = inputs.shape[1]
+        longest = int(lengths.max()) if lengths.device.type == "cpu" else num_steps
+        inputs, lengths = inputs[:, :longest], upload(lengths, inputs.device)
+        last = lengths - 1
         rows = torch.arange(len(lengths), device=inputs.device)
+        if self.weights.bidirectional:
+            backward_order = _backward_order(lengths, longest)
         ends: list[tuple[Tensor, ...]] = []
         for layer in range(self.weights.num_layers):
             initial = _of_layer(state, layer, 1)
@@ -149,7 +182,7 @@ class Recurrent(nn.Module):
         hidden, *cells = (torch.stack(part) for part in zip(*ends))
         if not cells:
             return outputs, hidden
-        has_run_on = (lengths < longest).to(inputs.device)[:, None]
+        has_run_on = (lengths < longest)[:, None]
         return outputs, (hidden, cells[0].masked_fill(has_run_on, torch.nan))
 
     def _run_direction(
@@ -170,11 +203,10 @@ class Recurrent(nn.Module):
         self, inputs: Tensor, lengths: Tensor, state: State | None
     ) -> tuple[Tensor, State]:
         rows, plan = inputs.flatten(0, 1), fused.Plan(lengths, inputs.shape[1])
-        directions = ["", "_reverse"] if self.weights.bidirectional else [""]
         ends: list[State] = []
         for layer in range(self.weights.num_layers):
-            weights = [self._layer_weights(layer, direction) for direction in directions]
-            initial = _of_layer(state, layer, len(directions))
+            weights = [self._layer_weights(layer, direction) for direction in self._directions]
+            initial = _of_layer(state, layer, len(self._directions))
             rows, end = fused.fused_layer(self._kernel, rows, plan, weights, initial)
             ends.append(end)
             rows = self._drop(rows, layer)
@@ -182,6 +214,10 @@ class Recurrent(nn.Module):
         if self.cell == "lstm":
             return outputs, (torch.cat([h for h, _ in ends]), torch.cat([c for _, c in ends]))
         return outputs, torch.cat([end for end in ends if isinstance(end, Tensor)])
+
+    @property
+    def _directions(self) -> list[str]:
+        return ["", "_reverse"] if self.weights.bidirectional else [""]
 
     @property
     def _kernel(self) -> str:
@@ -225,6 +261,7 @@ class _Reorder(torch.autograd.Function):
 
 def _backward_order(lengths: Tensor, num_steps: int) -> Tensor:
     """Row numbers in ``(batch * steps)`` that reverse each sequence within its own length."""
-    steps = torch.arange(num_steps)
+    steps = torch.arange(num_steps, device=lengths.device)
     order = torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
-    return (order + torch.arange(len(lengths))[:, None] * num_steps).flatten()
+    rows = torch.arange(len(lengths), device=lengths.device)
+    return (order + rows[:, None] * num_steps).flatten()

@@ -19,7 +19,7 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item
 from seqbelt.inference.predictor import Predictor
 from seqbelt.stages.explain_drawing import draw
-from seqbelt.stages.predict import list_items, load_folder
+from seqbelt.stages.predict import list_items, load_folder, parse_inputs
 from seqbelt.stages.progress import say
 
 NUM_TOLD = 3
@@ -28,17 +28,24 @@ DPI = 150
 
 
 def explain(
-    model: str, file: str | None, text: str | None, item_id: str | None, output: Path
+    model: str,
+    file: str | None,
+    text: str | None,
+    item_id: str | None,
+    output: Path,
+    settings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Answer one input, give each of its steps a share of the answer, write a table and a picture.
 
     Raises SettingsError where FILE, ``--text`` and ``--id`` do not name one input, SeqbeltError
-    (file, reason) where that input has no answer.
+    (file, reason) where that input has no answer. ``settings`` tell how a manifest is read.
     """
     if (file is None) == (text is None):
         raise SettingsError("name one input: a FILE, or a text with --text")
-    if file is not None and not Path(file).exists():
-        raise SettingsError(f"FILE {file}: no such file")
+    if file is not None:
+        paths, settings = parse_inputs([file, *settings])
+        if len(paths) > 1:
+            raise SettingsError(f"FILE {paths[1]}: one input is explained, and {file} is one")
     folder, concrete = load_folder(model)
     predictor = Predictor(Bundle.load(folder))
     bundle = predictor.bundle
@@ -47,7 +54,7 @@ def explain(
             f"{model}: labels every step, and 'explain' tells why a sequence has its one label; "
             "'seqbelt predict' gives the segments"
         )
-    item = _find_item(bundle, file, text, item_id)
+    item = _find_item(bundle, file, text, item_id, settings)
     try:
         sequence = predictor.encode(item.source)
     except BadInput as error:
@@ -110,14 +117,20 @@ def _caption(label: str, found: explanation.Explanation, confidence: float) -> s
     )
 
 
-def _find_item(bundle: Bundle, file: str | None, text: str | None, item_id: str | None) -> Item:
+def _find_item(
+    bundle: Bundle,
+    file: str | None,
+    text: str | None,
+    item_id: str | None,
+    settings: Sequence[str],
+) -> Item:
     """The one input that the arguments name."""
     if text is not None:
         if not bundle.features.reads_text:
             raise SettingsError("--text: this model reads files, not texts; name a FILE")
         return Item("text", text)
     assert file is not None
-    _, items = list_items([Path(file)], bundle.features)
+    _, items = list_items([Path(file)], bundle.features, settings)
     if item_id is not None:
         for item in items:
             if item.name == item_id:

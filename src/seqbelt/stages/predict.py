@@ -1,12 +1,14 @@
 """``seqbelt predict``: labels for a folder, files or a manifest."""
 
 import gc
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from seqbelt.data.folders import list_files
-from seqbelt.data.source import Data
+from seqbelt.data.manifest import Manifest
+from seqbelt.data.source import READING_SETTINGS, Data
 from seqbelt.data.tables import Columns, is_manifest_file, names_items
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Features, Source
@@ -14,6 +16,7 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Predictor
+from seqbelt.settings import override
 from seqbelt.stages.progress import bar, say
 
 OWN_ENDINGS = ("", ".journal", ".journal-wal", ".journal-shm")
@@ -25,13 +28,11 @@ def predict(
 ) -> dict[str, Any]:
     """The stage: load the model once, answer everything, write one file."""
     check_output(output)
-    missing = [name for name in inputs if not Path(name).exists()]
-    if missing:
-        raise SettingsError(f"INPUT {missing[0]}: no such file or folder")
+    paths, settings = parse_inputs(inputs)
     folder, concrete = load_folder(model)
     predictor = Predictor(Bundle.load(folder))
     gc.freeze()  # what is loaded stays: the collector need not look through it again and again
-    key, items = list_items([Path(name) for name in inputs], predictor.bundle.features)
+    key, items = list_items(paths, predictor.bundle.features, settings)
     # The output and its journal may lie in the folder that is read.
     own = {output.with_name(output.name + end).resolve() for end in OWN_ENDINGS}
     items = (item for item in items if not _is_one_of(own, item.source))
@@ -80,31 +81,62 @@ def load_folder(model: str) -> tuple[Path, str]:
     return Path(model), model
 
 
-def list_items(inputs: Sequence[Path], features: Features) -> tuple[str, Iterator[Item]]:
+def parse_inputs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Files and folders apart from ``data.KEY=VALUE``: how a manifest among them is read.
+
+    Raises SettingsError for a file that is not there and a setting that reads no manifest.
+    """
+    settings = [a for a in arguments if re.match(r"data\.\w+=", a) and not Path(a).exists()]
+    for setting in settings:
+        name = setting.partition("=")[0].removeprefix("data.")
+        if name not in READING_SETTINGS:
+            raise SettingsError(
+                f"data.{name}: is no setting by which a manifest is read; those are "
+                f"{', '.join(READING_SETTINGS)}"
+            )
+    paths = [Path(argument) for argument in arguments if argument not in settings]
+    for path in paths:
+        if not path.exists():
+            raise SettingsError(f"INPUT {path}: no such file or folder")
+    if not paths:
+        raise SettingsError("INPUT: name a file or a folder")
+    return paths, settings
+
+
+def list_items(
+    inputs: Sequence[Path], features: Features, settings: Sequence[str] = ()
+) -> tuple[str, Iterator[Item]]:
     """The first column's name and the items, found lazily.
 
     A folder gives every file below it, named by its path within the folder; a manifest gives its
-    rows; another file is itself an item.
+    rows, read by ``settings`` as in ``data.quoting=false``; another file is itself an item.
     """
-    manifests = [path for path in inputs if _is_manifest(path, features)]
+    manifests = [path for path in inputs if _is_manifest(path, features, bool(settings))]
     if manifests and len(inputs) > 1:
         raise SettingsError(f"INPUT {manifests[0]}: a manifest must be the only input")
     if manifests:
-        manifest = Data(source=str(manifests[0])).list_items()
-        key = "id" if manifest.arrays or "text" in manifest.table.column_names else "path"
-        names = manifest.table[key]
-        rows = range(len(manifest))
-        return key, (Item(names[row].as_py(), manifest.source(row)) for row in rows)
+        data = override({"data": {"source": str(manifests[0])}}, settings)["data"]
+        return _rows(Data.parse(data, origin="INPUT").list_items())
+    if settings:
+        raise SettingsError(f"{settings[0]}: tells how a manifest is read; INPUT is none")
     return "path", _files(inputs)
 
 
-def _is_manifest(path: Path, features: Features) -> bool:
+def _rows(manifest: Manifest) -> tuple[str, Iterator[Item]]:
+    key = "id" if manifest.arrays or "text" in manifest.table.column_names else "path"
+    names = (name.as_py() for name in manifest.table[key])
+    return key, map(Item, names, manifest.sources())
+
+
+def _is_manifest(path: Path, features: Features, told_how: bool) -> bool:
     if not path.is_file():
         return False
     if path.suffix == ".ts":
         return True  # many sequences in one file
     if not is_manifest_file(path):
         return False
+    if told_how:
+        return True
     if features.reads_text and path.suffix == ".txt":
         return False  # a text, not a table of texts
     return not features.reads_tables or names_items(path, Columns())

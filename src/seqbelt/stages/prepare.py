@@ -29,17 +29,17 @@ def prepare_data(experiment: Experiment) -> Prepared:
     parts = ", ".join(f"{about['splits'].get(name, 0):,} {name}" for name in SPLITS)
     did = "up to date" if prepared.skipped else f"{prepared.num_encoded:,} encoded"
     say(f"{prepared.store.folder}: {parts}; {did} in {prepared.prepare_s:.1f} s")
-    if "tokens" in about:
-        say(_describe_tokens(about["tokens"]))
+    if counts := prepared.store.token_counts:
+        say(_describe_tokens(counts))
     if prepared.num_quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in about["quarantined"].items())
         say(f"quarantined: {reasons}; see {prepared.store.folder / 'quarantine.csv'}")
     return prepared
 
 
-def _describe_tokens(counts: Mapping[str, Mapping[str, int]]) -> str:
+def _describe_tokens(counts: Mapping[str, TextCounts]) -> str:
     """What the limit and the vocabulary cost, in one line."""
-    parts = {name: TextCounts(**counts[name]) for name in SPLITS if name in counts}
+    parts = {name: counts[name] for name in SPLITS if name in counts}
     total = sum(parts.values(), TextCounts())
     unknown = ", ".join(f"{count.unknown_share:.2%} {name}" for name, count in parts.items())
     return (
@@ -52,6 +52,10 @@ def prepare(experiment: Experiment) -> dict[str, Any]:
     """The stage: prepare, and report."""
     prepared = prepare_data(experiment)
     about = prepared.store.about
+    tokens = {
+        split: {"num_texts": counts.num_texts, "num_tokens": counts.num_tokens, **counts.shares()}
+        for split, counts in prepared.store.token_counts.items()
+    }
     return {
         "store": str(prepared.store.folder),
         "num_sequences": about["num_sequences"],
@@ -59,4 +63,5 @@ def prepare(experiment: Experiment) -> dict[str, Any]:
         "num_steps": about["num_steps"],
         "skipped": prepared.skipped,
         "prepare_s": round(prepared.prepare_s, 3),
+        **({"tokens": tokens} if tokens else {}),
     }

@@ -53,7 +53,8 @@ def bar(text: str, total: int | None) -> Iterator[Bar]:
         _Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    silent = not console.is_terminal  # else a pipe gets an empty line for each bar
+    with Progress(*columns, console=console, transient=True, disable=silent) as progress:
         yield Bar(progress, total, text)
 
 

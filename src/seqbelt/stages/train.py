@@ -14,6 +14,7 @@ from seqbelt.data.store import Sequences, SequenceStore
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.evaluation.augmentation_picture import augmentation_picture
 from seqbelt.evaluation.certificates import certify_padding
+from seqbelt.evaluation.fonts import hint
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.step_report import make_report
 from seqbelt.experiment import Experiment
@@ -102,6 +103,8 @@ def train_model(
         )
     folder = run_folder(experiment, store)
     run = _open_run(experiment, store, folder, resume, tags or {})
+    if (remark := hint("".join(store.classes))) is not None:
+        say(remark)
     if resume and not (folder / CHECKPOINT).exists():
         say(f"{folder}: no checkpoint of these settings and data yet; training from the start")
         resume = False

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from seqbelt.data.store import SequenceStore
+from seqbelt.evaluation.fonts import boxes_allowed
 from seqbelt.evaluation.pictures import COLOURS, confusion_picture, learning_picture
 from seqbelt.evaluation.report import Report
 from seqbelt.tracking.environment import describe_environment
@@ -62,7 +63,8 @@ class TrackedRun:
         self.client.log_batch(self.run_id, tags=tags)
 
     def log_data(self, store: SequenceStore, source: str) -> None:
-        """The data set as an input of the run: name, fingerprint, counts."""
+        """The data set as an input of the run: name, fingerprint, counts; of texts also what the
+        limits cut and the vocabulary does not know."""
         about = store.about
         profile = {key: about[key] for key in ("num_sequences", "num_steps", "num_quarantined")}
         dataset = Dataset(
@@ -76,6 +78,13 @@ class TrackedRun:
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, [tag])])
         tags = [RunTag(f"data.{key}", str(value)) for key, value in profile.items()]
         self.client.log_batch(self.run_id, tags=tags)
+        self.log_metrics(
+            {
+                f"data/{split}_{name}": share
+                for split, counts in store.token_counts.items()
+                for name, share in counts.shares().items()
+            }
+        )
         ledger = store.folder / "quarantine.csv"
         if about["num_quarantined"]:
             self.client.log_artifact(self.run_id, str(ledger), "data")
@@ -140,7 +149,8 @@ class TrackedRun:
 
     def log_figure(self, figure: Figure, path: str) -> None:
         """A picture among the run's artifacts."""
-        self.client.log_figure(self.run_id, figure, path)
+        with boxes_allowed():
+            self.client.log_figure(self.run_id, figure, path)
 
     def log_text(self, text: str, path: str) -> None:
         """A text among the run's artifacts."""

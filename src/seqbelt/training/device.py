@@ -4,17 +4,20 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
 
 from seqbelt.errors import SettingsError
+from seqbelt.models.fused.build import processor_flags
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "tf32", "bf16"]
 
 
 def find_device(device: Device, precision: Precision) -> Accelerator:
     """The accelerator of this run. It keeps one state a process, which a new run resets.
 
-    Raises SettingsError if the device is not there.
+    Raises SettingsError if the device is not there, or does not compute in that precision.
     """
     from accelerate.state import AcceleratorState
 
@@ -27,7 +30,59 @@ def find_device(device: Device, precision: Precision) -> Accelerator:
     }
     if not available[device]:
         raise SettingsError(f"training.device: {device} is not available here; use auto or cpu")
-    return Accelerator(cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
+    found = Accelerator(
+        cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no"
+    )
+    if precision == "bf16" and found.device.type == "cpu" and not has_bf16_products():
+        raise SettingsError(
+            "training.precision: bf16, but this processor does not multiply bfloat16 (it would be "
+            "emulated, slower than float32, or refused); use float32"
+        )
+    if precision == "tf32" and found.device.type != "cuda":
+        raise SettingsError(
+            f"training.precision: tf32 is a GPU's, this trains on {found.device}; use float32"
+        )
+    round_to_tf32(precision == "tf32")
+    return found
+
+
+def has_bf16_products() -> bool:
+    """Whether the processor multiplies bfloat16 itself (AVX-512 or AMX, or ARM's extension)."""
+    return not processor_flags().isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def round_to_tf32(is_rounded: bool) -> None:
+    """Whether a GPU may round the factors of float32 products to TF32's ten bits after the point.
+
+    torch lets cuDNN do so unless told otherwise.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = is_rounded
+    torch.backends.cudnn.allow_tf32 = is_rounded
+
+
+def make_optimizer(network: nn.Module, learning_rate: float, weight_decay: float) -> AdamW:
+    """AdamW, in one kernel for all weights where torch has that.
+
+    On a GPU the learning rate lies there as well, where a recorded step reads it.
+    """
+    device = next(network.parameters()).device
+    on_gpu = device.type == "cuda"
+    return AdamW(
+        network.parameters(),
+        lr=torch.tensor(learning_rate, device=device) if on_gpu else learning_rate,
+        weight_decay=weight_decay,
+        fused=has_fused_optimizer(device),
+        capturable=on_gpu,
+    )
+
+
+def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
+    """Change it for the next step. Nothing waits for a GPU."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(learning_rate)
+        else:
+            group["lr"] = learning_rate
 
 
 def has_fused_optimizer(device: torch.device) -> bool:

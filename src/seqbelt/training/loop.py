@@ -4,22 +4,25 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from seqbelt.data.batches import fill, make_batch, step_statistics, training_plan
+from seqbelt.data.batches import Batch, fill, step_statistics, training_plan
 from seqbelt.data.cropping import draw_crops
 from seqbelt.data.store import Sequences
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import SequenceClassifier
 from seqbelt.training.checkpoint import load_checkpoint, save_checkpoint
-from seqbelt.training.device import find_device, has_fused_optimizer
+from seqbelt.training.device import find_device, make_optimizer, set_learning_rate
+from seqbelt.training.feed import Feed
 from seqbelt.training.gradient_reach import draw_sample, measure_reach
+from seqbelt.training.graphs import GraphedSteps, rounded_up
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.loop_state import capture, restore
 from seqbelt.training.losses import make_loss
@@ -60,15 +63,12 @@ class Loop:
                 "cannot run in chunks; set model.bidirectional: false, or shorten the sequences "
                 "with model.max_steps"
             )
-        self.augment = settings.augmentation.begin(self.model, settings.seed)
+        augment = settings.augmentation.begin(self.model, settings.seed)
+        self.feed = Feed(train, augment, self.device)
         self.sample = draw_sample(train, settings.seed)
         self.reach = measure_reach(self.model, self.sample)
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            fused=has_fused_optimizer(self.device),  # one kernel for all weights
-        )
+        self.model.to(self.device)
+        optimizer = make_optimizer(self.model, settings.learning_rate, settings.weight_decay)
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         self.loss = make_loss(self.model, settings.label_smoothing)
         self.history = History(device=str(self.device))
@@ -79,8 +79,11 @@ class Loop:
         if settings.chunk_steps is not None:
             self.chunks = Chunks(settings.chunk_steps, settings.truncate_gradient)
         self.batch_number = 0
-        self.totals = self._fresh_totals()
+        self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.epoch_s = 0.0
+        self.update: Callable[[Batch], None] = self._update
+        if self._can_record:
+            self.update = GraphedSteps(self._update, self.device)
 
     def run(self, resume: bool) -> tuple[SequenceClassifier, History]:
         if resume and self.checkpoint is not None:
@@ -100,6 +103,13 @@ class Loop:
         self.history.train_s = sum(epoch.train_s for epoch in self.history.epochs)
         return self._unwrapped(), self.history
 
+    @property
+    def _can_record(self) -> bool:
+        """Whether a step computes the same kernels for all batches of a shape, on one GPU."""
+        is_alone = self.device.type == "cuda" and self.accelerator.num_processes == 1
+        has_one_shape = self.history.layout == "padded" and self.chunks is None
+        return self.settings.cuda_graphs and is_alone and has_one_shape
+
     def _finished(self) -> bool:
         done = len(self.history.epochs)
         patience = self.settings.patience
@@ -117,29 +127,32 @@ class Loop:
         self.network.train()
         began = saved = time.perf_counter()
         before = self.epoch_s
-        while self.batch_number < len(plan) and not stopped.is_set():
-            progress = (epoch + self.batch_number / len(plan)) / settings.num_epochs
-            batch = make_batch(train, plan[self.batch_number])
-            self._step(self.augment(batch, epoch), progress)
-            self.batch_number += 1
-            self.epoch_s = before + time.perf_counter() - began
-            self.on_step()
-            if time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                self._save()
-                saved = time.perf_counter()
+        with closing(self.feed.batches(train, plan[self.batch_number :], epoch)) as batches:
+            for batch in batches:
+                progress = (epoch + self.batch_number / len(plan)) / settings.num_epochs
+                set_learning_rate(self.optimizer, settings.learning_rate_at(progress))
+                self.update(batch)
+                self.batch_number += 1
+                self.epoch_s = before + time.perf_counter() - began
+                self.on_step()
+                if stopped.is_set():
+                    break
+                if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                    self._save()
+                    saved = time.perf_counter()
+        self.totals.tolist()  # a GPU has got so far now
+        self.epoch_s = before + time.perf_counter() - began
 
     def _count_work(self, plan: list[np.ndarray]) -> None:
         history = self.history
-        history.fill = fill(self.train.lengths, plan)
+        history.fill = fill(self.train.lengths, plan, rounded_up if self._can_record else int)
         num_steps = int(self.train.lengths.sum())
         history.flops = 3.0 * self.model.recurrent.flops_per_step * num_steps
         if history.layout == "padded":
             history.padded_flops = history.flops * (1 / history.fill - 1)
 
-    def _step(self, batch: Any, progress: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate_at(progress)
-        batch = batch.to(self.device)
+    def _update(self, batch: Batch) -> None:
+        """One step of training. Nothing here waits for a GPU or depends on what it computes."""
         logits = self.network(batch.inputs, batch.lengths, self.chunks)
         loss = self.loss(logits, batch.labels)
         self.optimizer.zero_grad(set_to_none=True)
@@ -169,7 +182,7 @@ class Loop:
         epoch = Epoch(
             number=number,
             train_loss=loss / len(self.train),
-            learning_rate=self.optimizer.param_groups[0]["lr"],
+            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
             gradient_norm=norm / self.batch_number,
             clipped=clipped / self.batch_number,
             train_s=self.epoch_s,
@@ -182,7 +195,8 @@ class Loop:
         if self._is_best(epoch):
             self.history.best_epoch = number
             self.best_weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        self.batch_number, self.totals, self.epoch_s = 0, self._fresh_totals(), 0.0
+        self.batch_number, self.epoch_s = 0, 0.0
+        self.totals.zero_()
         self.on_epoch(epoch)
 
     def _is_best(self, epoch: Epoch) -> bool:
@@ -193,9 +207,6 @@ class Loop:
         monitor = self.settings.monitor
         found, record = getattr(epoch.validation, monitor), getattr(best, monitor)
         return found < record if monitor == "loss" else found > record
-
-    def _fresh_totals(self) -> Tensor:
-        return torch.zeros(3, dtype=torch.float64, device=self.device)
 
     def _save(self) -> None:
         if self.checkpoint is not None:

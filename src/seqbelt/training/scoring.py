@@ -9,11 +9,14 @@ from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, f1_score
 from torch import nn
 
-from seqbelt.data.batches import evaluation_plan, iterate
+from seqbelt.data.batches import evaluation_plan, make_batch
 from seqbelt.data.cropping import cut_windows, pool_votes
 from seqbelt.data.store import Sequences
+from seqbelt.training.feed import load
 from seqbelt.training.step_scoring import predict_step_logits
 
+STEPS_AT_ONCE = {"cuda": 65_536}
+"""Padded steps in a batch: a GPU computes as fast for thousands of sequences as for one."""
 ZERO: Any = 0  # scikit-learn takes a number here, its annotations name only a word
 
 
@@ -38,17 +41,17 @@ def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device)
         return predict_step_logits(model, sequences)
     was_training = model.training
     model.eval()
-    logits = None
     stretches, owners = cut_windows(sequences)
-    with torch.inference_mode():
-        for batch in iterate(stretches, evaluation_plan(stretches.lengths)):
-            found = model(batch.to(device).inputs, batch.lengths).float().cpu().numpy()
-            if logits is None:
-                logits = np.empty((len(stretches), found.shape[1]), np.float32)
-            logits[batch.indices] = found
-    model.train(was_training)
-    if logits is None:
+    plan = evaluation_plan(stretches.lengths, STEPS_AT_ONCE.get(device.type, 4096))
+    if not plan:
         raise ValueError("no sequences to score")
+    with torch.inference_mode():
+        batches = load(lambda rows: make_batch(stretches, rows), plan, device)
+        found = [model(batch.inputs, batch.lengths).float() for batch in batches]
+        ordered = torch.cat(found).cpu().numpy()  # a GPU is waited for once
+    model.train(was_training)
+    logits = np.empty_like(ordered)
+    logits[np.concatenate(plan)] = ordered
     return pool_votes(logits, owners)
 
 

@@ -48,9 +48,13 @@ class Training(Settings):
     seed: int = 0
     """Seed of weights, dropout, shuffling and augmentation."""
     precision: Precision = "float32"
-    """Arithmetic of the network; weights are always kept in float32."""
+    """Arithmetic of the network; weights are always kept in float32. tf32, on a GPU,
+    rounds the factors of products to ten bits after the point."""
     device: Device = "auto"
     """Where to train; auto takes a GPU where there is one."""
+    cuda_graphs: bool = True
+    """Record the steps on a GPU and replay them, where the layout is padded. false launches kernel
+    by kernel, for profilers and hooks; the results differ by rounding and by what dropout draws."""
     chunk_steps: Count | None = None
     """Steps of a sequence whose activations are kept in memory at a time, for sequences that
     would not fit: the state is carried from chunk to chunk, and each chunk is computed twice.

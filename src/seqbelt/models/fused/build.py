@@ -93,14 +93,16 @@ def _directory() -> Path:
 def _flags() -> list[str]:
     capability = torch.backends.cpu.get_cpu_capability()
     flags = _FLAGS + _INSTRUCTIONS.get(capability, [])
-    return [*flags, "-mavx512bf16"] if capability == "AVX512" and _has_bf16() else flags
+    is_paired = capability == "AVX512" and "avx512_bf16" in processor_flags()
+    return [*flags, "-mavx512bf16"] if is_paired else flags
 
 
-def _has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16; without, half precision gains nothing."""
+@functools.cache
+def processor_flags() -> frozenset[str]:
+    """What Linux says that the processor can do; elsewhere nothing is known."""
     with contextlib.suppress(OSError):
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    return False
+        return frozenset(Path("/proc/cpuinfo").read_text().split())
+    return frozenset()
 
 
 def _toolchain_problem() -> str | None:

@@ -1,0 +1,188 @@
+"""A scikit-learn estimator over the same engine, for notebooks and pipelines.
+
+Its parameters are the settings of the sections ``model`` and ``training`` under their own names, so
+``GridSearchCV(SequenceClassifier(), {"cell": ["lstm", "rnn"]})`` compares cells.
+"""
+
+import inspect
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.in_memory import in_memory
+from seqbelt.data.store import Sequences
+from seqbelt.errors import SettingsError
+from seqbelt.features.vectors import Vectors
+from seqbelt.inference.bundle import Bundle
+from seqbelt.models.classifier import Model
+from seqbelt.training.scoring import predict_logits
+from seqbelt.training.settings import Training
+
+TEXT_ONLY = {"embedding_size", "embedding_dropout", "vectors"}
+SECTIONS = (Model, Training)
+
+
+def _parameters() -> dict[str, inspect.Parameter]:
+    """Every setting of the sections whose value is plain, with the default of its own field."""
+    found = {}
+    for section in SECTIONS:
+        for name, field in section.model_fields.items():
+            is_plain = isinstance(field.default, str | int | float | bool | None)
+            if is_plain and name not in TEXT_ONLY:
+                found[name] = inspect.Parameter(
+                    name, inspect.Parameter.KEYWORD_ONLY, default=field.default
+                )
+    return found
+
+
+class SequenceClassifier(ClassifierMixin, BaseEstimator):
+    """Classify sequences of numbers with an LSTM, a GRU or an RNN.
+
+    ``X`` is a list of arrays ``(steps, features)`` of any lengths, an array ``(sequences, steps,
+    features)``, or, for one number a step, an array ``(sequences, steps)``. Every setting of
+    ``model`` and ``training`` in a config is a parameter here and means the same;
+    ``validation_fraction`` of the rows, stratified, chooses the best epoch (0 keeps the last).
+
+    After ``fit``: ``classes_``, ``n_features_in_``, ``network_`` (a torch module), ``history_``.
+    """
+
+    def __init__(self, *, validation_fraction: float = 0.0, **settings: Any) -> None:
+        self.validation_fraction = validation_fraction
+        known = _parameters()
+        if unknown := settings.keys() - known.keys():
+            raise TypeError(
+                f"no such setting: {', '.join(sorted(unknown))}; known: {sorted(known)}"
+            )
+        for name, parameter in known.items():
+            setattr(self, name, settings.get(name, parameter.default))
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on sequences and their labels.
+
+        Raises ValueError for sequences or labels that cannot be used, SettingsError for a
+        parameter out of range.
+        """
+        arrays = self._read(X, reset=True)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        if len(y) != len(arrays):
+            raise ValueError(f"{len(arrays)} sequences, but {len(y)} labels")
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError("SequenceClassifier needs samples of 2 classes, found one class")
+        self.model_ = self._section(Model)
+        if self.model_.pooling == "none":
+            raise SettingsError("pooling none classifies every step; here a sequence has one label")
+        train, validation = self._split(self._crop(arrays, labels.astype(np.int64)))
+        width = arrays[0].shape[1]
+
+        def build():
+            return self.model_.build(width, len(self.classes_), False, train.lengths)
+
+        network, self.history_ = self._section(Training).fit(build, train, validation)
+        if self.history_.interrupted:
+            warnings.warn("stopped by Ctrl-C: the best weights so far are kept", stacklevel=2)
+        self.network_ = network.eval()
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities ``(sequences, classes)``, in the order of ``classes_``."""
+        check_is_fitted(self)
+        arrays = self._read(X, reset=False)
+        sequences = self._crop(arrays, np.zeros(len(arrays), np.int64))
+        device = next(self.network_.parameters()).device
+        return softmax(predict_logits(self.network_, sequences, device), axis=1)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The likeliest class of each sequence."""
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
+
+    def save(self, folder: str | Path) -> None:
+        """Write a model folder that ``seqbelt predict`` takes, for .npy files ``(steps,
+        features)``."""
+        check_is_fitted(self)
+        width = len(self.network_.normalize.mean)
+        Bundle(
+            name=Path(folder).name,
+            features=(features := Vectors(kind="vectors")),
+            learned=features.learn_shape((width,)),
+            model=self.model_,
+            classes=tuple(str(name) for name in self.classes_),
+            num_features=width,
+            network=self.network_,
+            about={"step_s": None},
+        ).save(Path(folder))
+
+    def _section(self, section: type[Model] | type[Training]) -> Any:
+        names = section.model_fields.keys() & _parameters().keys()
+        values = {name: _plain(getattr(self, name)) for name in names}
+        return section.parse(values, origin="SequenceClassifier")
+
+    def _crop(self, arrays: Sequence[np.ndarray], labels: np.ndarray) -> Sequences:
+        return crop_sequences(in_memory(arrays, labels), self.model_.max_steps, self.model_.crop)
+
+    def _split(self, rows: Sequences) -> tuple[Sequences, Sequences | None]:
+        if not self.validation_fraction:
+            return rows, None
+        train, validation = train_test_split(
+            np.arange(len(rows)), test_size=self.validation_fraction, stratify=rows.labels,
+            random_state=self.seed,  # type: ignore[attr-defined]  # set from the settings' fields
+        )  # fmt: skip
+        return rows.take(np.sort(train)), rows.take(np.sort(validation))
+
+    def _read(self, X: Any, *, reset: bool) -> list[np.ndarray]:
+        """Float32 ``(steps, features)`` each, checked as scikit-learn checks its inputs."""
+        if not _holds_arrays(X):
+            return list(validate_data(self, X, reset=reset, dtype=np.float32)[:, :, None])
+        arrays = [np.asarray(one, dtype=np.float32) for one in X]
+        arrays = [one[:, None] if one.ndim == 1 else one for one in arrays]
+        widths = {one.shape[1:] for one in arrays}
+        if len(widths) > 1 or arrays[0].ndim != 2:
+            raise ValueError(
+                f"every sequence must be (steps, features), all of one width; found {widths}"
+            )
+        for number, one in enumerate(arrays):
+            if not len(one) or not np.isfinite(one).all():
+                raise ValueError(f"sequence {number} has no steps, or NaN or infinite values")
+        if reset:
+            self.n_features_in_ = arrays[0].shape[1]
+        elif arrays[0].shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {arrays[0].shape[1]} features, but SequenceClassifier is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+        return arrays
+
+
+def _holds_arrays(X: Any) -> bool:
+    """Whether each item is a sequence of its own; else X is a matrix with a sequence a row."""
+    if isinstance(X, np.ndarray):
+        return X.ndim > 2 or (X.dtype == object and X.ndim == 1 and len(X) > 0)
+    if not isinstance(X, list | tuple) or not len(X):
+        return False
+    return np.ndim(X[0]) > 1 or len({np.shape(one)[:1] for one in X}) > 1
+
+
+def _plain(value: Any) -> Any:
+    """A search hands over NumPy's numbers, which JSON does not know."""
+    return value.item() if isinstance(value, np.generic | torch.Tensor) else value
+
+
+SequenceClassifier.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [
+        inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+        inspect.Parameter("validation_fraction", inspect.Parameter.KEYWORD_ONLY, default=0.0),
+        *_parameters().values(),
+    ]
+)

@@ -1,0 +1,140 @@
+"""The scikit-learn estimator: its rules, sequences of any lengths, and the command's bundle."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import seqbelt
+from seqbelt.cli import main
+from seqbelt.errors import SettingsError
+from seqbelt.estimator import SequenceClassifier
+from seqbelt.models.classifier import Model
+from seqbelt.training.settings import Training
+
+SMALL = {
+    "hidden_size": 8,
+    "num_epochs": 12,
+    "learning_rate": 0.02,
+    "batch_size": 16,
+    "device": "cpu",
+}
+
+
+def sequences(count=60, seed=0):
+    """Of 2 to 12 steps; the first step's sign tells the class."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 2, count)
+    X = [random.normal(size=(random.integers(2, 13), 3)) for _ in labels]
+    for one, label in zip(X, labels):
+        one[0] += 3 * (2 * label - 1)
+    return X, np.array(["no", "yes"])[labels]
+
+
+# scikit-learn's own checks, one test each; what they need of arrays API is not installed.
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks([SequenceClassifier(**SMALL | {"hidden_size": 16})])
+def test_scikit_learn_s_rules(estimator, check):
+    check(estimator)
+
+
+def test_it_learns_from_sequences_of_any_lengths():
+    X, y = sequences()
+    model = seqbelt.SequenceClassifier(**SMALL).fit(X, y)
+    held_out, truth = sequences(seed=1)
+    assert model.score(held_out, truth) > 0.9
+    shares = model.predict_proba(held_out)
+    assert shares.shape == (60, 2) and np.allclose(shares.sum(1), 1)
+    assert list(model.classes_) == ["no", "yes"] and len(model.history_.epochs) == 12
+
+
+def test_an_answer_does_not_depend_on_its_neighbours():
+    X, y = sequences()
+    model = SequenceClassifier(**SMALL, bidirectional=True).fit(X, y)
+    together = model.predict_proba(X)
+    alone = np.concatenate([model.predict_proba([one]) for one in X])
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+def test_equal_lengths_may_be_one_array():
+    X, y = sequences()
+    equal = np.stack([one[:2] for one in X])
+    as_array = SequenceClassifier(**SMALL).fit(equal, y)
+    as_list = SequenceClassifier(**SMALL).fit(list(equal), y)
+    np.testing.assert_array_equal(as_array.predict_proba(equal), as_list.predict_proba(equal))
+
+
+def test_defaults_are_those_of_the_settings():
+    found = SequenceClassifier().get_params()
+    for section in (Model, Training):
+        for name in section.model_fields.keys() & found.keys():
+            assert found[name] == section.model_fields[name].default
+    assert {"cell", "hidden_size", "num_epochs", "seed"} <= found.keys()
+
+
+def test_searches_and_cross_validation_see_the_settings():
+    X, y = sequences(40)
+    search = GridSearchCV(SequenceClassifier(**SMALL), {"cell": ["lstm", "rnn"]}, cv=2).fit(X, y)
+    assert search.best_params_["cell"] in ("lstm", "rnn")
+    assert len(cross_val_score(SequenceClassifier(**SMALL), X, y, cv=2)) == 2
+
+
+def test_validation_chooses_the_epoch():
+    X, y = sequences()
+    model = SequenceClassifier(**SMALL, validation_fraction=0.25).fit(X, y)
+    assert all(epoch.validation is not None for epoch in model.history_.epochs)
+
+
+def test_a_pickled_copy_answers_alike():
+    X, y = sequences(20)
+    model = SequenceClassifier(**SMALL).fit(X, y)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict_proba(X), model.predict_proba(X))
+
+
+def test_a_saved_model_serves_the_command(tmp_path, capsys):
+    X, y = sequences(20)
+    model = SequenceClassifier(**SMALL).fit(X, y)
+    model.save(tmp_path / "signs")
+    (tmp_path / "new").mkdir()
+    for number, one in enumerate(X):
+        np.save(tmp_path / "new" / f"{number:02}.npy", one.astype(np.float32))
+    output = tmp_path / "answers.jsonl"
+    arguments = [str(tmp_path / "signs"), str(tmp_path / "new"), "--output", str(output), "--json"]
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", *arguments])
+    assert stop.value.code == 0, capsys.readouterr().err
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [row["label"] for row in rows] == list(model.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("X", "words"),
+    [
+        ([np.ones((3, 2)), np.ones((2, 3))], "one width"),
+        ([np.ones((3, 2)), np.ones((0, 2))], "no steps"),
+        ([np.ones((3, 2)), np.full((2, 2), np.nan)], "NaN"),
+        (np.ones((2, 3, 4, 5)), "steps, features"),
+    ],
+)
+def test_unusable_sequences_are_refused_with_a_reason(X, words):
+    with pytest.raises(ValueError, match=words):
+        SequenceClassifier(**SMALL).fit(X, ["a", "b"])
+
+
+def test_settings_are_checked_when_it_is_fitted():
+    with pytest.raises(SettingsError, match="hidden_size"):
+        SequenceClassifier(hidden_size=0).fit(*sequences(8))
+    with pytest.raises(TypeError, match="hiden_size"):
+        SequenceClassifier(hiden_size=3)
+
+
+def test_another_width_is_refused():
+    X, y = sequences(20)
+    model = SequenceClassifier(**SMALL).fit(X, y)
+    with pytest.raises(ValueError, match="expecting 3 features"):
+        model.predict([np.ones((4, 2))])
