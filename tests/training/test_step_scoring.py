@@ -6,6 +6,7 @@ import torch
 
 from seqbelt.data.targets import UNLABELLED
 from seqbelt.models.classifier import Model
+from seqbelt.models.pooling import Pooling
 from seqbelt.training import step_scoring
 from seqbelt.training.losses import StepLoss, make_loss
 from seqbelt.training.step_scoring import label_steps
@@ -95,3 +96,12 @@ class TestLoss:
             gradients.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
         for one, other in zip(*gradients, strict=True):
             torch.testing.assert_close(one, other)
+
+    def test_what_is_undefined_in_the_padding_stays_out_of_the_gradient(self):
+        outputs = torch.randn(2, 3, 4)
+        outputs[1, 1:] = torch.nan
+        head, lengths = torch.nn.Linear(4, 2), torch.tensor([3, 1])
+        pooled = Pooling("none", 4)(outputs, outputs[:, 0], lengths)
+        labels = torch.tensor([[0, 1, 0], [1, UNLABELLED, UNLABELLED]])
+        StepLoss(0.0)(head(pooled), labels).backward()
+        assert head.weight.grad is not None and head.weight.grad.isfinite().all()
