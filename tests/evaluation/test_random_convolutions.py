@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from toys import Ready
 
 from seqbelt.data.manifest import make_manifest
 from seqbelt.data.preparation import prepare
@@ -10,7 +11,6 @@ from seqbelt.evaluation.controls.random_convolutions import (
     _draw,
     random_convolutions,
 )
-from toys import Ready
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def store(tmp_path_factory):
         place = random.integers(len(steps) - 1)
         label = row // 4 % 2
         steps[place : place + 2, 1] += np.array([3, -3]) * (2 * label - 1)
-        arrays.append(steps + [100, -7])
+        arrays.append(steps + np.array([100, -7]))
         labels.append(("down", "up")[label])
     split = [("train", "train", "train", "test")[row % 4] for row in range(120)]
     arrays = [array.astype(np.float32) for array in arrays]
