@@ -1,6 +1,9 @@
 """Classify sequences with recurrent networks, and see what recurrence buys you."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seqbelt.estimator import SequenceClassifier
 
 __version__ = "0.1.0"
 __all__ = ["SequenceClassifier", "__version__"]

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from seqbelt.data.cropping import crop_sequences
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.store import Sequences
+from seqbelt.errors import SettingsError
 from seqbelt.features.vectors import Vectors
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.classifier import Model
@@ -80,6 +81,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError("SequenceClassifier needs samples of 2 classes, found one class")
         self.model_ = self._section(Model)
+        if self.model_.pooling == "none":
+            raise SettingsError("pooling none classifies every step; here a sequence has one label")
         train, validation = self._split(self._crop(arrays, labels.astype(np.int64)))
         width = arrays[0].shape[1]
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seqbelt.data.source import Data
 from seqbelt.evaluation.comparison import Comparison
@@ -34,6 +34,20 @@ class Experiment(Settings):
     """Which settings are searched, and how."""
     output: Path = Path("outputs")
     """Folder for checkpoints and bundles."""
+
+    @model_validator(mode="after")
+    def _classify_what_is_labelled(self) -> "Experiment":
+        """Labels for every step leave nothing to pool, so it need not be said twice."""
+        per_step = self.data.labels == "per_step"
+        if per_step and "pooling" not in self.model.model_fields_set:
+            model = self.model.model_copy(update={"pooling": "none"})
+            object.__setattr__(self, "model", model)  # settings are frozen once they are made
+        if per_step != (self.model.pooling == "none"):
+            raise ValueError(
+                f"model.pooling: {self.model.pooling} does not go with data.labels: "
+                f"{self.data.labels}; pooling none, and nothing else, classifies every step"
+            )
+        return self
 
     @property
     def store_folder(self) -> Path:

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from seqbelt.data.batches import (
     pad,
     training_plan,
 )
+from seqbelt.data.targets import SequenceTarget
 
 some_lengths = st.lists(st.integers(1, 300), max_size=80).map(
     lambda lengths: np.array(lengths, np.int64)
@@ -25,6 +28,7 @@ class Rows:
         self.sequences = sequences
         self.lengths = np.array([len(sequence) for sequence in sequences])
         self.labels = np.arange(len(sequences)) % 3
+        self.store = SimpleNamespace(target=SequenceTarget())
 
     def __getitem__(self, index):
         return self.sequences[index]

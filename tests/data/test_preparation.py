@@ -260,7 +260,7 @@ def test_an_interrupted_preparation_goes_on_to_the_undisturbed_result(
     tmp_path, wav_folder, monkeypatch, reads, stop
 ):
     monkeypatch.setattr(encoding, "CHUNK_ITEMS", 1)
-    whole = run(wav_folder, tmp_path / "whole").store
+    whole = run(wav_folder, tmp_path / "apart/whole").store
     done = []
 
     def progress(count):
@@ -324,13 +324,13 @@ def test_a_killed_preparation_goes_on_to_the_undisturbed_result(
     assert resumed.num_encoded <= (6 if moment == "encoding" else 0)
     assert {path: path.read_bytes() for path in kept} == kept
     assert not list(folder.rglob("*.tmp"))
-    whole = run(wav_folder, tmp_path / "whole").store
+    whole = run(wav_folder, tmp_path / "apart/whole").store
     assert resumed.store.fingerprint == whole.fingerprint
     assert content(resumed.store) == content(whole)
 
 
 def test_the_result_does_not_depend_on_chunks_batches_and_parts(tmp_path, wav_folder, monkeypatch):
-    whole = run(wav_folder, tmp_path / "whole").store
+    whole = run(wav_folder, tmp_path / "apart/whole").store
     monkeypatch.setattr(encoding, "CHUNK_ITEMS", 3)
     monkeypatch.setattr(parts, "BATCH_BYTES", 5000)
     monkeypatch.setattr(parts, "PART_BYTES", 9000)
@@ -338,3 +338,16 @@ def test_the_result_does_not_depend_on_chunks_batches_and_parts(tmp_path, wav_fo
     assert len(part_paths(cut._parts_folder)) > 1
     assert cut.fingerprint == whole.fingerprint
     assert content(cut) == content(whole)
+
+
+def test_another_store_of_the_same_features_beside_it_decodes_nothing(tmp_path, wav_folder, reads):
+    first = run(wav_folder, tmp_path / "stores/one")
+    reads.clear()
+    second = run(wav_folder, tmp_path / "stores/two")
+    assert not reads and second.num_encoded == 0
+    assert content(first.store) == content(second.store)
+    for path in first.store.folder.glob("parts-*/part-*"):
+        path.unlink()  # each store has its files for itself
+    assert content(SequenceStore(second.store.folder)) == content(second.store)
+    other = run(wav_folder, tmp_path / "stores/three", features(hop_ms=2.0))
+    assert other.num_encoded == 8

@@ -3,12 +3,15 @@
 import json
 import random
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from toys import toy_store
 
+from seqbelt.data.targets import SequenceTarget
 from seqbelt.evaluation.certificates import certify_padding
 from seqbelt.evaluation.determinism import certify_determinism
 from seqbelt.models.classifier import Model
@@ -121,6 +124,7 @@ class Tokens:
 
     lengths: np.ndarray
     labels: np.ndarray
+    store: ClassVar = SimpleNamespace(target=SequenceTarget())
 
     def __len__(self):
         return len(self.lengths)

@@ -91,7 +91,7 @@ def by_length(tmp_path_factory):
 
 
 def accuracies(fold: Fold) -> dict[str, float]:
-    controls = fitted_controls(fold.train.store.is_tokens, MODEL, TRAINING)
+    controls = fitted_controls(fold.train.store, MODEL, TRAINING)
     results = [control.run([fold]) for control in controls]
     assert [result.error for result in results] == [None] * len(results)
     return {result.control.key: result.test_accuracy for result in results}
@@ -146,14 +146,14 @@ def test_test_rows_teach_nothing(name, request):
     fold = request.getfixturevalue(name)
     few = fold.test.take(np.arange(5))
     unlike = replace(few, labels=1 - few.labels)
-    for control in fitted_controls(fold.train.store.is_tokens, MODEL, TRAINING):
+    for control in fitted_controls(fold.train.store, MODEL, TRAINING):
         answers = control.answer(fold)
         assert np.array_equal(control.answer(replace(fold, test=unlike)), answers[:5])
 
 
 def test_folds_are_joined_in_their_order(by_length):
     few = replace(by_length, test=by_length.test.take(np.arange(7)))
-    control = fitted_controls(False, MODEL, TRAINING)[1]
+    control = fitted_controls(by_length.test.store, MODEL, TRAINING)[1]
     assert control.key == "length"
     one, other = control.run([few]), control.run([by_length])
     both = control.run([few, by_length])
@@ -226,7 +226,7 @@ def test_a_control_that_raises_is_a_row_with_the_reason(tmp_path):
     words = ("".join(letters) for letters in itertools.product("abcdefg", repeat=3))
     texts = [next(words) for _ in range(16)]  # no word twice: a bag of words has nothing to learn
     fold = token_fold(tmp_path, texts, ["x", "y"] * 8)
-    found = {one.key: one.run([fold]) for one in fitted_controls(True, MODEL, TRAINING)}
+    found = {one.key: one.run([fold]) for one in fitted_controls(fold.test.store, MODEL, TRAINING)}
     failed = found.pop("bag-of-words")
     assert failed.test_accuracy is None and "ValueError" in failed.error
     assert failed.plain()["test_accuracy"] is None and failed.plain()["error"] == failed.error

@@ -267,8 +267,12 @@ class Trap:
 @pytest.fixture(scope="module")
 def network():
     """Random, but with values of the size that trained networks have."""
+    try:
+        torchvision = import_torchvision()
+    except (SeqbeltError, RuntimeError, ImportError) as error:
+        pytest.skip(f"torchvision cannot be imported here: {error}")
     torch.manual_seed(0)
-    network = import_torchvision().models.mobilenet_v3_small(weights=None).eval()
+    network = torchvision.models.mobilenet_v3_small(weights=None).eval()
     for part in network.modules():
         if isinstance(part, torch.nn.Conv2d | torch.nn.Linear):
             torch.nn.init.kaiming_normal_(part.weight)

@@ -20,8 +20,8 @@ class Batch(NamedTuple):
     """Padded sequences: zeros follow each sequence's own end.
 
     ``inputs`` float32 ``(batch, steps, features)`` or int64 ``(batch, steps)``; ``lengths`` int64
-    ``(batch,)``, always on the CPU; ``labels`` int64 ``(batch,)``; ``indices`` the place of each
-    row among the sequences that were batched.
+    ``(batch,)``, always on the CPU; ``labels`` int64 ``(batch,)``, or ``(batch, steps)`` where
+    steps are labelled; ``indices`` the place of each row among the sequences that were batched.
     """
 
     inputs: Tensor
@@ -61,7 +61,7 @@ def pad(sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
 def make_batch(sequences: Sequences, indices: np.ndarray) -> Batch:
     """The batch of these sequences."""
     inputs, lengths = pad([sequences[index] for index in indices])
-    return Batch(inputs, lengths, torch.from_numpy(sequences.labels[indices]), indices)
+    return Batch(inputs, lengths, sequences.store.target.of_batch(sequences, indices), indices)
 
 
 def training_plan(

@@ -61,6 +61,10 @@ class CroppedSequences(Sequences):
         start = self.starts[index]
         return super().__getitem__(index)[start : start + self.lengths[index]]
 
+    def step_labels(self, index: int) -> np.ndarray:
+        start = self.starts[index]
+        return super().step_labels(index)[start : start + self.lengths[index]]
+
     def take(self, indices: np.ndarray) -> "CroppedSequences":
         """A selection of these sequences, each cropped as it was."""
         names = ("rows", "lengths", "labels", "starts", "full_lengths")
@@ -80,6 +84,20 @@ def crop_sequences(sequences: Sequences, max_steps: int | None, crop: Crop) -> S
     return CroppedSequences(
         sequences.store, sequences.rows, lengths, sequences.labels, starts, full, crop
     )
+
+
+def crop_part(
+    sequences: Sequences, max_steps: int | None, crop: Crop, for_training: bool
+) -> Sequences:
+    """The sequences as a model reads them. Where steps are labelled, every step is: training reads
+    as many stretches as cover a recording, and answers are read from the whole."""
+    if sequences.store.target.name == "per_sequence":
+        return crop_sequences(sequences, max_steps, crop)
+    if not for_training:
+        return sequences
+    if crop in ("head", "tail"):
+        return crop_sequences(sequences, max_steps, crop)
+    return cut_windows(crop_sequences(sequences, max_steps, "windows"))[0]
 
 
 def uncropped(sequences: Sequences) -> tuple[Sequences, np.ndarray]:
@@ -130,4 +148,6 @@ def lost_steps(sequences: Sequences) -> float:
     """Share of the sequences' steps, 0..1, that one epoch of training leaves unread."""
     if not isinstance(sequences, CroppedSequences):
         return 0.0
-    return float(1 - sequences.lengths.sum() / sequences.full_lengths.sum())
+    firsts = np.unique(sequences.rows, return_index=True)[1]  # windows of one row lose nothing
+    whole = sequences.full_lengths[firsts].sum()
+    return float(max(0.0, 1 - sequences.lengths.sum() / whole))

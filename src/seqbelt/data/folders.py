@@ -4,14 +4,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from seqbelt.data.manifest import SPLIT_NAMES, Manifest, make_manifest
+from seqbelt.data.manifest import SIDECAR, SPLIT_NAMES, Manifest, make_manifest
 from seqbelt.errors import SettingsError
 
 
 def list_files(folder: Path) -> Iterator[str]:
     """Paths of all files below a folder, relative, in sorted order, found lazily.
 
-    Hidden files are left out; links to folders are not followed, so a loop cannot trap us.
+    Hidden files and tables of segments, which are no recordings, are left out; links to folders
+    are not followed, so a loop cannot trap us.
     """
     pending = [""]
     while pending:
@@ -24,7 +25,7 @@ def list_files(folder: Path) -> Iterator[str]:
         below = []
         for entry in entries:
             name = f"{relative}/{entry.name}" if relative else entry.name
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name.endswith(SIDECAR):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 below.append(name)
@@ -60,3 +61,14 @@ def read_class_folders(folder: Path) -> Manifest:
     if not paths:
         raise SettingsError(f"data.source: no files in the class folders of {folder}")
     return make_manifest(path=paths, label=labels, split=splits, root=folder)
+
+
+def read_recordings(folder: Path) -> Manifest:
+    """Every file below a folder, or below its ``train/``, ``validation/``, ``test/``; no labels."""
+    paths = list(list_files(folder))
+    if not paths:
+        raise SettingsError(f"data.source: no files in {folder}")
+    firsts = [Path(path).parts[0] if len(Path(path).parts) > 1 else "" for path in paths]
+    has_splits = "train" in firsts and all(name in SPLIT_NAMES for name in firsts)
+    splits = [SPLIT_NAMES[name] if has_splits else "" for name in firsts]
+    return make_manifest(path=paths, label=[""] * len(paths), split=splits, root=folder)

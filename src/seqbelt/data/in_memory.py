@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 
 from seqbelt.data.store import Sequences, SequenceStore
+from seqbelt.data.targets import TARGETS, Target
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,7 @@ class InMemoryStore:
     """Arrays in the place of a prepared store: sequences by number, and nothing else."""
 
     arrays: Sequence[np.ndarray]
+    target: ClassVar[Target] = TARGETS["per_sequence"]
 
     def sequence(self, row: int) -> np.ndarray:
         """Float32 ``(steps, features)``."""

@@ -21,11 +21,14 @@ SPLIT_NAMES = {
 }
 """Names that a source may use, and ours."""
 SOURCES_AT_ONCE = 1024
+SIDECAR = ".segments.csv"
+"""Ends the name of the table that labels the stretches of the recording beside it."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One row an item: columns ``id``, ``path`` or ``text``, ``label``, ``split``, ``group``.
+    """One row an item: columns ``id``, ``path`` or ``text``, ``label``, ``split``, ``group``, and
+    ``segments`` where the source names tables of them.
 
     Missing values are empty strings. ``arrays`` holds the items' content where the source was one
     file of ready sequences; otherwise content is read when it is needed.
@@ -62,6 +65,18 @@ class Manifest:
                 content = self.odd.get(row, content)
                 yield content if is_text else self.root / content
 
+    def segments(self) -> list[Path | None]:
+        """Each item's table of segments: the one that its row names, or else the one beside it."""
+        if "path" not in self.table.column_names:
+            return [None] * len(self)
+        named = "segments" in self.table.column_names
+        given = self.column("segments") if named else [""] * len(self)
+        beside = (self.root / Path(path).with_suffix(SIDECAR) for path in self.column("path"))
+        return [
+            self.root / name if name else path if path.is_file() else None
+            for name, path in zip(given, beside, strict=True)
+        ]
+
     def with_column(self, name: str, values: Sequence[str]) -> "Manifest":
         """The same manifest with one column replaced."""
         column = pa.array(values, pa.string())
@@ -77,6 +92,7 @@ def make_manifest(
     split: Sequence[str] | None = None,
     group: Sequence[str] | None = None,
     id: Sequence[str] | None = None,
+    segments: Sequence[str] | None = None,
     root: Path = Path(),
     arrays: Sequence[np.ndarray] = (),
 ) -> Manifest:
@@ -89,6 +105,7 @@ def make_manifest(
         "label": label,
         "split": split or blank,
         "group": group or blank,
+        **({} if segments is None else {"segments": segments}),
     }
     odd = {row: text for row, text in enumerate(text or path or ()) if spell_out(text) != text}
     table = pa.table({name: [*map(spell_out, column)] for name, column in columns.items()})

@@ -93,6 +93,27 @@ def part_paths(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.arrow"))
 
 
+def adopt_parts(folder: Path) -> None:
+    """Give an empty parts folder those of a store beside its own that has the same features.
+
+    A folder of parts is named by its features, parts are keyed by content and never changed: what
+    one experiment has encoded another need not. Nothing is copied, the files get a second name.
+    """
+    if part_paths(folder):
+        return
+    for twin in sorted(folder.parent.parent.glob(f"*/{folder.name}")):
+        paths = part_paths(twin)
+        if twin == folder or not paths:
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for path in paths:
+                os.link(path, folder / path.name)
+        except OSError:  # a file system without links: it is encoded again
+            continue
+        return
+
+
 class PartBatch(NamedTuple):
     """One record batch of a part, mapped into memory: nothing is read until it is used."""
 

@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from seqbelt.data.labelling import Labelling, SequenceLabelling
 from seqbelt.data.manifest import Manifest
-from seqbelt.data.parts import PartWriter, open_part, part_paths
+from seqbelt.data.parts import PartWriter, adopt_parts, open_part, part_paths
 from seqbelt.data.store import SequenceStore
 from seqbelt.data.store_writing import Outcome, write_store
 from seqbelt.data.token_counts import count_tokens
-from seqbelt.errors import UNKNOWN_LABEL, UNREADABLE, WRONG_SHAPE, BadInput, SeqbeltError
+from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SeqbeltError
 from seqbelt.features.base import Encoder, Features, Learned, Source
 from seqbelt.features.encoding import encode_sources, stamp_source
 from seqbelt.features.text_encoder import TextEncoder
@@ -44,25 +45,28 @@ def prepare(
     folder: Path,
     settings: Mapping[str, object],
     progress: Progress = lambda done: None,
+    labelling: Labelling | None = None,
 ) -> Prepared:
     """Bring the store in ``folder`` up to date with a manifest that has its splits.
 
-    ``settings`` is kept in the store for whoever opens it. Raises SeqbeltError if no item at all
-    could be encoded, or if another process is preparing the same store.
+    Without ``labelling`` each sequence has the manifest's label. ``settings`` is kept in the store
+    for whoever opens it. Raises SeqbeltError if no item at all could be encoded, or if another
+    process is preparing the same store.
     """
     began = time.perf_counter()
+    labelling = labelling or SequenceLabelling()
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         with lock:
             stamps = [stamp_source(source) for source in manifest.sources()]
-            request = _request(manifest, features, stamps)
+            request = _request(manifest, features, labelling, stamps)
             store = _current(folder, request)
             if store is not None:
                 progress(len(manifest))
                 seconds = time.perf_counter() - began
                 return Prepared(store, store.about["num_quarantined"], 0, True, seconds)
-            run = _Preparation(manifest, features, folder, stamps, progress)
+            run = _Preparation(manifest, features, labelling, folder, stamps, progress)
             run.run(settings, request)
     except Timeout:
         raise SeqbeltError(f"{folder}: another process is preparing this store; wait") from None
@@ -78,21 +82,24 @@ class _Preparation:
         self,
         manifest: Manifest,
         features: Features,
+        labelling: Labelling,
         folder: Path,
         stamps: list[int],
         progress: Progress,
     ) -> None:
         self.manifest, self.features, self.folder = manifest, features, folder
-        self.stamps, self.progress = stamps, progress
+        self.labelling, self.stamps, self.progress = labelling, stamps, progress
         self.num_encoded = 0
 
     def run(self, settings: Mapping[str, object], request: str) -> None:
         learned = self._learn()
         encoder = self.features.encoder(learned)
+        self.labelling.check(self.features, encoder)
         parts = self.folder / f"parts-{_features_fingerprint(self.features, learned)}"
         for name, content in learned.items():
             (parts / "learned").mkdir(parents=True, exist_ok=True)
             (parts / "learned" / name).write_bytes(content)
+        adopt_parts(parts)
         self._stamp_hashes, self._known = _known_content(parts)
         writer = PartWriter(parts)
         try:
@@ -109,7 +116,7 @@ class _Preparation:
         if isinstance(encoder, TextEncoder):
             counts = count_tokens(self.features, encoder, self.manifest, outcomes, parts)
             about["tokens"] = {split: asdict(count) for split, count in counts.items()}
-        write_store(self.folder, self.manifest, parts, outcomes, about)
+        write_store(self.folder, self.manifest, self.labelling, parts, outcomes, about)
 
     def _learn(self) -> Learned:
         if not self.features.learns:
@@ -126,12 +133,11 @@ class _Preparation:
 
     def _encode(self, encoder: Encoder, writer: PartWriter) -> Iterator[Outcome]:
         """Yield each row's outcome; only content that no part holds is encoded."""
-        labels = self.manifest.column("label")
 
         def unknown() -> Iterator[tuple[int, Source]]:
             for row, source in enumerate(self.manifest.sources()):
-                if not labels[row]:
-                    ready.append(Outcome(row, "", BadInput(UNKNOWN_LABEL, "the row has no label")))
+                if problem := self.labelling.problem(self.manifest, row):
+                    ready.append(Outcome(row, "", problem))
                 elif self.stamps[row] in self._stamp_hashes:
                     ready.append(Outcome(row, self._stamp_hashes[self.stamps[row]], None))
                 else:
@@ -156,13 +162,16 @@ class _Preparation:
         yield from ready
 
 
-def _request(manifest: Manifest, features: Features, stamps: list[int]) -> str:
+def _request(
+    manifest: Manifest, features: Features, labelling: Labelling, stamps: list[int]
+) -> str:
     """A hash of everything that the store depends on; a file counts by path, size and time."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(_features_fingerprint(features, {}).encode())
     for batch in manifest.table.to_batches():
         digest.update(batch.serialize())
     digest.update(np.array(stamps, dtype=np.uint64).tobytes())
+    digest.update(labelling.stamp(manifest))
     return digest.hexdigest()
 
 

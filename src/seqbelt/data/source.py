@@ -7,11 +7,14 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from seqbelt.data.folders import read_class_folders
+from seqbelt.data.folders import read_class_folders, read_recordings
 from seqbelt.data.known_sets import KNOWN_SETS
+from seqbelt.data.labelling import Labelling, SequenceLabelling, StepLabelling
 from seqbelt.data.manifest import Manifest
 from seqbelt.data.tables import Columns, is_manifest_file, read_manifest, read_ts_files
+from seqbelt.data.targets import TargetName
 from seqbelt.errors import SettingsError
+from seqbelt.features.base import Features
 from seqbelt.settings import Settings
 
 READING_SETTINGS = (*(f"{name}_column" for name in Columns._fields), "header", "quoting")
@@ -27,6 +30,11 @@ class Data(Settings):
     """A folder with one sub-folder per class (or train/, validation/, test/ above them), a
     manifest (.csv, .tsv, .jsonl, .parquet), a .ts file, or the name of a known or generated
     set."""
+    labels: TargetName = "per_sequence"
+    """What is learned: one class a sequence, or one for every step. Steps are labelled by a table
+    of segments (``start_s``, ``end_s``, label) that the manifest names or that lies beside the
+    recording as NAME.segments.csv, or else by ``label_column`` of the recording's own table; a
+    step without a label is neither learned nor scored."""
     make: dict[str, int | str] = Field(default_factory=dict)
     """Options of a generated set that replace its own: ``lag``, ``num_train``, ``seed``, ..."""
     prepared: Path | None = None
@@ -55,13 +63,15 @@ class Data(Settings):
     text_column: str = "text"
     """Manifest column with the texts."""
     label_column: str = "label"
-    """Manifest column with the classes."""
+    """Column with the classes: of the manifest, of tables of segments, of tables of steps."""
     split_column: str = "split"
     """Manifest column with train, validation or test."""
     group_column: str = "group"
     """Manifest column with the speaker, subject or source recording."""
     id_column: str = "id"
     """Manifest column with a name for each row."""
+    segments_column: str = "segments"
+    """Manifest column with the paths of tables of segments, relative to the manifest."""
     header: tuple[str, ...] | None = None
     """Column names of a csv or tsv file whose first line is already data."""
     quoting: bool = True
@@ -76,8 +86,7 @@ class Data(Settings):
         from seqbelt.data.splits import assign_splits, rows_of_folds
 
         manifest, whole_groups = self._keep_protocol(self.list_items())
-        unlabelled = [row for row, label in enumerate(manifest.column("label")) if not label]
-        if len(unlabelled) == len(manifest):
+        if self.labels == "per_sequence" and not any(manifest.column("label")):
             raise SettingsError(
                 f"{self.source}: no column '{self.label_column}' with a label in it; "
                 "name yours in data.label_column"
@@ -97,6 +106,12 @@ class Data(Settings):
             whole_groups=whole_groups,
             seed=self.split_seed,
         )
+
+    def labelling(self, features: Features) -> Labelling:
+        """What gives sequences of these features their labels."""
+        if self.labels == "per_step":
+            return StepLabelling(self.label_column, features)
+        return SequenceLabelling()
 
     def each_fold(self) -> list["Data"]:
         """One ``Data`` for each fold; itself where there are no folds."""
@@ -123,7 +138,8 @@ class Data(Settings):
         elif self._is_name_in(KNOWN_SETS):
             path = find_known_set(self.source)
         if path.is_dir():
-            return read_class_folders(path)
+            by_class = self.labels == "per_sequence"
+            return read_class_folders(path) if by_class else read_recordings(path)
         if not path.is_file():
             raise SettingsError(
                 f"data.source: '{self.source}' is neither a file, a folder nor a known set "

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from seqbelt.data.parts import open_part, part_paths
+from seqbelt.data.targets import TARGETS, Target
 from seqbelt.errors import SeqbeltError
 from seqbelt.features.base import Learned
 from seqbelt.features.text_encoder import TextCounts
@@ -28,7 +29,8 @@ FORMAT = 1
 class Sequences:
     """Some rows of a store: what training, evaluation and pictures look at.
 
-    ``lengths`` int64 ``(rows,)`` in steps, ``labels`` int64 ``(rows,)`` class indices.
+    ``lengths`` int64 ``(rows,)`` in steps, ``labels`` int64 ``(rows,)`` class indices; where steps
+    are labelled, a sequence's is the most frequent of its steps'.
     """
 
     store: "SequenceStore"
@@ -42,6 +44,11 @@ class Sequences:
     def __getitem__(self, index: int) -> np.ndarray:
         """One sequence, float32 ``(steps, features)`` or int32 ``(steps,)``, not copied."""
         return self.store.sequence(self.rows[index])
+
+    def step_labels(self, index: int) -> np.ndarray:
+        """Class index of each step of one sequence, ``(steps,)``; ``UNLABELLED`` where there is
+        none. Only where the store has labels for steps."""
+        return self.store.step_labels(self.rows[index])
 
     def take(self, indices: np.ndarray) -> "Sequences":
         """A selection of these sequences."""
@@ -89,9 +96,19 @@ class SequenceStore:
         return self.about["num_features"]
 
     @property
+    def step_s(self) -> float | None:
+        """Seconds from one step to the next, where steps have a time."""
+        return self.about["step_s"]
+
+    @property
     def is_tokens(self) -> bool:
         """Whether the sequences are token ids."""
         return self.about["is_tokens"]
+
+    @property
+    def target(self) -> Target:
+        """What the sequences are labelled with: one class each, or one for every step."""
+        return TARGETS[self.about.get("labels", "per_sequence")]
 
     @property
     def fingerprint(self) -> str:
@@ -128,6 +145,16 @@ class SequenceStore:
         place = self._numpy("row_in_batch")[row]
         values = batch.values[batch.offsets[place] : batch.offsets[place + 1]]
         return values if self.is_tokens else values.reshape(-1, self.num_features)
+
+    def step_labels(self, row: int) -> np.ndarray:
+        """Class index of each step of one sequence; ``UNLABELLED`` where there is none."""
+        offsets, values = self._step_labels
+        return values[offsets[row] : offsets[row + 1]]
+
+    @cached_property
+    def _step_labels(self) -> tuple[np.ndarray, np.ndarray]:
+        column = self.index.column("step_labels").chunk(0)
+        return column.offsets.to_numpy(), column.values.to_numpy()
 
     @cached_property
     def _batches(self):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from seqbelt.data.labelling import Labelling
 from seqbelt.data.manifest import Manifest
 from seqbelt.data.parts import open_part, part_paths, write_json
 from seqbelt.data.store import FORMAT
@@ -27,6 +28,7 @@ class Outcome(NamedTuple):
 def write_store(
     folder: Path,
     manifest: Manifest,
+    labelling: Labelling,
     parts: Path,
     outcomes: list[Outcome],
     about: Mapping[str, object],
@@ -35,8 +37,16 @@ def write_store(
 
     ``about`` is added to the description. Raises SeqbeltError if no row has a sequence.
     """
-    good = sorted(outcome for outcome in outcomes if outcome.problem is None)
-    bad = sorted((o for o in outcomes if o.problem is not None), key=lambda o: o.row)
+    encoded = sorted(outcome for outcome in outcomes if outcome.problem is None)
+    bad = [outcome for outcome in outcomes if outcome.problem is not None]
+    places = _places(parts, [outcome.content_hash for outcome in encoded])
+    found = labelling.read(manifest, [one.row for one in encoded], places["num_steps"].tolist())
+    is_good = np.array([not isinstance(label, BadInput) for label in found], dtype=bool)
+    bad += [one._replace(problem=label) for one, label in zip(encoded, found)
+            if isinstance(label, BadInput)]  # fmt: skip
+    bad.sort(key=lambda outcome: outcome.row)
+    good = [outcome for outcome, is_one in zip(encoded, is_good) if is_one]
+    labels = [label for label, is_one in zip(found, is_good) if is_one]
     _write_ledger(folder / "quarantine.csv", manifest, bad)
     if not good:
         raise SeqbeltError(
@@ -45,14 +55,13 @@ def write_store(
         )
     rows = [outcome.row for outcome in good]
     table = manifest.table.take(pa.array(rows))
-    classes = sorted(set(table["label"].to_pylist()), key=_natural)
-    columns = _places(parts, [outcome.content_hash for outcome in good])
-    class_index = {name: number for number, name in enumerate(classes)}
-    labels = pa.array([class_index[label] for label in table["label"].to_pylist()], pa.int64())
+    classes = sorted({name for one in labels for name in labelling.names(one)}, key=_natural)
+    columns = labelling.columns(labels, {name: place for place, name in enumerate(classes)})
+    columns |= {name: pa.array(values[is_good], pa.int64()) for name, values in places.items()}
     index = pa.table(
         {
             "id": table["id"],
-            "label": labels,
+            "label": columns.pop("label"),
             "split": table["split"],
             "group": table["group"],
             "content_hash": pa.array([outcome.content_hash for outcome in good]),
@@ -71,7 +80,8 @@ def write_store(
             "classes": classes,
             "num_sequences": len(good),
             "num_quarantined": len(bad),
-            "num_steps": int(np.sum(columns["num_steps"].to_numpy())),
+            "num_steps": int(places["num_steps"][is_good].sum()),
+            "labels": labelling.name,
             "quarantined": _count(outcome.problem.reason for outcome in bad if outcome.problem),
             "splits": _count(table["split"].to_pylist()),
             **about,
@@ -79,7 +89,7 @@ def write_store(
     )
 
 
-def _places(parts: Path, hashes: list[str]) -> dict[str, pa.Array]:
+def _places(parts: Path, hashes: list[str]) -> dict[str, np.ndarray]:
     """For each content hash: its batch's number, its row there, its steps."""
     by_hash: dict[str, tuple[int, int, int]] = {}
     number = 0
@@ -88,18 +98,16 @@ def _places(parts: Path, hashes: list[str]) -> dict[str, pa.Array]:
             for row, content_hash in enumerate(batch.content_hash.to_pylist()):
                 by_hash[content_hash] = (number, row, int(batch.num_steps[row]))
             number += 1
-    numbers, rows, steps = zip(*(by_hash[content_hash] for content_hash in hashes))
-    return {
-        "batch_number": pa.array(numbers, pa.int64()),
-        "row_in_batch": pa.array(rows, pa.int64()),
-        "num_steps": pa.array(steps, pa.int64()),
-    }
+    found = np.array([by_hash[content_hash] for content_hash in hashes], np.int64).reshape(-1, 3)
+    return dict(zip(("batch_number", "row_in_batch", "num_steps"), found.T))
 
 
 def _fingerprint(index: pa.Table, parts_name: str) -> str:
     digest = hashlib.blake2b(parts_name.encode(), digest_size=16)
     for name in ("id", "label", "split", "group", "content_hash"):
         digest.update(json.dumps(index[name].to_pylist()).encode())
+    if "step_labels" in index.column_names:
+        digest.update(index["step_labels"].combine_chunks().values.to_numpy().tobytes())
     return digest.hexdigest()
 
 

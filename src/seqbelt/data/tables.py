@@ -24,6 +24,7 @@ class Columns(NamedTuple):
     split: str = "split"
     group: str = "group"
     id: str = "id"
+    segments: str = "segments"
 
 
 def read_manifest(
@@ -50,8 +51,18 @@ def read_manifest(
         split=[_split_name(name, path) for name in values.get(columns.split) or [""] * num_rows],
         group=values.get(columns.group),
         id=values.get(columns.id),
+        segments=values.get(columns.segments),
         root=path.parent,
     )
+
+
+def read_columns(path: Path) -> dict[str, list[str]]:
+    """The columns of a .csv, .tsv, .jsonl or .parquet file by name, every value as text.
+
+    Raises SettingsError for a file that is no table.
+    """
+    table = _read_table(path, header=None, quoting=True)
+    return {name: _as_strings(column) for name, column in table.items()}
 
 
 def read_ts_files(path: Path) -> Manifest:

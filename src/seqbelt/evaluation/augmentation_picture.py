@@ -37,7 +37,7 @@ def augmentation_picture(train: Sequences, augment: Augmenter, num_rows: int = 4
 def _label_text(batch: Batch, row: int, classes: Sequence[str]) -> str:
     """The label, or the shares of a mixed one."""
     label = batch.labels[row]
-    if not label.ndim:
-        return classes[int(label)]
+    if not label.is_floating_point():
+        return ", ".join(classes[int(place)] for place in label.unique() if place >= 0)
     mixed = [(float(share), name) for share, name in zip(label, classes) if share > 0.005]
     return ", ".join(f"{name} {share:.2f}" for share, name in sorted(mixed, reverse=True))

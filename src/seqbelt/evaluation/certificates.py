@@ -147,9 +147,9 @@ def certify_streaming(
     was_training = network.training
     network.eval()
     sample = _sample(sequences, num_sequences, STREAMED_STEPS)
-    whole = _logits(network, sample, np.arange(len(sample)), 1)
+    whole = [_logits_alone(network, sample[index]) for index in range(len(sample))]
     own = [_logits_alone(network, signal.steps) for signal in signals]
-    expected = torch.cat([whole, *own])
+    expected = torch.cat([*whole, *own])
     differences: dict[str, float] = {}
     flips = torch.zeros(len(expected), dtype=torch.bool)
     for name, size in PIECES.items():
@@ -175,8 +175,10 @@ def certify_streaming(
 
 
 def _logits_alone(network: SequenceClassifier, steps: np.ndarray) -> Tensor:
+    """``(1, classes)``: where every step is labelled, the last one's, which has heard all."""
     inputs, lengths = pad([steps])
-    return network(inputs.to(next(network.parameters()).device), lengths).float().cpu()
+    logits = network(inputs.to(next(network.parameters()).device), lengths).float().cpu()
+    return network.split(logits, lengths)[0][-1:]
 
 
 def _logits_in_pieces(network: SequenceClassifier, steps: np.ndarray, size: int | None) -> Tensor:
@@ -219,13 +221,14 @@ def _logits(
     batch_size: int = BATCH_SIZE,
     change: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> Tensor:
-    """Logits ``(sequences, classes)`` in the sequences' own order, computed in another."""
+    """Logits ``(examples, classes)`` in the sequences' own order, computed in another."""
     device = next(network.parameters()).device
     found: list[Tensor] = []
     for start in range(0, len(order), batch_size):
         batch = change(make_batch(sequences, order[start : start + batch_size])).to(device)
-        found.append(network(batch.inputs, batch.lengths).float().cpu())
-    return torch.cat(found)[torch.from_numpy(np.argsort(order))]
+        logits = network(batch.inputs, batch.lengths).float().cpu()
+        found += network.split(logits, batch.lengths)
+    return torch.cat([found[place] for place in np.argsort(order)])
 
 
 def _more_padding(batch: Batch) -> Batch:

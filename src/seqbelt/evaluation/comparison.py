@@ -88,6 +88,11 @@ class Conclusion:
         return {
             "test_accuracy": self._estimate([run.test["accuracy"] for run in of]),
             "test_macro_f1": self._estimate([run.test["macro_f1"] for run in of]),
+            **{
+                f"test_{name}": self._estimate([run.test[name] for run in of])
+                for name in of[0].test
+                if name.startswith("segment_")
+            },
             "accuracies": [run.test["accuracy"] for run in of],
             "num_parameters": of[0].num_parameters,
             "epochs": float(np.mean([run.epochs for run in of])),
@@ -143,7 +148,20 @@ class Conclusion:
                 f"| {100 * found['test_macro_f1']['mean']:.2f} % | {found['num_parameters']:,} "
                 f"| {found['epochs']:.1f} | {found['train_s']:.1f} |"
             )
-        return "\n".join([*lines, *self._controls_markdown()])
+        return "\n".join([*lines, *self._segments_markdown(), *self._controls_markdown()])
+
+    def _segments_markdown(self) -> list[str]:
+        """Scores of segments, where steps are labelled."""
+        cells = self.cells()
+        names = [name for name in next(iter(cells.values())) if name.startswith("test_segment_")]
+        if not names:
+            return []
+        titles = [name.removeprefix("test_segment_").replace("f1_", "F1@") for name in names]
+        lines = ["", f"| segments | {' | '.join(titles)} |", "|---" * (len(names) + 1) + "|"]
+        for cell, found in cells.items():
+            means = " | ".join(f"{100 * found[name]['mean']:.1f} %" for name in names)
+            lines.append(f"| {cell.upper()} | {means} |")
+        return lines
 
     def _controls_markdown(self) -> list[str]:
         if not self.controls:

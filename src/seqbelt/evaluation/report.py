@@ -1,22 +1,25 @@
 """What one model does on one part of the data: scores, a report per class, its worst errors."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from sklearn.metrics import classification_report, confusion_matrix
 
 from seqbelt.data.store import Sequences
-from seqbelt.evaluation.calibration import Reliability, fit_temperature, reliability, softmax
-from seqbelt.models.classifier import SequenceClassifier
-from seqbelt.training.scoring import ZERO, Scores, predict_logits, score
+from seqbelt.evaluation.calibration import Reliability, reliability, softmax
+from seqbelt.training.scoring import ZERO, Scores, score
 
 
 @dataclass(frozen=True)
 class Report:
-    """Answers of a model on some sequences; ``logits`` float32 ``(sequences, classes)``."""
+    """Answers of a model on some sequences; ``logits`` float32 ``(examples, classes)``.
+
+    The examples are the sequences themselves; ``StepReport`` has labelled steps.
+    """
 
     sequences: Sequences
     logits: np.ndarray
@@ -29,8 +32,13 @@ class Report:
 
     @property
     def labels(self) -> np.ndarray:
-        """True class indices ``(sequences,)``."""
+        """True class indices ``(examples,)``."""
         return self.sequences.labels
+
+    @property
+    def groups(self) -> list[str]:
+        """Whose each example is: speaker, subject or source recording."""
+        return self.sequences.column("group")
 
     @cached_property
     def scores(self) -> Scores:
@@ -39,13 +47,32 @@ class Report:
 
     @cached_property
     def answers(self) -> np.ndarray:
-        """Predicted class indices ``(sequences,)``."""
+        """Predicted class indices ``(examples,)``."""
         return self.logits.argmax(1)
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether each answer is right, bool ``(sequences,)``."""
+        """Whether each answer is right, bool ``(examples,)``."""
         return self.answers == self.labels
+
+    @property
+    def units(self) -> list[str] | None:
+        """Whose each example is, where examples of one unit are not independent of each other."""
+        return None
+
+    def plain(self) -> dict[str, float]:
+        """All scores by name."""
+        return self.scores.plain()
+
+    @classmethod
+    def plain_of(cls, reports: Sequence["Report"]) -> dict[str, float]:
+        """All scores of several reports' examples together."""
+        logits = np.concatenate([report.logits for report in reports])
+        return score(logits, np.concatenate([report.labels for report in reports])).plain()
+
+    def pictures(self) -> dict[str, Figure]:
+        """What is drawn beside the confusion matrix, by name."""
+        return {}
 
     def confusion(self) -> np.ndarray:
         """Counts ``(true class, predicted class)``."""
@@ -84,13 +111,3 @@ class Report:
                 "num_steps": self.sequences.lengths[worst],
             }
         )
-
-
-def report_on(network: SequenceClassifier, parts: Mapping[str, Sequences]) -> dict[str, Report]:
-    """Answers to the parts that have rows, calibrated on the validation rows if there are any."""
-    device = next(network.parameters()).device
-    logits = {name: predict_logits(network, of, device) for name, of in parts.items() if len(of)}
-    temperature = 1.0
-    if "validation" in logits:
-        temperature = fit_temperature(logits["validation"], parts["validation"].labels)
-    return {name: Report(parts[name], found, temperature) for name, found in logits.items()}

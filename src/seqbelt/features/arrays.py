@@ -10,14 +10,23 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from seqbelt.errors import EMPTY, TOO_LONG, TRUNCATED, UNREADABLE, WRONG_TYPE, BadInput
+from seqbelt.errors import (
+    EMPTY,
+    TOO_LONG,
+    TRUNCATED,
+    UNKNOWN_LABEL,
+    UNREADABLE,
+    WRONG_TYPE,
+    BadInput,
+)
 from seqbelt.features.base import read_bytes
+from seqbelt.features.text_columns import parse_text
 
 T = TypeVar("T")
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -35,6 +44,16 @@ class Array(NamedTuple):
     names: tuple[str, ...] | None = None
     not_numbers: Mapping[int, str] = {}
     is_table: bool = False
+
+    def without(self, columns: Sequence[str]) -> "Array":
+        """The same without some columns, where it has names and one of these."""
+        if self.names is None or not set(columns) & set(self.names):
+            return self
+        kept = [place for place, name in enumerate(self.names) if name not in columns]
+        words = {
+            kept.index(place): word for place, word in self.not_numbers.items() if place in kept
+        }
+        return Array(self.values[:, kept], tuple(self.names[place] for place in kept), words, True)
 
 
 def read_array(
@@ -212,25 +231,39 @@ def _read_parquet(content: bytes, max_bytes: float, key: str | None, header: boo
 
 
 def _read_text(content: bytes, max_bytes: float, key: str | None, header: bool | None) -> Array:
-    import pandas
+    # low_memory: one type for a column, whatever its length
+    return _table(parse_text(content, header, na_values=["?"], low_memory=False, index_col=False))
 
-    lines = content[:65536].decode("utf-8-sig", errors="ignore").splitlines()
-    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    separator = _separator(first)
-    if header is None:
-        header = names_columns(first)
-    frame = pandas.read_csv(
-        io.BytesIO(content),
-        sep=separator or r"\s+",
-        header=0 if header else None,
-        comment="#",
-        na_values=["?"],
-        skipinitialspace=True,
-        encoding="utf-8-sig",
-        low_memory=False,  # one type for a column, whatever its length
-        index_col=False,
-    )
-    return _table(frame)
+
+def read_words(source: Path | bytes, column: str, max_bytes: float) -> np.ndarray:
+    """One named column of a table (.parquet, text columns) as words ``(rows,)``, "" where empty.
+
+    Raises BadInput if the content is no table, or has no such column.
+    """
+    content = read_bytes(source)
+    read = _reader(content)
+    try:
+        if read is _read_parquet:
+            import pyarrow.parquet
+
+            file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
+            _refuse_size(file.metadata.num_rows * 8, max_bytes)
+            found = file.read([column] if column in file.schema_arrow.names else []).to_pydict()
+        elif read is _read_text:
+            # Only what is empty, or says so with "?", has no label: "None" and "NA" are words.
+            options = {"dtype": str, "keep_default_na": False, "na_values": ["", "?"]}
+            frame = parse_text(content, True, usecols=lambda name: name == column, **options)
+            found = {name: frame[name].fillna("").tolist() for name in frame}
+        else:
+            found = {}
+    except BadInput:
+        raise
+    except Exception as error:  # the parsers raise whatever broken content leads them to
+        raise BadInput(UNREADABLE, f"{type(error).__name__}: {error}") from None
+    if column not in found:
+        raise BadInput(UNKNOWN_LABEL, f"no column '{column}' with a label for each step")
+    words = ["" if word is None else str(word).strip() for word in found[column]]
+    return np.array(words, dtype=object)
 
 
 def _table(frame: Any) -> Array:
@@ -249,20 +282,3 @@ def _table(frame: Any) -> Array:
     named = not all(isinstance(name, int) for name in frame.columns)
     names = tuple(map(str, frame.columns)) if named else None
     return Array(np.stack(columns, axis=1) if columns else np.empty((0, 0)), names, words, True)
-
-
-def names_columns(line: str) -> bool:
-    """Whether the first line of text columns names them: no cell of it is a number."""
-    return not any(_is_number(cell) for cell in line.split(_separator(line)))
-
-
-def _separator(line: str) -> str | None:
-    return next((mark for mark in "\t,;" if mark in line), None)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell.strip().strip('"'))
-    except ValueError:
-        return False
-    return True

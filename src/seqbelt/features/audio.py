@@ -67,12 +67,16 @@ class AudioFeatures(Features):
         """Next power of two from the window."""
         return _power_of_two(self.window)
 
+    @property
+    def keeps_time(self) -> bool:
+        return self.trim_silence_db is None
+
     def step_s(self) -> float:
         return self.hop / self.sample_rate
 
-    def num_steps(self, num_samples: int) -> int:
-        """Steps of a recording with ``num_samples`` samples at ``sample_rate``."""
-        return 1 + num_samples // self.hop
+    def num_steps(self, num_rows: int) -> int:
+        """Steps of a recording with ``num_rows`` samples at ``sample_rate``."""
+        return 1 + num_rows // self.hop
 
     def read(self, source: Source) -> Audio:
         if isinstance(source, np.ndarray):

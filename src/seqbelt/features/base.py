@@ -75,6 +75,15 @@ class Features(Settings):
         """The encoder that these settings and ``learned`` make."""
         raise NotImplementedError
 
+    def num_steps(self, num_rows: int) -> int:
+        """Steps of a source with so many rows or samples, as the settings count them."""
+        raise NotImplementedError
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether step k stands k times ``step_s`` after the source's beginning."""
+        return True
+
     def step_s(self) -> float | None:
         """Seconds from one step to the next, where steps have a time."""
         return None

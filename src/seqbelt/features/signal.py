@@ -7,7 +7,6 @@ rows; a later file of another width is refused and not bent into shape.
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, NamedTuple
@@ -18,6 +17,13 @@ from pydantic import Field, model_validator
 from seqbelt.errors import NOT_FINITE, TOO_LONG, WRONG_SHAPE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays import Array, read_array
 from seqbelt.features.base import Features, Learned, Source
+from seqbelt.features.channel_transforms import (
+    interpolate,
+    num_resampled,
+    resample,
+    standardize,
+    take_nearest,
+)
 
 Rate = Annotated[float, Field(gt=0)]
 Index = Annotated[int, Field(ge=0)]
@@ -47,15 +53,25 @@ class ArrayFeatures(Features):
     key: str | None = None
     """Name of the array in files that hold several (.npz, .mat, .h5, .pt); null where there is
     only one."""
+    sample_rate: Rate | None = None
+    """Steps per second in the files, in Hz; null where steps have no time."""
+    ignore: tuple[str, ...] = ("label",)
+    """Columns of a table that are no channels: a label, a time."""
     max_steps: Annotated[int, Field(ge=1)] = 1_000_000
     """Longer sequences are quarantined; counted as they stand in the file."""
     max_size_mb: Annotated[float, Field(gt=0)] = 1024.0
     """Arrays that declare more than this are quarantined before memory is taken for them."""
 
+    def step_s(self) -> float | None:
+        return 1 / self.sample_rate if self.sample_rate else None
+
+    def num_steps(self, num_rows: int) -> int:
+        return num_rows
+
     def read(self, source: Source) -> Steps:
         """Read ``(steps, channels)`` or what the settings say. Raises BadInput."""
         path_or_content = Path(source) if isinstance(source, str) else source
-        steps = self._arrange(self._read_array(path_or_content))
+        steps = self._arrange(self._read_array(path_or_content).without(self.ignore))
         if len(steps.values) > self.max_steps:
             found = f"{len(steps.values)} steps; features.max_steps allows {self.max_steps}"
             raise BadInput(TOO_LONG, found)
@@ -147,8 +163,6 @@ class Channels(ArrayFeatures):
     header: bool | None = None
     """Whether the first line of text columns names them; null: it does if no cell of it is a
     number."""
-    sample_rate: Rate | None = None
-    """Steps per second in the files, in Hz."""
     resample_rate: Rate | None = None
     """Steps per second to resample to, in Hz, with a low-pass filter; needs ``sample_rate``."""
     missing: Literal["error", "interpolate", "mask"] = "error"
@@ -171,18 +185,23 @@ class Channels(ArrayFeatures):
         rate = self.resample_rate or self.sample_rate
         return 1 / rate if rate else None
 
+    def num_steps(self, num_rows: int) -> int:
+        if self.sample_rate is None or self.resample_rate is None:
+            return num_rows
+        return num_resampled(num_rows, self.sample_rate, self.resample_rate)
+
     def num_features(self, step_shape: tuple[int, ...]) -> int:
         return step_shape[0] * (1 + self.differences + (self.missing == "mask"))
 
     def transform(self, values: np.ndarray) -> np.ndarray:
         absent = np.isnan(values)
-        values = _interpolate(values, absent) if absent.any() else values
+        values = interpolate(values, absent) if absent.any() else values
         mask = absent.astype(np.float32)
         if self.resample_rate is not None and self.resample_rate != self.sample_rate:
-            values = _resample(values, self.sample_rate, self.resample_rate)  # type: ignore[arg-type]
-            mask = _take_nearest(mask, len(values))
+            values = resample(values, self.sample_rate, self.resample_rate)  # type: ignore[arg-type]
+            mask = take_nearest(mask, len(values))
         if self.standardize == "sequence":
-            values = _standardize(values)
+            values = standardize(values)
         parts = [values]
         if self.differences:
             parts.append(np.diff(values, axis=0, prepend=values[:1]))
@@ -251,36 +270,3 @@ def _describe_missing(steps: Steps) -> str:
 
 def _shape_text(step_shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, step_shape)) + " values" if step_shape else "1 value"
-
-
-def _interpolate(values: np.ndarray, absent: np.ndarray) -> np.ndarray:
-    """Fill gaps linearly, hold the ends; a channel without any value becomes 0."""
-    filled = np.where(absent, 0, values)
-    places = np.arange(len(values))
-    for channel in np.flatnonzero(absent.any(axis=0) & ~absent.all(axis=0)):
-        known = ~absent[:, channel]
-        filled[:, channel] = np.interp(places, places[known], values[known, channel])
-    return filled
-
-
-def _resample(values: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
-    """Resample along axis 0 with a low-pass filter; ``ceil(steps * to_rate / from_rate)`` steps."""
-    from scipy.signal import resample_poly
-
-    ratio = Fraction(to_rate / from_rate).limit_denominator(1000)
-    level = values.mean(axis=0, dtype=np.float64)  # the filter's phases differ a little at 0 Hz
-    up, down = ratio.numerator, ratio.denominator
-    return resample_poly(values - level, up, down, axis=0, padtype="line") + level
-
-
-def _take_nearest(mask: np.ndarray, num_steps: int) -> np.ndarray:
-    places = (np.arange(num_steps) + 0.5) * len(mask) / num_steps
-    return mask[places.astype(int)]
-
-
-def _standardize(values: np.ndarray) -> np.ndarray:
-    centered = values - values.mean(axis=0, dtype=np.float64)
-    deviation = centered.std(axis=0)
-    # A constant channel leaves only rounding, which must not be blown up to deviation 1.
-    constant = deviation <= 1e-6 * np.abs(values).max(axis=0)
-    return np.where(constant, 0, centered / np.where(constant, 1, deviation))

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from seqbelt.errors import TRUNCATED, BadInput, SettingsError
-from seqbelt.features.arrays import names_columns
 from seqbelt.features.signal import ArrayEncoder, ArrayFeatures, Channels
+from seqbelt.features.text_columns import names_columns
 
 Pcm = Literal["s16le", "f32le"]
 FORMATS = {"s16le": "<i2", "f32le": "<f4"}

@@ -11,7 +11,7 @@ from seqbelt.errors import BadInput
 from seqbelt.features.base import Source
 from seqbelt.features.encoding import Encoded, stamp_source
 from seqbelt.inference.journal import Answer, Journal
-from seqbelt.inference.output import check_output, write_predictions
+from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Prediction, Predictor
 
 COMMIT_ITEMS = 1024
@@ -60,7 +60,7 @@ def predict_items(
         for count in run.answer(items):
             progress(count)
         rows = run.counted(journal.rows())
-        write_predictions(output, rows, key, predictor.bundle.classes, model)
+        predictor.write(output, rows, key, model)
     finally:
         journal.close()
     run.summary.predict_s = time.perf_counter() - began

@@ -32,10 +32,7 @@ def check_output(path: Path) -> None:
 def write_predictions(
     path: Path, rows: Iterable[Row], key: str, classes: tuple[str, ...], model: str
 ) -> None:
-    """Write rows to a temporary file beside ``path`` and rename it: no half file is ever seen.
-
-    ``key`` names the first column: ``path`` or ``id``.
-    """
+    """Write one row an input; ``key`` names the first column: ``path`` or ``id``."""
     schema = pa.schema(
         [
             (key, pa.string()),
@@ -48,8 +45,12 @@ def write_predictions(
             ("model", pa.string()),
         ]
     )
+    write_table(path, schema, (_table(chunk, classes, model, schema) for chunk in _chunks(rows)))
+
+
+def write_table(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """Write to a temporary file beside ``path`` and rename it: no half file is ever seen."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    tables = (_table(chunk, classes, model, schema) for chunk in _chunks(rows))
     try:
         _WRITERS[path.suffix](temporary, schema, tables)
         temporary.replace(path)

@@ -1,8 +1,9 @@
 """The predictor: sources in, class probabilities out, in order, with bounded memory."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +14,11 @@ from seqbelt.errors import WRONG_SHAPE, BadInput
 from seqbelt.features.base import Source
 from seqbelt.features.encoding import Encoded, encode_sources
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.journal import Row
+from seqbelt.inference.output import write_predictions
+from seqbelt.inference.segments import pack_segments, write_segments
 from seqbelt.training.device import round_to_tf32
+from seqbelt.training.step_scoring import label_steps
 
 WINDOW_ITEMS = 1024
 """Items that are sorted by length together: enough to fill batches, few enough for memory."""
@@ -23,7 +28,10 @@ WINDOW_VALUES = 32 << 20
 
 @dataclass(frozen=True)
 class Prediction:
-    """One item's answer: probabilities ``(classes,)``, or the reason why there are none."""
+    """One item's answer: probabilities ``(classes,)``, or the reason why there are none.
+
+    Of a model that labels every step these are its segments, as ``pack_segments`` packs them.
+    """
 
     index: int
     content_hash: str
@@ -77,7 +85,7 @@ class Predictor:
                 places.append(place)
                 sequences.append(item.sequence)
         if sequences:
-            for place, sequence, row in zip(places, sequences, self.probabilities(sequences)):
+            for place, sequence, row in zip(places, sequences, self._rows(sequences)):
                 item = window[place]
                 answers[place] = Prediction(item.index, item.content_hash, len(sequence), row)
         yield from answers
@@ -88,6 +96,21 @@ class Predictor:
             found = f"{sequence.shape[1]} features a step, the model was trained on {width}"
             return BadInput(WRONG_SHAPE, found)
         return sequence if isinstance(sequence, BadInput) else None
+
+    def write(self, path: Path, rows: Iterable[Row], key: str, model: str) -> None:
+        """Write a prediction file of journalled answers: one row an input, or one a segment."""
+        bundle = self.bundle
+        step_s = bundle.features.step_s()
+        if bundle.network.labels_steps and step_s is not None:
+            write_segments(path, rows, key, bundle.classes, step_s, model)
+        else:
+            write_predictions(path, rows, key, bundle.classes, model)
+
+    def _rows(self, sequences: list[np.ndarray]) -> Sequence[np.ndarray]:
+        if not self.network.labels_steps:
+            return [*self.probabilities(sequences)]
+        lengths = np.array([len(sequence) for sequence in sequences])
+        return [pack_segments(found) for found in label_steps(self.network, sequences, lengths)]
 
     def probabilities(self, sequences: list[np.ndarray]) -> np.ndarray:
         """Class probabilities float32 ``(sequences, classes)`` of encoded sequences.

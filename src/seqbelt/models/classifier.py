@@ -37,7 +37,8 @@ class Model(Settings):
     input_dropout: Share = 0.0
     """Share of input values (or embedding values) dropped."""
     pooling: PoolingName = "last"
-    """How the outputs of the valid steps become one vector."""
+    """How the outputs of the valid steps become one vector; none classifies every step, which
+    ``data.labels: per_step`` asks for."""
     embedding_size: Count = 128
     """Width of a token's embedding; only for token ids."""
     embedding_dropout: Share = 0.0
@@ -116,6 +117,7 @@ class SequenceClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.is_tokens = is_tokens
+        self.max_steps = settings.max_steps
         if is_tokens:
             frozen = settings.vectors is not None and settings.vectors.frozen
             self.embed = Embedding(
@@ -140,9 +142,12 @@ class SequenceClassifier(nn.Module):
         self.classify = nn.Linear(self.pool.output_size, num_classes)
 
     def forward(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
-        """Logits ``(batch, classes)`` of padded inputs ``(batch, steps, features)`` or ``(batch,
-        steps)``; ``lengths`` ``(batch,)`` as the engine takes them. ``chunks`` save memory in
-        training and need the lengths on the CPU."""
+        """Logits ``(batch, classes)``, or ``(batch, steps, classes)`` without pooling.
+
+        Padded inputs are ``(batch, steps, features)`` or ``(batch, steps)``; ``lengths``
+        ``(batch,)`` as the engine takes them. ``chunks`` save memory in training and need the
+        lengths on the CPU.
+        """
         steps = self.embed(inputs) if self.is_tokens else self.normalize(inputs)
         steps = self.input_dropout(steps)
         if chunks is None:
@@ -151,6 +156,17 @@ class SequenceClassifier(nn.Module):
             outputs, state = run_in_chunks(self.recurrent, steps, lengths, chunks)
         final = self.recurrent.final(state)
         return self.classify(self.dropout(self.pool(outputs, final, lengths)))
+
+    @property
+    def labels_steps(self) -> bool:
+        """Whether every step is classified, and not the sequence."""
+        return self.pool.name == "none"
+
+    def split(self, logits: Tensor, lengths: Tensor) -> list[Tensor]:
+        """Of what ``forward`` gave, the answers ``(1 or steps, classes)`` of each sequence."""
+        if not self.labels_steps:
+            return list(logits[:, None])
+        return [row[:length] for row, length in zip(logits, lengths.tolist(), strict=True)]
 
     @property
     def num_parameters(self) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from seqbelt.models.transfer import upload
 
 ATTENTION_WIDTH = 64
-PoolingName = Literal["last", "mean", "max", "attention", "concat"]
+PoolingName = Literal["last", "mean", "max", "attention", "concat", "none"]
 
 
 class Pooling(nn.Module):
@@ -16,7 +16,8 @@ class Pooling(nn.Module):
 
     ``last`` is the final state; ``attention`` learns one score for each step (Yang et al. 2016,
     doi:10.18653/v1/N16-1174, with the score a linear function of the output's tanh); ``concat``
-    puts last, mean and max side by side (Howard & Ruder 2018, arXiv:1801.06146).
+    puts last, mean and max side by side (Howard & Ruder 2018, arXiv:1801.06146); ``none`` keeps
+    every step, ``(batch, steps, width)``, and puts zeros into the padding.
     """
 
     def __init__(self, name: PoolingName, width: int) -> None:
@@ -35,6 +36,9 @@ class Pooling(nn.Module):
             return final
         lengths = upload(lengths, outputs.device)
         valid = torch.arange(outputs.shape[1], device=outputs.device) < lengths[:, None]
+        if self.name == "none":
+            # What stands at padded steps may be NaN, and would spoil the weights' gradient.
+            return outputs.masked_fill(~valid[:, :, None], 0)
         if self.name == "attention":
             return (self.weights(outputs, valid)[:, :, None] * outputs).sum(1)
         if self.name == "mean":

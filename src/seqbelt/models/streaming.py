@@ -32,7 +32,7 @@ class RunningPooling:
         """Go on by outputs ``(1, steps, width)``, after which the state is ``final`` ``(1,
         width)``."""
         self._final = final
-        if self._pooling.name == "last":
+        if self._pooling.name in ("last", "none"):  # of labelled steps, the last one's answer
             return
         scores = outputs.new_zeros(outputs.shape[1], dtype=torch.float64)
         if self._pooling.name == "attention":
@@ -46,7 +46,7 @@ class RunningPooling:
     def pooled(self) -> Tensor:
         """``(1, output_size)``."""
         name, sums = self._pooling.name, self._sums
-        if name == "last" or sums is None:
+        if name in ("last", "none") or sums is None:
             return self._final
         mean = (sums.total / sums.weight).to(self._final.dtype)[None]
         highest = sums.highest[None]
@@ -91,11 +91,19 @@ class StreamingClassifier:
         self.num_steps = 0
         """Steps read so far."""
 
-    @torch.inference_mode()
     def push(self, steps: np.ndarray) -> None:
         """Read on: float32 ``(steps, features)`` or token ids ``(steps,)``, any number of them."""
-        if not len(steps):
-            return
+        if len(steps):
+            self._read(steps)
+
+    @torch.inference_mode()
+    def label(self, steps: np.ndarray) -> Tensor:
+        """Read on, at least one step, and classify each: logits ``(steps, classes)``."""
+        return self._network.classify(self._read(steps))[0]
+
+    @torch.inference_mode()
+    def _read(self, steps: np.ndarray) -> Tensor:
+        """The engine's outputs ``(1, steps, width)``."""
         network = self._network
         device = next(network.parameters()).device
         inputs = torch.tensor(steps if steps.ndim == 2 else steps.astype(np.int64))[None].to(device)
@@ -105,6 +113,7 @@ class StreamingClassifier:
         self._pooling.push(outputs, network.recurrent.final(state))
         self._state = state
         self.num_steps += len(steps)
+        return outputs
 
     @property
     @torch.inference_mode()

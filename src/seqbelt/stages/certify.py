@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.cropping import crop_part
 from seqbelt.data.store import Sequences
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.certificates import (
@@ -40,7 +40,9 @@ def certify(model: str, experiment: Experiment) -> dict[str, Any]:
     """
     bundle, concrete, store = open_model(model, experiment)
     parts = {
-        name: crop_sequences(store.split(name), bundle.model.max_steps, bundle.model.crop)
+        name: crop_part(
+            store.split(name), bundle.model.max_steps, bundle.model.crop, name == "train"
+        )
         for name in ("test", "validation", "train")
     }
     if not len(parts["train"]):

@@ -24,7 +24,6 @@ from seqbelt.stages.reasons import find_reasons
 from seqbelt.stages.train import Trained, register, split_tags
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
-from seqbelt.training.scoring import score
 
 
 def compare(experiment: Experiment) -> dict[str, Any]:
@@ -77,6 +76,11 @@ def _train_all(
             raise SettingsError(
                 "comparison: the data has no test part; set data.test_fraction above 0"
             )
+        if store.target.name == "per_step" and len(folds) == 1 and len(store.split("test")) < 2:
+            raise SettingsError(
+                "comparison: one test recording tells nothing of others, and its steps are not "
+                "independent; test on two at least, or set data.folds"
+            )
         found = found or audit_first(experiment, store)
         entries, words = find_contestants(experiment, store)
         if fold == 0:
@@ -99,7 +103,7 @@ def _conclude(
     """Join the folds of each cell and seed, and judge."""
     runs: dict[str, list[RunResult]] = {cell: [] for cell in experiment.comparison.cells}
     histories = {}
-    groups: list[str] = []
+    groups, units = list[str](), list[str]()
     for cell in experiment.comparison.cells:
         for seed in experiment.comparison.seeds:
             of = [one for one in trained if (one.cell, one.seed) == (cell, seed)]
@@ -107,21 +111,21 @@ def _conclude(
             runs[cell].append(_join(of, reports, seed))
             histories |= {f"{one.name}-f{k}" if len(of) > 1 else one.name: one.history
                           for k, one in enumerate(of)}  # fmt: skip
-            groups = [name for report in reports for name in report.sequences.column("group")]
-    # With folds the question is about new groups; under an official split, about new rows.
+            groups = [name for report in reports for name in report.groups]
+            units = [name for report in reports for name in report.units or ()]
+    # With folds the question is about new groups; under an official split, about new rows, or
+    # new recordings where their steps are what is answered.
     by_group = experiment.data.folds == "group" and len(set(groups)) > 1
-    grouped = np.array(groups) if by_group else None
+    grouped = np.array(groups) if by_group else np.array(units) if units else None
     return experiment.comparison.conclude(runs, grouped, controls), histories
 
 
 def _join(of: list[Trained], reports: list[Report], seed: int) -> RunResult:
-    logits = np.concatenate([report.logits for report in reports])
-    labels = np.concatenate([report.labels for report in reports])
     return RunResult(
         run_ids=tuple(one.run.run_id for one in of),
         seed=seed,
         correct=np.concatenate([report.correct for report in reports]),
-        test=score(logits, labels).plain(),
+        test=reports[0].plain_of(reports),
         num_parameters=of[0].bundle.network.num_parameters,
         epochs=float(np.mean([len(one.history.epochs) for one in of])),
         train_s=sum(one.history.train_s for one in of),
@@ -148,7 +152,7 @@ def _log_conclusion(
     controls = [control.plain() for control in conclusion.controls]
     pictures = {
         "comparison": comparison_picture(cells, conclusion.confidence, controls),
-        "reasons": reasons.picture(),
+        **({"reasons": reasons.picture()} if reasons.models else {}),
         "learning_curves": learning_picture(histories),
     }
     for name, picture in pictures.items():
@@ -156,10 +160,10 @@ def _log_conclusion(
     parts = [
         conclusion.markdown(),
         protocol,
-        reasons.markdown(),
+        reasons.markdown() if reasons.models else "",
         f"Best by validation: `{model_uri}`",
     ]
-    description = "\n\n".join(parts)
+    description = "\n\n".join(filter(None, parts))
     summary.describe(description)
     summary.log_text(description, "comparison.md")
     captions = {name.replace("_", " "): picture for name, picture in pictures.items()}

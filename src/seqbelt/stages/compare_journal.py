@@ -17,7 +17,7 @@ import torch
 
 from seqbelt.data.parts import write_json
 from seqbelt.data.store import SequenceStore
-from seqbelt.evaluation.report import report_on
+from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.stages.progress import bar, say

@@ -27,11 +27,13 @@ def run_controls(experiment: Experiment, trained: Sequence[Trained]) -> list[Con
     results = []
     # One model of each fold, in the order of the folds.
     folds = [_fold(one) for one in {one.experiment.data.fold: one for one in trained}.values()]
-    is_tokens = trained[0].store.is_tokens
-    for control in fitted_controls(is_tokens, experiment.model, experiment.training):
+    store = trained[0].store
+    for control in fitted_controls(store, experiment.model, experiment.training):
         results.append(control.run(folds))
         _report(results[-1])
-    for cell in experiment.comparison.cells:
+    # A labelled step that is moved elsewhere has lost its surroundings, not its order alone.
+    cells = experiment.comparison.cells if store.target.name == "per_sequence" else ()
+    for cell in cells:
         results.append(_shuffled(experiment, cell, trained))
         _report(results[-1])
     return results
@@ -69,7 +71,8 @@ def _fold(one: Trained) -> Fold:
 def _read(one: Trained, part: str) -> Sequences:
     """What the cells read of a part: of windows, all of them."""
     model = one.experiment.model
-    max_steps = None if model.crop == "windows" else model.max_steps
+    whole = model.crop == "windows" or model.pooling == "none"
+    max_steps = None if whole else model.max_steps
     return crop_sequences(one.store.split(part), max_steps, model.crop)
 
 

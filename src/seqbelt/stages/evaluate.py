@@ -2,18 +2,15 @@
 
 from typing import Any
 
-import torch
-
-from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.cropping import crop_part
 from seqbelt.data.store import SequenceStore
 from seqbelt.errors import SettingsError
-from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.stages.predict import load_folder
 from seqbelt.stages.prepare import prepare_data
 from seqbelt.stages.progress import say
-from seqbelt.training.scoring import predict_logits
 
 
 def evaluate(model: str, experiment: Experiment) -> dict[str, Any]:
@@ -22,10 +19,10 @@ def evaluate(model: str, experiment: Experiment) -> dict[str, Any]:
     test = store.split("test")
     if not len(test):
         raise SettingsError("the config's data has no test part; set data.test_fraction above 0")
-    test = crop_sequences(test, bundle.model.max_steps, bundle.model.crop)
-    report = Report(test, predict_logits(bundle.network, test, torch.device("cpu")))
+    test = crop_part(test, bundle.model.max_steps, bundle.model.crop, for_training=False)
+    report = report_on(bundle.network, {"test": test})["test"]
     say(report.per_class().to_string(index=False))
-    return {"model": concrete, "num_sequences": len(test), "test": report.scores.plain()}
+    return {"model": concrete, "num_sequences": len(test), "test": report.plain()}
 
 
 def open_model(model: str, experiment: Experiment) -> tuple[Bundle, str, SequenceStore]:

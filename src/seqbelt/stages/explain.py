@@ -49,6 +49,11 @@ def explain(
     folder, concrete = load_folder(model)
     predictor = Predictor(Bundle.load(folder))
     bundle = predictor.bundle
+    if bundle.network.labels_steps:
+        raise SettingsError(
+            f"{model}: labels every step, and 'explain' tells why a sequence has its one label; "
+            "'seqbelt predict' gives the segments"
+        )
     item = _find_item(bundle, file, text, item_id, settings)
     try:
         sequence = predictor.encode(item.source)

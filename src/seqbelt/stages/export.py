@@ -41,6 +41,8 @@ def export(
     """
     _check(format, output)
     bundle, concrete, test = _open(model, experiment)
+    if bundle.network.labels_steps:
+        raise SettingsError(f"{model}: labels every step, which the ONNX graph does not offer yet")
     # After the settings, because the extra may be missing.
     from seqbelt.inference.export import OnnxNetwork, crop_rule, export_bytes, quantize
 
@@ -75,8 +77,9 @@ def export(
 
 
 def certify_bundle(bundle: Bundle, sequences: Sequences) -> ExportCertificate | None:
-    """The certificate of a bundle's export on real sequences; None without the extra."""
-    if missing():
+    """The certificate of a bundle's export on real sequences; None without the extra, and where
+    every step is labelled, which cannot be exported."""
+    if missing() or bundle.network.labels_steps:
         return None
     from seqbelt.inference.export import OnnxNetwork, export_bytes
 

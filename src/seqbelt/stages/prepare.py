@@ -18,7 +18,12 @@ def prepare_data(experiment: Experiment) -> Prepared:
     settings = {"data": experiment.data.plain(), "features": experiment.features.plain()}
     with bar("preparing", len(manifest)) as progress:
         prepared = prepare_store(
-            manifest, experiment.features, experiment.store_folder, settings, progress
+            manifest,
+            experiment.features,
+            experiment.store_folder,
+            settings,
+            progress,
+            experiment.data.labelling(experiment.features),
         )
     about = prepared.store.about
     parts = ", ".join(f"{about['splits'].get(name, 0):,} {name}" for name in SPLITS)

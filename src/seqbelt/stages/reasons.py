@@ -14,7 +14,12 @@ from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_
 
 
 def find_reasons(experiment: Experiment, trained: Sequence[Trained]) -> Reasons:
-    """Measure every model of the comparison; nothing is trained."""
+    """Measure every model of the comparison; nothing is trained.
+
+    Empty where every step is labelled: a step's answer has no beginning and end to take away.
+    """
+    if experiment.data.labels == "per_step":
+        return Reasons({})
     found: dict[str, list[ModelReasons]] = {cell: [] for cell in experiment.comparison.cells}
     with bar("measuring what the models remember", len(trained)) as progress:
         for one in trained:

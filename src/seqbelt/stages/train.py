@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqbelt.data.cropping import crop_sequences, lost_steps
+from seqbelt.data.cropping import crop_part, lost_steps
 from seqbelt.data.parts import write_json
 from seqbelt.data.source import Data
 from seqbelt.data.store import Sequences, SequenceStore
@@ -16,7 +16,8 @@ from seqbelt.evaluation.augmentation_picture import augmentation_picture
 from seqbelt.evaluation.certificates import certify_padding
 from seqbelt.evaluation.contestants import contestant_of
 from seqbelt.evaluation.fonts import hint
-from seqbelt.evaluation.report import Report, report_on
+from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import Bundle
@@ -83,8 +84,8 @@ def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
         "epochs": len(trained.history.epochs),
         "num_parameters": trained.bundle.network.num_parameters,
         "train_s": round(trained.history.train_s, 3),
-        "validation": trained.validation and trained.validation.scores.plain(),
-        "test": trained.test and trained.test.scores.plain(),
+        "validation": trained.validation and trained.validation.plain(),
+        "test": trained.test and trained.test.plain(),
         "lost_steps": lost_steps(read_part(experiment, store, "train")),
         "interrupted": trained.history.interrupted,
     }
@@ -133,7 +134,7 @@ def train_model(
         about={
             "data_fingerprint": store.fingerprint,
             "run_id": run.run_id,
-            "scores": {part: report.scores.plain() for part, report in reports.items()},
+            "scores": {part: report.plain() for part, report in reports.items()},
             "step_s": store.about["step_s"],
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
@@ -155,7 +156,7 @@ def register(trained: Trained) -> str:
         say(f"{trained.name}: {padding.sentence}; the model is registered, but not as champion")
     tags = {"model.cell": trained.cell, "data.fingerprint": trained.store.fingerprint}
     if trained.validation is not None:
-        scores = trained.validation.scores.plain()
+        scores = trained.validation.plain()
         tags |= {f"validation.{name}": repr(value) for name, value in scores.items()}
     certificates = {"padding": padding.plain()}
     return log_model(
@@ -183,7 +184,8 @@ def _example(experiment: Experiment) -> Source:
 
 def read_part(experiment: Experiment, store: SequenceStore, name: str) -> Sequences:
     """The rows of a part, as much of each as the model reads."""
-    return crop_sequences(store.split(name), experiment.model.max_steps, experiment.model.crop)
+    model = experiment.model
+    return crop_part(store.split(name), model.max_steps, model.crop, for_training=name == "train")
 
 
 def _fit(experiment, store, rows, folder, resume, run):
@@ -195,7 +197,10 @@ def _fit(experiment, store, rows, folder, resume, run):
     with bar(f"training {name}", total * steps) as progress:
 
         def on_start(reach: GradientReach) -> None:
-            _report_reach(reach, name, run)
+            run.log_reach(reach, epoch=0)
+            # A step's own label is near it: a long recording need not be within reach.
+            if reach.warning and experiment.data.labels == "per_sequence":
+                say(f"{name}: {reach.warning}")
 
         def on_epoch(epoch: Epoch) -> None:
             run.log_epoch(epoch)
@@ -231,12 +236,6 @@ def _report_lost_steps(train: Sequences, experiment: Experiment, run: TrackedRun
             f"model.max_steps {experiment.model.max_steps}, crop {experiment.model.crop}: "
             f"{lost:.1%} of the training steps are not read"
         )
-
-
-def _report_reach(reach: GradientReach, name: str, run: TrackedRun) -> None:
-    run.log_reach(reach, epoch=0)
-    if reach.warning:
-        say(f"{name}: {reach.warning}")
 
 
 def _describe(epoch: Epoch) -> str:

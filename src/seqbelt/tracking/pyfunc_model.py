@@ -4,6 +4,7 @@ import base64
 import binascii
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from seqbelt.errors import WRONG_TYPE, BadInput
 from seqbelt.features.base import Source, read_bytes
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Prediction, Predictor
+from seqbelt.inference.segments import unpack_segments
 
 COLUMNS = ("path", "text", "base64")
 
@@ -25,16 +27,24 @@ COLUMNS = ("path", "text", "base64")
 def signature(bundle: Path) -> ModelSignature:
     """Inputs: one of the columns ``path``, ``text``, ``base64``. Outputs: the answer's columns."""
     values = json.loads((bundle / "bundle.json").read_text("utf-8"))
+    columns = answer_columns(values["classes"], values["model"]["pooling"] == "none")
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.string, name, required=False) for name in COLUMNS
     ]
     outputs: list[ColSpec | TensorSpec] = [
-        ColSpec(DataType.string, "label", required=False),
-        ColSpec(DataType.double, "confidence", required=False),
-        *(ColSpec(DataType.double, f"p_{name}", required=False) for name in values["classes"]),
-        ColSpec(DataType.string, "error", required=False),
+        ColSpec(kind, name, required=False) for name, kind in columns.items()
     ]
     return ModelSignature(Schema(inputs), Schema(outputs))
+
+
+def answer_columns(classes: Sequence[str], labels_steps: bool) -> dict[str, DataType]:
+    """What an answer's row holds; the segments of labelled steps are one text of JSON."""
+    if labels_steps:
+        return {"segments": DataType.string, "error": DataType.string}
+    shares = {f"p_{name}": DataType.double for name in classes}
+    return {"label": DataType.string, "confidence": DataType.double} | shares | {
+        "error": DataType.string
+    }  # fmt: skip
 
 
 def example(source: Source) -> pd.DataFrame:
@@ -67,14 +77,18 @@ class SequenceModel(PythonModel):
         for answer in self.predictor.predict(numbered):
             assert isinstance(answer, Prediction)
             rows[answer.index] = self._row(answer)
-        classes = [f"p_{name}" for name in self.predictor.bundle.classes]
-        return pd.DataFrame(rows, columns=["label", "confidence", *classes, "error"])
+        bundle = self.predictor.bundle
+        columns = answer_columns(bundle.classes, bundle.network.labels_steps)
+        return pd.DataFrame(rows, columns=list(columns))
 
     def _row(self, answer: Prediction) -> dict[str, Any]:
         found = answer.probabilities
         if isinstance(found, BadInput):
             return {"error": str(found)}
-        classes = self.predictor.bundle.classes
+        bundle = self.predictor.bundle
+        classes, step_s = bundle.classes, bundle.features.step_s()
+        if bundle.network.labels_steps and step_s is not None:
+            return {"segments": json.dumps(unpack_segments(found, classes, step_s)), "error": None}
         best = int(found.argmax())
         shares = {f"p_{name}": float(share) for name, share in zip(classes, found, strict=True)}
         return {"label": classes[best], "confidence": float(found[best]), **shares, "error": None}

@@ -139,7 +139,9 @@ class TrackedRun:
         """Scores, confusions, report per class, worst errors and calibration of one part."""
         # MLflow's page draws the sections in the alphabet's order: the test comes first.
         prefix = {"validation": "val_best"}.get(part, part)
-        self.log_metrics({f"{prefix}/{k}": v for k, v in report.scores.plain().items()})
+        self.log_metrics({f"{prefix}/{k}": v for k, v in report.plain().items()})
+        for name, picture in report.pictures().items():
+            self.log_figure(picture, f"pictures/{part}_{name}.png")
         self.log_figure(confusion_picture(report), f"pictures/{part}_confusion.png")
         for name, frame in (
             ("report_per_class", report.per_class()),

@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from seqbelt.data.batches import Batch
+from seqbelt.data.targets import UNLABELLED
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import SequenceClassifier
 from seqbelt.settings import Settings
@@ -76,6 +77,11 @@ class Augmentation(Settings):
                 "training.augmentation: changes sequences of numbers, but these features are "
                 "token ids; remove the section, or use model.input_dropout"
             )
+        if self.mixup_alpha and network.labels_steps:
+            raise SettingsError(
+                "training.augmentation.mixup_alpha: mixes sequences of one label each, and here "
+                "every step has its own; set it to 0"
+            )
         mean, std = network.normalize.mean.cpu(), network.normalize.std.cpu()
         if self.rotation_deg and len(mean) % 3:
             raise SettingsError(
@@ -131,8 +137,12 @@ class Augmenter:
         speeds = torch.exp(settings.time_warp * _normal(random, (len(old), NUM_SPEEDS)).double())
         places = _warped(speeds, lengths) * (old - 1)[:, None]
         places += (settings.shift * _uniform(random, len(old)) * old).round()[:, None]
-        inputs = _read_at(batch.inputs, places.clamp_min(0).minimum((old - 1)[:, None]))
-        return batch._replace(inputs=inputs, lengths=lengths.long())
+        places = places.clamp_min(0).minimum((old - 1)[:, None])
+        labels = batch.labels
+        if labels.ndim == 2:
+            padding = torch.arange(places.shape[1]) >= lengths[:, None]
+            labels = labels.gather(1, places.round().long()).masked_fill(padding, UNLABELLED)
+        return Batch(_read_at(batch.inputs, places), lengths.long(), labels, batch.indices)
 
     def _rotate(self, inputs: Tensor, random: np.random.Generator) -> Tensor:
         """Turn each row's vectors by one rotation about the origin."""

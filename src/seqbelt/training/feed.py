@@ -4,8 +4,8 @@ There are three ways, with the same batches in the same order and the same numbe
 
 at once   on a CPU: each is padded when its turn comes
 resident  on a GPU that has room for all steps: they lie there, and batches are gathered from them
-ahead     on another GPU, or where rows are augmented: a thread pads a few batches ahead into
-          page-locked memory, from which a copy is queued and nothing waits
+ahead     on another GPU, or where rows are augmented or steps labelled: a thread pads a few
+          batches ahead into page-locked memory, from which a copy is queued and nothing waits
 """
 
 from collections import deque
@@ -36,7 +36,8 @@ class Feed:
     def __init__(self, sequences: Sequences, augment: Augmenter, device: torch.device) -> None:
         self.augment, self.device = augment, device
         self.resident: Resident | None = None
-        if device.type == "cuda" and not augment.settings.is_on and _fits(sequences, device):
+        is_plain = not augment.settings.is_on and sequences.store.target.name == "per_sequence"
+        if device.type == "cuda" and is_plain and _fits(sequences, device):
             self.resident = Resident(sequences, device)
 
     def batches(self, sequences: Sequences, plan: list[np.ndarray], epoch: int) -> Batches:

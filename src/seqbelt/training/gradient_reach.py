@@ -80,8 +80,10 @@ def measure_reach(network: SequenceClassifier, batch: Batch) -> GradientReach:
             width = network.recurrent.weights.hidden_size
             outputs = _forward_only(outputs, width)
             final = _forward_only(network.recurrent.final(state), width)
-            logits = network.classify(network.pool(outputs, final, batch.lengths))
-            loss = nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
+            pooled, labels = network.pool(outputs, final, batch.lengths), batch.labels
+            if network.labels_steps:  # what is asked is how far back the last step's answer looks
+                pooled, labels = final, _last(labels, batch.lengths)
+            loss = nn.functional.cross_entropy(network.classify(pooled), labels, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, entering)
     finally:
         network.train(was_training)
@@ -93,6 +95,11 @@ def draw_sample(sequences: Sequences, seed: int) -> Batch:
     order = np.random.default_rng(seed).permutation(len(sequences))[:64]
     fitting = np.arange(1, len(order) + 1) * np.maximum.accumulate(sequences.lengths[order])
     return make_batch(sequences, order[: max(1, int((fitting <= SAMPLE_STEPS).sum()))])
+
+
+def _last(labels: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Class of each row's last step; any will do where it has none."""
+    return labels[torch.arange(len(labels)), lengths - 1].clamp_min(0)
 
 
 def _forward_only(values: torch.Tensor, width: int) -> torch.Tensor:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqbelt.data.batches import Batch
+from seqbelt.data.targets import UNLABELLED
 from seqbelt.models.transfer import upload
 
 RECORD_AFTER = 1
@@ -41,8 +42,11 @@ class GraphedSteps:
         self.recorded: dict[torch.Size, tuple[torch.cuda.CUDAGraph, Batch]] = {}
 
     def __call__(self, batch: Batch) -> None:
-        inputs = pad_steps(batch.inputs, rounded_up(batch.inputs.shape[1]))
-        batch = batch._replace(inputs=inputs, lengths=upload(batch.lengths, inputs.device))
+        num_steps = rounded_up(batch.inputs.shape[1])
+        inputs, labels = pad_steps(batch.inputs, num_steps), batch.labels
+        if labels.ndim == 2 and not labels.is_floating_point():  # a class for every step
+            labels = pad_steps(labels, num_steps, UNLABELLED)
+        batch = Batch(inputs, upload(batch.lengths, inputs.device), labels, batch.indices)
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             self._run(batch)
@@ -76,10 +80,12 @@ class GraphedSteps:
         return graph, own
 
 
-def pad_steps(inputs: Tensor, num_steps: int) -> Tensor:
-    """Inputs ``(batch, steps, ...)`` with zeros behind, to so many steps."""
+def pad_steps(inputs: Tensor, num_steps: int, value: int = 0) -> Tensor:
+    """Inputs ``(batch, steps, ...)`` with zeros, or ``value``, behind, to so many steps."""
     missing = num_steps - inputs.shape[1]
-    return F.pad(inputs, (0, 0) * (inputs.ndim - 2) + (0, missing)) if missing else inputs
+    if not missing:
+        return inputs
+    return F.pad(inputs, (0, 0) * (inputs.ndim - 2) + (0, missing), value=value)
 
 
 def rounded_up(num_steps: int) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqbelt.data.balance import balanced_rows, class_weights
 from seqbelt.data.batches import Batch, fill, step_statistics, training_plan
@@ -26,6 +26,7 @@ from seqbelt.training.gradient_reach import draw_sample, measure_reach
 from seqbelt.training.graphs import GraphedSteps, rounded_up
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.loop_state import capture, restore
+from seqbelt.training.losses import MeanCrossEntropy
 from seqbelt.training.scoring import predict_logits, score
 from seqbelt.training.stopping import stop_signals
 
@@ -63,6 +64,11 @@ class Loop:
                 "cannot run in chunks; set model.bidirectional: false, or shorten the sequences "
                 "with model.max_steps"
             )
+        if settings.sampling == "balanced" and self.model.labels_steps:
+            raise SettingsError(
+                "training.sampling: balanced draws whole sequences, which have no class where each "
+                "step has one; use training.class_weights: balanced"
+            )
         augment = settings.augmentation.begin(self.model, settings.seed)
         self.feed = Feed(train, augment, self.device)
         self.sample = draw_sample(train, settings.seed)
@@ -70,10 +76,7 @@ class Loop:
         self.model.to(self.device)
         optimizer = make_optimizer(self.model, settings.learning_rate, settings.weight_decay)
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-        # Summed: torch's mean divides by the weights of the batch, which takes them back again.
-        self.loss = nn.CrossEntropyLoss(
-            self._class_weights(), label_smoothing=settings.label_smoothing, reduction="sum"
-        )
+        self.loss = MeanCrossEntropy(self._class_weights(), settings.label_smoothing)
         self.history = History(device=str(self.device))
         self.history.reaches = [(0, self.reach.curve.tolist())]
         self.history.layout = self.model.recurrent.chosen_layout(self.device)
@@ -153,7 +156,8 @@ class Loop:
     def _class_weights(self) -> Tensor | None:
         if self.settings.class_weights is None:
             return None
-        weights = class_weights(self.train.labels, self.model.classify.out_features)
+        labels = self.train.store.target.labels(self.train)
+        weights = class_weights(labels, self.model.classify.out_features)
         return torch.from_numpy(weights).float().to(self.device)
 
     def _count_work(self, plan: list[np.ndarray]) -> None:
@@ -168,7 +172,7 @@ class Loop:
         """One step of training. Nothing here waits for a GPU or depends on what it computes."""
         logits = self.network(batch.inputs, batch.lengths, self.chunks)
         count = len(batch.lengths)
-        loss = self.loss(logits, batch.labels) / count
+        loss = self.loss(logits, batch.labels)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         limit = self.settings.clip_norm or math.inf  # an infinite limit measures and clips nothing
@@ -190,7 +194,7 @@ class Loop:
         scores = None
         if self.validation is not None:
             logits = predict_logits(self.network, self.validation, self.device)
-            scores = score(logits, self.validation.labels)
+            scores = score(logits, self.validation.store.target.labels(self.validation))
         number = len(self.history.epochs) + 1
         epoch = Epoch(
             number=number,

@@ -13,6 +13,7 @@ from seqbelt.data.batches import evaluation_plan, make_batch
 from seqbelt.data.cropping import cut_windows, pool_votes
 from seqbelt.data.store import Sequences
 from seqbelt.training.feed import load
+from seqbelt.training.step_scoring import predict_step_logits
 
 STEPS_AT_ONCE = {"cuda": 65_536}
 """Padded steps in a batch: a GPU computes as fast for thousands of sequences as for one."""
@@ -32,7 +33,12 @@ class Scores:
 
 
 def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device) -> np.ndarray:
-    """Logits float32 ``(sequences, classes)`` in the sequences' order; no dropout."""
+    """Logits float32 ``(examples, classes)`` in the sequences' order; no dropout.
+
+    The examples are the sequences or, where those are labelled, their labelled steps.
+    """
+    if sequences.store.target.name == "per_step":
+        return predict_step_logits(model, sequences)
     was_training = model.training
     model.eval()
     stretches, owners = cut_windows(sequences)
@@ -50,7 +56,7 @@ def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device)
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
-    """Scores of logits ``(sequences, classes)`` against class indices ``(sequences,)``.
+    """Scores of logits ``(examples, classes)`` against class indices ``(examples,)``.
 
     Macro-F1 is the plain mean over the classes that occur among labels or answers.
     """

@@ -71,13 +71,14 @@ class DemoData(Settings):
         """
         root = Path(folder)
         root.mkdir(parents=True, exist_ok=True)
-        if self.kind == "text":
-            return self._write_text(root / "manifest.csv")
-        classes, suffix, write = {
+        in_class_folders = {
             "audio": (WORDS, ".wav", _write_word),
             "signal": (GESTURES, ".csv", _write_gesture),
             "video": (MOVES, ".mp4", _write_move),
-        }[self.kind]
+        }
+        if self.kind not in in_class_folders:
+            return self._write_text(root / "manifest.csv")
+        classes, suffix, write = in_class_folders[self.kind]
         groups = [np.random.default_rng([self.seed, group]) for group in range(NUM_GROUPS)]
         traits = [rng.uniform(-1, 1, 3) for rng in groups]
         for label in classes:

@@ -7,10 +7,12 @@ from functools import partial
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier
 
-from seqbelt.data.store import Sequences
+from seqbelt.data.store import Sequences, SequenceStore
 from seqbelt.evaluation.controls.control import Control, ControlResult
 from seqbelt.evaluation.controls.measure import measure
+from seqbelt.evaluation.controls.random_convolutions import random_convolutions
 from seqbelt.evaluation.controls.signals import answer_from, statistics, statistics_in_time
+from seqbelt.evaluation.controls.steps import SPANS, answer_steps
 from seqbelt.evaluation.controls.texts import bag_of_words, mean_of_embeddings
 from seqbelt.models.classifier import Model, SequenceClassifier
 from seqbelt.training.settings import Training
@@ -34,22 +36,31 @@ class FittedControl(Control):
 
     def run(self, folds: Sequence[Fold]) -> ControlResult:
         """Fit and answer on every fold; the folds' test rows are joined in their order."""
-        labels = np.concatenate([fold.test.labels for fold in folds])
+        labels = np.concatenate([example_labels(fold.test) for fold in folds])
         return measure(
             self, labels, lambda: np.concatenate([self.answer(fold) for fold in folds])[None]
         )
 
 
-def fitted_controls(is_tokens: bool, model: Model, training: Training) -> list[FittedControl]:
-    """The controls for token ids or for numbers; those that know least come first.
+def fitted_controls(store: SequenceStore, model: Model, training: Training) -> list[FittedControl]:
+    """The controls for token ids, for numbers or for labelled steps; those that know least come
+    first.
 
     ``model`` and ``training`` are the cells': the mean of embeddings is trained as they are.
     """
-    return [*_ANY, *(_texts(model, training) if is_tokens else _SIGNALS)]
+    if store.target.name == "per_step":
+        return [_MAJORITY, *_STEPS]
+    return [_MAJORITY, _LENGTH, *(_texts(model, training) if store.is_tokens else _SIGNALS)]
+
+
+def example_labels(sequences: Sequences) -> np.ndarray:
+    """Class index of each example: of the sequences, or of their labelled steps."""
+    return sequences.store.target.labels(sequences)
 
 
 def _majority_class(fold: Fold) -> np.ndarray:
-    return np.full(len(fold.test), np.bincount(fold.train.labels).argmax())
+    most = np.bincount(example_labels(fold.train)).argmax()
+    return np.full(len(example_labels(fold.test)), most)
 
 
 def _length_only(fold: Fold) -> np.ndarray:
@@ -59,21 +70,19 @@ def _length_only(fold: Fold) -> np.ndarray:
     return tree.predict(fold.test.lengths[:, None])
 
 
-_ANY = (
-    FittedControl(
-        name="majority class",
-        key="majority",
-        about="The most frequent class of the training rows, whatever the sequence.",
-        lesson="the best cell may have learned nothing",
-        answer=_majority_class,
-    ),
-    FittedControl(
-        name="length only",
-        key="length",
-        about="How many steps a sequence has, by a decision tree.",
-        lesson="the length may give the class away here",
-        answer=_length_only,
-    ),
+_MAJORITY = FittedControl(
+    name="majority class",
+    key="majority",
+    about="The most frequent class of the training rows, whatever the sequence.",
+    lesson="the best cell may have learned nothing",
+    answer=_majority_class,
+)
+_LENGTH = FittedControl(
+    name="length only",
+    key="length",
+    about="How many steps a sequence has, by a decision tree.",
+    lesson="the length may give the class away here",
+    answer=_length_only,
 )
 
 _SIGNALS = (
@@ -92,6 +101,31 @@ _SIGNALS = (
         "feature changes, by logistic regression.",
         lesson="no more than coarse order may matter here",
         answer=lambda fold: answer_from(statistics_in_time, fold.train, fold.test),
+    ),
+    FittedControl(
+        name="random convolutions",
+        key="convolutions",
+        about="How often and how far 2,000 random kernels answer (ROCKET), by ridge regression.",
+        lesson="short patterns may matter here, and no memory beyond them",
+        answer=lambda fold: random_convolutions(fold.train, fold.test),
+    ),
+)
+
+_STEPS = (
+    FittedControl(
+        name="single steps",
+        key="step",
+        about="The step itself, without what is around it, by logistic regression.",
+        lesson="the steps may tell their classes alone here",
+        answer=lambda fold: answer_steps(fold.train, fold.test, spans=()),
+    ),
+    FittedControl(
+        name="steps and their surroundings",
+        key="surroundings",
+        about="The step and the means of 9, 33 and 129 steps around it, in no order, by logistic "
+        "regression.",
+        lesson="order may not matter here",
+        answer=lambda fold: answer_steps(fold.train, fold.test, spans=SPANS),
     ),
 )
 

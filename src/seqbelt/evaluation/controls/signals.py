@@ -1,8 +1,4 @@
-"""Controls for numeric sequences: what a few numbers of a whole sequence tell.
-
-Random convolutions (ROCKET, doi:10.1007/s10618-020-00701-z) would be a stronger reference, but no
-maintained package of them takes sequences of several lengths beside the versions used here.
-"""
+"""Controls for numeric sequences: what a few numbers of a whole sequence tell."""
 
 from collections.abc import Callable
 

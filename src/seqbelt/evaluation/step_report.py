@@ -1,0 +1,100 @@
+"""What one model does where every step has a label."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import add
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from seqbelt.data.store import Sequences
+from seqbelt.data.targets import UNLABELLED
+from seqbelt.evaluation.calibration import fit_temperature
+from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.segment_picture import segment_picture
+from seqbelt.evaluation.segments import SegmentScores, score_segments
+from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.training.scoring import predict_logits
+
+
+def report_on(network: SequenceClassifier, parts: Mapping[str, Sequences]) -> dict[str, Report]:
+    """Answers to the parts that have rows, calibrated on the validation rows if there are any."""
+    device = next(network.parameters()).device
+    logits = {name: predict_logits(network, of, device) for name, of in parts.items() if len(of)}
+    temperature = 1.0
+    if "validation" in logits:
+        rows = parts["validation"]
+        temperature = fit_temperature(logits["validation"], rows.store.target.labels(rows))
+    kind = StepReport if network.labels_steps else Report
+    return {name: kind(parts[name], found, temperature) for name, found in logits.items()}
+
+
+@dataclass(frozen=True)
+class StepReport(Report):
+    """Answers at labelled steps: ``logits`` ``(labelled steps, classes)``."""
+
+    @cached_property
+    def labels(self) -> np.ndarray:  # type: ignore[override]
+        return self.sequences.store.target.labels(self.sequences)
+
+    @cached_property
+    def owners(self) -> np.ndarray:
+        """Which recording each step belongs to."""
+        return self.sequences.store.target.owners(self.sequences)
+
+    @property
+    def groups(self) -> list[str]:
+        return self._of_steps("group")
+
+    @property
+    def units(self) -> list[str]:
+        return self._of_steps("id")
+
+    def recordings(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Each recording's true and predicted class indices ``(steps,)``, unlabelled steps so in
+        both."""
+        counts = np.bincount(self.owners, minlength=len(self.sequences))
+        answers = np.split(self.answers, np.cumsum(counts)[:-1])
+        for index, own in enumerate(answers):
+            true = self.sequences.step_labels(index)
+            found = np.full(len(true), UNLABELLED)
+            found[true != UNLABELLED] = own
+            yield true, found
+
+    @cached_property
+    def segments(self) -> SegmentScores:
+        """How the segments agree, over all recordings."""
+        return reduce(add, [score_segments(true, found) for true, found in self.recordings()])
+
+    def plain(self) -> dict[str, float]:
+        return super().plain() | self.segments.plain()
+
+    @classmethod
+    def plain_of(cls, reports: Sequence[Report]) -> dict[str, float]:
+        segments = [one.segments for one in reports if isinstance(one, StepReport)]
+        return super().plain_of(reports) | reduce(add, segments).plain()
+
+    def pictures(self) -> dict[str, Figure]:
+        names = self.sequences.column("id")
+        rows = list(zip(names, *zip(*self.recordings(), strict=True), strict=True))
+        return {"segments": segment_picture(rows, self.classes, self.sequences.store.step_s)}
+
+    def worst_errors(self, count: int = 50) -> pd.DataFrame:
+        """The recordings with the smallest share of right steps."""
+        totals = np.bincount(self.owners, minlength=len(self.sequences))
+        right = np.bincount(self.owners, self.correct, minlength=len(self.sequences))
+        accuracy = right / np.maximum(totals, 1)
+        worst = np.argsort(accuracy, kind="stable")[:count]
+        return pd.DataFrame(
+            {
+                "id": self.sequences.take(worst).column("id"),
+                "accuracy": accuracy[worst],
+                "num_labelled": totals[worst],
+                "num_steps": self.sequences.lengths[worst],
+            }
+        )
+
+    def _of_steps(self, column: str) -> list[str]:
+        return np.array(self.sequences.column(column), dtype=object)[self.owners].tolist()

@@ -1,0 +1,48 @@
+"""What is done to the channels of a signal, ``(steps, channels)``."""
+
+from fractions import Fraction
+
+import numpy as np
+
+
+def interpolate(values: np.ndarray, absent: np.ndarray) -> np.ndarray:
+    """Fill gaps linearly, hold the ends; a channel without any value becomes 0."""
+    filled = np.where(absent, 0, values)
+    places = np.arange(len(values))
+    for channel in np.flatnonzero(absent.any(axis=0) & ~absent.all(axis=0)):
+        known = ~absent[:, channel]
+        filled[:, channel] = np.interp(places, places[known], values[known, channel])
+    return filled
+
+
+def num_resampled(num_steps: int, from_rate: float, to_rate: float) -> int:
+    """Steps that ``resample`` makes of so many."""
+    ratio = _ratio(from_rate, to_rate)
+    return -(-num_steps * ratio.numerator // ratio.denominator)
+
+
+def _ratio(from_rate: float, to_rate: float) -> Fraction:
+    return Fraction(to_rate / from_rate).limit_denominator(1000)
+
+
+def resample(values: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
+    """Resample along axis 0 with a low-pass filter; ``ceil(steps * to_rate / from_rate)`` steps."""
+    from scipy.signal import resample_poly
+
+    ratio = _ratio(from_rate, to_rate)
+    level = values.mean(axis=0, dtype=np.float64)  # the filter's phases differ a little at 0 Hz
+    up, down = ratio.numerator, ratio.denominator
+    return resample_poly(values - level, up, down, axis=0, padtype="line") + level
+
+
+def take_nearest(mask: np.ndarray, num_steps: int) -> np.ndarray:
+    places = (np.arange(num_steps) + 0.5) * len(mask) / num_steps
+    return mask[places.astype(int)]
+
+
+def standardize(values: np.ndarray) -> np.ndarray:
+    centered = values - values.mean(axis=0, dtype=np.float64)
+    deviation = centered.std(axis=0)
+    # A constant channel leaves only rounding, which must not be blown up to deviation 1.
+    constant = deviation <= 1e-6 * np.abs(values).max(axis=0)
+    return np.where(constant, 0, centered / np.where(constant, 1, deviation))

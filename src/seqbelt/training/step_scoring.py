@@ -1,0 +1,93 @@
+"""A class for every step of sequences of any length, joined without seams.
+
+What a network would say to a whole sequence at once is said in bounded memory: one direction
+carries its state from chunk to chunk, which is exact. Two directions would need the end first, so
+where the model reads ``max_steps`` at most, windows that overlap by half are blended.
+"""
+
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from torch import Tensor, nn
+
+from seqbelt.data.batches import evaluation_plan, pad
+from seqbelt.data.store import Sequences
+from seqbelt.data.targets import UNLABELLED
+from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.streaming import StreamingClassifier
+
+CHUNK_STEPS = 8192
+"""Steps that one direction reads at a time: tens of megabytes."""
+
+
+def predict_step_logits(network: nn.Module, sequences: Sequences) -> np.ndarray:
+    """Logits float32 ``(labelled steps, classes)`` in the sequences' order; no dropout."""
+    found = label_steps(network, sequences, sequences.lengths)
+    is_labelled = [sequences.step_labels(index) != UNLABELLED for index in range(len(sequences))]
+    return np.concatenate([logits[own] for logits, own in zip(found, is_labelled, strict=True)])
+
+
+def label_steps(
+    network: Any, sequences: Sequences | Sequence[np.ndarray], lengths: np.ndarray
+) -> list[np.ndarray]:
+    """Logits float32 ``(steps, classes)`` for each sequence; what else is there changes nothing."""
+    network = getattr(network, "module", network)  # what trains on several devices wraps it
+    was_training = network.training
+    network.eval()
+    two_ways = network.recurrent.weights.bidirectional
+    longest = (network.max_steps or inf) if two_ways else CHUNK_STEPS
+    is_short = lengths <= longest
+    found: list[Any] = [None] * len(lengths)
+    for places in evaluation_plan(lengths[is_short]):
+        indices = np.flatnonzero(is_short)[places].tolist()
+        for index, logits in zip(indices, _label_batch(network, [sequences[i] for i in indices])):
+            found[index] = logits
+    for index in np.flatnonzero(~is_short).tolist():
+        label = _label_blended if two_ways else _label_carried
+        found[index] = label(network, sequences[index])
+    network.train(was_training)
+    return found
+
+
+@torch.inference_mode()
+def _label_batch(network: SequenceClassifier, sequences: list[np.ndarray]) -> list[np.ndarray]:
+    inputs, lengths = pad(sequences)
+    device = next(network.parameters()).device
+    found = network.split(network(inputs.to(device), lengths), lengths)
+    return [_as_array(logits) for logits in found]
+
+
+def _label_carried(network: SequenceClassifier, steps: np.ndarray) -> np.ndarray:
+    """As if read at once: the state is carried over."""
+    reader = StreamingClassifier(network)
+    starts = range(0, len(steps), CHUNK_STEPS)
+    return np.concatenate(
+        [_as_array(reader.label(steps[start : start + CHUNK_STEPS])) for start in starts]
+    )
+
+
+def _label_blended(network: SequenceClassifier, steps: np.ndarray) -> np.ndarray:
+    """Log of the mean probabilities of the windows that see a step, by its distance to their ends:
+    what is near an end lacks context, and no window ends abruptly."""
+    width = network.max_steps
+    assert width is not None  # only then is a sequence too long
+    count = -(-2 * (len(steps) - width) // width) + 1
+    starts = np.linspace(0, len(steps) - width, count).round().astype(int)
+    ramp = np.minimum(np.arange(1, width + 1), np.arange(width, 0, -1))[:, None]
+    total = np.zeros((len(steps), network.classify.out_features))
+    weight = np.zeros((len(steps), 1))
+    windows = [steps[start : start + width] for start in starts]
+    for batch in evaluation_plan(np.full(count, width)):
+        for place, logits in zip(batch, _label_batch(network, [windows[i] for i in batch])):
+            own = slice(starts[place], starts[place] + width)
+            total[own] += ramp * softmax(logits, axis=1)
+            weight[own] += ramp
+    return np.log(np.maximum(total / weight, np.finfo(np.float32).tiny)).astype(np.float32)
+
+
+def _as_array(logits: Tensor) -> np.ndarray:
+    return logits.float().cpu().numpy()
