@@ -50,6 +50,20 @@ class OnError(StrEnum):
     fail = "fail"
 
 
+class EngineName(StrEnum):
+    """Who computes the network."""
+
+    torch = "torch"
+    onnx = "onnx"
+
+
+class PrecisionName(StrEnum):
+    """How products are computed."""
+
+    float32 = "float32"
+    bf16 = "bf16"
+
+
 class PcmName(StrEnum):
     """How raw samples are written: little-endian integers of 16 bits, or floats of 32."""
 
@@ -124,14 +138,24 @@ def predict(
     on_error: Annotated[
         OnError, typer.Option("--on-error", help="Keep going, or fail at the end.")
     ] = OnError.quarantine,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout-s", min=0.001, help="Seconds that one input may take.")
+    ] = 300.0,
+    engine: Annotated[EngineName, typer.Option("--engine", help="What computes.")] = (
+        EngineName.torch
+    ),
+    precision: Annotated[
+        PrecisionName, typer.Option("--precision", help="Of the products.")
+    ] = PrecisionName.float32,
     as_json: AsJson = False,
 ) -> None:
     """Label a folder, files or the rows of a manifest."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.predict import predict
+        from seqbelt.stages.predict_apart import predict_apart
 
-        return predict(model, inputs, output, on_error.value)
+        options = {"on_error": on_error, "engine": engine, "precision": precision}
+        return predict_apart(model, inputs, output, timeout_s, **options)
 
     _run(work, as_json)
 

@@ -276,3 +276,13 @@ def test_a_table_is_a_manifest_if_a_column_names_items(tmp_path):
     for suffix in (".csv", ".tsv", ".parquet"):
         assert names_items(write(tmp_path, suffix, [{"path": "a"}]), Columns())
         assert not names_items(write(tmp_path, suffix, [{"x": "1", "y": "2"}]), Columns())
+
+
+def test_a_manifest_may_name_any_file_that_its_owner_may_read(tmp_path):
+    """It is the user's own list, so paths that lead out of its folder are meant."""
+    (tmp_path / "lists").mkdir()
+    rows = [{"path": "../a.wav"}, {"path": str(tmp_path / "b.wav")}, {"path": "c/../d.wav"}]
+    manifest = read(write(tmp_path / "lists", ".csv", rows))
+    places = [os.path.normpath(source) for source in manifest.sources()]
+    assert places == [str(tmp_path / name) for name in ("a.wav", "b.wav", "lists/d.wav")]
+    assert manifest.column("id").tolist() == [row["path"] for row in rows]  # named as given

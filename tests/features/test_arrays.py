@@ -237,3 +237,22 @@ def test_hdf5_is_read_when_h5py_is_there_and_named_when_not(tmp_path: Path):
         file["x"] = VALUES.T
     matlab = b"MATLAB 7.3 MAT-file".ljust(512) + path.read_bytes()[512:]
     np.testing.assert_array_equal(read_array(matlab, MEGABYTE).values, VALUES)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("part", range(4))
+def test_a_mat_file_with_an_unknown_data_type_does_not_end_the_process(part, compressed):
+    """SciPy looks such a type up in a table that does not hold it."""
+    content = bytearray(mat_bytes(compressed=False, abcdef=VALUES))
+    places = [136, 152, 168, 184]  # flags, dimensions, name and numbers of the one variable
+    content[places[part]] = 0xEE
+    if compressed:
+        packed = zlib.compress(content[128:])
+        content[128:] = struct.pack("<II", 15, len(packed)) + packed
+    with pytest.raises(BadInput, match=r"unreadable.*type 238"):
+        read_array(bytes(content), 1e6)
+
+
+def test_complex_numbers_in_a_mat_file_are_refused():
+    with pytest.raises(BadInput, match="wrong type: complex"):
+        read_array(mat_bytes(x=VALUES + 1j), 1e6)

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import librosa
 import numpy as np
 import pytest
@@ -6,7 +8,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from seqbelt.errors import BadInput, SettingsError
-from seqbelt.features.audio import AudioFeatures
+from seqbelt.features import audio
+from seqbelt.features.audio import AudioFeatures, LogMel
 from seqbelt.features.decoding import Audio
 from seqbelt.features.kinds import AnyFeatures
 from seqbelt.features.torchaudio_import import torchaudio
@@ -282,3 +285,24 @@ def test_every_mel_band_hears_something(window_ms, num_bands):
     noise = np.random.default_rng(0).normal(size=8000).astype(np.float32)
     (steps,) = log_mel.encode([Audio(noise, RATE)])
     assert steps.max(axis=0).min() > -80
+
+
+@pytest.mark.parametrize("to_rate", [8000, 16_000, 22_050, 44_100])
+@pytest.mark.parametrize("from_rate", [8000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
+def test_usual_rates_are_resampled_exactly(from_rate, to_rate):
+    assert audio._resampling_ratio(from_rate, to_rate) == Fraction(from_rate, to_rate)
+
+
+@pytest.mark.parametrize("from_rate", [101, 7919, 44_101, 999_983])
+def test_odd_rates_take_no_memory_and_hardly_drift(from_rate):
+    ratio = audio._resampling_ratio(from_rate, 8000)
+    assert ratio.numerator * ratio.denominator <= audio.MAX_FILTER_VALUES
+    assert abs(float(ratio) / (from_rate / 8000) - 1) < 1e-4
+
+
+@pytest.mark.parametrize("claimed", [0, 1, 99, 1_000_001, 0xFFFFFFFF])
+def test_an_impossible_rate_is_refused(wav_bytes, noise, claimed):
+    content = bytearray(wav_bytes(noise(400)))
+    content[24:28] = claimed.to_bytes(4, "little")
+    with pytest.raises(BadInput, match="samples a second"):
+        LogMel(kind="log_mel", sample_rate=8000).read(bytes(content))

@@ -277,6 +277,22 @@ def test_two_runs_at_once_write_the_same_whole_file(tmp_path, wavs, monkeypatch)
     assert not list(tmp_path.glob(".out*"))
 
 
+def test_a_full_disk_costs_nothing_that_was_answered(tmp_path, wavs):
+    """The kernel refuses to let a file grow beyond a limit, as it does on a disk that is full."""
+    make().save(tmp_path / "bundle")
+    run(wavs, tmp_path / "whole.jsonl")
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+    script = limit + "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    command = [sys.executable, "-c", script + textwrap.dedent(PROCESS)]
+    paths = [tmp_path / "bundle", wavs, tmp_path / "out.jsonl"]
+    done = subprocess.run([*command, *map(str, paths), ""], capture_output=True, text=True)
+    assert done.returncode == 1 and "SeqbeltError" in done.stderr, done.stderr
+    assert "run the same command again" in done.stderr
+    assert not (tmp_path / "out.jsonl").exists() and not list(tmp_path.glob(".out*"))
+    run(wavs, tmp_path / "out.jsonl")
+    assert_same(tmp_path / "out.jsonl", tmp_path / "whole.jsonl")
+
+
 def test_a_path_that_is_text_has_its_labels_key(tmp_path, noise):
     items = [Item("row-7", noise(300))]
     predict_items(Predictor(make(), "cpu"), items, tmp_path / "out.jsonl", key="id")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqbelt.errors import BadInput
+from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.audio import LogMel, Waveform
 from seqbelt.features.encoding import Encoded, hash_content
 from seqbelt.inference import predictor as predictor_module
@@ -132,3 +132,36 @@ def test_memory_is_bounded_by_windows(predictor, noise, monkeypatch):
 
 def test_nothing_in_nothing_out(predictor):
     assert list(predictor.predict([])) == []
+
+
+@pytest.mark.parametrize("options", [{"engine": "onnx"}, {"precision": "bf16"}], ids=str)
+def test_another_engine_or_precision_answers_nearly_alike_under_its_own_name(samples, options):
+    if "engine" in options:
+        pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+    features = LogMel(kind="log_mel", sample_rate=8000, num_bands=12)
+    exact = make(features, pooling="attention", bidirectional=True, layout="packed", cell="gru")
+    other = Predictor(exact.bundle, "cpu", **options)
+    assert other.fingerprint != exact.fingerprint == exact.bundle.fingerprint
+    expected = np.stack([answer.probabilities for answer in exact.predict(enumerate(samples))])
+    found = np.stack([answer.probabilities for answer in other.predict(enumerate(samples))])
+    difference = np.abs(found - expected).max()
+    assert 0 < difference < (1e-5 if "engine" in options else 0.05)
+
+
+def test_a_precision_that_torch_cannot_compute_is_refused(monkeypatch):
+    bundle = make(LogMel(kind="log_mel", sample_rate=8000, num_bands=12)).bundle
+
+    def forward(*_):
+        raise RuntimeError("could not create a primitive. Look there.")
+
+    monkeypatch.setattr(bundle.network, "forward", forward)
+    with pytest.raises(SettingsError, match="could not create a primitive"):
+        Predictor(bundle, "cpu", precision="bf16")
+    Predictor(bundle, "cpu")
+
+
+def test_what_does_not_go_together_is_refused():
+    pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+    bundle = make(LogMel(kind="log_mel", sample_rate=8000, num_bands=12)).bundle
+    with pytest.raises(SettingsError, match="--precision bf16"):
+        Predictor(bundle, "cpu", engine="onnx", precision="bf16")

@@ -14,6 +14,8 @@ import soundfile
 
 from seqbelt.cli import main
 from seqbelt.data.generated.demo import DemoData
+from seqbelt.inference.isolation import Watch
+from seqbelt.stages import predict_apart
 
 CONFIG = """
 name: words
@@ -45,6 +47,17 @@ def run(capsys, *arguments):
     out, err = capsys.readouterr()
     is_json = "--json" in arguments and out.strip()
     return stop.value.code, json.loads(out.strip().splitlines()[-1]) if is_json else None, err
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(request, monkeypatch):
+    """One test predicts as the command does, in a child; the others save its seconds."""
+    if "labels_a_folder" not in request.node.name:
+        monkeypatch.setattr(
+            predict_apart,
+            "supervise",
+            lambda module, arguments, timeout_s: predict_apart._work(arguments, Watch()),
+        )
 
 
 @pytest.fixture(scope="module")

@@ -17,21 +17,23 @@ def list_files(folder: Path) -> Iterator[str]:
     pending = [""]
     while pending:
         relative = pending.pop()
+        prefix = f"{relative}/" if relative else ""
+        files, below = [], []  # names alone: a folder may hold a million
         try:
             with os.scandir(folder / relative) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
+                for entry in scan:
+                    if entry.name.startswith(".") or entry.name.endswith(SIDECAR):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        below.append(entry.name)
+                    elif entry.is_file(follow_symlinks=False) or _links_to_file(entry):
+                        files.append(entry.name)  # not a pipe, which would never end
         except OSError as error:  # all files in it would pass in silence
             raise SettingsError(f"{folder / relative}: cannot be listed ({error})") from None
-        below = []
-        for entry in entries:
-            name = f"{relative}/{entry.name}" if relative else entry.name
-            if entry.name.startswith(".") or entry.name.endswith(SIDECAR):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                below.append(name)
-            elif entry.is_file(follow_symlinks=False) or _links_to_file(entry):
-                yield name  # not a pipe, which would never end
-        pending.extend(reversed(below))
+        files.sort()
+        for name in files:
+            yield prefix + name
+        pending.extend(prefix + name for name in sorted(below, reverse=True))
 
 
 def _links_to_file(entry: os.DirEntry[str]) -> bool:

@@ -7,9 +7,7 @@ are checked before memory is taken for them.
 
 import io
 import math
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -26,6 +24,7 @@ from seqbelt.errors import (
     BadInput,
 )
 from seqbelt.features.base import read_bytes
+from seqbelt.features.mat_format import check_mat
 from seqbelt.features.text_columns import parse_text
 
 T = TypeVar("T")
@@ -180,29 +179,11 @@ def _read_torch(content: bytes, max_bytes: float, key: str | None) -> np.ndarray
 def _read_mat(content: bytes, max_bytes: float, key: str | None, header: bool | None) -> Array:
     from scipy.io import loadmat, whosmat
 
-    _refuse_mat_bomb(content, max_bytes)
+    check_mat(content, lambda num_bytes: _refuse_size(num_bytes, max_bytes))
     numeric = ("double", "single", "int", "uint", "logical")
     names = {n: n for n, _, kind in whosmat(io.BytesIO(content)) if kind.startswith(numeric)}
     name = _choose(names, key)
     return Array(loadmat(io.BytesIO(content), variable_names=[name])[name])
-
-
-def _refuse_mat_bomb(content: bytes, max_bytes: float) -> None:
-    """Inflate the variables once, keeping nothing: their headers can claim any size."""
-    order = "<" if content[126:128] == b"IM" else ">"
-    place, total = 128, 0
-    while place + 8 <= len(content):
-        kind, size = struct.unpack_from(order + "II", content, place)
-        place += 8
-        if place + size > len(content):
-            raise BadInput(TRUNCATED, f"{len(content) - place} of {size} bytes are there")
-        if kind == 15:  # a compressed variable
-            inflater, piece = zlib.decompressobj(), content[place : place + size]
-            while piece and not inflater.eof:
-                total += len(inflater.decompress(piece, 1 << 20))
-                _refuse_size(total, max_bytes)
-                piece = inflater.unconsumed_tail
-        place += size
 
 
 def _read_hdf5(content: bytes, max_bytes: float, key: str | None, header: bool | None) -> Array:

@@ -6,8 +6,10 @@ sees zeros beyond both ends. Zero padding is what lets recordings of several len
 transformed in one batch and still get the very frames that they would get alone.
 """
 
+import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,6 +24,10 @@ from seqbelt.features.decoding import Audio, check_samples, decode_audio
 Positive = Annotated[float, Field(gt=0)]
 MAX_PADDED_SAMPLES = 2_000_000
 """Largest padded batch of one transform: keeps the spectrogram in tens of megabytes."""
+
+
+MAX_FILTER_VALUES = 4_000_000
+"""Largest resampling filter, which grows with the product of the reduced rates."""
 
 
 class AudioFeatures(Features):
@@ -138,7 +144,7 @@ class LogMel(AudioFeatures):
         return self.num_bands
 
     def encoder(self, learned: Learned) -> "LogMel":
-        _ = self._mel_spectrogram  # built now, so that the first file need not wait for it
+        _ = self._window_and_filters  # built now, so that the first file need not wait for it
         return self
 
     @cached_property
@@ -165,21 +171,11 @@ class LogMel(AudioFeatures):
             )
 
     @cached_property
-    def _mel_spectrogram(self) -> Callable:
-        from seqbelt.features.torchaudio_import import torchaudio
+    def _window_and_filters(self):
+        """The window ``(window,)`` and the mel filters ``(num_bands, bins)``."""
+        import torch
 
-        return torchaudio.transforms.MelSpectrogram(
-            sample_rate=self.sample_rate,
-            n_fft=self.fft_size,
-            win_length=self.window,
-            hop_length=self.hop,
-            f_min=self.min_frequency,
-            f_max=self.max_frequency,
-            n_mels=self.num_bands,
-            pad_mode="constant",
-            norm="slaney",
-            mel_scale="slaney",
-        )
+        return torch.hann_window(self.window), self._mel_filters(self.fft_size).T.contiguous()
 
     def _transform(self, signals: list[np.ndarray]) -> list[np.ndarray]:
         decibels = self._decibels(signals).numpy()
@@ -192,7 +188,13 @@ class LogMel(AudioFeatures):
         padded = torch.zeros(len(signals), max(len(signal) for signal in signals))
         for row, signal in zip(padded.numpy(), signals):
             row[: len(signal)] = signal
-        energies = self._mel_spectrogram(padded)
+        window, filters = self._window_and_filters
+        spectra = torch.stft(
+            padded, self.fft_size, self.hop, self.window, window,
+            pad_mode="constant", return_complex=True,
+        )  # fmt: skip
+        # Not torchaudio's abs and square: a complex abs alone takes longer than the transform.
+        energies = filters @ spectra.real.square().add_(spectra.imag.square())
         decibels = energies.clamp_(min=10 ** (self.floor_db / 10)).log10_().mul_(10)
         return decibels.transpose(1, 2)
 
@@ -266,7 +268,18 @@ def _resample(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 
     from seqbelt.features.torchaudio_import import torchaudio
 
-    return torchaudio.functional.resample(torch.tensor(signal), from_rate, to_rate).numpy()
+    ratio = _resampling_ratio(from_rate, to_rate)
+    resample = torchaudio.functional.resample
+    return resample(torch.tensor(signal), ratio.numerator, ratio.denominator).numpy()
+
+
+def _resampling_ratio(from_rate: int, to_rate: int) -> Fraction:
+    """The rates' ratio: exact where the filter for it is small, as it is for all usual rates, else
+    the nearest such, within a millisecond in ten seconds."""
+    ratio = Fraction(from_rate, to_rate)
+    if ratio.numerator * ratio.denominator <= MAX_FILTER_VALUES:
+        return ratio
+    return ratio.limit_denominator(max(1, math.isqrt(int(MAX_FILTER_VALUES / ratio))))
 
 
 def append_deltas(steps: np.ndarray, order: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from seqbelt.errors import (
     SILENT,
     TOO_LONG,
     TRUNCATED,
+    UNREADABLE,
     WRONG_TYPE,
     BadInput,
 )
@@ -25,6 +26,11 @@ from seqbelt.features.base import read_bytes
 
 SILENCE_PEAK = 1e-4
 """A recording whose largest sample stays below this (-80 dB of full scale) is silent."""
+
+
+MIN_RATE, MAX_RATE = 100, 1_000_000
+"""Rates in Hz that a recording can have; a damaged header may claim any, and memory would be taken
+for it."""
 
 
 class Audio(NamedTuple):
@@ -54,8 +60,9 @@ def decode_audio(source: Path | bytes, max_duration_s: float) -> Audio:
 
 def check_samples(samples: np.ndarray, sample_rate: int, max_duration_s: float) -> Audio:
     """Mix ``(samples,)`` or ``(samples, channels)`` down and refuse what carries no signal."""
-    if samples.ndim == 2:
-        samples = samples.mean(axis=1, dtype=np.float32)
+    if samples.ndim == 2:  # a mean of one costs more than the rest of the check
+        one = samples.shape[1] == 1
+        samples = samples[:, 0] if one else samples.mean(axis=1, dtype=np.float32)
     if samples.ndim != 1 or not samples.size:
         raise BadInput(EMPTY, "the recording has no samples")
     _refuse_too_long(samples.size, sample_rate, max_duration_s)
@@ -68,6 +75,8 @@ def check_samples(samples: np.ndarray, sample_rate: int, max_duration_s: float) 
 
 
 def _refuse_too_long(num_samples: int, sample_rate: int, max_duration_s: float) -> None:
+    if not MIN_RATE <= sample_rate <= MAX_RATE:
+        raise BadInput(UNREADABLE, f"the header claims {sample_rate} samples a second")
     if num_samples > max_duration_s * sample_rate:
         raise BadInput(
             TOO_LONG,

@@ -10,12 +10,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from seqbelt.errors import NOT_FINITE, UNREADABLE, BadInput
 from seqbelt.features.base import Encoder, Features, Source, read_bytes
+from seqbelt.features.watching import Board
 
 CHUNK_ITEMS = 128
 CHUNK_BYTES = 16 << 20
@@ -71,19 +74,21 @@ def encode_sources(
     sources: Iterable[tuple[int, Source]],
     is_known: Callable[[str], bool] = lambda content_hash: False,
     num_workers: int | None = None,
+    board: Board | None = None,
 ) -> Iterator[Encoded]:
     """Encode numbered sources, yielding one outcome for each, in their order.
 
     Content whose hash ``is_known`` is hashed but not decoded. Decoding and transforms run in
     threads (both leave Python's lock); only a few chunks are in memory at a time, however many
-    sources there are.
+    sources there are. The ``board`` tells what each thread is at.
     """
-    num_workers = num_workers or available_cores()
+    num_workers, board = num_workers or available_cores(), board or Board()
+    encode = partial(_encode_chunk, features, encoder, is_known, board)
     pending: deque[Future[list[Encoded]]] = deque()
     with ThreadPoolExecutor(num_workers, thread_name_prefix="encode") as pool:
         try:
             for chunk in _chunks(sources):
-                pending.append(pool.submit(_encode_chunk, features, encoder, is_known, chunk))
+                pending.append(pool.submit(encode, chunk))
                 if len(pending) > num_workers:
                     yield from pending.popleft().result()
             while pending:
@@ -126,26 +131,36 @@ def _encode_chunk(
     features: Features,
     encoder: Encoder,
     is_known: Callable[[str], bool],
+    board: Board,
     chunk: list[tuple[int, Source]],
 ) -> list[Encoded]:
     hashes, raws = [], []
-    for _, source in chunk:
-        content_hash = ""
-        try:
-            # Files are read once: the bytes that were hashed are the bytes that are decoded.
-            content = read_bytes(source) if isinstance(source, Path) else source
-            content_hash = hash_content(content)
-            raws.append(None if is_known(content_hash) else features.read(content))
-        except BadInput as error:
-            raws.append(error)
-        except Exception as error:  # a decoder's own fault must cost one item, not the batch
-            raws.append(BadInput(UNREADABLE, f"{type(error).__name__}: {error}"))
-        hashes.append(content_hash)
-    sequences = _encode_each(encoder, raws)
+    with board.working_on([index for index, _ in chunk]) as slot:
+        for place, (_, source) in enumerate(chunk):
+            slot.at(place)
+            content_hash, raw = _read(features, is_known, source)
+            hashes.append(content_hash)
+            raws.append(raw)
+        slot.at(len(chunk))
+        sequences = _encode_each(encoder, raws)
     return [
         Encoded(index, content_hash, sequence)
         for (index, _), content_hash, sequence in zip(chunk, hashes, sequences, strict=True)
     ]
+
+
+def _read(features: Features, is_known: Callable[[str], bool], source: Source) -> tuple[str, Any]:
+    """The content's hash, and what was decoded: None if known, BadInput if it cannot be."""
+    content_hash = ""
+    try:
+        # Files are read once: the bytes that were hashed are the bytes that are decoded.
+        content = read_bytes(source) if isinstance(source, Path) else source
+        content_hash = hash_content(content)
+        return content_hash, None if is_known(content_hash) else features.read(content)
+    except BadInput as error:
+        return content_hash, error
+    except Exception as error:  # a decoder's own fault must cost one item, not the batch
+        return content_hash, BadInput(UNREADABLE, f"{type(error).__name__}: {error}")
 
 
 def _encode_each(encoder: Encoder, raws: list) -> list[np.ndarray | BadInput | None]:

@@ -16,6 +16,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from seqbelt.features.audio import AudioFeatures
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.onnx_graph import build_graph
 
@@ -50,7 +51,10 @@ def crop_rule(bundle: Bundle) -> str | None:
 
 
 def _metadata(bundle: Bundle) -> dict[str, str]:
-    """Texts by name; all but the name, the crop's rule and the learned files are JSON."""
+    """Texts by name; all but the name, the crop's rule and the learned files are JSON.
+
+    ``framing`` of audio is in samples.
+    """
     metadata = {
         "format": json.dumps(FORMAT),
         "name": bundle.name,
@@ -60,9 +64,12 @@ def _metadata(bundle: Bundle) -> dict[str, str]:
         "bundle": json.dumps(bundle.fingerprint),
         "temperature": json.dumps(bundle.temperature),
     }
-    rule = crop_rule(bundle)
+    rule, features = crop_rule(bundle), bundle.features
     if rule is not None:
         metadata["crop"] = rule
+    if isinstance(features, AudioFeatures):
+        framing = {name: getattr(features, name) for name in ("fft_size", "window", "hop")}
+        metadata["framing"] = json.dumps(framing)
     learned = {f"learned/{name}": content.decode() for name, content in bundle.learned.items()}
     return metadata | learned
 

@@ -3,14 +3,16 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from seqbelt.errors import BadInput
+from seqbelt.errors import TIMED_OUT, BadInput
 from seqbelt.features.base import Source
-from seqbelt.features.encoding import Encoded, stamp_source
-from seqbelt.inference.journal import Answer, Journal
+from seqbelt.features.encoding import Encoded, encode_sources, hash_content, stamp_source
+from seqbelt.inference.isolation import Watch
+from seqbelt.inference.journal import Answer, Input, Journal, Row
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Prediction, Predictor
 
@@ -23,6 +25,8 @@ class Item(NamedTuple):
 
     name: str
     source: Source
+    label: str | None = None
+    """Its class, where that is known; it changes no answer."""
 
 
 @dataclass
@@ -35,6 +39,35 @@ class Summary:
     num_reused: int = 0
     predict_s: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
+    num_labelled: int = 0
+    """Inputs whose class is known."""
+    num_labelled_answered: int = 0
+    num_right: int = 0
+
+    @property
+    def accuracy(self) -> dict[str, float | int | None] | None:
+        """Over all inputs whose class is known, where one without an answer is not right, and over
+        those that were answered; None where no class is known."""
+        if not self.num_labelled:
+            return None
+        answered = self.num_labelled_answered
+        return {
+            "all": self.num_right / self.num_labelled,
+            "answered": self.num_right / answered if answered else None,
+            "num_labelled": self.num_labelled,
+        }
+
+    def count(self, row: Row, answer: str | None) -> None:
+        """Take one row of the output into account."""
+        if row.error is None:
+            self.num_predicted += 1
+        else:
+            self.num_quarantined += 1
+            self.reasons[row.error.partition(":")[0]] += 1
+        if row.label:
+            self.num_labelled += 1
+            self.num_labelled_answered += answer is not None
+            self.num_right += answer == row.label
 
 
 def predict_items(
@@ -45,18 +78,20 @@ def predict_items(
     key: str = "path",
     model: str = "",
     progress: Callable[[int], object] = lambda done: None,
+    watch: Watch | None = None,
 ) -> Summary:
     """Predict every item and write the file ``output``, one row per item in input order.
 
     Answers are journalled in ``OUTPUT.journal`` as they come, so that an interrupted run goes on
     where it stopped and a second run answers only what is new. An item that cannot be answered
-    becomes a row with ``error``. Raises SettingsError for an unusable output name.
+    becomes a row with ``error``; what ``watch`` names as culprits is not touched. Raises
+    SettingsError for an unusable output name.
     """
     check_output(output)
     began = time.perf_counter()
-    journal = Journal(output.with_name(output.name + ".journal"), predictor.bundle.fingerprint)
+    journal = Journal(output.with_name(output.name + ".journal"), predictor.fingerprint)
     try:
-        run = _Run(predictor, journal, Summary(output))
+        run = _Run(predictor, journal, Summary(output), watch or Watch())
         for count in run.answer(items):
             progress(count)
         rows = run.counted(journal.rows())
@@ -67,22 +102,40 @@ def predict_items(
     return run.summary
 
 
+def try_suspects(predictor: Predictor, items: Iterable[Item], watch: Watch) -> None:
+    """Encode each suspect alone, and say so before: who does not come back is the culprit."""
+    for position, item in enumerate(items):
+        if position > max(watch.suspects, default=-1):
+            break
+        stamp = stamp_source(item.source)
+        if position not in watch.suspects or stamp in watch.culprits:
+            continue
+        watch.board.tried = stamp
+        features, encoder = predictor.bundle.features, predictor.encoder
+        list(encode_sources(features, encoder, [(position, item.source)], board=watch.board))
+    watch.board.tried = 0
+
+
 class _Run:
     """One pass over the items."""
 
-    def __init__(self, predictor: Predictor, journal: Journal, summary: Summary) -> None:
+    def __init__(
+        self, predictor: Predictor, journal: Journal, summary: Summary, watch: Watch
+    ) -> None:
         self.predictor, self.journal, self.summary = predictor, journal, summary
+        self.watch = watch
         # A new journal need not be asked, file by file, what it does not know.
         self._is_first = journal.is_empty()
-        self._waiting: dict[int, tuple[str, int]] = {}
-        self._inputs: list[tuple[int, str, str | None, str | None]] = []
+        self._waiting: dict[int, tuple[Item, int]] = {}
+        self._inputs: list[Input] = []
         self._answers: list[Answer] = []
         self._stamps: list[tuple[int, str]] = []
 
     def answer(self, items: Iterable[Item]) -> Iterator[int]:
         """Journal an answer for each item; yields how many were finished since the last time."""
         try:
-            for answer in self.predictor.predict(self._unanswered(items), self._knows):
+            unanswered, board = self._unanswered(items), self.watch.board
+            for answer in self.predictor.predict(unanswered, self._knows, board):
                 self._take(answer)
                 if len(self._inputs) >= COMMIT_ITEMS:
                     yield self._commit()
@@ -94,18 +147,30 @@ class _Run:
         return not self._is_first and self.journal.knows(content_hash)
 
     def _unanswered(self, items: Iterable[Item]) -> Iterator[tuple[int, Source]]:
-        for position, (name, source) in enumerate(items):
-            stamp = stamp_source(source)
+        for position, item in enumerate(items):
+            stamp = stamp_source(item.source)
             content_hash = None if self._is_first or not stamp else self.journal.hash_of(stamp)
             if content_hash and self._knows(content_hash):
                 self.summary.num_reused += 1
-                self._inputs.append((position, name, content_hash, None))
+                self._finish(position, item, stamp, content_hash)
+            elif stamp in self.watch.culprits:
+                self._refuse(position, item, stamp)
             else:
-                self._waiting[position] = (name, stamp)
-                yield position, source
+                self._waiting[position] = (item, stamp)
+                yield position, item.source
+
+    def _refuse(self, position: int, item: Item, stamp: int) -> None:
+        """Keep why an item is not touched. A crash is the content's fault and is journalled; how
+        long it takes is not, so the next run tries again."""
+        why, content_hash = self.watch.culprits[stamp], ""
+        if why.reason != TIMED_OUT:
+            with suppress(BadInput):  # it was just taken away
+                content_hash = hash_content(item.source)
+                self._answers.append(Answer(content_hash, 0, why))
+        self._finish(position, item, stamp, content_hash, None if content_hash else str(why))
 
     def _take(self, answer: Prediction | Encoded) -> None:
-        name, stamp = self._waiting.pop(answer.index)
+        item, stamp = self._waiting.pop(answer.index)
         error = None
         if isinstance(answer, Prediction):
             found = answer.probabilities
@@ -115,8 +180,12 @@ class _Run:
                 error = str(found)
         else:
             self.summary.num_reused += 1
-        content_hash = answer.content_hash or None
-        self._inputs.append((answer.index, name, content_hash, error))
+        self._finish(answer.index, item, stamp, answer.content_hash, error)
+
+    def _finish(
+        self, position: int, item: Item, stamp: int, content_hash: str, error: str | None = None
+    ) -> None:
+        self._inputs.append(Input(position, item.name, content_hash or None, error, item.label))
         if content_hash and stamp:
             self._stamps.append((stamp, content_hash))
 
@@ -126,12 +195,17 @@ class _Run:
         self._inputs, self._answers, self._stamps = [], [], []
         return count
 
-    def counted(self, rows: Iterable) -> Iterator:
-        """Pass rows through, counting labels and reasons."""
+    def counted(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Pass rows through, counting labels, reasons and right answers.
+
+        A model that labels steps has no one answer for an input, so none of its is right or wrong.
+        """
+        bundle = self.predictor.bundle
         for row in rows:
-            if row.error is None:
-                self.summary.num_predicted += 1
+            shares = row.probabilities
+            if bundle.network.labels_steps:
+                row, answer = row._replace(label=None), None
             else:
-                self.summary.num_quarantined += 1
-                self.summary.reasons[row.error.partition(":")[0]] += 1
+                answer = None if shares is None else bundle.classes[int(shares.argmax())]
+            self.summary.count(row, answer)
             yield row

@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE TABLE IF NOT EXISTS stamps (
     stamp INTEGER PRIMARY KEY, content_hash TEXT);
 CREATE TEMPORARY TABLE inputs (
-    position INTEGER PRIMARY KEY, name TEXT, content_hash TEXT, error TEXT);
+    position INTEGER PRIMARY KEY, name TEXT, content_hash TEXT, error TEXT,
+                label TEXT);
 """
 
 
@@ -40,6 +41,18 @@ class Answer(NamedTuple):
     probabilities: np.ndarray | BadInput
 
 
+class Input(NamedTuple):
+    """One input of this run, in whatever order it was finished."""
+
+    position: int
+    name: str
+    content_hash: str | None
+    error: str | None = None
+    """Why there is neither content nor answer."""
+    label: str | None = None
+    """Its class, where that is known."""
+
+
 class Row(NamedTuple):
     """One input, in input order, joined with its answer."""
 
@@ -48,6 +61,7 @@ class Row(NamedTuple):
     num_steps: int | None
     probabilities: np.ndarray | None
     error: str | None
+    label: str | None = None
 
 
 class Journal:
@@ -95,11 +109,11 @@ class Journal:
 
     def record(
         self,
-        inputs: Iterable[tuple[int, str, str | None, str | None]],
+        inputs: Iterable[Input],
         answers: Iterable[Answer],
         stamps: Iterable[tuple[int, str]],
     ) -> None:
-        """Write answers, and this run's inputs (position, name, hash, error), in one transaction.
+        """Write answers, and this run's inputs, in one transaction.
 
         An answer that another process wrote first is kept as it is.
         """
@@ -114,10 +128,12 @@ class Journal:
                     [(_signed(stamp), content_hash) for stamp, content_hash in stamps],
                 )
                 database.executemany(
-                    "INSERT INTO inputs VALUES (?, ?, ?, ?)",
+                    "INSERT INTO inputs VALUES (?, ?, ?, ?, ?)",
                     [
-                        (position, spell_out(name), content_hash, error and spell_out(error))
-                        for position, name, content_hash, error in inputs
+                        one._replace(
+                            name=spell_out(one.name), error=one.error and spell_out(one.error)
+                        )
+                        for one in inputs
                     ],
                 )
         except sqlite3.Error as error:
@@ -129,16 +145,15 @@ class Journal:
     def rows(self) -> Iterator[Row]:
         """This run's inputs in their order, each with its answer."""
         query = """SELECT name, inputs.content_hash, num_steps, probabilities, reason, message,
-                          error FROM inputs LEFT JOIN answers
+                          error, label FROM inputs LEFT JOIN answers
                    ON answers.model = ? AND answers.content_hash = inputs.content_hash
                    ORDER BY position"""
-        for name, content_hash, num_steps, blob, reason, message, error in self._database.execute(
-            query, (self.model,)
-        ):
+        for found in self._database.execute(query, (self.model,)):
+            name, content_hash, num_steps, blob, reason, message, error, label = found
             probabilities = np.frombuffer(blob, np.float32) if blob else None
             if error is None and reason is not None:
                 error = f"{reason}: {message}"
-            yield Row(name, content_hash, num_steps, probabilities, error)
+            yield Row(name, content_hash, num_steps, probabilities, error, label)
 
     def _one(self, query: str, *values: object) -> tuple | None:
         with self._lock:

@@ -1,18 +1,23 @@
 """The predictor: sources in, class probabilities out, in order, with bounded memory."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.cropping import crop_steps, pool_votes
-from seqbelt.errors import WRONG_SHAPE, BadInput
+from seqbelt.errors import WRONG_SHAPE, BadInput, SettingsError
 from seqbelt.features.base import Source
-from seqbelt.features.encoding import Encoded, encode_sources
+from seqbelt.features.encoding import Encoded, available_cores, encode_sources
+from seqbelt.features.watching import Board
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_predictions
@@ -20,9 +25,11 @@ from seqbelt.inference.segments import pack_segments, write_segments
 from seqbelt.training.device import round_to_tf32
 from seqbelt.training.step_scoring import label_steps
 
-WINDOW_ITEMS = 1024
+Engine = Literal["torch", "onnx"]
+Precision = Literal["float32", "bf16"]
+WINDOW_ITEMS = 512
 """Items that are sorted by length together: enough to fill batches, few enough for memory."""
-WINDOW_VALUES = 32 << 20
+WINDOW_VALUES = 4 << 20
 """Numbers in a window at most, so that long recordings do not add up."""
 
 
@@ -42,28 +49,78 @@ class Prediction:
 class Predictor:
     """A bundle ready to answer. Answers do not depend on what else is in a batch (1e-5)."""
 
-    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: str = "auto",
+        engine: Engine = "torch",
+        precision: Precision = "float32",
+    ) -> None:
+        """``engine`` onnx computes on the CPU; ``precision`` bf16 multiplies in bfloat16.
+
+        Raises SettingsError for a combination that does not go together, or where the engine is
+        not installed.
+        """
         self.bundle = bundle
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = "cuda" if torch.cuda.is_available() and engine == "torch" else "cpu"
         self.device = torch.device(device)
         round_to_tf32(False)  # answers would depend on the batch beyond the third digit
         self.network = bundle.network.to(self.device).eval()
         self.encoder = bundle.encoder
         self.network.recurrent.chosen_layout(self.device)  # may load the compiled kernel
+        self.precision: Precision = precision
+        self._compute = self.network if engine == "torch" else _onnx_network(bundle, precision)
+        if precision != "float32":
+            self._try_precision()
+        parts = [bundle.fingerprint, *({engine, precision} - {"torch", "float32"})]
+        self.fingerprint = "-".join(parts)
+        """Changes with all that changes an answer."""
 
     def predict(
         self,
         sources: Iterable[tuple[int, Source]],
         is_known: Callable[[str], bool] = lambda content_hash: False,
+        board: Board | None = None,
     ) -> Iterator[Prediction | Encoded]:
         """Answer numbered sources, in their order.
 
         Content whose hash ``is_known`` is passed through as it came, neither encoded nor answered.
+        The ``board`` tells what is being decoded.
         """
-        encoded = encode_sources(self.bundle.features, self.encoder, sources, is_known)
-        for window in _windows(encoded):
-            yield from self._answer(window)
+        features, num_workers = self.bundle.features, self._num_workers
+        encoded = encode_sources(features, self.encoder, sources, is_known, board=board)
+        pending: deque[Future[list[Prediction | Encoded]]] = deque()
+        with _one_thread_each(), ThreadPoolExecutor(num_workers, "network") as pool:
+            try:
+                for window in _windows(encoded):
+                    pending.append(pool.submit(self._answer, window))
+                    if len(pending) > num_workers:
+                        yield from pending.popleft().result()
+                while pending:
+                    yield from pending.popleft().result()
+            finally:  # a reader that stops early, or Ctrl-C, waits for no further window
+                for future in pending:
+                    future.cancel()
+
+    @property
+    def _num_workers(self) -> int:
+        """Windows that are answered at once: one a core, each in one thread, so that no core waits
+        for another; a GPU takes one after the other while the next is encoded."""
+        return available_cores() if self.device.type == "cpu" else 1
+
+    def _try_precision(self) -> None:
+        """Some builds of torch have no LSTM in bfloat16 on some processors."""
+        kind = np.int32 if self.network.is_tokens else np.float32
+        shape = (1,) if self.network.is_tokens else (1, self.bundle.num_features)
+        try:
+            self.probabilities([np.zeros(shape, kind)])
+        except RuntimeError as error:
+            raise SettingsError(
+                f"--precision {self.precision}: torch cannot compute this model so here "
+                f"({str(error).partition('.')[0]}); take float32, or install a C++ compiler, "
+                "with which the fused kernel can"
+            ) from None
 
     def encode(self, source: Source) -> np.ndarray:
         """The sequence that one source gives. Raises BadInput."""
@@ -74,7 +131,7 @@ class Predictor:
         assert isinstance(item.sequence, np.ndarray)
         return item.sequence
 
-    def _answer(self, window: list[Encoded]) -> Iterator[Prediction | Encoded]:
+    def _answer(self, window: list[Encoded]) -> list[Prediction | Encoded]:
         answers: list[Prediction | Encoded] = list(window)
         places, sequences = [], []
         for place, item in enumerate(window):
@@ -88,7 +145,7 @@ class Predictor:
             for place, sequence, row in zip(places, sequences, self._rows(sequences)):
                 item = window[place]
                 answers[place] = Prediction(item.index, item.content_hash, len(sequence), row)
-        yield from answers
+        return answers
 
     def _problem(self, item: Encoded) -> BadInput | None:
         sequence, width = item.sequence, self.bundle.num_features
@@ -123,12 +180,37 @@ class Predictor:
         stretches = [stretch for stretches in cropped for stretch in stretches]
         lengths = np.array([len(stretch) for stretch in stretches])
         logits = np.empty((len(stretches), len(self.bundle.classes)), np.float32)
-        with torch.inference_mode():
+        is_half = self.precision == "bf16"
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, is_half):
             for indices in evaluation_plan(lengths):
                 inputs, batch_lengths = pad([stretches[index] for index in indices])
-                found = self.network(inputs.to(self.device), batch_lengths)
+                found = self._compute(inputs.to(self.device), batch_lengths)
                 logits[indices] = found.float().cpu().numpy()
         return self.bundle.probabilities(pool_votes(logits, owners))
+
+
+def _onnx_network(bundle: Bundle, precision: Precision) -> torch.nn.Module:
+    if precision != "float32":
+        raise SettingsError(f"--precision {precision}: --engine onnx computes in float32")
+    try:
+        from seqbelt.inference.export import OnnxNetwork, export_bytes
+    except ImportError as error:
+        raise SettingsError(
+            f"--engine onnx: {error.name} cannot be imported; pip install 'seqbelt[onnx]'"
+        ) from None
+    with _one_thread_each():
+        return OnnxNetwork(export_bytes(bundle))
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """torch's operations do not share out their work: our own threads do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _windows(encoded: Iterable[Encoded]) -> Iterator[list[Encoded]]:

@@ -13,9 +13,10 @@ from seqbelt.data.tables import Columns, is_manifest_file, names_items
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Features, Source
 from seqbelt.inference.bundle import Bundle
-from seqbelt.inference.folder import Item, predict_items
+from seqbelt.inference.folder import Item, Summary, predict_items, try_suspects
+from seqbelt.inference.isolation import Watch
 from seqbelt.inference.output import check_output
-from seqbelt.inference.predictor import Predictor
+from seqbelt.inference.predictor import Engine, Precision, Predictor
 from seqbelt.settings import override
 from seqbelt.stages.progress import bar, say
 
@@ -24,28 +25,32 @@ URI_PREFIXES = ("models:/", "runs:/")
 
 
 def predict(
-    model: str, inputs: Sequence[str], output: Path, on_error: str = "quarantine"
+    model: str,
+    inputs: Sequence[str],
+    output: Path,
+    on_error: str = "quarantine",
+    engine: Engine = "torch",
+    precision: Precision = "float32",
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
-    """The stage: load the model once, answer everything, write one file."""
+    """The stage: load the model once, answer everything, write one file.
+
+    ``watch`` is for the process that sees to it that no input takes this one along.
+    """
     check_output(output)
     paths, settings = parse_inputs(inputs)
     folder, concrete = load_folder(model)
-    predictor = Predictor(Bundle.load(folder))
+    predictor = Predictor(Bundle.load(folder), engine=engine, precision=precision)
     gc.freeze()  # what is loaded stays: the collector need not look through it again and again
-    key, items = list_items(paths, predictor.bundle.features, settings)
-    # The output and its journal may lie in the folder that is read.
-    own = {output.with_name(output.name + end).resolve() for end in OWN_ENDINGS}
-    items = (item for item in items if not _is_one_of(own, item.source))
+    key, items = _open(predictor, paths, settings, output)
+    if watch is not None and watch.suspects:
+        try_suspects(predictor, items, watch)
+        key, items = _open(predictor, paths, settings, output)
     with bar("predicting", None) as progress:
         summary = predict_items(
-            predictor, items, output, key=key, model=concrete, progress=progress
+            predictor, items, output, key=key, model=concrete, progress=progress, watch=watch
         )
-    say(
-        f"{output}: {summary.num_predicted:,} labels ({summary.num_reused:,} from before), "
-        f"{summary.num_quarantined:,} without, {summary.predict_s:.1f} s"
-    )
-    if summary.reasons:
-        say("; ".join(f"{count} {reason}" for reason, count in summary.reasons.most_common()))
+    _tell(summary)
     if summary.num_quarantined and on_error == "fail":
         raise SeqbeltError(f"{summary.num_quarantined} inputs have no label; see {output}")
     return {
@@ -54,7 +59,36 @@ def predict(
         "num_quarantined": summary.num_quarantined,
         "num_reused": summary.num_reused,
         "predict_s": round(summary.predict_s, 3),
+        "model": concrete,
+        "reasons": dict(summary.reasons),
+        "accuracy": summary.accuracy,
     }
+
+
+def _open(
+    predictor: Predictor, paths: Sequence[Path], settings: Sequence[str], output: Path
+) -> tuple[str, Iterator[Item]]:
+    """The first column's name and the items, without the output, which may lie among them."""
+    bundle = predictor.bundle
+    key, items = list_items(paths, bundle.features, settings, bundle.classes)
+    own = {output.with_name(output.name + end).resolve() for end in OWN_ENDINGS}
+    return key, (item for item in items if not _is_one_of(own, item.source))
+
+
+def _tell(summary: Summary) -> None:
+    say(
+        f"{summary.output}: {summary.num_predicted:,} labels ({summary.num_reused:,} from before), "
+        f"{summary.num_quarantined:,} without, {summary.predict_s:.1f} s"
+    )
+    if summary.reasons:
+        say("; ".join(f"{count} {reason}" for reason, count in summary.reasons.most_common()))
+    accuracy = summary.accuracy
+    if accuracy is not None:
+        answered = accuracy["answered"]
+        say(
+            f"accuracy {accuracy['all']:.1%} of the {accuracy['num_labelled']:,} inputs whose "
+            "class is known" + ("" if answered is None else f", {answered:.1%} of those answered")
+        )
 
 
 def _is_one_of(paths: set[Path], source: Source) -> bool:
@@ -104,12 +138,17 @@ def parse_inputs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 
 def list_items(
-    inputs: Sequence[Path], features: Features, settings: Sequence[str] = ()
+    inputs: Sequence[Path],
+    features: Features,
+    settings: Sequence[str] = (),
+    classes: Sequence[str] = (),
 ) -> tuple[str, Iterator[Item]]:
     """The first column's name and the items, found lazily.
 
     A folder gives every file below it, named by its path within the folder; a manifest gives its
-    rows, read by ``settings`` as in ``data.quoting=false``; another file is itself an item.
+    rows, read by ``settings`` as in ``data.quoting=false``; another file is itself an item. The
+    class of an item is known where a manifest tells it, or where the file lies in a folder that has
+    a class's name, within the folder that is read.
     """
     manifests = [path for path in inputs if _is_manifest(path, features, bool(settings))]
     if manifests and len(inputs) > 1:
@@ -119,13 +158,14 @@ def list_items(
         return _rows(Data.parse(data, origin="INPUT").list_items())
     if settings:
         raise SettingsError(f"{settings[0]}: tells how a manifest is read; INPUT is none")
-    return "path", _files(inputs)
+    return "path", _files(inputs, frozenset(classes))
 
 
 def _rows(manifest: Manifest) -> tuple[str, Iterator[Item]]:
     key = "id" if manifest.arrays or "text" in manifest.table.column_names else "path"
     names = (name.as_py() for name in manifest.table[key])
-    return key, map(Item, names, manifest.sources())
+    labels = (label.as_py() or None for label in manifest.table["label"])
+    return key, map(Item, names, manifest.sources(), labels)
 
 
 def _is_manifest(path: Path, features: Features, told_how: bool) -> bool:
@@ -142,10 +182,15 @@ def _is_manifest(path: Path, features: Features, told_how: bool) -> bool:
     return not features.reads_tables or names_items(path, Columns())
 
 
-def _files(inputs: Sequence[Path]) -> Iterator[Item]:
+def _files(inputs: Sequence[Path], classes: frozenset[str]) -> Iterator[Item]:
     for path in inputs:
         if path.is_dir():
             for name in list_files(path):
-                yield Item(name, path / name)
+                yield Item(name, path / name, _class_of(name, classes))
         else:
             yield Item(str(path), path)
+
+
+def _class_of(name: str, classes: frozenset[str]) -> str | None:
+    """The first folder in a path that has a class's name: ``test/dog/7.wav`` is a dog's."""
+    return next((part for part in name.split("/")[:-1] if part in classes), None)

@@ -11,6 +11,9 @@ MODEL_PACKAGES = (
     "safetensors", "filelock", "librosa", "tokenizers",
 )  # fmt: skip
 
+MORE_PACKAGES = {"frames": ("torchvision",), "channels": ("h5py",), "vectors": ("h5py",)}
+"""What some kinds of features need as well, where it is installed."""
+
 
 def describe_environment() -> dict[str, str]:
     """Tags: version of Python and of each package that shapes the numbers, machine, commit."""
@@ -25,9 +28,10 @@ def describe_environment() -> dict[str, str]:
     return tags
 
 
-def model_requirements() -> list[str]:
+def model_requirements(features_kind: str) -> list[str]:
     """Exact requirements of a saved model; a local build of torch is named by its release."""
-    pinned = [(name, _version(name)) for name in MODEL_PACKAGES]
+    names = (*MODEL_PACKAGES, *MORE_PACKAGES.get(features_kind, ()))
+    pinned = [(name, _version(name)) for name in names]
     return [f"{name}=={found.partition('+')[0]}" for name, found in pinned if found != "none"]
 
 

@@ -38,13 +38,14 @@ def log_model(
     The model is code and safetensors, no pickle, with the package itself inside, so that any
     MLflow server can load it from the model's own requirements.
     """
+    kind = json.loads((bundle / "bundle.json").read_text("utf-8"))["features"]["kind"]
     with mlflow.start_run(run_id=run.run_id), _quiet():
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=pyfunc_model.__file__,
             artifacts={"bundle": str(bundle)},
             code_paths=[str(Path(__file__).parents[1])],
-            pip_requirements=model_requirements(),
+            pip_requirements=model_requirements(kind),
             signature=pyfunc_model.signature(bundle),
             input_example=pyfunc_model.example(example),
             metadata={"seqbelt": "1"},

@@ -79,7 +79,9 @@ class SequenceModel(PythonModel):
             rows[answer.index] = self._row(answer)
         bundle = self.predictor.bundle
         columns = answer_columns(bundle.classes, bundle.network.labels_steps)
-        return pd.DataFrame(rows, columns=list(columns))
+        frame = pd.DataFrame(rows, columns=list(columns))
+        # A server would write what is missing as NaN, which is no JSON: None becomes null.
+        return frame.astype(object).where(frame.notna(), None)
 
     def _row(self, answer: Prediction) -> dict[str, Any]:
         found = answer.probabilities

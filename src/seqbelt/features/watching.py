@@ -1,0 +1,113 @@
+"""What encoder threads are busy with, where another process can read it when this one is gone.
+
+A decoder is C code fed with strangers' files: it may crash the process, or never return. The board
+costs a few memory writes an item, and afterwards tells whose content it was.
+"""
+
+import itertools
+import mmap
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+NUM_SLOTS = 256
+"""One for each thread; more threads share."""
+SLOT_ITEMS = 1024
+_HEADER = 3
+_SLOT_WORDS = _HEADER + SLOT_ITEMS
+_BYTES = 8 * (1 + NUM_SLOTS * _SLOT_WORDS)
+
+
+class Busy(NamedTuple):
+    """What one thread is at: the items that it may be blamed for, and since when."""
+
+    indices: tuple[int, ...]
+    busy_s: float
+
+
+class Board:
+    """A few words of shared memory; without a path, of this process alone.
+
+    Word 0 is the stamp of the one item that is tried alone, 0 for none. A slot holds: the time in
+    nanoseconds since when it is busy, 0 for idle; the place of the item that is read, or the number
+    of items where all are encoded together; the number of items; the items.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        if path is None:
+            memory = mmap.mmap(-1, _BYTES)
+        else:
+            with path.open("a+b") as file:
+                file.truncate(_BYTES)
+                memory = mmap.mmap(file.fileno(), _BYTES)
+        self._words = memoryview(memory).cast("Q")
+        self._own, self._numbers = threading.local(), itertools.count()
+
+    @contextmanager
+    def working_on(self, indices: Sequence[int]) -> Iterator["Slot"]:
+        """Announce the items that this thread is at; ``SLOT_ITEMS`` of them at most."""
+        if not hasattr(self._own, "slot"):
+            first = 1 + next(self._numbers) % NUM_SLOTS * _SLOT_WORDS
+            self._own.slot = Slot(self._words[first : first + _SLOT_WORDS])
+        slot: Slot = self._own.slot
+        slot.begin(indices)
+        try:
+            yield slot
+        finally:
+            slot.end()
+
+    @property
+    def tried(self) -> int:
+        """Stamp of the item that is tried alone, 0 for none."""
+        return self._words[0]
+
+    @tried.setter
+    def tried(self, stamp: int) -> None:
+        self._words[0] = stamp
+
+    def busy(self) -> list[Busy]:
+        """What the threads are at, or were when their process ended."""
+        slots = (1 + number * _SLOT_WORDS for number in range(NUM_SLOTS))
+        found = (Slot(self._words[first : first + _SLOT_WORDS]).busy() for first in slots)
+        return [busy for busy in found if busy is not None]
+
+    def clear(self) -> None:
+        """Forget all, before another process begins."""
+        for word in range(1, len(self._words), _SLOT_WORDS):
+            self._words[word] = 0
+        self._words[0] = 0
+
+
+class Slot:
+    """One thread's part of the board."""
+
+    def __init__(self, words: memoryview) -> None:
+        self._words = words
+
+    def begin(self, indices: Sequence[int]) -> None:
+        """Take on items, about to be read one by one."""
+        for place, index in enumerate(indices):
+            self._words[_HEADER + place] = index
+        self._words[2] = len(indices)
+        self.at(0)
+
+    def at(self, place: int) -> None:
+        """Begin with the item at a place; with all together at the place behind the last."""
+        self._words[1] = place
+        self._words[0] = time.monotonic_ns()
+
+    def end(self) -> None:
+        """Nothing any more."""
+        self._words[0] = 0
+
+    def busy(self) -> Busy | None:
+        """What the slot says; None for an idle one."""
+        since, place, count = self._words[:_HEADER]
+        if not since:
+            return None
+        items = self._words[_HEADER : _HEADER + count].tolist()
+        one = tuple(items[place : place + 1] if place < count else items)
+        return Busy(one, (time.monotonic_ns() - since) / 1e9)

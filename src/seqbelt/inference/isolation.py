@@ -1,0 +1,173 @@
+"""Work on strangers' files in a process of its own, so that a decoder can take nothing else along.
+
+The child does the whole job at full speed. When it dies, or an item takes too long, the next child
+first tries alone each item that the dead one was at; the one at which it dies as well is to blame,
+is given its reason, and the job goes on without it (docs/decisions/019-a-child-for-decoders.md).
+
+Nothing heavy is imported here: the parent only waits.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seqbelt.errors import CRASHED, TIMED_OUT, BadInput, SeqbeltError, SettingsError
+from seqbelt.features.watching import Board
+
+POLL_S = 0.2
+MAX_UNEXPLAINED = 5
+"""Crashes that no item is to blame for, before the job is given up."""
+_ERRORS = {kind.__name__: kind for kind in (SettingsError, SeqbeltError, KeyboardInterrupt)}
+
+
+@dataclass
+class Watch:
+    """What a child is told, and where it tells what it is at."""
+
+    board: Board = field(default_factory=Board)
+    suspects: frozenset[int] = frozenset()
+    """Places among the inputs of those to try alone first."""
+    culprits: dict[int, BadInput] = field(default_factory=dict)
+    """Items not to be touched, by the stamp of their source, and why."""
+
+
+def supervise(module: str, arguments: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    """Run ``module`` in a child until it has a result, and return it.
+
+    The module calls ``serve``. Raises what the child's work raised, or SeqbeltError where it dies
+    and no item is to blame. ``timeout_s`` is what one item may take.
+    """
+    with tempfile.TemporaryDirectory(prefix="seqbelt-") as name:
+        return _Supervisor(module, arguments, timeout_s, Path(name)).run()
+
+
+def serve(work: Callable[[dict[str, Any], Watch], dict[str, Any]]) -> None:
+    """The child's side: do the work that the parent asks for, and end when the parent does."""
+    folder = Path(sys.argv[1])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    request = json.loads((folder / "request.json").read_text("utf-8"))
+    culprits = {int(stamp): BadInput(*why) for stamp, why in request["culprits"].items()}
+    watch = Watch(Board(folder / "board"), frozenset(request["suspects"]), culprits)
+    try:
+        answer = {"result": work(request["arguments"], watch)}
+    except (SeqbeltError, KeyboardInterrupt) as error:
+        kind = type(error).__name__ if type(error).__name__ in _ERRORS else "SeqbeltError"
+        answer = {"error": kind, "message": str(error)}
+    part = folder / "answer.part"
+    part.write_text(json.dumps(answer, ensure_ascii=False), "utf-8", "surrogateescape")
+    part.replace(folder / "answer.json")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # a thread in a decoder that hangs must not hold us up
+
+
+def _end_with_parent() -> None:
+    """Standard input is the parent's end of a pipe: it closes when the parent is gone."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+class _Supervisor:
+    """Children, one after the other, until there is an answer."""
+
+    def __init__(
+        self, module: str, arguments: dict[str, Any], timeout_s: float, folder: Path
+    ) -> None:
+        self._command = [sys.executable, "-m", module, str(folder)]
+        self._arguments, self._timeout_s, self._folder = arguments, timeout_s, folder
+        self._board = Board(folder / "board")
+        self._culprits: dict[int, tuple[str, str]] = {}
+        self._suspects: set[int] = set()
+        self._num_unexplained = 0
+
+    def run(self) -> dict[str, Any]:
+        while True:
+            status, is_late = self._run_child()
+            answer = self._folder / "answer.json"
+            if answer.exists():
+                return _unpack(json.loads(answer.read_text("utf-8", "surrogateescape")))
+            self._blame(status, is_late)
+            self._board.clear()
+
+    def _run_child(self) -> tuple[int, bool]:
+        """The exit status of one child, and whether it was ended because an item took too long."""
+        request = {
+            "arguments": self._arguments,
+            "suspects": sorted(self._suspects),
+            "culprits": self._culprits,
+        }
+        (self._folder / "request.json").write_text(json.dumps(request), "utf-8", "surrogateescape")
+        child = subprocess.Popen(self._command, stdin=subprocess.PIPE)
+        with _signals_left_to_the_child(), child:
+            while True:
+                try:
+                    return child.wait(POLL_S), False
+                except subprocess.TimeoutExpired:
+                    if self._late():
+                        child.kill()
+                        return child.wait(), True
+
+    def _late(self) -> list[int]:
+        """Items that have taken too long. Those that are encoded together have their time each."""
+        return [
+            index
+            for busy in self._board.busy()
+            if busy.busy_s > self._timeout_s * len(busy.indices)
+            for index in busy.indices
+        ]
+
+    def _blame(self, status: int, is_late: bool) -> None:
+        """Find a culprit, or suspects; give up where there are none."""
+        how = _describe(status)
+        if self._board.tried:
+            self._culprits[self._board.tried] = (
+                (TIMED_OUT, f"no answer within {self._timeout_s:g} s; --timeout-s allows more")
+                if is_late
+                else (CRASHED, f"reading it ended the process ({how})")
+            )
+            return
+        late = self._late() if is_late else []
+        self._suspects = set(late or (i for busy in self._board.busy() for i in busy.indices))
+        self._num_unexplained += 1
+        if not self._suspects or self._num_unexplained > MAX_UNEXPLAINED:
+            raise SeqbeltError(
+                f"the process that predicts ended ({how}), and no input is to blame; what was "
+                "answered so far is kept, and the same command goes on"
+            )
+
+
+def _unpack(answer: dict[str, Any]) -> dict[str, Any]:
+    if "error" in answer:
+        raise _ERRORS[answer["error"]](answer["message"])
+    return answer["result"]
+
+
+def _describe(status: int) -> str:
+    if status >= 0:
+        return f"exit code {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"
+
+
+@contextmanager
+def _signals_left_to_the_child() -> Iterator[None]:
+    """Ctrl-C reaches both; the child ends its work well, and this process waits for it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
