@@ -346,6 +346,23 @@ def test_any_number_of_threads(threads):
 
 
 @needs_kernel
+@pytest.mark.parametrize("cell", CELLS)
+def test_vanishing_gradients_do_not_pass_through_subnormal_numbers(cell):
+    torch.manual_seed(0)
+    layer = make_layer(cell, 3, 16, 1, torch.float32)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.mul_(0.2)
+    rows, lengths = torch.randn(400, 3, requires_grad=True), torch.tensor([400])
+    loss = run_fused(cell, layer, rows, lengths)[1].sum()
+    (found,) = torch.autograd.grad(loss, [rows])
+    magnitudes = found.abs()
+    assert 0 < magnitudes[magnitudes > 0].min() < 1e-30, "the gradient should vanish here"
+    assert not ((magnitudes > 0) & (magnitudes < torch.finfo(torch.float32).tiny)).any()
+    assert float(torch.tensor(1e-40) * 1) > 0, "the caller's arithmetic is as it was"
+
+
+@needs_kernel
 def test_threads_may_change_before_the_backward_pass():
     before = torch.get_num_threads()
     torch.manual_seed(0)

@@ -38,6 +38,17 @@ def test_it_learns(store):
     assert history.epochs[-1].train_loss < history.epochs[0].train_loss
 
 
+def test_steps_are_not_slowed_by_subnormal_numbers(store):
+    products = []
+
+    def on_step():
+        products.append(float(torch.tensor(1e-40) * 1))
+
+    fit(store, on_step=on_step)
+    assert set(products) == {0.0}
+    assert float(torch.tensor(1e-40) * 1) > 0, "the caller's arithmetic is as it was"
+
+
 def test_the_same_seed_gives_the_same_losses_and_weights(store):
     (one, first), (other, second) = fit(store), fit(store)
     assert [e.train_loss for e in first.epochs] == [e.train_loss for e in second.epochs]

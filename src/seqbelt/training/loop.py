@@ -20,7 +20,12 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import SequenceClassifier
 from seqbelt.training.checkpoint import load_checkpoint, save_checkpoint
-from seqbelt.training.device import find_device, make_optimizer, set_learning_rate
+from seqbelt.training.device import (
+    find_device,
+    make_optimizer,
+    set_learning_rate,
+    subnormals_flushed,
+)
 from seqbelt.training.feed import Feed
 from seqbelt.training.gradient_reach import draw_sample, measure_reach
 from seqbelt.training.graphs import GraphedSteps, rounded_up
@@ -94,7 +99,7 @@ class Loop:
     def run(self, resume: bool) -> tuple[SequenceClassifier, History]:
         if resume and self.checkpoint is not None:
             restore(self, *load_checkpoint(self.checkpoint))
-        with stop_signals() as stopped:
+        with stop_signals() as stopped, subnormals_flushed():
             while not self._finished():
                 self._train_epoch(stopped)
                 if stopped.is_set():

@@ -14,6 +14,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
 
 #include "recurrence.h"
 
@@ -61,6 +64,29 @@ template <class T> Matrix<T> page(const Tensor& tensor, int64_t d) {
   return {tensor.data_ptr<T>() + d * tensor.stride(0), tensor.size(2)};
 }
 
+// While it lives, this thread's numbers below the smallest normal one become zero. A gradient that
+// vanishes over hundreds of steps passes through them, and processors take up to a hundred times as
+// long for each: without this, training on long sequences takes five times as long.
+class FlushSubnormals {
+ public:
+#if defined(__SSE__)
+  FlushSubnormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }  // results, operands
+  ~FlushSubnormals() { _mm_setcsr(before_); }
+
+ private:
+  unsigned before_;
+#elif defined(__aarch64__)
+  FlushSubnormals() {
+    asm volatile("mrs %0, fpcr" : "=r"(before_));
+    asm volatile("msr fpcr, %0" ::"r"(before_ | uint64_t{1} << 24));
+  }
+  ~FlushSubnormals() { asm volatile("msr fpcr, %0" ::"r"(before_)); }
+
+ private:
+  uint64_t before_;
+#endif
+};
+
 // Calls body(direction, group, number of the group, its first row among all groups' own rows) for
 // every direction and group, in parallel. `sequences` is (batch, 4): index, first row, length and
 // padding, by falling length. Dealing them out in turn gives all groups the same work.
@@ -68,6 +94,7 @@ template <class Body>
 void for_tasks(const Tensor& sequences, int64_t directions, int64_t groups, const Body& body) {
   const int64_t* table = sequences.data_ptr<int64_t>();
   at::parallel_for(0, directions * groups, 1, [&](int64_t begin, int64_t end) {
+    [[maybe_unused]] const FlushSubnormals flush;
     for (int64_t task = begin; task < end; task++) {
       const int64_t direction = task / groups, number = task % groups;
       std::vector<Sequence> members;
