@@ -247,13 +247,14 @@ def test_half_precision(cell):
 
 
 @needs_kernel
+@pytest.mark.parametrize("batch_size, input_size, hidden_size", [(3, 3, 17), (41, 35, 67)])
 @pytest.mark.parametrize("cell", CELLS)
-def test_half_precision_of_any_size(cell):
-    """Operands come in pairs; sizes and numbers of rows are odd here."""
+def test_half_precision_of_any_size(cell, batch_size, input_size, hidden_size):
+    """Operands come in pairs, and in tiles of 16 rows and 32 columns; all is odd here."""
     torch.manual_seed(0)
-    lengths = torch.tensor([7, 1, 3])
-    layer = make_layer(cell, 3, 17, 2, torch.float32)
-    rows = torch.randn(11, 3, requires_grad=True)
+    lengths = torch.randint(1, 8, (batch_size,))
+    layer = make_layer(cell, input_size, hidden_size, 2, torch.float32)
+    rows = torch.randn(int(lengths.sum()), input_size, requires_grad=True)
     leaves = [rows, *layer.parameters()]
     exact = run_fused(cell, layer, rows, lengths)
     factors = [torch.randn_like(result) for result in exact]
@@ -261,7 +262,8 @@ def test_half_precision_of_any_size(cell):
         rounded = run_fused(cell, layer, rows, lengths)
     assert_equal_up_to_rounding(rounded, exact, 0.02)
     found, expected = (gradients(results, leaves, factors) for results in (rounded, exact))
-    assert_equal_up_to_rounding(found, expected, 0.03)
+    # A unit of a ReLU near zero may be on in one and off in the other.
+    assert_equal_up_to_rounding(found, expected, 0.2 if cell == "rnn_relu" else 0.03)
 
 
 @needs_kernel

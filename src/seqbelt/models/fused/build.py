@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _SOURCES = [
     Path(__file__).with_name(name)
-    for name in ("kernel.cpp", "recurrence.h", "cells.h", "products.h")
+    for name in ("kernel.cpp", "recurrence.h", "cells.h", "products.h", "tiles.h", "vectors.h")
 ]
 _LIBRARY = "seqbelt_fused"
 _LONGEST_BUILD_S = 600
@@ -93,8 +93,12 @@ def _directory() -> Path:
 def _flags() -> list[str]:
     capability = torch.backends.cpu.get_cpu_capability()
     flags = _FLAGS + _INSTRUCTIONS.get(capability, [])
-    is_paired = capability == "AVX512" and "avx512_bf16" in processor_flags()
-    return [*flags, "-mavx512bf16"] if is_paired else flags
+    found = processor_flags()
+    if capability == "AVX512" and "avx512_bf16" in found:
+        flags = [*flags, "-mavx512bf16"]
+        if {"amx_tile", "amx_bf16"} <= found:
+            flags += ["-mamx-tile", "-mamx-bf16"]
+    return flags
 
 
 @functools.cache

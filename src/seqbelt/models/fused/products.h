@@ -1,127 +1,9 @@
-// Vectors of numbers and small matrix products on them, for any processor.
+// Small matrix products.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <type_traits>
-#include <vector>
-
-#if defined(__AVX512BF16__)
-#include <immintrin.h>
-#endif
+#include "tiles.h"
 
 namespace seqbelt {
-
-// ---- vectors: the compiler's own vector types, so that any processor will do -----------------
-
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64, kAccumulators = 24;  // of 32 registers
-#elif defined(__AVX2__)
-constexpr int kVectorBytes = 32, kAccumulators = 12;  // of 16 registers
-#elif defined(__aarch64__)
-constexpr int kVectorBytes = 16, kAccumulators = 24;
-#else
-constexpr int kVectorBytes = 16, kAccumulators = 12;
-#endif
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-
-template <class T> struct VectorOf { typedef T type __attribute__((vector_size(kVectorBytes))); };
-template <class T> using Vector = typename VectorOf<T>::type;
-template <class T> constexpr int kLanes = kVectorBytes / sizeof(T);
-
-inline int64_t round_up(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
-
-// The last vector of a row may be partly filled: `count` lanes are read or written, at most all.
-template <class T> ALWAYS_INLINE Vector<T> load(const T* from, int64_t count = kLanes<T>) {
-  Vector<T> value{};
-  if (count >= kLanes<T>) std::memcpy(&value, from, sizeof(value));
-  else for (int64_t lane = 0; lane < count; lane++) value[lane] = from[lane];
-  return value;
-}
-
-template <class T>
-ALWAYS_INLINE void store(T* to, Vector<T> value, int64_t count = kLanes<T>) {
-  if (count >= kLanes<T>) std::memcpy(to, &value, sizeof(value));
-  else for (int64_t lane = 0; lane < count; lane++) to[lane] = value[lane];
-}
-
-// exp(x) = 2^n * exp(r) with n = round(x / ln 2); relative error below 2e-7, NaN stays NaN.
-ALWAYS_INLINE Vector<float> exponential(Vector<float> x) {
-  typedef int32_t Bits __attribute__((vector_size(kVectorBytes)));
-  const Vector<float> zero{}, low = zero - 87.f, high = zero + 88.f;
-  x = x < low ? low : x;
-  x = x > high ? high : x;
-  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the mantissa.
-  const Vector<float> magic = zero + 12582912.f, shifted = x * 1.44269504f + magic;
-  const Vector<float> n = shifted - magic;
-  const Vector<float> r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  Vector<float> p = zero + 1.f / 720;
-  for (float coefficient : {1.f / 120, 1.f / 24, 1.f / 6, .5f, 1.f, 1.f}) p = p * r + coefficient;
-  return (Vector<float>)((Bits)p + (((Bits)shifted - (Bits)magic) << 23));
-}
-
-// float64 serves to check gradients: exact rather than fast.
-ALWAYS_INLINE Vector<double> exponential(Vector<double> x) {
-  for (int lane = 0; lane < kLanes<double>; lane++) x[lane] = std::exp(x[lane]);
-  return x;
-}
-
-template <class V> ALWAYS_INLINE V sigmoid(V x) { return 1 / (1 + exponential(-x)); }
-template <class V> ALWAYS_INLINE V hyperbolic_tangent(V x) {
-  return 1 - 2 / (1 + exponential(x + x));
-}
-
-// ---- operands: what products read; sums are kept in `Number<E>` -------------------------------
-
-// Exact operands are numbers; one step of a product takes one from either side.
-template <class E> struct OperandOf { typedef E Number; };
-template <class E> using Number = typename OperandOf<E>::Number;
-template <class E> constexpr int kPair = 1;
-template <class T> ALWAYS_INLINE T broadcast(const T* from) { return *from; }
-template <class T> ALWAYS_INLINE Vector<T> load_weights(const T* from) { return load(from); }
-template <class T>
-ALWAYS_INLINE Vector<T> multiply_add(T factor, Vector<T> weights, Vector<T> sum) {
-  return sum + factor * weights;
-}
-
-#if defined(__AVX512BF16__)
-// Half precision where the processor multiplies it: one step takes two operands from either side,
-// so those of the right side lie in pairs, first and second for every lane. Sums are float32.
-struct Half { uint16_t bits; };
-template <> struct VectorOf<Half> : VectorOf<float> {};
-template <> constexpr int kLanes<Half> = kLanes<float>;
-template <> struct OperandOf<Half> { typedef float Number; };
-template <> constexpr int kPair<Half> = 2;
-
-ALWAYS_INLINE __m512i broadcast(const Half* from) {
-  int32_t pair;
-  std::memcpy(&pair, from, sizeof(pair));
-  return _mm512_set1_epi32(pair);
-}
-ALWAYS_INLINE __m512i load_weights(const Half* from) { return _mm512_loadu_si512(from); }
-ALWAYS_INLINE __m512 multiply_add(__m512i factor, __m512i weights, __m512 sum) {
-  return _mm512_dpbf16_ps(sum, (__m512bh)factor, (__m512bh)weights);
-}
-ALWAYS_INLINE Vector<float> load(const Half* from) {
-  const __m512i bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
-}
-ALWAYS_INLINE void store(Half* to, Vector<float> value) {
-  const __m256bh rounded = _mm512_cvtneps_pbh(value);
-  std::memcpy(to, &rounded, sizeof(rounded));
-}
-#else
-typedef float Half;  // no gain from rounding, so nothing is rounded
-#endif
-
-// A row of numbers as operands, filled up with zeros to whole vectors.
-template <class E> void copy_row(const Number<E>* from, int64_t count, E* to) {
-  for (int64_t i = 0; i < count; i += kLanes<E>) store(to + i, load(from + i, count - i));
-}
-
-// ---- small matrix products -------------------------------------------------------------------
 
 // sums[m] += left[m] * right over `depth` steps. `left` has a stride from row to row and one from
 // step to step, `right` holds `Vectors` vectors a step.
@@ -157,17 +39,13 @@ template <class E> struct Panels {
       : count(round_up(units, columns * lanes) / (columns * lanes)),
         depth(round_up(inputs, kPair<E>) / kPair<E>), vectors(gates * columns),
         data(count * depth * step()) {
-    std::vector<Number<E>> line(lanes * kPair<E>);
-    E* to = data.data();
-    for (int64_t first = 0; first < units; first += columns * lanes)
-      for (int64_t k = 0; k < inputs; k += kPair<E>)
-        for (int64_t v = 0; v < vectors; v++, to += line.size()) {
-          const int64_t unit = first + v % columns * lanes;
-          for (int64_t i = 0; i < lanes * kPair<E>; i++) {
-            const int64_t u = unit + i / kPair<E>, input = k + i % kPair<E>;
-            line[i] = u < units && input < inputs ? weight(v / columns, u, input) : 0;
-          }
-          copy_row(line.data(), line.size(), to);
+    for (int64_t panel = 0; panel < count; panel++)
+      for (int64_t v = 0; v < vectors; v++)
+        for (int64_t lane = 0; lane < lanes; lane++) {
+          const int64_t unit = (panel * columns + v % columns) * lanes + lane;
+          E* to = data.data() + panel * depth * step() + (v * lanes + lane) * kPair<E>;
+          for (int64_t k = 0; k < (unit < units ? inputs : 0); k++)
+            to[k / kPair<E> * step() + k % kPair<E>] = operand<E>(weight(v / columns, unit, k));
         }
   }
   Panels() = default;
@@ -194,6 +72,34 @@ template <int Vectors, class Body> ALWAYS_INLINE void for_blocks(int64_t rows, c
   }
 }
 
+// Calls finish(row, sums of its `Vectors` vectors) for every row of left (rows, depth) * a panel of
+// the weights + start(row, vector). Up to `kTileRows` rows of `left` after the last one are read.
+template <int Vectors, class E, class Start, class Finish>
+ALWAYS_INLINE void multiply_rows(const E* left, int64_t left_stride, int64_t rows,
+                                 const Panels<E>& weights, int64_t panel, const Start& start,
+                                 const Finish& finish) {
+  const E* right = weights.panel(panel);
+  TileProduct<E, Vectors> tiles;
+  const int64_t tiled = tiles.depth(weights.depth);
+  for (int64_t top = 0, count; top < rows; top += count) {
+    count = tiled ? std::min(rows - top, kTileRows) : rows;
+    if (tiled) tiles.multiply(left + top * left_stride, left_stride, right, weights.step(), tiled);
+    for_blocks<Vectors>(count, [&](int64_t first, auto constant) {
+      constexpr int Rows = decltype(constant)::value;
+      Vector<E> sums[Rows][Vectors];
+      for (int m = 0; m < Rows; m++)
+        for (int v = 0; v < Vectors; v++) {
+          sums[m][v] = start(top + first + m, v);
+          if (tiled) sums[m][v] += tiles.sum(first + m, v);
+        }
+      multiply(sums, left + (top + first) * left_stride + tiled * kPair<E>, left_stride,
+               int64_t(kPair<E>), right + tiled * weights.step(), weights.step(),
+               weights.depth - tiled);
+      for (int m = 0; m < Rows; m++) finish(top + first + m, sums[m]);
+    });
+  }
+}
+
 // result (rows, panels * Vectors vectors) = start + left (rows, depth) * weights, where `start` is
 // what stood there, or the bias, if there is one.
 template <int Vectors, class E>
@@ -201,19 +107,17 @@ void add_product(Number<E>* result, int64_t result_stride, const E* left, int64_
                  int64_t rows, const Panels<E>& weights,
                  const Panels<Number<E>>* bias = nullptr) {
   constexpr int lanes = kLanes<E>;
-  for (int64_t panel = 0; panel < weights.count; panel++)
-    for_blocks<Vectors>(rows, [&](int64_t first, auto constant) {
-      constexpr int Rows = decltype(constant)::value;
-      Number<E>* target = result + first * result_stride + panel * Vectors * lanes;
-      Vector<E> sums[Rows][Vectors];
-      for (int m = 0; m < Rows; m++)
-        for (int v = 0; v < Vectors; v++)
-          sums[m][v] = load((bias ? bias->panel(panel) : target + m * result_stride) + v * lanes);
-      multiply(sums, left + first * left_stride, left_stride, int64_t(kPair<E>),
-               weights.panel(panel), weights.step(), weights.depth);
-      for (int m = 0; m < Rows; m++)
-        for (int v = 0; v < Vectors; v++) store(target + m * result_stride + v * lanes, sums[m][v]);
-    });
+  for (int64_t panel = 0; panel < weights.count; panel++) {
+    Number<E>* target = result + panel * Vectors * lanes;
+    multiply_rows<Vectors>(
+        left, left_stride, rows, weights, panel,
+        [&](int64_t m, int v) {
+          return load((bias ? bias->panel(panel) : target + m * result_stride) + v * lanes);
+        },
+        [&](int64_t m, const Vector<E>* sums) {
+          for (int v = 0; v < Vectors; v++) store(target + m * result_stride + v * lanes, sums[v]);
+        });
+  }
 }
 
 // Two rows of operands as pairs, the form that products over rows need; the second may be absent.
@@ -230,7 +134,7 @@ template <class E> struct RowBlock {
   std::vector<E> data, pairs;
 
   // A stride that is no power of two keeps rows apart in the cache.
-  RowBlock(int64_t rows, int64_t width) : stride(width + 16), data((rows + 1) * stride) {}
+  RowBlock(int64_t rows, int64_t width) : stride(width + 16), data((rows + kTileRows) * stride) {}
   E* row(int64_t index) { return data.data() + index * stride; }
 
   // Afterwards `over_rows` may be used: one step of a product takes `kPair` rows.

@@ -86,31 +86,27 @@ void step_forward(const Layer<T, E>& layer, const Group& group, int64_t step,
   const Panels<E>& panels = weights.hidden;
   const int64_t width = layer.width, projection_width = panels.count * vectors * lanes;
   for (int64_t panel = 0; panel < panels.count; panel++)
-    for_blocks<vectors>(group.running(step), [&](int64_t first, auto constant) {
-      constexpr int Rows = decltype(constant)::value;
-      const T* projection = projections + first * projection_width + panel * vectors * lanes;
-      Vector<T> sums[Rows][vectors];
-      for (int m = 0; m < Rows; m++) {
-        for (int v = 0; v < vectors; v++)
-          sums[m][v] = load(projection + m * projection_width + v * lanes);
-        if (Cell::recurrent) sums[m][2] = load(weights.candidate_bias.panel(panel));
-      }
-      multiply(sums, old_states + first * width, width, int64_t(kPair<E>), panels.panel(panel),
-               panels.step(), panels.depth);
-      for (int m = 0; m < Rows; m++)
-        for (int column = 0; column < Cell::columns; column++) {
-          const int64_t unit = (panel * Cell::columns + column) * lanes;
-          if (unit >= width) break;
-          const int64_t slot = (first + m) * width + unit, own_row = group.starts[step] + first + m;
-          const Kept<E> kept{layer.kept.data ? layer.kept.at(own_row, unit) : nullptr, width};
-          const Vector<T> state =
-              Cell::forward(kept, &sums[m][column], projection + m * projection_width,
-                            load(states + slot), cells + slot, layer.rectified);
-          store(states + slot, state), store(new_states + slot, state);
-          if (kept.row) kept.set(Cell::kept - 1, state);
-          store(layer.output.at(group.row(first + m, step), unit), state, layer.hidden - unit);
-        }
-    });
+    multiply_rows<vectors>(
+        old_states, width, group.running(step), panels, panel,
+        [&](int64_t m, int v) {
+          if (Cell::recurrent && v == 2) return load(weights.candidate_bias.panel(panel));
+          return load(projections + m * projection_width + (panel * vectors + v) * lanes);
+        },
+        [&](int64_t m, const Vector<T>* sums) {
+          const T* projection = projections + m * projection_width + panel * vectors * lanes;
+          for (int column = 0; column < Cell::columns; column++) {
+            const int64_t unit = (panel * Cell::columns + column) * lanes;
+            if (unit >= width) break;
+            const int64_t slot = m * width + unit, own_row = group.starts[step] + m;
+            const Kept<E> kept{layer.kept.data ? layer.kept.at(own_row, unit) : nullptr, width};
+            const Vector<T> state = Cell::forward(kept, &sums[column], projection,
+                                                  load(states + slot), cells + slot,
+                                                  layer.rectified);
+            store(states + slot, state), store(new_states + slot, state);
+            if (kept.row) kept.set(Cell::kept - 1, state);
+            store(layer.output.at(group.row(m, step), unit), state, layer.hidden - unit);
+          }
+        });
 }
 
 template <class Cell, class E, class T>
@@ -120,8 +116,10 @@ void run_forward(const Layer<T, E>& layer, const Group& group, const ForwardWeig
   const int64_t input_width = round_up(layer.inputs, kLanes<T>);
   const int64_t projection_width = weights.input.count * vectors * kLanes<T>;
   std::vector<T> states(batch * width), cells(batch * width);
-  std::vector<E> old_states(batch * width), new_states(batch * width);
-  std::vector<E> inputs(group.largest_chunk() * input_width);
+  // Products read some rows beyond the last one.
+  std::vector<E> old_states((batch + kTileRows) * width), new_states((batch + kTileRows) * width);
+  std::vector<E> inputs((group.largest_chunk() + kTileRows) * input_width);
+  [[maybe_unused]] const TileSetting<E> setting;
   std::vector<T> projections(group.largest_chunk() * projection_width);
   copy_states(group, layer.initial_hidden, {states.data(), width}, layer.hidden, false);
   copy_states(group, layer.initial_cell, {cells.data(), width}, layer.hidden, false);
@@ -238,6 +236,7 @@ void run_backward(const Layer<T, E>& layer, const Group& group, const BackwardWe
   const int64_t input_width = round_up(layer.inputs, kLanes<T>);
   std::vector<T> state_data(batch * stride), cells(batch * width), buffer;
   const Matrix<T> states{state_data.data(), stride};
+  [[maybe_unused]] const TileSetting<E> setting;
   BackwardChunk<E> chunk(group.largest_chunk(), Cell::grads * width, input_width, width);
   copy_states(group, layer.final_hidden, states, layer.hidden, false);
   copy_states(group, layer.final_cell, {cells.data(), width}, layer.hidden, false);
