@@ -8,6 +8,7 @@ from statsmodels.stats import contingency_tables, multitest, proportion, weights
 from seqbelt.evaluation.statistics import (
     Component,
     Difference,
+    Estimate,
     accuracy_difference,
     bootstrap_difference,
     holm,
@@ -209,6 +210,12 @@ def test_p_value_and_interval_tell_the_same(cells):
     found = accuracy_difference(*cells)
     edge = found.interval(1 - found.p_value())
     assert min(abs(edge.low), abs(edge.high)) == pytest.approx(0, abs=1e-9)
+
+
+def test_no_difference_of_accuracies_is_beyond_a_hundred_points():
+    found = Difference(0.1, (Component(0.2, 1),))
+    assert found.half_width(0.05) > 1
+    assert found.interval(0.95) == Estimate(0.1, -1.0, 1.0)
 
 
 def test_luck_of_seeds_is_not_counted_twice(rng):

@@ -138,10 +138,14 @@ class Difference:
         return float(np.sqrt(np.sum(quantiles**2 * self._variances)))
 
     def interval(self, confidence: float) -> Estimate:
-        """The difference with its interval; the bounds are nan where a cell has one seed."""
+        """The difference with its interval, within -1 to 1 as accuracies are.
+
+        The bounds are nan where a cell has one seed.
+        """
         half = self.half_width(1 - confidence)
         half = half if np.isfinite(half) else np.nan
-        return Estimate(self.value, self.value - half, self.value + half)
+        low, high = np.clip([self.value - half, self.value + half], -1, 1)
+        return Estimate(self.value, float(low), float(high))
 
     def p_value(self) -> float:
         """Two-sided p value of no difference."""
