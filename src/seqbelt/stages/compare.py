@@ -145,7 +145,7 @@ def _log_conclusion(
     protocol: str,
     reasons: Reasons,
     histories: dict[str, History],
-    model_uri: str,
+    model_uri: str | None,
 ) -> None:
     """The summary run: its name says who won, its description shows how."""
     cells = conclusion.cells()
@@ -161,18 +161,14 @@ def _log_conclusion(
         conclusion.markdown(),
         protocol,
         reasons.markdown() if reasons.models else "",
-        f"Best by validation: `{model_uri}`",
+        f"Best by validation: `{model_uri}`" if model_uri else "",
     ]
     description = "\n\n".join(filter(None, parts))
     summary.describe(description)
     summary.log_text(description, "comparison.md")
     captions = {name.replace("_", " "): picture for name, picture in pictures.items()}
     summary.log_text(page(conclusion.headline, description, captions), "report.html")
-    summary.client.set_experiment_tag(
-        summary.client.get_run(summary.run_id).info.experiment_id,
-        "mlflow.note.content",
-        description,  # its first line, the verdict, is what the page shows unopened
-    )
+    summary.describe_experiment(description)
     for cell, found in cells.items():
         for name in ("test_accuracy", "test_macro_f1"):
             bounds = {key: value for key, value in found[name].items() if value is not None}

@@ -24,6 +24,7 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.stages.prepare import prepare_data
 from seqbelt.stages.progress import bar, say
 from seqbelt.stages.vectors import network_builder
+from seqbelt.tracking.outbox import is_away, patiently
 from seqbelt.tracking.publish import log_model
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.gradient_reach import GradientReach
@@ -144,11 +145,26 @@ def train_model(
     return Trained(experiment, store, run, folder, bundle, history, validation, test)
 
 
-def register(trained: Trained) -> str:
-    """Log and register the model of a run; returns its ``models:/`` URI.
+def register(trained: Trained) -> str | None:
+    """Log and register the model of a run; returns its ``models:/`` URI, or None where the tracking
+    server is away for longer than its patience.
 
     A model that fails the padding certificate is registered, but does not become champion.
     """
+    try:
+        if trained.run.outbox.flush():
+            return patiently(lambda: _register(trained))
+    except Exception as error:  # of MLflow or of what lies below it
+        if not is_away(error):
+            raise
+    say(
+        f"{trained.name}: the model is not registered, because the tracking server is away; it is "
+        f"in {trained.bundle_folder}, and the same command with --resume registers it"
+    )
+    return None
+
+
+def _register(trained: Trained) -> str:
     report = trained.validation or trained.test
     train = read_part(trained.experiment, trained.store, "train")
     padding = certify_padding(trained.bundle.network, report.sequences if report else train)

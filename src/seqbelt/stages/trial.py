@@ -71,7 +71,7 @@ def run_trial(
     study.tell(trial, best(scores) if state == TrialState.COMPLETE else None, state)
     if scores:
         run.log_metrics({"tuning/score": best(scores)})
-    run.client.set_tag(run.run_id, "tuning.state", state.name.lower())
+    run.log_tags({"tuning.state": state.name.lower()})
     run.finish(status)
     shutil.rmtree(folder)
     said = f"{monitor} {best(scores):.4f}" if scores else "no score"

@@ -56,7 +56,7 @@ def log_search(search: Search, study: "optuna.Study") -> str:
         study.set_user_attr(SUMMARY, run.run_id)
     else:
         run = TrackedRun.attach(known)
-        run.client.set_tag(run.run_id, "mlflow.runName", name)
+        run.log_tags({"mlflow.runName": name})
     run.describe(describe_search(search, found))
     run.log_metrics({"tuning/score": found.score, "tuning/num_trials": len(found.trials)})
     run.log_text(_as_yaml(found.experiment), "best.yaml")

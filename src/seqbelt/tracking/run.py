@@ -1,7 +1,7 @@
 """One training run on the tracking server."""
 
+import io
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from pandas import DataFrame
 
 from seqbelt.data.store import SequenceStore
 from seqbelt.evaluation.calibration_picture import reliability_picture
@@ -18,26 +18,34 @@ from seqbelt.evaluation.fonts import boxes_allowed
 from seqbelt.evaluation.pictures import confusion_picture, learning_picture
 from seqbelt.evaluation.report import Report
 from seqbelt.tracking.environment import describe_environment
+from seqbelt.tracking.outbox import Outbox, patiently, send_left_over
 from seqbelt.tracking.store import connect, experiment_id
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
 
 
 class TrackedRun:
-    """Writes to one MLflow run by its id, so that threads and processes do not mix them up."""
+    """Writes to one MLflow run by its id, so that threads and processes do not mix them up.
+
+    What is written waits on disk while the server is away.
+    """
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self.client, self.run_id = client, run_id
+        self.outbox = Outbox(client, run_id)
+        self._tables: list[dict[str, str]] = []
 
     @classmethod
     def start(cls, experiment: str, name: str, tags: Mapping[str, str]) -> "TrackedRun":
         """Begin a run; ``tags`` are added to the description of the machine and the versions."""
         client = connect()
-        run = client.create_run(
-            experiment_id(client, experiment),
-            run_name=name,
-            tags={**describe_environment(), "mlflow.source.name": "seqbelt", **tags},
+        all_tags = {**describe_environment(), "mlflow.source.name": "seqbelt", **tags}
+        run = patiently(
+            lambda: client.create_run(
+                experiment_id(client, experiment), run_name=name, tags=all_tags
+            )
         )
+        send_left_over(client)
         return cls(client, run.info.run_id)
 
     @classmethod
@@ -49,37 +57,36 @@ class TrackedRun:
     def resume(cls, run_id: str) -> "TrackedRun":
         """Go on with a run that was interrupted."""
         run = cls.attach(run_id)
-        run.client.update_run(run_id, status="RUNNING")
+        run.outbox.status("RUNNING")
         return run
 
     def log_settings(self, settings: Mapping[str, Any]) -> None:
         """Every setting under its dotted name."""
-        params = [Param(name, str(value)) for name, value in settings.items()]
-        for start in range(0, len(params), 100):  # the server takes 100 at a time
-            self.client.log_batch(self.run_id, params=params[start : start + 100])
+        self.outbox.batch(params={name: str(value) for name, value in settings.items()})
+
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Tags of the run."""
+        self.outbox.batch(tags=tags)
 
     def log_cell(self, cell: str) -> None:
         """Colour and tag by which the page tells the cells apart."""
-        colour = COLOURS.get(cell, "#777777")
-        tags = [RunTag("model.cell", cell), RunTag("mlflow.runColor", colour)]
-        self.client.log_batch(self.run_id, tags=tags)
+        self.log_tags({"model.cell": cell, "mlflow.runColor": COLOURS.get(cell, "#777777")})
 
     def log_data(self, store: SequenceStore, source: str) -> None:
         """The data set as an input of the run: name, fingerprint, counts; of texts also what the
         limits cut and the vocabulary does not know."""
         about = store.about
         profile = {key: about[key] for key in ("num_sequences", "num_steps", "num_quarantined")}
-        dataset = Dataset(
-            name=Path(source).stem or source,
-            digest=store.fingerprint[:32],
-            source_type="local",
-            source=json.dumps({"uri": source}),
-            profile=json.dumps(profile),
+        self.outbox.data_set(
+            {
+                "name": Path(source).stem or source,
+                "digest": store.fingerprint[:32],
+                "source_type": "local",
+                "source": json.dumps({"uri": source}),
+                "profile": json.dumps(profile),
+            }
         )
-        tag = InputTag("mlflow.data.context", "training")
-        self.client.log_inputs(self.run_id, [DatasetInput(dataset, [tag])])
-        tags = [RunTag(f"data.{key}", str(value)) for key, value in profile.items()]
-        self.client.log_batch(self.run_id, tags=tags)
+        self.log_tags({f"data.{key}": str(value) for key, value in profile.items()})
         self.log_metrics(
             {
                 f"data/{split}_{name}": share
@@ -89,7 +96,7 @@ class TrackedRun:
         )
         ledger = store.folder / "quarantine.csv"
         if about["num_quarantined"]:
-            self.client.log_artifact(self.run_id, str(ledger), "data")
+            self.outbox.artifact("data/quarantine.csv", ledger.read_bytes())
 
     def log_epoch(self, epoch: Epoch) -> None:
         """One epoch's numbers in one batch."""
@@ -106,14 +113,11 @@ class TrackedRun:
 
     def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Numbers at one step, in one batch."""
-        now = int(time.time() * 1000)
-        metrics = [Metric(name, float(value), now, step) for name, value in values.items()]
-        self.client.log_batch(self.run_id, metrics=metrics)
+        self.outbox.batch(metrics=values, step=step)
 
     def log_history(self, history: History, name: str) -> None:
         """Learning curves, and how the training was computed."""
-        tags = {"layout": history.layout, "device": history.device}
-        self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        self.log_tags({"layout": history.layout, "device": history.device})
         self.log_metrics(
             {
                 "training/fill": history.fill,
@@ -143,11 +147,8 @@ class TrackedRun:
         for name, picture in report.pictures().items():
             self.log_figure(picture, f"pictures/{part}_{name}.png")
         self.log_figure(confusion_picture(report), f"pictures/{part}_confusion.png")
-        for name, frame in (
-            ("report_per_class", report.per_class()),
-            ("worst_errors", report.worst_errors()),
-        ):
-            self.client.log_table(self.run_id, frame, f"tables/{part}_{name}.json")
+        self._log_table(report.per_class(), f"tables/{part}_report_per_class.json")
+        self._log_table(report.worst_errors(), f"tables/{part}_worst_errors.json")
         before, after = report.reliability(1.0), report.reliability(report.temperature)
         self.log_metrics(
             {
@@ -161,17 +162,35 @@ class TrackedRun:
 
     def log_figure(self, figure: Figure, path: str) -> None:
         """A picture among the run's artifacts."""
+        content = io.BytesIO()
         with boxes_allowed():
-            self.client.log_figure(self.run_id, figure, path)
+            figure.savefig(content)
+        self.outbox.artifact(path, content.getvalue())
 
     def log_text(self, text: str, path: str) -> None:
         """A text among the run's artifacts."""
-        self.client.log_text(self.run_id, text, path)
+        self.outbox.artifact(path, text.encode())
+
+    def _log_table(self, frame: DataFrame, path: str) -> None:
+        """A table that MLflow's page can show: in its format, and named in its tag."""
+        self.outbox.artifact(path, frame.to_json(orient="split", index=False).encode())
+        self._tables.append({"path": path, "type": "table"})
+        self.log_tags({"mlflow.loggedArtifacts": json.dumps(self._tables)})
 
     def describe(self, markdown: str) -> None:
         """The description that the run's page shows first."""
-        self.client.set_tag(self.run_id, "mlflow.note.content", markdown)
+        self.log_tags({"mlflow.note.content": markdown})
+
+    def describe_experiment(self, markdown: str) -> None:
+        """The experiment's note, whose first line is what its page shows unopened."""
+
+        def tell() -> None:
+            experiment = self.client.get_run(self.run_id).info.experiment_id
+            self.client.set_experiment_tag(experiment, "mlflow.note.content", markdown)
+
+        patiently(tell)
 
     def finish(self, status: str = "FINISHED") -> None:
         """End the run: FINISHED, FAILED or KILLED."""
-        self.client.set_terminated(self.run_id, status)
+        self.outbox.status(status)
+        self.outbox.flush()

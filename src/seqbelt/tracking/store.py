@@ -30,6 +30,9 @@ def connect() -> MlflowClient:
     Raises SeqbeltError where the store cannot be reached.
     """
     uri = tracking_uri()
+    # MLflow's own patience, minutes a message, would hold up a training (tracking/outbox.py).
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     for name in ("alembic", "mlflow.store", "mlflow.utils.requirements_utils"):
         logging.getLogger(name).setLevel(logging.ERROR)  # migrations say a page of nothing
     mlflow.set_tracking_uri(uri)
