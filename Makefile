@@ -10,6 +10,9 @@ OLDEST_BIN := $(OLDEST_VENV)/bin
 OLDEST_READY := $(OLDEST_VENV)/.ready
 OLDEST := constraints-oldest.txt
 
+# A file's tests stay in one process: what they share is made once.
+PARALLEL ?= --numprocesses=2 --dist=loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all test-torchtext test-oldest check format ui clean
 
@@ -30,17 +33,17 @@ demo: $(READY)  ## Generate data, compare LSTM with RNN, predict a folder (minut
 	$(BIN)/seqbelt demo
 
 test: $(READY)  ## The fast tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-all: $(READY)  ## All tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 $(OLDEST_READY): pyproject.toml $(OLDEST)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' || \
 	  { echo "torch 2.3 needs Python 3.11 or 3.12; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(OLDEST_VENV)
 	$(OLDEST_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
-	  --constraint $(OLDEST) --editable '.[torchtext,video,fused]' pytest hypothesis
+	  --constraint $(OLDEST) --editable '.[torchtext,video,fused]' pytest pytest-xdist hypothesis
 	$(OLDEST_BIN)/python -W ignore -c 'import torchtext'
 	@touch $@
 
@@ -51,7 +54,7 @@ test-torchtext: $(READY) $(OLDEST_READY)  ## torchtext on its own versions; bund
 	SEQBELT_OTHER_PYTHON=$(abspath $(OLDEST_BIN)/python) $(BIN)/python -m pytest $(TORCHTEXT_TESTS)
 
 test-oldest: $(OLDEST_READY)  ## The fast tests on the oldest supported versions
-	$(OLDEST_BIN)/python -m pytest -m "not slow"
+	$(OLDEST_BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 check: $(READY)  ## Format, lint, types, import layers
 	$(BIN)/ruff format --check .

@@ -35,7 +35,7 @@ class Product:
     ) -> None:
         self.loop = make_loop(workload, device, precision, cell=cell, layout=layout)
         if not is_recorded:
-            self.loop.update = self.loop._update
+            self.loop.update = self.loop.step
         if not is_resident:
             self.loop.feed.resident = None
         self.epoch_number = 0

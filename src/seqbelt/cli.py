@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from seqbelt.errors import SeqbeltError, SettingsError
+from seqbelt.training.launch import is_alone, is_first
 
 app = typer.Typer(
     name="seqbelt",
@@ -93,9 +94,11 @@ def train(
     """Train one model, log it as one run and register it."""
 
     def work() -> dict[str, Any]:
+        from seqbelt.stages.follow import follow
         from seqbelt.stages.train import train
 
-        return train(_load(config, overrides), resume)
+        take_part = train if is_first() else follow
+        return take_part(_load(config, overrides), resume)
 
     _run(work, as_json)
 
@@ -107,6 +110,11 @@ def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False
     def work() -> dict[str, Any]:
         from seqbelt.stages.compare import compare
 
+        if not is_alone():
+            raise SettingsError(
+                "compare trains many models and takes one process; use comparison.num_workers "
+                "instead of torchrun, which is for train"
+            )
         return compare(_load(config, overrides))
 
     _run(work, as_json)
@@ -384,9 +392,9 @@ def _run(work: Callable[[], dict[str, Any]], as_json: bool) -> NoReturn:
         _fail(error, 1)
     except KeyboardInterrupt:
         _fail("stopped by Ctrl-C; finished work is kept, and the same command goes on", 1)
-    if as_json:
+    if as_json and is_first():
         print(json.dumps(result, ensure_ascii=False), flush=True)
-    else:
+    elif is_first():
         for key, value in result.items():
             if not isinstance(value, dict | list):  # nested: for programs, --json has it
                 print(f"{key}: {value}")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.training.checkpoint import load_checkpoint, save_checkpoint
+from seqbelt.training.checkpoint import former, load_checkpoint, save_checkpoint
 
 
 def test_round_trip(tmp_path):
@@ -37,3 +37,15 @@ def test_a_flipped_bit_is_refused(tmp_path):
 def test_a_missing_file_says_what_to_do(tmp_path):
     with pytest.raises(SeqbeltError, match="train without --resume"):
         load_checkpoint(tmp_path / "none.safetensors")
+
+
+def test_a_damaged_file_gives_way_to_the_one_before(tmp_path, caplog):
+    path = tmp_path / "c.safetensors"
+    for epoch in (1, 2, 3):
+        save_checkpoint(path, {"a": torch.full((50,), float(epoch))}, {"epoch": epoch})
+    assert sorted(p.name for p in tmp_path.iterdir()) == [former(path).name, path.name]
+    path.write_bytes(path.read_bytes()[:-7])
+    assert load_checkpoint(path)[1] == {"epoch": 2}
+    assert "going on from the one before" in caplog.text
+    path.unlink()  # killed between two renames
+    assert load_checkpoint(path)[1] == {"epoch": 2}

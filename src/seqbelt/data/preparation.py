@@ -46,17 +46,18 @@ def prepare(
     settings: Mapping[str, object],
     progress: Progress = lambda done: None,
     labelling: Labelling | None = None,
+    wait_s: float = 0.0,
 ) -> Prepared:
     """Bring the store in ``folder`` up to date with a manifest that has its splits.
 
     Without ``labelling`` each sequence has the manifest's label. ``settings`` is kept in the store
     for whoever opens it. Raises SeqbeltError if no item at all could be encoded, or if another
-    process is preparing the same store.
+    process is preparing the same store and is not done within ``wait_s``.
     """
     began = time.perf_counter()
     labelling = labelling or SequenceLabelling()
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock = FileLock(folder / ".lock", timeout=wait_s)
     try:
         with lock:
             stamps = [stamp_source(source) for source in manifest.sources()]

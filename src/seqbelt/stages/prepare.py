@@ -12,8 +12,11 @@ from seqbelt.stages.progress import bar, say
 SPLITS = ("train", "validation", "test")
 
 
-def prepare_data(experiment: Experiment) -> Prepared:
-    """Bring the experiment's store up to date."""
+LONGEST_PREPARATION_S = 24 * 3600.0
+
+
+def prepare_data(experiment: Experiment, wait_s: float = 0.0) -> Prepared:
+    """Bring the experiment's store up to date, or wait until another process has done so."""
     manifest = experiment.data.load()
     settings = {"data": experiment.data.plain(), "features": experiment.features.plain()}
     with bar("preparing", len(manifest)) as progress:
@@ -24,6 +27,7 @@ def prepare_data(experiment: Experiment) -> Prepared:
             settings,
             progress,
             experiment.data.labelling(experiment.features),
+            wait_s,
         )
     about = prepared.store.about
     parts = ", ".join(f"{about['splits'].get(name, 0):,} {name}" for name in SPLITS)

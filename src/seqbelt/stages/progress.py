@@ -16,9 +16,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from seqbelt.training.launch import is_first
+
 console = Console(stderr=True, highlight=False)
 show_bars = True
 """A worker process shows none: its parent does."""
+is_silent = not is_first()
+"""Of several processes that train one model, one speaks."""
 
 
 class _Rate(ProgressColumn):
@@ -56,11 +60,12 @@ def bar(text: str, total: int | None) -> Iterator[Bar]:
         TimeRemainingColumn(),
     )
     # A pipe would get an empty line for each bar.
-    silent = not (show_bars and console.is_terminal)
+    silent = is_silent or not (show_bars and console.is_terminal)
     with Progress(*columns, console=console, transient=True, disable=silent) as progress:
         yield Bar(progress, total, text)
 
 
 def say(text: str) -> None:
     """One line on standard error."""
-    console.print(text, markup=False, soft_wrap=True)
+    if not is_silent:
+        console.print(text, markup=False, soft_wrap=True)

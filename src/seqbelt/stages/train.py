@@ -21,14 +21,16 @@ from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import Bundle
-from seqbelt.stages.prepare import prepare_data
+from seqbelt.stages.prepare import LONGEST_PREPARATION_S, prepare_data
 from seqbelt.stages.progress import bar, say
 from seqbelt.stages.vectors import network_builder
 from seqbelt.tracking.outbox import is_away, patiently
 from seqbelt.tracking.publish import log_model
 from seqbelt.tracking.run import TrackedRun
+from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
+from seqbelt.training.launch import is_alone
 
 CHECKPOINT = "checkpoint.safetensors"
 RUN = "run.json"
@@ -70,7 +72,8 @@ class Trained:
 
 def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
     """The stage: prepare if need be, train, evaluate once, register."""
-    store = prepare_data(experiment).store
+    wait_s = 0.0 if is_alone() else LONGEST_PREPARATION_S
+    store = prepare_data(experiment, wait_s).store
     trained = train_model(experiment, store, resume=resume)
     model_uri = None
     if not trained.history.interrupted:
@@ -110,7 +113,7 @@ def train_model(
     run = open_run(experiment, store, folder, resume=resume, tags=tags or {})
     if (remark := hint("".join(store.classes))) is not None:
         say(remark)
-    if resume and not (folder / CHECKPOINT).exists():
+    if resume and not has_checkpoint(folder / CHECKPOINT):
         say(f"{folder}: no checkpoint of these settings and data yet; training from the start")
         resume = False
     try:

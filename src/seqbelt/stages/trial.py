@@ -11,6 +11,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.stages.progress import bar, say
 from seqbelt.stages.train import CHECKPOINT, open_run, read_part
 from seqbelt.stages.vectors import network_builder
+from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.history import Epoch
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _fit(experiment, store, folder, name, run, on_epoch):
             train,
             validation,
             checkpoint=folder / CHECKPOINT,
-            resume=(folder / CHECKPOINT).exists(),
+            resume=has_checkpoint(folder / CHECKPOINT),
             on_epoch=on_epoch,
             on_step=progress,
         )

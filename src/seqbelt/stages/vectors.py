@@ -14,7 +14,7 @@ from seqbelt.tracking.run import TrackedRun
 
 
 def network_builder(
-    experiment: Experiment, store: SequenceStore, train: Sequences, run: TrackedRun
+    experiment: Experiment, store: SequenceStore, train: Sequences, run: TrackedRun | None
 ) -> Callable[[], SequenceClassifier]:
     """What builds the untrained network for these training rows.
 
@@ -27,7 +27,8 @@ def network_builder(
         # Frozen settings are hashable, which pyright cannot know.
         aligned = _align(model.vectors, vocabulary)  # pyright: ignore[reportArgumentType]
         coverage = _report_coverage(aligned, model.vectors, train)
-        run.log_metrics({"training/vector_coverage": coverage})
+        if run is not None:
+            run.log_metrics({"training/vector_coverage": coverage})
 
     def build() -> SequenceClassifier:
         num_classes = len(store.classes)

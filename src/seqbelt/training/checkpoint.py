@@ -1,10 +1,12 @@
 """Checkpoints: one safetensors file with everything that training needs to go on.
 
-No pickle. The file is written to a temporary name, flushed and renamed, so it is always whole.
+No pickle. The file is written to a temporary name, flushed and renamed, so it is always whole; the
+one before it stays beside it, for a disk that damages what it holds.
 """
 
 import hashlib
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ from torch import Tensor
 
 from seqbelt.errors import SeqbeltError
 
-FORMAT = 2
+logger = logging.getLogger(__name__)
+
+FORMAT = 3
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
@@ -29,21 +33,44 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], about: dict[str, Any
         file.write(save(tensors, metadata=metadata))
         file.flush()
         os.fsync(file.fileno())
+    if path.exists():
+        path.replace(former(path))
     temporary.replace(path)
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a checkpoint back.
+def former(path: Path) -> Path:
+    """Where the checkpoint before the last one is."""
+    return path.with_stem(path.stem + "-former")
 
-    Raises SeqbeltError if it is missing, damaged or of another format.
+
+def has_checkpoint(path: Path) -> bool:
+    """Whether there is one to go on from."""
+    return path.exists() or former(path).exists()
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint back, or the one before it where the last one is damaged.
+
+    Raises SeqbeltError if both are missing, damaged or of another format.
     """
-    if not path.exists():
+    if not has_checkpoint(path):
         raise SeqbeltError(f"{path}: no checkpoint to resume from; train without --resume")
+    try:
+        return _load(path)
+    except SeqbeltError as error:
+        if not former(path).exists():
+            raise
+        if path.exists():
+            logger.warning("%s; going on from the one before", error)
+        return _load(former(path))
+
+
+def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError) as error:  # also of a file that is not there
         raise SeqbeltError(
             f"{path}: damaged checkpoint ({error}); train without --resume"
         ) from None

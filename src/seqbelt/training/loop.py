@@ -1,6 +1,5 @@
 """The training loop, in the open."""
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from seqbelt.data.store import Sequences
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import SequenceClassifier
-from seqbelt.training.checkpoint import load_checkpoint, save_checkpoint
+from seqbelt.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from seqbelt.training.device import (
     find_device,
     make_optimizer,
@@ -31,8 +30,10 @@ from seqbelt.training.gradient_reach import draw_sample, measure_reach
 from seqbelt.training.graphs import GraphedSteps, rounded_up
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.loop_state import capture, restore
-from seqbelt.training.losses import MeanCrossEntropy
-from seqbelt.training.scoring import predict_logits, score
+from seqbelt.training.loss_watch import LossWatch
+from seqbelt.training.losses import MeanCrossEntropy, without_labels
+from seqbelt.training.scoring import Scores, predict_logits, score
+from seqbelt.training.step import Step
 from seqbelt.training.stopping import stop_signals
 
 if TYPE_CHECKING:  # the settings make the loop, not the other way round
@@ -80,8 +81,9 @@ class Loop:
         self.reach = measure_reach(self.model, self.sample)
         self.model.to(self.device)
         optimizer = make_optimizer(self.model, settings.learning_rate, settings.weight_decay)
-        self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-        self.loss = MeanCrossEntropy(self._class_weights(), settings.label_smoothing)
+        # Not "prepared" as others are: gradients of several processes are added up by the step.
+        self.network = self.accelerator.prepare_model(self.model, evaluation_mode=True)
+        self.optimizer = self.accelerator.prepare_optimizer(optimizer)
         self.history = History(device=str(self.device))
         self.history.reaches = [(0, self.reach.curve.tolist())]
         self.history.layout = self.model.recurrent.chosen_layout(self.device)
@@ -89,12 +91,20 @@ class Loop:
         self.chunks = None
         if settings.chunk_steps is not None:
             self.chunks = Chunks(settings.chunk_steps, settings.truncate_gradient)
+        loss = MeanCrossEntropy(self._class_weights(), settings.label_smoothing)
+        self.step = Step(
+            self.network, self.optimizer, loss, self.accelerator, settings.clip_norm, self.chunks
+        )
+        self.ranks = self.step.ranks
+        # Equal weights everywhere, but each process drops others of its own rows' values.
+        if not self.ranks.is_alone:
+            torch.manual_seed(settings.seed + 1_000_003 * self.ranks.number)
         self.batch_number = 0
-        self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self.watch = LossWatch(self.step.totals)
         self.epoch_s = 0.0
-        self.update: Callable[[Batch], None] = self._update
+        self.update: Callable[[Batch], None] = self.step
         if self._can_record:
-            self.update = GraphedSteps(self._update, self.device)
+            self.update = GraphedSteps(self.step, self.device)
 
     def run(self, resume: bool) -> tuple[SequenceClassifier, History]:
         if resume and self.checkpoint is not None:
@@ -142,20 +152,32 @@ class Loop:
         self.network.train()
         began = saved = time.perf_counter()
         before = self.epoch_s
-        with closing(self.feed.batches(train, plan[self.batch_number :], epoch)) as batches:
-            for batch in batches:
+        coming = plan[self.batch_number :]
+        own = [self.ranks.share(rows, train.lengths) for rows in coming]
+        self.watch.begin(train, plan, self.batch_number)
+        with closing(self.feed.batches(train, own, epoch)) as batches:
+            for rows, batch in zip(coming, batches):
+                if not self.ranks.has_share(rows):
+                    batch = without_labels(batch)
                 progress = (epoch + self.batch_number / len(plan)) / settings.num_epochs
                 set_learning_rate(self.optimizer, settings.learning_rate_at(progress))
                 self.update(batch)
+                self.watch.note(self.batch_number)
                 self.batch_number += 1
                 self.epoch_s = before + time.perf_counter() - began
                 self.on_step()
-                if stopped.is_set():
+                is_stopped = stopped.is_set()
+                is_due = time.perf_counter() - saved > CHECKPOINT_SECONDS
+                if not self.ranks.is_alone:  # they agree, a step later
+                    self.step.wishes = [is_stopped, is_due]
+                    is_stopped, is_due = self.step.granted
+                if is_stopped:
+                    stopped.set()
                     break
-                if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                if is_due:
                     self._save()
                     saved = time.perf_counter()
-        self.totals.tolist()  # a GPU has got so far now
+        self.step.totals.tolist()  # a GPU has got so far now
         self.epoch_s = before + time.perf_counter() - began
 
     def _class_weights(self) -> Tensor | None:
@@ -173,37 +195,18 @@ class Loop:
         if history.layout == "padded":
             history.padded_flops = history.flops * (1 / history.fill - 1)
 
-    def _update(self, batch: Batch) -> None:
-        """One step of training. Nothing here waits for a GPU or depends on what it computes."""
-        logits = self.network(batch.inputs, batch.lengths, self.chunks)
-        count = len(batch.lengths)
-        loss = self.loss(logits, batch.labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
-        limit = self.settings.clip_norm or math.inf  # an infinite limit measures and clips nothing
-        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), limit)
-        assert norm is not None
-        self.optimizer.step()
-        # Totals stay on the device: reading a number back would make the GPU wait.
-        clipped = (norm > limit).double()
-        self.totals += torch.stack([loss.detach().double() * count, norm.double(), clipped])
-
     def _end_epoch(self) -> None:
-        loss, norm, clipped = self.totals.tolist()
-        if not math.isfinite(loss):
-            raise SeqbeltError(
-                f"the loss is no longer finite in epoch {len(self.history.epochs) + 1}; lower "
-                f"training.learning_rate (now {self.settings.learning_rate:g}) or "
-                f"training.clip_norm (now {self.settings.clip_norm})"
-            )
+        self._check_loss()
+        sums = self.step.totals.clone()
+        self.ranks.add_up([sums[:1]])
+        loss, norm, clipped, count = sums.tolist()
         scores = None
         if self.validation is not None:
-            logits = predict_logits(self.network, self.validation, self.device)
-            scores = score(logits, self.validation.store.target.labels(self.validation))
+            scores = self._validate(self.validation)
         number = len(self.history.epochs) + 1
         epoch = Epoch(
             number=number,
-            train_loss=loss / len(self.train),
+            train_loss=loss / max(count, 1),
             learning_rate=float(self.optimizer.param_groups[0]["lr"]),
             gradient_norm=norm / self.batch_number,
             clipped=clipped / self.batch_number,
@@ -218,7 +221,7 @@ class Loop:
             self.history.best_epoch = number
             self.best_weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.batch_number, self.epoch_s = 0, 0.0
-        self.totals.zero_()
+        self.step.totals.zero_()
         self.on_epoch(epoch)
 
     def _is_best(self, epoch: Epoch) -> bool:
@@ -230,9 +233,37 @@ class Loop:
         found, record = getattr(epoch.validation, monitor), getattr(best, monitor)
         return found < record if monitor == "loss" else found > record
 
+    def _validate(self, validation: Sequences) -> Scores:
+        """Scores of all validation rows, of which several processes answer a share each."""
+        labels = validation.store.target.labels(validation)
+        if self.ranks.is_alone or validation.store.target.name == "per_step":
+            return score(predict_logits(self.network, validation, self.device), labels)
+        rows = np.arange(len(validation))[self.ranks.number :: self.ranks.count]
+        own = np.empty((0, self.model.classify.out_features), np.float32)
+        if len(rows):
+            own = predict_logits(self.network, validation.take(rows), self.device)
+        return score(self.ranks.join(own, rows, len(validation)), labels)
+
+    def _check_loss(self) -> None:
+        """Raise SeqbeltError if the loss or the gradient is no longer finite."""
+        if (where := self.watch.first_failure(self.batch_number)) is None:
+            return
+        good = self.checkpoint if self.checkpoint and has_checkpoint(self.checkpoint) else None
+        kept = f"; {good} holds the state before it" if good else ""
+        raise SeqbeltError(
+            f"the loss is no longer finite in epoch {len(self.history.epochs) + 1}, {where}; look "
+            "at these rows, and lower training.learning_rate (now "
+            f"{self.settings.learning_rate:g}) or training.clip_norm (now "
+            f"{self.settings.clip_norm}){kept}"
+        )
+
     def _save(self) -> None:
-        if self.checkpoint is not None:
-            save_checkpoint(self.checkpoint, *capture(self))
+        if self.checkpoint is None:
+            return
+        self._check_loss()
+        state = capture(self)
+        if self.ranks.number == 0:
+            save_checkpoint(self.checkpoint, *state)
 
     def _unwrapped(self) -> SequenceClassifier:
         return self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)

@@ -18,9 +18,9 @@ def capture(loop: "Loop") -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors = {f"model.{name}": value for name, value in loop.model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in loop.best_weights.items()}
     tensors |= pack_optimizer(loop.optimizer)
-    tensors |= {"totals": loop.totals, "random.cpu": torch.get_rng_state()}
-    if loop.device.type == "cuda":
-        tensors["random.cuda"] = torch.cuda.get_rng_state(loop.device)
+    tensors["totals"] = loop.step.totals
+    for rank, states in enumerate(loop.ranks.gather(_random_states(loop))):
+        tensors |= {f"random.{rank}.{name}": state for name, state in states.items()}
     about = {
         "epochs": [asdict(epoch) for epoch in loop.history.epochs],
         "reaches": loop.history.reaches,
@@ -36,14 +36,23 @@ def restore(loop: "Loop", tensors: dict[str, Tensor], about: dict[str, Any]) -> 
     loop.model.load_state_dict(_under("model.", tensors))
     loop.best_weights = _under("best.", tensors)
     unpack_optimizer(loop.optimizer, tensors)
-    loop.totals = tensors["totals"].to(loop.device)
-    torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and loop.device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["random.cuda"], loop.device)
+    loop.step.totals.copy_(tensors["totals"])
+    states = _under(f"random.{loop.ranks.number}.", tensors)
+    if "cpu" in states:  # with other processes than before, the draws are others as well
+        torch.set_rng_state(states["cpu"])
+    if "cuda" in states and loop.device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], loop.device)
     loop.history.epochs = [Epoch.from_plain(epoch) for epoch in about["epochs"]]
     loop.history.reaches = [(number, curve) for number, curve in about["reaches"]]
     loop.history.best_epoch = about["best_epoch"]
     loop.batch_number, loop.epoch_s = about["batch_number"], about["epoch_s"]
+
+
+def _random_states(loop: "Loop") -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if loop.device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(loop.device)
+    return states
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,104 @@
+"""One step of training: the gradient of a batch, and the update of the weights."""
+
+import logging
+import math
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from seqbelt.data.batches import Batch
+from seqbelt.models.chunks import Chunks
+from seqbelt.training.losses import MeanCrossEntropy
+from seqbelt.training.ranks import Ranks
+
+logger = logging.getLogger(__name__)
+
+
+class Step:
+    """Changes the network's weights by a batch.
+
+    Nothing here waits for a GPU or depends on what it computes, so that it can be recorded.
+    ``totals`` float64 ``(4,)`` stay on the device for the same reason: sums over the steps of the
+    examples' losses, of the gradients' norms, of clipped updates, and of examples.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        loss: MeanCrossEntropy,
+        accelerator: Accelerator,
+        clip_norm: float | None,
+        chunks: Chunks | None,
+    ) -> None:
+        self.network, self.optimizer, self.loss = network, optimizer, loss
+        self.accelerator, self.chunks = accelerator, chunks
+        self.limit = clip_norm or math.inf  # an infinite limit measures and clips nothing
+        self.ranks = Ranks(accelerator)
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.totals = torch.zeros(4, dtype=torch.float64, device=accelerator.device)
+        self.num_pieces = 1
+        self.wishes = [False, False]
+        """Whether this process was told to stop, and wants a checkpoint."""
+        self.granted = [False, False]
+        """The same of any process: all of them do so after the same step."""
+
+    def __call__(self, batch: Batch) -> None:
+        total, count = self._gradient(batch)
+        norm = self.accelerator.clip_grad_norm_(self.parameters, self.limit)
+        assert norm is not None
+        self.optimizer.step()
+        clipped = (norm > self.limit).double()
+        self.totals += torch.stack([total, norm.double(), clipped, count.double()])
+
+    def _gradient(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Leave the gradient of the mean loss; returns the sum of losses and the examples."""
+        count = self.loss.count(batch.labels)
+        if not self.ranks.is_alone:
+            told = self.totals.new_tensor([float(count), *self.wishes])
+            self.ranks.add_up([told])
+            count = told[0].to(count.dtype)
+            self.granted = [number > 0 for number in told[1:].tolist()]
+        while True:
+            self.optimizer.zero_grad(set_to_none=True)
+            try:
+                total = self._add_gradients(batch, count.clamp_min(1))
+                break
+            except torch.OutOfMemoryError:
+                if self.num_pieces >= len(batch.lengths):
+                    raise
+                self._split_more(len(batch.lengths))
+        self.ranks.add_up([p.grad for p in self.parameters if p.grad is not None])
+        return total, count
+
+    def _add_gradients(self, batch: Batch, count: Tensor) -> Tensor:
+        total = torch.zeros((), dtype=torch.float64, device=self.totals.device)
+        for piece in _pieces(batch, self.num_pieces):
+            logits = self.network(piece.inputs, piece.lengths, self.chunks)
+            loss = self.loss(logits, piece.labels, count)
+            self.accelerator.backward(loss)
+            total += loss.detach().double() * count
+        return total
+
+    def _split_more(self, num_rows: int) -> None:
+        self.num_pieces = min(2 * self.num_pieces, num_rows)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        logger.warning(
+            "A batch of %d sequences does not fit into the device's memory; from here on batches "
+            "are computed in %d pieces, with the same result. training.batch_size, "
+            "model.max_steps or training.chunk_steps take less.", num_rows, self.num_pieces,
+        )  # fmt: skip
+
+
+def _pieces(batch: Batch, count: int) -> list[Batch]:
+    """The batch's rows in ``count`` parts, or as many as there are rows."""
+    if count == 1:
+        return [batch]
+    size = -(-len(batch.lengths) // count)
+    return [
+        Batch(*(field[start : start + size] for field in batch))
+        for start in range(0, len(batch.lengths), size)
+    ]

@@ -1,0 +1,124 @@
+"""Several processes train the model that one would."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from toys import toy_store
+
+from seqbelt.training.ranks import Ranks
+
+SCRIPT = """
+import json, os, sys, time
+import torch
+from safetensors.torch import save_file
+from toys import Ready  # the kind of features that the store has
+from seqbelt.data.store import SequenceStore
+from seqbelt.models.classifier import Model
+from seqbelt.training.settings import Training
+
+folder, deadly_epoch, resume = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "resume"
+torch.set_num_threads(1)
+rank = int(os.environ.get("RANK", 0))
+store = SequenceStore(folder + "/store")
+training = Training(num_epochs=8, batch_size=29, learning_rate=0.02, device="cpu")
+
+def on_epoch(epoch):
+    if epoch.number == deadly_epoch and rank == 1:
+        os._exit(7)
+
+network, history = training.fit(
+    lambda: Model(hidden_size=8).build(3, 2, False), store.split("train"),
+    store.split("validation"), checkpoint=__import__("pathlib").Path(folder, "c.safetensors"),
+    resume=resume, on_epoch=on_epoch,
+)
+if rank == 0:
+    save_file(network.state_dict(), folder + "/weights.safetensors")
+    numbers = [[e.train_loss, e.gradient_norm, e.validation.loss] for e in history.epochs]
+    open(folder + "/history.json", "w").write(json.dumps(numbers))
+"""
+
+
+def ranks(number, count):
+    return Ranks(SimpleNamespace(num_processes=count, process_index=number))
+
+
+def test_a_batch_is_shared_out_whole_and_fairly():
+    lengths = np.random.default_rng(0).integers(1, 50, 100)
+    rows = np.arange(20, 51)
+    shares = [ranks(number, 3).share(rows, lengths) for number in range(3)]
+    assert sorted(np.concatenate(shares)) == rows.tolist()
+    steps = [lengths[share].sum() for share in shares]
+    assert max(steps) - min(steps) <= lengths[rows].max()
+
+
+def test_with_more_processes_than_rows_some_have_none():
+    assert [ranks(number, 3).has_share(np.array([4])) for number in range(3)] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_alone_the_order_stays():
+    rows = np.array([3, 1, 2])
+    assert ranks(0, 1).share(rows, np.array([1, 2, 3, 4])) is rows
+
+
+@pytest.fixture
+def folder(tmp_path):
+    toy_store(tmp_path / "store")
+    (tmp_path / "train.py").write_text(SCRIPT)
+    return tmp_path
+
+
+def run(folder, processes, deadly_epoch=0, how="anew"):
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return subprocess.run(
+        [sys.executable, *(launch if processes > 1 else []), str(folder / "train.py"),
+         str(folder), str(deadly_epoch), how],
+        env={**os.environ, "OMP_NUM_THREADS": "1",
+             "PYTHONPATH": os.pathsep.join([*filter(None, sys.path)])},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def results(folder):
+    import json
+
+    numbers = np.array(json.loads((folder / "history.json").read_text()))
+    return load_file(folder / "weights.safetensors"), numbers
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(folder):
+    """30 training rows in batches of 29: of the last one a process has no row at all."""
+    assert run(folder, 1).returncode == 0
+    expected, numbers = results(folder)
+    done = run(folder, 2)
+    assert done.returncode == 0, done.stderr
+    found, own_numbers = results(folder)
+    np.testing.assert_allclose(own_numbers, numbers, rtol=1e-4)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_training_which_then_goes_on(folder):
+    assert run(folder, 2).returncode == 0
+    expected, _ = results(folder)
+    (folder / "weights.safetensors").unlink()
+    (folder / "c.safetensors").unlink()
+    died = run(folder, 2, deadly_epoch=2)
+    assert died.returncode != 0
+    assert not (folder / "weights.safetensors").exists()
+    done = run(folder, 2, how="resume")
+    assert done.returncode == 0, done.stderr
+    found, _ = results(folder)
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name

@@ -1,0 +1,93 @@
+"""A step that does not fit is split; one that diverges names its rows."""
+
+import logging
+
+import pytest
+import torch
+from toys import toy_store
+
+from seqbelt.errors import SeqbeltError
+from seqbelt.models.classifier import Model, SequenceClassifier
+from seqbelt.training.settings import Training
+
+MODEL = Model(hidden_size=8)
+TRAINING = Training(num_epochs=3, batch_size=8, learning_rate=0.02, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return toy_store(tmp_path_factory.mktemp("store"))
+
+
+class Small(SequenceClassifier):
+    """A network on a device with room for so many sequences."""
+
+    room = 3
+
+    def forward(self, inputs, lengths, chunks=None):
+        if self.training and len(inputs) > self.room:
+            raise torch.OutOfMemoryError("out of memory")
+        return super().forward(inputs, lengths, chunks)
+
+
+def fit(store, network=SequenceClassifier, training=TRAINING, **options):
+    train, validation = store.split("train"), store.split("validation")
+
+    def build():
+        return network(MODEL, 3, 2, False)
+
+    return training.fit(build, train, validation, **options)
+
+
+def test_a_batch_that_does_not_fit_is_split_with_the_same_result(store, caplog):
+    whole, expected = fit(store)
+    with caplog.at_level(logging.WARNING):
+        parts, found = fit(store, Small)
+    assert [epoch.train_loss for epoch in found.epochs] == pytest.approx(
+        [epoch.train_loss for epoch in expected.epochs], rel=1e-5
+    )
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], value, rtol=1e-4, atol=1e-5)
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.split(" in ")[1] for text in told] == [
+        "2 pieces, with the same result. training.batch_size, model.max_steps or "
+        "training.chunk_steps take less.",
+        "4 pieces, with the same result. training.batch_size, model.max_steps or "
+        "training.chunk_steps take less.",
+    ]
+
+
+def test_a_sequence_that_does_not_fit_is_an_error(store, monkeypatch):
+    monkeypatch.setattr(Small, "room", 0)
+    with pytest.raises(torch.OutOfMemoryError):
+        fit(store, Small)
+
+
+class Broken(SequenceClassifier):
+    """Answers of one known sequence are undefined."""
+
+    first: float
+
+    def forward(self, inputs, lengths, chunks=None):
+        logits = super().forward(inputs, lengths, chunks)
+        is_bad = torch.isclose(inputs[:, 0, 0], torch.tensor(self.first))
+        return torch.where(is_bad[:, None], torch.nan, logits)
+
+
+def test_a_loss_that_is_not_finite_names_the_rows_and_the_last_good_checkpoint(
+    store, monkeypatch, tmp_path
+):
+    train = store.split("train")
+    bad = 5
+    monkeypatch.setattr(Broken, "first", float(train[bad][0, 0]), raising=False)
+    with pytest.raises(SeqbeltError, match="no longer finite in epoch 1, batch") as caught:
+        fit(store, Broken, checkpoint=tmp_path / "c.safetensors")
+    assert train.column("id")[bad] in str(caught.value).replace(",", " ").split()
+    assert "c.safetensors" not in str(caught.value), "there is no good one yet"
+    Training(num_epochs=1, batch_size=8, device="cpu").fit(
+        lambda: MODEL.build(3, 2, False), train, None, checkpoint=tmp_path / "c.safetensors"
+    )
+    before = (tmp_path / "c.safetensors").read_bytes()
+    with pytest.raises(SeqbeltError, match=r"c\.safetensors holds the state before it"):
+        fit(store, Broken, checkpoint=tmp_path / "c.safetensors", resume=True)
+    assert (tmp_path / "c.safetensors").read_bytes() == before
