@@ -155,6 +155,15 @@ def predict(
     precision: Annotated[
         PrecisionName, typer.Option("--precision", help="Of the products.")
     ] = PrecisionName.float32,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            "--coverage",
+            min=0.01,
+            max=1.0,
+            help="Answer only as sure as this share of the validation rows; the rest is rejected.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Label a folder, files or the rows of a manifest."""
@@ -162,7 +171,9 @@ def predict(
     def work() -> dict[str, Any]:
         from seqbelt.stages.predict_apart import predict_apart
 
-        options = {"on_error": on_error, "engine": engine, "precision": precision}
+        options = {
+            "on_error": on_error, "engine": engine, "precision": precision, "coverage": coverage,
+        }  # fmt: skip
         return predict_apart(model, inputs, output, timeout_s, **options)
 
     _run(work, as_json)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -299,3 +300,23 @@ def test_a_path_that_is_text_has_its_labels_key(tmp_path, noise):
     (row,) = read(tmp_path / "out.jsonl")
     assert next(iter(row.items())) == ("id", "row-7")
     assert np.isclose(row["p_low"] + row["p_high"], 1)
+
+
+def test_answers_below_the_confidence_of_a_coverage_are_rejected(wavs, tmp_path):
+    """What is rejected keeps its probabilities, has no label, is counted, and costs no answer."""
+    everything = run(wavs, tmp_path / "out.jsonl")
+    confidences = sorted(row["confidence"] for row in read(tmp_path / "out.jsonl"))
+    known = replace(make(), confidences=tuple(confidences))
+    summary = run(wavs, tmp_path / "out.jsonl", known, coverage=0.75)
+    assert summary.num_reused == everything.num_predicted == NUM_FILES
+    assert summary.reasons == {"rejected": NUM_FILES // 4}
+    threshold = float(np.quantile(confidences, 0.25))
+    for row in read(tmp_path / "out.jsonl"):
+        assert (row["label"] is None) == (row["confidence"] < threshold)
+        assert (row["error"] is None) == (row["label"] is not None)
+        assert row["confidence"] == max(row["p_low"], row["p_high"])
+
+
+def test_a_coverage_needs_confidences_of_validation_rows(wavs, tmp_path):
+    with pytest.raises(SettingsError, match="validation_fraction"):
+        run(wavs, tmp_path / "out.jsonl", coverage=0.9)

@@ -91,6 +91,11 @@ class Report:
         frame = pd.DataFrame(report).T.loc[list(self.classes)]
         return frame.rename_axis("class").reset_index().astype({"support": int})
 
+    @property
+    def confidences(self) -> np.ndarray:
+        """Calibrated probability of each answer ``(examples,)``."""
+        return softmax(self.logits, self.temperature).max(1)
+
     def reliability(self, temperature: float) -> Reliability:
         """Confidence against accuracy, at a temperature."""
         return reliability(softmax(self.logits, temperature), self.labels)

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from scipy.special import softmax
 
 from seqbelt.data.parts import write_json
-from seqbelt.errors import SeqbeltError
+from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.kinds import AnyFeatures
 from seqbelt.models.classifier import Model, SequenceClassifier
@@ -42,6 +42,9 @@ class Bundle:
     """For people: data fingerprint, scores, versions."""
     temperature: float = 1.0
     """What an answer's logits are divided by before they become probabilities (calibration)."""
+    confidences: tuple[float, ...] = ()
+    """Of the validation rows: the smallest confidence, the one above a per cent of them, and so
+    on to the largest. Empty where there were none."""
 
     def save(self, folder: Path) -> None:
         """Write the bundle; an older one in the same folder is replaced."""
@@ -60,6 +63,7 @@ class Bundle:
                 "classes": self.classes,
                 "num_features": self.num_features,
                 "temperature": self.temperature,
+                "confidences": self.confidences,
                 "features": self.features.plain(),
                 "model": self.model.plain(),
                 "about": self.about,
@@ -100,6 +104,7 @@ class Bundle:
             network=network.eval(),
             about=values["about"],
             temperature=values.get("temperature", 1.0),  # bundles before calibration have none
+            confidences=tuple(values.get("confidences", ())),
         )
 
     @cached_property
@@ -119,6 +124,19 @@ class Bundle:
         own = np.take_along_axis(shares, best, -1)
         np.put_along_axis(shares, best, np.where(is_lost, least, own), -1)
         return shares
+
+    def threshold(self, coverage: float) -> float:
+        """The confidence that a share ``coverage`` of the validation rows reaches.
+
+        Raises SettingsError where the model was trained without validation rows, or labels steps.
+        """
+        if not self.confidences:
+            why = "labels steps" if self.network.labels_steps else "had no validation rows"
+            raise SettingsError(
+                f"--coverage {coverage:g}: this model {why}, so nothing is known about how sure it "
+                "usually is; leave --coverage out, or train with data.validation_fraction"
+            )
+        return float(np.quantile(self.confidences, 1 - coverage))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from seqbelt.errors import TIMED_OUT, BadInput
+from seqbelt.errors import REJECTED, TIMED_OUT, BadInput
 from seqbelt.features.base import Source
 from seqbelt.features.encoding import Encoded, encode_sources, hash_content, stamp_source
 from seqbelt.inference.isolation import Watch
@@ -79,27 +79,41 @@ def predict_items(
     model: str = "",
     progress: Callable[[int], object] = lambda done: None,
     watch: Watch | None = None,
+    coverage: float | None = None,
 ) -> Summary:
     """Predict every item and write the file ``output``, one row per item in input order.
 
     Answers are journalled in ``OUTPUT.journal`` as they come, so that an interrupted run goes on
     where it stopped and a second run answers only what is new. An item that cannot be answered
-    becomes a row with ``error``; what ``watch`` names as culprits is not touched. Raises
-    SettingsError for an unusable output name.
+    becomes a row with ``error``; what ``watch`` names as culprits is not touched. With a
+    ``coverage`` (0 to 1) an answer less confident than that share of the validation rows' is
+    rejected: it keeps its probabilities and has no label. Raises SettingsError for an unusable
+    output name, or where the model knows no such confidence.
     """
     check_output(output)
+    threshold = None if coverage is None else predictor.bundle.threshold(coverage)
     began = time.perf_counter()
     journal = Journal(output.with_name(output.name + ".journal"), predictor.fingerprint)
     try:
         run = _Run(predictor, journal, Summary(output), watch or Watch())
         for count in run.answer(items):
             progress(count)
-        rows = run.counted(journal.rows())
+        rows = run.counted(_rejecting(journal.rows(), threshold))
         predictor.write(output, rows, key, model)
     finally:
         journal.close()
     run.summary.predict_s = time.perf_counter() - began
     return run.summary
+
+
+def _rejecting(rows: Iterable[Row], threshold: float | None) -> Iterator[Row]:
+    for row in rows:
+        if threshold is not None and row.probabilities is not None and row.error is None:
+            confidence = float(row.probabilities.max())
+            if confidence < threshold:
+                why = f"confidence {confidence:.3f} is below {threshold:.3f}"
+                row = row._replace(error=str(BadInput(REJECTED, why)))
+        yield row
 
 
 def try_suspects(predictor: Predictor, items: Iterable[Item], watch: Watch) -> None:
@@ -206,6 +220,7 @@ class _Run:
             if bundle.network.labels_steps:
                 row, answer = row._replace(label=None), None
             else:
-                answer = None if shares is None else bundle.classes[int(shares.argmax())]
+                is_answered = shares is not None and row.error is None
+                answer = bundle.classes[int(shares.argmax())] if is_answered else None
             self.summary.count(row, answer)
             yield row

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from seqbelt.errors import SeqbeltError, SettingsError
+from seqbelt.errors import REJECTED, SeqbeltError, SettingsError
 from seqbelt.inference.journal import Row
 
 ROWS_AT_ONCE = 16_384
@@ -64,8 +64,13 @@ def write_table(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> No
 
 
 def _table(rows: list[Row], classes: tuple[str, ...], model: str, schema: pa.Schema) -> pa.Table:
-    """The rows as columns; what an unlabelled row has no answer for is null."""
-    is_missing = np.array([row.probabilities is None or row.error is not None for row in rows])
+    """The rows as columns; what an unlabelled row has no answer for is null.
+
+    A rejected answer has no label, but shows how sure it was.
+    """
+    is_unlabelled = np.array([row.probabilities is None or row.error is not None for row in rows])
+    is_rejected = [row.error is not None and row.error.startswith(REJECTED) for row in rows]
+    is_missing = is_unlabelled & ~np.array(is_rejected, dtype=bool)
     shares = np.zeros((len(rows), len(classes)), np.float32)
     for place, row in enumerate(rows):
         if not is_missing[place]:
@@ -74,7 +79,7 @@ def _table(rows: list[Row], classes: tuple[str, ...], model: str, schema: pa.Sch
     labels = np.array(classes, dtype=object)[best]
     columns = [
         [row.name for row in rows],
-        pa.array(labels, pa.string(), mask=is_missing),
+        pa.array(labels, pa.string(), mask=is_unlabelled),
         pa.array(shares[np.arange(len(rows)), best], mask=is_missing),
         *(pa.array(shares[:, place], mask=is_missing) for place in range(len(classes))),
         [None if missing else row.num_steps for row, missing in zip(rows, is_missing)],

@@ -31,6 +31,7 @@ def predict(
     on_error: str = "quarantine",
     engine: Engine = "torch",
     precision: Precision = "float32",
+    coverage: float | None = None,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
     """The stage: load the model once, answer everything, write one file.
@@ -48,7 +49,14 @@ def predict(
         key, items = _open(predictor, paths, settings, output)
     with bar("predicting", None) as progress:
         summary = predict_items(
-            predictor, items, output, key=key, model=concrete, progress=progress, watch=watch
+            predictor,
+            items,
+            output,
+            key=key,
+            model=concrete,
+            progress=progress,
+            watch=watch,
+            coverage=coverage,
         )
     _tell(summary)
     if summary.num_quarantined and on_error == "fail":

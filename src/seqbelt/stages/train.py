@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seqbelt.data.cropping import crop_part, lost_steps
 from seqbelt.data.parts import write_json
 from seqbelt.data.source import Data
@@ -30,7 +32,6 @@ from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
-from seqbelt.training.launch import is_alone
 
 CHECKPOINT = "checkpoint.safetensors"
 RUN = "run.json"
@@ -72,8 +73,7 @@ class Trained:
 
 def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
     """The stage: prepare if need be, train, evaluate once, register."""
-    wait_s = 0.0 if is_alone() else LONGEST_PREPARATION_S
-    store = prepare_data(experiment, wait_s).store
+    store = prepare_data(experiment, LONGEST_PREPARATION_S).store
     trained = train_model(experiment, store, resume=resume)
     model_uri = None
     if not trained.history.interrupted:
@@ -142,10 +142,18 @@ def train_model(
             "step_s": store.about["step_s"],
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
+        confidences=_confidences(reports.get("validation")),
     )
     bundle.save(folder / "bundle")
     validation, test = reports.get("validation"), reports.get("test")
     return Trained(experiment, store, run, folder, bundle, history, validation, test)
+
+
+def _confidences(report: Report | None) -> tuple[float, ...]:
+    """The confidence above each per cent of the validation rows, 0 to 100."""
+    if report is None or report.units is not None:  # of a recording's steps none stands alone
+        return ()
+    return tuple(np.quantile(report.confidences, np.linspace(0, 1, 101)).tolist())
 
 
 def register(trained: Trained) -> str | None:

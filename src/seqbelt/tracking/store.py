@@ -38,12 +38,10 @@ def connect() -> MlflowClient:
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:
-        if not uri.startswith("sqlite:///"):
+        if uri.startswith(("http://", "https://")):
             return MlflowClient(uri, uri)
-        database = Path(uri.removeprefix("sqlite:///"))
-        database.parent.mkdir(parents=True, exist_ok=True)
-        # Of several processes that open a new store at once, all but one would fail.
-        with FileLock(database.with_name(database.name + ".lock")):
+        # Of several processes that open a new database at once, all but one would fail.
+        with FileLock(_lock_of(uri)):
             client = MlflowClient(uri, uri)
             client.search_experiments(max_results=1)
             return client
@@ -52,6 +50,14 @@ def connect() -> MlflowClient:
             f"the tracking store {uri} cannot be used ({error}); "
             "set MLFLOW_TRACKING_URI, or unset it to use mlruns/mlflow.db"
         ) from None
+
+
+def _lock_of(uri: str) -> Path:
+    """Beside a SQLite file; for another database in this project's own folder."""
+    is_file = uri.startswith("sqlite:///")
+    database = Path(uri.removeprefix("sqlite:///")) if is_file else HOME / "database"
+    database.parent.mkdir(parents=True, exist_ok=True)
+    return database.with_name(database.name + ".lock")
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
