@@ -56,6 +56,7 @@ class EngineName(StrEnum):
 
     torch = "torch"
     onnx = "onnx"
+    ray = "ray"
 
 
 class PrecisionName(StrEnum):

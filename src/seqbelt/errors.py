@@ -19,6 +19,9 @@ class BadInput(SeqbeltError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["BadInput"], tuple[str, str]]:
+        return BadInput, (self.reason, self.args[0])  # between processes
+
     def __str__(self) -> str:
         return f"{self.reason}: {super().__str__()}"
 

@@ -149,7 +149,8 @@ class _Run:
         """Journal an answer for each item; yields how many were finished since the last time."""
         try:
             unanswered, board = self._unanswered(items), self.watch.board
-            for answer in self.predictor.predict(unanswered, self._knows, board):
+            knows = None if self._is_first else self._knows
+            for answer in self.predictor.predict(unanswered, knows, board):
                 self._take(answer)
                 if len(self._inputs) >= COMMIT_ITEMS:
                     yield self._commit()

@@ -25,7 +25,7 @@ from seqbelt.inference.segments import pack_segments, write_segments
 from seqbelt.training.device import round_to_tf32
 from seqbelt.training.step_scoring import label_steps
 
-Engine = Literal["torch", "onnx"]
+Engine = Literal["torch", "onnx", "ray"]
 Precision = Literal["float32", "bf16"]
 WINDOW_ITEMS = 512
 """Items that are sorted by length together: enough to fill batches, few enough for memory."""
@@ -80,7 +80,7 @@ class Predictor:
     def predict(
         self,
         sources: Iterable[tuple[int, Source]],
-        is_known: Callable[[str], bool] = lambda content_hash: False,
+        is_known: Callable[[str], bool] | None = None,
         board: Board | None = None,
     ) -> Iterator[Prediction | Encoded]:
         """Answer numbered sources, in their order.
@@ -89,6 +89,7 @@ class Predictor:
         The ``board`` tells what is being decoded.
         """
         features, num_workers = self.bundle.features, self._num_workers
+        is_known = is_known or (lambda content_hash: False)
         encoded = encode_sources(features, self.encoder, sources, is_known, board=board)
         pending: deque[Future[list[Prediction | Encoded]]] = deque()
         with _one_thread_each(), ThreadPoolExecutor(num_workers, "network") as pool:

@@ -41,7 +41,7 @@ def predict(
     check_output(output)
     paths, settings = parse_inputs(inputs)
     folder, concrete = load_folder(model)
-    predictor = Predictor(Bundle.load(folder), engine=engine, precision=precision)
+    predictor = load_predictor(folder, engine, precision)
     gc.freeze()  # what is loaded stays: the collector need not look through it again and again
     key, items = _open(predictor, paths, settings, output)
     if watch is not None and watch.suspects:
@@ -71,6 +71,18 @@ def predict(
         "reasons": dict(summary.reasons),
         "accuracy": summary.accuracy,
     }
+
+
+def load_predictor(folder: Path, engine: Engine, precision: Precision) -> Predictor:
+    """The bundle in a folder, ready to answer here or on a Ray cluster."""
+    bundle = Bundle.load(folder)
+    if engine != "ray":
+        return Predictor(bundle, engine=engine, precision=precision)
+    from seqbelt.inference.ray_engine import RayPredictor
+
+    if precision != "float32":
+        raise SettingsError(f"--precision {precision}: --engine ray computes in float32")
+    return RayPredictor(bundle)
 
 
 def _open(

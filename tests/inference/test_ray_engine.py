@@ -1,0 +1,119 @@
+"""Prediction on a local Ray cluster of two workers gives the file of a run without Ray."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqbelt.data.folders import list_files
+from seqbelt.features.audio import Waveform
+from seqbelt.inference import ray_engine
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.folder import Item, predict_items
+from seqbelt.inference.predictor import Predictor
+from seqbelt.models.classifier import Model
+
+ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'seqbelt[ray]'")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+NUM_FILES = 24
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def bundle() -> Bundle:
+    torch.manual_seed(0)
+    features = Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=1.0)
+    model = Model(cell="gru", hidden_size=6, layout="padded")
+    network = model.build(8, 2, is_tokens=False).eval()
+    return Bundle("toy", features, {}, model, ("low", "high"), 8, network, {})
+
+
+@pytest.fixture
+def wavs(tmp_path, write_wavs) -> Path:
+    write_wavs(tmp_path / "in", NUM_FILES)
+    (tmp_path / "in" / "broken.wav").write_bytes(b"RIFF, or so it says")
+    return tmp_path / "in"
+
+
+def run(predictor, wavs, output):
+    items = (Item(name, wavs / name) for name in list_files(wavs))
+    summary = predict_items(predictor, items, output)
+    return summary, [json.loads(line) for line in output.read_text("utf-8").splitlines()]
+
+
+def assert_same(found, expected):
+    assert [row["path"] for row in found] == [row["path"] for row in expected]
+    for one, two in zip(found, expected, strict=True):
+        assert (one["label"], one["error"]) == (two["label"], two["error"])
+        assert one["content_hash"] == two["content_hash"]
+        if one["label"]:
+            assert one["confidence"] == pytest.approx(two["confidence"], abs=1e-5)
+
+
+def test_the_same_file_and_nothing_twice(cluster, bundle, wavs, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_engine, "WINDOW_ITEMS", 5)
+    _, expected = run(Predictor(bundle, "cpu"), wavs, tmp_path / "alone.jsonl")
+    summary, found = run(ray_engine.RayPredictor(bundle), wavs, tmp_path / "ray.jsonl")
+    assert summary.num_predicted == NUM_FILES and summary.num_quarantined == 1
+    assert_same(found, expected)
+    first = next(wavs.glob("low/*.wav"))
+    first.rename(wavs / "low" / "renamed.wav")
+    again, _ = run(ray_engine.RayPredictor(bundle), wavs, tmp_path / "ray.jsonl")
+    assert again.num_reused == NUM_FILES + 1
+
+
+def test_a_killed_worker_costs_nothing(cluster, bundle, wavs, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_engine, "WINDOW_ITEMS", 2)
+    _, expected = run(Predictor(bundle, "cpu"), wavs, tmp_path / "alone.jsonl")
+    killed = []
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 60
+        while not killed and time.monotonic() < deadline:
+            for process in Path("/proc").glob("[0-9]*"):
+                try:
+                    command = (process / "cmdline").read_bytes()
+                except OSError:
+                    continue
+                if command.startswith(b"ray::_Worker"):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    killed.append(process.name)
+                    return
+            time.sleep(0.001)
+
+    predictor = ray_engine.RayPredictor(bundle)
+    watcher = threading.Thread(target=kill_one)
+    watcher.start()
+    _, found = run(predictor, wavs, tmp_path / "ray.jsonl")
+    watcher.join()
+    assert killed, "no worker was caught at work"
+    assert_same(found, expected)
+
+
+def test_what_ends_every_worker_is_quarantined(cluster, bundle, wavs, tmp_path, monkeypatch):
+    (wavs / "deadly.wav").write_bytes(b"deadly")
+
+    class Deadly(ray_engine._Worker):
+        def answer(self, window):
+            if any(source.name == "deadly.wav" for _, source in window):
+                os._exit(1)
+            return super().answer(window)
+
+    monkeypatch.setattr(ray_engine, "_Worker", Deadly)
+    monkeypatch.setattr(ray_engine, "WINDOW_ITEMS", 9)
+    summary, found = run(ray_engine.RayPredictor(bundle), wavs, tmp_path / "ray.jsonl")
+    assert summary.num_predicted == NUM_FILES
+    assert [row["error"].split(":")[0] for row in found if row["path"] == "deadly.wav"] == [
+        "crashed"
+    ]
