@@ -14,7 +14,7 @@ OLDEST := constraints-oldest.txt
 PARALLEL ?= --numprocesses=2 --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-torchtext test-oldest check format ui clean
+.PHONY: help setup demo test test-all test-torchtext test-oldest check docs format ui clean
 
 help:  ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -56,11 +56,16 @@ test-torchtext: $(READY) $(OLDEST_READY)  ## torchtext on its own versions; bund
 test-oldest: $(OLDEST_READY)  ## The fast tests on the oldest supported versions
 	$(OLDEST_BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-check: $(READY)  ## Format, lint, types, import layers
+docs: $(READY)  ## The documentation as a site in build/site, links checked
+	$(BIN)/python docs/generate_reference.py
+	$(BIN)/mkdocs build --strict --quiet
+
+check: $(READY)  ## Format, lint, types, import layers, links of the documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet
 
 format: $(READY)  ## Rewrite the code in the one format
 	$(BIN)/ruff check --fix-only .

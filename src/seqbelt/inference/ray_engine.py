@@ -75,8 +75,9 @@ class RayPredictor(Predictor):
         # Each window may be tried again on a new worker; a worker may be started as often.
         options = {"max_restarts": -1, "max_task_retries": TRIES - 1, "num_cpus": 1}
         worker = self.ray.remote(**options, num_gpus=1 if num_gpus else 0)(_Worker)
-        shared = self.ray.put({str(name): content for name, content in files.items()})
-        return [worker.remote(shared) for _ in range(count)]
+        # Kept, for a worker that is started again is given the model again.
+        self._model = self.ray.put({str(name): content for name, content in files.items()})
+        return [worker.remote(self._model) for _ in range(count)]
 
     def _result(
         self, window: list[Numbered], answer: Any, workers: list[Any]

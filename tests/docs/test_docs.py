@@ -1,0 +1,87 @@
+"""What the documentation says is so: the reference is the code's, and its examples run."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = runpy.run_path(str(ROOT / "docs" / "generate_reference.py"))
+
+
+def blocks(path: Path, *languages: str) -> list[str]:
+    """The fenced blocks of a page in some languages, in order."""
+    text = path.read_text("utf-8")
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [body for language, body in found if language in languages]
+
+
+def without_comments(block: str) -> list[str]:
+    lines = (re.sub(r"\s*(^|\s)#.*$", "", line).rstrip() for line in block.splitlines())
+    return [line for line in lines if line.strip()]
+
+
+def test_the_reference_of_settings_is_that_of_the_code():
+    found = (ROOT / "docs" / "reference" / "settings.md").read_text("utf-8")
+    assert found == REFERENCE["reference"](), "run: python docs/generate_reference.py"
+
+
+def test_every_setting_says_what_it_does():
+    rows = re.findall(r"^\| `([\w.]+)` \|.*\| (.*) \|$", REFERENCE["reference"](), re.MULTILINE)
+    assert len(rows) > 150
+    assert [name for name, about in rows if not about.strip()] == []
+
+
+def test_the_korean_readme_has_the_same_commands():
+    languages = ("sh", "yaml", "python")
+    english = [without_comments(b) for b in blocks(ROOT / "README.md", *languages)]
+    korean = [without_comments(b) for b in blocks(ROOT / "README.ko.md", *languages)]
+    assert korean == english
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_links_of_the_readmes_lead_somewhere(name):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", (ROOT / name).read_text("utf-8"))
+    assert links and [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_as_it_stands(tmp_path):
+    page = ROOT / "docs" / "tutorial.md"
+    environment = {name: value for name, value in os.environ.items() if "MLFLOW" not in name}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+
+    def run(command: list[str], expected: int = 0) -> None:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == expected, f"{command}: {done.stdout}{done.stderr}"
+
+    run([sys.executable, "-c", blocks(page, "python")[0]])
+    (tmp_path / "tones.yaml").write_text(blocks(page, "yaml")[0])
+    # 3: one recording is broken, and the page says so.
+    for command, expected in zip(without_comments(blocks(page, "sh")[0]), (3, 0, 3), strict=True):
+        run(command.split(), expected)
+    labels = (tmp_path / "labels.csv").read_text("utf-8").splitlines()
+    assert len(labels) == 82
+    assert "broken.wav" in (tmp_path / "data/prepared/tones/quarantine.csv").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_the_notebook_runs():
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    notebook = nbformat.read(ROOT / "examples" / "estimator.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    (accuracy,) = [
+        float(output["data"]["text/plain"])
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.source.endswith("\naccuracy")
+        for output in cell.outputs
+        if "data" in output
+    ]
+    assert accuracy > 0.8
