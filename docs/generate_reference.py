@@ -1,6 +1,6 @@
 """Write docs/reference/settings.md from the fields of the settings classes.
 
-    python docs/generate_reference.py
+python docs/generate_reference.py
 """
 
 import re
@@ -16,8 +16,8 @@ from seqbelt.experiment import Experiment
 TARGET = Path(__file__).parent / "reference" / "settings.md"
 HEAD = """# Settings
 
-Every setting of a config, made from the code by `python docs/generate_reference.py`. Any of them can
-be replaced on the command line: `seqbelt train CONFIG training.seed=1`.
+Every setting of a config, made from the code by `python docs/generate_reference.py`. Any of them
+can be replaced on the command line: `seqbelt train CONFIG training.seed=1`.
 """
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from seqbelt.data.folders import list_files, read_class_folders
 from seqbelt.data.manifest import make_manifest, spell_out
-from seqbelt.data.tables import Columns, names_items, read_manifest
+from seqbelt.data.tables import Columns, Style, names_items, read_manifest
 from seqbelt.errors import SettingsError
 from seqbelt.features.encoding import hash_content
 
@@ -39,7 +39,7 @@ def write(folder: Path, suffix: str, rows: list[dict]) -> Path:
 
 
 def read(path: Path, columns: Columns | None = None, header=None, quoting: bool = True):
-    return read_manifest(path, columns or Columns(), header, quoting)
+    return read_manifest(path, columns or Columns(), Style(header, quoting))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".jsonl", ".parquet"])
@@ -286,3 +286,47 @@ def test_a_manifest_may_name_any_file_that_its_owner_may_read(tmp_path):
     places = [os.path.normpath(source) for source in manifest.sources()]
     assert places == [str(tmp_path / name) for name in ("a.wav", "b.wav", "lists/d.wav")]
     assert manifest.column("id").tolist() == [row["path"] for row in rows]  # named as given
+
+
+KOREAN = "text,label\n재미있다,good\n지루하다,bad\n배우들이 좋았다,good\n"
+
+
+def test_a_table_in_another_encoding_is_read_as_it_is_told(tmp_path):
+    for encoding in ("cp949", "utf-16"):
+        path = tmp_path / f"{encoding}.csv"
+        path.write_bytes(KOREAN.encode(encoding))
+        found = read_manifest(path, Columns(), Style(encoding=encoding))
+        assert [found.source(row) for row in range(3)] == [
+            "재미있다",
+            "지루하다",
+            "배우들이 좋았다",
+        ]
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "utf-16"])
+def test_a_table_in_an_encoding_that_nobody_named_is_an_error_that_names_it(tmp_path, encoding):
+    path = tmp_path / "reviews.csv"
+    path.write_bytes((KOREAN * 5).encode(encoding))
+    with pytest.raises(SettingsError, match=f"data.encoding: {encoding}"):
+        read_manifest(path, Columns(), Style())
+
+
+def test_one_broken_line_costs_its_row_and_not_the_table(tmp_path):
+    path = tmp_path / "reviews.csv"
+    path.write_bytes(KOREAN.encode() + b"\xb0\xa1,good\n")
+    assert len(read_manifest(path, Columns(), Style())) == 4
+
+
+def test_another_delimiter_is_read_and_suggested(tmp_path):
+    path = tmp_path / "reviews.csv"
+    path.write_text(KOREAN.replace(",", ";"), "utf-8")
+    assert len(read_manifest(path, Columns(), Style(delimiter=";"))) == 3
+    with pytest.raises(SettingsError, match=r"data.delimiter: ';'"):
+        read_manifest(path, Columns(), Style())
+
+
+def test_an_unknown_encoding_is_an_error(tmp_path):
+    path = tmp_path / "reviews.csv"
+    path.write_text(KOREAN, "utf-8")
+    with pytest.raises(SettingsError, match=r"data.encoding: 'klingon' is unknown"):
+        read_manifest(path, Columns(), Style(encoding="klingon"))

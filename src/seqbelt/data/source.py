@@ -11,13 +11,19 @@ from seqbelt.data.folders import read_class_folders, read_recordings
 from seqbelt.data.known_sets import KNOWN_SETS
 from seqbelt.data.labelling import Labelling, SequenceLabelling, StepLabelling
 from seqbelt.data.manifest import Manifest
-from seqbelt.data.tables import Columns, is_manifest_file, read_manifest, read_ts_files
+from seqbelt.data.tables import Columns, Style, is_manifest_file, read_manifest, read_ts_files
 from seqbelt.data.targets import TargetName
 from seqbelt.errors import SettingsError
 from seqbelt.features.base import Features
 from seqbelt.settings import Settings
 
-READING_SETTINGS = (*(f"{name}_column" for name in Columns._fields), "header", "quoting")
+READING_SETTINGS = (
+    *(f"{name}_column" for name in Columns._fields),
+    "header",
+    "quoting",
+    "encoding",
+    "delimiter",
+)
 """Settings of ``Data`` that tell how a manifest is read, and so hold for one to predict too."""
 
 Fraction = Annotated[float, Field(ge=0, le=0.5)]
@@ -76,6 +82,10 @@ class Data(Settings):
     """Column names of a csv or tsv file whose first line is already data."""
     quoting: bool = True
     """Whether a double quote in a csv or tsv file begins a quoted value; false takes it as text."""
+    encoding: str = "utf-8"
+    """How a csv, tsv or jsonl file is written; cp949 for many Korean spreadsheets."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """What parts the values of a csv or tsv file; null is a comma in .csv, a tab in .tsv."""
 
     def load(self) -> Manifest:
         """List the items and give each its split.
@@ -146,12 +156,17 @@ class Data(Settings):
                 f"({', '.join(sorted({*KNOWN_SETS, *GENERATED_SETS}))})"
             )
         if is_manifest_file(path):
-            return read_manifest(path, self.columns, self.header, self.quoting)
+            return read_manifest(path, self.columns, self.style)
         if path.suffix == ".ts":
             return read_ts_files(path)
         raise SettingsError(
             f"data.source: {path.name} is no manifest; expected .csv, .tsv, .jsonl, .parquet or .ts"
         )
+
+    @property
+    def style(self) -> Style:
+        """How a csv or tsv manifest is written."""
+        return Style(self.header, self.quoting, self.encoding, self.delimiter)
 
     @property
     def columns(self) -> Columns:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from seqbelt.data.manifest import SPLIT_NAMES, Manifest, make_manifest
+from seqbelt.data.text_encoding import check_encoding
 from seqbelt.errors import SettingsError
 from seqbelt.features.ts_format import read_ts
 
@@ -27,18 +28,28 @@ class Columns(NamedTuple):
     segments: str = "segments"
 
 
-def read_manifest(
-    path: Path, columns: Columns, header: Sequence[str] | None, quoting: bool
-) -> Manifest:
-    """Read a .csv, .tsv, .jsonl or .parquet manifest; every value is read as text.
+class Style(NamedTuple):
+    """How a csv or tsv file is written."""
 
-    ``header`` names the columns of a csv or tsv file whose first line is already data.
-    """
-    table = _read_table(path, header, quoting)
+    header: Sequence[str] | None = None
+    """Names of the columns where the first line is already data."""
+    quoting: bool = True
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    """None takes a comma in .csv and a tab in other files."""
+
+    def delimiter_of(self, path: Path) -> str:
+        return self.delimiter or ("," if path.suffix == ".csv" else "\t")
+
+
+def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
+    """Read a .csv, .tsv, .jsonl or .parquet manifest; every value is read as text."""
+    table = _read_table(path, style)
     if columns.path not in table and columns.text not in table:
         raise SettingsError(
             f"{path}: no column '{columns.path}' or '{columns.text}'; found "
             f"{', '.join(table)}. Name yours in data.path_column or data.text_column"
+            f"{_delimiter_hint(list(table), style.delimiter_of(path))}"
         )
     values = {name: _as_strings(table[name]) for name in columns if name in table}
     num_rows = len(next(iter(values.values())))
@@ -61,7 +72,7 @@ def read_columns(path: Path) -> dict[str, list[str]]:
 
     Raises SettingsError for a file that is no table.
     """
-    table = _read_table(path, header=None, quoting=True)
+    table = _read_table(path, Style())
     return {name: _as_strings(column) for name, column in table.items()}
 
 
@@ -81,17 +92,27 @@ def read_ts_files(path: Path) -> Manifest:
     )
 
 
-def _read_table(path: Path, header: Sequence[str] | None, quoting: bool) -> dict[str, list]:
+def _delimiter_hint(names: Sequence[str], delimiter: str) -> str:
+    """What to do where the header was not taken apart."""
+    if len(names) != 1:
+        return ""
+    found = next((one for one in ";\t,|" if one != delimiter and one in names[0]), None)
+    return "" if found is None else f", or the delimiter in data.delimiter: {found!r}"
+
+
+def _read_table(path: Path, style: Style) -> dict[str, list]:
     """The columns by name. Raises SettingsError for a file that is no table."""
+    if path.suffix != ".parquet":
+        check_encoding(path, style.encoding)
     if path.suffix == ".jsonl":
-        return _read_json_lines(path)
+        return _read_json_lines(path, style.encoding)
     try:
         if path.suffix == ".parquet":
             import pyarrow.parquet
 
             table = pyarrow.parquet.read_table(path)
         else:
-            table = _read_delimited(path, header, quoting)
+            table = _read_delimited(path, style)
     except (pa.ArrowException, OSError) as error:
         raise SettingsError(f"{path}: the manifest cannot be read: {error}") from None
     if twice := sorted({n for n in table.column_names if table.column_names.count(n) > 1}):
@@ -99,29 +120,30 @@ def _read_table(path: Path, header: Sequence[str] | None, quoting: bool) -> dict
     return {name: table[name].to_pylist() for name in table.column_names}
 
 
-def _read_delimited(path: Path, header: Sequence[str] | None, quoting: bool) -> pa.Table:
+def _read_delimited(path: Path, style: Style) -> pa.Table:
     import pyarrow.csv
 
     parse = pyarrow.csv.ParseOptions(
-        delimiter="," if path.suffix == ".csv" else "\t",
-        quote_char='"' if quoting else False,
-        newlines_in_values=quoting,
+        delimiter=style.delimiter_of(path),
+        quote_char='"' if style.quoting else False,
+        newlines_in_values=style.quoting,
     )
     read = pyarrow.csv.ReadOptions(
-        column_names=list(header) if header else None,
+        column_names=list(style.header) if style.header else None,
+        encoding="utf8" if style.encoding == "utf-8" else style.encoding,
         block_size=min(path.stat().st_size + 1, 1 << 30),  # a row must fit in a block
     )
-    names = header or _first_line(path, parse.delimiter, quoting)
+    names = style.header or _first_line(path, style)
     # Binary, because one line of broken UTF-8 must cost one row, not the file.
     convert = pyarrow.csv.ConvertOptions(column_types={name: pa.binary() for name in names})
     return pyarrow.csv.read_csv(path, read, parse, convert)
 
 
-def _read_json_lines(path: Path) -> dict[str, list]:
+def _read_json_lines(path: Path, encoding: str) -> dict[str, list]:
     """The columns of a .jsonl file. Not by Arrow, which would read a text "2020-01-01" as a date
     and wants one type in a column."""
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        with path.open(encoding=_python_name(encoding), errors="surrogateescape") as file:
             rows = [json.loads(line) for line in file if line.strip()]
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path}: the manifest cannot be read: {error}") from None
@@ -131,10 +153,15 @@ def _read_json_lines(path: Path) -> dict[str, list]:
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def _first_line(path: Path, delimiter: str, quoting: bool) -> list[str]:
-    style = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        return next(csv.reader(file, delimiter=delimiter, quoting=style), [])
+def _first_line(path: Path, style: Style) -> list[str]:
+    quoting = csv.QUOTE_MINIMAL if style.quoting else csv.QUOTE_NONE
+    with path.open(encoding=_python_name(style.encoding), errors="replace", newline="") as file:
+        return next(csv.reader(file, delimiter=style.delimiter_of(path), quoting=quoting), [])
+
+
+def _python_name(encoding: str) -> str:
+    """Excel begins UTF-8 with a mark, which is no part of the first column's name."""
+    return "utf-8-sig" if encoding == "utf-8" else encoding
 
 
 def _as_strings(column: Sequence[object]) -> list[str]:
@@ -170,5 +197,5 @@ def names_items(path: Path, columns: Columns) -> bool:
     elif path.suffix == ".jsonl":
         return True
     else:
-        found = _first_line(path, "," if path.suffix == ".csv" else "\t", quoting=True)
+        found = _first_line(path, Style())
     return columns.path in found or columns.text in found

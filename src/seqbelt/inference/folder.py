@@ -221,7 +221,8 @@ class _Run:
             if bundle.network.labels_steps:
                 row, answer = row._replace(label=None), None
             else:
-                is_answered = shares is not None and row.error is None
-                answer = bundle.classes[int(shares.argmax())] if is_answered else None
+                answer = None
+                if shares is not None and row.error is None:
+                    answer = bundle.classes[int(shares.argmax())]
             self.summary.count(row, answer)
             yield row

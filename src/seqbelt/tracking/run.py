@@ -173,7 +173,8 @@ class TrackedRun:
 
     def _log_table(self, frame: DataFrame, path: str) -> None:
         """A table that MLflow's page can show: in its format, and named in its tag."""
-        self.outbox.artifact(path, frame.to_json(orient="split", index=False).encode())
+        content = frame.to_json(orient="split", index=False) or ""
+        self.outbox.artifact(path, content.encode())
         self._tables.append({"path": path, "type": "table"})
         self.log_tags({"mlflow.loggedArtifacts": json.dumps(self._tables)})
 

@@ -98,7 +98,6 @@ def _pieces(batch: Batch, count: int) -> list[Batch]:
     if count == 1:
         return [batch]
     size = -(-len(batch.lengths) // count)
-    return [
-        Batch(*(field[start : start + size] for field in batch))
-        for start in range(0, len(batch.lengths), size)
-    ]
+    parts = [slice(start, start + size) for start in range(0, len(batch.lengths), size)]
+    inputs, lengths, labels, indices = batch
+    return [Batch(inputs[p], lengths[p], labels[p], indices[p]) for p in parts]
