@@ -14,7 +14,7 @@ OLDEST := constraints-oldest.txt
 PARALLEL ?= --numprocesses=2 --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-torchtext test-oldest check docs format ui clean
+.PHONY: help setup demo test test-all test-torchtext test-oldest check docs format ui wheel-demo clean
 
 help:  ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,16 @@ format: $(READY)  ## Rewrite the code in the one format
 
 ui: $(READY)  ## MLflow's page on this project's runs
 	$(BIN)/seqbelt ui
+
+WHEEL_DEMO := build/wheel-demo
+
+wheel-demo:  ## Build a wheel, install it in an environment of its own outside the repository, run the demo
+	rm -rf $(WHEEL_DEMO) && mkdir -p $(WHEEL_DEMO)
+	$(PYTHON) -m venv $(WHEEL_DEMO)/venv
+	$(WHEEL_DEMO)/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL_DEMO) .
+	$(WHEEL_DEMO)/venv/bin/python -m pip install --quiet --constraint $(KNOWN_GOOD) \
+	  "$$(echo $(WHEEL_DEMO)/*.whl)[video]"
+	cd "$$(mktemp -d)" && $(abspath $(WHEEL_DEMO))/venv/bin/seqbelt demo
 
 clean:  ## Remove the virtual environment and caches; data and runs stay
 	rm -rf $(VENV) $(OLDEST_VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
