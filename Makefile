@@ -11,6 +11,7 @@ OLDEST_READY := $(OLDEST_VENV)/.ready
 OLDEST := constraints-oldest.txt
 
 # A file's tests stay in one process: what they share is made once.
+export NO_MKDOCS_2_WARNING := 1
 PARALLEL ?= --numprocesses=2 --dist=loadfile
 
 .DEFAULT_GOAL := help

@@ -1,5 +1,6 @@
 """Recorded steps do what launched ones do, and nothing in them waits."""
 
+import logging
 import warnings
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import toy_store
 
+from seqbelt.data.batches import Batch
 from seqbelt.models.classifier import Model
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.graphs import GraphedSteps, pad_steps, rounded_up
@@ -68,6 +70,25 @@ def test_a_recorded_training_gives_the_bits_of_a_launched_one(tmp_path, monkeypa
 def test_without_graphs_it_learns_as_well(tmp_path):
     _, losses = fit(toy_store(tmp_path), cuda_graphs=False)
     assert losses[-1] < losses[0]
+
+
+def test_without_room_for_recorded_steps_they_are_launched(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+    tried, launched = [], []
+
+    def record(batch):
+        tried.append(batch)
+        raise RuntimeError("CUDA error: out of memory")
+
+    steps = GraphedSteps(launched.append, torch.device("cpu"))
+    monkeypatch.setattr(steps, "_record", record)
+    batch = Batch(torch.ones(2, 5, 1), torch.tensor([5, 5]), torch.ones(2), torch.arange(2))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(4):
+            steps._run(batch)
+    assert len(launched) == 4 and len(tried) == 1 and not steps.recorded
+    assert "training.cuda_graphs" in caplog.text
 
 
 @needs_gpu

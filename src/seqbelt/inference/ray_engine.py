@@ -36,7 +36,7 @@ class RayPredictor(Predictor):
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle, device="cpu")
         try:
-            import ray
+            import ray  # pyright: ignore[reportMissingImports]  # an extra
         except ImportError:
             raise SettingsError(
                 "--engine ray: ray cannot be imported; pip install 'seqbelt[ray]'"

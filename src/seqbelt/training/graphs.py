@@ -4,6 +4,7 @@ A step of a small network is hundreds of kernels that take a GPU a few microseco
 the CPU needs to launch them. Recorded once for a shape of batch, they are launched together.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from seqbelt.data.batches import Batch
 from seqbelt.data.targets import UNLABELLED
 from seqbelt.models.transfer import upload
 
+logger = logging.getLogger(__name__)
 RECORD_AFTER = 1
 """Batches of a shape before its step is recorded, which takes as long as two steps: the first one
 loads its kernels, and a shape that came twice comes again."""
@@ -40,6 +42,7 @@ class GraphedSteps:
         self.pool = torch.cuda.graph_pool_handle()
         self.counts: Counter[torch.Size] = Counter()
         self.recorded: dict[torch.Size, tuple[torch.cuda.CUDAGraph, Batch]] = {}
+        self.has_room = True
 
     def __call__(self, batch: Batch) -> None:
         num_steps = rounded_up(batch.inputs.shape[1])
@@ -55,16 +58,36 @@ class GraphedSteps:
     def _run(self, batch: Batch) -> None:
         shape = batch.inputs.shape
         self.counts[shape] += 1
-        if self.counts[shape] <= RECORD_AFTER or batch.inputs.nbytes > LARGEST_INPUTS:
+        is_recordable = self.counts[shape] > RECORD_AFTER and batch.inputs.nbytes <= LARGEST_INPUTS
+        if is_recordable and self.has_room and shape not in self.recorded:
+            self._try_to_record(batch)
+        if shape not in self.recorded:
             self.step(batch)
             return
-        if shape not in self.recorded:
-            self.recorded[shape] = self._record(batch)
         graph, own = self.recorded[shape]
         own.inputs.copy_(batch.inputs)
         own.lengths.copy_(batch.lengths)
         own.labels.copy_(batch.labels)
         graph.replay()
+
+    def _try_to_record(self, batch: Batch) -> None:
+        """Record the step, or where memory is too short launch this and all later ones.
+
+        A recorded step keeps the memory that it works in, and what it records is not computed
+        yet, so that it cannot be split as a launched one is.
+        """
+        try:
+            self.recorded[batch.inputs.shape] = self._record(batch)
+        except RuntimeError as error:  # torch's own class from the allocator, CUDA's from the graph
+            if "out of memory" not in str(error):
+                raise
+            self.has_room = False
+            self.recorded.clear()
+            torch.cuda.empty_cache()
+            logger.warning(
+                "Recorded steps do not fit into the GPU's memory; steps are launched one by one, "
+                "with the same result. training.cuda_graphs: false starts so."
+            )
 
     def _record(self, batch: Batch) -> tuple[torch.cuda.CUDAGraph, Batch]:
         """The step's graph, and the batch that it reads."""

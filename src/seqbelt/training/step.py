@@ -67,7 +67,8 @@ class Step:
                 total = self._add_gradients(batch, count.clamp_min(1))
                 break
             except torch.OutOfMemoryError:
-                if self.num_pieces >= len(batch.lengths):
+                is_recorded = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+                if is_recorded or self.num_pieces >= len(batch.lengths):
                     raise
                 self._split_more(len(batch.lengths))
         self.ranks.add_up([p.grad for p in self.parameters if p.grad is not None])
