@@ -1,19 +1,25 @@
-"""Write docs/reference/settings.md from the fields of the settings classes.
+"""Write docs/reference/ from the code: settings, commands, and what each module does.
 
 python docs/generate_reference.py
 """
 
+import ast
+import enum
+import inspect
 import re
 import types
 import typing
 from pathlib import Path
 
+import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from seqbelt.cli import app
 from seqbelt.experiment import Experiment
 
-TARGET = Path(__file__).parent / "reference" / "settings.md"
+DOCS = Path(__file__).parent
+PACKAGE = DOCS.parent / "src" / "seqbelt"
 HEAD = """# Settings
 
 Every setting of a config, made from the code by `python docs/generate_reference.py`. Any of them
@@ -21,13 +27,87 @@ can be replaced on the command line: `seqbelt train CONFIG training.seed=1`.
 """
 
 
+COMMANDS_HEAD = """# Commands
+
+Made from the code by `python docs/generate_reference.py`. `MODEL` is `models:/name@champion`,
+`models:/name/3`, `runs:/…` or a bundle folder. Exit codes: 0 done, 1 failed, 2 bad arguments or
+settings, 3 done but some inputs were quarantined. Progress goes to standard error; `--json` prints
+the result as the last line of standard output.
+"""
+MODULES_HEAD = """# Modules
+
+What each file does, in its own words; made by `python docs/generate_reference.py`.
+"""
+
+
 def main() -> None:
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(reference(), encoding="utf-8")
+    for name, page in pages().items():
+        (DOCS / "reference" / name).write_text(page, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """Every page of the reference by its file's name."""
+    return {"settings.md": reference(), "commands.md": commands(), "modules.md": modules()}
+
+
+def commands() -> str:
+    """The page of the commands: what each does and takes."""
+    parts = [COMMANDS_HEAD]
+    for name, function in _functions(app, "seqbelt"):
+        parts += [f"## `{name}`\n", _paragraph(inspect.getdoc(function) or ""), ""]
+        hints = typing.get_type_hints(function, include_extras=True)
+        rows = [_parameter(one, hints[one.name])
+                for one in inspect.signature(function).parameters.values()]  # fmt: skip
+        parts += ["| argument | default | |", "|---|---|---|", *rows, ""] if rows else []
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _functions(group: typer.Typer, name: str) -> list[tuple[str, typing.Any]]:
+    """Every command's name and function, those of groups within included."""
+    own = [(one.name or one.callback.__name__.rstrip("_"), one.callback)
+           for one in group.registered_commands if one.callback]  # fmt: skip
+    found = [(f"{name} {key}", function) for key, function in own]
+    for one in group.registered_groups:
+        found += _functions(one.typer_instance, f"{name} {one.name}")  # pyright: ignore
+    return found
+
+
+def _parameter(parameter: inspect.Parameter, hint: typing.Any) -> str:
+    kind, info = typing.get_args(hint)[:2]
+    is_option = isinstance(info, typer.models.OptionInfo)
+    name = info.default if is_option else info.metavar  # beside Annotated the default is a name
+    choices = [value for one in (kind, *typing.get_args(kind)) if isinstance(one, enum.EnumType)
+               for value in one]  # fmt: skip
+    name = f"{name or parameter.name.upper()} {'|'.join(choices)}".strip()
+    value = parameter.default
+    default = "*required*" if value is inspect.Parameter.empty else ""
+    if value not in (inspect.Parameter.empty, None, False):
+        default = f"`{getattr(value, 'value', value)}`"
+    return f"| `{_cell(name)}` | {default} | {_cell(_paragraph(info.help or ''))} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def modules() -> str:
+    """The page of the modules: the tree, with the first line of each file."""
+    parts = [MODULES_HEAD]
+    folders = sorted({path.parent for path in PACKAGE.rglob("*.py")})
+    for folder in folders:
+        parts += [f"## `{folder.relative_to(PACKAGE.parent)}/`\n"]
+        parts += ["| module | |", "|---|---|"]
+        for path in sorted(folder.glob("*.py")):
+            about = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").split("\n\n")[0]
+            if path.name != "__init__.py" or about:
+                name = "" if path.name == "__init__.py" else f"`{path.name}`"
+                parts.append(f"| {name} | {_cell(_paragraph(about))} |")
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def reference() -> str:
-    """The whole page."""
+    """The page of the settings."""
     parts = [HEAD, *_section("", "The file", Experiment)]
     for name, field in Experiment.model_fields.items():
         classes = _classes(field.annotation)
@@ -51,7 +131,7 @@ def _section(prefix: str, title: str, cls: type[BaseModel]) -> list[str]:
         if name == "kind":  # the heading says it
             continue
         classes = _classes(field.annotation)
-        about = _paragraph(field.description or "").replace("|", "\\|")
+        about = _cell(_paragraph(field.description or ""))
         values = "a section" if classes else _values(field)
         default = "" if classes and not prefix else _default(field)
         lines.append(f"| `{prefix}{name}` | {values} | {default} | {about} |")
@@ -76,7 +156,7 @@ def _values(field: FieldInfo) -> str:
     signs = {"ge ": "≥ ", "gt ": "> ", "le ": "≤ ", "lt ": "< "}
     said = [sign + bound[3:] for bound in bounds for word, sign in signs.items()
             if bound.startswith(word)]  # fmt: skip
-    return ", ".join([_type(field.annotation), *said]).replace("|", "\\|")
+    return _cell(", ".join([_type(field.annotation), *said]))
 
 
 def _type(annotation: object) -> str:

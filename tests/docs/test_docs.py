@@ -25,9 +25,19 @@ def without_comments(block: str) -> list[str]:
     return [line for line in lines if line.strip()]
 
 
-def test_the_reference_of_settings_is_that_of_the_code():
-    found = (ROOT / "docs" / "reference" / "settings.md").read_text("utf-8")
-    assert found == REFERENCE["reference"](), "run: python docs/generate_reference.py"
+@pytest.mark.parametrize("name", ["settings.md", "commands.md", "modules.md"])
+def test_the_reference_is_that_of_the_code(name):
+    found = (ROOT / "docs" / "reference" / name).read_text("utf-8")
+    assert found == REFERENCE["pages"]()[name], "run: python docs/generate_reference.py"
+
+
+def test_every_command_argument_and_module_says_what_it_does():
+    pages = REFERENCE["pages"]()
+    for name in ("commands.md", "modules.md"):
+        rows = re.findall(r"^\| `([^|]*(?:\\\|[^|]*)*)` \|.*\| (.*)\|$", pages[name], re.MULTILINE)
+        rows += re.findall(r"^\| `([\w.]+)` \| (.*)\|$", pages[name], re.MULTILINE)
+        assert len(rows) > 40
+        assert [row for row, about in rows if not about.strip()] == []
 
 
 def test_every_setting_says_what_it_does():

@@ -1,0 +1,115 @@
+"""Commands that use a model: answers to folders, and from files and live signals."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seqbelt.cli.arguments import AsJson, ModelName
+from seqbelt.cli.running import run
+
+
+class OnError(StrEnum):
+    """What an input without a label does to the whole."""
+
+    quarantine = "quarantine"
+    fail = "fail"
+
+
+class EngineName(StrEnum):
+    """Who computes the network."""
+
+    torch = "torch"
+    onnx = "onnx"
+    ray = "ray"
+
+
+class PrecisionName(StrEnum):
+    """How products are computed."""
+
+    float32 = "float32"
+    bf16 = "bf16"
+
+
+class PcmName(StrEnum):
+    """How raw samples are written: little-endian integers of 16 bits, or floats of 32."""
+
+    s16le = "s16le"
+    f32le = "f32le"
+
+
+def predict(
+    model: ModelName,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT... [KEY=VALUE]...",
+            help="Folders or files; how a manifest is read, as in data.quoting=false.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", help="File: .parquet, .csv or .jsonl.")],
+    on_error: Annotated[
+        OnError, typer.Option("--on-error", help="Keep going, or fail at the end.")
+    ] = OnError.quarantine,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout-s", min=0.001, help="Seconds that one input may take.")
+    ] = 300.0,
+    engine: Annotated[EngineName, typer.Option("--engine", help="What computes.")] = (
+        EngineName.torch
+    ),
+    precision: Annotated[
+        PrecisionName, typer.Option("--precision", help="Of the products.")
+    ] = PrecisionName.float32,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            "--coverage",
+            min=0.01,
+            max=1.0,
+            help="Answer only as sure as this share of the validation rows; the rest is rejected.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Label a folder, files or the rows of a manifest."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.predict_apart import predict_apart
+
+        options = {
+            "on_error": on_error, "engine": engine, "precision": precision, "coverage": coverage,
+        }  # fmt: skip
+        return predict_apart(model, inputs, output, timeout_s, **options)
+
+    run(work, as_json)
+
+
+def stream(
+    model: ModelName,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or - for standard input.")],
+    pcm: Annotated[
+        PcmName | None,
+        typer.Option("--pcm", help="Raw mono samples; standard input: s16le unless named."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="FILE grows; Ctrl-C ends.")] = False,
+    every_ms: Annotated[
+        float | None, typer.Option("--every-ms", min=0.001, help="Signal between two answers.")
+    ] = None,
+    every_steps: Annotated[
+        int | None, typer.Option("--every-steps", min=1, help="The same, in steps.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a signal while it comes, one line of JSON an answer."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.stream import stream
+
+        kind = pcm.value if pcm else None
+        found = stream(
+            model, file, pcm=kind, follow=follow, every_ms=every_ms, every_steps=every_steps
+        )
+        return found if as_json else {}  # standard output is for the answers
+
+    run(work, as_json)

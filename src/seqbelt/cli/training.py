@@ -1,0 +1,83 @@
+"""Commands that make models: from sources to a verdict."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seqbelt.cli.arguments import AsJson, Config, Overrides
+from seqbelt.cli.running import load, run
+from seqbelt.errors import SettingsError
+from seqbelt.training.launch import is_alone, is_first
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where the demo's data goes.")] = Path(
+        "data/demo"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Generate small data, compare LSTM with RNN, predict a folder. Needs no network."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.demo import demo
+
+        return demo(folder)
+
+    run(work, as_json)
+
+
+def prepare(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Turn the sources into a store of sequences."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.prepare import prepare
+
+        return prepare(load(config, overrides))
+
+    run(work, as_json)
+
+
+def train(
+    config: Config,
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train one model, log it as one run and register it."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.follow import follow
+        from seqbelt.stages.train import train
+
+        take_part = train if is_first() else follow
+        return take_part(load(config, overrides), resume)
+
+    run(work, as_json)
+
+
+def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Train every cell over every seed and judge."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.compare import compare
+
+        if not is_alone():
+            raise SettingsError(
+                "compare trains many models and takes one process; use comparison.num_workers "
+                "instead of torchrun, which is for train"
+            )
+        return compare(load(config, overrides))
+
+    run(work, as_json)
+
+
+def tune(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Search settings on validation rows, and write the best as a config."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.stages.tune import tune
+
+        return tune(load(config, overrides))
+
+    run(work, as_json)
