@@ -213,9 +213,17 @@ def test_the_champion_is_the_best_by_validation(trained, project, capsys):
 
     client = connect()
     versions = client.search_model_versions("name='words'")
-    best = max(float(version.tags["validation.accuracy"]) for version in versions)
-    champion = client.get_model_version_by_alias("words", "champion")
-    assert float(champion.tags["validation.accuracy"]) == best
+    scores = sorted((float(v.tags["validation.accuracy"]) for v in versions), reverse=True)
+    for alias, score in zip(("champion", "challenger"), scores):
+        holder = client.get_model_version_by_alias("words", alias)
+        assert float(holder.tags["validation.accuracy"]) == score
+        code, _, _ = run(
+            capsys, "predict", f"models:/words@{alias}", "words", "--output", "alias.csv"
+        )
+        concrete = {
+            row["model"] for row in csv.DictReader(Path("alias.csv").read_text().splitlines())
+        }
+        assert code == 0 and concrete == {f"models:/words/{holder.version}"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Publishing: a bundle becomes a registered MLflow model, and perhaps the champion."""
+"""Publishing: a bundle becomes a registered MLflow model, and perhaps champion or challenger."""
 
 import contextlib
 import json
@@ -20,7 +20,8 @@ from seqbelt.tracking.environment import model_requirements
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.tracking.store import connect
 
-CHAMPION = "champion"
+ALIASES = ("champion", "challenger")
+"""Of the best and the second best version."""
 Certificates = Mapping[str, Mapping[str, Any] | None]
 """What ``seqbelt certify`` reports, by kind; each says whether it ``passed``."""
 
@@ -82,16 +83,18 @@ def log_certificates(run_id: str, certificates: Certificates) -> bool:
 
 
 def _crown(client: MlflowClient, name: str, version: ModelVersion) -> None:
-    """Give the alias ``champion`` to the version if it is the best by validation.
+    """Give the alias ``champion`` to the best version by validation, ``challenger`` to the next.
 
-    Scores on other data say nothing, so a champion of other data gives way.
+    Scores on other data say nothing, so versions of other data give way. Among equals the newer
+    one is taken.
     """
-    try:
-        champion = client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException:
-        champion = None
-    if champion is None or _rank(version, version) >= _rank(champion, version):
-        client.set_registered_model_alias(name, CHAMPION, version.version)
+    candidates = [version]
+    for alias in ALIASES:
+        with contextlib.suppress(MlflowException):  # nobody has it yet
+            candidates.append(client.get_model_version_by_alias(name, alias))
+    candidates.sort(key=lambda one: _rank(one, version), reverse=True)
+    for alias, one in zip(ALIASES, candidates, strict=False):
+        client.set_registered_model_alias(name, alias, one.version)
 
 
 def _rank(candidate: ModelVersion, newest: ModelVersion) -> tuple[bool, float, float]:

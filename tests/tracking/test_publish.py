@@ -1,0 +1,46 @@
+"""The best version by validation is the champion, the next one the challenger."""
+
+import pytest
+from mlflow import MlflowClient
+
+from seqbelt.tracking.publish import _crown
+
+
+@pytest.fixture
+def client(tmp_path):
+    client = MlflowClient(f"sqlite:///{tmp_path / 'registry.db'}")
+    client.create_registered_model("toys")
+    return client
+
+
+def publish(client, accuracy, data="one"):
+    tags = {"validation.accuracy": str(accuracy), "data.fingerprint": data}
+    version = client.create_model_version("toys", "file:///nowhere", tags=tags)
+    _crown(client, "toys", version)
+
+
+def holders(client):
+    aliases = client.get_registered_model("toys").aliases
+    return {alias: str(version) for alias, version in aliases.items()}
+
+
+def test_the_two_best_hold_the_aliases(client):
+    found = []
+    for accuracy in (0.8, 0.9, 0.7, 0.85, 0.9):
+        publish(client, accuracy)
+        found.append(holders(client))
+    assert found == [
+        {"champion": "1"},
+        {"champion": "2", "challenger": "1"},
+        {"champion": "2", "challenger": "1"},
+        {"champion": "2", "challenger": "4"},
+        {"champion": "5", "challenger": "2"},
+    ]
+
+
+def test_versions_of_other_data_give_way(client):
+    publish(client, 0.9)
+    publish(client, 0.5, data="other")
+    assert holders(client) == {"champion": "2", "challenger": "1"}
+    publish(client, 0.4, data="other")
+    assert holders(client) == {"champion": "2", "challenger": "3"}
