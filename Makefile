@@ -15,7 +15,7 @@ export NO_MKDOCS_2_WARNING := 1
 PARALLEL ?= --numprocesses=2 --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-torchtext test-oldest check docs format ui wheel-demo clean
+.PHONY: help setup demo test test-all test-torchtext test-oldest check docs format ui wheel-demo results clean
 
 help:  ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -84,6 +84,9 @@ wheel-demo:  ## Build a wheel, install it in an environment of its own outside t
 	$(WHEEL_DEMO)/venv/bin/python -m pip install --quiet --constraint $(KNOWN_GOOD) \
 	  "$$(echo $(WHEEL_DEMO)/*.whl)[video]"
 	cd "$$(mktemp -d)" && $(abspath $(WHEEL_DEMO))/venv/bin/seqbelt demo
+
+results: $(READY)  ## Every figure of docs/results.md again, into build/results (a night; see the script)
+	$(BIN)/python benchmarks/everything.py $(VALUES)
 
 clean:  ## Remove the virtual environment and caches; data and runs stay
 	rm -rf $(VENV) $(OLDEST_VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
