@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from seqbelt.data.batches import Batch
 from seqbelt.data.store import SequenceStore
 from seqbelt.inference.bundle import Bundle
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 
 LAGS = (0, 1, 2, 5, 10, 20, 40, 60, 80, 99)
 
 
-def state_reach(network: SequenceClassifier, batch: Batch) -> GradientReach:
+def state_reach(network: SequenceNetwork, batch: Batch) -> GradientReach:
     """The reach by the state, of a network of one layer and direction that pools the last step."""
     cell, weights = network.recurrent.cell, network.recurrent.weights
     assert weights.num_layers == 1 and not weights.bidirectional

@@ -25,7 +25,7 @@ from seqbelt.data.preparation import prepare
 from seqbelt.data.source import Data
 from seqbelt.features.audio import LogMel
 from seqbelt.models.chunks import Chunks
-from seqbelt.models.classifier import Model, SequenceClassifier
+from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.training.settings import Training
 
 BATCH, FEATURES, CHUNK = 4, 16, 2000
@@ -98,7 +98,7 @@ def bias_table(manifest: str) -> None:
 
 
 def gradients(
-    network: SequenceClassifier,
+    network: SequenceNetwork,
     inputs: torch.Tensor,
     lengths: torch.Tensor,
     chunks: Chunks | None,

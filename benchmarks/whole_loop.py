@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from seqbelt.experiment import Experiment
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.stages import compare as comparison
 from seqbelt.training.step import Step
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*")
     arguments = parser.parse_args()
     clocked(Step, "__call__", "the network: training steps")
-    clocked(SequenceClassifier, "forward", "the network: passes")
+    clocked(SequenceNetwork, "forward", "the network: passes")
     for name in ("prepare_data", "audit_first", "find_contestants", "run_controls", "log_controls",
                  "find_reasons", "register", "_log_conclusion"):  # fmt: skip
         clocked(comparison, name, name.strip("_").replace("_", " "))

@@ -7,16 +7,16 @@ import torch
 
 from gpu_training.workloads import Workload
 from seqbelt.data.batches import training_plan
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.device import set_learning_rate
 from seqbelt.training.loop import Loop
 
 
-def builder(workload: Workload, **model: Any) -> Callable[[], SequenceClassifier]:
+def builder(workload: Workload, **model: Any) -> Callable[[], SequenceNetwork]:
     """What builds the workload's network, with some of the model's settings changed."""
     store, settings = workload.store, workload.change_model(**model)
 
-    def build() -> SequenceClassifier:
+    def build() -> SequenceNetwork:
         return settings.build(store.num_features, len(store.classes), store.is_tokens)
 
     return build

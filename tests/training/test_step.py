@@ -7,7 +7,7 @@ import torch
 from toys import toy_store
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.models.classifier import Model, SequenceClassifier
+from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.training.settings import Training
 
 MODEL = Model(hidden_size=8)
@@ -19,7 +19,7 @@ def store(tmp_path_factory):
     return toy_store(tmp_path_factory.mktemp("store"))
 
 
-class Small(SequenceClassifier):
+class Small(SequenceNetwork):
     """A network on a device with room for so many sequences."""
 
     room = 3
@@ -30,7 +30,7 @@ class Small(SequenceClassifier):
         return super().forward(inputs, lengths, chunks)
 
 
-def fit(store, network=SequenceClassifier, training=TRAINING, **options):
+def fit(store, network=SequenceNetwork, training=TRAINING, **options):
     train, validation = store.split("train"), store.split("validation")
 
     def build():
@@ -63,7 +63,7 @@ def test_a_sequence_that_does_not_fit_is_an_error(store, monkeypatch):
         fit(store, Small)
 
 
-class Broken(SequenceClassifier):
+class Broken(SequenceNetwork):
     """Answers of one known sequence are undefined."""
 
     first: float

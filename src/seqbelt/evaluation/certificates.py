@@ -15,7 +15,7 @@ from torch import Tensor
 from seqbelt.data.batches import Batch, make_batch, pad
 from seqbelt.data.store import Sequences
 from seqbelt.features.streaming import StepStream
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.streaming import StreamingClassifier
 
 TOLERANCE = 1e-5
@@ -60,7 +60,7 @@ class PaddingCertificate:
 
 @torch.inference_mode()
 def certify_padding(
-    network: SequenceClassifier, sequences: Sequences, num_sequences: int = 256
+    network: SequenceNetwork, sequences: Sequences, num_sequences: int = 256
 ) -> PaddingCertificate:
     """Compare the logits of sampled sequences, each alone, with those in company.
 
@@ -134,7 +134,7 @@ class Signal(NamedTuple):
 
 @torch.inference_mode()
 def certify_streaming(
-    network: SequenceClassifier,
+    network: SequenceNetwork,
     sequences: Sequences,
     signals: Sequence[Signal] = (),
     num_sequences: int = 64,
@@ -174,21 +174,21 @@ def certify_streaming(
     )
 
 
-def _logits_alone(network: SequenceClassifier, steps: np.ndarray) -> Tensor:
+def _logits_alone(network: SequenceNetwork, steps: np.ndarray) -> Tensor:
     """``(1, classes)``: where every step is labelled, the last one's, which has heard all."""
     inputs, lengths = pad([steps])
     logits = network(inputs.to(next(network.parameters()).device), lengths).float().cpu()
     return network.split(logits, lengths)[0][-1:]
 
 
-def _logits_in_pieces(network: SequenceClassifier, steps: np.ndarray, size: int | None) -> Tensor:
+def _logits_in_pieces(network: SequenceNetwork, steps: np.ndarray, size: int | None) -> Tensor:
     reader = StreamingClassifier(network)
     for piece in _pieces(steps, size):
         reader.push(piece)
     return reader.logits.float().cpu()
 
 
-def _logits_of_signal(network: SequenceClassifier, signal: Signal, size: int | None) -> Tensor:
+def _logits_of_signal(network: SequenceNetwork, signal: Signal, size: int | None) -> Tensor:
     reader, stream = StreamingClassifier(network), signal.open_stream()
     for piece in _pieces(signal.inputs, size):
         reader.push(stream.push(piece))
@@ -215,7 +215,7 @@ def _sample(sequences: Sequences, num_sequences: int, max_steps: int = SAMPLE_ST
 
 
 def _logits(
-    network: SequenceClassifier,
+    network: SequenceNetwork,
     sequences: Sequences,
     order: np.ndarray,
     batch_size: int = BATCH_SIZE,

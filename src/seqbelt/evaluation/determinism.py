@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seqbelt.data.store import Sequences
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.scoring import predict_logits
 from seqbelt.training.settings import Training
 
@@ -40,9 +40,9 @@ class DeterminismCertificate:
 
 
 def certify_determinism(
-    network: SequenceClassifier,
+    network: SequenceNetwork,
     training: Training,
-    build: Callable[[], SequenceClassifier],
+    build: Callable[[], SequenceNetwork],
     sequences: Sequences,
     num_steps: int = 5,
 ) -> DeterminismCertificate:
@@ -111,14 +111,14 @@ def _tensors(outputs: Any) -> list[Tensor]:
 
 
 def _train(
-    training: Training, build: Callable[[], SequenceClassifier], sequences: Sequences
+    training: Training, build: Callable[[], SequenceNetwork], sequences: Sequences
 ) -> _Trace:
     """One epoch over a few sequences by the very loop that trains."""
     trace = _Trace("initialisation")
-    networks: list[SequenceClassifier] = []
+    networks: list[SequenceNetwork] = []
     num_steps = 0
 
-    def traced_build() -> SequenceClassifier:
+    def traced_build() -> SequenceNetwork:
         networks.append(build())
         return networks[0]
 
@@ -145,7 +145,7 @@ def _train(
     return trace
 
 
-def _predict(network: SequenceClassifier, sequences: Sequences) -> _Trace:
+def _predict(network: SequenceNetwork, sequences: Sequences) -> _Trace:
     trace = _Trace("prediction")
     trace.watch(network)
     device = next(network.parameters()).device

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from seqbelt.data.batches import pad
 from seqbelt.data.cropping import Crop, crop_steps
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 
 METHOD = "integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365)"
 TOLERANCE = 0.01
@@ -63,7 +63,7 @@ class Explanation:
 
 
 def explain(
-    network: SequenceClassifier,
+    network: SequenceNetwork,
     sequence: np.ndarray,
     max_steps: int | None = None,
     crop: Crop = "head",
@@ -91,7 +91,7 @@ class _Line:
     of its own to be differentiated by: that gives its share without a gradient for each feature.
     """
 
-    def __init__(self, network: SequenceClassifier, inputs: Tensor, lengths: Tensor) -> None:
+    def __init__(self, network: SequenceNetwork, inputs: Tensor, lengths: Tensor) -> None:
         self.network, self.inputs, self.lengths = network, inputs, lengths
         self.shape = inputs.shape[:2]
         # What it puts out is 0 at the baseline.
@@ -160,7 +160,7 @@ class _Line:
 
 
 @contextmanager
-def _differentiable(network: SequenceClassifier) -> Iterator[None]:
+def _differentiable(network: SequenceNetwork) -> Iterator[None]:
     """Without dropout, and yet with a backward pass, which cuDNN has in training mode only."""
     was_training = network.training
     network.eval()

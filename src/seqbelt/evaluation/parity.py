@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seqbelt.data.batches import pad
 from seqbelt.data.store import Sequences
 from seqbelt.evaluation.certificates import TOLERANCE
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 
 BATCH_SIZES = (1, 2, 7)
 TYPICAL_STEPS, MOST_STEPS = 100, 1000
@@ -66,7 +66,7 @@ def draw_from(sequences: Sequences) -> tuple[Draw, int, int]:
     return draw, int(np.sort(lengths)[len(lengths) // 2]), int(lengths.max())
 
 
-def draw_generated(network: SequenceClassifier, max_steps: int | None) -> tuple[Draw, int, int]:
+def draw_generated(network: SequenceNetwork, max_steps: int | None) -> tuple[Draw, int, int]:
     """Noise of the training steps' mean and deviation, or random tokens; and two lengths."""
 
     def draw(num_steps: int, number: int) -> np.ndarray:
@@ -93,7 +93,7 @@ def make_cases(draw: Draw, median: int, longest: int) -> Iterator[Case]:
 
 @torch.inference_mode()
 def certify_export(
-    network: SequenceClassifier, exported: nn.Module, cases: Sequence[Case]
+    network: SequenceNetwork, exported: nn.Module, cases: Sequence[Case]
 ) -> ExportCertificate:
     """Compare the two engines' logits on every batch; a single difference too large fails."""
     network.eval()

@@ -7,12 +7,12 @@ from typing import Literal
 import torch
 
 from seqbelt.evaluation.contestants import label
-from seqbelt.models.classifier import Model, SequenceClassifier
+from seqbelt.models.classifier import Model, SequenceNetwork
 
 Protocol = Literal["as_given", "equal_parameters", "equal_compute", "equal_tuning"]
 EqualSize = Literal["equal_parameters", "equal_compute"]
 
-_SIZES: dict[EqualSize, Callable[[SequenceClassifier], int]] = {
+_SIZES: dict[EqualSize, Callable[[SequenceNetwork], int]] = {
     "equal_parameters": lambda network: network.num_parameters,
     "equal_compute": lambda network: network.recurrent.flops_per_step,
 }
@@ -21,7 +21,7 @@ LARGEST_HIDDEN_SIZE = 1 << 16
 
 
 def match(
-    protocol: EqualSize, model: Model, other: Model, build: Callable[[Model], SequenceClassifier]
+    protocol: EqualSize, model: Model, other: Model, build: Callable[[Model], SequenceNetwork]
 ) -> Model:
     """``other`` with the hidden size at which it is as large as ``model``.
 
@@ -44,7 +44,7 @@ def match(
     return with_width(nearest)
 
 
-def size(protocol: EqualSize, model: Model, build: Callable[[Model], SequenceClassifier]) -> int:
+def size(protocol: EqualSize, model: Model, build: Callable[[Model], SequenceNetwork]) -> int:
     """What the protocol holds equal, of one model; nothing is allocated."""
     with torch.device("meta"):
         return _SIZES[protocol](build(model))
@@ -53,7 +53,7 @@ def size(protocol: EqualSize, model: Model, build: Callable[[Model], SequenceCla
 def describe(
     protocol: EqualSize,
     models: Mapping[str, Model],
-    build: Callable[[Model], SequenceClassifier],
+    build: Callable[[Model], SequenceNetwork],
 ) -> str:
     """The protocol in words, with what was achieved; ``models`` by contestant."""
     found = ", ".join(

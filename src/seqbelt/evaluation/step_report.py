@@ -15,11 +15,11 @@ from seqbelt.evaluation.calibration import fit_temperature
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.segment_picture import segment_picture
 from seqbelt.evaluation.segments import SegmentScores, score_segments
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.scoring import predict_logits
 
 
-def report_on(network: SequenceClassifier, parts: Mapping[str, Sequences]) -> dict[str, Report]:
+def report_on(network: SequenceNetwork, parts: Mapping[str, Sequences]) -> dict[str, Report]:
     """Answers to the parts that have rows, calibrated on the validation rows if there are any."""
     device = next(network.parameters()).device
     logits = {name: predict_logits(network, of, device) for name, of in parts.items() if len(of)}

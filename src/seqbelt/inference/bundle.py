@@ -22,7 +22,7 @@ from seqbelt.data.parts import write_json
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.kinds import AnyFeatures
-from seqbelt.models.classifier import Model, SequenceClassifier
+from seqbelt.models.classifier import Model, SequenceNetwork
 
 FORMAT = 1
 
@@ -37,7 +37,7 @@ class Bundle:
     model: Model
     classes: tuple[str, ...]
     num_features: int
-    network: SequenceClassifier
+    network: SequenceNetwork
     about: dict[str, Any]
     """For people: data fingerprint, scores, versions."""
     temperature: float = 1.0

@@ -89,7 +89,7 @@ class OnnxNetwork(nn.Module):
         )
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Logits float32 ``(batch, classes)``, as ``SequenceClassifier.forward`` has them."""
+        """Logits float32 ``(batch, classes)``, as ``SequenceNetwork.forward`` has them."""
         given = {"inputs": inputs.numpy(), "lengths": lengths.numpy()}
         (logits,) = self.session.run(["logits"], given)
         return torch.from_numpy(np.asarray(logits))

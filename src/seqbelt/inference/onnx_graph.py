@@ -13,7 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import Cell, Recurrent
 
@@ -27,7 +27,7 @@ _PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def build_graph(
-    network: SequenceClassifier, metadata: Mapping[str, str], temperature: float = 1.0
+    network: SequenceNetwork, metadata: Mapping[str, str], temperature: float = 1.0
 ) -> onnx.ModelProto:
     """The network in evaluation mode as an ONNX model.
 
@@ -90,7 +90,7 @@ class _Graph:
         self.nodes[-1].output[0] = name
 
 
-def _declared_inputs(network: SequenceClassifier) -> list[onnx.ValueInfoProto]:
+def _declared_inputs(network: SequenceNetwork) -> list[onnx.ValueInfoProto]:
     if network.is_tokens:
         kind, shape, about = onnx.TensorProto.INT64, ["batch", "steps"], "token ids"
     else:
@@ -106,7 +106,7 @@ def _declared_inputs(network: SequenceClassifier) -> list[onnx.ValueInfoProto]:
     ]
 
 
-def _declared_outputs(network: SequenceClassifier) -> list[onnx.ValueInfoProto]:
+def _declared_outputs(network: SequenceNetwork) -> list[onnx.ValueInfoProto]:
     shape = ["batch", network.classify.out_features]
     return [
         helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
@@ -114,7 +114,7 @@ def _declared_outputs(network: SequenceClassifier) -> list[onnx.ValueInfoProto]:
     ]
 
 
-def _first_steps(graph: _Graph, network: SequenceClassifier) -> str:
+def _first_steps(graph: _Graph, network: SequenceNetwork) -> str:
     """Embedded or normalised steps ``(batch, steps, width)``."""
     if network.is_tokens:
         return graph.add("Gather", graph.constant(network.embed.weight, "embedding"), "inputs")

@@ -75,13 +75,13 @@ class Model(Settings):
         num_classes: int,
         is_tokens: bool,
         lengths: np.ndarray | None = None,
-    ) -> "SequenceClassifier":
+    ) -> "SequenceNetwork":
         """The network, initialised from torch's current random state.
 
         ``lengths`` ``(sequences,)`` of the training rows, in steps, serve ``forget_bias: chrono``;
         a network whose weights are loaded needs none.
         """
-        return SequenceClassifier(self, num_features, num_classes, is_tokens, lengths)
+        return SequenceNetwork(self, num_features, num_classes, is_tokens, lengths)
 
 
 class Standardize(nn.Module):
@@ -104,7 +104,7 @@ class Standardize(nn.Module):
         return (inputs - self.mean) / self.std
 
 
-class SequenceClassifier(nn.Module):
+class SequenceNetwork(nn.Module):
     """Sequences in, logits out: normalise (or embed), recur, pool, classify."""
 
     def __init__(

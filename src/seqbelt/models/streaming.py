@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import State
 
@@ -82,7 +82,7 @@ class StreamingClassifier:
     Raises ValueError for a bidirectional network, which reads from the end.
     """
 
-    def __init__(self, network: SequenceClassifier) -> None:
+    def __init__(self, network: SequenceNetwork) -> None:
         if network.recurrent.weights.bidirectional:
             raise ValueError("a bidirectional network reads from the end: it cannot stream")
         self._network = network

@@ -7,7 +7,7 @@ from seqbelt.data.store import SequenceStore
 from seqbelt.evaluation.contestants import OVERRIDES, as_contestant, label
 from seqbelt.evaluation.protocol import describe, match
 from seqbelt.experiment import Experiment
-from seqbelt.models.classifier import Model, SequenceClassifier
+from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.stages.search import Search
 from seqbelt.stages.tune import log_search
 from seqbelt.stages.workers import run_in_workers
@@ -27,7 +27,7 @@ def find_contestants(
     if comparison.protocol == "equal_tuning":
         return _tune(entries, store)
 
-    def build(model: Model) -> SequenceClassifier:
+    def build(model: Model) -> SequenceNetwork:
         return model.build(store.num_features, len(store.classes), store.is_tokens)
 
     models = {

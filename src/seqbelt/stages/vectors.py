@@ -8,14 +8,14 @@ from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.text_encoder import TextEncoder
 from seqbelt.features.word_vectors import AlignedVectors, WordVectors
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.stages.progress import say
 from seqbelt.tracking.run import TrackedRun
 
 
 def network_builder(
     experiment: Experiment, store: SequenceStore, train: Sequences, run: TrackedRun | None
-) -> Callable[[], SequenceClassifier]:
+) -> Callable[[], SequenceNetwork]:
     """What builds the untrained network for these training rows.
 
     Word vectors that the config names are read here, and how much they cover is reported. Raises
@@ -30,7 +30,7 @@ def network_builder(
         if run is not None:
             run.log_metrics({"training/vector_coverage": coverage})
 
-    def build() -> SequenceClassifier:
+    def build() -> SequenceNetwork:
         num_classes = len(store.classes)
         network = model.build(store.num_features, num_classes, store.is_tokens, train.lengths)
         if aligned is not None:

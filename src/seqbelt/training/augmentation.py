@@ -18,7 +18,7 @@ from torch import Tensor
 from seqbelt.data.batches import Batch
 from seqbelt.data.targets import UNLABELLED
 from seqbelt.errors import SettingsError
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.settings import Settings
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -64,7 +64,7 @@ class Augmentation(Settings):
         """Whether anything is changed at all."""
         return self != Augmentation()
 
-    def begin(self, network: SequenceClassifier, seed: int) -> "Augmenter":
+    def begin(self, network: SequenceNetwork, seed: int) -> "Augmenter":
         """What augments the batches of one training, for a network that has its statistics.
 
         Raises SettingsError where the sequences are token ids, or not in groups of three.

@@ -12,7 +12,7 @@ from torch import nn
 
 from seqbelt.data.batches import Batch, make_batch
 from seqbelt.data.store import Sequences
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 
 NEGLIGIBLE = 1e-3
 """A gradient this small against that of the last step teaches nothing within a training."""
@@ -61,7 +61,7 @@ class GradientReach:
         return int(above[-1]) + 1 if len(above) else 0
 
 
-def measure_reach(network: SequenceClassifier, batch: Batch) -> GradientReach:
+def measure_reach(network: SequenceNetwork, batch: Batch) -> GradientReach:
     """Measure on one batch on the network's own device, without dropout; changes nothing.
 
     The gradient is taken with respect to what enters the recurrent layers at each valid step, and

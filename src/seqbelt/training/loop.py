@@ -17,7 +17,7 @@ from seqbelt.data.cropping import draw_crops
 from seqbelt.data.store import Sequences
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.chunks import Chunks
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from seqbelt.training.device import (
     find_device,
@@ -49,7 +49,7 @@ class Loop:
     def __init__(
         self,
         settings: "Training",
-        build: Callable[[], SequenceClassifier],
+        build: Callable[[], SequenceNetwork],
         train: Sequences,
         validation: Sequences | None,
         checkpoint: Path | None,
@@ -106,7 +106,7 @@ class Loop:
         if self._can_record:
             self.update = GraphedSteps(self.step, self.device)
 
-    def run(self, resume: bool) -> tuple[SequenceClassifier, History]:
+    def run(self, resume: bool) -> tuple[SequenceNetwork, History]:
         if resume and self.checkpoint is not None:
             restore(self, *load_checkpoint(self.checkpoint))
         with stop_signals() as stopped, subnormals_flushed():
@@ -265,5 +265,5 @@ class Loop:
         if self.ranks.number == 0:
             save_checkpoint(self.checkpoint, *state)
 
-    def _unwrapped(self) -> SequenceClassifier:
+    def _unwrapped(self) -> SequenceNetwork:
         return self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)

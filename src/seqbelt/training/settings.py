@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from seqbelt.data.store import Sequences
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.settings import Settings
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.device import Device, Precision
@@ -71,7 +71,7 @@ class Training(Settings):
 
     def fit(
         self,
-        build: Callable[[], SequenceClassifier],
+        build: Callable[[], SequenceNetwork],
         train: Sequences,
         validation: Sequences | None,
         *,
@@ -80,7 +80,7 @@ class Training(Settings):
         on_start: Callable[[GradientReach], object] = lambda reach: None,
         on_epoch: Callable[[Epoch], object] = lambda epoch: None,
         on_step: Callable[[], object] = lambda: None,
-    ) -> tuple[SequenceClassifier, History]:
+    ) -> tuple[SequenceNetwork, History]:
         """Build a model and train it; return it on its device with its best weights.
 
         With a ``checkpoint`` path the state is saved every epoch, every minute and on Ctrl-C or

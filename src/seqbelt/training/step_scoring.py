@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.store import Sequences
 from seqbelt.data.targets import UNLABELLED
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.streaming import StreamingClassifier
 
 CHUNK_STEPS = 8192
@@ -54,14 +54,14 @@ def label_steps(
 
 
 @torch.inference_mode()
-def _label_batch(network: SequenceClassifier, sequences: list[np.ndarray]) -> list[np.ndarray]:
+def _label_batch(network: SequenceNetwork, sequences: list[np.ndarray]) -> list[np.ndarray]:
     inputs, lengths = pad(sequences)
     device = next(network.parameters()).device
     found = network.split(network(inputs.to(device), lengths), lengths)
     return [_as_array(logits) for logits in found]
 
 
-def _label_carried(network: SequenceClassifier, steps: np.ndarray) -> np.ndarray:
+def _label_carried(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
     """As if read at once: the state is carried over."""
     reader = StreamingClassifier(network)
     starts = range(0, len(steps), CHUNK_STEPS)
@@ -70,7 +70,7 @@ def _label_carried(network: SequenceClassifier, steps: np.ndarray) -> np.ndarray
     )
 
 
-def _label_blended(network: SequenceClassifier, steps: np.ndarray) -> np.ndarray:
+def _label_blended(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
     """Log of the mean probabilities of the windows that see a step, by its distance to their ends:
     what is near an end lacks context, and no window ends abruptly."""
     width = network.max_steps

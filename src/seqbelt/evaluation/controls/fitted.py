@@ -14,7 +14,7 @@ from seqbelt.evaluation.controls.random_convolutions import random_convolutions
 from seqbelt.evaluation.controls.signals import answer_from, statistics, statistics_in_time
 from seqbelt.evaluation.controls.steps import SPANS, answer_steps
 from seqbelt.evaluation.controls.texts import bag_of_words, mean_of_embeddings
-from seqbelt.models.classifier import Model, SequenceClassifier
+from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.training.settings import Training
 
 
@@ -25,7 +25,7 @@ class Fold:
     train: Sequences
     validation: Sequences
     test: Sequences
-    build: Callable[[], SequenceClassifier]
+    build: Callable[[], SequenceNetwork]
 
 
 @dataclass(frozen=True)

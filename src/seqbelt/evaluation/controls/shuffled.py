@@ -7,7 +7,7 @@ import numpy as np
 from seqbelt.data.cropping import cut_windows, pool_votes
 from seqbelt.data.store import Sequences
 from seqbelt.evaluation.controls.control import Control
-from seqbelt.models.classifier import SequenceClassifier
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.scoring import predict_logits
 
 
@@ -33,7 +33,7 @@ class ShuffledSequences(Sequences):
         return random.permutation(self.ordered[index])
 
 
-def answer_shuffled(network: SequenceClassifier, test: Sequences, seed: int) -> np.ndarray:
+def answer_shuffled(network: SequenceNetwork, test: Sequences, seed: int) -> np.ndarray:
     """Answers ``(test rows,)`` to shuffled sequences, each within the steps that are read of it."""
     read, owners = cut_windows(test)
     shuffled = ShuffledSequences(read.store, read.rows, read.lengths, read.labels, read, seed)

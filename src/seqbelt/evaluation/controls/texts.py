@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqbelt.data.store import Sequences
 from seqbelt.models.chunks import Chunks
-from seqbelt.models.classifier import Model, SequenceClassifier
+from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.training.scoring import predict_logits
 from seqbelt.training.settings import Training
 
@@ -35,7 +35,7 @@ def _as_documents(sequences: Sequences) -> list[str]:
     return [" ".join(map(str, sequences[row].tolist())) for row in range(len(sequences))]
 
 
-class MeanOfEmbeddings(SequenceClassifier):
+class MeanOfEmbeddings(SequenceNetwork):
     """The cells' network without recurrence: embed, mean over the valid steps, linear.
 
     Iyyer et al. 2015 (doi:10.3115/v1/P15-1162), without their hidden layers. The training loop
@@ -53,7 +53,7 @@ def mean_of_embeddings(
     test: Sequences,
     model: Model,
     training: Training,
-    build: Callable[[], SequenceClassifier],
+    build: Callable[[], SequenceNetwork],
 ) -> np.ndarray:
     """Answers ``(test rows,)`` of ``MeanOfEmbeddings``, trained exactly as the cells are.
 
@@ -66,7 +66,7 @@ def mean_of_embeddings(
         }
     )  # fmt: skip
 
-    def build_without_recurrence() -> SequenceClassifier:
+    def build_without_recurrence() -> SequenceNetwork:
         store = train.store
         network = MeanOfEmbeddings(settings, store.num_features, len(store.classes), True)
         network.embed = build().embed
