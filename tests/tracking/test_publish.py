@@ -8,7 +8,8 @@ from seqbelt.tracking.publish import _crown
 
 @pytest.fixture
 def client(tmp_path):
-    client = MlflowClient(f"sqlite:///{tmp_path / 'registry.db'}")
+    store = f"sqlite:///{tmp_path / 'registry.db'}"
+    client = MlflowClient(store, store)  # else the registry is that of an earlier test
     client.create_registered_model("toys")
     return client
 

@@ -1,6 +1,8 @@
 """Several processes train the model that one would."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -77,20 +79,24 @@ def folder(tmp_path):
     return tmp_path
 
 
+LAUNCH = (sys.executable, "-m", "torch.distributed.run")
+
+
+def environment(**more):
+    python_path = os.pathsep.join(filter(None, sys.path))
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": python_path, **more}
+
+
 def run(folder, processes, deadly_epoch=0, how="anew"):
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    launch = [*LAUNCH, "--standalone", f"--nproc-per-node={processes}"]
     return subprocess.run(
-        [sys.executable, *(launch if processes > 1 else []), str(folder / "train.py"),
+        [*(launch if processes > 1 else [sys.executable]), str(folder / "train.py"),
          str(folder), str(deadly_epoch), how],
-        env={**os.environ, "OMP_NUM_THREADS": "1",
-             "PYTHONPATH": os.pathsep.join([*filter(None, sys.path)])},
-        capture_output=True, text=True, timeout=300,
+        env=environment(), capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 
 def results(folder):
-    import json
-
     numbers = np.array(json.loads((folder / "history.json").read_text()))
     return load_file(folder / "weights.safetensors"), numbers
 
@@ -121,4 +127,68 @@ def test_a_process_that_dies_ends_the_training_which_then_goes_on(folder):
     assert done.returncode == 0, done.stderr
     found, _ = results(folder)
     for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
+NODES = {"seqbelt-a": "10.213.77.1", "seqbelt-b": "10.213.77.2"}
+"""Network namespaces, each with an address of its own: two machines but for the hardware."""
+
+
+def ip(*words):
+    return subprocess.run(["ip", *words], capture_output=True, text=True)
+
+
+@pytest.fixture
+def two_machines():
+    if not shutil.which("ip") or os.geteuid() != 0 or ip("netns", "add", "seqbelt-a").returncode:
+        pytest.skip("making network namespaces needs ip and root")
+    try:
+        first, second = NODES
+        ip("netns", "add", second)
+        ip("link", "add", "wire", "netns", first, "type", "veth", "peer", "wire", "netns", second)
+        for name, address in NODES.items():
+            ip("-n", name, "address", "add", f"{address}/24", "dev", "wire")
+            for device in ("wire", "lo"):
+                ip("-n", name, "link", "set", device, "up")
+        yield
+    finally:
+        for name in NODES:
+            ip("netns", "del", name)
+
+
+def start_nodes(folder, deadly_epoch=0, how="anew"):
+    """One process on each machine; they meet at the first one's address."""
+    return [
+        subprocess.Popen(
+            ["ip", "netns", "exec", name, *LAUNCH, "--nnodes=2", "--nproc-per-node=1",
+             f"--node-rank={number}", f"--master-addr={NODES['seqbelt-a']}", "--master-port=29577",
+             str(folder / "train.py"), str(folder), str(deadly_epoch), how],
+            env=environment(GLOO_SOCKET_IFNAME="wire"),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for number, name in enumerate(NODES)
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_machines_learn_what_one_process_does_and_notice_each_other_s_end(folder, two_machines):
+    assert run(folder, 1).returncode == 0
+    expected, _ = results(folder)
+    nodes = start_nodes(folder)
+    outputs = [node.communicate(timeout=300)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], outputs
+    undisturbed, _ = results(folder)
+    for name, value in expected.items():
+        torch.testing.assert_close(undisturbed[name], value, rtol=1e-3, atol=1e-3)
+    for name in ("weights.safetensors", "c.safetensors"):
+        (folder / name).unlink()
+    nodes = start_nodes(folder, deadly_epoch=2)
+    outputs = [node.communicate(timeout=300)[0] for node in nodes]
+    assert all(node.returncode for node in nodes)
+    assert "another process of this training is gone" in outputs[0]
+    nodes = start_nodes(folder, how="resume")
+    outputs = [node.communicate(timeout=300)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], outputs
+    found, _ = results(folder)
+    for name, value in undisturbed.items():
         assert torch.equal(found[name], value), name
