@@ -44,7 +44,7 @@ $(OLDEST_READY): pyproject.toml $(OLDEST)
 	  { echo "torch 2.3 needs Python 3.11 or 3.12; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(OLDEST_VENV)
 	$(OLDEST_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
-	  --constraint $(OLDEST) --editable '.[torchtext,video,fused]' pytest pytest-xdist hypothesis
+	  --constraint $(OLDEST) --editable '.[torchtext,video,fused,tune]' pytest pytest-xdist hypothesis statsmodels
 	$(OLDEST_BIN)/python -W ignore -c 'import torchtext'
 	@touch $@
 

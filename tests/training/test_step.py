@@ -26,7 +26,7 @@ class Small(SequenceNetwork):
 
     def forward(self, inputs, lengths, chunks=None):
         if self.training and len(inputs) > self.room:
-            raise torch.OutOfMemoryError("out of memory")
+            raise torch.cuda.OutOfMemoryError("out of memory")
         return super().forward(inputs, lengths, chunks)
 
 
@@ -59,7 +59,7 @@ def test_a_batch_that_does_not_fit_is_split_with_the_same_result(store, caplog):
 
 def test_a_sequence_that_does_not_fit_is_an_error(store, monkeypatch):
     monkeypatch.setattr(Small, "room", 0)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(torch.cuda.OutOfMemoryError):
         fit(store, Small)
 
 

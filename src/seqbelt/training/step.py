@@ -66,7 +66,7 @@ class Step:
             try:
                 total = self._add_gradients(batch, count.clamp_min(1))
                 break
-            except torch.OutOfMemoryError:
+            except torch.cuda.OutOfMemoryError:
                 is_recorded = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
                 if is_recorded or self.num_pieces >= len(batch.lengths):
                     raise
