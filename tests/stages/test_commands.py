@@ -115,6 +115,7 @@ def test_nothing_saved_is_a_pickle(trained, project):
         assert path.suffix not in {".pkl", ".pickle", ".pt", ".pth", ".bin"}, path
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_undisturbed_result(trained, project):
     """SIGKILL after an epoch; ``--resume`` ends with the same weights in the same MLflow run."""
     killed = """

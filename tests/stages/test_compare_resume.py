@@ -95,6 +95,7 @@ def test_killed_three_times_it_gives_the_undisturbed_table(project, capsys):
     assert table(found) == table(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_comparison_asked_for_anew_is_made_anew(project, capsys):
     small = ["training.num_epochs=1", "comparison.cells=[lstm]"]
     first, _ = compare(capsys, *small)

@@ -54,6 +54,7 @@ def compare(capsys, *overrides):
     return result, summary, {run.info.run_name: run for run in runs}
 
 
+@pytest.mark.slow
 def test_every_control_is_in_the_result_on_the_page_and_a_run_of_its_own(project, capsys):
     result, summary, runs = compare(capsys)
     controls = {control["name"]: control for control in result["controls"]}

@@ -68,6 +68,7 @@ def test_a_fold_that_does_not_exist_is_refused(project):
         Data(source="manifest.csv", folds="group", fold=3).load()
 
 
+@pytest.mark.slow
 def test_compare_judges_all_folds_together(project, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["compare", "tones.yaml", "--json"])

@@ -52,6 +52,7 @@ def project(tmp_path_factory):
         yield folder
 
 
+@pytest.mark.slow
 def test_compare_judges_recordings_and_scores_segments(project, capsys):
     code, result = run(capsys, "compare", "moves.yaml")
     assert code == 0 and result["reasons"] == {}

@@ -59,6 +59,7 @@ def project(tmp_path_factory):
         yield folder
 
 
+@pytest.mark.slow
 def test_a_backbone_from_a_file_end_to_end(project, capsys):
     def run(*arguments: str) -> tuple[int, dict]:
         with pytest.raises(SystemExit) as stop:
