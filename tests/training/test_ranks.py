@@ -16,7 +16,7 @@ from toys import toy_store
 from seqbelt.training.ranks import Ranks
 
 SCRIPT = """
-import json, os, sys, time
+import atexit, glob, json, os, sys, time
 import torch
 from safetensors.torch import save_file
 from toys import Ready  # the kind of features that the store has
@@ -28,6 +28,13 @@ folder, deadly_epoch, resume = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "re
 torch.set_num_threads(1)
 rank = int(os.environ.get("RANK", 0))
 store = SequenceStore(folder + "/store")
+
+@atexit.register  # the first that is registered is called last
+def tell_the_end():
+    threads = [open(path).read() for path in glob.glob("/proc/self/task/*/comm")]
+    is_closed = not torch.distributed.is_initialized() and "gloo" not in "".join(threads)
+    open(folder + f"/closed-{rank}.json", "w").write(json.dumps(is_closed))
+
 training = Training(num_epochs=8, batch_size=29, learning_rate=0.02, device="cpu")
 
 def on_epoch(epoch):
@@ -108,6 +115,8 @@ def test_two_processes_learn_what_one_does(folder):
     expected, numbers = results(folder)
     done = run(folder, 2)
     assert done.returncode == 0, done.stderr
+    for number in range(2):  # else now and then a process ends in SIGABRT
+        assert json.loads((folder / f"closed-{number}.json").read_text()) is True
     found, own_numbers = results(folder)
     np.testing.assert_allclose(own_numbers, numbers, rtol=1e-4)
     for name, value in expected.items():
@@ -156,9 +165,9 @@ def two_machines():
             ip("netns", "del", name)
 
 
-def start_nodes(folder, deadly_epoch=0, how="anew"):
-    """One process on each machine; they meet at the first one's address."""
-    return [
+def run_nodes(folder, deadly_epoch=0, how="anew"):
+    """One process on each machine, which meet at the first one's address; exit codes, outputs."""
+    nodes = [
         subprocess.Popen(
             ["ip", "netns", "exec", name, *LAUNCH, "--nnodes=2", "--nproc-per-node=1",
              f"--node-rank={number}", f"--master-addr={NODES['seqbelt-a']}", "--master-port=29577",
@@ -168,27 +177,26 @@ def start_nodes(folder, deadly_epoch=0, how="anew"):
         )
         for number, name in enumerate(NODES)
     ]  # fmt: skip
+    outputs = [node.communicate(timeout=300)[0] for node in nodes]
+    return [node.returncode for node in nodes], outputs
 
 
 @pytest.mark.slow
 def test_two_machines_learn_what_one_process_does_and_notice_each_other_s_end(folder, two_machines):
     assert run(folder, 1).returncode == 0
     expected, _ = results(folder)
-    nodes = start_nodes(folder)
-    outputs = [node.communicate(timeout=300)[0] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], outputs
+    codes, outputs = run_nodes(folder)
+    assert codes == [0, 0], outputs
     undisturbed, _ = results(folder)
     for name, value in expected.items():
         torch.testing.assert_close(undisturbed[name], value, rtol=1e-3, atol=1e-3)
     for name in ("weights.safetensors", "c.safetensors"):
         (folder / name).unlink()
-    nodes = start_nodes(folder, deadly_epoch=2)
-    outputs = [node.communicate(timeout=300)[0] for node in nodes]
-    assert all(node.returncode for node in nodes)
+    codes, outputs = run_nodes(folder, deadly_epoch=2)
+    assert all(codes)
     assert "another process of this training is gone" in outputs[0]
-    nodes = start_nodes(folder, how="resume")
-    outputs = [node.communicate(timeout=300)[0] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], outputs
+    codes, outputs = run_nodes(folder, how="resume")
+    assert codes == [0, 0], outputs
     found, _ = results(folder)
     for name, value in undisturbed.items():
         assert torch.equal(found[name], value), name

@@ -1,5 +1,7 @@
 """The device that trains, found by Accelerate."""
 
+import atexit
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -11,6 +13,7 @@ from torch.optim import AdamW, Optimizer
 
 from seqbelt.errors import SettingsError
 from seqbelt.models.fused.build import processor_flags
+from seqbelt.training.launch import is_alone
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["float32", "tf32", "bf16"]
@@ -23,6 +26,9 @@ def find_device(device: Device, precision: Precision) -> Accelerator:
     """
     from accelerate.state import AcceleratorState
 
+    if not is_alone():
+        importlib.import_module("torch.distributed.nn")  # loaded later, its defaults hold the group
+        atexit.register(_leave_the_group)
     AcceleratorState._reset_state(reset_partial_state=True)
     available = {
         "cuda": torch.cuda.is_available(),
@@ -46,6 +52,13 @@ def find_device(device: Device, precision: Precision) -> Accelerator:
         )
     round_to_tf32(precision == "tf32")
     return found
+
+
+def _leave_the_group() -> None:
+    """End the threads that listen to the other processes while Python still runs: where they let go
+    of a tensor later, the process is aborted at its end."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 @contextmanager
