@@ -10,8 +10,9 @@ OLDEST_BIN := $(OLDEST_VENV)/bin
 OLDEST_READY := $(OLDEST_VENV)/.ready
 OLDEST := constraints-oldest.txt
 
-# A file's tests stay in one process: what they share is made once.
 export NO_MKDOCS_2_WARNING := 1
+
+# A file's tests stay in one process: what they share is made once.
 PARALLEL ?= --numprocesses=2 --dist=loadfile
 
 .DEFAULT_GOAL := help

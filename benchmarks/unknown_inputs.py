@@ -24,6 +24,8 @@ from sklearn.metrics import roc_auc_score
 from seqbelt.data.batches import pad
 from seqbelt.evaluation.calibration import fit_temperature, softmax
 from seqbelt.experiment import Experiment
+from seqbelt.features.base import Encoder, Features
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.stages.prepare import prepare_data
 from seqbelt.training.scoring import predict_logits
 
@@ -125,22 +127,23 @@ def study(experiment: Experiment, probes: dict[str, Probe]) -> None:
     threshold = np.quantile(scores["confidence"](validation), 0.05)
     print(f"| probe | {' | '.join(f'AUROC of the {name}' for name in scores)} | answered |")
     print("|---|" + "---|" * (len(scores) + 1))
+    encoder = experiment.features.encoder(store.learned)
     for name, probe in {"test part": None, **probes}.items():
         logits = known
         if probe is not None:
-            logits = probe_logits(
-                network, experiment.features.encoder(store.learned), experiment, probe
-            )
+            logits = probe_logits(network, experiment.features, encoder, probe)
         answered = (scores["confidence"](logits) >= threshold).mean()
         areas = ["" if probe is None else f"{area(score(known), score(logits)):.3f}"
                  for score in scores.values()]  # fmt: skip
         print(f"| {name} | {' | '.join(areas)} | {answered:.1%} |", flush=True)
 
 
-def probe_logits(network, encoder, experiment: Experiment, probe: Probe) -> np.ndarray:
+def probe_logits(
+    network: SequenceNetwork, features: Features, encoder: Encoder, probe: Probe
+) -> np.ndarray:
     """Logits of generated inputs ``(probes, classes)``."""
     dice = np.random.default_rng(0)
-    raws = [experiment.features.read(probe(dice)) for _ in range(NUM_PROBES)]
+    raws = [features.read(probe(dice)) for _ in range(NUM_PROBES)]
     sequences = [np.asarray(sequence) for sequence in encoder.encode(raws)]
     with torch.inference_mode():
         return network.eval()(*pad(sequences)).float().numpy()

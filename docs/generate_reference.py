@@ -20,13 +20,11 @@ from seqbelt.experiment import Experiment
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "src" / "seqbelt"
-HEAD = """# Settings
+SETTINGS_HEAD = """# Settings
 
 Every setting of a config, made from the code by `python docs/generate_reference.py`. Any of them
 can be replaced on the command line: `seqbelt train CONFIG training.seed=1`.
 """
-
-
 COMMANDS_HEAD = """# Commands
 
 Made from the code by `python docs/generate_reference.py`. `MODEL` is `models:/name@champion`,
@@ -47,7 +45,7 @@ def main() -> None:
 
 def pages() -> dict[str, str]:
     """Every page of the reference by its file's name."""
-    return {"settings.md": reference(), "commands.md": commands(), "modules.md": modules()}
+    return {"settings.md": settings(), "commands.md": commands(), "modules.md": modules()}
 
 
 def commands() -> str:
@@ -64,7 +62,7 @@ def commands() -> str:
 
 def _functions(group: typer.Typer, name: str) -> list[tuple[str, typing.Any]]:
     """Every command's name and function, those of groups within included."""
-    own = [(one.name or one.callback.__name__.rstrip("_"), one.callback)
+    own = [(one.name or one.callback.__name__, one.callback)
            for one in group.registered_commands if one.callback]  # fmt: skip
     found = [(f"{name} {key}", function) for key, function in own]
     for one in group.registered_groups:
@@ -106,9 +104,9 @@ def modules() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def reference() -> str:
+def settings() -> str:
     """The page of the settings."""
-    parts = [HEAD, *_section("", "The file", Experiment)]
+    parts = [SETTINGS_HEAD, *_section("", "The file", Experiment)]
     for name, field in Experiment.model_fields.items():
         classes = _classes(field.annotation)
         if name == "features":

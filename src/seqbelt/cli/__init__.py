@@ -39,8 +39,10 @@ data_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-for command in (data.data_list, data.data_get, data.data_make, data.data_audit):
-    data_app.command(command.__name__.removeprefix("data_"))(command)
+data_app.command("list")(data.list_sets)
+data_app.command("get")(data.get_set)
+data_app.command("make")(data.make_set)
+data_app.command("audit")(data.audit)
 app.add_typer(data_app, name="data")
 
 

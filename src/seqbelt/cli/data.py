@@ -13,7 +13,7 @@ SetName = Annotated[
 ]
 
 
-def data_list(as_json: AsJson = False) -> None:
+def list_sets(as_json: AsJson = False) -> None:
     """The known data sets, and those that are generated."""
 
     def work() -> dict[str, Any]:
@@ -25,7 +25,7 @@ def data_list(as_json: AsJson = False) -> None:
     run(work, as_json)
 
 
-def data_get(name: SetName, as_json: AsJson = False) -> None:
+def get_set(name: SetName, as_json: AsJson = False) -> None:
     """Fetch a known set, check it, and write its manifest."""
 
     def work() -> dict[str, Any]:
@@ -36,7 +36,7 @@ def data_get(name: SetName, as_json: AsJson = False) -> None:
     run(work, as_json)
 
 
-def data_make(
+def make_set(
     name: SetName,
     overrides: Overrides = None,
     lag: Annotated[int | None, typer.Option("--lag", help="Steps to remember over.")] = None,
@@ -63,7 +63,7 @@ def data_make(
     run(work, as_json)
 
 
-def data_audit(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def audit(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Look for leaks between the parts, and for faults of the rows."""
 
     def work() -> dict[str, Any]:
