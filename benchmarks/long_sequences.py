@@ -63,7 +63,7 @@ def train_step(cell: str, way: str, num_steps: int) -> dict[str, float]:
     """CPU seconds and peak memory of one forward and backward pass, pooling ``last``."""
     torch.manual_seed(0)
     network = Model.model_validate({"cell": cell, "hidden_size": 128}).build(FEATURES, 2, False)
-    gradients(network, torch.randn(1, 8, FEATURES), torch.tensor([8]), None)  # loads the kernel
+    gradients(network, torch.randn(1, 8, FEATURES), torch.tensor([8]), WORK[way])  # loads code
     lengths = torch.linspace(num_steps / 2, num_steps, BATCH).long()
     inputs = torch.randn(BATCH, num_steps, FEATURES)
     before, began = peak_megabytes(), time.process_time()
