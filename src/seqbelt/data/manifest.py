@@ -107,10 +107,17 @@ def make_manifest(
         "group": group or blank,
         **({} if segments is None else {"segments": segments}),
     }
-    odd = {row: text for row, text in enumerate(text or path or ()) if spell_out(text) != text}
-    table = pa.table({name: [*map(spell_out, column)] for name, column in columns.items()})
-    schema = pa.schema([(name, pa.string()) for name in columns])
-    return Manifest(table.cast(schema), root, arrays, odd)
+    spelled: dict[str, pa.Array] = {}
+    odd: dict[int, str] = {}
+    for name, values in columns.items():
+        try:
+            spelled[name] = pa.array(values, pa.string())
+        except UnicodeEncodeError:  # rare, and slow to mend
+            valid = [*map(spell_out, values)]
+            spelled[name] = pa.array(valid, pa.string())
+            if name in ("path", "text"):
+                odd = {row: value for row, value in enumerate(values) if value != valid[row]}
+    return Manifest(pa.table(spelled), root, arrays, odd)
 
 
 def spell_out(text: str) -> str:

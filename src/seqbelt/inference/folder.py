@@ -16,8 +16,9 @@ from seqbelt.inference.journal import Answer, Input, Journal, Row
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Prediction, Predictor
 
-COMMIT_ITEMS = 1024
-"""Answers in one transaction: what a kill can cost."""
+COMMIT_S = 1.0
+COMMIT_ITEMS = 16_384
+"""Answers go into the journal once a second, or when there are so many: what a kill can cost."""
 
 
 class Item(NamedTuple):
@@ -144,6 +145,7 @@ class _Run:
         self._inputs: list[Input] = []
         self._answers: list[Answer] = []
         self._stamps: list[tuple[int, str]] = []
+        self._committed = time.monotonic()
 
     def answer(self, items: Iterable[Item]) -> Iterator[int]:
         """Journal an answer for each item; yields how many were finished since the last time."""
@@ -152,7 +154,8 @@ class _Run:
             knows = None if self._is_first else self._knows
             for answer in self.predictor.predict(unanswered, knows, board):
                 self._take(answer)
-                if len(self._inputs) >= COMMIT_ITEMS:
+                waited_s = time.monotonic() - self._committed
+                if waited_s >= COMMIT_S or len(self._inputs) >= COMMIT_ITEMS:
                     yield self._commit()
         finally:  # also on Ctrl-C: what was answered is kept
             remaining = self._commit()
@@ -164,7 +167,7 @@ class _Run:
     def _unanswered(self, items: Iterable[Item]) -> Iterator[tuple[int, Source]]:
         for position, item in enumerate(items):
             stamp = stamp_source(item.source)
-            content_hash = None if self._is_first or not stamp else self.journal.hash_of(stamp)
+            content_hash = None if self._is_first else self._seen_content(item.source, stamp)
             if content_hash and self._knows(content_hash):
                 self.summary.num_reused += 1
                 self._finish(position, item, stamp, content_hash)
@@ -173,6 +176,12 @@ class _Run:
             else:
                 self._waiting[position] = (item, stamp)
                 yield position, item.source
+
+    def _seen_content(self, source: Source, stamp: int) -> str | None:
+        """The content's hash without reading a file: from the last time that it was read."""
+        if not isinstance(source, Path):
+            return hash_content(source)
+        return self.journal.hash_of(stamp) if stamp else None
 
     def _refuse(self, position: int, item: Item, stamp: int) -> None:
         """Keep why an item is not touched. A crash is the content's fault and is journalled; how
@@ -201,13 +210,14 @@ class _Run:
         self, position: int, item: Item, stamp: int, content_hash: str, error: str | None = None
     ) -> None:
         self._inputs.append(Input(position, item.name, content_hash or None, error, item.label))
-        if content_hash and stamp:
+        if content_hash and stamp and isinstance(item.source, Path):
             self._stamps.append((stamp, content_hash))
 
     def _commit(self) -> int:
         count = len(self._inputs)
         self.journal.record(self._inputs, self._answers, self._stamps)
         self._inputs, self._answers, self._stamps = [], [], []
+        self._committed = time.monotonic()
         return count
 
     def counted(self, rows: Iterable[Row]) -> Iterator[Row]:
@@ -215,14 +225,13 @@ class _Run:
 
         A model that labels steps has no one answer for an input, so none of its is right or wrong.
         """
-        bundle = self.predictor.bundle
+        classes = self.predictor.bundle.classes
+        labels_steps = self.predictor.bundle.network.labels_steps
         for row in rows:
-            shares = row.probabilities
-            if bundle.network.labels_steps:
-                row, answer = row._replace(label=None), None
-            else:
-                answer = None
-                if shares is not None and row.error is None:
-                    answer = bundle.classes[int(shares.argmax())]
+            answer = None
+            if labels_steps:
+                row = row._replace(label=None)
+            elif row.label and row.probabilities is not None and row.error is None:
+                answer = classes[int(row.probabilities.argmax())]
             self.summary.count(row, answer)
             yield row

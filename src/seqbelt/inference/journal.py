@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,22 +120,24 @@ class Journal:
         """
         try:
             with self._lock, self._database as database:
+                # Sorted by their keys, so that each page of the tables is changed once.
                 database.executemany(
                     "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
-                    [(self.model, *_columns(answer)) for answer in answers],
+                    [
+                        (self.model, *_columns(answer))
+                        for answer in sorted(answers, key=lambda one: one.content_hash)
+                    ],
                 )
                 database.executemany(
                     "INSERT OR REPLACE INTO stamps VALUES (?, ?)",
-                    [(_signed(stamp), content_hash) for stamp, content_hash in stamps],
+                    sorted(((_signed(stamp), found) for stamp, found in stamps), key=itemgetter(0)),
                 )
                 database.executemany(
                     "INSERT INTO inputs VALUES (?, ?, ?, ?, ?)",
-                    [
-                        one._replace(
-                            name=spell_out(one.name), error=one.error and spell_out(one.error)
-                        )
-                        for one in inputs
-                    ],
+                    (
+                        (position, spell_out(name), content_hash, error and spell_out(error), label)
+                        for position, name, content_hash, error, label in inputs
+                    ),
                 )
         except sqlite3.Error as error:
             raise SeqbeltError(

@@ -21,6 +21,7 @@ from seqbelt.settings import override
 from seqbelt.stages.progress import bar, say
 
 OWN_ENDINGS = ("", ".journal", ".journal-wal", ".journal-shm")
+ROWS_AT_ONCE = 1024
 URI_PREFIXES = ("models:/", "runs:/")
 
 
@@ -183,9 +184,13 @@ def list_items(
 
 def _rows(manifest: Manifest) -> tuple[str, Iterator[Item]]:
     key = "id" if manifest.arrays or "text" in manifest.table.column_names else "path"
-    names = (name.as_py() for name in manifest.table[key])
-    labels = (label.as_py() or None for label in manifest.table["label"])
-    return key, map(Item, names, manifest.sources(), labels)
+    labelled = (
+        (name, label or None)
+        for batch in manifest.table.select([key, "label"]).to_batches(ROWS_AT_ONCE)
+        for name, label in zip(*(column.to_pylist() for column in batch), strict=True)
+    )
+    items = zip(labelled, manifest.sources(), strict=True)
+    return key, (Item(name, source, label) for (name, label), source in items)
 
 
 def _is_manifest(path: Path, features: Features, told_how: bool) -> bool:
