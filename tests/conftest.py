@@ -2,7 +2,11 @@
 
 import io
 import os
-from collections.abc import Callable
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -84,3 +88,47 @@ def wav_folder(tmp_path, write_wavs) -> Path:
     """Two class folders with four generated wav files each."""
     write_wavs(tmp_path / "wavs")
     return tmp_path / "wavs"
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A Ray cluster of two workers on this machine."""
+    ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'seqbelt[ray]'")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def killing_a_ray_worker() -> Callable[[str], AbstractContextManager[None]]:
+    """``with killing_a_ray_worker(name)``: the first worker of a class that is caught at work is
+    killed; fails where none is."""
+
+    @contextmanager
+    def kill(name: str) -> Iterator[None]:
+        killed: list[str] = []
+        done = threading.Event()
+
+        def watch() -> None:
+            while not killed and not done.is_set():
+                for process in Path("/proc").glob("[0-9]*"):
+                    try:
+                        command = (process / "cmdline").read_bytes()
+                    except OSError:
+                        continue
+                    if command.startswith(f"ray::{name}".encode()):
+                        os.kill(int(process.name), signal.SIGKILL)
+                        killed.append(process.name)
+                        return
+                time.sleep(0.001)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+        assert killed, "no worker was caught at work"
+
+    return kill

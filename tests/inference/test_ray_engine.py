@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -18,16 +15,12 @@ from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
 
-ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'seqbelt[ray]'")
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("ray_cluster"),
+]
 NUM_FILES = 24
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture
@@ -61,7 +54,7 @@ def assert_same(found, expected):
             assert one["confidence"] == pytest.approx(two["confidence"], abs=1e-5)
 
 
-def test_the_same_file_and_nothing_twice(cluster, bundle, wavs, tmp_path, monkeypatch):
+def test_the_same_file_and_nothing_twice(bundle, wavs, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_engine, "WINDOW_ITEMS", 5)
     _, expected = run(Predictor(bundle, "cpu"), wavs, tmp_path / "alone.jsonl")
     summary, found = run(ray_engine.RayPredictor(bundle), wavs, tmp_path / "ray.jsonl")
@@ -73,35 +66,16 @@ def test_the_same_file_and_nothing_twice(cluster, bundle, wavs, tmp_path, monkey
     assert again.num_reused == NUM_FILES + 1
 
 
-def test_a_killed_worker_costs_nothing(cluster, bundle, wavs, tmp_path, monkeypatch):
+def test_a_killed_worker_costs_nothing(bundle, wavs, tmp_path, monkeypatch, killing_a_ray_worker):
     monkeypatch.setattr(ray_engine, "WINDOW_ITEMS", 2)
     _, expected = run(Predictor(bundle, "cpu"), wavs, tmp_path / "alone.jsonl")
-    killed = []
-
-    def kill_one() -> None:
-        deadline = time.monotonic() + 60
-        while not killed and time.monotonic() < deadline:
-            for process in Path("/proc").glob("[0-9]*"):
-                try:
-                    command = (process / "cmdline").read_bytes()
-                except OSError:
-                    continue
-                if command.startswith(b"ray::_Worker"):
-                    os.kill(int(process.name), signal.SIGKILL)
-                    killed.append(process.name)
-                    return
-            time.sleep(0.001)
-
     predictor = ray_engine.RayPredictor(bundle)
-    watcher = threading.Thread(target=kill_one)
-    watcher.start()
-    _, found = run(predictor, wavs, tmp_path / "ray.jsonl")
-    watcher.join()
-    assert killed, "no worker was caught at work"
+    with killing_a_ray_worker("_Worker"):
+        _, found = run(predictor, wavs, tmp_path / "ray.jsonl")
     assert_same(found, expected)
 
 
-def test_what_ends_every_worker_is_quarantined(cluster, bundle, wavs, tmp_path, monkeypatch):
+def test_what_ends_every_worker_is_quarantined(bundle, wavs, tmp_path, monkeypatch):
     (wavs / "deadly.wav").write_bytes(b"deadly")
 
     class Deadly(ray_engine._Worker):

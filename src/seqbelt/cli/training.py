@@ -1,5 +1,6 @@
 """Commands that make models: from sources to a verdict."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,13 +28,27 @@ def demo(
     run(work, as_json)
 
 
-def prepare(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+class PreparationEngine(StrEnum):
+    """Who encodes the sources."""
+
+    local = "local"
+    ray = "ray"
+
+
+def prepare(
+    config: Config,
+    overrides: Overrides = None,
+    engine: Annotated[
+        PreparationEngine, typer.Option("--engine", help="Who encodes: this machine, or Ray's.")
+    ] = PreparationEngine.local,
+    as_json: AsJson = False,
+) -> None:
     """Turn the sources into a store of sequences."""
 
     def work() -> dict[str, Any]:
         from seqbelt.stages.prepare import prepare
 
-        return prepare(load(config, overrides))
+        return prepare(load(config, overrides), engine.value)
 
     run(work, as_json)
 

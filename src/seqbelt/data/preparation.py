@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,12 +18,16 @@ from seqbelt.data.store import SequenceStore
 from seqbelt.data.store_writing import Outcome, write_store
 from seqbelt.data.token_counts import count_tokens
 from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SeqbeltError
-from seqbelt.features.base import Encoder, Features, Learned, Source
-from seqbelt.features.encoding import encode_sources, stamp_source
+from seqbelt.features.base import Encoder, Features, Learned
+from seqbelt.features.encoding import Encoded, Numbered, encode_sources, stamp_source
 from seqbelt.features.text_encoder import TextEncoder
 
 Progress = Callable[[int], object]
 """Called with the number of items finished since the last call."""
+Encode = Callable[
+    [Features, Encoder, Iterable[Numbered], Callable[[str], bool] | None], Iterator[Encoded]
+]
+"""``encode_sources``, or whoever does the same elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ def prepare(
     progress: Progress = lambda done: None,
     labelling: Labelling | None = None,
     wait_s: float = 0.0,
+    encode: Encode = encode_sources,
 ) -> Prepared:
     """Bring the store in ``folder`` up to date with a manifest that has its splits.
 
@@ -67,7 +72,7 @@ def prepare(
                 progress(len(manifest))
                 seconds = time.perf_counter() - began
                 return Prepared(store, store.about["num_quarantined"], 0, True, seconds)
-            run = _Preparation(manifest, features, labelling, folder, stamps, progress)
+            run = _Preparation(manifest, features, labelling, folder, stamps, progress, encode)
             run.run(settings, request)
     except Timeout:
         raise SeqbeltError(f"{folder}: another process is preparing this store; wait") from None
@@ -87,10 +92,11 @@ class _Preparation:
         folder: Path,
         stamps: list[int],
         progress: Progress,
+        encode: Encode,
     ) -> None:
         self.manifest, self.features, self.folder = manifest, features, folder
         self.labelling, self.stamps, self.progress = labelling, stamps, progress
-        self.num_encoded = 0
+        self.encode, self.num_encoded = encode, 0
 
     def run(self, settings: Mapping[str, object], request: str) -> None:
         learned = self._learn()
@@ -135,7 +141,7 @@ class _Preparation:
     def _encode(self, encoder: Encoder, writer: PartWriter) -> Iterator[Outcome]:
         """Yield each row's outcome; only content that no part holds is encoded."""
 
-        def unknown() -> Iterator[tuple[int, Source]]:
+        def unknown() -> Iterator[Numbered]:
             for row, source in enumerate(self.manifest.sources()):
                 if problem := self.labelling.problem(self.manifest, row):
                     ready.append(Outcome(row, "", problem))
@@ -145,7 +151,9 @@ class _Preparation:
                     yield row, source
 
         ready: list[Outcome] = []
-        for encoded in encode_sources(self.features, encoder, unknown(), self._known.__contains__):
+        # Where nothing is known yet nobody need be asked: who encodes elsewhere reads no file here.
+        is_known = self._known.__contains__ if self._known else None
+        for encoded in self.encode(self.features, encoder, unknown(), is_known):
             sequence, content_hash = encoded.sequence, encoded.content_hash
             problem = None
             if isinstance(sequence, BadInput):

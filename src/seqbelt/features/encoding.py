@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from seqbelt.errors import NOT_FINITE, UNREADABLE, BadInput
 from seqbelt.features.base import Encoder, Features, Source, read_bytes
 from seqbelt.features.watching import Board
 
+Numbered: TypeAlias = tuple[int, Source]
+"""A source and the number by which its answer is known."""
 CHUNK_ITEMS = 128
 CHUNK_BYTES = 16 << 20
 
@@ -71,8 +73,8 @@ def _as_bytes(source: str | bytes | np.ndarray) -> bytes:
 def encode_sources(
     features: Features,
     encoder: Encoder,
-    sources: Iterable[tuple[int, Source]],
-    is_known: Callable[[str], bool] = lambda content_hash: False,
+    sources: Iterable[Numbered],
+    is_known: Callable[[str], bool] | None = None,
     num_workers: int | None = None,
     board: Board | None = None,
 ) -> Iterator[Encoded]:
@@ -87,7 +89,7 @@ def encode_sources(
     pending: deque[Future[list[Encoded]]] = deque()
     with ThreadPoolExecutor(num_workers, thread_name_prefix="encode") as pool:
         try:
-            for chunk in _chunks(sources):
+            for chunk in chunks(sources, CHUNK_ITEMS):
                 pending.append(pool.submit(encode, chunk))
                 if len(pending) > num_workers:
                     yield from pending.popleft().result()
@@ -103,13 +105,14 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _chunks(sources: Iterable[tuple[int, Source]]) -> Iterator[list[tuple[int, Source]]]:
-    chunk: list[tuple[int, Source]] = []
+def chunks(sources: Iterable[Numbered], max_items: int) -> Iterator[list[Numbered]]:
+    """Sources, so many at a time or fewer where those are ``CHUNK_BYTES`` already."""
+    chunk: list[Numbered] = []
     num_bytes = 0
     for index, source in sources:
         chunk.append((index, source))
         num_bytes += _size(source)
-        if len(chunk) >= CHUNK_ITEMS or num_bytes >= CHUNK_BYTES:
+        if len(chunk) >= max_items or num_bytes >= CHUNK_BYTES:
             yield chunk
             chunk, num_bytes = [], 0
     if chunk:
@@ -130,9 +133,9 @@ def _size(source: Source) -> int:
 def _encode_chunk(
     features: Features,
     encoder: Encoder,
-    is_known: Callable[[str], bool],
+    is_known: Callable[[str], bool] | None,
     board: Board,
-    chunk: list[tuple[int, Source]],
+    chunk: list[Numbered],
 ) -> list[Encoded]:
     hashes, raws = [], []
     with board.working_on([index for index, _ in chunk]) as slot:
@@ -149,14 +152,17 @@ def _encode_chunk(
     ]
 
 
-def _read(features: Features, is_known: Callable[[str], bool], source: Source) -> tuple[str, Any]:
+def _read(
+    features: Features, is_known: Callable[[str], bool] | None, source: Source
+) -> tuple[str, Any]:
     """The content's hash, and what was decoded: None if known, BadInput if it cannot be."""
     content_hash = ""
     try:
         # Files are read once: the bytes that were hashed are the bytes that are decoded.
         content = read_bytes(source) if isinstance(source, Path) else source
         content_hash = hash_content(content)
-        return content_hash, None if is_known(content_hash) else features.read(content)
+        known = is_known is not None and is_known(content_hash)
+        return content_hash, None if known else features.read(content)
     except BadInput as error:
         return content_hash, error
     except Exception as error:  # a decoder's own fault must cost one item, not the batch

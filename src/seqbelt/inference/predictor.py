@@ -89,7 +89,6 @@ class Predictor:
         The ``board`` tells what is being decoded.
         """
         features, num_workers = self.bundle.features, self._num_workers
-        is_known = is_known or (lambda content_hash: False)
         encoded = encode_sources(features, self.encoder, sources, is_known, board=board)
         pending: deque[Future[list[Prediction | Encoded]]] = deque()
         with _one_thread_each(), ThreadPoolExecutor(num_workers, "network") as pool:

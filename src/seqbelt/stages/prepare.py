@@ -1,21 +1,24 @@
 """``seqbelt prepare``: sources to a sequence store."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from seqbelt.data.preparation import Prepared
+from seqbelt.data.preparation import Encode, Prepared
 from seqbelt.data.preparation import prepare as prepare_store
 from seqbelt.experiment import Experiment
+from seqbelt.features.encoding import encode_sources
+from seqbelt.features.ray_workers import encode_on_ray
 from seqbelt.features.text_encoder import TextCounts
 from seqbelt.stages.progress import bar, say
 
+Engine = Literal["local", "ray"]
 SPLITS = ("train", "validation", "test")
-
-
 LONGEST_PREPARATION_S = 24 * 3600.0
 
 
-def prepare_data(experiment: Experiment, wait_s: float = 0.0) -> Prepared:
+def prepare_data(
+    experiment: Experiment, wait_s: float = 0.0, encode: Encode = encode_sources
+) -> Prepared:
     """Bring the experiment's store up to date, or wait until another process has done so."""
     manifest = experiment.data.load()
     settings = {"data": experiment.data.plain(), "features": experiment.features.plain()}
@@ -28,6 +31,7 @@ def prepare_data(experiment: Experiment, wait_s: float = 0.0) -> Prepared:
             progress,
             experiment.data.labelling(experiment.features),
             wait_s,
+            encode,
         )
     about = prepared.store.about
     parts = ", ".join(f"{about['splits'].get(name, 0):,} {name}" for name in SPLITS)
@@ -52,9 +56,9 @@ def _describe_tokens(counts: Mapping[str, TextCounts]) -> str:
     )
 
 
-def prepare(experiment: Experiment) -> dict[str, Any]:
-    """The stage: prepare, and report."""
-    prepared = prepare_data(experiment)
+def prepare(experiment: Experiment, engine: Engine = "local") -> dict[str, Any]:
+    """The stage: prepare, here or on a Ray cluster, and report."""
+    prepared = prepare_data(experiment, encode=encode_on_ray if engine == "ray" else encode_sources)
     about = prepared.store.about
     tokens = {
         split: {"num_texts": counts.num_texts, "num_tokens": counts.num_tokens, **counts.shares()}

@@ -1,0 +1,125 @@
+"""Windows of sources, dealt out to workers on a Ray cluster.
+
+Each worker reads its sources itself, so paths must mean the same on every machine. A worker that
+dies is started again and its window with it; what ends three workers in a row is looked at source
+by source, and the culprit alone gets no answer. What a worker returns is kept by the process that
+asked, so that whoever keeps a journal or writes parts promises the same as without Ray.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from seqbelt.errors import CRASHED, BadInput, SettingsError
+from seqbelt.features.base import Encoder, Features, Source
+from seqbelt.features.encoding import (
+    CHUNK_ITEMS,
+    Encoded,
+    Numbered,
+    chunks,
+    encode_sources,
+    hash_content,
+)
+
+TRIES = 3
+AHEAD = 2
+"""Windows a worker has before it: one to answer, one to read."""
+
+
+class RayWorkers:
+    """Workers of one class, which has ``answer(window)``: a list with one answer a source.
+
+    Connects to the cluster that ``RAY_ADDRESS`` names, or starts one on this machine; there is a
+    worker for each core or, where they ``use_gpus`` and the cluster has some, for each GPU.
+    Raises SettingsError where Ray is not installed.
+    """
+
+    def __init__(self, worker: type, content: object, use_gpus: bool) -> None:
+        try:
+            import ray  # pyright: ignore[reportMissingImports]  # an extra
+        except ImportError:
+            raise SettingsError(
+                "--engine ray: ray cannot be imported; pip install 'seqbelt[ray]'"
+            ) from None
+        self._ray: Any = ray
+        if not ray.is_initialized():
+            ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
+        resources = ray.cluster_resources()
+        num_gpus = int(resources.get("GPU", 0)) if use_gpus else 0
+        count = num_gpus or max(1, int(resources.get("CPU", 1)))
+        # Each window may be tried again on a new worker; a worker may be started as often.
+        options: dict[str, Any] = {"max_restarts": -1, "max_task_retries": TRIES - 1, "num_cpus": 1}
+        remote = ray.remote(**options, num_gpus=1 if num_gpus else 0)(worker)
+        # Kept, for a worker that is started again is given its content again.
+        self._content = ray.put(content)
+        self._workers = [remote.remote(self._content) for _ in range(count)]
+
+    def answers(
+        self,
+        sources: Iterable[Numbered],
+        is_known: Callable[[str], bool] | None = None,
+        max_items: int = CHUNK_ITEMS,
+    ) -> Iterator[Any]:
+        """The workers' answers, in windows of at most ``max_items`` sources.
+
+        In their place there is ``Encoded`` without a sequence for content whose hash ``is_known``
+        (then every source is read here as well), and with BadInput for what ends its workers.
+        """
+        waiting: deque[tuple[list[Numbered], Any]] = deque()
+        for number, chunk in enumerate(chunks(sources, max_items)):
+            window = []
+            for index, source in chunk:
+                content_hash = _hash(source) if is_known else ""
+                if is_known and content_hash and is_known(content_hash):
+                    yield Encoded(index, content_hash, None)
+                else:
+                    window.append((index, source))
+            if window:
+                waiting.append((window, self._ask(number, window)))
+            if len(waiting) > AHEAD * len(self._workers):
+                yield from self._result(*waiting.popleft())
+        while waiting:
+            yield from self._result(*waiting.popleft())
+
+    def _ask(self, number: int, window: list[Numbered]) -> Any:
+        return self._workers[number % len(self._workers)].answer.remote(window)
+
+    def _result(self, window: list[Numbered], answer: Any) -> Iterator[Any]:
+        try:
+            yield from self._ray.get(answer)
+        except self._ray.exceptions.RayActorError:
+            if len(window) == 1:
+                ((index, source),) = window
+                why = BadInput(CRASHED, f"it ended {TRIES} workers")
+                yield Encoded(index, _hash(source), why)
+                return
+            for one in window:  # whoever of them it is
+                yield from self._result([one], self._ask(one[0], [one]))
+
+
+def encode_on_ray(
+    features: Features,
+    encoder: Encoder,
+    sources: Iterable[Numbered],
+    is_known: Callable[[str], bool] | None = None,
+) -> Iterator[Encoded]:
+    """As ``encode_sources``, on the cores of a Ray cluster."""
+    workers = RayWorkers(_EncodingWorker, (features, encoder), use_gpus=False)
+    return workers.answers(sources, is_known)
+
+
+class _EncodingWorker:
+    """Features in another process, on one core."""
+
+    def __init__(self, content: tuple[Features, Encoder]) -> None:
+        self.features, self.encoder = content
+
+    def answer(self, window: list[Numbered]) -> list[Encoded]:
+        return list(encode_sources(self.features, self.encoder, window, num_workers=1))
+
+
+def _hash(source: Source) -> str:
+    try:
+        return hash_content(source)
+    except BadInput:
+        return ""
