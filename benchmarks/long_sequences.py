@@ -30,6 +30,7 @@ from seqbelt.training.settings import Training
 
 BATCH, FEATURES, CHUNK = 4, 16, 2000
 CELLS = ("lstm", "gru", "rnn")
+PLAIN = {"hidden_size": 128, "pooling": "last", "dropout": 0.0}
 WORK = {"whole": None, "chunks": Chunks(CHUNK), "truncated": Chunks(CHUNK, truncate=True)}
 
 
@@ -62,7 +63,7 @@ def memory_table(arguments: argparse.Namespace) -> None:
 def train_step(cell: str, way: str, num_steps: int) -> dict[str, float]:
     """CPU seconds and peak memory of one forward and backward pass, pooling ``last``."""
     torch.manual_seed(0)
-    network = Model.model_validate({"cell": cell, "hidden_size": 128}).build(FEATURES, 2, False)
+    network = Model.model_validate({"cell": cell, **PLAIN}).build(FEATURES, 2, False)
     gradients(network, torch.randn(1, 8, FEATURES), torch.tensor([8]), WORK[way])  # loads code
     lengths = torch.linspace(num_steps / 2, num_steps, BATCH).long()
     inputs = torch.randn(BATCH, num_steps, FEATURES)
@@ -83,7 +84,7 @@ def bias_table(manifest: str) -> None:
         print("|---|---|---|---|---|---|")
         for cell in CELLS:
             for pooling in ("last", "mean"):
-                model = Model.model_validate({"cell": cell, "pooling": pooling})
+                model = Model.model_validate({"cell": cell, **PLAIN, "pooling": pooling})
                 network, _ = Training(num_epochs=1, learning_rate=2e-3).fit(
                     lambda model=model: model.build(features.num_features, 10, False), train, None
                 )

@@ -58,6 +58,7 @@ def load_workloads(folder: Path, max_rows: int | None = None) -> list[Workload]:
         if not (folder / name / "store.json").exists():
             _prepare(name, folder / name)
     stores = {name: SequenceStore(folder / name) for name in NAMES}
+    last = Model(pooling="last", dropout=0.0)
     audio = Model(bidirectional=True, pooling="attention", dropout=0.3)
     text = Model(bidirectional=True, pooling="max", dropout=0.3, embedding_dropout=0.2)
     return [
@@ -65,7 +66,7 @@ def load_workloads(folder: Path, max_rows: int | None = None) -> list[Workload]:
                  Training(num_epochs=20, batch_size=32, learning_rate=2e-3), max_rows),
         Workload("nsmc", "film reviews, subwords", stores["nsmc"], text,
                  Training(num_epochs=8, batch_size=128, learning_rate=2e-3), max_rows),
-        Workload("long", "the digits at a hop of 0.625 ms", stores["long"], Model(),
+        Workload("long", "the digits at a hop of 0.625 ms", stores["long"], last,
                  Training(num_epochs=12, batch_size=32, learning_rate=1e-3), max_rows),
     ]  # fmt: skip
 

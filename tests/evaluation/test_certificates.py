@@ -31,7 +31,7 @@ def rows(tmp_path_factory):
 
 def build(**settings):
     torch.manual_seed(0)
-    return Model(hidden_size=8, **settings).build(3, 2, False)
+    return Model(**{"hidden_size": 8, "pooling": "last"} | settings).build(3, 2, False)
 
 
 def drop_lengths(monkeypatch):

@@ -33,7 +33,9 @@ def run(work: Callable[[], dict[str, Any]], as_json: bool) -> NoReturn:
         print(json.dumps(result, ensure_ascii=False), flush=True)
     elif is_first():
         for key, value in result.items():
-            if not isinstance(value, dict | list):  # nested: for programs, --json has it
+            if isinstance(value, list) and all(isinstance(one, str) for one in value):
+                value = ", ".join(value)
+            if value is not None and not isinstance(value, dict | list):  # --json has those
                 print(f"{key}: {value}")
     refused = any(isinstance(v, dict) and v.get("passed") is False for v in result.values())
     if result.get("interrupted") or refused:

@@ -151,4 +151,5 @@ def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int
                 raise BadInput(EMPTY, "the audio stream has no samples")
             return np.concatenate(pieces), stream.sample_rate
     except (FFmpegError, ValueError) as error:
-        raise BadInput(WRONG_TYPE, f"not an audio file that can be decoded ({error})") from None
+        why = getattr(error, "strerror", None) or error
+        raise BadInput(WRONG_TYPE, f"not an audio file that can be decoded ({why})") from None

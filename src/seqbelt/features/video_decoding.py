@@ -134,9 +134,10 @@ def _open(source: Path | bytes) -> Iterator[Any]:
             file, options=options, buffer_size=BUFFER_BYTES, metadata_errors="ignore"
         )
     except (FFmpegError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         if any(start.startswith(mark, place) for place, mark in VIDEO_SIGNATURES):
-            raise BadInput(TRUNCATED, f"begins as a video, but {error}") from None
-        raise BadInput(WRONG_TYPE, f"not a video that can be decoded ({error})") from None
+            raise BadInput(TRUNCATED, f"begins as a video, but cannot be decoded ({why})") from None
+        raise BadInput(WRONG_TYPE, f"not a video that can be decoded ({why})") from None
     with container:
         yield container
 

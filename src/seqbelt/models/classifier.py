@@ -32,16 +32,16 @@ class Model(Settings):
     """Recurrent layers on top of each other."""
     bidirectional: bool = False
     """Run a second set of weights from the end to the beginning."""
-    dropout: Share = 0.0
+    dropout: Share = 0.3
     """Share of values dropped between layers and before the linear layer."""
     input_dropout: Share = 0.0
     """Share of input values (or embedding values) dropped."""
-    pooling: PoolingName = "last"
+    pooling: PoolingName = "attention"
     """How the outputs of the valid steps become one vector; none classifies every step, which
     ``data.labels: per_step`` asks for."""
     embedding_size: Count = 128
     """Width of a token's embedding; only for token ids."""
-    embedding_dropout: Share = 0.0
+    embedding_dropout: Share = 0.2
     """Share of the vocabulary's tokens that a training step reads as zeros."""
     vectors: WordVectors | None = None
     """Where the embedding starts from; null draws it at random. The file is read to train, never

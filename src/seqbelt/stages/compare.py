@@ -53,12 +53,11 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     _log_conclusion(summary, conclusion, protocol, reasons, histories, model_uri)
     summary.finish()
     journal.close()
-    say(conclusion.sentence)
     return {
         "parent_run_id": summary.run_id,
         "model_uri": model_uri,
         "verdict": conclusion.sentence,
-        "protocol": protocol,
+        "protocol": protocol.removeprefix("Protocol: "),
         "cells": conclusion.cells(),
         "controls": [control.plain() for control in controls],
         "reasons": reasons.plain(),

@@ -28,6 +28,7 @@ def demo(folder: Path) -> dict[str, Any]:
         values["data"] = {**values.get("data", {}), "source": str(source)}
         experiment = Experiment.parse(values, origin=str(config))
         result = compare(experiment)
+        say(result["verdict"])
         inputs = source if source.is_file() else source / "test"
         output = experiment.output / experiment.name / "predictions.csv"
         predicted = predict(f"models:/{experiment.name}@champion", [str(inputs)], output)

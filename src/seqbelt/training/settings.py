@@ -24,13 +24,13 @@ class Training(Settings):
 
     num_epochs: Count = 30
     """Passes over the training rows, at most."""
-    batch_size: Count = 64
+    batch_size: Count = 32
     """Sequences per step."""
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 3e-3
     """Peak learning rate of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's decoupled weight decay."""
-    schedule: Literal["constant", "cosine", "one_cycle"] = "cosine"
+    schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
     """Course of the learning rate: constant; falling to zero along a cosine; or rising to the
     peak over the first quarter and then falling."""
     clip_norm: Positive | None = 1.0
