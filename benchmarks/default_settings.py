@@ -39,7 +39,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "training": {
             "num_epochs": 30, "batch_size": 64, "learning_rate": 1e-3, "schedule": "cosine"
         },
-        "model": {"pooling": "last", "dropout": 0.0, "embedding_dropout": 0.0},
+        "model": {"pooling": "last"},
     },
 }  # fmt: skip
 

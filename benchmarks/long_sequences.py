@@ -30,7 +30,7 @@ from seqbelt.training.settings import Training
 
 BATCH, FEATURES, CHUNK = 4, 16, 2000
 CELLS = ("lstm", "gru", "rnn")
-PLAIN = {"hidden_size": 128, "pooling": "last", "dropout": 0.0}
+PLAIN = {"hidden_size": 128, "pooling": "last"}
 WORK = {"whole": None, "chunks": Chunks(CHUNK), "truncated": Chunks(CHUNK, truncate=True)}
 
 

@@ -58,7 +58,7 @@ def load_workloads(folder: Path, max_rows: int | None = None) -> list[Workload]:
         if not (folder / name / "store.json").exists():
             _prepare(name, folder / name)
     stores = {name: SequenceStore(folder / name) for name in NAMES}
-    last = Model(pooling="last", dropout=0.0)
+    last = Model(pooling="last")
     audio = Model(bidirectional=True, pooling="attention", dropout=0.3)
     text = Model(bidirectional=True, pooling="max", dropout=0.3, embedding_dropout=0.2)
     return [

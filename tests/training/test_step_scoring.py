@@ -14,7 +14,7 @@ from seqbelt.training.step_scoring import label_steps
 
 def network_of(seed: int = 0, **settings):
     torch.manual_seed(seed)
-    return Model(hidden_size=6, pooling="none", dropout=0.0, **settings).build(3, 4, False).eval()
+    return Model(hidden_size=6, pooling="none", **settings).build(3, 4, False).eval()
 
 
 def noise(*lengths: int) -> tuple[list[np.ndarray], np.ndarray]:

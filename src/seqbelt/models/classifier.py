@@ -32,7 +32,7 @@ class Model(Settings):
     """Recurrent layers on top of each other."""
     bidirectional: bool = False
     """Run a second set of weights from the end to the beginning."""
-    dropout: Share = 0.3
+    dropout: Share = 0.0
     """Share of values dropped between layers and before the linear layer."""
     input_dropout: Share = 0.0
     """Share of input values (or embedding values) dropped."""
@@ -41,7 +41,7 @@ class Model(Settings):
     ``data.labels: per_step`` asks for."""
     embedding_size: Count = 128
     """Width of a token's embedding; only for token ids."""
-    embedding_dropout: Share = 0.2
+    embedding_dropout: Share = 0.0
     """Share of the vocabulary's tokens that a training step reads as zeros."""
     vectors: WordVectors | None = None
     """Where the embedding starts from; null draws it at random. The file is read to train, never
