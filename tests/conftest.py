@@ -132,3 +132,19 @@ def killing_a_ray_worker() -> Callable[[str], AbstractContextManager[None]]:
         assert killed, "no worker was caught at work"
 
     return kill
+
+
+@pytest.fixture(scope="session")
+def ended_by() -> Callable[[str, type], type]:
+    """``ended_by(name, worker)``: a Ray worker whose process ends at a file of that name."""
+
+    def make(name: str, worker: type) -> type:
+        class Deadly(worker):
+            def answer(self, window):
+                if any(source.name == name for _, source in window):
+                    os._exit(1)
+                return super().answer(window)
+
+        return Deadly
+
+    return make

@@ -53,10 +53,10 @@ class Trial:
         self.output, self.store = folder / "outputs", folder / "mlflow.db"
         self.command = [sys.executable, "-m", "seqbelt", "train", *config]
         self.command += [f"output={self.output}", "--resume", "--json"]
-        self.wait()  # prepares the data
+        self.outcome(self.start())  # prepares the data
         self.clear()
         began = time.monotonic()
-        self.expected = self.wait()
+        self.expected = self.outcome(self.start())
         self.calm_s = time.monotonic() - began
         self.clear()
         print(f"undisturbed: {self.calm_s:.1f} s, {len(self.expected.scores)} scores", flush=True)
@@ -74,7 +74,7 @@ class Trial:
                 break
             num_killed += 1
         else:
-            found = self.wait()
+            found = self.outcome(self.start())
         assert found.weights == self.expected.weights, "other weights"
         for name, expected in self.expected.scores.items():
             assert found.scores.get(name) == expected, (name, found.scores.get(name), expected)
@@ -88,15 +88,11 @@ class Trial:
             self.command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
 
-    def wait(self) -> Outcome:
-        process = self.start()
-        found = self.outcome(process)
-        if process.wait():
-            raise SystemExit(f"the command ended with {process.returncode}")
-        return found
-
     def outcome(self, process: subprocess.Popen) -> Outcome:
-        told = json.loads(process.communicate()[0])
+        printed, _ = process.communicate()
+        if process.returncode:
+            raise SystemExit(f"the command ended with {process.returncode}")
+        told = json.loads(printed)
         weights = Path(told["bundle"], "weights.safetensors").read_bytes()
         client = MlflowClient(f"sqlite:///{self.store}")
         run = client.get_run(told["run_id"])

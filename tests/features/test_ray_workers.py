@@ -1,7 +1,5 @@
 """Preparation on a local Ray cluster of two workers gives the store of a preparation without."""
 
-import os
-
 import numpy as np
 import pytest
 
@@ -33,10 +31,11 @@ def manifest_of(path, **settings):
     return Data(source=str(path), test_fraction=0.2, validation_fraction=0.2, **settings).load()
 
 
-def in_steps(features, encoder, sources, is_known=None):
+def in_steps(features, encoder, sources, is_known):
     """As ``encode_on_ray``, with windows so small that each worker has several."""
-    workers = ray_workers.RayWorkers(ray_workers._EncodingWorker, (features, encoder), False)
-    return workers.answers(sources, is_known, max_items=2)
+    content = (features, encoder, is_known)
+    workers = ray_workers.RayWorkers(ray_workers._EncodingWorker, content, use_gpus=False)
+    return workers.answers(sources, max_items=2)
 
 
 def assert_same(found, expected):
@@ -78,17 +77,10 @@ def test_a_killed_worker_costs_nothing(wavs, tmp_path, killing_a_ray_worker):
     assert_same(found, expected)
 
 
-def test_what_ends_every_worker_is_quarantined(wavs, tmp_path, monkeypatch):
-    deadly = b"deadly"
-    (wavs / "low" / "deadly.wav").write_bytes(deadly)
-
-    class Deadly(ray_workers._EncodingWorker):
-        def answer(self, window):
-            if any(source.name == "deadly.wav" for _, source in window):
-                os._exit(1)
-            return super().answer(window)
-
-    monkeypatch.setattr(ray_workers, "_EncodingWorker", Deadly)
+def test_what_ends_every_worker_is_quarantined(wavs, tmp_path, monkeypatch, ended_by):
+    (wavs / "low" / "deadly.wav").write_bytes(b"deadly")
+    deadly = ended_by("deadly.wav", ray_workers._EncodingWorker)
+    monkeypatch.setattr(ray_workers, "_EncodingWorker", deadly)
     found = prepare(manifest_of(wavs), LOG_MEL, tmp_path / "ray", {}, encode=in_steps)
     assert found.num_encoded == NUM_FILES and found.num_quarantined == 2
     assert "crashed" in (tmp_path / "ray" / "quarantine.csv").read_text("utf-8")

@@ -1,7 +1,6 @@
 """Prediction on a local Ray cluster of two workers gives the file of a run without Ray."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -75,16 +74,9 @@ def test_a_killed_worker_costs_nothing(bundle, wavs, tmp_path, monkeypatch, kill
     assert_same(found, expected)
 
 
-def test_what_ends_every_worker_is_quarantined(bundle, wavs, tmp_path, monkeypatch):
+def test_what_ends_every_worker_is_quarantined(bundle, wavs, tmp_path, monkeypatch, ended_by):
     (wavs / "deadly.wav").write_bytes(b"deadly")
-
-    class Deadly(ray_engine._Worker):
-        def answer(self, window):
-            if any(source.name == "deadly.wav" for _, source in window):
-                os._exit(1)
-            return super().answer(window)
-
-    monkeypatch.setattr(ray_engine, "_Worker", Deadly)
+    monkeypatch.setattr(ray_engine, "_Worker", ended_by("deadly.wav", ray_engine._Worker))
     monkeypatch.setattr(ray_engine, "WINDOW_ITEMS", 9)
     summary, found = run(ray_engine.RayPredictor(bundle), wavs, tmp_path / "ray.jsonl")
     assert summary.num_predicted == NUM_FILES

@@ -20,7 +20,7 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 """Names that a source may use, and ours."""
-SOURCES_AT_ONCE = 1024
+ROWS_AT_ONCE = 1024
 SIDECAR = ".segments.csv"
 """Ends the name of the table that labels the stretches of the recording beside it."""
 
@@ -59,8 +59,8 @@ class Manifest:
             return
         is_text = "text" in self.table.column_names
         column = self.table["text" if is_text else "path"]
-        for start in range(0, len(rows), SOURCES_AT_ONCE):  # one by one is slow, all takes memory
-            some = rows[start : start + SOURCES_AT_ONCE]
+        for start in range(0, len(rows), ROWS_AT_ONCE):  # one by one is slow, all takes memory
+            some = rows[start : start + ROWS_AT_ONCE]
             for row, content in zip(some, column.take(pa.array(some)).to_pylist(), strict=True):
                 content = self.odd.get(row, content)
                 yield content if is_text else self.root / content

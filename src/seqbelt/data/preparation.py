@@ -24,9 +24,7 @@ from seqbelt.features.text_encoder import TextEncoder
 
 Progress = Callable[[int], object]
 """Called with the number of items finished since the last call."""
-Encode = Callable[
-    [Features, Encoder, Iterable[Numbered], Callable[[str], bool] | None], Iterator[Encoded]
-]
+Encode = Callable[[Features, Encoder, Iterable[Numbered], Callable[[str], bool]], Iterator[Encoded]]
 """``encode_sources``, or whoever does the same elsewhere."""
 
 
@@ -151,9 +149,7 @@ class _Preparation:
                     yield row, source
 
         ready: list[Outcome] = []
-        # Where nothing is known yet nobody need be asked: who encodes elsewhere reads no file here.
-        is_known = self._known.__contains__ if self._known else None
-        for encoded in self.encode(self.features, encoder, unknown(), is_known):
+        for encoded in self.encode(self.features, encoder, unknown(), self._known.__contains__):
             sequence, content_hash = encoded.sequence, encoded.content_hash
             problem = None
             if isinstance(sequence, BadInput):

@@ -60,4 +60,4 @@ def describe(
         f"{label(name)} {size(protocol, model, build):,} ({model.hidden_size} units)"
         for name, model in models.items()
     )
-    return f"Protocol: equal {_WHAT[protocol]}, hidden size solved for each cell: {found}."
+    return f"equal {_WHAT[protocol]}, hidden size solved for each cell: {found}."

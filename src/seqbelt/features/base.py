@@ -27,10 +27,15 @@ def read_bytes(source: Path | bytes) -> bytes:
         except IsADirectoryError:
             raise BadInput(WRONG_TYPE, "a folder, not a file") from None
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
-            raise BadInput(UNREADABLE, getattr(error, "strerror", None) or str(error)) from None
+            raise BadInput(UNREADABLE, reason_of(error)) from None
     if not content:
         raise BadInput(EMPTY, "the file has no bytes")
     return content
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says, without the number and the file name that OSErrors and FFmpeg add."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 class Encoder(Protocol):

@@ -22,7 +22,7 @@ from seqbelt.errors import (
     WRONG_TYPE,
     BadInput,
 )
-from seqbelt.features.base import read_bytes
+from seqbelt.features.base import read_bytes, reason_of
 
 SILENCE_PEAK = 1e-4
 """A recording whose largest sample stays below this (-80 dB of full scale) is silent."""
@@ -151,5 +151,5 @@ def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int
                 raise BadInput(EMPTY, "the audio stream has no samples")
             return np.concatenate(pieces), stream.sample_rate
     except (FFmpegError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise BadInput(WRONG_TYPE, f"not an audio file that can be decoded ({why})") from None
+        why = f"not an audio file that can be decoded ({reason_of(error)})"
+        raise BadInput(WRONG_TYPE, why) from None

@@ -69,8 +69,7 @@ class RayWorkers:
         for number, chunk in enumerate(chunks(sources, max_items)):
             window = []
             for index, source in chunk:
-                content_hash = _hash(source) if is_known else ""
-                if is_known and content_hash and is_known(content_hash):
+                if is_known and (content_hash := _hash(source)) and is_known(content_hash):
                     yield Encoded(index, content_hash, None)
                 else:
                     window.append((index, source))
@@ -101,21 +100,24 @@ def encode_on_ray(
     features: Features,
     encoder: Encoder,
     sources: Iterable[Numbered],
-    is_known: Callable[[str], bool] | None = None,
+    is_known: Callable[[str], bool],
 ) -> Iterator[Encoded]:
-    """As ``encode_sources``, on the cores of a Ray cluster."""
-    workers = RayWorkers(_EncodingWorker, (features, encoder), use_gpus=False)
-    return workers.answers(sources, is_known)
+    """As ``encode_sources``, on the cores of a Ray cluster; what ``is_known`` when it begins goes
+    to the workers, so that no source is read here."""
+    workers = RayWorkers(_EncodingWorker, (features, encoder, is_known), use_gpus=False)
+    return workers.answers(sources)
 
 
 class _EncodingWorker:
     """Features in another process, on one core."""
 
-    def __init__(self, content: tuple[Features, Encoder]) -> None:
-        self.features, self.encoder = content
+    def __init__(self, content: tuple[Features, Encoder, Callable[[str], bool]]) -> None:
+        self.features, self.encoder, self.is_known = content
 
     def answer(self, window: list[Numbered]) -> list[Encoded]:
-        return list(encode_sources(self.features, self.encoder, window, num_workers=1))
+        return list(
+            encode_sources(self.features, self.encoder, window, self.is_known, num_workers=1)
+        )
 
 
 def _hash(source: Source) -> str:

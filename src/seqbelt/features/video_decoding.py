@@ -22,6 +22,7 @@ from seqbelt.errors import (
     WRONG_TYPE,
     BadInput,
 )
+from seqbelt.features.base import reason_of
 
 CONTAINERS = (
     "avi,mov,mp4,m4a,3gp,matroska,webm,gif,mpeg,mpegvideo,mpegts,flv,asf,ogg,m4v,h264,hevc,av1,ivf,"
@@ -125,7 +126,7 @@ def _open(source: Path | bytes) -> Iterator[Any]:
         file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
         start = source[:16] if isinstance(source, bytes) else _first_bytes(source)
     except OSError as error:
-        raise BadInput(UNREADABLE, error.strerror or str(error)) from None
+        raise BadInput(UNREADABLE, reason_of(error)) from None
     if not start:
         raise BadInput(EMPTY, "the file has no bytes")
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
@@ -134,7 +135,7 @@ def _open(source: Path | bytes) -> Iterator[Any]:
             file, options=options, buffer_size=BUFFER_BYTES, metadata_errors="ignore"
         )
     except (FFmpegError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
+        why = reason_of(error)
         if any(start.startswith(mark, place) for place, mark in VIDEO_SIGNATURES):
             raise BadInput(TRUNCATED, f"begins as a video, but cannot be decoded ({why})") from None
         raise BadInput(WRONG_TYPE, f"not a video that can be decoded ({why})") from None

@@ -57,7 +57,7 @@ def compare(experiment: Experiment) -> dict[str, Any]:
         "parent_run_id": summary.run_id,
         "model_uri": model_uri,
         "verdict": conclusion.sentence,
-        "protocol": protocol.removeprefix("Protocol: "),
+        "protocol": protocol,
         "cells": conclusion.cells(),
         "controls": [control.plain() for control in controls],
         "reasons": reasons.plain(),
@@ -84,7 +84,7 @@ def _train_all(
         entries, words = find_contestants(experiment, store)
         if fold == 0:
             protocol = words + (" Of the first fold." if len(folds) > 1 else "")
-            say(protocol)
+            say(f"Protocol: {protocol}")
         tags = {"compare.id": journal.compare_id} | ({"fold": str(fold)} if len(folds) > 1 else {})
         jobs = [
             Job(name, entry.with_seed(seed))
@@ -158,7 +158,7 @@ def _log_conclusion(
         summary.log_figure(picture, f"pictures/{name}.png")
     parts = [
         conclusion.markdown(),
-        protocol,
+        f"Protocol: {protocol}",
         reasons.markdown() if reasons.models else "",
         f"Best by validation: `{model_uri}`" if model_uri else "",
     ]

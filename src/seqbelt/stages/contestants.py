@@ -23,7 +23,7 @@ def find_contestants(
         for name in comparison.cells
     }
     if comparison.protocol == "as_given":
-        return entries, "Protocol: settings as given, the same for every cell."
+        return entries, "settings as given, the same for every cell."
     if comparison.protocol == "equal_tuning":
         return _tune(entries, store)
 
@@ -59,7 +59,7 @@ def _tune(
         words.append(f"{label(name)}: {best}")
     num_trials = next(iter(searches.values())).num_trials
     return tuned, (
-        f"Protocol: equal tuning, {num_trials} trials for each cell, scored on validation rows; "
+        f"equal tuning, {num_trials} trials for each cell, scored on validation rows; "
         f"best {'; '.join(words)}."
     )
 

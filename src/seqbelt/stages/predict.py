@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seqbelt.data.folders import list_files
-from seqbelt.data.manifest import Manifest
+from seqbelt.data.manifest import ROWS_AT_ONCE, Manifest
 from seqbelt.data.source import READING_SETTINGS, Data
 from seqbelt.data.tables import Columns, is_manifest_file, names_items
 from seqbelt.errors import SeqbeltError, SettingsError
@@ -21,7 +21,6 @@ from seqbelt.settings import override
 from seqbelt.stages.progress import bar, say
 
 OWN_ENDINGS = ("", ".journal", ".journal-wal", ".journal-shm")
-ROWS_AT_ONCE = 1024
 URI_PREFIXES = ("models:/", "runs:/")
 
 
