@@ -1,11 +1,12 @@
 """The whole configuration: one YAML file. Only the stages see it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from seqbelt.data.source import Data
+from seqbelt.data.store import Sequences
 from seqbelt.evaluation.comparison import Comparison
 from seqbelt.evaluation.contestants import contestant_of
 from seqbelt.features.kinds import AnyFeatures
@@ -48,6 +49,17 @@ class Experiment(Settings):
                 f"{self.data.labels}; pooling none, and nothing else, classifies every step"
             )
         return self
+
+    def resolve(self, is_tokens: bool, train: Sequences) -> Self:
+        """The experiment with every ``auto`` of model and training replaced by what it stands for
+        on these training rows."""
+        per_step = self.data.labels == "per_step"
+        return self.model_copy(
+            update={
+                "model": self.model.resolve(is_tokens, train.lengths),
+                "training": self.training.resolve(len(train), is_tokens, per_step),
+            }
+        )
 
     @property
     def store_folder(self) -> Path:

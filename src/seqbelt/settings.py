@@ -53,6 +53,10 @@ class Settings(BaseModel):
         """The settings as JSON-ready values; ``parse`` reads them back."""
         return self.model_dump(mode="json")
 
+    def replace(self, **changes: Any) -> Self:
+        """The settings with other values, validated. Raises SettingsError."""
+        return self.parse({**self.plain(), **changes}, origin=type(self).__name__)
+
     def flat(self, prefix: str = "") -> dict[str, Any]:
         """The settings under their dotted names, as a tracker wants them."""
         return dict(_flatten(self.plain(), prefix))

@@ -51,14 +51,16 @@ def certify_determinism(
     ``build`` makes the untrained model, as it does for ``Training.fit``; ``network`` is the
     trained one, which predicts; ``sequences`` are training rows, of which a few are used.
     """
-    rows = np.random.default_rng(0).permutation(len(sequences))[: num_steps * training.batch_size]
+    training = training.resolve(len(sequences), network.is_tokens, network.labels_steps)
+    batch_size = training.plan(len(sequences)).batch_size
+    rows = np.random.default_rng(0).permutation(len(sequences))[: num_steps * batch_size]
     few = sequences.take(rows)
     trainings = [_train(training, build, few) for _ in range(2)]
     predictions = [_predict(network, few) for _ in range(2)]
     blame = _first_difference(*trainings) or _first_difference(*predictions)
     return DeterminismCertificate(
         passed=blame is None,
-        num_steps=-(-len(few) // training.batch_size),
+        num_steps=-(-len(few) // batch_size),
         weights=(trainings[0].result, trainings[1].result),
         blame=blame,
     )

@@ -89,7 +89,8 @@ class Bundle:
                 f"{folder}: bundle format {values['format']}, this version reads {FORMAT}"
             )
         features = TypeAdapter(AnyFeatures).validate_json(json.dumps(values["features"]))
-        model = Model.parse(values["model"], origin=str(folder / "bundle.json"))
+        # Bundles of before there were stems have none.
+        model = Model.parse({"stem": "none", **values["model"]}, origin=str(folder / "bundle.json"))
         classes = tuple(values["classes"])
         network = model.build(values["num_features"], len(classes), features.is_tokens)
         network.load_state_dict(weights)
@@ -142,7 +143,10 @@ class Bundle:
     def fingerprint(self) -> str:
         """Changes with every weight, class, feature setting or learned file."""
         digest = hashlib.blake2b(digest_size=16)
-        settings = [self.features.plain(), self.features.version, self.model.plain(), self.classes]
+        model = self.model.plain()
+        if model["stem"] == "none":  # as it was before there were stems: answers stay known
+            del model["stem"]
+        settings = [self.features.plain(), self.features.version, model, self.classes]
         if self.temperature != 1.0:
             settings.append(self.temperature)
         digest.update(json.dumps(settings).encode())

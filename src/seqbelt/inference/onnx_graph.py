@@ -14,8 +14,9 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from seqbelt.models.classifier import SequenceNetwork
-from seqbelt.models.pooling import Pooling
+from seqbelt.models.pooling import ATTENDING, Pooling
 from seqbelt.models.recurrent import Cell, Recurrent
+from seqbelt.models.stem import StemBlock, StemLayers
 
 OPSET = 17
 IR_VERSION = 8
@@ -37,9 +38,14 @@ def build_graph(
     ``temperature``. The metadata's texts travel in the file.
     """
     graph = _Graph()
-    steps = _first_steps(graph, network)
-    outputs, final = _recurrent(graph, network.recurrent, steps)
-    pooled = _pool(graph, network.pool, outputs, final)
+    steps, lengths = _first_steps(graph, network), "lengths"
+    if network.stem is not None:
+        steps, lengths = _stem(graph, network.stem, steps)
+    if isinstance(network.recurrent, Recurrent):
+        outputs, final = _recurrent(graph, network.recurrent, steps, lengths)
+    else:
+        outputs, final = steps, _last_valid(graph, steps, lengths)
+    pooled = _pool(graph, network.pool, outputs, final, lengths)
     graph.name_last("logits", _linear(graph, pooled, network.classify))
     scaled = graph.add("Div", "logits", graph.constant(np.float32(temperature)))
     graph.name_last("probabilities", graph.add("Softmax", scaled, axis=1))
@@ -122,9 +128,44 @@ def _first_steps(graph: _Graph, network: SequenceNetwork) -> str:
     return graph.add("Div", centred, graph.constant(network.normalize.std))
 
 
-def _recurrent(graph: _Graph, recurrent: Recurrent, steps: str) -> tuple[str, str]:
+def _stem(graph: _Graph, stem: StemLayers, steps: str) -> tuple[str, str]:
+    """Output steps ``(batch, fewer steps, width)`` and the lengths of their sequences."""
+    lengths, zero = "lengths", graph.constant(np.float32(0))
+    for block in stem.blocks:
+        assert isinstance(block, StemBlock)
+        valid = graph.add("Unsqueeze", _valid_steps(graph, steps, lengths), _axis(graph, 2))
+        steps = graph.add("Where", valid, steps, zero)
+        found = graph.add(
+            "Conv", graph.add("Transpose", steps, perm=[0, 2, 1]),
+            graph.constant(block.convolution.weight),
+            *([] if block.convolution.bias is None else [graph.constant(block.convolution.bias)]),
+            pads=block.padding, strides=[block.stride],
+        )  # fmt: skip
+        normalize = block.normalize
+        found = graph.add(
+            "LayerNormalization", graph.add("Transpose", found, perm=[0, 2, 1]),
+            graph.constant(normalize.weight), graph.constant(normalize.bias),
+            axis=-1, epsilon=normalize.eps,
+        )  # fmt: skip
+        found = graph.add("Relu", found)
+        steps = graph.add("Add", found, steps) if block.is_residual else found
+        if block.stride > 1:
+            one = graph.constant(np.array(1))
+            before = graph.add("Sub", lengths, one)
+            before = graph.add("Div", before, graph.constant(np.array(block.stride)))
+            lengths = graph.add("Add", before, one)
+    return steps, lengths
+
+
+def _last_valid(graph: _Graph, steps: str, lengths: str) -> str:
+    """The last valid step ``(batch, width)`` of each sequence."""
+    last = graph.add("Sub", lengths, graph.constant(np.array(1)))
+    return graph.add("GatherND", steps, _column(graph, last), batch_dims=1)
+
+
+def _recurrent(graph: _Graph, recurrent: Recurrent, steps: str, lengths: str) -> tuple[str, str]:
     """Outputs ``(batch, steps, width)`` and the final state ``(batch, width)``."""
-    lengths = graph.add("Cast", "lengths", to=onnx.TensorProto.INT32)
+    lengths = graph.add("Cast", lengths, to=onnx.TensorProto.INT32)
     steps = graph.add("Transpose", steps, perm=[1, 0, 2])
     join_directions = graph.constant(np.array([0, 0, -1]))
     final = ""
@@ -177,46 +218,51 @@ def _reorder(part: np.ndarray, order: list[int]) -> np.ndarray:
     return np.concatenate([gates[place] for place in order])
 
 
-def _pool(graph: _Graph, pool: Pooling, outputs: str, final: str) -> str:
+def _pool(graph: _Graph, pool: Pooling, outputs: str, final: str, lengths: str) -> str:
     """One vector a sequence, ``(batch, output_size)``, over the valid steps."""
     if pool.name == "last":
         return final
-    valid = _valid_steps(graph)
-    if pool.name == "attention":
-        return _attention(graph, pool, outputs, valid)
-    valid = graph.add("Unsqueeze", valid, graph.constant(np.array([2])))
-    pooled = []
+    valid, pooled = _valid_steps(graph, outputs, lengths), []
+    if pool.name in ATTENDING:
+        pooled.append(_attention(graph, pool, outputs, valid))
+    valid = graph.add("Unsqueeze", valid, _axis(graph, 2))
     if pool.name in ("mean", "concat"):
         total = graph.add("Where", valid, outputs, graph.constant(np.float32(0)))
-        total = graph.add("ReduceSum", total, graph.constant(np.array([1])), keepdims=0)
-        counts = graph.add("Cast", _column(graph, "lengths"), to=onnx.TensorProto.FLOAT)
+        total = graph.add("ReduceSum", total, _axis(graph, 1), keepdims=0)
+        counts = graph.add("Cast", _column(graph, lengths), to=onnx.TensorProto.FLOAT)
         pooled.append(graph.add("Div", total, counts))
-    if pool.name in ("max", "concat"):
+    if pool.name in ("max", "concat", "attention_max"):
         masked = graph.add("Where", valid, outputs, graph.constant(np.float32(-np.inf)))
         pooled.append(graph.add("ReduceMax", masked, axes=[1], keepdims=0))
-    return graph.add("Concat", final, *pooled, axis=1) if pool.name == "concat" else pooled[0]
+    if pool.name == "concat":
+        pooled = [final, *pooled]
+    return graph.add("Concat", *pooled, axis=1) if len(pooled) > 1 else pooled[0]
 
 
 def _attention(graph: _Graph, pool: Pooling, outputs: str, valid: str) -> str:
     scores = _linear(graph, graph.add("Tanh", _linear(graph, outputs, pool.project)), pool.score)
-    scores = graph.add("Squeeze", scores, graph.constant(np.array([2])))
+    scores = graph.add("Squeeze", scores, _axis(graph, 2))
     scores = graph.add("Where", valid, scores, graph.constant(np.float32(-np.inf)))
     shares = graph.add("Softmax", scores, axis=1)
-    shares = graph.add("Unsqueeze", shares, graph.constant(np.array([2])))
+    shares = graph.add("Unsqueeze", shares, _axis(graph, 2))
     weighted = graph.add("Mul", shares, outputs)
-    return graph.add("ReduceSum", weighted, graph.constant(np.array([1])), keepdims=0)
+    return graph.add("ReduceSum", weighted, _axis(graph, 1), keepdims=0)
 
 
-def _valid_steps(graph: _Graph) -> str:
-    """Which steps are no padding, bool ``(batch, steps)``."""
-    num_steps = graph.add("Squeeze", graph.add("Shape", "inputs", start=1, end=2))
+def _valid_steps(graph: _Graph, steps: str, lengths: str) -> str:
+    """Which of ``steps`` ``(batch, steps, width)`` are no padding, bool ``(batch, steps)``."""
+    num_steps = graph.add("Squeeze", graph.add("Shape", steps, start=1, end=2))
     first, stride = graph.constant(np.array(0)), graph.constant(np.array(1))
     numbers = graph.add("Range", first, num_steps, stride)
-    return graph.add("Less", numbers, _column(graph, "lengths"))
+    return graph.add("Less", numbers, _column(graph, lengths))
 
 
 def _column(graph: _Graph, values: str) -> str:
-    return graph.add("Unsqueeze", values, graph.constant(np.array([1])))
+    return graph.add("Unsqueeze", values, _axis(graph, 1))
+
+
+def _axis(graph: _Graph, axis: int) -> str:
+    return graph.constant(np.array([axis]))
 
 
 def _linear(graph: _Graph, values: str, layer: nn.Linear) -> str:

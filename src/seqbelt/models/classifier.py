@@ -1,21 +1,24 @@
 """The ``model`` section and the network that it describes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, cast
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor, nn
 
 from seqbelt.features.word_vectors import WordVectors
 from seqbelt.models.chunks import Chunks, run_in_chunks
 from seqbelt.models.embedding import Embedding
 from seqbelt.models.initialization import ForgetBias, RecurrentInit, initialize
+from seqbelt.models.kind_defaults import defaults_for
 from seqbelt.models.pooling import Pooling, PoolingName
-from seqbelt.models.recurrent import Cell, Layout, Recurrent
+from seqbelt.models.recurrent import Cell, Layout, NoRecurrence, Recurrent
+from seqbelt.models.stem import Stem, StemLayers
 from seqbelt.settings import Settings
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+AutoShare = Literal["auto"] | Share
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -23,25 +26,29 @@ class Model(Settings):
     """A recurrent classifier. The cells differ in the value of ``cell`` and in nothing else."""
 
     cell: Cell = "lstm"
-    """Recurrent cell."""
+    """Recurrent cell; none leaves the recurrence out, for comparison."""
+    stem: Literal["auto", "none"] | Stem = "auto"
+    """Convolutions before the recurrence; auto fits their strides to the training sequences."""
     nonlinearity: Literal["tanh", "relu"] = "tanh"
     """The RNN's activation; the other cells have their own."""
     hidden_size: Count = 128
     """Width of the hidden state of one direction."""
     num_layers: Count = 1
     """Recurrent layers on top of each other."""
-    bidirectional: bool = False
-    """Run a second set of weights from the end to the beginning."""
-    dropout: Share = 0.0
-    """Share of values dropped between layers and before the linear layer."""
-    input_dropout: Share = 0.0
+    bidirectional: bool = True
+    """Run a second set of weights from the end to the beginning. Without it no output depends on
+    later steps, so that the model can stream."""
+    dropout: AutoShare = "auto"
+    """Share of values dropped between layers and before the linear layer; auto takes the kind's
+    own, as in the two settings below."""
+    input_dropout: AutoShare = "auto"
     """Share of input values (or embedding values) dropped."""
-    pooling: PoolingName = "attention"
+    pooling: PoolingName = "attention_max"
     """How the outputs of the valid steps become one vector; none classifies every step, which
     ``data.labels: per_step`` asks for."""
     embedding_size: Count = 128
     """Width of a token's embedding; only for token ids."""
-    embedding_dropout: Share = 0.0
+    embedding_dropout: AutoShare = "auto"
     """Share of the vocabulary's tokens that a training step reads as zeros."""
     vectors: WordVectors | None = None
     """Where the embedding starts from; null draws it at random. The file is read to train, never
@@ -60,6 +67,15 @@ class Model(Settings):
     random stretch in every epoch. An answer then comes from the first (random) or from the mean
     probability of as many stretches as cover the sequence (windows)."""
 
+    @model_validator(mode="after")
+    def _every_step_stays(self) -> Self:
+        if self.pooling == "none" and isinstance(self.stem, Stem) and self.stem.reduction > 1:
+            raise ValueError(
+                f"stem.strides {self.stem.strides}: where every step is classified "
+                "(pooling none), every step must stay; set all strides to 1"
+            )
+        return self
+
     @field_validator("forget_bias")
     @classmethod
     def _chrono_needs_our_biases(cls, value: ForgetBias, info: ValidationInfo) -> ForgetBias:
@@ -68,6 +84,30 @@ class Model(Settings):
                 "chrono needs recurrent_init orthogonal or identity: uniform keeps torch's biases"
             )
         return value
+
+    def resolve(self, is_tokens: bool, lengths: np.ndarray | None) -> Self:
+        """The settings with every ``auto`` replaced by what it stands for.
+
+        ``lengths`` ``(sequences,)`` are those of the training rows, in steps; the strides of a
+        stem follow from them. Where every step is classified, the stem keeps every step.
+        """
+        defaults, changes = defaults_for(is_tokens), {}
+        for name in ("dropout", "input_dropout", "embedding_dropout"):
+            if getattr(self, name) == "auto":
+                changes[name] = getattr(defaults, name)
+        if self.stem == "auto" and is_tokens:
+            changes["stem"] = Stem.for_tokens(self.embedding_size).plain()
+        elif self.stem == "auto":
+            counted = None if self.pooling == "none" else lengths
+            changes["stem"] = Stem.for_lengths(counted).plain()
+        return self.replace(**changes) if changes else self
+
+    @property
+    def dropout_shares(self) -> tuple[float, float, float]:
+        """``dropout``, ``input_dropout`` and ``embedding_dropout`` of resolved settings."""
+        shares = self.dropout, self.input_dropout, self.embedding_dropout
+        assert "auto" not in shares, "resolve() comes first"
+        return cast(tuple[float, float, float], shares)
 
     def build(
         self,
@@ -81,7 +121,8 @@ class Model(Settings):
         ``lengths`` ``(sequences,)`` of the training rows, in steps, serve ``forget_bias: chrono``;
         a network whose weights are loaded needs none.
         """
-        return SequenceNetwork(self, num_features, num_classes, is_tokens, lengths)
+        resolved = self.resolve(is_tokens, lengths)
+        return SequenceNetwork(resolved, num_features, num_classes, is_tokens, lengths)
 
 
 class Standardize(nn.Module):
@@ -105,7 +146,7 @@ class Standardize(nn.Module):
 
 
 class SequenceNetwork(nn.Module):
-    """Sequences in, logits out: normalise (or embed), recur, pool, classify."""
+    """Sequences in, logits out: normalise (or embed), stem, recurrence, pool, classify."""
 
     def __init__(
         self,
@@ -116,29 +157,38 @@ class SequenceNetwork(nn.Module):
         lengths: np.ndarray | None = None,
     ) -> None:
         super().__init__()
+        self.settings = settings
+        """As built: without ``auto``."""
+        dropout, input_dropout, embedding_dropout = settings.dropout_shares
         self.is_tokens = is_tokens
-        self.max_steps = settings.max_steps
         if is_tokens:
             frozen = settings.vectors is not None and settings.vectors.frozen
-            self.embed = Embedding(
-                num_features, settings.embedding_size, settings.embedding_dropout, frozen
-            )
+            self.embed = Embedding(num_features, settings.embedding_size, embedding_dropout, frozen)
         else:
             self.normalize = Standardize(num_features)
-        self.recurrent = Recurrent(
-            settings.cell,
-            settings.embedding_size if is_tokens else num_features,
-            settings.hidden_size,
-            settings.num_layers,
-            settings.bidirectional,
-            settings.dropout,
-            settings.nonlinearity,
-            settings.layout,
-        )
-        initialize(self.recurrent, settings.recurrent_init, settings.forget_bias, lengths)
+        width = settings.embedding_size if is_tokens else num_features
+        self.stem: StemLayers | None = None
+        if isinstance(settings.stem, Stem):
+            self.stem = StemLayers(settings.stem, width, causal=not settings.bidirectional)
+            width = self.stem.output_size
+            lengths = None if lengths is None else (lengths - 1) // self.stem.reduction + 1
+        if settings.cell == "none":
+            self.recurrent = NoRecurrence(width)
+        else:
+            self.recurrent = Recurrent(
+                settings.cell,
+                width,
+                settings.hidden_size,
+                settings.num_layers,
+                settings.bidirectional,
+                dropout,
+                settings.nonlinearity,
+                settings.layout,
+            )
+            initialize(self.recurrent, settings.recurrent_init, settings.forget_bias, lengths)
         self.pool = Pooling(settings.pooling, self.recurrent.output_size)
-        self.input_dropout = nn.Dropout(settings.input_dropout)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.input_dropout = nn.Dropout(input_dropout)
+        self.dropout = nn.Dropout(dropout)
         self.classify = nn.Linear(self.pool.output_size, num_classes)
 
     def forward(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
@@ -150,12 +200,19 @@ class SequenceNetwork(nn.Module):
         """
         steps = self.embed(inputs) if self.is_tokens else self.normalize(inputs)
         steps = self.input_dropout(steps)
-        if chunks is None:
+        if self.stem is not None:
+            steps, lengths = self.stem(steps, lengths)
+        if chunks is None or self.settings.cell == "none":
             outputs, state = self.recurrent(steps, lengths)
         else:
             outputs, state = run_in_chunks(self.recurrent, steps, lengths, chunks)
         final = self.recurrent.final(state)
         return self.classify(self.dropout(self.pool(outputs, final, lengths)))
+
+    @property
+    def reduction(self) -> int:
+        """Input steps for each step that the recurrence reads."""
+        return 1 if self.stem is None else self.stem.reduction
 
     @property
     def labels_steps(self) -> bool:

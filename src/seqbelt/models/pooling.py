@@ -8,23 +8,26 @@ from torch import Tensor, nn
 from seqbelt.models.transfer import upload
 
 ATTENTION_WIDTH = 64
-PoolingName = Literal["last", "mean", "max", "attention", "concat", "none"]
+PoolingName = Literal["last", "mean", "max", "attention", "attention_max", "concat", "none"]
+ATTENDING = ("attention", "attention_max")
+"""The poolings that weigh the steps by a learned score."""
 
 
 class Pooling(nn.Module):
     """Pool outputs ``(batch, steps, width)`` to ``(batch, output_size)`` over valid steps only.
 
     ``last`` is the final state; ``attention`` learns one score for each step (Yang et al. 2016,
-    doi:10.18653/v1/N16-1174, with the score a linear function of the output's tanh); ``concat``
-    puts last, mean and max side by side (Howard & Ruder 2018, arXiv:1801.06146); ``none`` keeps
-    every step, ``(batch, steps, width)``, and puts zeros into the padding.
+    doi:10.18653/v1/N16-1174, with the score a linear function of the output's tanh);
+    ``attention_max`` puts that and the maximum side by side; ``concat`` puts last, mean and max
+    side by side (Howard & Ruder 2018, arXiv:1801.06146); ``none`` keeps every step, ``(batch,
+    steps, width)``, and puts zeros into the padding.
     """
 
     def __init__(self, name: PoolingName, width: int) -> None:
         super().__init__()
         self.name: PoolingName = name
-        self.output_size = 3 * width if name == "concat" else width
-        if name == "attention":
+        self.output_size = {"concat": 3, "attention_max": 2}.get(name, 1) * width
+        if name in ATTENDING:
             # Narrow: one score for each step needs less than the recurrence, and must not cost it.
             self.project = nn.Linear(width, ATTENTION_WIDTH)
             self.score = nn.Linear(ATTENTION_WIDTH, 1, bias=False)
@@ -39,8 +42,11 @@ class Pooling(nn.Module):
         if self.name == "none":
             # What stands at padded steps may be NaN, and would spoil the weights' gradient.
             return outputs.masked_fill(~valid[:, :, None], 0)
-        if self.name == "attention":
-            return (self.weights(outputs, valid)[:, :, None] * outputs).sum(1)
+        if self.name in ATTENDING:
+            attended = (self.weights(outputs, valid)[:, :, None] * outputs).sum(1)
+            if self.name == "attention":
+                return attended
+            return torch.cat([attended, _max(outputs, valid)], dim=1)
         if self.name == "mean":
             return _mean(outputs, valid)
         if self.name == "max":

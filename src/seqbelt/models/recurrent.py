@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from seqbelt.models import fused
 from seqbelt.models.transfer import upload
 
-Cell = Literal["lstm", "gru", "rnn"]
+Cell = Literal["lstm", "gru", "rnn", "none"]
 Layout = Literal["auto", "padded", "packed", "fused"]
 State = Tensor | tuple[Tensor, Tensor]
 """Hidden state ``(layers * directions, batch, hidden)``; an LSTM has a pair: hidden and cell."""
@@ -55,6 +55,8 @@ class Recurrent(nn.Module):
     ) -> None:
         super().__init__()
         options: dict[str, Any] = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
+        if cell == "none":
+            raise ValueError("a recurrent layer needs a cell: lstm, gru or rnn")
         self.weights = _MODULES[cell](
             input_size,
             hidden_size,
@@ -71,6 +73,11 @@ class Recurrent(nn.Module):
     def output_size(self) -> int:
         """Width of an output step: the hidden size times the number of directions."""
         return self.weights.hidden_size * (2 if self.weights.bidirectional else 1)
+
+    @property
+    def forward_size(self) -> int:
+        """How many of an output step's values are the forward direction's: the first ones."""
+        return self.weights.hidden_size
 
     @property
     def flops_per_step(self) -> int:
@@ -240,6 +247,35 @@ def _of_layer(state: State | None, layer: int, num_directions: int) -> State | N
     if state is None or isinstance(state, Tensor):
         return None if state is None else state[own]
     return state[0][own], state[1][own]
+
+
+class NoRecurrence(nn.Module):
+    """Stands in the place of ``Recurrent`` and puts out the steps as they come in.
+
+    Its state is ``(1, batch, features)``, the last valid step of each sequence.
+    """
+
+    cell: Cell = "none"
+    flops_per_step = 0
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.output_size = self.forward_size = num_features
+
+    def chosen_layout(self, device: torch.device) -> Layout:
+        """Padded: a batch's padded steps pass through as well."""
+        return "padded"
+
+    def forward(
+        self, inputs: Tensor, lengths: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """Shapes are those of ``Recurrent.forward``; ``state`` changes nothing."""
+        last = upload(lengths, inputs.device) - 1
+        return inputs, inputs[torch.arange(len(inputs), device=inputs.device), last][None]
+
+    def final(self, state: State) -> Tensor:
+        """The last valid step ``(batch, features)``."""
+        return state[0]
 
 
 class _Reorder(torch.autograd.Function):

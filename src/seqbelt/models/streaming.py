@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seqbelt.models.classifier import SequenceNetwork
-from seqbelt.models.pooling import Pooling
+from seqbelt.models.pooling import ATTENDING, Pooling
 from seqbelt.models.recurrent import State
 
 
@@ -35,7 +35,7 @@ class RunningPooling:
         if self._pooling.name in ("last", "none"):  # of labelled steps, the last one's answer
             return
         scores = outputs.new_zeros(outputs.shape[1], dtype=torch.float64)
-        if self._pooling.name == "attention":
+        if self._pooling.name in ATTENDING:
             scores = self._pooling.scores(outputs)[0].double()
         peak = scores.max()
         shares = (scores - peak).exp()
@@ -52,6 +52,8 @@ class RunningPooling:
         highest = sums.highest[None]
         if name == "concat":
             return torch.cat([self._final, mean, highest], dim=1)
+        if name == "attention_max":
+            return torch.cat([mean, highest], dim=1)
         return highest if name == "max" else mean
 
 
@@ -83,10 +85,11 @@ class StreamingClassifier:
     """
 
     def __init__(self, network: SequenceNetwork) -> None:
-        if network.recurrent.weights.bidirectional:
+        if network.settings.bidirectional:
             raise ValueError("a bidirectional network reads from the end: it cannot stream")
         self._network = network
         self._state: State | None = None
+        self._stem_states = [] if network.stem is None else network.stem.begin()
         self._pooling = RunningPooling(network.pool)
         self.num_steps = 0
         """Steps read so far."""
@@ -108,11 +111,15 @@ class StreamingClassifier:
         device = next(network.parameters()).device
         inputs = torch.tensor(steps if steps.ndim == 2 else steps.astype(np.int64))[None].to(device)
         inputs = network.embed(inputs) if network.is_tokens else network.normalize(inputs)
-        lengths = torch.tensor([len(steps)])
+        self.num_steps += len(steps)
+        if network.stem is not None:
+            inputs = network.stem.advance(inputs, self._stem_states)
+        if not inputs.shape[1]:  # strides: the next output step has not begun yet
+            return inputs.new_zeros(1, 0, network.recurrent.output_size)
+        lengths = torch.tensor([inputs.shape[1]])
         outputs, state = network.recurrent(inputs, lengths, self._state)
         self._pooling.push(outputs, network.recurrent.final(state))
         self._state = state
-        self.num_steps += len(steps)
         return outputs
 
     @property

@@ -22,7 +22,7 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.evaluation.contestants import contestant_of
 from seqbelt.experiment import Experiment
 from seqbelt.stages.progress import say
-from seqbelt.stages.train import run_folder
+from seqbelt.stages.train import read_part, run_folder
 from seqbelt.stages.trial import RUN_ID, run_trial
 from seqbelt.stages.workers import run_in_workers
 from seqbelt.tracking.run import TrackedRun
@@ -130,7 +130,9 @@ class Search:
         """The search as it is kept, made if need be."""
         optuna = _import_optuna()
         self.folder.mkdir(parents=True, exist_ok=True)
-        training = self.experiment.training
+        train = read_part(self.experiment, self.store, "train")
+        training = self.experiment.resolve(self.store.is_tokens, train).training
+        num_epochs = training.plan(len(train)).num_epochs
         tuning = self.experiment.tuning
         with FileLock(f"{self.database}.lock"), _quiet():
             return optuna.create_study(
@@ -141,7 +143,7 @@ class Search:
                 study_name=self.name,
                 load_if_exists=True,
                 direction="minimize" if training.monitor == "loss" else "maximize",
-                pruner=optuna.pruners.MedianPruner(n_warmup_steps=-(-training.num_epochs // 3))
+                pruner=optuna.pruners.MedianPruner(n_warmup_steps=-(-num_epochs // 3))
                 if tuning.pruning
                 else optuna.pruners.NopPruner(),
             )

@@ -23,6 +23,8 @@ from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import Bundle
+from seqbelt.models.classifier import Model
+from seqbelt.models.stem import Stem
 from seqbelt.stages.prepare import LONGEST_PREPARATION_S, prepare_data
 from seqbelt.stages.progress import bar, say
 from seqbelt.stages.vectors import network_builder
@@ -110,6 +112,7 @@ def train_model(
             "training needs some rows of two classes at least"
         )
     folder = run_folder(experiment, store)
+    experiment = experiment.resolve(store.is_tokens, rows["train"])
     run = open_run(experiment, store, folder, resume=resume, tags=tags or {})
     if (remark := hint("".join(store.classes))) is not None:
         say(remark)
@@ -216,12 +219,12 @@ def read_part(experiment: Experiment, store: SequenceStore, name: str) -> Sequen
 
 
 def _fit(experiment, store, rows, folder, resume, run):
-    total = experiment.training.num_epochs
+    plan = experiment.training.plan(len(rows["train"]))
     name = experiment.run_name
-    steps = -(-len(rows["train"]) // experiment.training.batch_size)
+    say(f"{name}: {plan.sentence}; {_describe_network(experiment.model, rows['train'])}")
     _report_lost_steps(rows["train"], experiment, run)
     build = network_builder(experiment, store, rows["train"], run)
-    with bar(f"training {name}", total * steps) as progress:
+    with bar(f"training {name}", plan.num_updates) as progress:
 
         def on_start(reach: GradientReach) -> None:
             run.log_reach(reach, epoch=0)
@@ -231,7 +234,9 @@ def _fit(experiment, store, rows, folder, resume, run):
 
         def on_epoch(epoch: Epoch) -> None:
             run.log_epoch(epoch)
-            progress.say(f"training {name}, epoch {epoch.number}/{total}, {_describe(epoch)}")
+            progress.say(
+                f"training {name}, epoch {epoch.number}/{plan.num_epochs}, {_describe(epoch)}"
+            )
 
         network, history = experiment.training.fit(
             build,
@@ -247,7 +252,8 @@ def _fit(experiment, store, rows, folder, resume, run):
         augment = experiment.training.augmentation.begin(network, experiment.training.seed)
         run.log_figure(augmentation_picture(rows["train"], augment), "pictures/augmentation.png")
     last = history.epochs[history.best_epoch - 1] if history.epochs else None
-    say(f"{name}: best epoch {history.best_epoch} of {len(history.epochs)}, "
+    kept = "best" if history.kept_best else "last"
+    say(f"{name}: {kept} weights kept, epoch {history.best_epoch} of {len(history.epochs)}, "
         f"{_describe(last) if last else 'no epoch finished'}, {history.train_s:.1f} s, "
         f"layout {history.layout}, fill {history.fill:.2f}")  # fmt: skip
     if history.interrupted:
@@ -263,6 +269,16 @@ def _report_lost_steps(train: Sequences, experiment: Experiment, run: TrackedRun
             f"model.max_steps {experiment.model.max_steps}, crop {experiment.model.crop}: "
             f"{lost:.1%} of the training steps are not read"
         )
+
+
+def _describe_network(model: Model, train: Sequences) -> str:
+    """The stem's reduction in steps, in words."""
+    if not isinstance(model.stem, Stem):
+        return "no stem"
+    median = int(np.median(train.lengths))
+    after = (median - 1) // model.stem.reduction + 1
+    steps = f"a median sequence of {median} steps becomes {after}"
+    return f"stem of {len(model.stem.channels)} convolutions, {steps}"
 
 
 def _describe(epoch: Epoch) -> str:

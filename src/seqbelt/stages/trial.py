@@ -81,9 +81,8 @@ def run_trial(
 
 def _fit(experiment, store, folder, name, run, on_epoch):
     train, validation = (read_part(experiment, store, part) for part in ("train", "validation"))
-    training = experiment.training
-    steps = -(-len(train) // training.batch_size)
-    with bar(f"trial {name}", training.num_epochs * steps) as progress:
+    training = experiment.resolve(store.is_tokens, train).training
+    with bar(f"trial {name}", training.plan(len(train)).num_updates) as progress:
         _, history = training.fit(
             network_builder(experiment, store, train, run),
             train,

@@ -24,6 +24,7 @@ SAMPLE_STEPS = 32_768
 class GradientReach:
     """The gradient's norm k steps before the end, relative to the last step's: ``curve[k]``.
 
+    The steps are those that the recurrence reads, of which a stem with strides makes fewer.
     The curve ends at the median length; half of the sequences have no such step further back.
     """
 
@@ -75,19 +76,22 @@ def measure_reach(network: SequenceNetwork, batch: Batch) -> GradientReach:
         # cuDNN has no backward pass in evaluation mode, and training mode would drop values.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             steps = network.embed if network.is_tokens else network.normalize
-            entering = steps(batch.inputs).detach().requires_grad_()
-            outputs, state = network.recurrent(entering, batch.lengths)
-            width = network.recurrent.weights.hidden_size
+            entering, lengths = steps(batch.inputs), batch.lengths
+            if network.stem is not None:
+                entering, lengths = network.stem(entering, lengths)
+            entering = entering.detach().requires_grad_()
+            outputs, state = network.recurrent(entering, lengths)
+            width = network.recurrent.forward_size
             outputs = _forward_only(outputs, width)
             final = _forward_only(network.recurrent.final(state), width)
-            pooled, labels = network.pool(outputs, final, batch.lengths), batch.labels
+            pooled, labels = network.pool(outputs, final, lengths), batch.labels
             if network.labels_steps:  # what is asked is how far back the last step's answer looks
-                pooled, labels = final, _last(labels, batch.lengths)
+                pooled, labels = final, _last(labels, lengths)
             loss = nn.functional.cross_entropy(network.classify(pooled), labels, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, entering)
     finally:
         network.train(was_training)
-    return GradientReach(_from_the_end(gradient.norm(dim=2).cpu().numpy(), batch.lengths.numpy()))
+    return GradientReach(_from_the_end(gradient.norm(dim=2).cpu().numpy(), lengths.cpu().numpy()))
 
 
 def draw_sample(sequences: Sequences, seed: int) -> Batch:

@@ -29,10 +29,13 @@ class Epoch:
 
 @dataclass
 class History:
-    """What training did. ``best_epoch`` counts from 1; its weights are in the model."""
+    """What training did. ``best_epoch`` counts from 1; its weights are in the model. Unless
+    ``kept_best`` it is the last one."""
 
     epochs: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
+    kept_best: bool = False
+    """Whether the validation rows chose the weights."""
     interrupted: bool = False
     fill: float = 1.0
     """Valid steps divided by padded steps."""

@@ -18,6 +18,7 @@ from seqbelt.data.store import Sequences
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from seqbelt.training.device import (
     find_device,
@@ -43,6 +44,20 @@ CHECKPOINT_SECONDS = 60.0
 """At most so much training is lost when the power fails."""
 
 
+MIN_CHOOSING_ROWS = 50
+"""Fewer validation rows tell one epoch from another mostly by chance."""
+
+
+def _keeps_best(settings: "Training", validation: Sequences | None, num_classes: int) -> bool:
+    """Whether the best epoch's weights are kept, and not the last ones."""
+    if validation is None or settings.keep != "auto":
+        return validation is not None and settings.keep == "best"
+    if settings.schedule != "constant" and settings.patience is None:
+        return False  # the learning rate falls to zero: the last weights are the settled ones
+    labels = validation.store.target.labels(validation)
+    return len(validation) >= MIN_CHOOSING_ROWS and len(np.unique(labels)) == num_classes
+
+
 class Loop:
     """One training: the loop and its state."""
 
@@ -56,15 +71,18 @@ class Loop:
         on_epoch: Callable[[Epoch], object],
         on_step: Callable[[], object],
     ) -> None:
-        self.settings, self.train, self.validation = settings, train, validation
+        self.train, self.validation = train, validation
         self.checkpoint, self.on_epoch, self.on_step = checkpoint, on_epoch, on_step
         self.accelerator = find_device(settings.device, settings.precision)
         self.device = self.accelerator.device
         torch.manual_seed(settings.seed)
         self.model = build()
+        settings = settings.resolve(len(train), self.model.is_tokens, self.model.labels_steps)
+        self.settings, self.plan = settings, settings.plan(len(train))
+        self.keeps_best = _keeps_best(settings, validation, self.model.classify.out_features)
         if not self.model.is_tokens:
             self.model.normalize.learn(*step_statistics(draw_crops(train, settings.seed, 0)))
-        if settings.chunk_steps and self.model.recurrent.weights.bidirectional:
+        if settings.chunk_steps and self.model.settings.bidirectional:
             raise SettingsError(
                 "training.chunk_steps: a bidirectional network reads from the end as well and "
                 "cannot run in chunks; set model.bidirectional: false, or shorten the sequences "
@@ -75,6 +93,7 @@ class Loop:
                 "training.sampling: balanced draws whole sequences, which have no class where each "
                 "step has one; use training.class_weights: balanced"
             )
+        assert isinstance(settings.augmentation, Augmentation)  # it is resolved
         augment = settings.augmentation.begin(self.model, settings.seed)
         self.feed = Feed(train, augment, self.device)
         self.sample = draw_sample(train, settings.seed)
@@ -84,13 +103,14 @@ class Loop:
         # Not "prepared" as others are: gradients of several processes are added up by the step.
         self.network = self.accelerator.prepare_model(self.model, evaluation_mode=True)
         self.optimizer = self.accelerator.prepare_optimizer(optimizer)
-        self.history = History(device=str(self.device))
+        self.history = History(device=str(self.device), kept_best=self.keeps_best)
         self.history.reaches = [(0, self.reach.curve.tolist())]
         self.history.layout = self.model.recurrent.chosen_layout(self.device)
         self.best_weights: dict[str, Tensor] = {}
         self.chunks = None
         if settings.chunk_steps is not None:
             self.chunks = Chunks(settings.chunk_steps, settings.truncate_gradient)
+        assert settings.label_smoothing != "auto"
         loss = MeanCrossEntropy(self._class_weights(), settings.label_smoothing)
         self.step = Step(
             self.network, self.optimizer, loss, self.accelerator, settings.clip_norm, self.chunks
@@ -135,34 +155,45 @@ class Loop:
         done = len(self.history.epochs)
         patience = self.settings.patience
         stale = patience is not None and done - self.history.best_epoch >= patience
-        return done >= self.settings.num_epochs or (stale and self.validation is not None)
+        return done >= self.plan.num_epochs or (stale and self.validation is not None)
 
     def _train_epoch(self, stopped: threading.Event) -> None:
         """Run the epoch's remaining batches; on a stop signal return after the current one."""
-        settings, epoch = self.settings, len(self.history.epochs)
-        train = draw_crops(self.train, settings.seed, epoch)
+        self.network.train()
+        first = len(self.history.epochs) * self.plan.passes_per_epoch
+        while self.batch_number < self.plan.num_batches * self.plan.passes_per_epoch:
+            self._train_pass(first + self.batch_number // self.plan.num_batches, stopped)
+            if stopped.is_set():
+                break
+            self._check_loss()
+
+    def _train_pass(self, number: int, stopped: threading.Event) -> None:
+        """Run what remains of a pass over the training rows, counted from 0."""
+        settings, num_batches = self.settings, self.plan.num_batches
+        train = draw_crops(self.train, settings.seed, number)
         rows = np.arange(len(train))
         if settings.sampling == "balanced":
-            rows = balanced_rows(train.labels, settings.seed, epoch)
+            rows = balanced_rows(train.labels, settings.seed, number)
+        assert settings.batch_size != "auto"
         plan = training_plan(
-            train.lengths[rows], settings.batch_size, settings.seed, epoch, settings.bucket_batches
+            train.lengths[rows], settings.batch_size, settings.seed, number, settings.bucket_batches
         )
         plan = [rows[indices] for indices in plan]
         self._count_work(plan)
-        self.network.train()
         began = saved = time.perf_counter()
-        before = self.epoch_s
-        coming = plan[self.batch_number :]
+        before, done = self.epoch_s, self.batch_number % num_batches
+        coming = plan[done:]
         own = [self.ranks.share(rows, train.lengths) for rows in coming]
-        self.watch.begin(train, plan, self.batch_number)
-        with closing(self.feed.batches(train, own, epoch)) as batches:
+        self.watch.begin(train, plan, done)
+        with closing(self.feed.batches(train, own, number)) as batches:
             for rows, batch in zip(coming, batches):
                 if not self.ranks.has_share(rows):
                     batch = without_labels(batch)
-                progress = (epoch + self.batch_number / len(plan)) / settings.num_epochs
+                progress = (number * num_batches + done) / self.plan.num_updates
                 set_learning_rate(self.optimizer, settings.learning_rate_at(progress))
                 self.update(batch)
-                self.watch.note(self.batch_number)
+                self.watch.note(done)
+                done += 1
                 self.batch_number += 1
                 self.epoch_s = before + time.perf_counter() - began
                 self.on_step()
@@ -191,12 +222,12 @@ class Loop:
         history = self.history
         history.fill = fill(self.train.lengths, plan, rounded_up if self._can_record else int)
         num_steps = sum(int(self.train.lengths[rows].sum()) for rows in plan)
+        num_steps *= self.plan.passes_per_epoch / self.model.reduction
         history.flops = 3.0 * self.model.recurrent.flops_per_step * num_steps
         if history.layout == "padded":
             history.padded_flops = history.flops * (1 / history.fill - 1)
 
     def _end_epoch(self) -> None:
-        self._check_loss()
         sums = self.step.totals.clone()
         self.ranks.add_up([sums[:1]])
         loss, norm, clipped, count = sums.tolist()
@@ -225,13 +256,16 @@ class Loop:
         self.on_epoch(epoch)
 
     def _is_best(self, epoch: Epoch) -> bool:
-        if epoch.validation is None or not self.history.best_epoch:
+        if not self.keeps_best or epoch.validation is None or not self.history.best_epoch:
             return True
         best = self.history.epochs[self.history.best_epoch - 1].validation
         assert best is not None
-        monitor = self.settings.monitor
-        found, record = getattr(epoch.validation, monitor), getattr(best, monitor)
-        return found < record if monitor == "loss" else found > record
+        return self._rank(epoch.validation) > self._rank(best)
+
+    def _rank(self, scores: Scores) -> tuple[float, float]:
+        """What the best epoch has most of: the monitored score, then a low loss."""
+        monitored = getattr(scores, self.settings.monitor)
+        return (-monitored if self.settings.monitor == "loss" else monitored), -scores.loss
 
     def _validate(self, validation: Sequences) -> Scores:
         """Scores of all validation rows, of which several processes answer a share each."""
@@ -246,7 +280,7 @@ class Loop:
 
     def _check_loss(self) -> None:
         """Raise SeqbeltError if the loss or the gradient is no longer finite."""
-        if (where := self.watch.first_failure(self.batch_number)) is None:
+        if (where := self.watch.first_failure()) is None:
             return
         good = self.checkpoint if self.checkpoint and has_checkpoint(self.checkpoint) else None
         kept = f"; {good} holds the state before it" if good else ""

@@ -12,7 +12,7 @@ MAX_IDS = 8
 
 
 class LossWatch:
-    """Notes the running sums of an epoch's losses and gradient norms after each step.
+    """Notes the running sums of the losses and gradient norms after each step of a pass.
 
     They are read when somebody asks, on a CPU at every step.
     """
@@ -24,19 +24,20 @@ class LossWatch:
         self.plan: list[np.ndarray] = []
 
     def begin(self, train: Sequences, plan: list[np.ndarray], first: int) -> None:
-        """An epoch begins, or goes on, with the batch ``first`` of a plan over ``train``."""
-        self.train, self.plan, self.first = train, plan, first
+        """A pass begins, or goes on, with the batch ``first`` of a plan over ``train``."""
+        self.train, self.plan, self.first, self.num_batches = train, plan, first, first
         self.trace = self.totals.new_zeros(len(plan))
 
     def note(self, number: int) -> None:
         """The step of batch ``number`` was made."""
         self.trace[number] = self.totals[:2].sum()
+        self.num_batches = number + 1
 
-    def first_failure(self, num_batches: int) -> str | None:
-        """The first batch, of so many, after which the sums are not finite, in words."""
+    def first_failure(self) -> str | None:
+        """The first batch of the pass after which the sums are not finite, in words."""
         if math.isfinite(float(self.totals[:2].sum())) or self.train is None:
             return None
-        bad = torch.nonzero(~torch.isfinite(self.trace[:num_batches])).flatten().tolist()
+        bad = torch.nonzero(~torch.isfinite(self.trace[: self.num_batches])).flatten().tolist()
         number = bad[0] if bad else self.first
         rows = self.plan[number]
         ids = self.train.take(rows[:MAX_IDS]).column("id")

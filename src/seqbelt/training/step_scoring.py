@@ -38,8 +38,8 @@ def label_steps(
     network = getattr(network, "module", network)  # what trains on several devices wraps it
     was_training = network.training
     network.eval()
-    two_ways = network.recurrent.weights.bidirectional
-    longest = (network.max_steps or inf) if two_ways else CHUNK_STEPS
+    two_ways = network.settings.bidirectional
+    longest = (network.settings.max_steps or inf) if two_ways else CHUNK_STEPS
     is_short = lengths <= longest
     found: list[Any] = [None] * len(lengths)
     for places in evaluation_plan(lengths[is_short]):
@@ -73,7 +73,7 @@ def _label_carried(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
 def _label_blended(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
     """Log of the mean probabilities of the windows that see a step, by its distance to their ends:
     what is near an end lacks context, and no window ends abruptly."""
-    width = network.max_steps
+    width = network.settings.max_steps
     assert width is not None  # only then is a sequence too long
     count = -(-2 * (len(steps) - width) // width) + 1
     starts = np.linspace(0, len(steps) - width, count).round().astype(int)

@@ -6,10 +6,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor
 
 from seqbelt.data.store import Sequences
-from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.training.scoring import predict_logits
 from seqbelt.training.settings import Training
@@ -35,18 +33,6 @@ def _as_documents(sequences: Sequences) -> list[str]:
     return [" ".join(map(str, sequences[row].tolist())) for row in range(len(sequences))]
 
 
-class MeanOfEmbeddings(SequenceNetwork):
-    """The cells' network without recurrence: embed, mean over the valid steps, linear.
-
-    Iyyer et al. 2015 (doi:10.3115/v1/P15-1162), without their hidden layers. The training loop
-    asks every network for its recurrent layer, so there is one; nothing passes through it.
-    """
-
-    def forward(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
-        steps = self.input_dropout(self.embed(inputs))
-        return self.classify(self.dropout(self.pool(steps, steps[:, 0], lengths)))
-
-
 def mean_of_embeddings(
     train: Sequences,
     validation: Sequences,
@@ -55,25 +41,21 @@ def mean_of_embeddings(
     training: Training,
     build: Callable[[], SequenceNetwork],
 ) -> np.ndarray:
-    """Answers ``(test rows,)`` of ``MeanOfEmbeddings``, trained exactly as the cells are.
+    """Answers ``(test rows,)`` of the mean of each text's embeddings and a linear layer, trained
+    exactly as the cells are (Iyyer et al. 2015, doi:10.3115/v1/P15-1162, without their hidden
+    layers).
 
     ``build`` builds a cell's untrained network, whose embedding this one begins with.
     """
-    settings = model.model_copy(
-        update={
-            "cell": "rnn", "hidden_size": model.embedding_size, "num_layers": 1,
-            "bidirectional": False, "pooling": "mean", "layout": "padded",
-        }
-    )  # fmt: skip
+    settings = model.replace(cell="none", stem="none", pooling="mean")
 
-    def build_without_recurrence() -> SequenceNetwork:
-        store = train.store
-        network = MeanOfEmbeddings(settings, store.num_features, len(store.classes), True)
+    def build_without_order() -> SequenceNetwork:
+        network = settings.build(train.store.num_features, len(train.store.classes), True)
         network.embed = build().embed
         return network
 
     network, history = training.fit(
-        build_without_recurrence, train, validation if len(validation) else None
+        build_without_order, train, validation if len(validation) else None
     )
     if history.interrupted:
         raise KeyboardInterrupt

@@ -1,0 +1,60 @@
+"""What is on by default for each kind of sequence: the one table of regularisation and budget.
+
+``auto`` in the sections ``model`` and ``training`` means the value that stands here. The values
+were chosen on one half of the sets of ``benchmarks/board.py`` and are reported on the other half
+as well (docs/results.md, docs/decisions/024-defaults-by-kind.md).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class KindDefaults:
+    """Values for one kind of sequence."""
+
+    dropout: float
+    input_dropout: float
+    embedding_dropout: float
+    label_smoothing: float
+    num_passes: int
+    """Passes over the training rows, as far as the bounds on updates allow."""
+    min_updates: int
+    max_updates: int
+    """Bounds on the updates; a large set is read ``MIN_PASSES`` times at least all the same."""
+    augmentation: Mapping[str, float] = field(default_factory=dict)
+
+
+MIN_PASSES = 3
+"""Fewer passes leave most of a large set's rows nearly unread."""
+
+NUMBERS = KindDefaults(
+    dropout=0.3,
+    input_dropout=0.0,
+    embedding_dropout=0.0,
+    label_smoothing=0.05,
+    num_passes=40,
+    min_updates=1500,
+    max_updates=2500,
+    augmentation={
+        "time_stretch": 0.1,
+        "time_warp": 0.1,
+        "scale_std": 0.1,
+        "noise_std": 0.05,
+        "mixup_alpha": 0.2,
+    },
+)
+TOKENS = KindDefaults(
+    dropout=0.5,
+    input_dropout=0.3,
+    embedding_dropout=0.1,
+    label_smoothing=0.1,
+    num_passes=10,
+    min_updates=1000,
+    max_updates=6000,
+)
+
+
+def defaults_for(is_tokens: bool) -> KindDefaults:
+    """The table's column for token ids or for numbers."""
+    return TOKENS if is_tokens else NUMBERS

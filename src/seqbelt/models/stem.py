@@ -1,0 +1,165 @@
+"""The stem: convolutions over the valid steps, before the recurrence.
+
+A recurrent network reads one step at a time, and a step of a raw signal says little. A few
+convolutions with strides turn it into fewer steps that each say more (LSTM-FCN: Karim et al. 2018,
+doi:10.1109/ACCESS.2017.2779939; ResNet for series: Wang et al. 2017, arXiv:1611.06455). Each step
+is normalised by itself (layer normalisation, Ba et al. 2016, arXiv:1607.06450), so that neither
+the batch nor the padding changes a value.
+"""
+
+from typing import Annotated, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seqbelt.settings import Settings
+
+Count = Annotated[int, Field(ge=1)]
+MIN_STEPS = 64
+"""The strides of ``auto`` leave a median training sequence at least so many steps."""
+
+
+class Stem(Settings):
+    """Convolutional blocks, one for each entry: convolution, layer normalisation, ReLU.
+
+    A block that changes neither the number of channels nor of steps adds its input to its output
+    (He et al. 2016, arXiv:1512.03385).
+    """
+
+    channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 128, 128)
+    """Output channels of each block."""
+    kernel_sizes: tuple[Count, ...] = (7, 5, 3)
+    """Steps that each block's convolution sees; odd."""
+    strides: tuple[Count, ...] = (1, 1, 1)
+    """Steps from one output of a block to the next; their product is how many times fewer steps
+    the recurrence reads."""
+
+    @model_validator(mode="after")
+    def _one_entry_a_block(self) -> Self:
+        counts = {len(self.channels), len(self.kernel_sizes), len(self.strides)}
+        if len(counts) > 1:
+            raise ValueError(
+                f"channels has {len(self.channels)} entries, kernel_sizes "
+                f"{len(self.kernel_sizes)}, strides {len(self.strides)}: give each block one"
+            )
+        if any(size % 2 == 0 for size in self.kernel_sizes):
+            raise ValueError(f"kernel_sizes {self.kernel_sizes} must be odd")
+        return self
+
+    @property
+    def reduction(self) -> int:
+        """Input steps for each output step."""
+        return int(np.prod(self.strides))
+
+    @classmethod
+    def for_tokens(cls, embedding_size: int) -> "Stem":
+        """One block over three tokens, which keeps the embedding's width and every step."""
+        return cls(channels=(embedding_size,), kernel_sizes=(3,), strides=(1,))
+
+    @classmethod
+    def for_lengths(cls, lengths: np.ndarray | None) -> "Stem":
+        """Blocks for sequences of numbers, ``lengths`` ``(sequences,)`` of the training rows.
+
+        The last blocks take the strides: what the first ones see is then the whole signal.
+        """
+        stem = cls()
+        strides = list(stem.strides)
+        median = 0.0 if lengths is None or not len(lengths) else float(np.median(lengths))
+        block = len(strides) - 1
+        while median / (2 * int(np.prod(strides))) >= MIN_STEPS:
+            strides[block] *= 2
+            block = block - 1 if block else len(strides) - 1
+        return stem.replace(strides=tuple(strides))
+
+
+class StemLayers(nn.Module):
+    """The layers of a stem. ``causal``: an output step sees no later input than its own."""
+
+    def __init__(self, settings: Stem, num_features: int, causal: bool) -> None:
+        super().__init__()
+        self.reduction, self.causal = settings.reduction, causal
+        sizes = [num_features, *settings.channels]
+        self.output_size = sizes[-1]
+        self.blocks = nn.ModuleList(
+            StemBlock(sizes[number], sizes[number + 1], kernel_size, stride, causal)
+            for number, (kernel_size, stride) in enumerate(
+                zip(settings.kernel_sizes, settings.strides)
+            )
+        )
+
+    def forward(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """``(batch, steps, features)`` and lengths ``(batch,)`` to ``(batch, fewer steps,
+        output_size)`` and the lengths of those, on the device of the lengths given."""
+        channels = steps.transpose(1, 2)
+        for block in self.blocks:
+            channels, lengths = block(channels, lengths)
+        return channels.transpose(1, 2).contiguous(), lengths
+
+    def begin(self) -> list["BlockState"]:
+        """The state of a sequence of which nothing was read yet, for ``advance``."""
+        return [BlockState() for _ in self.blocks]
+
+    def advance(self, steps: Tensor, states: list["BlockState"]) -> Tensor:
+        """Read on: ``(1, steps, features)`` to the output steps that are known now, maybe none."""
+        channels = steps.transpose(1, 2)
+        for block, state in zip(self.blocks, states):
+            channels = block.advance(channels, state)
+        return channels.transpose(1, 2).contiguous()
+
+
+class BlockState:
+    """What a causal block keeps between two stretches of one sequence."""
+
+    def __init__(self) -> None:
+        self.num_steps = 0
+        """Input steps read so far."""
+        self.past: Tensor | None = None
+        """The last input steps ``(1, channels, kernel size - 1)``."""
+
+
+class StemBlock(nn.Module):
+    """One block of a stem; tensors are ``(batch, channels, steps)``."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, causal: bool
+    ) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(in_channels, out_channels, kernel_size, stride)
+        self.normalize = nn.LayerNorm(out_channels)
+        self.stride = stride
+        self.padding = (kernel_size - 1, 0) if causal else (kernel_size // 2, kernel_size // 2)
+        self.is_residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Padded steps are read as zeros, as what lies before the first step is."""
+        padded = torch.arange(inputs.shape[2], device=inputs.device) >= lengths.to(
+            inputs.device, non_blocking=True
+        ).unsqueeze(1)
+        inputs = inputs.masked_fill(padded.unsqueeze(1), 0)
+        return self._apply_to(F.pad(inputs, self.padding), inputs), output_lengths(
+            lengths, self.stride
+        )
+
+    def advance(self, inputs: Tensor, state: BlockState) -> Tensor:
+        """The outputs that the next ``inputs`` ``(1, channels, steps)`` of a sequence complete."""
+        if state.past is None:
+            state.past = inputs.new_zeros(1, inputs.shape[1], self.padding[0])
+        first = -state.num_steps % self.stride  # the next input step that has an output
+        window = torch.cat([state.past, inputs], dim=2)
+        state.num_steps += inputs.shape[2]
+        state.past = window[:, :, window.shape[2] - self.padding[0] :]
+        if first >= inputs.shape[2]:
+            return inputs.new_zeros(1, self.convolution.out_channels, 0)
+        return self._apply_to(window[:, :, first:], inputs)
+
+    def _apply_to(self, window: Tensor, inputs: Tensor) -> Tensor:
+        found = self.normalize(self.convolution(window).transpose(1, 2)).transpose(1, 2).relu()
+        return found + inputs if self.is_residual else found
+
+
+def output_lengths(lengths: Tensor, stride: int) -> Tensor:
+    """Steps after a stride, of sequences of ``lengths`` ``(batch,)``: the first always stays."""
+    return torch.div(lengths - 1, stride, rounding_mode="floor") + 1
