@@ -98,6 +98,30 @@ def wav_folder(tmp_path, write_wavs) -> Path:
 
 
 @pytest.fixture(scope="session")
+def migrated_once(tmp_path_factory) -> Iterator[None]:
+    """An empty database gets MLflow's tables from a copy: its migrations take two seconds."""
+    from mlflow.store.db import utils
+    from sqlalchemy import Engine, create_engine, inspect
+
+    migrate = utils._initialize_tables
+    template = create_engine(f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/template.db")
+
+    def copy(engine: Engine) -> None:
+        if engine.dialect.name != "sqlite" or inspect(engine).get_table_names():
+            return migrate(engine)
+        if not inspect(template).get_table_names():
+            migrate(template)
+        source, target = template.raw_connection(), engine.raw_connection()
+        source.driver_connection.backup(target.driver_connection)
+        source.close()
+        target.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "_initialize_tables", copy)
+        yield
+
+
+@pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A Ray cluster of two workers on this machine."""
     ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'seqbelt[ray]'")
