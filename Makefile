@@ -16,7 +16,7 @@ export NO_MKDOCS_2_WARNING := 1
 PARALLEL ?= --numprocesses=2 --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-torchtext test-oldest check docs format ui wheel-demo results clean
+.PHONY: help setup demo test test-all test-torchtext test-oldest check check-collection docs format ui wheel-demo results clean
 
 help:  ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,20 @@ check: $(READY)  ## Format, lint, types, import layers, links of the documentati
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --strict --quiet
+
+COLLECTED := build/collected
+
+# Workers of one run must collect the same tests: no name may hold the clock or the order of a set.
+check-collection: $(READY)  ## Collect the tests twice; their names and order must not differ
+	@mkdir -p $(COLLECTED)
+	@for seed in 1 2; do \
+	  PYTHONHASHSEED=$$seed $(BIN)/python -m pytest --collect-only -p no:cacheprovider \
+	    > $(COLLECTED)/$$seed.log 2>&1 || { cat $(COLLECTED)/$$seed.log; exit 1; }; \
+	  grep '::' $(COLLECTED)/$$seed.log > $(COLLECTED)/$$seed.txt; \
+	  sleep 1; \
+	done
+	@diff -u $(COLLECTED)/1.txt $(COLLECTED)/2.txt || \
+	  { echo "The names of the tests above depend on the clock or on PYTHONHASHSEED."; exit 1; }
 
 format: $(READY)  ## Rewrite the code in the one format
 	$(BIN)/ruff check --fix-only .

@@ -165,7 +165,9 @@ def test_a_malformed_override_is_refused_and_quoted(text):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"- 1\n", b"just text", b"a: [1", b"\xff\xfe\xfa", b"a: &x {b: *y}"]
+    "content",
+    [b"", b"- 1\n", b"just text", b"a: [1", b"\xff\xfe\xfa", b"a: &x {b: *y}"],
+    ids=["empty", "list", "text", "unclosed", "no-utf-8", "no-anchor"],
 )
 def test_a_file_that_is_no_yaml_mapping_is_refused_by_name(tmp_path, content):
     (tmp_path / "bad.yaml").write_bytes(content)

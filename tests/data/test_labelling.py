@@ -123,6 +123,7 @@ class TestSegments:
             ("begin,end_s,label\n0,1,a\n", "no column 'start_s'; found begin, end_s, label"),
             ("start_s,end_s,label\n5,6,a\n", "no step has a label"),
         ],
+        ids=["overlap", "no-duration", "no-time", "no-label", "no-column", "outside"],
     )
     def test_a_broken_table_costs_its_recording(self, recording, content, said):
         np.savetxt(recording / "b.csv", np.ones((10, 1)), header="x", comments="")

@@ -150,6 +150,10 @@ def test_an_unknown_split_is_refused_by_file_and_name(tmp_path):
         ("m.csv", b"path,path,label\na,b,1\n"), ("m.jsonl", b""), ("m.jsonl", b'{"path":\n'),
         ("m.jsonl", b"[1]\n"), ("m.jsonl", b"3\n"), ("m.parquet", b"PAR1 no"), ("m.parquet", b""),
     ],
+    ids=[
+        "csv-empty", "csv-no-rows", "csv-short-row", "csv-column-twice", "jsonl-empty",
+        "jsonl-truncated", "jsonl-list", "jsonl-number", "parquet-garbage", "parquet-empty",
+    ],
 )  # fmt: skip
 def test_a_file_that_is_no_table_is_refused_by_name(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
@@ -253,7 +257,11 @@ def test_listing_is_lazy_and_its_order_does_not_depend_on_creation(tmp_path):
     assert "c/3" in files  # its folder had not been looked at
 
 
-@pytest.mark.parametrize("name", [b"new\nline.wav", b"caf\xe9.wav", b"quote\"',;.wav", b" .wav"])
+@pytest.mark.parametrize(
+    "name",
+    [b"new\nline.wav", b"caf\xe9.wav", b"quote\"',;.wav", b" .wav"],
+    ids=["new-line", "latin-1", "quotes", "space"],
+)
 def test_any_file_name_leads_back_to_its_file(tmp_path, name):
     content = b"content of " + name
     (tmp_path / "a").mkdir()

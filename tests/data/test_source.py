@@ -24,7 +24,11 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
         Data(source=str(tmp_path / "a.wav")).load()
 
 
-@pytest.mark.parametrize("content", ["path\na\nb\n", "path,label\na,\nb,\n"])
+@pytest.mark.parametrize(
+    "content",
+    ["path\na\nb\n", "path,label\na,\nb,\n"],
+    ids=["no-column", "empty-column"],
+)
 def test_a_source_without_any_label_names_file_and_setting(tmp_path, content):
     (tmp_path / "m.csv").write_text(content)
     data = Data(source=str(tmp_path / "m.csv"))

@@ -62,7 +62,7 @@ def test_the_tutorial_runs_as_it_stands(tmp_path):
 
     def run(command: list[str], expected: int = 0) -> None:
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800
         )
         assert done.returncode == expected, f"{command}: {done.stdout}{done.stderr}"
 
@@ -81,7 +81,7 @@ def test_the_notebook_runs():
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
     notebook = nbformat.read(ROOT / "examples" / "estimator.ipynb", as_version=4)
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    nbclient.NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
     (accuracy,) = [
         float(output["data"]["text/plain"])
         for cell in notebook.cells

@@ -242,6 +242,6 @@ def test_one_seed_has_no_p_value(cells):
 
 def test_bootstrap_is_fast_enough(rng):
     a, b = (rng.random((5, 50_000)) < p for p in (0.9, 0.89))
-    start = time.perf_counter()
+    start = time.process_time()  # what runs beside it does not count
     bootstrap_difference(a, b, **BOOTSTRAP)
-    assert time.perf_counter() - start < 5  # 0.3 s on an idle core
+    assert time.process_time() - start < 5  # 0.3 s on an idle core

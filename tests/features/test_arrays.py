@@ -207,6 +207,20 @@ def test_a_tensor_that_repeats_one_number_is_measured_by_its_shape():
         (b"\xff\xfebroken utf-8\n1\n", "unreadable"),
         (b"1,2\n3,4,5\n", "unreadable"),
     ],
+    ids=[
+        "nothing",
+        "npy-no-rows",
+        "npy-truncated",
+        "npz-truncated",
+        "mat-truncated",
+        "parquet-truncated",
+        "npy-strings",
+        "npy-complex",
+        "mat-struct",
+        "binary",
+        "utf-16",
+        "csv-ragged",
+    ],
 )
 def test_broken_content_has_a_reason(content, reason):
     assert reason_of(content) == reason

@@ -153,7 +153,7 @@ def test_arrays_hash_by_numbers_type_and_shape_and_not_by_layout():
     assert len({hash_content(a) for a in [array, *others]}) == 5
 
 
-@pytest.mark.parametrize("text", ["\udcff", "\ud83d alone"])
+@pytest.mark.parametrize("text", ["\udcff", "\ud83d alone"], ids=["low", "high"])
 def test_a_text_that_is_no_utf8_still_has_a_hash(text):
     assert hash_content(text) != hash_content("")
     assert stamp_source(text)

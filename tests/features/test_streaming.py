@@ -183,7 +183,9 @@ def test_a_wav_of_unknown_length_ends_where_it_ends(noise, size):
     assert len(read_bytes(PcmReader(8000), open_ended, [50])) == 100
 
 
-@pytest.mark.parametrize("content", [b"RI", b"RIFFabcdWAV", b"RIFFabcdWAVE"])
+@pytest.mark.parametrize(
+    "content", [b"RI", b"RIFFabcdWAV", b"RIFFabcdWAVE"], ids=["two-bytes", "cut-header", "no-chunk"]
+)
 def test_a_wav_without_samples_is_no_signal(content):
     if content == b"RI":  # one sample
         assert len(read_bytes(PcmReader(8000), content, [1])) == 1
@@ -200,6 +202,7 @@ def test_a_wav_without_samples_is_no_signal(content):
         wav(np.zeros(9), format="FLAC"),
         wav(np.zeros(9), format="OGG"),
     ],
+    ids=["16-kHz", "24-bit", "flac", "ogg"],
 )
 def test_other_encodings_and_rates_are_refused_with_the_remedy(content):
     for cuts in ([], range(1, 40)):
@@ -239,6 +242,7 @@ def test_rows_out_of_lines_cut_anywhere(name, cuts, header):
         (b"x,y\n1,2\n3,\n", "not finite"),
         (b"1\n", "expected 2 values"),
     ],
+    ids=["ragged", "no-number", "other-columns", "missing", "too-few-columns"],
 )
 def test_rows_that_the_file_would_be_refused_for_are_refused(content, words):
     features = Channels(kind="channels")

@@ -296,7 +296,9 @@ def test_a_str_a_path_and_bytes_are_read_alike(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", " \t\n\u3000", "\x00\x07", "\u200b\ufeff", "\u200d", "\ufe0f ", "\ud800", "\u3164"]
+    "text",
+    ["", " \t\n\u3000", "\x00\x07", "\u200b\ufeff", "\u200d", "\ufe0f ", "\ud800", "\u3164"],
+    ids=["nothing", "space", "control", "zero-width", "joiner", "variation", "surrogate", "filler"],
 )
 def test_a_text_that_shows_nothing_is_empty(text):
     assert reason(text)[0] == EMPTY

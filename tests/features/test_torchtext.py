@@ -139,7 +139,7 @@ def test_what_was_learned_goes_on_as_a_tokenizer_file(torchtext, tmp_path):
         np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("header", ["", "4 3\n"])
+@pytest.mark.parametrize("header", ["", "4 3\n"], ids=["no-header", "header"])
 def test_word_vectors_are_those_that_torchtext_reads(torchtext, header, tmp_path, monkeypatch):
     import ssl
 

@@ -172,7 +172,9 @@ class TestBrokenClips:
         assert reason_of(file.getvalue()) == "wrong type"
 
     @pytest.mark.parametrize(
-        "content", [b"a note\n" * 99, b"\x89PNG\r\n", b"PK\x03\x04" + bytes(99)]
+        "content",
+        [b"a note\n" * 99, b"\x89PNG\r\n", b"PK\x03\x04" + bytes(99)],
+        ids=["text", "png", "zip"],
     )
     def test_not_a_video_whatever_it_is_called(self, content, tmp_path: Path):
         path = tmp_path / "clip.mp4"

@@ -62,8 +62,19 @@ def test_an_empty_vocabulary_has_no_coverage(vectors):
         (b"a 1 nan\n", "line 1: expected finite numbers, found '1 nan'"),
         (b"3 2\na 1 2\nb 1 2\n", "truncated: line 1 promises 3 vectors, found 2"),
         (b"2 2\na \x00\x00\x80?\x00\x00\x80?\n", "line 2: expected a word and 2 numbers"),
-        (gzip.compress(HEADER + ROWS)[:-9], "the gzip file is damaged or truncated"),
+        (gzip.compress(HEADER + ROWS, mtime=0)[:-9], "the gzip file is damaged or truncated"),
         (b"\x1f\x8bno gzip", "the gzip file is damaged or truncated"),
+    ],
+    ids=[
+        "empty",
+        "no-dimensions",
+        "too-few-numbers",
+        "no-number",
+        "not-finite",
+        "too-few-vectors",
+        "binary",
+        "truncated-gzip",
+        "no-gzip",
     ],
 )
 def test_what_is_no_vector_file_is_named_by_line(vectors, content, message):

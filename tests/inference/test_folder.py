@@ -25,6 +25,7 @@ from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
 
 NUM_FILES = 24
+WAIT_S = 300
 
 
 def make(seed: int = 0) -> Bundle:
@@ -172,7 +173,11 @@ def test_the_same_content_under_two_names_is_two_rows(tmp_path, wavs):
     assert rows["twin.wav"] == rows["low/000.wav"]
 
 
-@pytest.mark.parametrize("name", [b"new\nline.wav", b"caf\xe9.wav", b'quote".wav'])
+@pytest.mark.parametrize(
+    "name",
+    [b"new\nline.wav", b"caf\xe9.wav", b'quote".wav'],
+    ids=["new-line", "latin-1", "quote"],
+)
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_any_file_name_gets_its_label(tmp_path, wavs, name, suffix):
     (wavs / "low/000.wav").rename(wavs / os.fsdecode(name))
@@ -250,7 +255,7 @@ def test_a_killed_run_goes_on_to_the_same_file(tmp_path, wavs, answered):
     make().save(tmp_path / "bundle")
     run(wavs, tmp_path / "whole.jsonl")
     process = start(tmp_path, wavs, "kill")
-    process.communicate(timeout=60)
+    process.communicate(timeout=WAIT_S)
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "out.jsonl").exists()
     answered.clear()
@@ -266,12 +271,12 @@ def test_two_runs_at_once_write_the_same_whole_file(tmp_path, wavs, monkeypatch)
     monkeypatch.setattr(folder_module, "COMMIT_ITEMS", 4)
     monkeypatch.setattr(predictor_module, "WINDOW_ITEMS", 4)
     other = start(tmp_path, wavs, "together")
-    until = time.monotonic() + 60
+    until = time.monotonic() + WAIT_S
     while not (tmp_path / "here").exists() and time.monotonic() < until:
         time.sleep(0.001)
     run(wavs, tmp_path / "out.jsonl", progress=lambda done: time.sleep(0.01))
     mine = hashlib.sha256((tmp_path / "out.jsonl").read_bytes()).hexdigest()
-    theirs, _ = other.communicate(timeout=60)
+    theirs, _ = other.communicate(timeout=WAIT_S)
     assert other.returncode == 0
     assert theirs.decode().strip() == mine
     assert_same(tmp_path / "out.jsonl", tmp_path / "whole.jsonl")

@@ -80,7 +80,11 @@ def test_any_64_bit_stamp_is_found_again(tmp_path_factory, stamp):
     journal.close()
 
 
-@pytest.mark.parametrize("name", ["new\nline", "caf\udce9", "\0", "' ; DROP TABLE answers", "é"])
+@pytest.mark.parametrize(
+    "name",
+    ["new\nline", "caf\udce9", "\0", "' ; DROP TABLE answers", "é"],
+    ids=["new-line", "surrogate", "nul", "quote", "accent"],
+)
 def test_any_name_and_message_can_be_journalled(journal, name):
     journal.record(
         [Input(0, name, "h"), Input(1, "b", None, f"unreadable: {name}")],
@@ -116,9 +120,8 @@ def test_many_may_open_and_write_one_new_journal_at_once(tmp_path):
     assert errors == []
 
 
-@pytest.mark.parametrize("content", [b"this is no database, whatever its name says" * 99])
-def test_a_file_that_is_no_journal_is_refused_by_name(tmp_path, content):
-    (tmp_path / "j.journal").write_bytes(content)
+def test_a_file_that_is_no_journal_is_refused_by_name(tmp_path):
+    (tmp_path / "j.journal").write_bytes(b"this is no database, whatever its name says" * 99)
     with pytest.raises(SeqbeltError, match=r"j\.journal"):
         Journal(tmp_path / "j.journal", "m")
 

@@ -5,10 +5,13 @@ import multiprocessing
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from seqbelt.cli import main
 from seqbelt.data.generated.demo import DemoData
+
+WAIT_S = 300
 
 CONFIG = """
 name: words
@@ -48,19 +51,20 @@ def table(found):
 
 
 def kill_when(is_time, *overrides):
-    """Start the comparison and kill it at a moment; whether it still ran then."""
+    """Start the comparison and kill it at a moment; whether it still ran then, and its workers."""
     # Processes of one server share its imports, which take longer than the training.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["seqbelt.stages.compare"])
     process = context.Process(target=main, args=(["compare", "words.yaml", *overrides],))
     process.start()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + WAIT_S
     while not is_time() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.005)
     ran = process.is_alive()
+    workers = psutil.Process(process.pid).children(recursive=True) if ran else []
     process.kill()
     process.join()
-    return ran
+    return ran, workers
 
 
 @pytest.mark.slow
@@ -76,7 +80,8 @@ def test_killed_three_times_it_gives_the_undisturbed_table(project, capsys):
         lambda: files("finished.json") >= 3,
     ]
     for is_time in moments:
-        assert kill_when(is_time)
+        ran, _ = kill_when(is_time)
+        assert ran
         assert list(models.glob("compare-*.json"))
     found, err = compare(capsys)
     assert "going on with a comparison that was cut off" in err and "read back from" in err
@@ -110,11 +115,12 @@ def test_a_comparison_asked_for_anew_is_made_anew(project, capsys):
 def test_killed_with_its_workers_it_gives_the_undisturbed_table(project, capsys):
     """Models that train beside each other: a killed parent takes them along, and none is lost."""
     models, beside = Path("outputs/words"), "comparison.num_workers=2"
-    assert kill_when(lambda: len(list(models.glob("*/checkpoint.safetensors"))) >= 2, beside)
-    time.sleep(1)
-    before = {path: path.stat().st_mtime_ns for path in models.glob("*/checkpoint.safetensors")}
-    time.sleep(2)
-    assert before == {path: path.stat().st_mtime_ns for path in before}  # nobody trains on
+    ran, workers = kill_when(
+        lambda: len(list(models.glob("*/checkpoint.safetensors"))) >= 2, beside
+    )
+    assert ran and workers
+    _, alive = psutil.wait_procs(workers, timeout=WAIT_S)
+    assert not alive  # nobody trains on
     found, err = compare(capsys, beside)
     assert "going on with a comparison that was cut off" in err
     undisturbed, _ = compare(capsys)  # one after the other

@@ -135,7 +135,7 @@ class Wrong(OnnxNetwork):
         return super().forward(inputs, torch.full_like(lengths, inputs.shape[1]))
 
 
-@pytest.mark.parametrize("before", [None, b"an older file"])
+@pytest.mark.parametrize("before", [None, b"an older file"], ids=["new", "older"])
 def test_a_file_that_answers_otherwise_is_not_written(capsys, monkeypatch, before):
     from seqbelt.inference import export
 

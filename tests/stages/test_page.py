@@ -30,7 +30,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--window-size=1400,1000",
 )  # fmt: skip
-WAIT_S = 120
+WAIT_S = 300
 
 pytestmark = [
     pytest.mark.slow,

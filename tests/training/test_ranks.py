@@ -99,7 +99,7 @@ def run(folder, processes, deadly_epoch=0, how="anew"):
     return subprocess.run(
         [*(launch if processes > 1 else [sys.executable]), str(folder / "train.py"),
          str(folder), str(deadly_epoch), how],
-        env=environment(), capture_output=True, text=True, timeout=300,
+        env=environment(), capture_output=True, text=True, timeout=900,
     )  # fmt: skip
 
 
@@ -139,8 +139,10 @@ def test_a_process_that_dies_ends_the_training_which_then_goes_on(folder):
         assert torch.equal(found[name], value), name
 
 
-NODES = {"seqbelt-a": "10.213.77.1", "seqbelt-b": "10.213.77.2"}
-"""Network namespaces, each with an address of its own: two machines but for the hardware."""
+FIRST, SECOND = (f"seqbelt-{os.getpid()}-{letter}" for letter in "ab")
+NODES = {FIRST: "10.213.77.1", SECOND: "10.213.77.2"}
+"""Network namespaces, each with an address of its own: two machines but for the hardware. Their
+names are the whole machine's, so each process that runs the tests has its own."""
 
 
 def ip(*words):
@@ -149,12 +151,11 @@ def ip(*words):
 
 @pytest.fixture
 def two_machines():
-    if not shutil.which("ip") or os.geteuid() != 0 or ip("netns", "add", "seqbelt-a").returncode:
+    if not shutil.which("ip") or os.geteuid() != 0 or ip("netns", "add", FIRST).returncode:
         pytest.skip("making network namespaces needs ip and root")
     try:
-        first, second = NODES
-        ip("netns", "add", second)
-        ip("link", "add", "wire", "netns", first, "type", "veth", "peer", "wire", "netns", second)
+        ip("netns", "add", SECOND)
+        ip("link", "add", "wire", "netns", FIRST, "type", "veth", "peer", "wire", "netns", SECOND)
         for name, address in NODES.items():
             ip("-n", name, "address", "add", f"{address}/24", "dev", "wire")
             for device in ("wire", "lo"):
@@ -170,14 +171,14 @@ def run_nodes(folder, deadly_epoch=0, how="anew"):
     nodes = [
         subprocess.Popen(
             ["ip", "netns", "exec", name, *LAUNCH, "--nnodes=2", "--nproc-per-node=1",
-             f"--node-rank={number}", f"--master-addr={NODES['seqbelt-a']}", "--master-port=29577",
+             f"--node-rank={number}", f"--master-addr={NODES[FIRST]}", "--master-port=29577",
              str(folder / "train.py"), str(folder), str(deadly_epoch), how],
             env=environment(GLOO_SOCKET_IFNAME="wire"),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         for number, name in enumerate(NODES)
     ]  # fmt: skip
-    outputs = [node.communicate(timeout=300)[0] for node in nodes]
+    outputs = [node.communicate(timeout=900)[0] for node in nodes]
     return [node.returncode for node in nodes], outputs
 
 
