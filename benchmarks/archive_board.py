@@ -83,7 +83,7 @@ def table(results: Results, rivals: dict[str, dict[str, float]], label: str = DE
                 f"`{name}`",
                 ", ".join(f"{count:,}" for count in row.rows.values()) if row else number(None),
                 spread(row.lstm if row else ()),
-                number(np.ptp(row.lstm) if row and len(row.lstm) > 1 else None),
+                number(float(np.ptp(row.lstm)) if row and len(row.lstm) > 1 else None),
                 number(row.rnn if row else None),
                 named(row.best() if row else None),
                 number(theirs),

@@ -91,13 +91,17 @@ class Job:
     def is_control(self) -> bool:
         return self.what.startswith("control-")
 
+    @property
+    def is_setting_free(self) -> bool:
+        return self.what.removeprefix("control-") in SETTING_FREE_CONTROLS
+
     @cached_property
     def digest(self) -> str:
         """Changes with whatever the result hangs on, as far as settings and data tell."""
         experiment = Experiment.parse(self.config)
         settings = experiment.plain()
         wanted: Any = [settings["model"], settings["training"]]
-        if self.is_control and self.what.removeprefix("control-") in SETTING_FREE_CONTROLS:
+        if self.is_setting_free:
             wanted = [experiment.model.max_steps, experiment.model.crop]
         fingerprint = self.store.fingerprint if self.store else ""
         text = json.dumps([wanted, fingerprint], sort_keys=True)
@@ -258,11 +262,14 @@ def jobs_of_set(
 
 
 def in_rounds(of_sets: Iterable[Sequence[Job]]) -> list[Job]:
-    """Seed 0 and controls of every set, then seed 1, …; the sets with the fewest steps first."""
-    jobs = [job for jobs in of_sets for job in jobs]
-    return sorted(
-        jobs, key=lambda job: (job.seed, job.store.about["num_steps"] if job.store else 0)
-    )
+    """Seed 0 and quick controls of every set, then trained controls, then seed 1, …; the sets with
+    the fewest steps first."""
+
+    def place(job: Job) -> tuple[int, bool, int]:
+        num_steps = job.store.about["num_steps"] if job.store else 0
+        return job.seed, job.is_control and not job.is_setting_free, num_steps
+
+    return sorted((job for jobs in of_sets for job in jobs), key=place)
 
 
 def folds_of(values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -303,7 +310,10 @@ def work_on(
     """Do one job in a worker; None where there was no time for it, or it was interrupted."""
     if time.time() > deadline:
         return None
+    from seqbelt.stages import progress
+
     os.chdir(work)
+    progress.is_silent = True  # of several jobs beside each other the parent tells the results
     try:
         if what.startswith("control-"):
             return measure_control(config, what.removeprefix("control-"))
@@ -320,18 +330,20 @@ def measure_training(config: dict[str, Any]) -> dict[str, Any] | None:
     """
     import torch
 
-    from seqbelt.stages.train import read_part, train_model
+    from seqbelt.stages.train import CHECKPOINT, read_part, run_folder, train_model
 
     began = time.perf_counter()
     experiment = Experiment.parse(config)
-    trained = train_model(experiment, prepared(config), resume=True)
+    store = prepared(config)
+    resume = (run_folder(experiment, store) / CHECKPOINT).exists()
+    trained = train_model(experiment, store, resume=resume)
     if trained.history.interrupted:
         return None
     trained.run.finish()
     history, test = trained.history, trained.test
     assert test is not None
     shuffled = {
-        key: answer(trained, read_part(experiment, trained.store, "test"))
+        key: answer(trained, read_part(experiment, store, "test"))
         for key, answer in CELL_CONTROLS.items()
     }
     shutil.rmtree(trained.folder)
@@ -345,7 +357,7 @@ def measure_training(config: dict[str, Any]) -> dict[str, Any] | None:
         "best_epoch": history.best_epoch,
         "num_parameters": trained.bundle.network.num_parameters,
         "threads": torch.get_num_threads(),
-        **about_store(trained.store),
+        **about_store(store),
     }
 
 

@@ -1,7 +1,7 @@
 """The tables of a board, from its results."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class Row:
     shuffled: float | None = None
     """The LSTMs' accuracy on shuffled steps."""
     minutes: float | None = None
-    controls: Mapping[str, tuple[str, float]] = ()  # type: ignore[assignment]
+    controls: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     """Name and accuracy by key."""
 
     @property
@@ -39,7 +39,7 @@ class Row:
 
     def best(self, keys: Iterable[str] | None = None) -> tuple[str, float] | None:
         """The best control, of some keys only if given."""
-        found = [c for key, c in dict(self.controls).items() if keys is None or key in keys]
+        found = [c for key, c in self.controls.items() if keys is None or key in keys]
         return max(found, key=lambda control: control[1], default=None)
 
     def published(self, which: str) -> tuple[float, float] | None:
@@ -189,14 +189,13 @@ def label_table(rows: Sequence[Row], of_label: Mapping[str, Sequence[Row | None]
             differences[row.half].append(difference)
             worst.append((difference, row.one.name))
         both = [*differences["choose"], *differences["report"]]
-        lowest, highest = min(worst, default=(0, "")), max(worst, default=(0, ""))
+        ends = (min(worst), max(worst)) if worst else ()
         lines.append(
             (
                 f"`{label}`",
                 str(len(both)),
                 *(signed(some and mean_of(some)) for some in (*differences.values(), both)),
-                f"{signed(lowest[0])} {lowest[1]}",
-                f"{signed(highest[0])} {highest[1]}",
+                *([f"{signed(points)} {name}" for points, name in ends] or [MISSING] * 2),
             )
         )
     return markdown(

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+from archive_board import NAMES, table
 from board import (
     CHOOSE,
     DEFAULT,
@@ -124,9 +125,16 @@ def test_two_boards_may_add_to_one_file(tmp_path):
     assert remaining([job("a"), job("b")], Results(tmp_path / "results.json")) == []
 
 
-def test_the_first_seed_of_every_set_comes_before_any_second():
-    order = in_rounds([[job("a"), job("a", seed=1)], [job("b"), job("b", seed=1)]])
-    assert [(one.one.name, one.seed) for one in order] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+def test_what_is_quick_and_the_first_seed_of_every_set_come_first():
+    whats = ("lstm", "control-embeddings", "control-statistics")
+    sets = [[job(name, seed=1), *(job(name, what) for what in whats)] for name in "ab"]
+    rounds = [
+        (one.what.removeprefix("control-"), one.one.name, one.seed) for one in in_rounds(sets)
+    ]
+    assert rounds == [
+        ("lstm", "a", 0), ("statistics", "a", 0), ("lstm", "b", 0), ("statistics", "b", 0),
+        ("embeddings", "a", 0), ("embeddings", "b", 0), ("lstm", "a", 1), ("lstm", "b", 1),
+    ]  # fmt: skip
 
 
 def test_the_controls_that_are_spoken_of_exist():
@@ -155,6 +163,9 @@ ENTRIES = {
     "default/a/control-statistics": entry(0.7, name="summary statistics"),
     "default/a/control-convolutions": entry(0.95, name="random convolutions"),
     "plain/a/lstm/s0": entry(0.75),
+    "more/a/lstm/s0": entry(0.81),
+    "more/a/lstm/s1": entry(0.91),
+    "more/a/lstm/s3": entry(0.10),
     "default/b/lstm/s0/fold0": entry(0.6),
     "default/b/lstm/s0/fold1": entry(0.8),
 }  # fmt: skip
@@ -187,6 +198,7 @@ def test_tables_count_what_is_whole_and_compare_labels_by_the_same_seeds():
         "| choose | 1 of 1 | 85.0 | 95.0 | -10.0 | 1 of 1 | 0 of 1 | – | – |"
     )
     assert lines["| report"] == "| report | 0 of 1 | – | – | – | – | – | – | – |"
+    assert lines["| `more`"] == "| `more` | 1 | +1.0 | – | +1.0 | +1.0 a | +1.0 a |"
     # Seed 0 alone is in both: 75 less 80.
     assert lines["| `plain`"] == "| `plain` | 1 | -5.0 | – | -5.0 | -5.0 a | -5.0 a |"
 
@@ -208,3 +220,19 @@ def test_the_page_of_results_has_both_places():
     for name in ("board", "archive board"):
         begin, end = page.index(f"<!-- {name}: begin -->"), page.index(f"<!-- {name}: end -->")
         assert begin < end
+
+
+def test_the_archive_table_takes_the_mean_over_what_both_have_done(tmp_path):
+    results = Results(tmp_path / "results.json")
+    for name, accuracy in ((NAMES[0], 0.9), (NAMES[1], 0.6)):
+        for seed in range(2):
+            results.entries[f"default/{name}/lstm/s{seed}"] = entry(accuracy + 0.02 * seed)
+    rivals = {name: {"accuracy": 0.8, "seconds": 60.0} for name in (NAMES[0], NAMES[2])}
+    lines = {line.split(" | ")[0]: line for line in table(results, rivals).splitlines()}
+    assert len(lines) == len(NAMES) + 3
+    assert (
+        "**91.0** (90.0, 92.0) | 2.0 | – | – | 80.0 | +11.0 | 2.0 | 1.0"
+        in (lines[f"| `{NAMES[0]}`"])
+    )
+    assert "**61.0** (60.0, 62.0) | 2.0 | – | – | – | – | 2.0 | –" in lines[f"| `{NAMES[1]}`"]
+    assert lines["| mean of 1"].split(" | ")[2] == "**91.0**"
