@@ -171,9 +171,7 @@ def test_too_little_to_split_is_refused_with_a_remedy(group):
 def test_a_split_without_groups_takes_the_rows_that_it_always_took():
     """Recorded before parts were taken by group otherwise: stores on disk stay as they are."""
     manifest = make_manifest(label=["abcc"[(7 * n) % 4] for n in range(60)] + ["d"])
-    taken = {
-        name: np.flatnonzero(assign(manifest, seed=3) == name).tolist() for name in NAMES[1:]
-    }
+    taken = {name: np.flatnonzero(assign(manifest, seed=3) == name).tolist() for name in NAMES[1:]}
     assert taken == {
         "validation": [6, 40, 41, 44, 55],
         "test": [8, 9, 14, 16, 27, 31, 32, 33, 34, 38, 39, 50],

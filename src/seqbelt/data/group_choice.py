@@ -1,4 +1,4 @@
-"""Which whole groups become a part: near the asked size, several of them, every class on both sides.
+"""Which whole groups become a part: near the asked size, several of them, classes on both sides.
 
 A group is a speaker, a subject, a source recording; their sizes and classes are as they are, so
 the asked share can seldom be met exactly. A seeded local search weighs what is missed: it starts

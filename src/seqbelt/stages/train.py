@@ -190,15 +190,15 @@ def _confidences(report: Report | None) -> tuple[float, ...]:
     return tuple(np.quantile(report.confidences, np.linspace(0, 1, 101)).tolist())
 
 
-def register(trained: Trained) -> str | None:
+def register(trained: Trained, remark: str = "") -> str | None:
     """Log and register the model of a run; returns its ``models:/`` URI, or None where the tracking
-    server is away for longer than its patience.
+    server is away for longer than its patience. ``remark`` stands on the version's page.
 
     A model that fails the padding certificate is registered, but does not become champion.
     """
     try:
         if trained.run.outbox.flush():
-            return patiently(lambda: _register(trained))
+            return patiently(lambda: _register(trained, remark))
     except Exception as error:  # of MLflow or of what lies below it
         if not is_away(error):
             raise
@@ -209,7 +209,7 @@ def register(trained: Trained) -> str | None:
     return None
 
 
-def _register(trained: Trained) -> str:
+def _register(trained: Trained, remark: str) -> str:
     report = trained.validation or trained.test
     train = read_part(trained.experiment, trained.store, "train")
     padding = certify_padding(trained.bundle.network, report.sequences if report else train)
@@ -227,6 +227,7 @@ def _register(trained: Trained) -> str:
         tags,
         certificates,
         _example(trained.experiment),
+        remark,
     )
 
 
