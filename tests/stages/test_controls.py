@@ -54,6 +54,13 @@ def compare(capsys, *overrides):
     return result, summary, {run.info.run_name: run for run in runs}
 
 
+def version_of(result):
+    """The version that a comparison registered."""
+    from seqbelt.tracking.store import connect
+
+    return connect().get_model_version(*result["model_uri"].removeprefix("models:/").split("/"))
+
+
 @pytest.mark.slow
 def test_every_control_is_in_the_result_on_the_page_and_a_run_of_its_own(project, capsys):
     result, summary, runs = compare(capsys)
@@ -92,6 +99,7 @@ def test_controls_can_be_switched_off(project, capsys):
     assert result["controls"] == []
     assert not any(name.startswith("control-") for name in runs)
     assert "control" not in summary.data.tags["mlflow.note.content"]
+    assert not version_of(result).description
 
 
 def test_the_cell_without_recurrence_is_trained_as_the_cells_are(project, capsys, monkeypatch):
@@ -107,10 +115,11 @@ def test_the_cell_without_recurrence_is_trained_as_the_cells_are(project, capsys
 
     monkeypatch.setattr(controls, "get_args", lambda kind: ("none",))
     monkeypatch.setattr(controls, "network_builder", build_rnn)
-    result, summary, runs = compare(capsys, *ONE_MODEL)
+    result, _, runs = compare(capsys, *ONE_MODEL)
     first = result["controls"][0]
     assert first["name"] == "no recurrence" and first["error"] is None
     assert first["test_accuracy"] == result["cells"]["rnn"]["test_accuracy"]["mean"]
+    assert version_of(result).description.startswith("This model loses to a control: 'bag of wor")
     assert "control-no-recurrence" in runs and "'no recurrence'" in result["verdict"]
 
 
