@@ -166,3 +166,83 @@ def test_too_little_to_split_is_refused_with_a_remedy(group):
     label = list("abcd") if group is None else ["a"] * 4
     with pytest.raises(SettingsError, match=r"data\.test_fraction"):
         assign(make_manifest(label=label, group=group))
+
+
+def test_a_split_without_groups_takes_the_rows_that_it_always_took():
+    """Recorded before parts were taken by group otherwise: stores on disk stay as they are."""
+    manifest = make_manifest(label=["abcc"[(7 * n) % 4] for n in range(60)] + ["d"])
+    taken = {name: np.flatnonzero(assign(manifest, seed=3) == name).tolist() for name in NAMES[1:]}
+    assert taken == {
+        "validation": [6, 40, 41, 44, 55],
+        "test": [8, 9, 14, 16, 27, 31, 32, 33, 34, 38, 39, 50],
+    }
+
+
+def take_validation(sizes: list[int], labels: list[str] | None = None, seed: int = 0):
+    """A tenth of groups of these sizes, whose rows are of ``labels`` or of two classes in turn."""
+    group = [f"g{n:02}" for n, size in enumerate(sizes) for _ in range(size)]
+    label = labels or ["ab"[n % 2] for n in range(len(group))]
+    manifest = make_manifest(label=label, group=group)
+    split = assign(manifest, test_fraction=0, validation_fraction=0.1, seed=seed)
+    is_taken = split == "validation"
+    return is_taken, set(np.array(group)[is_taken])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "share", "num_groups"),
+    [
+        ([10] * 7, 1 / 7, 1),  # one of seven is nearer to a tenth than two
+        ([5, 7, 12, 14, 20, 20, 22], 0.12, 2),  # 5 and 7 rather than the group of 12
+        ([60, 10, 10, 10, 10], 0.1, 1),
+        ([20] * 30, 0.1, 3),
+        ([10] + [2] * 45, 0.1, 5),  # five small ones rather than the one of ten
+    ],
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_are_taken_near_the_asked_fraction_and_several_where_there_are(
+    sizes, share, num_groups, seed
+):
+    is_taken, groups = take_validation(sizes, seed=seed)
+    assert is_taken.mean() == pytest.approx(share)
+    assert len(groups) == num_groups
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_class_that_few_groups_have_is_on_both_sides(seed):
+    """Class x is in 2 of 40 groups, and one of them is taken; its only group would not be."""
+    labels = ["ab"[n % 2] for n in range(800)]
+    labels[60], labels[340] = "x", "x"  # in g03 and g17
+    labels[400:405] = ["only"] * 5  # in g20
+    is_taken, groups = take_validation([20] * 40, labels, seed)
+    assert len(groups & {"g03", "g17"}) == 1 and "g20" not in groups
+    assert is_taken.mean() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_classes_are_completed_up_to_twice_the_fraction(seed):
+    """Every group is of one class: of two classes both are taken, of ten not."""
+    two = ["ab"[n // 10 % 2] for n in range(100)]
+    is_taken, groups = take_validation([10] * 10, two, seed)
+    assert set(np.array(two)[is_taken]) == {"a", "b"} and len(groups) == 2
+    ten = [str(n // 30) for n in range(300)]
+    is_taken, groups = take_validation([10] * 30, ten, seed)
+    assert len(groups) == 3 and len(set(np.array(ten)[~is_taken])) == 10
+
+
+def test_the_order_of_the_rows_decides_nothing():
+    manifest = rows(300, num_groups=25)
+    order = np.random.default_rng(1).permutation(300)
+    columns = {name: manifest.column(name)[order].tolist() for name in ("label", "group")}
+    np.testing.assert_array_equal(assign(manifest)[order], assign(make_manifest(**columns)))
+
+
+def test_the_manifest_keeps_what_was_asked_and_only_of_parts_taken_here():
+    def asked(manifest):
+        return assign_splits(
+            manifest, validation_fraction=0.1, test_fraction=0.2, test_groups=(),
+            whole_groups=None, seed=0,
+        ).asked  # fmt: skip
+
+    assert asked(rows()) == {"test": 0.2, "validation": 0.1}
+    assert asked(rows(split=["train", "test"] * 100)) == {"validation": 0.1}
+    assert asked(rows(split=["train", "test", "validation", "train"] * 50)) == {}

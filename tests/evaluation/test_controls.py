@@ -13,11 +13,17 @@ from seqbelt.data.batches import pad
 from seqbelt.data.cropping import crop_sequences
 from seqbelt.data.manifest import make_manifest
 from seqbelt.data.preparation import prepare
+from seqbelt.data.store import Sequences
 from seqbelt.evaluation.comparison import Comparison, RunResult
-from seqbelt.evaluation.controls.control import Control, ControlResult, remark
+from seqbelt.evaluation.controls.control import Control, ControlResult, no_recurrence
 from seqbelt.evaluation.controls.fitted import Fold, fitted_controls
 from seqbelt.evaluation.controls.measure import measure
-from seqbelt.evaluation.controls.shuffled import ShuffledSequences, answer_shuffled
+from seqbelt.evaluation.controls.remarks import remarks
+from seqbelt.evaluation.controls.shuffled import (
+    ShuffledSequences,
+    answer_shuffled,
+    shuffled_order,
+)
 from seqbelt.evaluation.controls.signals import statistics, statistics_in_time
 from seqbelt.evaluation.controls.texts import MeanOfEmbeddings
 from seqbelt.evaluation.pictures import comparison_picture
@@ -28,7 +34,7 @@ from seqbelt.training.settings import Training
 
 MODEL = Model(hidden_size=4, embedding_size=6, bidirectional=True, pooling="last")
 TRAINING = Training(num_epochs=15, batch_size=8, learning_rate=0.02, device="cpu")
-CONTROL = Control("some control", "some", "It knows something.", "this may not matter")
+CONTROL = Control("some control", "some", "It knows something.", "this may not matter", True)
 
 
 def fold_of(store) -> Fold:
@@ -248,8 +254,8 @@ def test_scores_are_means_over_seeds():
     assert found.macro_f1 == pytest.approx((1 + (2 / 3 + 0) / 2) / 2)
 
 
-def result_of(correct, name="some control") -> ControlResult:
-    control = replace(CONTROL, name=name)
+def result_of(correct, name="some control", knows_order=True) -> ControlResult:
+    control = replace(CONTROL, name=name, knows_order=knows_order)
     return ControlResult(control, 0.1, np.atleast_2d(correct), macro_f1=0.5)
 
 
@@ -262,18 +268,25 @@ def rights(share, count=1000, seed=0):
     [
         (0.8, 0.8, "does as well"),
         (0.8, 0.9, "does better"),
+        (0.8, 0.81, "does as well"),
         (0.8, 0.79, "is not reliably behind"),
         (0.9, 0.8, None),
     ],
 )
 def test_the_caveat_claims_what_the_interval_allows(cell, control, claim):
     cells = np.stack([rights(cell, seed=seed) for seed in (0, 1, 2)])
-    said = remark(Comparison(), "lstm", cells, [result_of(rights(control, seed=3))])
+    found = remarks(
+        Comparison(), "lstm", cells, [result_of(rights(control, seed=3))], remedy="Try this."
+    )
+    said = found.caveat
+    assert found.warning == ""
     if claim is None:
         assert said == ""
     else:
-        assert f"'some control' {claim} ({100 * control:.1f} %" in said
-        assert said.endswith("this may not matter.") and "one seed" not in said
+        assert f"'some control' {claim} ({100 * control:.1f} %" in said and "one seed" not in said
+        # Of the data nothing is claimed where another model learns more of it.
+        assert said.endswith("this may not matter.") == (control <= cell)
+        assert said.endswith("Try this.") == (claim == "does better")
 
 
 def test_the_caveat_names_the_best_control_and_skips_those_without_answers():
@@ -282,9 +295,9 @@ def test_the_caveat_names_the_best_control_and_skips_those_without_answers():
         result_of(rights(0.95, seed=2), "best"),
         ControlResult(CONTROL, 0.1, error="no reason"),
     ]
-    said = remark(Comparison(), "rnn", rights(0.8)[None], controls)
+    said = remarks(Comparison(), "rnn", rights(0.8)[None], controls).caveat
     assert "'best'" in said and "rnn with one seed" in said
-    assert remark(Comparison(), "rnn", rights(0.8)[None], controls[2:]) == ""
+    assert remarks(Comparison(), "rnn", rights(0.8)[None], controls[2:]).caveat == ""
 
 
 def test_the_caveat_is_about_new_groups_where_groups_are_given():
@@ -292,8 +305,107 @@ def test_the_caveat_is_about_new_groups_where_groups_are_given():
     groups = np.repeat(["a", "b"], 500)
     cell = np.stack([np.where(groups == "a", True, rights(0.5, seed=seed)) for seed in (0, 1)])
     control = [result_of(rights(0.5, seed=2))]
-    assert remark(Comparison(), "lstm", cell, control) == ""
-    assert "not reliably behind" in remark(Comparison(), "lstm", cell, control, groups)
+    assert remarks(Comparison(), "lstm", cell, control).caveat == ""
+    assert "not reliably behind" in remarks(Comparison(), "lstm", cell, control, groups).caveat
+
+
+def said_of(share, *controls):
+    """What is said of an LSTM with this share of right answers."""
+    cells = np.stack([rights(share, seed=seed) for seed in (0, 1, 2)])
+    return remarks(Comparison(), "lstm", cells, controls, remedy="Try this.")
+
+
+def free(share, name="bag of words") -> ControlResult:
+    return result_of(rights(share, seed=3), name, knows_order=False)
+
+
+def test_first_of_all_a_cell_that_loses_to_a_control_without_order_has_not_learned():
+    found = said_of(0.536, free(0.6, "length only"), free(0.821))
+    assert found.warning.startswith(
+        "This LSTM has not learned the task: the control 'bag of words', which knows no order, "
+        "reaches 82.1 %, it 53.6 % (difference +28.5 points, 95% interval "
+    )
+    assert found.warning.endswith(" Try this.") and found.caveat == ""
+
+
+@pytest.mark.parametrize(("control", "is_tried"), [(0.81, True), (0.79, False)])
+def test_a_cell_that_cannot_be_told_from_such_a_control_is_not_shown_to_have_learned(
+    control, is_tried
+):
+    found = said_of(0.8, free(control))
+    assert found.warning.startswith("It is not shown that this LSTM has learned the task: the")
+    assert found.warning.endswith("Try this.") == is_tried and found.caveat == ""
+
+
+def test_the_data_is_spoken_of_only_where_the_cell_is_not_behind_any_control_without_order():
+    short = result_of(rights(0.8, seed=4), "short patterns")
+    assert said_of(0.8, short, free(0.7)).caveat.endswith("this may not matter.")
+    losing = said_of(0.8, short, free(0.9))
+    assert "has not learned" in losing.warning and "may not matter" not in str(losing)
+    # Equal within the margin: no order is needed, and that is a claim about the data.
+    same = np.stack([rights(0.8)] * 3)
+    equal = [ControlResult(replace(CONTROL, knows_order=False), 0.1, same)]
+    found = remarks(Comparison(margin=0.05), "lstm", same, equal)
+    assert found.warning == "" and "does as well" in found.caveat
+    assert found.caveat.endswith("this may not matter.")
+
+
+def test_beside_the_warning_a_control_that_is_ahead_is_named_without_a_lesson():
+    found = said_of(0.3, free(0.5), result_of(rights(0.9, seed=4), "random convolutions"))
+    assert "'bag of words'" in found.warning
+    assert found.caveat.startswith("The control 'random convolutions' does better (90.0 %")
+    assert "matter" not in found.caveat
+
+
+def test_a_cell_on_shuffled_steps_is_no_rival_to_itself_but_to_another_cell():
+    for cell in ("lstm", "rnn"):
+        found = said_of(0.8, ControlResult(shuffled_order(cell), 0.1, rights(0.8, seed=3)[None]))
+        assert bool(found.warning) == (cell == "rnn")
+        assert found.caveat.endswith("order may not matter here.") == (cell == "lstm")
+
+
+@pytest.mark.parametrize(
+    ("share", "claim"),
+    [
+        (0.7, "Recurrence gains 10.0 points here"),
+        (0.9, "Recurrence costs 10.0 points here"),
+        (0.79, "It is not shown that recurrence gains anything here"),
+    ],
+)
+def test_the_control_without_recurrence_is_named_first(share, claim):
+    without = ControlResult(no_recurrence(knows_order=True), 1.0, rights(share, seed=3)[None])
+    best = result_of(rights(0.95, seed=4), "random convolutions")
+    found = said_of(0.8, best, without)
+    assert found.warning == ""
+    assert found.caveat.startswith(
+        f"{claim}: the control 'no recurrence', the same network without it, trained once, "
+        f"reaches {100 * share:.1f} % against 80.0 % of lstm"
+    )
+    assert found.caveat.index("'no recurrence'") < found.caveat.index("'random convolutions'")
+
+
+def test_without_a_stem_the_control_without_recurrence_knows_no_order():
+    without = ControlResult(no_recurrence(knows_order=False), 1.0, rights(0.9, seed=3)[None])
+    found = said_of(0.8, without)
+    assert found.warning.startswith("This LSTM has not learned the task: the control 'no recurre")
+    assert found.caveat == ""
+
+
+def test_controls_that_know_no_order_answer_a_reversed_sequence_alike(by_order, by_word):
+    """Of two neighbours a bag of words knows which comes first: it is asked without its pairs."""
+    for fold, keys in ((by_order, {"statistics", "spectrum", "convolutions"}),
+                       (by_word, {"embeddings"})):  # fmt: skip
+        test = fold.test
+        backwards = ReversedSequences(test.store, test.rows, test.lengths, test.labels)
+        for control in fitted_controls(test.store, MODEL, TRAINING):
+            if control.key in keys:
+                answers = [control.answer(replace(fold, test=of)) for of in (test, backwards)]
+                assert np.array_equal(*answers) != control.knows_order, control.name
+
+
+class ReversedSequences(Sequences):
+    def __getitem__(self, index):
+        return super().__getitem__(index)[::-1]
 
 
 def conclusion(controls):
@@ -310,8 +422,8 @@ def test_the_conclusion_holds_the_caveat_against_the_best_cell_and_every_control
     found = conclusion(controls)
     assert found.sentence.startswith("Undecided between lstm") and "of rnn" in found.sentence
     rows = found.markdown().splitlines()
-    assert "| some control | 80.00 % | 50.00 % | 0.1 | It knows something. |" in rows
-    assert "| some control | not computed | | 0.1 | a / b |" in rows
+    assert "| some control | 80.00 % | 50.00 % | 0.1 | known | It knows something. |" in rows
+    assert "| some control | not computed | | 0.1 | known | a / b |" in rows
     assert conclusion([]).sentence == conclusion([result_of(rights(0.1))]).sentence
 
 

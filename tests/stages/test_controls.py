@@ -54,6 +54,13 @@ def compare(capsys, *overrides):
     return result, summary, {run.info.run_name: run for run in runs}
 
 
+def version_of(result):
+    """The version that a comparison registered."""
+    from seqbelt.tracking.store import connect
+
+    return connect().get_model_version(*result["model_uri"].removeprefix("models:/").split("/"))
+
+
 @pytest.mark.slow
 def test_every_control_is_in_the_result_on_the_page_and_a_run_of_its_own(project, capsys):
     result, summary, runs = compare(capsys)
@@ -70,7 +77,7 @@ def test_every_control_is_in_the_result_on_the_page_and_a_run_of_its_own(project
     assert set(names.values()) == {name for name in runs if name.startswith("control-")}
     for name, control in controls.items():
         assert set(control) == {
-            "name", "about", "test_accuracy", "macro_f1", "seconds", "error",
+            "name", "about", "knows_order", "test_accuracy", "macro_f1", "seconds", "error",
         }  # fmt: skip
         run = runs[names[name]]
         assert run.info.status == "FINISHED"
@@ -83,7 +90,8 @@ def test_every_control_is_in_the_result_on_the_page_and_a_run_of_its_own(project
     # Each review is a test row once: half of them are good.
     assert controls["majority class"]["test_accuracy"] * 90 == 45
     assert controls["bag of words"]["test_accuracy"] > 0.9
-    assert "The control " in result["verdict"] and "90 test examples" in result["verdict"]
+    assert "the control 'bag of words'" in result["verdict"].partition(". ")[0]
+    assert "90 test examples" in result["verdict"]
 
 
 def test_controls_can_be_switched_off(project, capsys):
@@ -91,6 +99,28 @@ def test_controls_can_be_switched_off(project, capsys):
     assert result["controls"] == []
     assert not any(name.startswith("control-") for name in runs)
     assert "control" not in summary.data.tags["mlflow.note.content"]
+    assert not version_of(result).description
+
+
+def test_the_cell_without_recurrence_is_trained_as_the_cells_are(project, capsys, monkeypatch):
+    """The networks know no cell ``none`` here: an RNN in its place gives the RNN's very answers."""
+    from seqbelt.stages import controls
+
+    build = controls.network_builder
+
+    def build_rnn(experiment, *others):
+        if experiment.model.cell == "none":
+            experiment = experiment.with_model(experiment.model.model_copy(update={"cell": "rnn"}))
+        return build(experiment, *others)
+
+    monkeypatch.setattr(controls, "get_args", lambda kind: ("none",))
+    monkeypatch.setattr(controls, "network_builder", build_rnn)
+    result, _, runs = compare(capsys, *ONE_MODEL)
+    first = result["controls"][0]
+    assert first["name"] == "no recurrence" and first["error"] is None
+    assert first["test_accuracy"] == result["cells"]["rnn"]["test_accuracy"]["mean"]
+    assert version_of(result).description.startswith("This model loses to a control: 'bag of wor")
+    assert "control-no-recurrence" in runs and "'no recurrence'" in result["verdict"]
 
 
 def test_a_control_without_answers_costs_nothing_else(project, capsys):
@@ -100,6 +130,10 @@ def test_a_control_without_answers_costs_nothing_else(project, capsys):
     ]
     Path("unlike.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     result, summary, runs = compare(capsys, *ONE_MODEL, "data.source=unlike.jsonl")
+    # Three validation rows: that is said in the terminal, in the run and in the report.
+    advice = "validation rows are too few to choose by"
+    assert advice in summary.data.tags["mlflow.note.content"]
+    assert advice in runs["rnn-h4-s0"].data.tags["mlflow.note.content"]
     controls = {control["name"]: control for control in result["controls"]}
     failed = controls.pop("bag of words")
     assert failed["test_accuracy"] is None and failed["error"].startswith("ValueError")

@@ -39,6 +39,8 @@ class Manifest:
     arrays: Sequence[np.ndarray] = field(default=())
     odd: Mapping[int, str] = field(default_factory=dict)
     """Paths and texts that are not valid UTF-8, by row; the table spells their bytes out."""
+    asked: Mapping[str, float] = field(default_factory=dict)
+    """Parts that were taken here, and the fraction of the rows that was asked for each."""
 
     def __len__(self) -> int:
         return self.table.num_rows

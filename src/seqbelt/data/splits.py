@@ -1,11 +1,13 @@
 """Which rows train, which validate, which test."""
 
 import warnings
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from seqbelt.data.group_choice import choose_groups
 from seqbelt.data.manifest import Manifest
 from seqbelt.errors import SettingsError
 
@@ -22,9 +24,10 @@ def assign_splits(
     """Give every row a split, keeping those that the source itself names.
 
     ``test_groups`` overrules the source: exactly the rows of those groups are the test part.
-    Fractions are taken stratified by label, to the nearest 1/k of the rows, whole groups together
-    when ``whole_groups`` says so. When it is null, groups stay whole unless the source's own split
-    already has a group on both sides: validation should ask what the test will ask.
+    Fractions are taken stratified by label, to the nearest 1/k of the rows; when ``whole_groups``
+    says so, as whole groups, as near to the fraction as those allow (``choose_groups``). When it is
+    null, groups stay whole unless the source's own split already has a group on both sides:
+    validation should ask what the test will ask. The manifest keeps what was ``asked``.
     """
     split, label, group = (manifest.column(name) for name in ("split", "label", "group"))
     if test_groups:
@@ -38,11 +41,14 @@ def assign_splits(
         whole_groups = not crosses_groups(split, group)
     own_group = np.array([f"\0{row}" for row in range(len(group))], dtype=object)
     keep = np.where(group == "", own_group, group) if whole_groups and any(group) else None
+    asked = {}
     if not np.any(split == "test") and test_fraction:
         _take(split, "test", test_fraction, label, keep, seed)
+        asked["test"] = test_fraction
     if not np.any(split == "validation") and validation_fraction:
         _take(split, "validation", validation_fraction, label, keep, seed + 1)
-    return manifest.with_column("split", split.tolist())
+        asked["validation"] = validation_fraction
+    return replace(manifest.with_column("split", split.tolist()), asked=asked)
 
 
 def rows_of_folds(
@@ -83,29 +89,31 @@ def _take(
 ) -> None:
     """Rename a stratified share of the training rows to ``name``, in place."""
     rows = np.flatnonzero(split == "train")
-    num_folds = max(2, round(1 / fraction))
     if group is not None:
-        num_folds = min(num_folds, len(set(group[rows])))
-        folds = StratifiedGroupKFold
-    else:
-        names, counts = np.unique(label[rows], return_counts=True)
-        num_folds = min(num_folds, int(counts.max()))
-        folds = StratifiedKFold
-        # A class's only row stays, or there would be nothing to learn the class from.
-        rows = rows[~np.isin(label[rows], names[counts == 1])]
+        if len(set(group[rows])) < 2:
+            raise _too_little(name, fraction, len(rows))
+        wanted = fraction * len(rows)
+        split[rows[choose_groups(label[rows], group[rows], wanted, seed)]] = name
+        return
+    num_folds = max(2, round(1 / fraction))
+    names, counts = np.unique(label[rows], return_counts=True)
+    num_folds = min(num_folds, int(counts.max()))
+    # A class's only row stays, or there would be nothing to learn the class from.
+    rows = rows[~np.isin(label[rows], names[counts == 1])]
     if num_folds < 2:
-        raise SettingsError(
-            f"data: too few rows or groups to take a {name} part of {fraction:g} from "
-            f"{len(rows)} training rows; name the splits yourself or set "
-            f"data.{name}_fraction to 0"
-        )
-    splitter = folds(num_folds, shuffle=True, random_state=seed)
+        raise _too_little(name, fraction, len(rows))
+    splitter = StratifiedKFold(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # a class rarer than the folds is simply not in each of them
         warnings.simplefilter("ignore", UserWarning)
-        _, taken = next(
-            splitter.split(rows, label[rows], group[rows] if group is not None else None)
-        )
+        _, taken = next(splitter.split(rows, label[rows]))
     split[rows[taken]] = name
+
+
+def _too_little(name: str, fraction: float, num_rows: int) -> SettingsError:
+    return SettingsError(
+        f"data: too few rows or groups to take a {name} part of {fraction:g} from "
+        f"{num_rows} training rows; name the splits yourself or set data.{name}_fraction to 0"
+    )
 
 
 def crosses_groups(split: np.ndarray, group: np.ndarray) -> bool:

@@ -1,14 +1,15 @@
 """The ``comparison`` section: cells over seeds under one protocol, and what it says."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from seqbelt.evaluation.contestants import Contestant, label
-from seqbelt.evaluation.controls.control import ControlResult, remark
+from seqbelt.evaluation.controls.control import ControlResult
+from seqbelt.evaluation.controls.remarks import Remarks, remarks
 from seqbelt.evaluation.protocol import Protocol
 from seqbelt.evaluation.statistics import mean_interval
 from seqbelt.evaluation.verdict import Verdict, VerdictRule, headline
@@ -45,13 +46,18 @@ class Comparison(VerdictRule):
         runs: Mapping[str, Sequence["RunResult"]],
         groups: np.ndarray | None = None,
         controls: Sequence[ControlResult] = (),
+        remedies: Mapping[str, str] | None = None,
     ) -> "Conclusion":
-        """Summarise the finished runs of each cell, and what the controls say of the best."""
+        """Summarise the finished runs of each cell, and what the controls say of the best.
+
+        ``remedies`` has a sentence for each cell: what to try where it has not learned the task.
+        """
         correct = {cell: np.stack([run.correct for run in of]) for cell, of in runs.items()}
         verdict = headline(self.judge(correct, groups)) if len(runs) > 1 else None
         best = max(correct, key=lambda cell: correct[cell].mean())
-        caveat = remark(self, best, correct[best], controls, groups)
-        return Conclusion(runs, verdict, self.confidence, controls, caveat)
+        remedy = (remedies or {}).get(best, "")
+        said = remarks(self, best, correct[best], controls, groups, remedy)
+        return Conclusion(runs, verdict, self.confidence, controls, said)
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,8 @@ class Conclusion:
     verdict: Verdict | None
     confidence: float
     controls: Sequence[ControlResult] = ()
-    caveat: str = ""
-    """A sentence about the control that the best cell does not reliably beat, if there is one."""
+    remarks: Remarks = field(default_factory=Remarks)
+    """What the controls say of the best cell."""
 
     def cells(self) -> dict[str, dict[str, Any]]:
         """For each cell: mean and interval of its test scores over seeds, and its runs."""
@@ -113,9 +119,9 @@ class Conclusion:
 
     @property
     def sentence(self) -> str:
-        """The verdict in words, and the caveat."""
+        """The verdict in words; first, where it is so, that the best cell has not learned."""
         verdict = self.verdict.sentence if self.verdict else "One cell: nothing to compare."
-        return f"{verdict} {self.caveat}".rstrip()
+        return " ".join(filter(None, [self.remarks.warning, verdict, self.remarks.caveat]))
 
     @property
     def headline(self) -> str:
@@ -166,15 +172,18 @@ class Conclusion:
     def _controls_markdown(self) -> list[str]:
         if not self.controls:
             return []
-        lines = ["", "| control | test accuracy | macro-F1 | seconds | what it knows |"]
-        lines.append("|---|---|---|---|---|")
+        lines = ["", "| control | test accuracy | macro-F1 | seconds | order | what it knows |"]
+        lines.append("|---|---|---|---|---|---|")
         for found in self.controls:
             accuracy, macro_f1 = found.test_accuracy, found.macro_f1
             scores = "not computed |"
             if accuracy is not None and macro_f1 is not None:
                 scores = f"{100 * accuracy:.2f} % | {100 * macro_f1:.2f} %"
             about = found.control.about if found.error is None else _cell_text(found.error)
-            lines.append(f"| {found.control.name} | {scores} | {found.seconds:.1f} | {about} |")
+            order = "known" if found.control.knows_order else "unknown"
+            lines.append(
+                f"| {found.control.name} | {scores} | {found.seconds:.1f} | {order} | {about} |"
+            )
         return lines
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from seqbelt.data.audit import Audit
 from seqbelt.errors import SettingsError
+from seqbelt.evaluation.advice_report import AdviceByCell
 from seqbelt.evaluation.comparison import Conclusion, RunResult
 from seqbelt.evaluation.controls.control import ControlResult
 from seqbelt.evaluation.page import page
@@ -34,9 +35,11 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     trained, found, protocol = _train_all(folds, journal)
     controls = run_controls(experiment, trained)
     log_controls(experiment, controls, compare_id)
-    conclusion, histories = _conclude(experiment, trained, controls)
+    advice = _advice(experiment, trained)
+    conclusion, histories = _conclude(experiment, trained, controls, advice)
     reasons = find_reasons(experiment, trained)
-    model_uri = register(max(trained, key=_validation_rank))
+    best = max(trained, key=_validation_rank)
+    model_uri = register(best, _lost_to(best, trained, controls))
     # The runs are siblings joined by a tag: MLflow's page folds children away. The summary is
     # made last, so that it stands on top of the page's list.
     tags = {
@@ -50,7 +53,7 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     )
     summary.log_settings(experiment.flat())
     summary.log_text(found.markdown(), "audit.md")
-    _log_conclusion(summary, conclusion, protocol, reasons, histories, model_uri)
+    _log_conclusion(summary, conclusion, protocol, advice, reasons, histories, model_uri)
     summary.finish()
     journal.close()
     return {
@@ -96,8 +99,40 @@ def _train_all(
     return finished, found, protocol
 
 
+def _advice(experiment: Experiment, trained: Sequence[Trained]) -> AdviceByCell:
+    """What the models of each cell suggest to change."""
+    models = {
+        cell: [one.advice for one in trained if one.cell == cell]
+        for cell in experiment.comparison.cells
+    }
+    return AdviceByCell(models, trained[0].store.is_tokens)
+
+
+def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[ControlResult]) -> str:
+    """A sentence on a model's page about the best control, where that is the more accurate one on
+    the same test rows; empty where none is."""
+    folds = {one.experiment.data.fold: one.test for one in trained}
+    assert best.test is not None  # a comparison has a test part
+    own = [np.full(len(test.correct), fold == best.experiment.data.fold)
+           for fold, test in folds.items() if test is not None]  # fmt: skip
+    rows = np.concatenate(own)
+    found = [(one.correct[:, rows].mean(), one.control.name)
+             for one in controls if one.correct is not None]  # fmt: skip
+    accuracy = best.test.correct.mean()
+    if not found or max(found)[0] <= accuracy:
+        return ""
+    theirs, name = max(found)
+    return (
+        f"This model loses to a control: '{name}' reaches {100 * theirs:.1f} % on the same "
+        f"{rows.sum():,} test rows, this model {100 * accuracy:.1f} %."
+    )
+
+
 def _conclude(
-    experiment: Experiment, trained: list[Trained], controls: Sequence[ControlResult]
+    experiment: Experiment,
+    trained: list[Trained],
+    controls: Sequence[ControlResult],
+    advice: AdviceByCell,
 ) -> tuple[Conclusion, dict[str, History]]:
     """Join the folds of each cell and seed, and judge."""
     runs: dict[str, list[RunResult]] = {cell: [] for cell in experiment.comparison.cells}
@@ -116,7 +151,8 @@ def _conclude(
     # new recordings where their steps are what is answered.
     by_group = experiment.data.folds == "group" and len(set(groups)) > 1
     grouped = np.array(groups) if by_group else np.array(units) if units else None
-    return experiment.comparison.conclude(runs, grouped, controls), histories
+    remedies = {cell: advice.remedy(cell) for cell in runs}
+    return experiment.comparison.conclude(runs, grouped, controls, remedies), histories
 
 
 def _join(of: list[Trained], reports: list[Report], seed: int) -> RunResult:
@@ -142,6 +178,7 @@ def _log_conclusion(
     summary: TrackedRun,
     conclusion: Conclusion,
     protocol: str,
+    advice: AdviceByCell,
     reasons: Reasons,
     histories: dict[str, History],
     model_uri: str | None,
@@ -159,6 +196,7 @@ def _log_conclusion(
     parts = [
         conclusion.markdown(),
         f"Protocol: {protocol}",
+        advice.markdown(),
         reasons.markdown() if reasons.models else "",
         f"Best by validation: `{model_uri}`" if model_uri else "",
     ]

@@ -1,20 +1,24 @@
 """The controls of a comparison: what needs no recurrence, on the same rows as the cells."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 
 from seqbelt.data.cropping import crop_sequences
 from seqbelt.data.store import Sequences
-from seqbelt.evaluation.controls.control import ControlResult
-from seqbelt.evaluation.controls.fitted import Fold, fitted_controls
+from seqbelt.evaluation.controls.control import ControlResult, no_recurrence
+from seqbelt.evaluation.controls.fitted import Fold, example_labels, fitted_controls
 from seqbelt.evaluation.controls.measure import measure
 from seqbelt.evaluation.controls.shuffled import answer_shuffled, shuffled_order
 from seqbelt.experiment import Experiment
+from seqbelt.models.recurrent import Cell
 from seqbelt.stages.progress import say
 from seqbelt.stages.train import Trained, read_part
 from seqbelt.stages.vectors import network_builder
 from seqbelt.tracking.run import TrackedRun
+from seqbelt.training.scoring import predict_logits
 
 
 def run_controls(experiment: Experiment, trained: Sequence[Trained]) -> list[ControlResult]:
@@ -26,8 +30,12 @@ def run_controls(experiment: Experiment, trained: Sequence[Trained]) -> list[Con
         return []
     results = []
     # One model of each fold, in the order of the folds.
-    folds = [_fold(one) for one in {one.experiment.data.fold: one for one in trained}.values()]
+    of_folds = list({one.experiment.data.fold: one for one in trained}.values())
+    folds = [_fold(one) for one in of_folds]
     store = trained[0].store
+    if "none" in get_args(Cell):
+        results.append(_without_recurrence(experiment, of_folds))
+        _report(results[-1])
     for control in fitted_controls(store, experiment.model, experiment.training):
         results.append(control.run(folds))
         _report(results[-1])
@@ -74,6 +82,37 @@ def _read(one: Trained, part: str) -> Sequences:
     whole = model.crop == "windows" or model.pooling == "none"
     max_steps = None if whole else model.max_steps
     return crop_sequences(one.store.split(part), max_steps, model.crop)
+
+
+def _without_recurrence(experiment: Experiment, of_folds: Sequence[Trained]) -> ControlResult:
+    """The cells' network without its recurrent layer, trained as they are with the first seed:
+    on the same batches, and scored on the same test rows, fold after fold."""
+    entries = [
+        replace(one, experiment=one.experiment.with_model(
+            experiment.model.model_copy(update={"cell": "none"})
+        ).with_seed(experiment.comparison.seeds[0]))
+        for one in of_folds
+    ]  # fmt: skip
+    labels = np.concatenate([example_labels(read_part(one.experiment, one.store, "test"))
+                             for one in of_folds])  # fmt: skip
+
+    def answer(one: Trained) -> np.ndarray:
+        parts = ("train", "validation", "test")
+        train, validation, test = (read_part(one.experiment, one.store, name) for name in parts)
+        network, history = one.experiment.training.fit(
+            network_builder(one.experiment, one.store, train, None),
+            train,
+            validation if len(validation) else None,
+        )
+        if history.interrupted:
+            raise KeyboardInterrupt
+        return predict_logits(network, test, next(network.parameters()).device).argmax(1)
+
+    return measure(
+        no_recurrence(knows_order=getattr(of_folds[0].bundle.network, "stem", None) is not None),
+        labels,
+        lambda: np.concatenate([answer(one) for one in entries])[None],
+    )
 
 
 def _shuffled(experiment: Experiment, cell: str, trained: Sequence[Trained]) -> ControlResult:

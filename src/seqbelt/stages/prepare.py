@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from seqbelt.data.part_summary import SPLITS, summarize_parts
 from seqbelt.data.preparation import Encode, Prepared
 from seqbelt.data.preparation import prepare as prepare_store
 from seqbelt.experiment import Experiment
@@ -12,7 +13,6 @@ from seqbelt.features.text_encoder import TextCounts
 from seqbelt.stages.progress import bar, say
 
 Engine = Literal["local", "ray"]
-SPLITS = ("train", "validation", "test")
 LONGEST_PREPARATION_S = 24 * 3600.0
 
 
@@ -34,9 +34,11 @@ def prepare_data(
             encode,
         )
     about = prepared.store.about
-    parts = ", ".join(f"{about['splits'].get(name, 0):,} {name}" for name in SPLITS)
+    parts, *remarks = summarize_parts(prepared.store, manifest)
     did = "up to date" if prepared.skipped else f"{prepared.num_encoded:,} encoded"
     say(f"{prepared.store.folder}: {parts}; {did} in {prepared.prepare_s:.1f} s")
+    for remark in remarks:
+        say(remark)
     if counts := prepared.store.token_counts:
         say(_describe_tokens(counts))
     if prepared.num_quarantined:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from seqbelt.stages.vectors import network_builder
 from seqbelt.tracking.outbox import is_away, patiently
 from seqbelt.tracking.publish import log_model
 from seqbelt.tracking.run import TrackedRun
+from seqbelt.training.advice import Advice, Outcome, advice_markdown, advise
 from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
@@ -71,6 +73,25 @@ class Trained:
     @property
     def seed(self) -> int:
         return self.experiment.training.seed
+
+    @cached_property
+    def advice(self) -> list[Advice]:
+        """What its history and its validation answers suggest to change."""
+        labels = self.store.target.labels
+        train = read_part(self.experiment, self.store, "train")
+        num_classes, validation = len(self.store.classes), self.validation
+        none = np.zeros(num_classes, np.int64)
+        outcome = Outcome(
+            classes=self.store.classes,
+            train_counts=np.bincount(labels(train), minlength=num_classes),
+            validation_counts=none if validation is None else validation.confusion().sum(1),
+            answered_counts=none if validation is None else validation.confusion().sum(0),
+            scores=validation and validation.scores,
+            unread=lost_steps(train),
+            is_tokens=self.store.is_tokens,
+            can_standardize="standardize" in type(self.experiment.features).model_fields,
+        )
+        return advise(self.history, outcome, self.experiment.training)
 
 
 def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
@@ -149,7 +170,20 @@ def train_model(
     )
     bundle.save(folder / "bundle")
     validation, test = reports.get("validation"), reports.get("test")
-    return Trained(experiment, store, run, folder, bundle, history, validation, test)
+    trained = Trained(experiment, store, run, folder, bundle, history, validation, test)
+    if not history.interrupted:
+        _report_advice(trained)
+    return trained
+
+
+def _report_advice(trained: Trained) -> None:
+    """In the terminal and on the run's page, where there is any."""
+    for one in trained.advice:
+        say(f"{trained.name}: {one.sentence}")
+    if trained.advice:
+        text = f"### Advice\n\n{advice_markdown(trained.advice)}\n"
+        trained.run.log_text(text, "advice.md")
+        trained.run.describe(text)
 
 
 def _confidences(report: Report | None) -> tuple[float, ...]:
@@ -159,15 +193,15 @@ def _confidences(report: Report | None) -> tuple[float, ...]:
     return tuple(np.quantile(report.confidences, np.linspace(0, 1, 101)).tolist())
 
 
-def register(trained: Trained) -> str | None:
+def register(trained: Trained, remark: str = "") -> str | None:
     """Log and register the model of a run; returns its ``models:/`` URI, or None where the tracking
-    server is away for longer than its patience.
+    server is away for longer than its patience. ``remark`` stands on the version's page.
 
     A model that fails the padding certificate is registered, but does not become champion.
     """
     try:
         if trained.run.outbox.flush():
-            return patiently(lambda: _register(trained))
+            return patiently(lambda: _register(trained, remark))
     except Exception as error:  # of MLflow or of what lies below it
         if not is_away(error):
             raise
@@ -178,7 +212,7 @@ def register(trained: Trained) -> str | None:
     return None
 
 
-def _register(trained: Trained) -> str:
+def _register(trained: Trained, remark: str) -> str:
     report = trained.validation or trained.test
     train = read_part(trained.experiment, trained.store, "train")
     padding = certify_padding(trained.bundle.network, report.sequences if report else train)
@@ -196,6 +230,7 @@ def _register(trained: Trained) -> str:
         tags,
         certificates,
         _example(trained.experiment),
+        remark,
     )
 
 

@@ -33,8 +33,11 @@ def log_model(
     tags: dict[str, str],
     certificates: Certificates,
     example: Source,
+    remark: str = "",
 ) -> str:
     """Log a bundle as an MLflow model and register it; returns ``models:/name/version``.
+
+    ``remark`` is what the version's page says first: that a control does better, say.
 
     The model is code and safetensors, no pickle, with the package itself inside, so that any
     MLflow server can load it from the model's own requirements.
@@ -54,7 +57,12 @@ def log_model(
     with contextlib.suppress(MlflowException):  # it is there already
         run.client.create_registered_model(name)
     version = run.client.create_model_version(
-        name, info.model_uri, run_id=run.run_id, tags=tags, model_id=info.model_id
+        name,
+        info.model_uri,
+        run_id=run.run_id,
+        tags=tags,
+        description=remark or None,
+        model_id=info.model_id,
     )
     log_certificates(run.run_id, certificates)
     if (certificates.get("padding") or {"passed": True})["passed"]:

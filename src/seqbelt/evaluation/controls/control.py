@@ -1,12 +1,12 @@
-"""What a control is, what it found, and what the comparison says of it."""
+"""What a control is, and what it found."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from seqbelt.evaluation.verdict import Verdict, VerdictRule
+NO_RECURRENCE = "no-recurrence"
+"""Key of the control that is the cells' own network without its recurrent layer."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,28 @@ class Control:
     about: str
     """One sentence: what it knows of a sequence."""
     lesson: str
-    """What may be so where it does as well as the best cell."""
+    """What may be so of the data where it does as well as the best cell."""
+    knows_order: bool
+    """Whether it can tell what comes before what, beyond two neighbours. A cell that does not
+    beat a control without that has not learned the task."""
+    cell: str = field(default="", kw_only=True)
+    """The cell that answers, where one does."""
 
     @property
     def run_name(self) -> str:
         return f"control-{self.key}"
+
+
+def no_recurrence(knows_order: bool) -> Control:
+    """The control that is the cells' own network without its recurrent layer; it knows order where
+    convolutions before it see short patterns."""
+    return Control(
+        name="no recurrence",
+        key=NO_RECURRENCE,
+        about="The cells' network without its recurrent layer, trained once as they are.",
+        lesson="recurrence may gain nothing here",
+        knows_order=knows_order,
+    )
 
 
 @dataclass(frozen=True)
@@ -48,52 +65,9 @@ class ControlResult:
         return {
             "name": self.control.name,
             "about": self.control.about,
+            "knows_order": self.control.knows_order,
             "test_accuracy": self.test_accuracy,
             "macro_f1": self.macro_f1,
             "seconds": round(self.seconds, 3),
             "error": self.error,
         }
-
-
-def remark(
-    rule: VerdictRule,
-    cell: str,
-    correct: np.ndarray,
-    controls: Sequence[ControlResult],
-    groups: np.ndarray | None = None,
-) -> str:
-    """One sentence about the best control that the best cell does not reliably beat.
-
-    ``correct`` ``(seeds, examples)`` is the cell's, ``groups`` ``(examples,)`` as the rule's
-    ``judge`` takes them. Empty where the cell beats every control.
-    """
-    if correct.shape[1] < 2:  # from one example nothing follows
-        return ""
-    answered = [(one.control, one.correct) for one in controls if one.correct is not None]
-    for control, theirs in sorted(answered, key=lambda pair: -pair[1].mean()):
-        # What has one seed is the same with any seed (a fitted control), or its luck is left out
-        # of the account, which the sentence then says (a cell).
-        both = {cell: _twice(correct), control.name: _twice(theirs)}
-        (verdict,) = rule.judge(both, groups)
-        if verdict.word != "better":
-            return _sentence(control, verdict, len(correct))
-    return ""
-
-
-def _twice(correct: np.ndarray) -> np.ndarray:
-    return np.repeat(correct, 2, axis=0) if len(correct) == 1 else correct
-
-
-def _sentence(control: Control, verdict: Verdict, num_seeds: int) -> str:
-    claim = {
-        "worse": "does better",
-        "equivalent": "does as well",
-        "undecided": "does as well" if verdict.difference <= 0 else "is not reliably behind",
-    }[verdict.word]
-    chance = f", {verdict.cell} with one seed" if num_seeds == 1 else ""
-    return (
-        f"The control '{control.name}' {claim} ({100 * verdict.other_accuracy:.1f} % against "
-        f"{100 * verdict.accuracy:.1f} % of {verdict.cell}; difference "
-        f"{-100 * verdict.difference:+.1f} points, {verdict.confidence:.0%} interval "
-        f"{-100 * verdict.high:+.1f} to {-100 * verdict.low:+.1f}{chance}): {control.lesson}."
-    )

@@ -75,6 +75,7 @@ _MAJORITY = FittedControl(
     key="majority",
     about="The most frequent class of the training rows, whatever the sequence.",
     lesson="the best cell may have learned nothing",
+    knows_order=False,
     answer=_majority_class,
 )
 _LENGTH = FittedControl(
@@ -82,6 +83,7 @@ _LENGTH = FittedControl(
     key="length",
     about="How many steps a sequence has, by a decision tree.",
     lesson="the length may give the class away here",
+    knows_order=False,
     answer=_length_only,
 )
 
@@ -92,6 +94,7 @@ _SIGNALS = (
         about="Mean, deviation, extremes and quantiles of each feature over the steps, in no "
         "order, by logistic regression.",
         lesson="order may not matter here",
+        knows_order=False,
         answer=lambda fold: answer_from(statistics, fold.train, fold.test),
     ),
     FittedControl(
@@ -100,6 +103,7 @@ _SIGNALS = (
         about="The summary statistics, the mean of each third of the steps and how fast each "
         "feature changes, by logistic regression.",
         lesson="no more than coarse order may matter here",
+        knows_order=True,
         answer=lambda fold: answer_from(statistics_in_time, fold.train, fold.test),
     ),
     FittedControl(
@@ -107,6 +111,7 @@ _SIGNALS = (
         key="convolutions",
         about="How often and how far 2,000 random kernels answer (ROCKET), by ridge regression.",
         lesson="short patterns may matter here, and no memory beyond them",
+        knows_order=True,
         answer=lambda fold: random_convolutions(fold.train, fold.test),
     ),
 )
@@ -117,6 +122,7 @@ _STEPS = (
         key="step",
         about="The step itself, without what is around it, by logistic regression.",
         lesson="the steps may tell their classes alone here",
+        knows_order=False,
         answer=lambda fold: answer_steps(fold.train, fold.test, spans=()),
     ),
     FittedControl(
@@ -125,6 +131,7 @@ _STEPS = (
         about="The step and the means of 9, 33 and 129 steps around it, in no order, by logistic "
         "regression.",
         lesson="order may not matter here",
+        knows_order=False,
         answer=lambda fold: answer_steps(fold.train, fold.test, spans=SPANS),
     ),
 )
@@ -138,6 +145,7 @@ def _texts(model: Model, training: Training) -> tuple[FittedControl, ...]:
             key="bag-of-words",
             about="Which tokens and pairs of neighbours occur (tf-idf), by logistic regression.",
             lesson="order beyond neighbours may not matter here",
+            knows_order=False,
             answer=lambda fold: bag_of_words(fold.train, fold.test),
         ),
         FittedControl(
@@ -146,6 +154,7 @@ def _texts(model: Model, training: Training) -> tuple[FittedControl, ...]:
             about="Which tokens occur: the cells' network without its recurrent layer, trained "
             "as they are.",
             lesson="order may not matter here",
+            knows_order=False,
             answer=lambda fold: embeddings(
                 fold.train, fold.validation, fold.test, build=fold.build
             ),

@@ -18,6 +18,8 @@ def shuffled_order(cell: str) -> Control:
         key=f"shuffled-{cell}",
         about=f"The trained {cell} on the same test steps in random order; not trained again.",
         lesson="order may not matter here",
+        knows_order=False,
+        cell=cell,
     )
 
 

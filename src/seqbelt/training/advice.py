@@ -1,0 +1,196 @@
+"""What a finished training suggests to change, read from its history and its validation answers."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import entr
+
+from seqbelt.training.history import Epoch, History
+from seqbelt.training.scoring import Scores
+from seqbelt.training.settings import Training
+
+FEW_ROWS = 50
+"""Below this an accuracy is off by seven points or more, two times in three."""
+MANY_CLIPPED = 0.9
+LARGE_GAP = 0.15
+"""Accuracy less macro-F1 from which rare classes are said to be neglected."""
+MAX_NAMES = 5
+LONGER = "training.num_epochs"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing that was found and what may help."""
+
+    finding: str
+    setting: str
+    """The settings to change, by their dotted names."""
+    remedy: str
+    """One sentence: how to change them. The same for every training with this finding."""
+
+    @property
+    def sentence(self) -> str:
+        """Finding and remedy."""
+        return f"{self.finding}: {self.remedy} ({self.setting})."
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training is judged by, beside its history."""
+
+    classes: Sequence[str]
+    train_counts: np.ndarray
+    """Training rows (or labelled steps) of each class, ``(classes,)``."""
+    validation_counts: np.ndarray
+    """Validation rows of each class, ``(classes,)``; all 0 without a validation part."""
+    answered_counts: np.ndarray
+    """Validation rows that were given each class as the answer, ``(classes,)``."""
+    scores: Scores | None
+    """On validation, of the weights that were kept; None without a validation part."""
+    unread: float
+    """Share of the training steps, 0..1, that no training reads."""
+    is_tokens: bool
+    can_standardize: bool
+    """Whether the features have ``features.standardize``."""
+
+
+def advise(history: History, outcome: Outcome, training: Training) -> list[Advice]:
+    """What to change, the most telling first; empty where nothing stands out."""
+    if not history.epochs:
+        return []
+    return [
+        *_unlearned(history, outcome, training),
+        *_course(history, outcome),
+        *_clipping(history, training),
+        *_classes(outcome),
+        *_unread(outcome),
+        *_validation_rows(outcome),
+    ]
+
+
+def advice_markdown(advice: Sequence[Advice]) -> str:
+    """A list in Markdown."""
+    return "\n".join(f"- {one.finding}: {one.remedy} (`{one.setting}`)." for one in advice)
+
+
+def _unlearned(history: History, outcome: Outcome, training: Training) -> Iterator[Advice]:
+    """The training loss, where nothing learned is 1 and all learned is 0."""
+    loss = history.epochs[-1].train_loss
+    shares = outcome.train_counts / max(outcome.train_counts.sum(), 1)
+    if training.class_weights or training.sampling:
+        shares = np.full(len(shares), 1 / len(shares))
+    chance = float(entr(shares).sum())
+    spread = training.label_smoothing / len(shares)
+    target = np.array([1 - spread * (len(shares) - 1), *[spread] * (len(shares) - 1)])
+    least = float(entr(target).sum())
+    if chance <= least:
+        return
+    left = (loss - least) / (chance - least)
+    if left >= 0.9:
+        yield Advice(
+            f"the training loss ended at {loss:.2f}, where chance is {chance:.2f}: it has learned "
+            "next to nothing of the training rows",
+            f"training.learning_rate, training.batch_size, {LONGER}"
+            + (", features.standardize" if outcome.can_standardize else ""),
+            "try another learning rate, smaller batches and more updates"
+            + (", and scale each sequence" if outcome.can_standardize else ""),
+        )
+    elif left >= 0.5 and not training.augmentation.mixup_alpha:  # whose targets keep the loss up
+        yield Advice(
+            f"the training loss ended at {loss:.2f}, more than half of chance ({chance:.2f}): the "
+            "training rows themselves are not learned",
+            f"{LONGER}, training.batch_size, model.hidden_size",
+            "train longer, with smaller batches, or take a wider network",
+        )
+
+
+def _course(history: History, outcome: Outcome) -> Iterator[Advice]:
+    """When the validation accuracy was best, whichever epoch's weights were kept."""
+    found = [(one.number, one.validation.accuracy) for one in history.epochs if one.validation]
+    if len(found) < 3 or outcome.validation_counts.sum() < FEW_ROWS:
+        return
+    (best, accuracy), (last, at_end) = max(found, key=lambda pair: pair[1]), found[-1]
+    if best == last:
+        yield Advice(
+            f"the last epoch of {last} was the best on validation ({_percent(accuracy)})",
+            LONGER,
+            "train longer",
+        )
+    losses = [epoch.train_loss for epoch in history.epochs]
+    early = best <= max(1, len(found) // 10)
+    if early and accuracy > at_end and losses[-1] < losses[0] / 2:
+        yield Advice(
+            f"validation was best after epoch {best} of {last} ({_percent(accuracy)}, "
+            f"{_percent(at_end)} at the end) while the training loss fell from {losses[0]:.2f} to "
+            f"{losses[-1]:.2f}: it learns the training rows by heart",
+            "model.dropout, training.label_smoothing, "
+            + ("model.embedding_dropout" if outcome.is_tokens else "training.augmentation"),
+            "regularise it, or add training rows",
+        )
+
+
+def _clipping(history: History, training: Training) -> Iterator[Advice]:
+    later: list[Epoch] = history.epochs[len(history.epochs) // 2 :]
+    clipped = float(np.mean([epoch.clipped for epoch in later]))
+    if training.clip_norm is not None and clipped >= MANY_CLIPPED:
+        norm = float(np.mean([epoch.gradient_norm for epoch in later]))
+        yield Advice(
+            f"{clipped:.0%} of the later updates were clipped to a norm of "
+            f"{training.clip_norm:g}, their mean was {norm:.2g}",
+            "training.clip_norm, training.learning_rate",
+            "clip at that mean or above it, or lower the learning rate",
+        )
+
+
+def _classes(outcome: Outcome) -> Iterator[Advice]:
+    counts, answered = outcome.validation_counts, outcome.answered_counts
+    never = np.flatnonzero((counts > 0) & (answered == 0))
+    weights = "training.class_weights, training.sampling"
+    if len(never):
+        names = ", ".join(f"'{outcome.classes[n]}'" for n in never[:MAX_NAMES])
+        more = f" and {len(never) - MAX_NAMES} more" if len(never) > MAX_NAMES else ""
+        yield Advice(
+            f"never answered on validation: {names}{more} ({counts[never].sum():,} of "
+            f"{counts.sum():,} rows)",
+            weights,
+            "weigh the classes equally, or add rows of these",
+        )
+    elif outcome.scores and outcome.scores.accuracy - outcome.scores.macro_f1 > LARGE_GAP:
+        yield Advice(
+            f"macro-F1 ({_percent(outcome.scores.macro_f1)}) is far below accuracy "
+            f"({_percent(outcome.scores.accuracy)}) on validation: rare classes are neglected",
+            weights,
+            "weigh the classes equally",
+        )
+
+
+def _unread(outcome: Outcome) -> Iterator[Advice]:
+    if outcome.unread > 0.5:
+        yield Advice(
+            f"{outcome.unread:.0%} of the training steps are never read",
+            "model.max_steps, model.crop",
+            "read more steps, or other ones in every epoch (windows)",
+        )
+
+
+def _validation_rows(outcome: Outcome) -> Iterator[Advice]:
+    counts = outcome.validation_counts
+    missing = int(((counts == 0) & (outcome.train_counts > 0)).sum())
+    if not counts.sum():
+        finding = "without validation rows nothing tells which weights are the better ones"
+    elif counts.sum() < FEW_ROWS:
+        finding = f"{counts.sum()} validation rows are too few to choose by"
+    elif missing:
+        finding = f"the validation rows lack {missing} of {len(counts)} classes"
+    else:
+        return
+    yield Advice(
+        finding,
+        "data.validation_fraction, data.whole_groups",
+        "take more validation rows, or look at the test with folds (data.folds) only",
+    )
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
