@@ -51,6 +51,12 @@ def _taken_by_group(manifest: Manifest) -> list[str]:
     split, group = manifest.column("split"), manifest.column("group")
     lines = []
     for name, fraction in manifest.asked.items():
+        if not fraction:
+            lines.append(
+                f"{name}: none taken, a tenth of the rows or groups would not do; "
+                "data.validation_fraction names a share"
+            )
+            continue
         # The test part is taken of all rows, then the validation part of those that are left.
         among = np.isin(split, ["train", "validation"]) if name == "validation" else split != ""
         own = among & (split == name)

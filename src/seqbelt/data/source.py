@@ -45,8 +45,10 @@ class Data(Settings):
     """Options of a generated set that replace its own: ``lag``, ``num_train``, ``seed``, ..."""
     prepared: Path | None = None
     """Folder of the prepared sequences; null is data/prepared/ and the config's name."""
-    validation_fraction: Fraction = 0.1
-    """Share of the training rows taken for validation, where the source names none."""
+    validation_fraction: Literal["auto"] | Fraction = "auto"
+    """Share of the training rows taken for validation, where the source names none; auto takes a
+    tenth, or none where that would be too few rows to tell anything, or whole groups would make it
+    more than a fifth."""
     test_fraction: Fraction = 0.2
     """Share of all rows taken as test, where the source names none; 0 goes without a test."""
     whole_groups: bool | None = None

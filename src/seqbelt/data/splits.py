@@ -12,10 +12,16 @@ from seqbelt.data.manifest import Manifest
 from seqbelt.errors import SettingsError
 
 
+AUTO_FRACTION, LARGEST_AUTO_FRACTION = 0.1, 0.2
+"""``validation_fraction: auto``: what is asked, and the most that whole groups may make of it."""
+MIN_VALIDATION_ROWS = 30
+"""With fewer the share of right answers is uncertain by more than ten points either way."""
+
+
 def assign_splits(
     manifest: Manifest,
     *,
-    validation_fraction: float,
+    validation_fraction: Literal["auto"] | float,
     test_fraction: float,
     test_groups: tuple[str, ...],
     whole_groups: bool | None,
@@ -46,9 +52,32 @@ def assign_splits(
         _take(split, "test", test_fraction, label, keep, seed)
         asked["test"] = test_fraction
     if not np.any(split == "validation") and validation_fraction:
-        _take(split, "validation", validation_fraction, label, keep, seed + 1)
+        if validation_fraction == "auto":
+            validation_fraction = _take_if_useful(split, label, keep, seed + 1)
+        else:
+            _take(split, "validation", validation_fraction, label, keep, seed + 1)
         asked["validation"] = validation_fraction
     return replace(manifest.with_column("split", split.tolist()), asked=asked)
+
+
+def _take_if_useful(
+    split: np.ndarray, label: np.ndarray, group: np.ndarray | None, seed: int
+) -> float:
+    """Take a tenth of the training rows for validation, in place, or none; returns the fraction.
+
+    A part of a few rows says next to nothing, and training misses them.
+    """
+    num_rows = int((split == "train").sum())
+    if num_rows * AUTO_FRACTION < MIN_VALIDATION_ROWS:
+        return 0.0
+    if group is not None and len(set(group[split == "train"])) < 2:
+        return 0.0
+    taken = split.copy()
+    _take(taken, "validation", AUTO_FRACTION, label, group, seed)
+    if (taken == "validation").sum() > LARGEST_AUTO_FRACTION * num_rows:
+        return 0.0
+    split[:] = taken
+    return AUTO_FRACTION
 
 
 def rows_of_folds(

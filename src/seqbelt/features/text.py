@@ -138,6 +138,11 @@ class TextFeatures(Features):
     """Words do not influence each other, and finding their pieces is what takes the time."""
 
 
+WORDS_PER_ENTRY, MIN_ENTRIES, MAX_ENTRIES = 16, 2_000, 16_000
+"""``vocabulary_size: auto`` of subwords. A rare word that is an entry of its own is learned from
+few examples, and its pieces, which new texts need, from none."""
+
+
 class Subword(TextFeatures):
     """Frequent pieces of words, learned; a word's first piece begins with the mark U+2581.
 
@@ -146,6 +151,11 @@ class Subword(TextFeatures):
     """
 
     kind: Literal["subword"]
+    lowercase: bool = True
+    """Fold upper case into lower case, after normalisation."""
+    vocabulary_size: Literal["auto"] | Annotated[int, Field(ge=3)] = "auto"  # type: ignore[assignment]
+    """Most entries the vocabulary may have, padding and unknown included; auto takes as many as
+    the training texts have examples for."""
     algorithm: Literal["bpe", "unigram"] = "bpe"
     """How the pieces are chosen."""
     unseen: Literal["unknown", "bytes"] = "unknown"
@@ -155,7 +165,8 @@ class Subword(TextFeatures):
 
     @model_validator(mode="after")
     def _leave_room_for_bytes(self) -> Self:
-        if self.unseen == "bytes" and self.vocabulary_size < 300:
+        size = self.vocabulary_size
+        if self.unseen == "bytes" and size != "auto" and size < 300:
             raise ValueError(
                 f"unseen: bytes takes 258 entries; vocabulary_size {self.vocabulary_size} is below "
                 "300"
@@ -165,9 +176,11 @@ class Subword(TextFeatures):
     def _train(self, texts: list[str]) -> "Tokenizer":
         from seqbelt.features.text_training import train_subwords
 
-        return train_subwords(
-            texts, self.algorithm, self.vocabulary_size, self.min_count, self.unseen == "bytes"
-        )
+        size = self.vocabulary_size
+        if size == "auto":
+            num_words = sum(len(text.split()) for text in texts)
+            size = min(max(num_words // WORDS_PER_ENTRY, MIN_ENTRIES), MAX_ENTRIES)
+        return train_subwords(texts, self.algorithm, size, self.min_count, self.unseen == "bytes")
 
 
 class Word(TextFeatures):
@@ -177,6 +190,8 @@ class Word(TextFeatures):
     """
 
     kind: Literal["word"]
+    lowercase: bool = True
+    """Fold upper case into lower case, after normalisation."""
     torchtext: Literal["basic_english", "split"] | None = None
     """Learn words by this tokenizer of torchtext (``split``: at white space) and its ``Vocab``;
     null learns the words described above. torchtext is needed to learn and not to predict."""

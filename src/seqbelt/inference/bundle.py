@@ -25,6 +25,8 @@ from seqbelt.features.kinds import AnyFeatures
 from seqbelt.models.classifier import Model, SequenceNetwork
 
 FORMAT = 1
+BEFORE = {"stem": "none", "scaling": "rows"}
+"""Settings of a model that older bundles do not name, with what those models do."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,7 @@ class Bundle:
                 f"{folder}: bundle format {values['format']}, this version reads {FORMAT}"
             )
         features = TypeAdapter(AnyFeatures).validate_json(json.dumps(values["features"]))
-        # Bundles of before there were stems have none.
-        model = Model.parse({"stem": "none", **values["model"]}, origin=str(folder / "bundle.json"))
+        model = Model.parse({**BEFORE, **values["model"]}, origin=str(folder / "bundle.json"))
         classes = tuple(values["classes"])
         network = model.build(values["num_features"], len(classes), features.is_tokens)
         network.load_state_dict(weights)
@@ -143,9 +144,8 @@ class Bundle:
     def fingerprint(self) -> str:
         """Changes with every weight, class, feature setting or learned file."""
         digest = hashlib.blake2b(digest_size=16)
-        model = self.model.plain()
-        if model["stem"] == "none":  # as it was before there were stems: answers stay known
-            del model["stem"]
+        # Without what older bundles do not name, so that their answers stay known.
+        model = {k: v for k, v in self.model.plain().items() if k not in BEFORE or v != BEFORE[k]}
         settings = [self.features.plain(), self.features.version, model, self.classes]
         if self.temperature != 1.0:
             settings.append(self.temperature)

@@ -13,7 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import NEGLIGIBLE_SPREAD, SequenceNetwork
 from seqbelt.models.pooling import ATTENDING, Pooling
 from seqbelt.models.recurrent import Cell, Recurrent
 from seqbelt.models.stem import StemBlock, StemLayers
@@ -124,8 +124,27 @@ def _first_steps(graph: _Graph, network: SequenceNetwork) -> str:
     """Embedded or normalised steps ``(batch, steps, width)``."""
     if network.is_tokens:
         return graph.add("Gather", graph.constant(network.embed.weight, "embedding"), "inputs")
-    centred = graph.add("Sub", "inputs", graph.constant(network.normalize.mean))
-    return graph.add("Div", centred, graph.constant(network.normalize.std))
+    normalize = network.normalize
+    centred = graph.add("Sub", "inputs", graph.constant(normalize.mean))
+    by_rows = graph.add("Div", centred, graph.constant(normalize.std))
+    if not normalize.by_sequence:
+        return by_rows
+    valid = graph.add("Unsqueeze", _valid_steps(graph, "inputs", "lengths"), _axis(graph, 2))
+    zero, step_axis = graph.constant(np.float64(0)), _axis(graph, 1)
+    values = graph.add("Cast", "inputs", to=onnx.TensorProto.DOUBLE)
+    values = graph.add("Where", valid, values, zero)
+    counts = graph.add("Unsqueeze", _column(graph, "lengths"), step_axis)
+    counts = graph.add("Cast", counts, to=onnx.TensorProto.DOUBLE)
+
+    def mean(values: str) -> str:
+        return graph.add("Div", graph.add("ReduceSum", values, step_axis), counts)
+
+    centred = graph.add("Sub", values, mean(values))
+    squares = graph.add("Where", valid, graph.add("Mul", centred, centred), zero)
+    spread = graph.add("Sqrt", mean(squares))
+    spread = graph.add("Add", spread, graph.constant(normalize.std.double() * NEGLIGIBLE_SPREAD))
+    scaled = graph.add("Cast", graph.add("Div", centred, spread), to=onnx.TensorProto.FLOAT)
+    return graph.add("Concat", by_rows, scaled, axis=2)
 
 
 def _stem(graph: _Graph, stem: StemLayers, steps: str) -> tuple[str, str]:

@@ -15,7 +15,11 @@ from seqbelt.models.kind_defaults import defaults_for
 from seqbelt.models.pooling import Pooling, PoolingName
 from seqbelt.models.recurrent import Cell, Layout, NoRecurrence, Recurrent
 from seqbelt.models.stem import Stem, StemLayers
+from seqbelt.models.transfer import upload
 from seqbelt.settings import Settings
+
+NEGLIGIBLE_SPREAD = 1e-6
+"""A sequence whose values spread less than this, in training standard deviations, is constant."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 AutoShare = Literal["auto"] | Share
@@ -53,6 +57,10 @@ class Model(Settings):
     vectors: WordVectors | None = None
     """Where the embedding starts from; null draws it at random. The file is read to train, never
     to predict."""
+    scaling: Literal["auto", "rows", "rows_and_sequence"] = "auto"
+    """Features are standardised by all training rows; rows_and_sequence appends them standardised
+    by their own sequence, for recordings of different levels. auto does so where the network reads
+    a whole sequence in both directions and gives it one label."""
     layout: Layout = "auto"
     """How the recurrence is computed: the numbers are the same, the speed is not."""
     recurrent_init: RecurrentInit = "orthogonal"
@@ -69,6 +77,11 @@ class Model(Settings):
 
     @model_validator(mode="after")
     def _every_step_stays(self) -> Self:
+        if self.scaling == "rows_and_sequence" and not self.bidirectional:
+            raise ValueError(
+                "scaling: rows_and_sequence needs the whole sequence before its first step is "
+                "read; set bidirectional: true, or scaling: rows"
+            )
         if self.pooling == "none" and isinstance(self.stem, Stem) and self.stem.reduction > 1:
             raise ValueError(
                 f"stem.strides {self.stem.strides}: where every step is classified "
@@ -95,6 +108,9 @@ class Model(Settings):
         for name in ("dropout", "input_dropout", "embedding_dropout"):
             if getattr(self, name) == "auto":
                 changes[name] = getattr(defaults, name)
+        if self.scaling == "auto":
+            reads_whole = self.bidirectional and self.pooling != "none" and not is_tokens
+            changes["scaling"] = "rows_and_sequence" if reads_whole else "rows"
         if self.stem == "auto" and is_tokens:
             changes["stem"] = Stem.for_tokens(self.embedding_size).plain()
         elif self.stem == "auto":
@@ -126,13 +142,20 @@ class Model(Settings):
 
 
 class Standardize(nn.Module):
-    """Subtract the mean and divide by the standard deviation of the training rows' steps."""
+    """Subtract the mean and divide by the standard deviation of the training rows' steps.
+
+    ``by_sequence`` appends each feature once more, standardised by the mean and the standard
+    deviation of its own sequence: what differs between recordings by its level alone, such as a
+    gain or an offset, is then the same.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, num_features: int) -> None:
+    def __init__(self, num_features: int, by_sequence: bool = False) -> None:
         super().__init__()
+        self.by_sequence = by_sequence
+        self.output_size = num_features * (2 if by_sequence else 1)
         self.register_buffer("mean", torch.zeros(num_features))
         self.register_buffer("std", torch.ones(num_features))
 
@@ -141,8 +164,22 @@ class Standardize(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return (inputs - self.mean) / self.std
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """``(batch, steps, features)`` to ``(batch, steps, output_size)``."""
+        by_rows = (inputs - self.mean) / self.std
+        if not self.by_sequence:
+            return by_rows
+        # In float64, where the steps of a feature that never changes are their mean exactly;
+        # Apple's GPUs have no such numbers.
+        kind = torch.float32 if inputs.device.type == "mps" else torch.float64
+        steps = torch.arange(inputs.shape[1], device=inputs.device)
+        lengths = upload(lengths, inputs.device)[:, None, None]
+        is_padding = steps[:, None] >= lengths
+        values = inputs.to(kind).masked_fill(is_padding, 0)
+        centred = values - values.sum(1, keepdim=True) / lengths
+        spread = (centred.square().masked_fill(is_padding, 0).sum(1, keepdim=True) / lengths).sqrt()
+        by_sequence = centred / (spread + NEGLIGIBLE_SPREAD * self.std)
+        return torch.cat([by_rows, by_sequence.to(inputs.dtype)], dim=2)
 
 
 class SequenceNetwork(nn.Module):
@@ -165,8 +202,8 @@ class SequenceNetwork(nn.Module):
             frozen = settings.vectors is not None and settings.vectors.frozen
             self.embed = Embedding(num_features, settings.embedding_size, embedding_dropout, frozen)
         else:
-            self.normalize = Standardize(num_features)
-        width = settings.embedding_size if is_tokens else num_features
+            self.normalize = Standardize(num_features, settings.scaling == "rows_and_sequence")
+        width = settings.embedding_size if is_tokens else self.normalize.output_size
         self.stem: StemLayers | None = None
         if isinstance(settings.stem, Stem):
             self.stem = StemLayers(settings.stem, width, causal=not settings.bidirectional)
@@ -198,8 +235,7 @@ class SequenceNetwork(nn.Module):
         ``(batch,)`` as the engine takes them. ``chunks`` save memory in training and need the
         lengths on the CPU.
         """
-        steps = self.embed(inputs) if self.is_tokens else self.normalize(inputs)
-        steps = self.input_dropout(steps)
+        steps = self.input_dropout(self.first_steps(inputs, lengths))
         if self.stem is not None:
             steps, lengths = self.stem(steps, lengths)
         if chunks is None or self.settings.cell == "none":
@@ -208,6 +244,10 @@ class SequenceNetwork(nn.Module):
             outputs, state = run_in_chunks(self.recurrent, steps, lengths, chunks)
         final = self.recurrent.final(state)
         return self.classify(self.dropout(self.pool(outputs, final, lengths)))
+
+    def first_steps(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Embedded tokens, or standardised steps: ``(batch, steps, width)``."""
+        return self.embed(inputs) if self.is_tokens else self.normalize(inputs, lengths)
 
     @property
     def reduction(self) -> int:

@@ -110,7 +110,7 @@ class StreamingClassifier:
         network = self._network
         device = next(network.parameters()).device
         inputs = torch.tensor(steps if steps.ndim == 2 else steps.astype(np.int64))[None].to(device)
-        inputs = network.embed(inputs) if network.is_tokens else network.normalize(inputs)
+        inputs = network.first_steps(inputs, torch.tensor([len(steps)]))
         self.num_steps += len(steps)
         if network.stem is not None:
             inputs = network.stem.advance(inputs, self._stem_states)

@@ -52,7 +52,8 @@ class Augmentation(Settings):
     (Zhang et al. 2018, arXiv:1710.09412). The second row is stretched to the first one's steps,
     so that no padding is mixed in, and has the smaller share."""
     noise_std: Size = 0.0
-    """Standard deviation of white noise, in each feature's training standard deviations."""
+    """Standard deviation of white noise, in each feature's standard deviations: those of the row
+    itself, or of the training rows where those are smaller."""
     time_mask_steps: Annotated[int, Field(ge=0)] = 0
     """Most steps in a row that are hidden behind the training mean, never more than half of a
     sequence (SpecAugment, Park et al. 2019, arXiv:1904.08779)."""
@@ -123,7 +124,7 @@ class Augmenter:
             inputs, labels = self._mix(inputs, lengths, labels, random)
         if settings.noise_std:
             noise = _normal(random, tuple(inputs.shape))
-            inputs = inputs + noise * (settings.noise_std * self.std)
+            inputs = inputs + noise * (settings.noise_std * self._spread(inputs, lengths))
         if settings.time_mask_steps or settings.channel_mask:
             inputs = torch.where(self._masks(inputs, lengths, random), self.mean, inputs)
         padding = _steps(inputs) >= lengths[:, None]
@@ -168,6 +169,15 @@ class Augmenter:
         targets = F.one_hot(labels, self.num_classes).float()
         mixed = torch.lerp(others, inputs, share[:, None, None])
         return mixed, torch.lerp(targets[other], targets, share[:, None])
+
+    def _spread(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Standard deviations of each row's features, ``(batch, 1, features)``, at most those of
+        the training rows: a quiet recording does not drown."""
+        padding = (_steps(inputs) >= lengths[:, None])[:, :, None]
+        counts = lengths[:, None, None]
+        mean = inputs.masked_fill(padding, 0).sum(1, keepdim=True) / counts
+        squares = (inputs - mean).square().masked_fill(padding, 0).sum(1, keepdim=True)
+        return (squares / counts).sqrt().minimum(self.std)
 
     def _masks(self, inputs: Tensor, lengths: Tensor, random: np.random.Generator) -> Tensor:
         """Which values are hidden, ``(batch, steps, features)``."""

@@ -75,8 +75,8 @@ def measure_reach(network: SequenceNetwork, batch: Batch) -> GradientReach:
     try:
         # cuDNN has no backward pass in evaluation mode, and training mode would drop values.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            steps = network.embed if network.is_tokens else network.normalize
-            entering, lengths = steps(batch.inputs), batch.lengths
+            lengths = batch.lengths
+            entering = network.first_steps(batch.inputs, lengths)
             if network.stem is not None:
                 entering, lengths = network.stem(entering, lengths)
             entering = entering.detach().requires_grad_()
