@@ -11,7 +11,6 @@ from seqbelt.data.group_choice import choose_groups
 from seqbelt.data.manifest import Manifest
 from seqbelt.errors import SettingsError
 
-
 AUTO_FRACTION, LARGEST_AUTO_FRACTION = 0.1, 0.2
 """``validation_fraction: auto``: what is asked, and the most that whole groups may make of it."""
 MIN_VALIDATION_ROWS = 30
