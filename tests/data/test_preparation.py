@@ -306,6 +306,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["encoding", "describing"])
 def test_a_killed_preparation_goes_on_to_the_undisturbed_result(
     tmp_path, wav_folder, wav_bytes, noise, moment

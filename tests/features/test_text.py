@@ -1,5 +1,6 @@
 """Text features against unicodedata, against the plain tokenizer, and at the edges of text."""
 
+import functools
 import hashlib
 import json
 import os
@@ -256,6 +257,7 @@ print(hash_learned())
 """
 
 
+@functools.cache
 def hash_learned() -> dict[str, str]:
     # Many characters that are rare enough to be no piece of the unigram model by merit.
     rare = ["".join(map(chr, range(start, start + 10))) for start in range(0xAC00, 0xAF00, 10)]

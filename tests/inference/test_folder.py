@@ -251,6 +251,7 @@ def start(tmp_path: Path, wavs: Path, mode: str) -> subprocess.Popen:
     return subprocess.Popen([*command, *map(str, paths), mode], stdout=subprocess.PIPE)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_file(tmp_path, wavs, answered):
     make().save(tmp_path / "bundle")
     run(wavs, tmp_path / "whole.jsonl")
@@ -265,6 +266,7 @@ def test_a_killed_run_goes_on_to_the_same_file(tmp_path, wavs, answered):
     assert_same(tmp_path / "out.jsonl", tmp_path / "whole.jsonl")
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_write_the_same_whole_file(tmp_path, wavs, monkeypatch):
     make().save(tmp_path / "bundle")
     run(wavs, tmp_path / "whole.jsonl")
@@ -283,6 +285,7 @@ def test_two_runs_at_once_write_the_same_whole_file(tmp_path, wavs, monkeypatch)
     assert not list(tmp_path.glob(".out*"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_nothing_that_was_answered(tmp_path, wavs):
     """The kernel refuses to let a file grow beyond a limit, as it does on a disk that is full."""
     make().save(tmp_path / "bundle")
