@@ -135,7 +135,9 @@ def test_too_few_validation_rows_do_not_choose_and_tell_nothing_of_epochs():
 
 
 def test_a_validation_part_that_lacks_a_class_is_said():
-    lacking = replace(FINE, validation_counts=np.array([100, 0]), answered_counts=[90, 10])
+    lacking = replace(
+        FINE, validation_counts=np.array([100, 0]), answered_counts=np.array([90, 10])
+    )
     assert "lack 1 of 2 classes" in only(outcome=lacking).finding
 
 
