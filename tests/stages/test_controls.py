@@ -113,7 +113,6 @@ def test_the_cell_without_recurrence_is_trained_as_the_cells_are(project, capsys
             experiment = experiment.with_model(experiment.model.model_copy(update={"cell": "rnn"}))
         return build(experiment, *others)
 
-    monkeypatch.setattr(controls, "get_args", lambda kind: ("none",))
     monkeypatch.setattr(controls, "network_builder", build_rnn)
     result, _, runs = compare(capsys, *ONE_MODEL)
     first = result["controls"][0]

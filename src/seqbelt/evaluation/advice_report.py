@@ -9,8 +9,9 @@ from seqbelt.training.advice import Advice
 UNADVISED = {
     True: "more or less regularisation and another width (model.dropout, "
     "model.embedding_dropout, training.label_smoothing, model.hidden_size), or seqbelt tune",
-    False: "longer training, smaller batches, both directions and another scaling "
-    "(training.num_epochs, training.batch_size, model.bidirectional, features), or seqbelt tune",
+    False: "longer training, smaller batches, another stem and other augmentation "
+    "(training.num_updates, training.batch_size, model.stem, training.augmentation), or seqbelt "
+    "tune",
 }
 """What to try where no model of a cell shows a fault of its own: of tokens, of numbers."""
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from seqbelt.evaluation.controls.fitted import Fold, example_labels, fitted_cont
 from seqbelt.evaluation.controls.measure import measure
 from seqbelt.evaluation.controls.shuffled import answer_shuffled, shuffled_order
 from seqbelt.experiment import Experiment
-from seqbelt.models.recurrent import Cell
 from seqbelt.stages.progress import say
 from seqbelt.stages.train import Trained, read_part
 from seqbelt.stages.vectors import network_builder
@@ -33,9 +31,8 @@ def run_controls(experiment: Experiment, trained: Sequence[Trained]) -> list[Con
     of_folds = list({one.experiment.data.fold: one for one in trained}.values())
     folds = [_fold(one) for one in of_folds]
     store = trained[0].store
-    if "none" in get_args(Cell):
-        results.append(_without_recurrence(experiment, of_folds))
-        _report(results[-1])
+    results.append(_without_recurrence(experiment, of_folds))
+    _report(results[-1])
     for control in fitted_controls(store, experiment.model, experiment.training):
         results.append(control.run(folds))
         _report(results[-1])
@@ -89,7 +86,7 @@ def _without_recurrence(experiment: Experiment, of_folds: Sequence[Trained]) -> 
     on the same batches, and scored on the same test rows, fold after fold."""
     entries = [
         replace(one, experiment=one.experiment.with_model(
-            experiment.model.model_copy(update={"cell": "none"})
+            experiment.model.replace(cell="none")
         ).with_seed(experiment.comparison.seeds[0]))
         for one in of_folds
     ]  # fmt: skip
@@ -109,7 +106,7 @@ def _without_recurrence(experiment: Experiment, of_folds: Sequence[Trained]) -> 
         return predict_logits(network, test, next(network.parameters()).device).argmax(1)
 
     return measure(
-        no_recurrence(knows_order=getattr(of_folds[0].bundle.network, "stem", None) is not None),
+        no_recurrence(knows_order=of_folds[0].bundle.network.stem is not None),
         labels,
         lambda: np.concatenate([answer(one) for one in entries])[None],
     )

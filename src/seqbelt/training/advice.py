@@ -16,7 +16,7 @@ MANY_CLIPPED = 0.9
 LARGE_GAP = 0.15
 """Accuracy less macro-F1 from which rare classes are said to be neglected."""
 MAX_NAMES = 5
-LONGER = "training.num_epochs"
+LONGER = "training.num_updates"
 
 
 @dataclass(frozen=True)
