@@ -8,7 +8,9 @@ it was at, goes on with it from its checkpoint, and ends as it would have ended.
 import contextlib
 import hashlib
 import json
+import math
 import shutil
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,6 +47,8 @@ class Found:
     """Its best validation score."""
     experiment: Experiment
     """What was searched from, with these settings."""
+    given_score: float | None = None
+    """Validation score of the settings as they were given, which are the first trial."""
 
     @property
     def num_pruned(self) -> int:
@@ -117,9 +121,12 @@ class Search:
         return self.open()
 
     def work(self, is_alone: bool = True) -> None:
-        """Ask, train, tell, until there are enough trials: what each worker does."""
+        """Ask, train, tell, until there are enough trials or the time is over: what each worker
+        does."""
         study = self.open()
-        while (trial := self._ask(study)) is not None:
+        limit = self.experiment.tuning.max_minutes
+        end = math.inf if limit is None else time.monotonic() + 60 * limit
+        while time.monotonic() < end and (trial := self._ask(study)) is not None:
             proposed = self._with(trial.params)
             # Beside others the same settings may be tried twice at a time.
             suffix = "" if is_alone else f"-{trial.number}"
@@ -162,7 +169,18 @@ class Search:
             )
         sign = 1 if study.direction.name == "MINIMIZE" else -1
         best = min(whole, key=lambda trial: sign * (trial.value or 0.0))
-        return Found(trials, best.params, best.value or 0.0, self._with(best.params))
+        first = trials[0]
+        return Found(
+            trials,
+            best.params,
+            best.value or 0.0,
+            self._with(best.params),
+            first.value if self._is_given(first.params) else None,
+        )
+
+    def _is_given(self, params: dict[str, Any]) -> bool:
+        """Whether a trial is of the settings as they are given."""
+        return params == given(self.space, self.experiment.model, self.experiment.training)
 
     def _ask(self, study: "optuna.Study") -> "optuna.Trial | None":
         """The next trial, or None where there are enough."""

@@ -55,7 +55,7 @@ def run_trial(
         if trial.should_prune():
             raise _GivenUp
 
-    state, status = TrialState.COMPLETE, "FINISHED"
+    state, status, value = TrialState.COMPLETE, "FINISHED", None
     try:
         history = _fit(experiment, store, folder, name, run, on_epoch)
         if history.interrupted:
@@ -64,18 +64,20 @@ def run_trial(
             raise KeyboardInterrupt
         # A resumed training has epochs that this process did not see.
         scores = [getattr(epoch.validation, monitor) for epoch in history.epochs]
+        value = scores[history.best_epoch - 1]  # of the weights that are kept
     except _GivenUp:
         state = TrialState.PRUNED
     except SeqbeltError as error:  # the loss exploded: these settings are no good
         say(f"{name}: {error}")
         state, status = TrialState.PRUNED, "FAILED"
-    study.tell(trial, best(scores) if state == TrialState.COMPLETE else None, state)
-    if scores:
-        run.log_metrics({"tuning/score": best(scores)})
+    study.tell(trial, value, state)
+    reached = value if value is not None else best(scores) if scores else None
+    if reached is not None:
+        run.log_metrics({"tuning/score": reached})
     run.log_tags({"tuning.state": state.name.lower()})
     run.finish(status)
     shutil.rmtree(folder)
-    said = f"{monitor} {best(scores):.4f}" if scores else "no score"
+    said = "no score" if reached is None else f"{monitor} {reached:.4f}"
     say(f"{name}: {said}, {state.name.lower()}")
 
 

@@ -31,6 +31,8 @@ def tune(experiment: Experiment) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_as_yaml(found.experiment), encoding="utf-8")
     summary = log_search(search, study)
+    if sentence := compare_with_given(found):
+        say(sentence.strip())
     say(f"best settings: {path}; train with them: seqbelt train {path}")
     return {
         "config": str(path),
@@ -70,7 +72,8 @@ def describe_search(search: Search, found: Found) -> str:
     """What was searched, and the best that was found, in Markdown."""
     lines = [
         f"**Best validation {search.experiment.training.monitor}: {found.score:.4g}** after "
-        f"{len(found.trials)} trials, of which {found.num_pruned} were given up early.",
+        f"{len(found.trials)} trials, of which {found.num_pruned} were given up early."
+        f"{compare_with_given(found)}",
         "",
         "| setting | best | searched |",
         "|---|---|---|",
@@ -80,6 +83,15 @@ def describe_search(search: Search, found: Found) -> str:
         shown = f"{best:.3g}" if isinstance(best, float) else str(best)
         lines.append(f"| {setting} | {shown} | {describe_values(values)} |")
     return "\n".join(lines)
+
+
+def compare_with_given(found: Found) -> str:
+    """Whether the best settings beat those that the search began with, in words."""
+    if found.given_score is None:
+        return ""
+    if found.given_score == found.score:
+        return f" No trial beat the settings as given ({found.given_score:.4g})."
+    return f" The settings as given scored {found.given_score:.4g}."
 
 
 def _as_yaml(experiment: Experiment) -> str:

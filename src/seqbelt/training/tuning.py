@@ -53,8 +53,10 @@ Choices = Annotated[tuple[str | Number | bool | None, ...], Field(min_length=1)]
 Space = dict[str, Range | Choices]
 
 _MEANS_NOTHING_TO = {
-    "model.forget_bias": ("rnn",),
-    "model.nonlinearity": ("lstm", "gru"),
+    "model.forget_bias": ("rnn", "none"),
+    "model.nonlinearity": ("lstm", "gru", "none"),
+    "model.recurrent_init": ("none",),
+    "model.hidden_size": ("none",),
 }
 """Settings that change nothing for a cell, which then need not be searched."""
 
@@ -72,17 +74,25 @@ class Tuning(Settings):
     were."""
     seed: int = 0
     """Seed of the search."""
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    """No trial begins after so many minutes of one search; null sets no limit."""
     training: Space = Field(
         default={
             "learning_rate": Range(low=3e-4, high=1e-2, log=True),
             "clip_norm": (0.25, 1.0, 5.0),
+            "augmentation": ("auto", "none"),
         }
     )
     """Settings of ``training`` that are searched: ``{low, high, log}``, or a list of choices."""
     model: Space = Field(
         default={
+            "stem": ("auto", "none"),
+            "hidden_size": (64, 128, 256),
+            "dropout": ("auto", 0.1, 0.3, 0.5),
+            "pooling": ("attention_max", "mean", "concat"),
             "recurrent_init": ("orthogonal", "identity"),
             "forget_bias": (0.0, 1.0, "chrono"),
+            "nonlinearity": ("tanh", "relu"),
         }
     )
     """Settings of ``model`` that are searched; what means nothing to a cell is left out for it."""
