@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -211,7 +211,7 @@ def _head_rows(content: bytes, start: int, delimiter: str, quoting: bool) -> Ite
         return
 
 
-def _dialect(delimiter: str, quoting: bool) -> dict[str, object]:
+def _dialect(delimiter: str, quoting: bool) -> dict[str, Any]:
     return {"delimiter": delimiter, "quoting": csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE}
 
 

@@ -106,10 +106,12 @@ class TextFeatures(Features):
         except UnicodeDecodeError as error:
             byte = content[error.start]
             sample = content[error.start : error.start + SAMPLE_BYTES]
+            # One odd byte after letters that are UTF-8 does not speak for another encoding.
+            hint = "; " + describe_encodings(sample) if content[: error.start].isascii() else ""
             raise BadInput(
                 UNREADABLE,
                 f"not {error.encoding.upper()}: byte 0x{byte:02x} at offset {error.start} "
-                f"({error.reason}); {describe_encodings(sample)}",
+                f"({error.reason}){hint}",
             ) from None
 
     def _refuse_too_long(self, num_characters: int) -> None:

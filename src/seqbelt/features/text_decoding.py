@@ -45,6 +45,10 @@ def mark_of(content: bytes) -> str | None:
     for mark, name in _MARKS:
         if content.startswith(mark):
             return name
+    return _escaped_in(content)
+
+
+def _escaped_in(content: bytes) -> str | None:
     return next((name for escape, name in _ESCAPES if escape in content), None)
 
 
@@ -115,8 +119,11 @@ def rank_encodings(content: bytes) -> list[Candidate]:
 
 
 def describe_encodings(content: bytes) -> str:
-    """What to set in ``data.encoding``: the likely one, or several, each with what it reads."""
-    if name := mark_of(content):
+    """What to set in ``data.encoding``: the likely one, or several, each with what it reads.
+
+    ``content`` need not be a file's beginning.
+    """
+    if name := _escaped_in(content):
         return f"it is written in {name}: set data.encoding: {name}"
     if name := wide_encoding(content):
         return f"it looks like {name}: set data.encoding: {name}"
