@@ -90,6 +90,9 @@ def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]
             section = section.setdefault(parent, {})
             if not isinstance(section, dict):
                 raise SettingsError(f"override '{text}': '{parent}' is not a section")
+        if len(value) == 1 and not value.isalnum():  # a sign, which YAML may take for its own
+            section[leaf] = value
+            continue
         try:
             section[leaf] = yaml.load(value, Loader=_Loader)
         except yaml.YAMLError as error:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -328,3 +329,15 @@ def test_answers_below_the_confidence_of_a_coverage_are_rejected(wavs, tmp_path)
 def test_a_coverage_needs_confidences_of_validation_rows(wavs, tmp_path):
     with pytest.raises(SettingsError, match="validation_fraction"):
         run(wavs, tmp_path / "out.jsonl", coverage=0.9)
+
+
+def test_answers_are_counted_by_class_and_unknown_classes_are_told(tmp_path, wavs):
+    names = [*list_files(wavs)]
+    items = [Item(name, wavs / name, ("low", "lo ", None)[n % 3]) for n, name in enumerate(names)]
+    summary = predict_items(Predictor(make(), "cpu"), items, tmp_path / "out.jsonl")
+    rows = read(tmp_path / "out.jsonl")
+    assert summary.labels == Counter(row["label"] for row in rows)
+    assert summary.unknown_labels == {"lo ": 8}
+    assert summary.num_labelled == summary.num_labelled_answered == 16
+    right = sum(row["label"] == item.label for row, item in zip(rows, items, strict=True))
+    assert summary.num_right == right

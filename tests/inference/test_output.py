@@ -96,3 +96,11 @@ def test_a_folder_and_a_place_below_a_file_are_refused(tmp_path):
 def test_a_missing_folder_is_made(tmp_path):
     check_output(tmp_path / "a/b/out.csv")
     assert (tmp_path / "a/b").is_dir()
+
+
+@pytest.mark.parametrize("ending", [".csv", ".CSV"])
+def test_a_csv_begins_with_the_mark_of_spreadsheets_where_that_is_asked(tmp_path, ending):
+    plain, marked = (tmp_path / f"{name}{ending}" for name in ("plain", "marked"))
+    write_predictions(plain, ROWS, "path", CLASSES, "m")
+    write_predictions(marked, ROWS, "path", CLASSES, "m", byte_order_mark=True)
+    assert marked.read_bytes() == b"\xef\xbb\xbf" + plain.read_bytes()

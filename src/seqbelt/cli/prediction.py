@@ -70,6 +70,10 @@ def predict(
             help="Answer only as sure as this share of the validation rows; the rest is rejected.",
         ),
     ] = None,
+    byte_order_mark: Annotated[
+        bool,
+        typer.Option("--byte-order-mark", help="Begin a .csv with the mark that Excel needs."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Label a folder, files or the rows of a manifest."""
@@ -79,6 +83,7 @@ def predict(
 
         options = {
             "on_error": on_error, "engine": engine, "precision": precision, "coverage": coverage,
+            "byte_order_mark": byte_order_mark,
         }  # fmt: skip
         return predict_apart(model, inputs, output, timeout_s, **options)
 

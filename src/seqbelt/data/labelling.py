@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from seqbelt.data.manifest import SIDECAR, Manifest
+from seqbelt.data.names import clean_names
 from seqbelt.data.segments import Segment, read_segments
 from seqbelt.data.targets import UNLABELLED, TargetName
-from seqbelt.errors import UNKNOWN_LABEL, WRONG_SHAPE, BadInput, SettingsError
+from seqbelt.errors import UNKNOWN_LABEL, UNREADABLE, WRONG_SHAPE, BadInput, SettingsError
 from seqbelt.features.arrays import read_words
 from seqbelt.features.base import Encoder, Features, Source
 from seqbelt.features.encoding import available_cores, stamp_source
@@ -65,9 +66,9 @@ class SequenceLabelling:
         return b""
 
     def problem(self, manifest: Manifest, row: int) -> BadInput | None:
-        if manifest.table["label"][row].as_py():
-            return None
-        return BadInput(UNKNOWN_LABEL, "the row has no label")
+        if not manifest.table["label"][row].as_py():
+            return BadInput(UNKNOWN_LABEL, manifest.problems.get(row, "the row has no label"))
+        return _problem_of(manifest, row)
 
     def read(self, manifest: Manifest, rows: Sequence[int], num_steps: Sequence[int]) -> list[str]:
         return manifest.table["label"].take(pa.array(rows, pa.int64())).to_pylist()
@@ -77,6 +78,11 @@ class SequenceLabelling:
 
     def columns(self, labels: Sequence[str], index: Mapping[str, int]) -> dict[str, pa.Array]:
         return {"label": pa.array([index[label] for label in labels], pa.int64())}
+
+
+def _problem_of(manifest: Manifest, row: int) -> BadInput | None:
+    why = manifest.problems.get(row)
+    return None if why is None else BadInput(UNREADABLE, why)
 
 
 class StepNames(NamedTuple):
@@ -93,8 +99,11 @@ class StepLabelling:
 
     name: TargetName = "per_step"
 
-    def __init__(self, label_column: str, features: Features) -> None:
+    def __init__(
+        self, label_column: str, features: Features, labels_as_written: bool = True
+    ) -> None:
         self.label_column, self.features = label_column, features
+        self.labels_as_written = labels_as_written
 
     def check(self, features: Features, encoder: Encoder) -> None:
         if features.is_tokens:
@@ -120,10 +129,11 @@ class StepLabelling:
 
     def stamp(self, manifest: Manifest) -> bytes:
         stamps = [0 if path is None else stamp_source(path) for path in manifest.segments()]
-        return self.label_column.encode() + np.array(stamps, dtype=np.uint64).tobytes()
+        how = f"{self.label_column}\0{self.labels_as_written}"
+        return how.encode() + np.array(stamps, dtype=np.uint64).tobytes()
 
     def problem(self, manifest: Manifest, row: int) -> BadInput | None:
-        return None
+        return _problem_of(manifest, row)
 
     def read(
         self, manifest: Manifest, rows: Sequence[int], num_steps: Sequence[int]
@@ -135,16 +145,29 @@ class StepLabelling:
             path = segments[row]
             try:
                 if path is None:
-                    words = self._read_column(manifest.source(row))
+                    words = self._clean(self._read_column(manifest.source(row)))
                     found = _name_rows(words, count, self.features.num_steps(len(words)))
                 else:
-                    found = _name_segments(read_segments(path, self.label_column), count, step_s)
+                    found = _name_segments(self._read_segments(path), count, step_s)
             except BadInput as error:
                 return error
             return found if found.names else BadInput(UNKNOWN_LABEL, "no step has a label")
 
         with ThreadPoolExecutor(available_cores()) as pool:
             return list(pool.map(read_row, rows, num_steps))
+
+    def _clean(self, words: np.ndarray) -> np.ndarray:
+        if self.labels_as_written:
+            return words
+        names, codes = np.unique(words, return_inverse=True)
+        return np.array(clean_names(names.tolist()), dtype=str)[codes]
+
+    def _read_segments(self, path: Path) -> Sequence[Segment]:
+        segments = read_segments(path, self.label_column)
+        if self.labels_as_written:
+            return segments
+        labels = clean_names([segment.label for segment in segments])
+        return [one._replace(label=label) for one, label in zip(segments, labels)]
 
     def names(self, label: StepNames) -> Sequence[str]:
         return label.names

@@ -7,19 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from seqbelt.features.base import Source
+from seqbelt.data.text_encoding import read_text_file
+from seqbelt.errors import SettingsError
+from seqbelt.features.base import Features, Source
 
-SPLIT_NAMES = {
-    "train": "train",
-    "validation": "validation",
-    "test": "test",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "dev": "validation",
-    "testing": "test",
-}
-"""Names that a source may use, and ours."""
 ROWS_AT_ONCE = 1024
 SIDECAR = ".segments.csv"
 """Ends the name of the table that labels the stretches of the recording beside it."""
@@ -27,8 +18,8 @@ SIDECAR = ".segments.csv"
 
 @dataclass(frozen=True)
 class Manifest:
-    """One row an item: columns ``id``, ``path`` or ``text``, ``label``, ``split``, ``group``, and
-    ``segments`` where the source names tables of them.
+    """One row an item: columns ``id``, ``path`` or ``text`` (or both), ``label``, ``split``,
+    ``group``, and ``segments`` where the source names tables of them.
 
     Missing values are empty strings. ``arrays`` holds the items' content where the source was one
     file of ready sequences; otherwise content is read when it is needed.
@@ -37,8 +28,17 @@ class Manifest:
     table: pa.Table
     root: Path = Path()
     arrays: Sequence[np.ndarray] = field(default=())
-    odd: Mapping[int, str] = field(default_factory=dict)
-    """Paths and texts that are not valid UTF-8, by row; the table spells their bytes out."""
+    odd: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    """What to read where it is not what the table says, by column and row: paths and texts that
+    are not valid UTF-8, whose bytes the table spells out, and files found under another name."""
+    problems: Mapping[int, str] = field(default_factory=dict)
+    """Why a row cannot be used as it is written, by row."""
+    notes: tuple[str, ...] = ()
+    """How the source was read, where that is not plain: to be said."""
+    columns_found: tuple[str, ...] = ()
+    """Names of the columns of the table that it was read from, if it was one."""
+    encoding: str = "utf-8"
+    """Of the files, where they are texts."""
     asked: Mapping[str, float] = field(default_factory=dict)
     """Parts that were taken here, and the fraction of the rows that was asked for each."""
 
@@ -59,25 +59,55 @@ class Manifest:
         if self.arrays:
             yield from (self.arrays[row] for row in rows)
             return
-        is_text = "text" in self.table.column_names
-        column = self.table["text" if is_text else "path"]
+        name = "text" if "text" in self.table.column_names else "path"
+        column, odd = self.table[name], self.odd.get(name, {})
+        decodes = self.encoding != "utf-8"
         for start in range(0, len(rows), ROWS_AT_ONCE):  # one by one is slow, all takes memory
             some = rows[start : start + ROWS_AT_ONCE]
             for row, content in zip(some, column.take(pa.array(some)).to_pylist(), strict=True):
-                content = self.odd.get(row, content)
-                yield content if is_text else self.root / content
+                content = odd.get(row, content)
+                if name == "text":
+                    yield content
+                else:
+                    path = self.root / content
+                    yield read_text_file(path, self.encoding) if decodes else path
+
+    def paths(self, name: str = "path") -> list[str]:
+        """Where the files of a column are, as far as they were found; relative to ``root``."""
+        odd = self.odd.get(name, {})
+        return [odd.get(row, path) for row, path in enumerate(self.column(name))]
 
     def segments(self) -> list[Path | None]:
         """Each item's table of segments: the one that its row names, or else the one beside it."""
         if "path" not in self.table.column_names:
             return [None] * len(self)
         named = "segments" in self.table.column_names
-        given = self.column("segments") if named else [""] * len(self)
-        beside = (self.root / Path(path).with_suffix(SIDECAR) for path in self.column("path"))
+        given = self.paths("segments") if named else [""] * len(self)
+        beside = (self.root / Path(path).with_suffix(SIDECAR) for path in self.paths())
         return [
             self.root / name if name else path if path.is_file() else None
             for name, path in zip(given, beside, strict=True)
         ]
+
+    def reading(self, features: Features) -> "Manifest":
+        """The same manifest as features read it: texts are read from ``text``, or, without one,
+        from the files that ``path`` names; all else from ``path``.
+
+        Raises SettingsError where there is nothing that they read.
+        """
+        names = self.table.column_names
+        if self.arrays or "text" not in names:
+            return self
+        if features.reads_text:
+            return (
+                replace(self, table=self.table.drop_columns(["path"])) if "path" in names else self
+            )
+        if "path" not in names:
+            raise SettingsError(
+                "data.source: the manifest has texts (data.text_column) and no paths, but these "
+                "features read files; name the column with the files in data.path_column"
+            )
+        return replace(self, table=self.table.drop_columns(["text"]))
 
     def with_column(self, name: str, values: Sequence[str]) -> "Manifest":
         """The same manifest with one column replaced."""
@@ -97,20 +127,24 @@ def make_manifest(
     segments: Sequence[str] | None = None,
     root: Path = Path(),
     arrays: Sequence[np.ndarray] = (),
+    problems: Mapping[int, str] | None = None,
+    notes: Sequence[str] = (),
+    columns_found: Sequence[str] = (),
 ) -> Manifest:
     """Build a manifest from columns; ``id`` defaults to the path, or to the row's number."""
     count = len(label)
     blank = [""] * count
     columns = {
         "id": id or path or [str(row) for row in range(count)],
-        **({"path": path or blank} if text is None else {"text": text}),
+        **({} if path is None and text is not None else {"path": path or blank}),
+        **({} if text is None else {"text": text}),
         "label": label,
         "split": split or blank,
         "group": group or blank,
         **({} if segments is None else {"segments": segments}),
     }
     spelled: dict[str, pa.Array] = {}
-    odd: dict[int, str] = {}
+    odd: dict[str, dict[int, str]] = {}
     for name, values in columns.items():
         try:
             spelled[name] = pa.array(values, pa.string())
@@ -118,8 +152,10 @@ def make_manifest(
             valid = [*map(spell_out, values)]
             spelled[name] = pa.array(valid, pa.string())
             if name in ("path", "text"):
-                odd = {row: value for row, value in enumerate(values) if value != valid[row]}
-    return Manifest(pa.table(spelled), root, arrays, odd)
+                odd[name] = {row: v for row, v in enumerate(values) if v != valid[row]}
+    return Manifest(
+        pa.table(spelled), root, arrays, odd, problems or {}, tuple(notes), tuple(columns_found)
+    )
 
 
 def spell_out(text: str) -> str:

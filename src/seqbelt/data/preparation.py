@@ -15,7 +15,7 @@ from seqbelt.data.labelling import Labelling, SequenceLabelling
 from seqbelt.data.manifest import Manifest
 from seqbelt.data.parts import PartWriter, adopt_parts, open_part, part_paths
 from seqbelt.data.store import SequenceStore
-from seqbelt.data.store_writing import Outcome, write_store
+from seqbelt.data.store_writing import Outcome, write_ledger, write_store
 from seqbelt.data.token_counts import count_tokens
 from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SeqbeltError
 from seqbelt.features.base import Encoder, Features, Learned
@@ -130,11 +130,20 @@ class _Preparation:
 
     def _training_content(self) -> Iterator[object]:
         rows = np.flatnonzero(self.manifest.column("split") == "train").tolist()
-        for source in self.manifest.sources(rows):
+        bad: list[Outcome] = []
+        for row, source in zip(rows, self.manifest.sources(rows)):
             try:
                 yield self.features.read(source)
-            except BadInput:
-                continue  # the ledger will name it when it is encoded
+            except BadInput as error:  # the ledger will name it when it is encoded
+                bad.append(Outcome(row, "", error))
+        if bad and len(bad) == len(rows):
+            ledger = self.folder / "quarantine.csv"
+            write_ledger(ledger, self.manifest, bad)
+            first = self.manifest.table["id"][bad[0].row].as_py()
+            raise SeqbeltError(
+                f"none of {len(rows)} training items can be read, so there is nothing to learn a "
+                f"vocabulary from; first reason: {first}: {bad[0].problem}. All reasons: {ledger}"
+            )
 
     def _encode(self, encoder: Encoder, writer: PartWriter) -> Iterator[Outcome]:
         """Yield each row's outcome; only content that no part holds is encoded."""

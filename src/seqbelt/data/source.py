@@ -1,18 +1,32 @@
 """The ``data`` section: where the items come from and how they are split."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from seqbelt.data.file_paths import find_files
 from seqbelt.data.folders import read_class_folders, read_recordings
 from seqbelt.data.known_sets import KNOWN_SETS
 from seqbelt.data.labelling import Labelling, SequenceLabelling, StepLabelling
 from seqbelt.data.manifest import Manifest
-from seqbelt.data.tables import Columns, Style, is_manifest_file, read_manifest, read_ts_files
+from seqbelt.data.names import clean_names
+from seqbelt.data.tables import (
+    ENDINGS,
+    SERIES_ENDING,
+    Columns,
+    Style,
+    check_labels,
+    is_manifest_file,
+    is_series_file,
+    read_manifest,
+    read_ts_files,
+)
 from seqbelt.data.targets import TargetName
+from seqbelt.data.text_encoding import check_encoding_name
 from seqbelt.errors import SettingsError
 from seqbelt.features.base import Features
 from seqbelt.settings import Settings
@@ -23,8 +37,20 @@ READING_SETTINGS = (
     "quoting",
     "encoding",
     "delimiter",
+    "sheet",
+    "labels_as_written",
 )
 """Settings of ``Data`` that tell how a manifest is read, and so hold for one to predict too."""
+
+_DELIMITERS = {r"\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+
+
+def _typed_delimiter(value: Any) -> Any:
+    r"""A delimiter as people type it: the two characters ``\t``, or its name."""
+    if value == "":  # what YAML makes of ``delimiter: |``
+        raise ValueError("write it in double quotes: YAML takes a bare | for its own")
+    return _DELIMITERS.get(value.lower(), value) if isinstance(value, str) else value
+
 
 Fraction = Annotated[float, Field(ge=0, le=0.5)]
 
@@ -34,8 +60,8 @@ class Data(Settings):
 
     source: str
     """A folder with one sub-folder per class (or train/, validation/, test/ above them), a
-    manifest (.csv, .tsv, .jsonl, .parquet), a .ts file, or the name of a known or generated
-    set."""
+    manifest (.csv, .tsv, .jsonl, .parquet, .xlsx), a .ts file, or the name of a known or
+    generated set."""
     labels: TargetName = "per_sequence"
     """What is learned: one class a sequence, or one for every step. Steps are labelled by a table
     of segments (``start_s``, ``end_s``, label) that the manifest names or that lies beside the
@@ -45,6 +71,12 @@ class Data(Settings):
     """Options of a generated set that replace its own: ``lag``, ``num_train``, ``seed``, ..."""
     prepared: Path | None = None
     """Folder of the prepared sequences; null is data/prepared/ and the config's name."""
+    split_folders: bool | None = None
+    """Whether the folders of a source that are named like parts (train, val, test, ...) are parts
+    with class folders in them, or (false) classes; null finds out, and asks when in doubt."""
+    labels_as_written: bool = False
+    """Keep labels and groups apart that differ only in Unicode form, invisible characters or
+    blanks; false reads each such set as one."""
     validation_fraction: Literal["auto"] | Fraction = "auto"
     """Share of the training rows taken for validation, where the source names none; auto takes a
     tenth, or none where that would be too few rows to tell anything, or whole groups would make it
@@ -85,24 +117,27 @@ class Data(Settings):
     quoting: bool = True
     """Whether a double quote in a csv or tsv file begins a quoted value; false takes it as text."""
     encoding: str = "utf-8"
-    """How a csv, tsv or jsonl file is written; cp949 for many Korean spreadsheets."""
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """What parts the values of a csv or tsv file; null is a comma in .csv, a tab in .tsv."""
+    """How a csv, tsv or jsonl file is written, and files of text; cp949 for many Korean
+    spreadsheets. What begins with a mark, or is valid UTF-8 beyond chance, is read as that."""
+    delimiter: (
+        Annotated[str, BeforeValidator(_typed_delimiter), Field(min_length=1, max_length=1)] | None
+    ) = None
+    r"""What parts the values of a csv or tsv file: a character, or ``tab`` or ``\t``; null is a
+    comma in .csv, a tab in .tsv."""
+    sheet: str | None = None
+    """Sheet of a workbook that is the manifest; null takes the one with the columns."""
 
-    def load(self) -> Manifest:
-        """List the items and give each its split.
+    def load(self, features: Features | None = None) -> Manifest:
+        """List the items, as these features read them, and give each its split.
 
         Raises SettingsError where the source is missing or has no labels.
         """
         # scikit-learn takes seconds to import
         from seqbelt.data.splits import assign_splits, rows_of_folds
 
-        manifest, whole_groups = self._keep_protocol(self.list_items())
-        if self.labels == "per_sequence" and not any(manifest.column("label")):
-            raise SettingsError(
-                f"{self.source}: no column '{self.label_column}' with a label in it; "
-                "name yours in data.label_column"
-            )
+        manifest, whole_groups = self._keep_protocol(self.list_items(features))
+        if self.labels == "per_sequence":
+            manifest = self._check_labels(manifest)
         if self.folds is not None:
             folds = rows_of_folds(manifest, self.folds, self.whole_groups, self.split_seed)
             if self.fold >= len(folds):
@@ -114,15 +149,34 @@ class Data(Settings):
             manifest,
             validation_fraction=self.validation_fraction,
             test_fraction=self.test_fraction,
-            test_groups=self.test_groups,
+            test_groups=self._names(self.test_groups),
             whole_groups=whole_groups,
             seed=self.split_seed,
         )
 
+    def _names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return names if self.labels_as_written else tuple(clean_names(names))
+
+    def _check_labels(self, manifest: Manifest) -> Manifest:
+        """Refuse a source without labels; ask where the labels are hardly classes."""
+        if not any(manifest.column("label")):
+            first = next(iter(manifest.problems.values()), None)
+            found = ", ".join(name or "''" for name in manifest.columns_found[:30])
+            raise SettingsError(
+                f"{self.source}: no column '{self.label_column}' with a label in it"
+                + (f"; found {found}" if found else "")
+                + "; name yours in data.label_column"
+                + (f". First reason: {first}" if first else "")
+            )
+        question = check_labels(manifest, self.label_column)
+        if question is None:
+            return manifest
+        return replace(manifest, notes=(*manifest.notes, f"{self.source}: {question}"))
+
     def labelling(self, features: Features) -> Labelling:
         """What gives sequences of these features their labels."""
         if self.labels == "per_step":
-            return StepLabelling(self.label_column, features)
+            return StepLabelling(self.label_column, features, self.labels_as_written)
         return SequenceLabelling()
 
     def each_fold(self) -> list["Data"]:
@@ -134,8 +188,28 @@ class Data(Settings):
             num_folds = len(set(self.list_items().column("group")))
         return [self.model_copy(update={"fold": fold}) for fold in range(num_folds)]
 
-    def list_items(self) -> Manifest:
-        """List the items as the source gives them, labels and splits optional."""
+    def list_items(self, features: Features | None = None) -> Manifest:
+        """List the items as the source gives them, labels and splits optional.
+
+        ``features`` decide what is read of a manifest that names both a file and a text in each
+        row; without them it is the text.
+        """
+        manifest = self._list_items()
+        if features is not None:
+            manifest = manifest.reading(features)
+            if features.reads_text and "text" not in manifest.table.column_names:
+                check_encoding_name(self.encoding)
+                manifest = replace(manifest, encoding=self.encoding)
+        if self.is_table and "text" not in manifest.table.column_names:
+            manifest = find_files(manifest)
+        return manifest
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the source is a manifest, whose paths somebody wrote."""
+        return not Path(self.source).is_dir()
+
+    def _list_items(self) -> Manifest:
         from seqbelt.data.catalogue import find_known_set
         from seqbelt.data.generated.sets import GENERATED_SETS, find_generated_set
 
@@ -150,8 +224,9 @@ class Data(Settings):
         elif self._is_name_in(KNOWN_SETS):
             path = find_known_set(self.source)
         if path.is_dir():
-            by_class = self.labels == "per_sequence"
-            return read_class_folders(path) if by_class else read_recordings(path)
+            if self.labels == "per_sequence":
+                return read_class_folders(path, self.split_folders, self.labels_as_written)
+            return read_recordings(path, self.split_folders)
         if not path.is_file():
             raise SettingsError(
                 f"data.source: '{self.source}' is neither a file, a folder nor a known set "
@@ -159,16 +234,24 @@ class Data(Settings):
             )
         if is_manifest_file(path):
             return read_manifest(path, self.columns, self.style)
-        if path.suffix == ".ts":
-            return read_ts_files(path)
+        if is_series_file(path):
+            return read_ts_files(path, self.labels_as_written)
         raise SettingsError(
-            f"data.source: {path.name} is no manifest; expected .csv, .tsv, .jsonl, .parquet or .ts"
+            f"data.source: {path.name} is no manifest; expected {', '.join(ENDINGS)} or "
+            f"{SERIES_ENDING}"
         )
 
     @property
     def style(self) -> Style:
-        """How a csv or tsv manifest is written."""
-        return Style(self.header, self.quoting, self.encoding, self.delimiter)
+        """How a manifest is written."""
+        return Style(
+            self.header,
+            self.quoting,
+            self.encoding,
+            self.delimiter,
+            self.sheet,
+            self.labels_as_written,
+        )
 
     @property
     def columns(self) -> Columns:

@@ -91,6 +91,15 @@ class SequenceStore:
         return tuple(self.about["classes"])
 
     @property
+    def class_counts(self) -> dict[str, int]:
+        """In how many sequences each class occurs; of a store that does not tell, by the index."""
+        counts = self.about.get("class_counts")
+        if counts is None:
+            found = np.bincount(self._numpy("label"), minlength=len(self.classes))
+            counts = dict(zip(self.classes, found.tolist()))
+        return counts
+
+    @property
     def num_features(self) -> int:
         """Width of a step; for token ids, the size of the vocabulary."""
         return self.about["num_features"]

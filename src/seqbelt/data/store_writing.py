@@ -3,9 +3,10 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,9 @@ from seqbelt.data.manifest import Manifest
 from seqbelt.data.parts import open_part, part_paths, write_json
 from seqbelt.data.store import FORMAT
 from seqbelt.errors import BadInput, SeqbeltError
+
+MAX_GROUPS = 10_000
+"""More groups are not counted in the description."""
 
 
 class Outcome(NamedTuple):
@@ -47,7 +51,7 @@ def write_store(
     bad.sort(key=lambda outcome: outcome.row)
     good = [outcome for outcome, is_one in zip(encoded, is_good) if is_one]
     labels = [label for label, is_one in zip(found, is_good) if is_one]
-    _write_ledger(folder / "quarantine.csv", manifest, bad)
+    write_ledger(folder / "quarantine.csv", manifest, bad)
     if not good:
         raise SeqbeltError(
             f"none of {len(outcomes)} items could be encoded; first reason: "
@@ -79,6 +83,8 @@ def write_store(
             "parts": parts.name,
             "classes": classes,
             "num_sequences": len(good),
+            "class_counts": _count_classes(labelling, labels, classes),
+            "group_counts": _count_groups(table["group"]),
             "num_quarantined": len(bad),
             "num_steps": int(places["num_steps"][is_good].sum()),
             "labels": labelling.name,
@@ -87,6 +93,20 @@ def write_store(
             **about,
         },
     )
+
+
+def _count_classes(
+    labelling: Labelling, labels: Sequence[Any], classes: Sequence[str]
+) -> dict[str, int]:
+    """How many sequences each class occurs in."""
+    counts = Counter(name for one in labels for name in labelling.names(one))
+    return {name: counts[name] for name in classes}
+
+
+def _count_groups(groups: pa.ChunkedArray) -> dict[str, int]:
+    """How many sequences each group has; empty where nearly every sequence has its own."""
+    counts = Counter(name for name in groups.to_pylist() if name)
+    return dict(counts) if len(counts) <= MAX_GROUPS else {}
 
 
 def _places(parts: Path, hashes: list[str]) -> dict[str, np.ndarray]:
@@ -118,7 +138,7 @@ def _write_index(path: Path, index: pa.Table) -> None:
     temporary.replace(path)
 
 
-def _write_ledger(path: Path, manifest: Manifest, bad: list[Outcome]) -> None:
+def write_ledger(path: Path, manifest: Manifest, bad: list[Outcome]) -> None:
     """The quarantine ledger: a CSV that a spreadsheet opens."""
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", encoding="utf-8-sig", newline="", errors="backslashreplace") as file:

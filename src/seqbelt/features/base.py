@@ -1,5 +1,6 @@
 """What every kind of feature offers: a source goes in, a sequence comes out."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -26,11 +27,25 @@ def read_bytes(source: Path | bytes) -> bytes:
                 content = file.read()
         except IsADirectoryError:
             raise BadInput(WRONG_TYPE, "a folder, not a file") from None
+        except FileNotFoundError:
+            raise BadInput(UNREADABLE, describe_missing(source)) from None
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
             raise BadInput(UNREADABLE, reason_of(error)) from None
     if not content:
         raise BadInput(EMPTY, "the file has no bytes")
     return content
+
+
+def describe_missing(path: Path) -> str:
+    """Which file is not there, and what its name looks like where that tells why."""
+    said = f"no such file: '{path}'"
+    if not path.is_absolute():
+        said += f", looked for from {Path.cwd()}"
+    if found := re.search(r"\b(https?|ftp|s3|gs|hdfs):/", str(path)):
+        return f"{said}; it is an address ({found[1]}): fetch the file and name its path"
+    if re.search(r"(^|/)[A-Za-z]:[\\/]", str(path)):
+        return f"{said}; it is a path of Windows: write it relative to the manifest"
+    return said
 
 
 def reason_of(error: Exception) -> str:

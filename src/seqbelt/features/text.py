@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput, SeqbeltError
 from seqbelt.features.base import Features, Learned, Source, read_bytes
+from seqbelt.features.text_decoding import decode_text, describe_encodings, wide_encoding
 from seqbelt.features.text_encoder import FILE, TextEncoder
 
 if TYPE_CHECKING:  # 0.1 s to import, and the command line only reads settings
@@ -21,6 +22,8 @@ if TYPE_CHECKING:  # 0.1 s to import, and the command line only reads settings
 
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters but tab and line ends, and halves of surrogate pairs: each is a space."""
+SAMPLE_BYTES = 300
+"""Of a text that is not UTF-8, for finding out what it is."""
 ESCAPED = re.compile("[\udc80-\udcff]")
 """How a byte that is not UTF-8 comes from a table or the command line (PEP 383)."""
 INVISIBLES = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
@@ -75,7 +78,8 @@ class TextFeatures(Features):
         return self
 
     def read(self, source: Source) -> str:
-        """The text in ``source``: a str is the text itself, a Path or bytes are UTF-8.
+        """The text in ``source``: a str is the text itself, a Path or bytes are UTF-8, or what
+        the mark at their beginning says.
 
         Control characters become spaces, invisible ones are removed, the ends are stripped.
         Raises BadInput if it is unreadable, not UTF-8, too long, or shows nothing.
@@ -92,12 +96,22 @@ class TextFeatures(Features):
         if isinstance(source, Path) and source.is_file():
             self._refuse_too_long(source.stat().st_size // 4)  # no character takes over 4 bytes
         content = read_bytes(source)
+        if name := wide_encoding(content):
+            raise BadInput(
+                UNREADABLE,
+                f"not UTF-8: it looks like {name} without a mark; set data.encoding: {name}",
+            )
         try:
-            return content.decode("utf-8")
+            return decode_text(content)
         except UnicodeDecodeError as error:
             byte = content[error.start]
+            sample = content[error.start : error.start + SAMPLE_BYTES]
+            # One odd byte after letters that are UTF-8 does not speak for another encoding.
+            hint = "; " + describe_encodings(sample) if content[: error.start].isascii() else ""
             raise BadInput(
-                UNREADABLE, f"not UTF-8: byte 0x{byte:02x} at offset {error.start} ({error.reason})"
+                UNREADABLE,
+                f"not {error.encoding.upper()}: byte 0x{byte:02x} at offset {error.start} "
+                f"({error.reason}){hint}",
             ) from None
 
     def _refuse_too_long(self, num_characters: int) -> None:
@@ -230,7 +244,11 @@ class Jamo(Character):
 def _refuse_escaped(text: str) -> str:
     if found := ESCAPED.search(text):
         byte = ord(found[0]) - 0xDC00
-        raise BadInput(UNREADABLE, f"not UTF-8: byte 0x{byte:02x} at character {found.start()}")
+        raise BadInput(
+            UNREADABLE,
+            f"not UTF-8: byte 0x{byte:02x} at character {found.start()}, nor of an encoding that "
+            "data.encoding names",
+        )
     return text
 
 

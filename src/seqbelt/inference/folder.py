@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,12 @@ class Summary:
     """Inputs whose class is known."""
     num_labelled_answered: int = 0
     num_right: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    """How many inputs were given each class."""
+    unknown_labels: Counter[str] = field(default_factory=Counter)
+    """Classes that inputs are known to have and the model does not know, with their inputs."""
+    needs_mark: bool = False
+    """Whether the output is a csv with characters that a spreadsheet reads by a mark only."""
 
     @property
     def accuracy(self) -> dict[str, float | int | None] | None:
@@ -58,8 +64,8 @@ class Summary:
             "num_labelled": self.num_labelled,
         }
 
-    def count(self, row: Row, answer: str | None) -> None:
-        """Take one row of the output into account."""
+    def count(self, row: Row, answer: str | None, classes: Collection[str]) -> None:
+        """Take one row of the output into account; ``answer`` is None where there is none."""
         if row.error is None:
             self.num_predicted += 1
         else:
@@ -69,6 +75,11 @@ class Summary:
             self.num_labelled += 1
             self.num_labelled_answered += answer is not None
             self.num_right += answer == row.label
+            if row.label not in classes:
+                self.unknown_labels[row.label] += 1
+        if answer is not None:
+            self.labels[answer] += 1
+        self.needs_mark |= not row.name.isascii()
 
 
 def predict_items(
@@ -81,6 +92,7 @@ def predict_items(
     progress: Callable[[int], object] = lambda done: None,
     watch: Watch | None = None,
     coverage: float | None = None,
+    byte_order_mark: bool = False,
 ) -> Summary:
     """Predict every item and write the file ``output``, one row per item in input order.
 
@@ -88,7 +100,8 @@ def predict_items(
     where it stopped and a second run answers only what is new. An item that cannot be answered
     becomes a row with ``error``; what ``watch`` names as culprits is not touched. With a
     ``coverage`` (0 to 1) an answer less confident than that share of the validation rows' is
-    rejected: it keeps its probabilities and has no label. Raises SettingsError for an unusable
+    rejected: it keeps its probabilities and has no label. ``byte_order_mark`` begins a .csv with
+    the mark by which spreadsheets know UTF-8. Raises SettingsError for an unusable
     output name, or where the model knows no such confidence.
     """
     check_output(output)
@@ -100,9 +113,12 @@ def predict_items(
         for count in run.answer(items):
             progress(count)
         rows = run.counted(_rejecting(journal.rows(), threshold))
-        predictor.write(output, rows, key, model)
+        predictor.write(output, rows, key, model, byte_order_mark)
     finally:
         journal.close()
+    names = "".join(predictor.bundle.classes)
+    run.summary.needs_mark |= not names.isascii()
+    run.summary.needs_mark &= output.suffix.lower() == ".csv"
     run.summary.predict_s = time.perf_counter() - began
     return run.summary
 
@@ -226,12 +242,13 @@ class _Run:
         A model that labels steps has no one answer for an input, so none of its is right or wrong.
         """
         classes = self.predictor.bundle.classes
+        known = frozenset(classes)
         labels_steps = self.predictor.bundle.network.labels_steps
         for row in rows:
             answer = None
             if labels_steps:
                 row = row._replace(label=None)
-            elif row.label and row.probabilities is not None and row.error is None:
+            elif row.probabilities is not None and row.error is None:
                 answer = classes[int(row.probabilities.argmax())]
-            self.summary.count(row, answer)
+            self.summary.count(row, answer, known)
             yield row

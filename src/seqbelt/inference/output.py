@@ -1,5 +1,6 @@
 """Prediction files: parquet, csv or jsonl by the file's ending, one row per input."""
 
+import codecs
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -13,11 +14,16 @@ from seqbelt.errors import REJECTED, SeqbeltError, SettingsError
 from seqbelt.inference.journal import Row
 
 ROWS_AT_ONCE = 16_384
+JOURNAL_ENDINGS = (".journal", ".journal-wal", ".journal-shm")
+HEADER_BYTES = 16_384
+_SQLITE = b"SQLite format 3\0"
+_OWN_COLUMNS = frozenset(("label", "confidence", "error", "content_hash", "model"))
+"""Each prediction file has these, and hardly another table."""
 
 
 def check_output(path: Path) -> None:
     """Raise SettingsError where no prediction file can be written under this name."""
-    if path.suffix not in _WRITERS:
+    if path.suffix.lower() not in _WRITERS:
         raise SettingsError(
             f"--output {path}: expected a name that ends in .parquet, .csv or .jsonl"
         )
@@ -29,8 +35,53 @@ def check_output(path: Path) -> None:
         raise SettingsError(f"--output {path}: its folder cannot be made ({error})") from None
 
 
+def is_own_file(path: Path) -> bool:
+    """Whether a file is the journal or the output of an earlier prediction."""
+    if path.name.endswith(JOURNAL_ENDINGS):
+        journal = path.with_name(path.name.removesuffix("-wal").removesuffix("-shm"))
+        return _begins(journal, _SQLITE)
+    if path.suffix.lower() not in _WRITERS:
+        return False
+    journal = path.with_name(path.name + JOURNAL_ENDINGS[0])
+    return _begins(journal, _SQLITE) or _columns_of(path) >= _OWN_COLUMNS
+
+
+def _begins(path: Path, content: bytes) -> bool:
+    return _beginning(path)[: len(content)] == content
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(HEADER_BYTES)
+    except OSError:
+        return b""
+
+
+def _columns_of(path: Path) -> set[str]:
+    """Names of a table's columns as a prediction file has them; empty for what is none."""
+    if path.suffix.lower() == ".parquet":
+        import pyarrow.parquet
+
+        try:
+            return set(pyarrow.parquet.read_schema(path).names)
+        except (pa.ArrowException, OSError):
+            return set()
+    line = _beginning(path).split(b"\n")[0].decode("utf-8-sig", "replace").strip()
+    if path.suffix.lower() == ".csv":
+        return {name.strip('"') for name in line.split(",")}
+    return {name for name in _OWN_COLUMNS if f'"{name}": ' in line}
+
+
 def write_predictions(
-    path: Path, rows: Iterable[Row], key: str, classes: tuple[str, ...], model: str
+    path: Path,
+    rows: Iterable[Row],
+    key: str,
+    classes: tuple[str, ...],
+    model: str,
+    byte_order_mark: bool = False,
 ) -> None:
     """Write one row an input; ``key`` names the first column: ``path`` or ``id``."""
     schema = pa.schema(
@@ -45,14 +96,24 @@ def write_predictions(
             ("model", pa.string()),
         ]
     )
-    write_table(path, schema, (_table(chunk, classes, model, schema) for chunk in _chunks(rows)))
+    tables = (_table(chunk, classes, model, schema) for chunk in _chunks(rows))
+    write_table(path, schema, tables, byte_order_mark)
 
 
-def write_table(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write to a temporary file beside ``path`` and rename it: no half file is ever seen."""
+def write_table(
+    path: Path, schema: pa.Schema, tables: Iterable[pa.Table], byte_order_mark: bool = False
+) -> None:
+    """Write to a temporary file beside ``path`` and rename it: no half file is ever seen.
+
+    ``byte_order_mark`` begins a .csv with the mark by which spreadsheets know UTF-8.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        _WRITERS[path.suffix](temporary, schema, tables)
+        ending = path.suffix.lower()
+        if ending == ".csv":
+            _write_csv(temporary, schema, tables, byte_order_mark)
+        else:
+            _WRITERS[ending](temporary, schema, tables)
         temporary.replace(path)
     except OSError as error:  # Arrow's are OSErrors too
         raise SeqbeltError(
@@ -108,12 +169,17 @@ def _write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
             writer.write_table(table)
 
 
-def _write_csv(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+def _write_csv(
+    path: Path, schema: pa.Schema, tables: Iterable[pa.Table], byte_order_mark: bool = False
+) -> None:
     import pyarrow.csv
 
-    with pyarrow.csv.CSVWriter(path, schema) as writer:
-        for table in tables:
-            writer.write_table(table)
+    with path.open("wb") as file:
+        if byte_order_mark:
+            file.write(codecs.BOM_UTF8)
+        with pyarrow.csv.CSVWriter(file, schema) as writer:
+            for table in tables:
+                writer.write_table(table)
 
 
 def _write_jsonl(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:

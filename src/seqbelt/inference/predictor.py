@@ -154,14 +154,21 @@ class Predictor:
             return BadInput(WRONG_SHAPE, found)
         return sequence if isinstance(sequence, BadInput) else None
 
-    def write(self, path: Path, rows: Iterable[Row], key: str, model: str) -> None:
+    def write(
+        self,
+        path: Path,
+        rows: Iterable[Row],
+        key: str,
+        model: str,
+        byte_order_mark: bool = False,
+    ) -> None:
         """Write a prediction file of journalled answers: one row an input, or one a segment."""
         bundle = self.bundle
         step_s = bundle.features.step_s()
         if bundle.network.labels_steps and step_s is not None:
-            write_segments(path, rows, key, bundle.classes, step_s, model)
+            write_segments(path, rows, key, bundle.classes, step_s, model, byte_order_mark)
         else:
-            write_predictions(path, rows, key, bundle.classes, model)
+            write_predictions(path, rows, key, bundle.classes, model, byte_order_mark)
 
     def _rows(self, sequences: list[np.ndarray]) -> Sequence[np.ndarray]:
         if not self.network.labels_steps:

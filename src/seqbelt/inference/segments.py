@@ -48,6 +48,7 @@ def write_segments(
     classes: tuple[str, ...],
     step_s: float,
     model: str,
+    byte_order_mark: bool = False,
 ) -> None:
     """Write one row a segment, and one with its error for an input that has none.
 
@@ -77,4 +78,4 @@ def write_segments(
         while some := list(islice(pending, ROWS_AT_ONCE)):
             yield pa.Table.from_pylist([one for row in some for one in records(row)], schema)
 
-    write_table(path, schema, tables())
+    write_table(path, schema, tables(), byte_order_mark)

@@ -48,7 +48,7 @@ def audit_first(experiment: Experiment, store: SequenceStore) -> Audit:
 def _texts(experiment: Experiment, store: SequenceStore) -> list[str]:
     """The text of each row of the store."""
     texts = {}
-    for source in experiment.data.list_items().sources():
+    for source in experiment.data.list_items(experiment.features).sources():
         try:
             content = read_bytes(source) if isinstance(source, Path) else source
             text = content if isinstance(content, str) else experiment.features.read(content)

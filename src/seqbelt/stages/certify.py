@@ -80,7 +80,7 @@ def _certify_streaming(
     part = next(part for part in parts.values() if len(part))
     if why_whole(bundle.features) is not None:
         return certify_streaming(bundle.network, part)
-    manifest = experiment.data.list_items()
+    manifest = experiment.data.list_items(experiment.features)
     rows = {item: row for row, item in enumerate(manifest.column("id"))}
     places = np.linspace(0, len(part) - 1, min(NUM_FILES, len(part))).round().astype(int)
     names = part.take(places).column("id")

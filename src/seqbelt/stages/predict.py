@@ -2,20 +2,22 @@
 
 import gc
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seqbelt.data.folders import list_files
 from seqbelt.data.manifest import ROWS_AT_ONCE, Manifest
+from seqbelt.data.names import clean_name, list_counts, shorten
 from seqbelt.data.source import READING_SETTINGS, Data
-from seqbelt.data.tables import Columns, is_manifest_file, names_items
+from seqbelt.data.tables import is_manifest
+from seqbelt.data.text_encoding import check_encoding_name, read_text_file
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Features, Source
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item, Summary, predict_items, try_suspects
 from seqbelt.inference.isolation import Watch
-from seqbelt.inference.output import check_output
+from seqbelt.inference.output import check_output, is_own_file
 from seqbelt.inference.predictor import Engine, Precision, Predictor
 from seqbelt.settings import override
 from seqbelt.stages.progress import bar, say
@@ -32,6 +34,7 @@ def predict(
     engine: Engine = "torch",
     precision: Precision = "float32",
     coverage: float | None = None,
+    byte_order_mark: bool = False,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
     """The stage: load the model once, answer everything, write one file.
@@ -43,10 +46,14 @@ def predict(
     folder, concrete = load_folder(model)
     predictor = load_predictor(folder, engine, precision)
     gc.freeze()  # what is loaded stays: the collector need not look through it again and again
-    key, items = _open(predictor, paths, settings, output)
+    notes: list[str] = []
+    key, items = _open(predictor, paths, settings, output, [])
     if watch is not None and watch.suspects:
         try_suspects(predictor, items, watch)
-        key, items = _open(predictor, paths, settings, output)
+    key, items = _open(predictor, paths, settings, output, notes)
+    for note in notes:
+        say(note)
+    notes.clear()
     with bar("predicting", None) as progress:
         summary = predict_items(
             predictor,
@@ -57,8 +64,16 @@ def predict(
             progress=progress,
             watch=watch,
             coverage=coverage,
+            byte_order_mark=byte_order_mark,
         )
-    _tell(summary)
+    for note in notes:  # what was found while the folders were listed
+        say(note)
+    _tell(summary, predictor.bundle.classes)
+    if summary.needs_mark and not byte_order_mark:
+        say(
+            f"{output}: UTF-8 without a mark; for Excel, which would show other letters, write it "
+            "with --byte-order-mark"
+        )
     if summary.num_quarantined and on_error == "fail":
         raise SeqbeltError(f"{summary.num_quarantined} inputs have no label; see {output}")
     return {
@@ -70,6 +85,7 @@ def predict(
         "model": concrete,
         "reasons": dict(summary.reasons),
         "accuracy": summary.accuracy,
+        "labels": dict(summary.labels),
     }
 
 
@@ -86,22 +102,34 @@ def load_predictor(folder: Path, engine: Engine, precision: Precision) -> Predic
 
 
 def _open(
-    predictor: Predictor, paths: Sequence[Path], settings: Sequence[str], output: Path
+    predictor: Predictor,
+    paths: Sequence[Path],
+    settings: Sequence[str],
+    output: Path,
+    notes: list[str],
 ) -> tuple[str, Iterator[Item]]:
     """The first column's name and the items, without the output, which may lie among them."""
     bundle = predictor.bundle
-    key, items = list_items(paths, bundle.features, settings, bundle.classes)
+    key, items = list_items(paths, bundle.features, settings, bundle.classes, notes)
     own = {output.with_name(output.name + end).resolve() for end in OWN_ENDINGS}
     return key, (item for item in items if not _is_one_of(own, item.source))
 
 
-def _tell(summary: Summary) -> None:
+def _tell(summary: Summary, classes: Sequence[str]) -> None:
     say(
         f"{summary.output}: {summary.num_predicted:,} labels ({summary.num_reused:,} from before), "
         f"{summary.num_quarantined:,} without, {summary.predict_s:.1f} s"
     )
     if summary.reasons:
         say("; ".join(f"{count} {reason}" for reason, count in summary.reasons.most_common()))
+    if summary.labels:
+        say("labels: " + list_counts({name: summary.labels[name] for name in classes}))
+    if summary.unknown_labels:
+        say(
+            f"{summary.unknown_labels.total():,} inputs carry a class that the model does not "
+            f"know, and count as not right: {list_counts(summary.unknown_labels)}; it knows "
+            f"{shorten(classes)}"
+        )
     accuracy = summary.accuracy
     if accuracy is not None:
         answered = accuracy["answered"]
@@ -162,23 +190,36 @@ def list_items(
     features: Features,
     settings: Sequence[str] = (),
     classes: Sequence[str] = (),
+    notes: list[str] | None = None,
 ) -> tuple[str, Iterator[Item]]:
     """The first column's name and the items, found lazily.
 
-    A folder gives every file below it, named by its path within the folder; a manifest gives its
-    rows, read by ``settings`` as in ``data.quoting=false``; another file is itself an item. The
-    class of an item is known where a manifest tells it, or where the file lies in a folder that has
-    a class's name, within the folder that is read.
+    A folder gives every file below it, named by its path within the folder, and where there are
+    several inputs by that folder too; a manifest gives its rows, read by ``settings`` as in
+    ``data.quoting=false``; another file is itself an item. Journals and prediction files of earlier
+    runs are no items of a folder. The class of an item is known where a manifest tells it, or where
+    the file lies in a folder that has a class's name, within the folder that is read. What is
+    notable is added to ``notes`` while the items are found.
     """
-    manifests = [path for path in inputs if _is_manifest(path, features, bool(settings))]
+    notes = [] if notes is None else notes
+    for_texts = [s for s in settings if features.reads_text and s.startswith("data.encoding=")]
+    told_how = len(settings) > len(for_texts)
+    manifests = [path for path in inputs if is_manifest(path, features, told_how)]
     if manifests and len(inputs) > 1:
         raise SettingsError(f"INPUT {manifests[0]}: a manifest must be the only input")
+    source = str(manifests[0] if manifests else inputs[0])
+    data = Data.parse(override({"data": {"source": source}}, settings)["data"], origin="INPUT")
     if manifests:
-        data = override({"data": {"source": str(manifests[0])}}, settings)["data"]
-        return _rows(Data.parse(data, origin="INPUT").list_items())
-    if settings:
-        raise SettingsError(f"{settings[0]}: tells how a manifest is read; INPUT is none")
-    return "path", _files(inputs, frozenset(classes))
+        manifest = data.list_items(features)
+        notes += manifest.notes
+        return _rows(manifest)
+    if told_how:
+        first = next(setting for setting in settings if setting not in for_texts)
+        raise SettingsError(f"{first}: tells how a manifest is read; INPUT is none")
+    check_encoding_name(data.encoding)
+    encoding = data.encoding if for_texts else "utf-8"
+    names = {clean_name(name): name for name in classes}
+    return "path", _files(inputs, names, encoding, notes)
 
 
 def _rows(manifest: Manifest) -> tuple[str, Iterator[Item]]:
@@ -192,29 +233,33 @@ def _rows(manifest: Manifest) -> tuple[str, Iterator[Item]]:
     return key, (Item(name, source, label) for (name, label), source in items)
 
 
-def _is_manifest(path: Path, features: Features, told_how: bool) -> bool:
-    if not path.is_file():
-        return False
-    if path.suffix == ".ts":
-        return True  # many sequences in one file
-    if not is_manifest_file(path):
-        return False
-    if told_how:
-        return True
-    if features.reads_text and path.suffix == ".txt":
-        return False  # a text, not a table of texts
-    return not features.reads_tables or names_items(path, Columns())
-
-
-def _files(inputs: Sequence[Path], classes: frozenset[str]) -> Iterator[Item]:
+def _files(
+    inputs: Sequence[Path], classes: Mapping[str, str], encoding: str, notes: list[str]
+) -> Iterator[Item]:
+    earlier: list[str] = []
     for path in inputs:
-        if path.is_dir():
-            for name in list_files(path):
-                yield Item(name, path / name, _class_of(name, classes))
-        else:
-            yield Item(str(path), path)
+        if not path.is_dir():
+            yield Item(str(path), _content(path, encoding))
+            continue
+        said: list[str] = []
+        for name in list_files(path, said):
+            if is_own_file(path / name):
+                earlier.append(name)
+                continue
+            shown = f"{path}/{name}" if len(inputs) > 1 else name
+            yield Item(shown, _content(path / name, encoding), _class_of(name, classes))
+        notes += [f"{path}: {note}" for note in said]
+    if earlier:
+        notes.append(f"files of earlier predictions are no inputs: {shorten(earlier)}")
 
 
-def _class_of(name: str, classes: frozenset[str]) -> str | None:
+def _content(path: Path, encoding: str) -> Source:
+    return path if encoding == "utf-8" else read_text_file(path, encoding)
+
+
+def _class_of(name: str, classes: Mapping[str, str]) -> str | None:
     """The first folder in a path that has a class's name: ``test/dog/7.wav`` is a dog's."""
-    return next((part for part in name.split("/")[:-1] if part in classes), None)
+    if "/" not in name:
+        return None
+    parts = (part if part.isascii() else clean_name(part) for part in name.split("/")[:-1])
+    return next((classes[part] for part in parts if part in classes), None)

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from seqbelt.data.names import find_lookalikes, find_missing, list_counts
 from seqbelt.data.part_summary import SPLITS, summarize_parts
 from seqbelt.data.preparation import Encode, Prepared
 from seqbelt.data.preparation import prepare as prepare_store
+from seqbelt.data.store import SequenceStore
 from seqbelt.experiment import Experiment
 from seqbelt.features.encoding import encode_sources
 from seqbelt.features.ray_workers import encode_on_ray
@@ -13,6 +15,7 @@ from seqbelt.features.text_encoder import TextCounts
 from seqbelt.stages.progress import bar, say
 
 Engine = Literal["local", "ray"]
+MAX_FINDINGS = 10
 LONGEST_PREPARATION_S = 24 * 3600.0
 
 
@@ -20,7 +23,9 @@ def prepare_data(
     experiment: Experiment, wait_s: float = 0.0, encode: Encode = encode_sources
 ) -> Prepared:
     """Bring the experiment's store up to date, or wait until another process has done so."""
-    manifest = experiment.data.load()
+    manifest = experiment.data.load(experiment.features)
+    for note in manifest.notes:
+        say(note)
     settings = {"data": experiment.data.plain(), "features": experiment.features.plain()}
     with bar("preparing", len(manifest)) as progress:
         prepared = prepare_store(
@@ -39,12 +44,25 @@ def prepare_data(
     say(f"{prepared.store.folder}: {parts}; {did} in {prepared.prepare_s:.1f} s")
     for remark in remarks:
         say(remark)
+    describe_classes(prepared.store)
     if counts := prepared.store.token_counts:
         say(_describe_tokens(counts))
     if prepared.num_quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in about["quarantined"].items())
         say(f"quarantined: {reasons}; see {prepared.store.folder / 'quarantine.csv'}")
     return prepared
+
+
+def describe_classes(store: SequenceStore) -> None:
+    """Say the classes with their counts, and what people would take for one of them."""
+    counts = store.class_counts
+    say(f"{len(counts)} classes: {list_counts(counts)}")
+    groups: dict[str, int] = store.about.get("group_counts", {})
+    for what, found in (("classes", counts), ("groups", groups)):
+        for finding in find_lookalikes(found, what)[:MAX_FINDINGS]:
+            say(f"{store.folder}: {finding}")
+    for finding in find_missing(counts, "class"):
+        say(f"{store.folder}: {finding}")
 
 
 def _describe_tokens(counts: Mapping[str, TextCounts]) -> str:

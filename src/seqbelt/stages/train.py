@@ -236,7 +236,7 @@ def _register(trained: Trained, remark: str) -> str:
 
 def _example(experiment: Experiment) -> Source:
     """The first item that can be read, as an example of what the model takes."""
-    manifest = experiment.data.list_items()
+    manifest = experiment.data.list_items(experiment.features)
     for row in range(len(manifest)):
         source = manifest.source(row)
         try:
