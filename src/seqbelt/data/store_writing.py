@@ -47,10 +47,11 @@ def write_store(
     bad.sort(key=lambda outcome: outcome.row)
     good = [outcome for outcome, is_one in zip(encoded, is_good) if is_one]
     labels = [label for label, is_one in zip(found, is_good) if is_one]
-    _write_ledger(folder / "quarantine.csv", manifest, bad)
+    write_ledger(folder / "quarantine.csv", manifest, bad)
     if not good:
+        first = manifest.table["id"][bad[0].row].as_py()
         raise SeqbeltError(
-            f"none of {len(outcomes)} items could be encoded; first reason: "
+            f"none of {len(outcomes)} items could be encoded; first reason: {first}: "
             f"{bad[0].problem}. All reasons: {folder / 'quarantine.csv'}"
         )
     rows = [outcome.row for outcome in good]
@@ -118,7 +119,7 @@ def _write_index(path: Path, index: pa.Table) -> None:
     temporary.replace(path)
 
 
-def _write_ledger(path: Path, manifest: Manifest, bad: list[Outcome]) -> None:
+def write_ledger(path: Path, manifest: Manifest, bad: list[Outcome]) -> None:
     """The quarantine ledger: a CSV that a spreadsheet opens."""
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", encoding="utf-8-sig", newline="", errors="backslashreplace") as file:

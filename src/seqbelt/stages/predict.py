@@ -8,6 +8,7 @@ from typing import Any
 
 from seqbelt.data.folders import list_files
 from seqbelt.data.manifest import ROWS_AT_ONCE, Manifest
+from seqbelt.data.readings import describe_readings
 from seqbelt.data.source import READING_SETTINGS, Data
 from seqbelt.data.tables import Columns, is_manifest_file, names_items
 from seqbelt.errors import SeqbeltError, SettingsError
@@ -69,6 +70,7 @@ def predict(
         "predict_s": round(summary.predict_s, 3),
         "model": concrete,
         "reasons": dict(summary.reasons),
+        **({"readings": dict(summary.readings)} if summary.readings else {}),
         "accuracy": summary.accuracy,
     }
 
@@ -100,6 +102,8 @@ def _tell(summary: Summary) -> None:
         f"{summary.output}: {summary.num_predicted:,} labels ({summary.num_reused:,} from before), "
         f"{summary.num_quarantined:,} without, {summary.predict_s:.1f} s"
     )
+    for line in describe_readings(dict(summary.readings.most_common())):
+        say(line)
     if summary.reasons:
         say("; ".join(f"{count} {reason}" for reason, count in summary.reasons.most_common()))
     accuracy = summary.accuracy

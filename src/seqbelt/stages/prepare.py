@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from seqbelt.data.preparation import Encode, Prepared
 from seqbelt.data.preparation import prepare as prepare_store
+from seqbelt.data.readings import describe_readings
 from seqbelt.experiment import Experiment
 from seqbelt.features.encoding import encode_sources
 from seqbelt.features.ray_workers import encode_on_ray
@@ -39,6 +40,8 @@ def prepare_data(
     say(f"{prepared.store.folder}: {parts}; {did} in {prepared.prepare_s:.1f} s")
     if counts := prepared.store.token_counts:
         say(_describe_tokens(counts))
+    for line in describe_readings(about.get("readings", {})):
+        say(line)
     if prepared.num_quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in about["quarantined"].items())
         say(f"quarantined: {reasons}; see {prepared.store.folder / 'quarantine.csv'}")
@@ -72,4 +75,5 @@ def prepare(experiment: Experiment, engine: Engine = "local") -> dict[str, Any]:
         "skipped": prepared.skipped,
         "prepare_s": round(prepared.prepare_s, 3),
         **({"tokens": tokens} if tokens else {}),
+        **({"readings": about["readings"]} if "readings" in about else {}),
     }
