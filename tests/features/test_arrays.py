@@ -17,6 +17,7 @@ import torch
 
 from seqbelt.errors import BadInput
 from seqbelt.features.arrays import read_array
+from seqbelt.features.table_layout import TableOptions
 
 MEGABYTE = 1e6
 VALUES = np.arange(12, dtype=np.float64).reshape(4, 3) / 8
@@ -121,15 +122,16 @@ def test_the_key_chooses_among_several_arrays(make):
 def test_header_and_empty_cells_of_a_table():
     array = read_array(b"t,x,word\n0,1.5,a\n1,?,b\n2,,a\n", MEGABYTE)
     assert array.names == ("t", "x", "word") and array.is_table
-    assert array.not_numbers == {2: "a"}
+    assert array.not_numbers == {2: "'a' in line 2"}
+    assert list(array.asides) == [0]
     np.testing.assert_array_equal(array.values[:, 1], [1.5, np.nan, np.nan])
 
 
 def test_a_first_line_with_a_number_is_data_unless_said_otherwise():
     content = b"1,2\n3,4\n"
     assert read_array(content, MEGABYTE).values.shape == (2, 2)
-    assert read_array(content, MEGABYTE, header=True).names == ("1", "2")
-    assert read_array(content, MEGABYTE, header=True).values.shape == (1, 2)
+    assert read_array(content, MEGABYTE, options=TableOptions(header=True)).names == ("1", "2")
+    assert read_array(content, MEGABYTE, options=TableOptions(header=True)).values.shape == (1, 2)
 
 
 class Trap:
@@ -205,7 +207,7 @@ def test_a_tensor_that_repeats_one_number_is_measured_by_its_shape():
         (mat_bytes(x={"field": 1.0}), "wrong type"),
         (b"\x00\x01binary\xff" * 9, "wrong type"),
         (b"\xff\xfebroken utf-8\n1\n", "unreadable"),
-        (b"1,2\n3,4,5\n", "unreadable"),
+        (b"1,2\n3,4,5\n", "wrong shape"),
     ],
     ids=[
         "nothing",

@@ -33,7 +33,7 @@ def encode(settings, *sources) -> list[np.ndarray]:
 
 def reason_of(settings, source) -> str:
     with pytest.raises(BadInput) as caught:
-        settings.read(source)
+        encode(settings, source)
     return caught.value.reason
 
 
@@ -63,8 +63,9 @@ class TestChannels:
 
     def test_a_channel_that_is_not_there_or_not_a_number(self):
         table = b"word,x\na,1\nb,2\n"
-        with pytest.raises(BadInput, match=r"column word holds 'a'.*features\.channels"):
-            channels().read(table)
+        said = r"column 'word' holds 'a' in line 2, not a number.*features\.channels"
+        with pytest.raises(BadInput, match=said):
+            encode(channels(), table)
         with pytest.raises(BadInput, match="no channel 'y'; found: word, x"):
             channels(channels=["y"]).read(table)
         assert reason_of(channels(channels=["y"]), random(3, 2)) == "wrong shape"
@@ -75,8 +76,9 @@ class TestChannels:
         assert reason_of(channels(), np.array(1.0)) == "wrong shape"
 
     def test_missing_values_are_an_error_that_says_where(self):
-        with pytest.raises(BadInput, match=r"1 values .* step 2, channel b"):
-            channels().read(b"a,b\n1,2\n3,4\n5,\n")
+        said = r"1 values .* line 4 \(step 2\), channel 'b'; features\.missing"
+        with pytest.raises(BadInput, match=said):
+            encode(channels(), b"a,b\n1,2\n3,4\n5,\n")
         for missing in ("error", "interpolate", "mask"):
             assert reason_of(channels(missing=missing), np.array([1, np.inf])) == "not finite"
 
@@ -158,11 +160,30 @@ class TestWidth:
             encoder.encode(raws[-1:])
         assert caught.value.reason == "wrong shape"
 
-    def test_a_later_file_with_its_columns_in_another_order_is_refused(self):
+    def test_columns_are_found_by_name(self):
         settings = channels()
         encoder = settings.encoder(settings.learn([settings.read(b"a,b\n1,2\n")]))
-        with pytest.raises(BadInput, match="expected the columns a, b, found b, a"):
-            encoder.encode([settings.read(b"b,a\n1,2\n")])
+        for table in (b"b,a\n1,2\n", b"c,b,d,a\n,1,word,2\n"):
+            raw = settings.read(table)
+            np.testing.assert_array_equal(encoder.encode([raw])[0], [[2, 1]])
+            assert "another order" in " ".join(settings.remarks(raw, encoder))
+        assert "column 'd' is none of the training rows': ignored" in encoder.remarks(raw)
+        with pytest.raises(BadInput, match="no column 'a'; found b, c; the training rows had a, b"):
+            encoder.encode([settings.read(b"b,c\n1,2\n")])
+        with pytest.raises(BadInput, match="column 'a' holds 'x' in line 2"):
+            encoder.encode([settings.read(b"a,b\nx,2\n")])
+
+    def test_a_model_without_names_goes_by_position(self):
+        settings = channels()
+        encoder = settings.encoder(settings.learn_shape((2,)))
+        np.testing.assert_array_equal(encoder.encode([settings.read(b"b,a\n1,2\n")])[0], [[1, 2]])
+        # Trained when a column of times still was a channel.
+        for learned in (settings.learn_shape((3,)), settings.learn_shape((3,), ("time", "x", "y"))):
+            encoder = settings.encoder(learned)
+            raw = settings.read(b"time,x,y\n0,1,2\n1,3,4\n")
+            np.testing.assert_array_equal(encoder.encode([raw])[0], [[0, 1, 2], [1, 3, 4]])
+
+    def test_channels_are_chosen_by_name(self):
         named = channels(channels=["a", "b"])
         encoder = named.encoder(named.learn([named.read(b"a,b\n1,2\n")]))
         np.testing.assert_array_equal(encoder.encode([named.read(b"b,a\n1,2\n")])[0], [[2, 1]])

@@ -188,7 +188,12 @@ class StepLabelling:
     def _read_column(self, source: Source) -> np.ndarray:
         if isinstance(self.features, ArrayFeatures) and not isinstance(source, np.ndarray):
             content = Path(source) if isinstance(source, str) else source
-            return read_words(content, self.label_column, self.features.max_size_mb * 1e6)
+            return read_words(
+                content,
+                self.label_column,
+                self.features.max_size_mb * 1e6,
+                self.features.table_options,
+            )
         raise BadInput(
             UNKNOWN_LABEL,
             f"no table of segments: put one beside the recording, of the same name with {SIDECAR} "

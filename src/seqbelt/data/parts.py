@@ -106,6 +106,7 @@ def adopt_parts(folder: Path) -> None:
         if twin == folder or not paths:
             continue
         folder.mkdir(parents=True, exist_ok=True)
+        paths += twin.glob("readings.json")
         try:
             for path in paths:
                 os.link(path, folder / path.name)

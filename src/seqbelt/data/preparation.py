@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from seqbelt.data.labelling import Labelling, SequenceLabelling
 from seqbelt.data.manifest import Manifest
 from seqbelt.data.parts import PartWriter, adopt_parts, open_part, part_paths
+from seqbelt.data.readings import Readings
 from seqbelt.data.store import SequenceStore
 from seqbelt.data.store_writing import Outcome, write_ledger, write_store
 from seqbelt.data.token_counts import count_tokens
@@ -106,11 +107,13 @@ class _Preparation:
             (parts / "learned" / name).write_bytes(content)
         adopt_parts(parts)
         self._stamp_hashes, self._known = _known_content(parts)
+        self._readings = Readings(parts)
         writer = PartWriter(parts)
         try:
             outcomes = list(self._encode(encoder, writer))
         finally:  # also on Ctrl-C: what was encoded is kept
             writer.close()
+            self._readings.save()
         about = {
             "request": request,
             "num_features": encoder.num_features,
@@ -118,6 +121,9 @@ class _Preparation:
             "step_s": self.features.step_s(),
             "settings": settings,
         }
+        encoded = [one for one in outcomes if one.problem is None]
+        if readings := self._readings.count(one.content_hash for one in encoded):
+            about["readings"] = readings
         if isinstance(encoder, TextEncoder):
             counts = count_tokens(self.features, encoder, self.manifest, outcomes, parts)
             about["tokens"] = {split: asdict(count) for split, count in counts.items()}
@@ -126,24 +132,36 @@ class _Preparation:
     def _learn(self) -> Learned:
         if not self.features.learns:
             return {}
-        return self.features.learn(self._training_content())
+        problems: list[Outcome] = []
+        num_read = 0
 
-    def _training_content(self) -> Iterator[object]:
-        rows = np.flatnonzero(self.manifest.column("split") == "train").tolist()
-        bad: list[Outcome] = []
-        for row, source in zip(rows, self.manifest.sources(rows)):
-            try:
-                yield self.features.read(source)
-            except BadInput as error:  # the ledger will name it when it is encoded
-                bad.append(Outcome(row, "", error))
-        if bad and len(bad) == len(rows):
-            ledger = self.folder / "quarantine.csv"
-            write_ledger(ledger, self.manifest, bad)
-            first = self.manifest.table["id"][bad[0].row].as_py()
-            raise SeqbeltError(
-                f"none of {len(rows)} training items can be read, so there is nothing to learn a "
-                f"vocabulary from; first reason: {first}: {bad[0].problem}. All reasons: {ledger}"
-            )
+        def content() -> Iterator[object]:
+            nonlocal num_read
+            rows = np.flatnonzero(self.manifest.column("split") == "train").tolist()
+            for row, source in zip(rows, self.manifest.sources(rows), strict=True):
+                try:
+                    raw = self.features.read(source)
+                except BadInput as error:
+                    problems.append(Outcome(row, "", error))
+                    continue
+                if problem := self.features.problem(raw):
+                    problems.append(Outcome(row, "", problem))
+                    continue
+                num_read += 1
+                yield raw
+
+        try:
+            return self.features.learn(content())
+        except SeqbeltError:
+            if num_read or not problems:
+                raise
+        ledger = self.folder / "quarantine.csv"
+        write_ledger(ledger, self.manifest, problems)
+        first = self.manifest.table["id"][problems[0].row].as_py()
+        raise SeqbeltError(
+            f"none of {len(problems)} training items could be read; first reason: {first}: "
+            f"{problems[0].problem}. All reasons: {ledger}"
+        )
 
     def _encode(self, encoder: Encoder, writer: PartWriter) -> Iterator[Outcome]:
         """Yield each row's outcome; only content that no part holds is encoded."""
@@ -166,6 +184,7 @@ class _Preparation:
             elif sequence is not None:
                 problem = _misfit(sequence, encoder)
                 # The same content may have come twice in the chunks under way.
+                self._readings.add(content_hash, encoded.remarks)
                 if problem is None and content_hash not in self._known:
                     writer.add(content_hash, self.stamps[encoded.index], sequence)
                     self._known.add(content_hash)

@@ -53,8 +53,9 @@ def write_store(
     labels = [label for label, is_one in zip(found, is_good) if is_one]
     write_ledger(folder / "quarantine.csv", manifest, bad)
     if not good:
+        first = manifest.table["id"][bad[0].row].as_py()
         raise SeqbeltError(
-            f"none of {len(outcomes)} items could be encoded; first reason: "
+            f"none of {len(outcomes)} items could be encoded; first reason: {first}: "
             f"{bad[0].problem}. All reasons: {folder / 'quarantine.csv'}"
         )
     rows = [outcome.row for outcome in good]

@@ -6,9 +6,10 @@ are checked before memory is taken for them.
 """
 
 import io
+import json
 import math
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,55 +26,116 @@ from seqbelt.errors import (
 )
 from seqbelt.features.base import read_bytes
 from seqbelt.features.mat_format import check_mat
-from seqbelt.features.text_columns import parse_text
+from seqbelt.features.number_cells import Cell
+from seqbelt.features.table_cells import Lines, Table, column_label, first_word, to_columns
+from seqbelt.features.table_layout import NOTHING_TOLD, TableOptions, as_text
+from seqbelt.features.text_columns import read_text_table
+from seqbelt.features.time_columns import (
+    counts_rows,
+    describe_spacing,
+    first_fall,
+    is_time_name,
+    seconds_of,
+)
+from seqbelt.features.workbook import WORKBOOK, read_workbook
 
 T = TypeVar("T")
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+class Aside(NamedTuple):
+    """Why a column of a table is no channel."""
+
+    why: str
+    fall: str = ""
+    """Where its times fall, so that the rows are not in order; "" where they do not."""
 
 
 class Array(NamedTuple):
     """What a file holds: numbers of any rank, NaN where a table has an empty cell.
 
     A table (``is_table``) has a row per step. ``names`` are its columns' names where it has a
-    header. ``not_numbers`` gives, for each column that holds words, one such word: the numbers of
-    that column mean nothing.
+    header. ``not_numbers`` tells, for each column that holds words, one such word and its place:
+    the numbers of that column mean nothing. ``asides`` are columns of times and row numbers.
     """
 
     values: np.ndarray
     names: tuple[str, ...] | None = None
     not_numbers: Mapping[int, str] = {}
     is_table: bool = False
+    asides: Mapping[int, Aside] = {}
+    lines: Lines | None = None
+    notes: tuple[str, ...] = ()
+    names_are_a_comment: bool = False
 
     def without(self, columns: Sequence[str]) -> "Array":
         """The same without some columns, where it has names and one of these."""
         if self.names is None or not set(columns) & set(self.names):
             return self
-        kept = [place for place, name in enumerate(self.names) if name not in columns]
-        words = {
-            kept.index(place): word for place, word in self.not_numbers.items() if place in kept
-        }
-        return Array(self.values[:, kept], tuple(self.names[place] for place in kept), words, True)
+        return self.take(n for n, name in enumerate(self.names) if name not in columns)
+
+    def take(self, columns: Iterable[int]) -> "Array":
+        """The same with these columns of a table only, in this order."""
+        kept = list(columns)
+        return self._replace(
+            values=self.values[:, kept],
+            names=None if self.names is None else tuple(self.names[place] for place in kept),
+            not_numbers={
+                n: self.not_numbers[c] for n, c in enumerate(kept) if c in self.not_numbers
+            },
+            asides={n: self.asides[c] for n, c in enumerate(kept) if c in self.asides},
+        )
+
+
+def _renumbered(by_column: Mapping[int, T], kept: Sequence[int]) -> dict[int, T]:
+    return {n: by_column[place] for n, place in enumerate(kept) if place in by_column}
 
 
 def read_array(
     source: Path | bytes | np.ndarray,
     max_bytes: float,
     key: str | None = None,
-    header: bool | None = None,
+    options: TableOptions = NOTHING_TOLD,
 ) -> Array:
-    """Read .npy, .npz, .mat, .h5, .pt, .parquet, or text columns (.csv, .tsv, spaces).
+    """Read .npy, .npz, .mat, .h5, .pt, .parquet, .xlsx, or text columns (.csv, .tsv, spaces).
 
-    ``key`` names one array where a file holds several; ``header`` says whether the first line of
-    text columns names them (None: it does if no cell of it is a number). Raises BadInput if the
-    content is unreadable, declares more than ``max_bytes``, or is anything but real numbers.
+    ``key`` names one array where a file holds several; ``options`` say how a table is written.
+    Raises BadInput if the content is unreadable, declares more than ``max_bytes``, or is anything
+    but real numbers.
     """
     if isinstance(source, np.ndarray):
         return Array(_check_numbers(source, max_bytes))
+    content = _read_bounded(source, max_bytes)
+    array = _guarded(lambda: _reader(content)(content, max_bytes, key, options))
+    return array._replace(values=_check_numbers(array.values, max_bytes))
+
+
+def read_words(
+    source: Path | bytes, column: str, max_bytes: float, options: TableOptions = NOTHING_TOLD
+) -> np.ndarray:
+    """One named column of a table (.parquet, .xlsx, text columns) as words ``(rows,)``, "" where
+    empty.
+
+    Raises BadInput if the content is no table, or has no such column.
+    """
+    content = _read_bounded(source, max_bytes)
+    words = _guarded(lambda: _read_column(content, column, max_bytes, options))
+    if words is None:
+        raise BadInput(UNKNOWN_LABEL, f"no column '{column}' with a label for each step")
+    return np.array(words, dtype=object)
+
+
+def _read_bounded(source: Path | bytes, max_bytes: float) -> bytes:
     if isinstance(source, Path) and source.is_file() and source.stat().st_size > max_bytes:
         _refuse_size(source.stat().st_size, max_bytes)
-    content = read_bytes(source)
+    return read_bytes(source)
+
+
+def _guarded(read: Callable[[], T]) -> T:
+    """What ``read`` returns; whatever a parser raises over broken content becomes BadInput."""
     try:
-        array = _reader(content)(content, max_bytes, key, header)
+        return read()
     except BadInput:
         raise
     except ImportError as error:
@@ -83,12 +145,11 @@ def read_array(
     # The parsers raise whatever broken content leads them to; nothing of theirs is executed.
     except Exception as error:
         raise BadInput(UNREADABLE, f"{type(error).__name__}: {error}") from None
-    return array._replace(values=_check_numbers(array.values, max_bytes))
 
 
-def _reader(content: bytes) -> Callable[[bytes, float, str | None, bool | None], Array]:
+def _reader(content: bytes) -> Callable[[bytes, float, str | None, TableOptions], Array]:
     if content.startswith(b"\x93NUMPY"):
-        return lambda content, max_bytes, key, header: Array(_parse_npy(content, max_bytes))
+        return lambda content, max_bytes, key, options: Array(_parse_npy(content, max_bytes))
     if content.startswith(b"PK\x03\x04"):
         return _read_zip
     if content.startswith(b"MATLAB 5.0"):
@@ -97,10 +158,12 @@ def _reader(content: bytes) -> Callable[[bytes, float, str | None, bool | None],
         return _read_hdf5
     if content.startswith(b"PAR1"):
         return _read_parquet
+    if content.startswith(OLE_SIGNATURE):
+        raise BadInput(
+            WRONG_TYPE, "an .xls workbook, or one with a password: save it as .xlsx without"
+        )
     if content[:1] == b"\x80" and content[-1:] == b".":
         raise BadInput(WRONG_TYPE, "a pickle, which could run code: save it as .npy, .npz or .pt")
-    if b"\0" in content[:4096]:
-        raise BadInput(WRONG_TYPE, "not .npy, .npz, .mat, .h5, .pt, .parquet or text columns")
     return _read_text
 
 
@@ -147,14 +210,19 @@ def _parse_npy(content: bytes, max_bytes: float) -> np.ndarray:
     return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 
-def _read_zip(content: bytes, max_bytes: float, key: str | None, header: bool | None) -> Array:
+def _read_zip(content: bytes, max_bytes: float, key: str | None, options: TableOptions) -> Array:
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         members = {info.filename: info for info in file.infolist()}
         # zipfile inflates a member to its declared size and no further, but only for these two.
         if any(info.compress_type not in (0, zipfile.ZIP_DEFLATED) for info in members.values()):
             raise BadInput(WRONG_TYPE, "a zip with another compression than NumPy's or torch's")
+        total = sum(info.file_size for info in members.values())
+        if WORKBOOK in members:
+            _refuse_size(total, max_bytes)
+            table = read_workbook(content, options, lambda size: _refuse_size(size, max_bytes))
+            return _to_array(table)
         if any(name.endswith("/data.pkl") for name in members):
-            _refuse_size(sum(info.file_size for info in members.values()), max_bytes)
+            _refuse_size(total, max_bytes)
             return Array(_read_torch(content, max_bytes, key))
         arrays = {n.removesuffix(".npy"): i for n, i in members.items() if n.endswith(".npy")}
         member = _choose(arrays, key)
@@ -176,7 +244,7 @@ def _read_torch(content: bytes, max_bytes: float, key: str | None) -> np.ndarray
     return tensor.detach().numpy()
 
 
-def _read_mat(content: bytes, max_bytes: float, key: str | None, header: bool | None) -> Array:
+def _read_mat(content: bytes, max_bytes: float, key: str | None, options: TableOptions) -> Array:
     from scipy.io import loadmat, whosmat
 
     check_mat(content, lambda num_bytes: _refuse_size(num_bytes, max_bytes))
@@ -186,7 +254,7 @@ def _read_mat(content: bytes, max_bytes: float, key: str | None, header: bool | 
     return Array(loadmat(io.BytesIO(content), variable_names=[name])[name])
 
 
-def _read_hdf5(content: bytes, max_bytes: float, key: str | None, header: bool | None) -> Array:
+def _read_hdf5(content: bytes, max_bytes: float, key: str | None, options: TableOptions) -> Array:
     import h5py  # pyright: ignore[reportMissingImports]  # an extra
 
     with h5py.File(io.BytesIO(content), "r") as file:
@@ -203,63 +271,122 @@ def _read_hdf5(content: bytes, max_bytes: float, key: str | None, header: bool |
     return Array(values.T if content.startswith(b"MATLAB") else values)
 
 
-def _read_parquet(content: bytes, max_bytes: float, key: str | None, header: bool | None) -> Array:
+def _read_parquet(
+    content: bytes, max_bytes: float, key: str | None, options: TableOptions
+) -> Array:
+    return _to_array(_parquet_table(content, max_bytes, options, None), "row")
+
+
+def _parquet_table(
+    content: bytes, max_bytes: float, options: TableOptions, only: str | None
+) -> Table:
+    """The columns of a Parquet file, or one of them; those of pandas' index are left out."""
+    import pyarrow as pa
     import pyarrow.parquet
 
     file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
-    _refuse_size(file.metadata.num_rows * len(file.schema_arrow) * 8, max_bytes)
-    return _table(file.read().to_pandas())
-
-
-def _read_text(content: bytes, max_bytes: float, key: str | None, header: bool | None) -> Array:
-    # low_memory: one type for a column, whatever its length
-    return _table(parse_text(content, header, na_values=["?"], low_memory=False, index_col=False))
-
-
-def read_words(source: Path | bytes, column: str, max_bytes: float) -> np.ndarray:
-    """One named column of a table (.parquet, text columns) as words ``(rows,)``, "" where empty.
-
-    Raises BadInput if the content is no table, or has no such column.
-    """
-    content = read_bytes(source)
-    read = _reader(content)
-    try:
-        if read is _read_parquet:
-            import pyarrow.parquet
-
-            file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
-            _refuse_size(file.metadata.num_rows * 8, max_bytes)
-            found = file.read([column] if column in file.schema_arrow.names else []).to_pydict()
-        elif read is _read_text:
-            # Only what is empty, or says so with "?", has no label: "None" and "NA" are words.
-            options = {"dtype": str, "keep_default_na": False, "na_values": ["", "?"]}
-            frame = parse_text(content, True, usecols=lambda name: name == column, **options)
-            found = {name: frame[name].fillna("").tolist() for name in frame}
+    schema = file.schema_arrow
+    described = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+    index = [name for name in described.get("index_columns", ()) if isinstance(name, str)]
+    names = [name for name in schema.names if name not in index and only in (None, name)]
+    _refuse_size(file.metadata.num_rows * max(1, len(names)) * 8, max_bytes)
+    notes = [f"column '{name}' is pandas' index: not a channel" for name in index]
+    table = file.read(names)
+    columns: list[np.ndarray | list[Cell]] = []
+    cells: dict[int, list[Cell]] = {}
+    for place, column in enumerate(table.columns):
+        kind = column.type
+        if pa.types.is_boolean(kind):
+            column = column.cast(pa.uint8())
+        if pa.types.is_decimal(kind):
+            column = column.cast(pa.float64())
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            columns.append(np.asarray(column.to_pandas(), dtype=np.float64))
         else:
-            found = {}
-    except BadInput:
-        raise
-    except Exception as error:  # the parsers raise whatever broken content leads them to
-        raise BadInput(UNREADABLE, f"{type(error).__name__}: {error}") from None
-    if column not in found:
-        raise BadInput(UNKNOWN_LABEL, f"no column '{column}' with a label for each step")
-    words = ["" if word is None else str(word).strip() for word in found[column]]
-    return np.array(words, dtype=object)
+            words = ["" if value is None else str(value) for value in column.to_pylist()]
+            columns.append(words)
+            if (
+                pa.types.is_string(kind)
+                or pa.types.is_large_string(kind)
+                or (pa.types.is_dictionary(kind))
+            ):
+                cells[place] = words
+    rows = range(1, table.num_rows + 1)
+    found = to_columns(list(cells.values()), rows, None, options, "", notes)
+    for place, column in zip(cells, found, strict=True):
+        columns[place] = column
+    return Table(tuple(map(str, names)), columns, rows, tuple(notes))
 
 
-def _table(frame: Any) -> Array:
-    """A pandas frame as float64 ``(rows, columns)``."""
-    import pandas
+def _read_text(content: bytes, max_bytes: float, key: str | None, options: TableOptions) -> Array:
+    return _to_array(read_text_table(content, options))
 
-    columns, words = [], {}
-    for index in range(frame.shape[1]):
-        column = frame.iloc[:, index]
-        numbers: Any = pandas.to_numeric(column, errors="coerce")
-        odd = column[numbers.isna() & column.notna()]
-        if len(odd) or not pandas.api.types.is_numeric_dtype(numbers):
-            words[index] = str(odd.iloc[0] if len(odd) else column.iloc[0])
-            numbers = pandas.Series(np.nan, index=column.index)
-        columns.append(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
-    named = not all(isinstance(name, int) for name in frame.columns)
-    names = tuple(map(str, frame.columns)) if named else None
-    return Array(np.stack(columns, axis=1) if columns else np.empty((0, 0)), names, words, True)
+
+def _read_column(
+    content: bytes, column: str, max_bytes: float, options: TableOptions
+) -> list[str] | None:
+    """The cells of one column as words; None where there is none."""
+    read = _reader(content)
+    if read is _read_parquet:
+        import pyarrow.parquet
+
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
+        _refuse_size(file.metadata.num_rows * 8, max_bytes)
+        if column not in file.schema_arrow.names:
+            return None
+        values = file.read([column])[column].to_pylist()
+        return ["" if value is None else str(value).strip() for value in values]
+    if read is _read_text:
+        table = read_text_table(content, options, words=column)
+    elif read is _read_zip and WORKBOOK in zipfile.ZipFile(io.BytesIO(content)).namelist():
+        table = read_workbook(
+            content, options, lambda size: _refuse_size(size, max_bytes), words=column
+        )
+    else:
+        return None
+    if table.names is None or column not in table.names:
+        return None
+    cells = table.columns[table.names.index(column)]
+    # Only what is empty, or says so with "?", has no label: "None" and "NA" are words.
+    return ["" if cell == "?" else as_text(cell).strip() for cell in cells]
+
+
+def _to_array(table: Table, line_word: str = "line") -> Array:
+    """A table as float64 ``(rows, columns)``; what its columns of times and row numbers are."""
+    names, lines = table.names, table.lines
+    columns: list[np.ndarray] = []
+    words: dict[int, str] = {}
+    asides: dict[int, Aside] = {}
+    for place, column in enumerate(table.columns):
+        name = names[place] if names else ""
+        label = f"column {column_label(names, place)}"
+        seconds = seconds_of(column) if isinstance(column, list) else None
+        if isinstance(column, list) and seconds is None:
+            row = first_word(column)
+            words[place] = f"'{str(column[row])[:40]}' in {line_word} {lines[row]}"
+            columns.append(np.full(len(column), np.nan))
+            continue
+        values = column if isinstance(column, np.ndarray) else seconds
+        assert values is not None
+        columns.append(values)
+        if (
+            seconds is not None
+            or (names and is_time_name(name))
+            or (names and is_time_name(name, weak=True) and (np.diff(values) > 0).all())
+        ):
+            asides[place] = _aside_of_times(values, column, lines, line_word, label)
+        elif place == 0 and names and counts_rows(values, name):
+            asides[place] = Aside("the first column numbers the rows: not a channel")
+    values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
+    return Array(values, names, words, True, asides, lines, table.notes, table.names_are_a_comment)
+
+
+def _aside_of_times(
+    values: np.ndarray, cells: np.ndarray | list[Cell], lines: Lines, line_word: str, label: str
+) -> Aside:
+    row = first_fall(values)
+    if row is None:
+        spacing = describe_spacing(values)
+        why = f"{label} is rising time: not a channel" + (f"; {spacing}" if spacing else "")
+        return Aside(why)
+    return Aside("", f"{line_word} {lines[row]}, {label}: '{cells[row]}' is earlier than before")

@@ -87,6 +87,10 @@ class Features(Settings):
         """Decode one source into what ``Encoder.encode`` takes. Raises BadInput, nothing else."""
         raise NotImplementedError
 
+    def problem(self, raw: Any) -> BadInput | None:
+        """Why what ``read`` returned cannot be used by itself, though a part of it may be."""
+        return None
+
     def learn(self, raws: Iterable[Any]) -> Learned:
         """Learn from the training rows (a vocabulary, say). Signals learn nothing here."""
         return {}
@@ -94,6 +98,11 @@ class Features(Settings):
     def encoder(self, learned: Learned) -> Encoder:
         """The encoder that these settings and ``learned`` make."""
         raise NotImplementedError
+
+    def remarks(self, raw: Any, encoder: Encoder) -> tuple[str, ...]:
+        """How a source was read, where that was not evident: sentences that are the same for the
+        same way of reading, so that a summary can count them."""
+        return ()
 
     def num_steps(self, num_rows: int) -> int:
         """Steps of a source with so many rows or samples, as the settings count them."""

@@ -35,6 +35,8 @@ class Encoded:
     """Hash of the content, 32 hexadecimal digits; empty where it could not be read."""
     sequence: np.ndarray | BadInput | None
     """None where the caller said that it knows this content."""
+    remarks: tuple[str, ...] = ()
+    """How the content was read, where that was not evident."""
 
 
 def stamp_source(source: Source) -> int:
@@ -146,9 +148,13 @@ def _encode_chunk(
             raws.append(raw)
         slot.at(len(chunk))
         sequences = _encode_each(encoder, raws)
+    remarks = [
+        features.remarks(raw, encoder) if isinstance(sequence, np.ndarray) else ()
+        for raw, sequence in zip(raws, sequences, strict=True)
+    ]
     return [
-        Encoded(index, content_hash, sequence)
-        for (index, _), content_hash, sequence in zip(chunk, hashes, sequences, strict=True)
+        Encoded(index, *outcome)
+        for (index, _), *outcome in zip(chunk, hashes, sequences, remarks, strict=True)
     ]
 
 

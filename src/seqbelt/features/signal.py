@@ -6,8 +6,7 @@ rows; a later file of another width is refused and not bent into shape.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
@@ -16,7 +15,7 @@ from pydantic import Field, model_validator
 
 from seqbelt.errors import NOT_FINITE, TOO_LONG, WRONG_SHAPE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays import Array, read_array
-from seqbelt.features.base import Features, Learned, Source
+from seqbelt.features.base import Encoder, Features, Learned, Source
 from seqbelt.features.channel_transforms import (
     interpolate,
     num_resampled,
@@ -24,22 +23,42 @@ from seqbelt.features.channel_transforms import (
     standardize,
     take_nearest,
 )
+from seqbelt.features.table_cells import column_label
+from seqbelt.features.table_layout import TableOptions
 
 Rate = Annotated[float, Field(gt=0)]
 Index = Annotated[int, Field(ge=0)]
+MAX_FEW_STEPS = 24
+"""An array of so few steps and of more channels may have its axes the other way round."""
 LEARNED_FILE = "features.json"
 NUM_ROWS_LEARNED = 64
 """Training rows whose width is asked for: enough to outvote a stray file, few to read twice."""
 
 
+class AsideColumn(NamedTuple):
+    """A column of a table that is no channel, unless a model was trained on it."""
+
+    place: int
+    """Among all columns."""
+    name: str | None
+    values: np.ndarray
+    why: str
+
+
 class Steps(NamedTuple):
     """One decoded item: float32 ``(steps, *shape of a step)`` and its channels' names, if any.
 
-    NaN stands for a missing value.
+    NaN stands for a missing value. Of a table with names, ``problems`` tells which channels cannot
+    be used and why; that matters where they are needed.
     """
 
     values: np.ndarray
     names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    """How the source was read, where that was not evident."""
+    asides: tuple[AsideColumn, ...] = ()
+    problems: Mapping[str, BadInput] = {}
+    names_are_a_comment: bool = False
 
 
 class ArrayFeatures(Features):
@@ -47,6 +66,9 @@ class ArrayFeatures(Features):
 
     reads_tables: ClassVar[bool] = True
     learns: ClassVar[bool] = True
+    version: ClassVar[int] = 2
+    MISSING_HINT: ClassVar[str] = ""
+    """The setting that reads missing values, where there is one."""
     LONG_AXIS_HINT: ClassVar[str]
     """The setting to look at when steps have another shape than the training rows'."""
 
@@ -55,6 +77,18 @@ class ArrayFeatures(Features):
     only one."""
     sample_rate: Rate | None = None
     """Steps per second in the files, in Hz; null where steps have no time."""
+    header: bool | None = None
+    """Whether the first line of a table names its columns; null: it does if no cell of it is a
+    number, and titles above it and units below it are known."""
+    decimal: Literal[".", ","] | None = None
+    """The decimal sign in tables; null finds it in the table, and refuses one that leaves it
+    open."""
+    thousands: Literal[".", ",", " ", "'"] | None = None
+    """What separates thousands in tables; null finds it in the table."""
+    skip_rows: Annotated[int, Field(ge=0)] = 0
+    """Lines of a table that are left out at its top."""
+    sheet: str | None = None
+    """The sheet of a workbook (.xlsx); null takes the only one that is not empty."""
     ignore: tuple[str, ...] = ("label",)
     """Columns of a table that are no channels: a label, a time."""
     max_steps: Annotated[int, Field(ge=1)] = 1_000_000
@@ -75,15 +109,21 @@ class ArrayFeatures(Features):
         if len(steps.values) > self.max_steps:
             found = f"{len(steps.values)} steps; features.max_steps allows {self.max_steps}"
             raise BadInput(TOO_LONG, found)
-        steps = steps._replace(values=np.ascontiguousarray(steps.values, dtype=np.float32))
-        self._check(steps)
-        return steps
+        return steps._replace(values=np.ascontiguousarray(steps.values, dtype=np.float32))
 
     def learn(self, raws: Iterable[Steps]) -> Learned:
         """The shape of a step and the channels' names that most of the first rows have."""
-        seen = Counter((raw.values.shape[1:], raw.names) for raw in islice(raws, NUM_ROWS_LEARNED))
+        seen = Counter[tuple[tuple[int, ...], tuple[str, ...] | None]]()
+        problem = BadInput(WRONG_SHAPE, "no training row to learn the number of features from")
+        for raw in raws:
+            if raw.problems:
+                problem = next(iter(raw.problems.values())) if not seen else problem
+                continue
+            seen[raw.values.shape[1:], raw.names] += 1
+            if seen.total() == NUM_ROWS_LEARNED:
+                break
         if not seen:
-            raise BadInput(WRONG_SHAPE, "no training row to learn the number of features from")
+            raise problem
         (shape, names), _ = seen.most_common(1)[0]
         return self.learn_shape(shape, names)
 
@@ -105,16 +145,95 @@ class ArrayFeatures(Features):
         raise NotImplementedError
 
     def _read_array(self, source: Path | bytes | np.ndarray) -> Array:
-        return read_array(source, self.max_size_mb * 1e6, self.key)
+        return read_array(source, self.max_size_mb * 1e6, self.key, self.table_options)
+
+    @property
+    def table_options(self) -> TableOptions:
+        """How tables are written, as far as the settings tell."""
+        return TableOptions(self.header, self.decimal, self.thousands, self.skip_rows, self.sheet)
+
+    def problem(self, raw: Steps) -> BadInput | None:
+        return next(iter(raw.problems.values()), None)
+
+    def remarks(self, raw: Steps, encoder: Encoder) -> tuple[str, ...]:
+        return encoder.remarks(raw) if isinstance(encoder, ArrayEncoder) else raw.notes
 
     def _arrange(self, array: Array) -> Steps:
         """Put steps first and keep what the settings select."""
         raise NotImplementedError
 
-    def _check(self, steps: Steps) -> None:
-        """Refuse what ``transform`` cannot use."""
-        if not np.isfinite(steps.values).all():
-            raise BadInput(NOT_FINITE, _describe_missing(steps))
+    def _check(self, values: np.ndarray) -> np.ndarray:
+        """Which values ``transform`` cannot use, as a mask."""
+        return ~np.isfinite(values)
+
+    def _refused(self, values: np.ndarray, array: Array, names: Sequence[str] | None) -> BadInput:
+        """Why a channel or an array with values that ``transform`` cannot use is refused."""
+        bad = self._check(values)
+        step, *place = np.unravel_index(int(bad.argmax()), bad.shape)
+        at = f"step {step}"
+        if array.lines is not None:
+            at = f"line {array.lines[int(step)]} ({at})"
+        channel = tuple(map(int, place))
+        if len(place) == 1:
+            channel = f"'{names[place[0]]}'" if names else int(place[0])
+        found = f"{bad.sum()} values are missing or infinite, first in {at}, channel {channel}"
+        return BadInput(NOT_FINITE, found + self.MISSING_HINT)
+
+    def _from_table(self, array: Array, is_chosen: bool = False) -> Steps:
+        """Steps of a table: its channels, and apart from them what is none.
+
+        Where columns are chosen by a setting they are channels whatever they hold. Raises BadInput
+        for times that fall, and without names for a column that is of no use.
+        """
+        asides = {} if is_chosen else dict(array.asides)
+        for place, aside in asides.items():
+            if aside.fall:
+                name = array.names[place] if array.names else str(place)
+                raise BadInput(
+                    WRONG_TYPE,
+                    f"{aside.fall}: the rows are not in the order of time; sort them, or name "
+                    f"'{name}' in features.ignore to take the rows as they stand",
+                )
+        kept = array.take(n for n in range(array.values.shape[1]) if n not in asides)
+        if not kept.values.shape[1]:
+            why = next(iter(asides.values())).why if asides else "it has no columns"
+            raise BadInput(
+                WRONG_TYPE, f"the table has no channel ({why}); features.channels selects columns"
+            )
+        problems: dict[str, BadInput] = {}
+        for place in range(kept.values.shape[1]):
+            name = kept.names[place] if kept.names else None
+            problem = self._problem_of(kept, place)
+            if problem is not None:
+                if name is None:
+                    raise problem
+                problems[name] = problem
+        columns = tuple(
+            AsideColumn(
+                place, array.names[place] if array.names else None, array.values[:, place], one.why
+            )
+            for place, one in asides.items()
+        )
+        return Steps(
+            kept.values, kept.names, array.notes, columns, problems, array.names_are_a_comment
+        )
+
+    def _problem_of(self, array: Array, place: int) -> BadInput | None:
+        """Why a column cannot be a channel; None where it can."""
+        if place in array.not_numbers:
+            label = column_label(array.names, place)
+            return BadInput(
+                WRONG_TYPE,
+                f"column {label} holds {array.not_numbers[place]}, not a number; "
+                "features.channels selects columns, features.ignore leaves some out",
+            )
+        column = array.values[:, place : place + 1]
+        if self._check(column).any():
+            names = None if array.names is None else [array.names[place]]
+            if names is None:
+                return self._refused(array.values, array, None)
+            return self._refused(column, array, names)
+        return None
 
 
 class ArrayEncoder:
@@ -130,20 +249,75 @@ class ArrayEncoder:
 
     def encode(self, raws: Sequence[Steps]) -> list[np.ndarray]:
         """Float32 ``(steps, num_features)`` each. Raises BadInput if one has another width."""
-        return [self._encode(raw) for raw in raws]
+        return [
+            np.ascontiguousarray(self.settings.transform(self.select(raw)), dtype=np.float32)
+            for raw in raws
+        ]
 
-    def _encode(self, raw: Steps) -> np.ndarray:
-        found = raw.values.shape[1:]
+    def select(self, raw: Steps) -> np.ndarray:
+        """The channels that the training rows had, ``(steps, *step_shape)``: by their names where
+        both have names, else by position. Raises BadInput where one is missing or of no use."""
+        values = raw.values
+        if self._goes_by_name(raw):
+            values = self._by_name(raw)
+        elif raw.problems:
+            raise next(iter(raw.problems.values()))
+        elif raw.asides and (values.shape[1] + len(raw.asides),) == self.step_shape:
+            # A model that was trained when these still were channels.
+            columns = list(values.T)
+            for aside in raw.asides:
+                columns.insert(aside.place, aside.values)
+            values = np.stack(columns, axis=1)
+        found = values.shape[1:]
         if found != self.step_shape:
             raise BadInput(
                 WRONG_SHAPE,
                 f"expected {_shape_text(self.step_shape)} in a step as in the training rows, "
                 f"found {_shape_text(found)}; {self.settings.LONG_AXIS_HINT}",
             )
-        if self.names and raw.names and raw.names != self.names:
-            expected, names = ", ".join(self.names), ", ".join(raw.names)
-            raise BadInput(WRONG_SHAPE, f"expected the columns {expected}, found {names}")
-        return np.ascontiguousarray(self.settings.transform(raw.values), dtype=np.float32)
+        return values
+
+    def remarks(self, raw: Steps) -> tuple[str, ...]:
+        """How a source was read, where that was not evident."""
+        said = list(raw.notes)
+        by_name = self._goes_by_name(raw)
+        used = set(self.names or ()) if by_name else set()
+        said += [aside.why for aside in raw.asides if aside.name not in used]
+        if by_name and raw.names is not None and self.names is not None:
+            extra = [name for name in raw.names if name not in used]
+            said += [f"column '{name}' is none of the training rows': ignored" for name in extra]
+            if tuple(name for name in raw.names if name in used) != self.names:
+                said.append("columns in another order than in training: taken by their names")
+        elif self.names and raw.names is None and self.step_shape == raw.values.shape[1:]:
+            said.append("no names of columns: taken in the order of training")
+        return tuple(said)
+
+    def _goes_by_name(self, raw: Steps) -> bool:
+        """Names that come from a comment may be none: they count where they are the known ones."""
+        if not self.names or not raw.names:
+            return False
+        return not raw.names_are_a_comment or set(self.names) <= set(raw.names)
+
+    def _by_name(self, raw: Steps) -> np.ndarray:
+        assert self.names is not None and raw.names is not None
+        if raw.names == self.names and not raw.problems:
+            return raw.values
+        asides = {aside.name: aside.values for aside in raw.asides}
+        if missing := [n for n in self.names if n not in raw.names and n not in asides]:
+            found = ", ".join([*raw.names, *(name for name in asides if name)])
+            raise BadInput(
+                WRONG_SHAPE,
+                f"no column {', '.join(map(repr, missing))}; found {found}; the training rows had "
+                f"{', '.join(self.names)}",
+            )
+        for name in self.names:
+            if name in raw.problems:
+                raise raw.problems[name]
+        places = {name: place for place, name in enumerate(raw.names)}
+        columns = [
+            raw.values[:, places[name]] if name in places else asides[name] for name in self.names
+        ]
+        return np.stack(columns, axis=1).astype(np.float32)
 
 
 class Channels(ArrayFeatures):
@@ -153,6 +327,7 @@ class Channels(ArrayFeatures):
     """
 
     kind: Literal["channels"]
+    MISSING_HINT = "; features.missing: interpolate or mask reads missing ones"
     LONG_AXIS_HINT = "features.time_axis says along which axis the steps run"
 
     channels: Annotated[tuple[str | Index, ...], Field(min_length=1)] | None = None
@@ -160,9 +335,6 @@ class Channels(ArrayFeatures):
     time_axis: Literal[0, 1] = 0
     """Axis of an array along which the steps run: 0 for ``(steps, channels)``, 1 for
     ``(channels, steps)``. Rows of a table always are steps."""
-    header: bool | None = None
-    """Whether the first line of text columns names them; null: it does if no cell of it is a
-    number."""
     resample_rate: Rate | None = None
     """Steps per second to resample to, in Hz, with a low-pass filter; needs ``sample_rate``."""
     missing: Literal["error", "interpolate", "mask"] = "error"
@@ -209,38 +381,37 @@ class Channels(ArrayFeatures):
             parts.append(mask)
         return np.concatenate(parts, axis=1)
 
-    def _read_array(self, source: Path | bytes | np.ndarray) -> Array:
-        return read_array(source, self.max_size_mb * 1e6, self.key, self.header)
-
     def _arrange(self, array: Array) -> Steps:
-        values, names, words, is_table = array
-        if values.ndim > 2 or not values.ndim:
-            raise BadInput(WRONG_SHAPE, f"expected (steps, channels), found {values.shape}")
-        if values.ndim == 1:
-            values = values[:, None]
-        elif self.time_axis == 1 and not is_table:
-            values = values.T
+        if array.values.ndim > 2 or not array.values.ndim:
+            raise BadInput(WRONG_SHAPE, f"expected (steps, channels), found {array.values.shape}")
+        if array.values.ndim == 1:
+            array = array._replace(values=array.values[:, None])
+        elif self.time_axis == 1 and not array.is_table:
+            array = array._replace(values=array.values.T)
         if self.channels is not None:
-            picked = [_find_channel(name, names, values.shape[1]) for name in self.channels]
-        else:
-            picked = list(range(values.shape[1]))
-        for index in picked:
-            if index in words:
-                name = names[index] if names else index
-                raise BadInput(
-                    WRONG_TYPE,
-                    f"column {name} holds '{words[index][:40]}', not numbers; "
-                    "features.channels selects columns",
-                )
-        return Steps(values[:, picked], tuple(names[i] for i in picked) if names else None)
+            num_channels = array.values.shape[1]
+            picked = [_find_channel(name, array.names, num_channels) for name in self.channels]
+            array = array.take(picked)
+        if array.is_table:
+            return self._from_table(array, self.channels is not None)
+        if self._check(array.values).any():
+            raise self._refused(array.values, array, None)
+        steps, channels = array.values.shape
+        notes = ()
+        if 1 < steps < channels and steps <= MAX_FEW_STEPS:
+            notes = (
+                f"arrays {array.values.shape} read as {steps} steps of {channels} channels "
+                f"(features.time_axis: {1 - self.time_axis} turns them round)",
+            )
+        return Steps(array.values, notes=notes)
 
-    def _check(self, steps: Steps) -> None:
-        absent = np.isnan(steps.values)
-        if np.isinf(steps.values).any() or (self.missing == "error" and absent.any()):
-            raise BadInput(NOT_FINITE, _describe_missing(steps))
-        if self.missing == "interpolate" and (empty := absent.all(axis=0)).any():
-            channel = _channel_name(steps, int(empty.argmax()))
-            raise BadInput(NOT_FINITE, f"channel {channel} has no value to interpolate from")
+    def _check(self, values: np.ndarray) -> np.ndarray:
+        bad = np.isinf(values)
+        if self.missing == "error":
+            bad |= np.isnan(values)
+        elif self.missing == "interpolate":  # of nothing but gaps
+            bad |= np.isnan(values).all(axis=0)
+        return bad
 
 
 def _find_channel(wanted: str | int, names: tuple[str, ...] | None, num_channels: int) -> int:
@@ -254,18 +425,6 @@ def _find_channel(wanted: str | int, names: tuple[str, ...] | None, num_channels
     if wanted not in names:
         raise BadInput(WRONG_SHAPE, f"no channel '{wanted}'; found: {', '.join(names)}")
     return names.index(wanted)
-
-
-def _channel_name(steps: Steps, index: int) -> str:
-    return steps.names[index] if steps.names else str(index)
-
-
-def _describe_missing(steps: Steps) -> str:
-    """Where the first value that is no finite number stands."""
-    bad = ~np.isfinite(steps.values)
-    step, *place = np.unravel_index(int(bad.argmax()), bad.shape)
-    channel = _channel_name(steps, int(place[0])) if len(place) == 1 else tuple(map(int, place))
-    return f"{bad.sum()} values are missing or infinite, first at step {step}, channel {channel}"
 
 
 def _shape_text(step_shape: tuple[int, ...]) -> str:

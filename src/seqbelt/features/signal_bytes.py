@@ -1,14 +1,13 @@
 """Signals as bytes that come in pieces of any size: raw samples, a WAV, lines of a table."""
 
 import struct
-from codecs import BOM_UTF8
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
-from seqbelt.errors import TRUNCATED, BadInput, SettingsError
-from seqbelt.features.signal import ArrayEncoder, ArrayFeatures, Channels
-from seqbelt.features.text_columns import names_columns
+from seqbelt.errors import EMPTY, TRUNCATED, BadInput, SettingsError
+from seqbelt.features.signal import ArrayEncoder, ArrayFeatures
+from seqbelt.features.text_columns import is_comment, read_text_table
 
 Pcm = Literal["s16le", "f32le"]
 FORMATS = {"s16le": "<i2", "f32le": "<f4"}
@@ -112,13 +111,11 @@ def conversion_hint(sample_rate: int) -> str:
 class TableReader:
     """Rows of numbers out of the lines of a text table, by the rules that hold for its file."""
 
-    COMMENT: ClassVar[bytes] = b"#"
-
     def __init__(self, features: ArrayFeatures, encoder: ArrayEncoder) -> None:
         self._features, self._encoder = features, encoder
         self._pending = b""
-        self._header: bytes | None = None  # the line of names, or nothing; None until it is known
-        self._is_checked = False
+        self._above: list[bytes] = []  # lines that came before the first row of values
+        self._is_begun = False
 
     def push(self, content: bytes) -> np.ndarray:
         """Float32 ``(rows, channels)`` of the lines that these bytes complete; possibly none.
@@ -136,24 +133,35 @@ class TableReader:
         return self._read(lines)
 
     def _read(self, lines: list[bytes]) -> np.ndarray:
-        if self._header is None:
-            lines = [line.removeprefix(BOM_UTF8) for line in lines]
-        lines = [line for line in lines if line.strip() and not line.startswith(self.COMMENT)]
-        if lines and self._header is None:
-            self._header = lines.pop(0) if self._is_header(lines[0]) else b""
-            if not self._header and isinstance(self._features, Channels):
-                self._features = self._features.model_copy(update={"header": False})
-        if not lines:
+        if not self._is_begun:
+            lines = self._begin([*self._above, *lines])
+        if not any(_is_row(line) for line in lines):
             return np.empty((0, *self._encoder.step_shape), np.float32)
-        assert self._header is not None
-        steps = self._features.read(self._header + b"".join(lines))
-        if not self._is_checked or steps.values.shape[1:] != self._encoder.step_shape:
-            self._encoder.encode([steps])  # refuses another width, and other names
-            self._is_checked = True
-        return steps.values
+        return self._encoder.select(self._features.read(b"".join([*self._above, *lines])))
 
-    def _is_header(self, line: bytes) -> bool:
-        told: Any = getattr(self._features, "header", None)
-        if told is not None:
-            return told
-        return names_columns(line.decode("utf-8", errors="ignore"))
+    def _begin(self, lines: list[bytes]) -> list[bytes]:
+        """Keep what stands above the values, and how the table is written; returns the values'
+        lines, none as long as there are none."""
+        self._above = lines
+        if not any(_is_row(line) for line in lines):
+            return []
+        try:
+            table = read_text_table(b"".join(lines), self._features.table_options)
+        except BadInput as error:
+            if error.reason == EMPTY:
+                return []
+            raise
+        self._is_begun, first = True, table.lines[0] - 1
+        self._above, lines = lines[:first], lines[first:]
+        told: dict[str, object] = {"decimal": ","} if "decimal commas" in table.notes else {}
+        if any("header of numbers" in note for note in table.notes):
+            told["header"] = True
+        elif not any(map(_is_row, self._above)):
+            told["header"] = False
+        self._features = self._features.model_copy(update=told)
+        return lines
+
+
+def _is_row(line: bytes) -> bool:
+    """Whether a line is neither empty nor a comment."""
+    return bool(line.strip()) and not is_comment(line.decode("utf-8-sig", errors="replace"))

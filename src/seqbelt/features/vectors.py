@@ -47,10 +47,19 @@ class Vectors(ArrayFeatures):
         return values.reshape(len(values), -1)
 
     def _arrange(self, array: Array) -> Steps:
+        if array.is_table and self.skeleton is None and len(self.axes) == 2:
+            if self.axes[0] == "steps":
+                return self._from_table(array)
+            raise BadInput(
+                WRONG_SHAPE,
+                f"features.layout is '{self.layout}', and the rows of a table are steps",
+            )
         values = array.values
         if array.not_numbers:
             word = next(iter(array.not_numbers.values()))
-            raise BadInput(WRONG_TYPE, f"a column holds '{word[:40]}', not numbers")
+            raise BadInput(WRONG_TYPE, f"a column holds {word}, not a number")
+        if self._check(values).any():
+            raise self._refused(values, array, array.names)
         if values.ndim != len(self.axes):
             raise BadInput(
                 WRONG_SHAPE, f"features.layout is '{self.layout}', found shape {values.shape}"

@@ -40,6 +40,8 @@ class Summary:
     num_reused: int = 0
     predict_s: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
+    readings: Counter[str] = field(default_factory=Counter)
+    """How inputs were read where that was not evident, and how many; of this run's answers."""
     num_labelled: int = 0
     """Inputs whose class is known."""
     num_labelled_answered: int = 0
@@ -214,6 +216,7 @@ class _Run:
         error = None
         if isinstance(answer, Prediction):
             found = answer.probabilities
+            self.summary.readings.update(answer.remarks)
             if answer.content_hash:
                 self._answers.append(Answer(answer.content_hash, answer.num_steps, found))
             elif isinstance(found, BadInput):  # never read, so there is no content to journal

@@ -44,6 +44,8 @@ class Prediction:
     content_hash: str
     num_steps: int
     probabilities: np.ndarray | BadInput
+    remarks: tuple[str, ...] = ()
+    """How the item was read, where that was not evident."""
 
 
 class Predictor:
@@ -144,7 +146,9 @@ class Predictor:
         if sequences:
             for place, sequence, row in zip(places, sequences, self._rows(sequences)):
                 item = window[place]
-                answers[place] = Prediction(item.index, item.content_hash, len(sequence), row)
+                answers[place] = Prediction(
+                    item.index, item.content_hash, len(sequence), row, item.remarks
+                )
         return answers
 
     def _problem(self, item: Encoded) -> BadInput | None:

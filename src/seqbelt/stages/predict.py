@@ -9,6 +9,7 @@ from typing import Any
 from seqbelt.data.folders import list_files
 from seqbelt.data.manifest import ROWS_AT_ONCE, Manifest
 from seqbelt.data.names import clean_name, list_counts, shorten
+from seqbelt.data.readings import describe_readings
 from seqbelt.data.source import READING_SETTINGS, Data
 from seqbelt.data.tables import is_manifest
 from seqbelt.data.text_encoding import check_encoding_name, read_text_file
@@ -84,6 +85,7 @@ def predict(
         "predict_s": round(summary.predict_s, 3),
         "model": concrete,
         "reasons": dict(summary.reasons),
+        **({"readings": dict(summary.readings)} if summary.readings else {}),
         "accuracy": summary.accuracy,
         "labels": dict(summary.labels),
     }
@@ -120,6 +122,8 @@ def _tell(summary: Summary, classes: Sequence[str]) -> None:
         f"{summary.output}: {summary.num_predicted:,} labels ({summary.num_reused:,} from before), "
         f"{summary.num_quarantined:,} without, {summary.predict_s:.1f} s"
     )
+    for line in describe_readings(dict(summary.readings.most_common())):
+        say(line)
     if summary.reasons:
         say("; ".join(f"{count} {reason}" for reason, count in summary.reasons.most_common()))
     if summary.labels:

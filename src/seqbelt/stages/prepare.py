@@ -7,6 +7,7 @@ from seqbelt.data.names import find_lookalikes, find_missing, list_counts
 from seqbelt.data.part_summary import SPLITS, summarize_parts
 from seqbelt.data.preparation import Encode, Prepared
 from seqbelt.data.preparation import prepare as prepare_store
+from seqbelt.data.readings import describe_readings
 from seqbelt.data.store import SequenceStore
 from seqbelt.experiment import Experiment
 from seqbelt.features.encoding import encode_sources
@@ -47,6 +48,8 @@ def prepare_data(
     describe_classes(prepared.store)
     if counts := prepared.store.token_counts:
         say(_describe_tokens(counts))
+    for line in describe_readings(about.get("readings", {})):
+        say(line)
     if prepared.num_quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in about["quarantined"].items())
         say(f"quarantined: {reasons}; see {prepared.store.folder / 'quarantine.csv'}")
@@ -92,4 +95,5 @@ def prepare(experiment: Experiment, engine: Engine = "local") -> dict[str, Any]:
         "skipped": prepared.skipped,
         "prepare_s": round(prepared.prepare_s, 3),
         **({"tokens": tokens} if tokens else {}),
+        **({"readings": about["readings"]} if "readings" in about else {}),
     }

@@ -240,8 +240,8 @@ def _example(experiment: Experiment) -> Source:
     for row in range(len(manifest)):
         source = manifest.source(row)
         try:
-            experiment.features.read(source)
-            return source
+            if experiment.features.problem(experiment.features.read(source)) is None:
+                return source
         except BadInput:
             continue
     raise SettingsError(f"{experiment.data.source}: no item can be read any more")
