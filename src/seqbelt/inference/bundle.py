@@ -268,7 +268,11 @@ def _check_values(values: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
 
 
 def _check_weights(
-    weights: Mapping[str, Tensor], model: Model, num_features: int, num_classes: int, is_tokens: bool
+    weights: Mapping[str, Tensor],
+    model: Model,
+    num_features: int,
+    num_classes: int,
+    is_tokens: bool,
 ) -> None:
     """Raise ValueError for weights of another network, before that one is built: a size that was
     mistyped may be one that no memory holds."""
