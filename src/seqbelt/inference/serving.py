@@ -158,7 +158,15 @@ class AnsweringChild:
             return [row or {"error": self._why} for row in rows]
 
     def close(self) -> None:
-        """End the child."""
+        """End the child for good."""
+        self._end()
+        self._scratch.cleanup()
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # at the interpreter's end nothing is sure
+            self.close()
+
+    def _end(self) -> None:
         process, self._process, self._is_ready = self._process, None, False
         if process is not None:
             process.kill()
@@ -167,8 +175,6 @@ class AnsweringChild:
                 with suppress(OSError):
                     process.stdin.close()
             os.close(self._answers)
-
-    __del__ = close
 
     def _start(self) -> None:
         answers, written = os.pipe()
@@ -193,7 +199,7 @@ class AnsweringChild:
         if not self._is_ready:
             hello = self._receive(time.monotonic() + START_S)
             if hello is None or "error" in hello:
-                self.close()
+                self._end()
                 raise SeqbeltError((hello or {}).get("error", "the model cannot be loaded"))
             self._is_ready = True
         contents = [one.encode("utf-8", "surrogatepass") if isinstance(one, str) else one
@@ -208,7 +214,7 @@ class AnsweringChild:
         if answer is not None:
             return answer["rows"], []
         busy = sorted({index for slot in self._board.busy() for index in slot.indices})
-        self.close()
+        self._end()
         self._start()  # while it loads, others wait
         return None, [place for place in busy if place < len(sources)]
 
