@@ -179,3 +179,86 @@ def test_a_missing_file_or_a_folder_is_refused_by_name(tmp_path):
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(SettingsError, match=path.name):
             read_yaml(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "words"),
+    [
+        ("name: a\nloop: {num_epochs: 1}\nname: b\n", 3, "'name' is there twice, first in line 1"),
+        ("loop:\n  num_epochs: 1\nname: a\nloop:\n  learning_rate: 0.1\n", 4, "'loop'"),
+        ("loop:\n  num_epochs: 1\n  num_epochs: 2\n", 3, "'num_epochs'"),
+        ("name: a\nloop: {num_epochs: 010}\n", 2, "010 is an octal number"),
+        ("name: 0010\n", 1, "octal"),
+        ("name: a\nloop: {num_epochs: 1:30}\n", 2, "base 60"),
+        ("loop: {learning_rate: 1:30.5}\n", 1, "base 60"),
+        ("name: a\nloop: {num_epochs: " + "9" * 5000 + "}\n", 2, "5000 characters"),
+        ("loop:\n  sizes: " + "[" * 5000 + "\n", 2, "deep"),
+        ("loop:\n" + "\n".join(" " * n + "a:" for n in range(1, 300)) + "\n", 41, "deep"),
+        ("a: &a [1, 2]\nb: &b\n  c: [*a, *b]\n", 2, "holds itself"),
+        ('name: a\noutput: "a\\0b"\n', 2, "zero byte"),
+        ("name: !!python/name:os.system x\n", 1, "tag"),
+        ("name: !!binary aGk=\n", 1, "tag"),
+        ("name: a\n? [b]\n: c\n", 2, "word"),
+        ("name: a\nloop: [1, 2\nshape: 3\n", 3, "expected"),
+    ],
+)  # fmt: skip
+def test_what_can_be_read_in_two_ways_or_never_ends_is_refused_with_its_line(
+    tmp_path, content, line, words
+):
+    (tmp_path / "c.yaml").write_text(content)
+    with pytest.raises(SettingsError, match=rf"c\.yaml: not valid YAML: line {line}\b") as error:
+        Whole.load(tmp_path / "c.yaml")
+    assert words in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("kind", ["[{0}]", "{{<<: [{0}]}}"])
+def test_aliases_that_multiply_are_refused_at_once(tmp_path, kind):
+    """A few lines that would become 9 ** 30 values."""
+    start = "a0: &a0 [x]\n" if "<" not in kind else "a0: &a0 {k: x}\n"
+    body = "".join(
+        f"a{n}: &a{n} {kind.format(', '.join([f'*a{n - 1}'] * 9))}\n" for n in range(1, 31)
+    )
+    (tmp_path / "c.yaml").write_text(start + body)
+    with pytest.raises(SettingsError, match=r"line \d+.*aliases"):
+        read_yaml(tmp_path / "c.yaml")
+
+
+def test_anchors_and_merges_are_read(tmp_path):
+    text = "base: &base {num_epochs: 5, learning_rate: 0.5}\nloop: {<<: *base, num_epochs: 7}\n"
+    (tmp_path / "c.yaml").write_text(text)
+    found = read_yaml(tmp_path / "c.yaml")["loop"]
+    assert found == {"num_epochs": 7, "learning_rate": 0.5}
+
+
+def test_quoted_texts_that_look_like_numbers_stay_texts(tmp_path):
+    (tmp_path / "c.yaml").write_text("a: '010'\nb: \"1:30\"\nc: 0\nd: 10\ne: 0.5\nf: -0\ng: 0x1F\n")
+    expected = {"a": "010", "b": "1:30", "c": 0, "d": 10, "e": 0.5, "f": 0, "g": 31}
+    assert read_yaml(tmp_path / "c.yaml") == expected
+
+
+@pytest.mark.parametrize("value", ["010", "1:30", "{a: 1, a: 2}", "[" * 3000, "9" * 5000])
+def test_overrides_are_read_as_strictly(value):
+    with pytest.raises(SettingsError, match=r"override .loop\.num_epochs="):
+        override({}, [f"loop.num_epochs={value}"])
+
+
+def test_a_wrong_value_is_named_with_its_line_unless_it_was_replaced(tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "name: x\nloop:\n  num_epochs: 1\n  learning_rate: -1\n  sizes: [1,\n    b]\nshape:\n"
+        "  kind: bx\n"
+    )
+    with pytest.raises(SettingsError) as error:
+        Whole.load(tmp_path / "c.yaml", ["loop.learning_rate=-2"])
+    lines = dict(line.strip().split(": ", 1) for line in str(error.value).splitlines()[1:])
+    assert "(line" not in lines["loop.learning_rate"]
+    assert lines["loop.sizes.1"].endswith("(line 6)")
+    assert lines["shape.kind"].endswith("(line 8)")
+
+
+def test_a_config_without_an_end_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="longer than"):
+        read_yaml("/dev/zero")
+    (tmp_path / "big.yaml").write_text("# " + "x" * (1 << 20))
+    with pytest.raises(SettingsError, match=r"big\.yaml: longer than"):
+        read_yaml(tmp_path / "big.yaml")

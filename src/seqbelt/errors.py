@@ -1,5 +1,8 @@
 """The errors that a user is meant to read."""
 
+import errno
+import sqlite3
+
 
 class SeqbeltError(Exception):
     """The work could not be done; the message says what was found and what to do (exit code 1)."""
@@ -39,3 +42,36 @@ CRASHED = "crashed"
 TIMED_OUT = "timed out"
 UNKNOWN_LABEL = "unknown label"
 REJECTED = "rejected"
+
+
+_PLACE_ERRORS = {
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "your share of the disk is full; make room",
+    errno.EROFS: "the place cannot be written (a read-only file system)",
+    errno.EACCES: "permission denied; make it readable and, for what is written, writable",
+    errno.EPERM: "the operation is not permitted",
+    errno.ENAMETOOLONG: "the name is too long for this file system; take a shorter one",
+    errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
+    errno.EIO: "the disk, or the terminal, answers no more",
+    errno.ENOTDIR: "a file stands where a folder is needed; move it away",
+    errno.EEXIST: "stands in the way; move it away",
+    errno.EISDIR: "a folder stands where a file is needed; move it away",
+}
+
+
+def in_words(error: BaseException) -> str | None:
+    """What a fault of the place says to a user: a full disk, a folder that cannot be written, no
+    memory. None for an error of another kind."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        if isinstance(found, MemoryError):
+            return "there is not enough memory; raise the limit, or take less at a time"
+        if isinstance(found, OSError) and found.errno in _PLACE_ERRORS:
+            where = f"{found.filename}: " if found.filename else ""
+            return f"{where}{_PLACE_ERRORS[found.errno]}"
+        if isinstance(found, sqlite3.OperationalError):
+            return f"a database cannot be used ({found}); make room, and make its folder writable"
+        found = found.__cause__ or found.__context__
+    return None

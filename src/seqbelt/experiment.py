@@ -1,9 +1,9 @@
 """The whole configuration: one YAML file. Only the stages see it."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import field_validator, model_validator
 
 from seqbelt.data.source import Data
 from seqbelt.data.store import Sequences
@@ -15,11 +15,15 @@ from seqbelt.settings import Settings
 from seqbelt.training.settings import Training
 from seqbelt.training.tuning import Tuning
 
+NOT_IN_NAMES = "/:%?#@\\\"'"
+MAX_NAME_BYTES = 200
+"""Folders and files that are named after an experiment add some letters to it; 255 fit."""
+
 
 class Experiment(Settings):
     """What a config file describes: one data set, one way to look at it, one kind of model."""
 
-    name: Annotated[str, Field(pattern=r"^[^/:.%\"'\s][^/:%\"']*$")]
+    name: str
     """Name of the MLflow experiment and of the registered model."""
     data: Data
     """Where the items come from and how they are split."""
@@ -35,6 +39,25 @@ class Experiment(Settings):
     """Which settings are searched, and how."""
     output: Path = Path("outputs")
     """Folder for checkpoints and bundles."""
+
+    @field_validator("name")
+    @classmethod
+    def _fits_everywhere(cls, name: str) -> str:
+        """A name is a folder's, an MLflow experiment's and a part of ``models:/name@champion``."""
+        if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+            raise ValueError(
+                f"a name of {len(name.encode('utf-8', 'surrogatepass'))} bytes, which is more than "
+                f"the {MAX_NAME_BYTES} that fit into the names of folders; take a shorter one"
+            )
+        if not name.strip() or name != name.strip() or name.startswith("."):
+            raise ValueError("a name is not empty, begins with no dot, and has no blanks around it")
+        odd = sorted({sign for sign in name if sign in NOT_IN_NAMES or not sign.isprintable()})
+        if odd:
+            raise ValueError(
+                f"a name holds none of {' '.join(NOT_IN_NAMES)} and nothing that cannot be "
+                f"printed, for they mean something in models:/NAME@champion; here {odd}"
+            )
+        return name
 
     @model_validator(mode="after")
     def _classify_what_is_labelled(self) -> "Experiment":

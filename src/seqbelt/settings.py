@@ -9,12 +9,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Annotated, Any, Self, TypeAlias, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seqbelt.errors import SettingsError
+
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
+"""What numpy, torch and scikit-learn all take."""
 
 
 class Settings(BaseModel):
@@ -30,24 +33,41 @@ class Settings(BaseModel):
     )
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any], origin: str = "settings") -> Self:
+    def parse(
+        cls,
+        values: Mapping[str, Any],
+        origin: str = "settings",
+        lines: Mapping[str, int] | None = None,
+    ) -> Self:
         """Build the settings from plain values.
 
-        ``origin`` names the file in messages. Raises SettingsError with every fault found: the
-        dotted setting, what stands there, what was expected.
+        ``origin`` names the file in messages, ``lines`` has the line of a dotted setting in it.
+        Raises SettingsError with every fault found: the dotted setting, what stands there, what was
+        expected.
         """
         try:
             # Through JSON, because strict JSON knows that a path is written as a string and a
             # tuple as a list, while it still refuses "3" for 3.
             return cls.model_validate_json(json.dumps(values, default=str))
         except ValidationError as error:
-            faults = "\n".join(f"  {_describe(fault, cls, values)}" for fault in error.errors())
+            faults = "\n".join(
+                f"  {_describe(fault, cls, values)}{_line_of(fault, values, lines or {})}"
+                for fault in error.errors()
+            )
             raise SettingsError(f"{origin}: settings not understood\n{faults}") from None
 
     @classmethod
     def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
         """Read a YAML file, apply ``dotted.key=value`` overrides, and validate."""
-        return cls.parse(override(read_yaml(path), overrides), origin=str(path))
+        values, lines = read_with_lines(path)
+        overrides = list(overrides)
+        replaced = {text.partition("=")[0] for text in overrides}
+        lines = {
+            name: line
+            for name, line in lines.items()
+            if not any(name == key or name.startswith(f"{key}.") for key in replaced)
+        }
+        return cls.parse(override(values, overrides), str(path), lines)
 
     def plain(self) -> dict[str, Any]:
         """The settings as JSON-ready values; ``parse`` reads them back."""
@@ -63,18 +83,37 @@ class Settings(BaseModel):
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping. Raises SettingsError if the file is missing, broken or no mapping."""
+    """Read a YAML mapping.
+
+    Raises SettingsError, with the line, if the file is missing, too large, broken, no mapping, or
+    can be read in two ways: a key twice, a number like ``010`` or ``1:30``.
+    """
+    return read_with_lines(path)[0]
+
+
+def read_with_lines(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """What ``read_yaml`` reads, and the line of each setting by its dotted name."""
     try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # a device or a pipe may have no end
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such file; give the path of a YAML config") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+        raise SettingsError(f"{path}: cannot be read as a YAML config ({error})") from None
+    if len(content) > MAX_BYTES:
+        raise SettingsError(
+            f"{path}: longer than {MAX_BYTES >> 20} MB; give the path of a YAML config"
+        )
+    try:
+        lines: dict[str, int] = {}
+        values = parse_yaml(content.decode("utf-8"), lines)
+    except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: cannot be read as a YAML config ({error})") from None
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not valid YAML: {error}") from None
+        raise SettingsError(f"{path}: not valid YAML: {_in_words(error)}") from None
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: expected 'key: value' lines, found {type(values).__name__}")
-    return values
+    return values, lines
 
 
 def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -83,27 +122,111 @@ def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"\w+(\.\w+)*", key):
-            raise SettingsError(f"override '{text}': expected dotted.key=value")
+            raise SettingsError(f"override '{_shortened(text)}': expected dotted.key=value")
         *parents, leaf = key.split(".")
         section = values
         for parent in parents:
             section = section.setdefault(parent, {})
             if not isinstance(section, dict):
-                raise SettingsError(f"override '{text}': '{parent}' is not a section")
+                raise SettingsError(f"override '{_shortened(text)}': '{parent}' is not a section")
         if len(value) == 1 and not value.isalnum():  # a sign, which YAML may take for its own
             section[leaf] = value
             continue
         try:
-            section[leaf] = yaml.load(value, Loader=_Loader)
+            section[leaf] = parse_yaml(value)
         except yaml.YAMLError as error:
             raise SettingsError(
-                f"override '{text}': the value is not valid YAML: {error}"
+                f"override '{_shortened(text)}': the value is not valid YAML: {_in_words(error)}"
             ) from None
     return values
 
 
+def parse_yaml(text: str, lines: dict[str, int] | None = None) -> Any:
+    """The plain values of one YAML document; ``lines`` is filled with each dotted key's line.
+
+    Raises yaml.YAMLError for what is broken, too deep, too large once its aliases are written out,
+    or can be read in two ways.
+    """
+    depth = 0
+    for event in yaml.parse(text, _Loader):  # needs no recursion, unlike what comes after it
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(
+                problem=f"nested more than {MAX_DEPTH} deep", problem_mark=event.start_mark
+            )
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_aliases(node)
+        if lines is not None:
+            lines.update(_lines_of(node))
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+MAX_BYTES = 1 << 20
+"""Of a config: more is another file."""
+MAX_DEPTH = 40
+MAX_NODES = 100_000
+"""Values of a config, its aliases written out."""
+_TAGS = frozenset(
+    f"tag:yaml.org,2002:{name}"
+    for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge", "value")
+)
+_OLD_OCTAL = re.compile(r"[-+]?0[0-9_]+")
+"""8 in YAML 1.1, 10 in YAML 1.2."""
+_SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+"""Minutes and seconds in YAML 1.1: 1:30 is 90."""
+_MAX_DIGITS = 40
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML in which ``1e-3`` is a number (YAML 1.2), not a word, and dates stay text."""
+    """YAML in which ``1e-3`` is a number (YAML 1.2), not a word, and dates stay text.
+
+    What two readers could read as two things is refused.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node.tag not in _TAGS:
+            raise _at(node, f"the tag {node.tag!r} has no meaning in a config; leave it out")
+        if isinstance(node, yaml.ScalarNode):
+            self._check_scalar(node)
+        elif isinstance(node, yaml.MappingNode):
+            self._check_keys(node)
+        return super().construct_object(node, deep)
+
+    def _check_scalar(self, node: yaml.ScalarNode) -> None:
+        value = node.value
+        if "\0" in value:
+            raise _at(node, "a zero byte is part of no setting")
+        if node.tag not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+            return
+        if _SEXAGESIMAL.fullmatch(value):
+            raise _at(node, f"{value} is a number to the base 60 here: write the number that is "
+                            f'meant, or "{value}" in quotes for a text')  # fmt: skip
+        if _OLD_OCTAL.fullmatch(value):
+            raise _at(node, f"{value} is an octal number to some readers and a decimal one to "
+                            f"others: write {value.replace('_', '').lstrip('+-0') or '0'}, or "
+                            f'"{value}" in quotes for a text')  # fmt: skip
+        if len(value) > _MAX_DIGITS:
+            raise _at(node, f"a number of {len(value)} characters ({_shortened(value)})")
+
+    def _check_keys(self, node: yaml.MappingNode) -> None:
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _at(key, "the name of a setting is a word, not a list or a section")
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            name, line = key.value, key.start_mark.line + 1
+            if name in first:
+                raise _at(key, f"'{key.value}' is there twice, first in line {first[name]}; "
+                               "leave one of them out")  # fmt: skip
+            first[name] = line
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -115,6 +238,58 @@ _Loader.add_implicit_resolver(
     re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"),
     list("-+.0123456789"),
 )
+
+
+def _check_aliases(root: yaml.Node) -> None:
+    """Raise where an alias holds itself, or a few lines would become millions of values."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        known = sizes.get(id(node))
+        if known == 0:
+            raise _at(node, "what this anchor names holds itself")
+        if known is None:
+            sizes[id(node)] = 0  # under way
+            pairs = node.value if isinstance(node, yaml.MappingNode) else [(v,) for v in node.value]
+            known = sizes[id(node)] = 1 + sum(size(part) for pair in pairs for part in pair)
+            if known > MAX_NODES:
+                raise _at(node, f"more than {MAX_NODES:,} values once its aliases are written out")
+        return known
+
+    size(root)
+
+
+def _lines_of(node: yaml.Node, prefix: str = "") -> Iterable[tuple[str, int]]:
+    """The line of each key of a mapping and of each entry of a list, under its dotted name."""
+    if isinstance(node, yaml.MappingNode):
+        pairs = [(key.value, key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        pairs = [(str(number), value, value) for number, value in enumerate(node.value)]
+    else:
+        return
+    for name, place, value in pairs:
+        if isinstance(name, str):
+            yield f"{prefix}{name}", place.start_mark.line + 1
+            yield from _lines_of(value, f"{prefix}{name}.")
+
+
+def _at(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+
+def _in_words(error: yaml.YAMLError) -> str:
+    """``line 3, column 5: what is wrong``, where the error knows the place."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return str(error)
+    mark = error.problem_mark
+    context = f" ({error.context})" if error.context else ""
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}{context}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:100]} … {text[-20:]}"
 
 
 def _flatten(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
@@ -144,6 +319,19 @@ def _describe(fault: Any, cls: type[BaseModel], values: Mapping[str, Any]) -> st
         return f"{where}: required, but not given"
     found = json.dumps(fault["input"], default=str, ensure_ascii=False)
     return f"{where}: {fault['msg']}; found {found[:200]}"
+
+
+def _line_of(fault: Any, values: Mapping[str, Any], lines: Mapping[str, int]) -> str:
+    """Where the file says what is at fault, or the section that it is in."""
+    parts = _dotted(fault["loc"], values).split(".")
+    if fault["type"].startswith("union_tag") and "tag" in fault["ctx"]:
+        parts.append(fault["ctx"]["discriminator"].replace("'", ""))
+    # What is not in the file stands in a section that is; what was replaced stands nowhere.
+    is_absent = fault["type"] in ("missing", "union_tag_not_found")
+    for count in range(len(parts), 0 if is_absent else len(parts) - 1, -1):
+        if line := lines.get(".".join(parts[:count])):
+            return f" (line {line})"
+    return ""
 
 
 def _dotted(location: tuple[int | str, ...], values: Any) -> str:

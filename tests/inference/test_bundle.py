@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -6,10 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from safetensors.torch import load_file, save_file
 
 from seqbelt.errors import SeqbeltError
 from seqbelt.features.audio import LogMel
-from seqbelt.inference.bundle import Bundle
+from seqbelt.features.signal import Channels
+from seqbelt.features.text import Word
+from seqbelt.inference.bundle import Bundle, hash_of_bundle, write_hashes
 from seqbelt.models.classifier import Model
 
 CLASSES = ("no", "yes", "10")
@@ -53,7 +57,7 @@ def test_a_bundle_comes_back_whole(tmp_path, cell):
 def test_a_bundle_holds_no_pickle(tmp_path):
     make().save(tmp_path)
     names = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert names == {"bundle.json", "weights.safetensors", "words.txt", "empty"}
+    assert names == {"bundle.json", "weights.safetensors", "words.txt", "empty", "SHA256SUMS"}
 
 
 def test_the_fingerprint_is_the_same_for_the_same_model():
@@ -132,10 +136,118 @@ def cut(name: str, size: int):
     ],
 )
 def test_a_damaged_bundle_is_refused_by_name(tmp_path, damage):
+    """By its hash, and as well where the hashes were written anew."""
     make().save(tmp_path / "toy")
     damage(tmp_path / "toy")
     with pytest.raises(SeqbeltError, match="toy"):
         Bundle.load(tmp_path / "toy")
+    if len([*(tmp_path / "toy").glob("*.*")]) == 2:
+        write_hashes(tmp_path / "toy")
+        with pytest.raises(SeqbeltError, match=r"toy.*: (no usable|bundle format|settings not)"):
+            Bundle.load(tmp_path / "toy")
+
+
+def change_weights(change):
+    def damage(folder):
+        path = folder / "weights.safetensors"
+        save_file({name: change(tensor) for name, tensor in load_file(path).items()}, path)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("weights.safetensors", change_weights(torch.neg)),
+        ("bundle.json", damage_json(lambda values: values["classes"].reverse())),
+        ("bundle.json", damage_json(lambda values: values.update(temperature=2.0))),
+        ("bundle.json", damage_json(lambda values: values["features"].update(hop_ms=11.0))),
+        ("learned/words.txt", lambda folder: (folder / "learned/words.txt").write_bytes(b"b")),
+        ("learned/words.txt", lambda folder: (folder / "learned/words.txt").unlink()),
+        ("learned/new.txt", lambda folder: (folder / "learned/new.txt").write_bytes(b"b")),
+        ("SHA256SUMS", lambda folder: (folder / "SHA256SUMS").unlink()),
+    ],
+)
+def test_a_changed_file_is_refused_by_name_until_the_change_is_accepted(tmp_path, name, change):
+    make().save(tmp_path / "toy")
+    change(tmp_path / "toy")
+    with pytest.raises(SeqbeltError, match=f"{tmp_path}/toy/{name}") as error:
+        Bundle.load(tmp_path / "toy")
+    assert f"python -m seqbelt.inference.bundle {tmp_path}/toy" in str(error.value)
+    write_hashes(tmp_path / "toy")
+    Bundle.load(tmp_path / "toy")
+
+
+def test_a_link_to_another_file_is_a_change(tmp_path):
+    make().save(tmp_path / "toy")
+    make(seed=1).save(tmp_path / "other")
+    (tmp_path / "toy/weights.safetensors").unlink()
+    (tmp_path / "toy/weights.safetensors").symlink_to(tmp_path / "other/weights.safetensors")
+    with pytest.raises(SeqbeltError, match="was changed"):
+        Bundle.load(tmp_path / "toy")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_weights(lambda tensor: tensor * torch.nan),
+        change_weights(lambda tensor: tensor / 0),
+        damage_json(lambda values: values.update(temperature=0)),
+        damage_json(lambda values: values.update(temperature=float("nan"))),
+        damage_json(lambda values: values.update(temperature=-1.0)),
+        damage_json(lambda values: values.update(classes=[1, 2, 3])),
+        damage_json(lambda values: values.update(classes=["a", "a", "b"])),
+        damage_json(lambda values: values["model"].update(hidden_size=20_000)),
+        damage_json(lambda values: values["model"].update(num_layers=20_000)),
+        damage_json(lambda values: values.update(num_features=10**9)),
+        damage_json(lambda values: values.update(confidences=["x"])),
+    ],
+)
+def test_values_that_no_training_saves_are_refused_at_once(tmp_path, change):
+    """Though the hashes are right; a network of the sizes named here would fit into no memory."""
+    make().save(tmp_path / "toy")
+    change(tmp_path / "toy")
+    write_hashes(tmp_path / "toy")
+    began = time.monotonic()
+    with pytest.raises(SeqbeltError, match="toy: no usable model bundle"):
+        Bundle.load(tmp_path / "toy")
+    assert time.monotonic() - began < 2
+
+
+def test_a_bundle_of_before_hashes_is_read(tmp_path):
+    make().save(tmp_path)
+    damage_json(lambda values: values.pop("hashes"))(tmp_path)
+    (tmp_path / "SHA256SUMS").unlink()
+    assert Bundle.load(tmp_path).fingerprint == make().fingerprint
+
+
+@pytest.mark.parametrize(
+    ("features", "learned"),
+    [
+        (Word(kind="word"), {}),
+        (Word(kind="word"), {"tokenizer.json": b"no JSON"}),
+        (Channels(kind="channels"), {"channels.json": b"[]"}),
+    ],
+)
+def test_what_was_learned_by_another_model_is_one_kind_of_error(features, learned):
+    with pytest.raises(SeqbeltError, match="the model toy: learned/"):
+        _ = make(features=features, learned=learned).encoder
+
+
+def test_a_vocabulary_of_another_size_is_refused():
+    """Its ids would lie outside the network's table."""
+    features = Word(kind="word", min_count=1)
+    learned = features.learn([features.read("one two three")])
+    with pytest.raises(SeqbeltError, match=r"gives \d features, the network takes 77"):
+        _ = make(features=features, learned=learned, num_features=77).encoder
+
+
+def test_one_hash_tells_bundles_apart(tmp_path):
+    make().save(tmp_path / "a")
+    make().save(tmp_path / "b")
+    make(seed=1).save(tmp_path / "c")
+    hashes = [hash_of_bundle(tmp_path / name) for name in "abc"]
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_the_encoder_is_the_features_own():
@@ -148,9 +260,8 @@ def test_the_encoder_is_the_features_own():
 def test_a_bundle_from_before_calibration_is_as_sure_as_it_was(tmp_path):
     make(temperature=2.5).save(tmp_path)
     assert Bundle.load(tmp_path).temperature == 2.5
-    about = json.loads((tmp_path / "bundle.json").read_text())
-    del about["temperature"]
-    (tmp_path / "bundle.json").write_text(json.dumps(about))
+    damage_json(lambda values: [values.pop("temperature"), values.pop("hashes")])(tmp_path)
+    (tmp_path / "SHA256SUMS").unlink()  # they had no hashes either
     old = Bundle.load(tmp_path)
     assert old.temperature == 1.0 and old.fingerprint == make().fingerprint
     assert make(temperature=2.5).fingerprint != old.fingerprint  # its answers are others

@@ -84,8 +84,8 @@ def test_a_file_that_answers_alike_is_written_and_described(capsys):
     assert found["size_bytes"] == Path("deep/toy.onnx").stat().st_size
     assert found["speed_ratio"] > 0
     assert found["crop"] is found["quantization"] is found["accuracy"] is None
-    assert files() == {"bundle/bundle.json", "bundle/weights.safetensors", "deep/toy.onnx",
-                       "bundle/learned/features.json"}  # fmt: skip
+    assert files() == {"bundle/SHA256SUMS", "bundle/bundle.json", "bundle/weights.safetensors",
+                       "deep/toy.onnx", "bundle/learned/features.json"}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 
+from seqbelt.errors import SeqbeltError
 from seqbelt.experiment import Experiment
 from seqbelt.stages.train import train
 from seqbelt.tracking import outbox
@@ -99,7 +100,7 @@ def test_a_refusal_is_an_error_and_is_not_kept(server):
 
     server.log_batch = refuse
     box = Outbox(server, "run")
-    with pytest.raises(MlflowException):
+    with pytest.raises(SeqbeltError, match="refuses"):
         box.batch(metrics={"loss": 2.0})
     assert box.is_empty
 

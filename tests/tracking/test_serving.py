@@ -38,6 +38,7 @@ def served(tmp_path, monkeypatch):
     """``served(kind, features)`` trains a model and returns its data and what asks its server."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("SEQBELT_SERVE_ROOT", str(tmp_path))
     monkeypatch.setenv(
         "PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     )

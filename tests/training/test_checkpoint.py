@@ -35,7 +35,7 @@ def test_a_flipped_bit_is_refused(tmp_path):
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):
-    with pytest.raises(SeqbeltError, match="train without --resume"):
+    with pytest.raises(SeqbeltError, match="no checkpoint to go on from"):
         load_checkpoint(tmp_path / "none.safetensors")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from seqbelt.cli.arguments import AsJson, ModelName
-from seqbelt.cli.running import run
+from seqbelt.cli.running import GOES_ON, run
 
 
 class OnError(StrEnum):
@@ -87,7 +87,7 @@ def predict(
         }  # fmt: skip
         return predict_apart(model, inputs, output, timeout_s, **options)
 
-    run(work, as_json)
+    run(work, as_json, GOES_ON)
 
 
 def stream(

@@ -1,5 +1,6 @@
 """How a command does its work: its settings, its result, its exit code."""
 
+import contextlib
 import gc
 import json
 import sys
@@ -7,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from seqbelt.errors import SeqbeltError, SettingsError
+from seqbelt.errors import SeqbeltError, SettingsError, in_words
 from seqbelt.training.launch import is_first
+from seqbelt.training.stopping import stop_signals_raised
 
 
 def load(config: Path, overrides: list[str] | None) -> Any:
@@ -18,17 +20,35 @@ def load(config: Path, overrides: list[str] | None) -> Any:
     return Experiment.load(config, overrides or [])
 
 
-def run(work: Callable[[], dict[str, Any]], as_json: bool) -> NoReturn:
-    """Do the work, print the result, exit with the contract's code."""
-    try:
-        result = work()
-        gc.freeze()  # else Python spends a second at its end on looking for cycles
-    except SettingsError as error:
-        _fail(error, 2)
-    except SeqbeltError as error:
-        _fail(error, 1)
-    except KeyboardInterrupt:
-        _fail("stopped by Ctrl-C; finished work is kept, and the same command goes on", 1)
+GOES_ON = "finished work is kept, and the same command goes on"
+
+
+def run(work: Callable[[], dict[str, Any]], as_json: bool, after_stop: str = "") -> NoReturn:
+    """Do the work, print the result, exit with the contract's code.
+
+    However the work ends, no run stays open. ``after_stop`` says what to do when it was stopped by
+    Ctrl-C, SIGTERM or a closed terminal.
+    """
+    with stop_signals_raised():
+        try:
+            result = work()
+            gc.freeze()  # else Python spends a second at its end on looking for cycles
+        except SettingsError as error:
+            _close_runs("FAILED")
+            _fail(error, 2)
+        except SeqbeltError as error:
+            _close_runs("FAILED")
+            _fail(error, 1)
+        except KeyboardInterrupt as error:
+            name = error.args[0] if error.args and error.args[0] != "SIGINT" else ""
+            _close_runs("KILLED")
+            said = [f"stopped by {name or 'Ctrl-C'}", *filter(None, [after_stop])]
+            _fail("; ".join(said), 1)
+        except Exception as error:
+            _close_runs("FAILED")
+            if (words := in_words(error)) is None:
+                raise
+            _fail("; ".join([words, *filter(None, [after_stop])]), 1)
     if as_json and is_first():
         print(json.dumps(result, ensure_ascii=False), flush=True)
     elif is_first():
@@ -43,6 +63,13 @@ def run(work: Callable[[], dict[str, Any]], as_json: bool) -> NoReturn:
     raise SystemExit(3 if result.get("num_quarantined") else 0)
 
 
+def _close_runs(status: str) -> None:
+    """Only where MLflow was imported can a run be open."""
+    if (tracked := sys.modules.get("seqbelt.tracking.run")) is not None:
+        tracked.close_open_runs(status)
+
+
 def _fail(message: object, code: int) -> NoReturn:
-    print(f"seqbelt: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # of a terminal that is gone
+        print(f"seqbelt: {message}", file=sys.stderr)
     raise SystemExit(code)

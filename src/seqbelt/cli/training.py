@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from seqbelt.cli.arguments import AsJson, Config, Overrides
-from seqbelt.cli.running import load, run
+from seqbelt.cli.running import GOES_ON, load, run
 from seqbelt.errors import SettingsError
 from seqbelt.training.launch import is_alone, is_first
 
@@ -25,7 +25,7 @@ def demo(
 
         return demo(folder)
 
-    run(work, as_json)
+    run(work, as_json, GOES_ON)
 
 
 class PreparationEngine(StrEnum):
@@ -50,7 +50,7 @@ def prepare(
 
         return prepare(load(config, overrides), engine.value)
 
-    run(work, as_json)
+    run(work, as_json, GOES_ON)
 
 
 def train(
@@ -68,7 +68,7 @@ def train(
         take_part = train if is_first() else follow
         return take_part(load(config, overrides), resume)
 
-    run(work, as_json)
+    run(work, as_json, "the same command with --resume goes on")
 
 
 def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
@@ -84,7 +84,7 @@ def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False
             )
         return compare(load(config, overrides))
 
-    run(work, as_json)
+    run(work, as_json, GOES_ON)
 
 
 def tune(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
@@ -95,4 +95,4 @@ def tune(config: Config, overrides: Overrides = None, as_json: AsJson = False) -
 
         return tune(load(config, overrides))
 
-    run(work, as_json)
+    run(work, as_json, GOES_ON)

@@ -29,7 +29,7 @@ from seqbelt.data.targets import TargetName
 from seqbelt.data.text_encoding import check_encoding_name
 from seqbelt.errors import SettingsError
 from seqbelt.features.base import Features
-from seqbelt.settings import Settings
+from seqbelt.settings import Seed, Settings
 
 READING_SETTINGS = (
     *(f"{name}_column" for name in Columns._fields),
@@ -96,7 +96,7 @@ class Data(Settings):
     force_split: bool = False
     """Split a known set at random though it has an official protocol: the figures then compare
     with nobody else's, and the runs are tagged so."""
-    split_seed: int = 0
+    split_seed: Seed = 0
     """Seed of the splits that are taken here."""
     path_column: str = "path"
     """Manifest column with the files' paths, relative to the manifest."""

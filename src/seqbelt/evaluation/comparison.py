@@ -13,6 +13,7 @@ from seqbelt.evaluation.controls.remarks import Remarks, remarks
 from seqbelt.evaluation.protocol import Protocol
 from seqbelt.evaluation.statistics import mean_interval
 from seqbelt.evaluation.verdict import Verdict, VerdictRule, headline
+from seqbelt.settings import Seed
 
 
 class Comparison(VerdictRule):
@@ -21,7 +22,7 @@ class Comparison(VerdictRule):
     cells: Annotated[tuple[Contestant, ...], Field(min_length=1)] = ("lstm", "rnn")
     """Cells to compare; the first is the one that the verdict is about. ``rnn_relu`` is the RNN
     with ReLU that starts as the identity; ``rnn`` is as ``model`` has it."""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
     """Seeds of each cell."""
     protocol: Protocol = "as_given"
     """What is held equal: the settings; the trainable parameters or the operations a step, for

@@ -3,10 +3,17 @@
 bundle.json          settings, class list, sizes, fingerprint, versions
 weights.safetensors  the network's weights; no pickle anywhere
 learned/             what the encoder learned from training rows (a tokenizer, say)
+SHA256SUMS           the hash of each of these files, as sha256sum writes them
+
+A file that is not the one that was saved is refused. ``python -m seqbelt.inference.bundle FOLDER``
+accepts a bundle as it is: it writes the hashes anew, after a change that was made on purpose.
 """
 
 import hashlib
 import json
+import math
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import TypeAdapter
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from scipy.special import softmax
+from torch import Tensor
 
 from seqbelt.data.parts import write_json
 from seqbelt.errors import SeqbeltError, SettingsError
@@ -27,6 +35,7 @@ from seqbelt.models.classifier import Model, SequenceNetwork
 FORMAT = 1
 BEFORE = {"stem": "none", "scaling": "rows"}
 """Settings of a model that older bundles do not name, with what those models do."""
+HASHES = "SHA256SUMS"
 
 
 @dataclass(frozen=True)
@@ -51,12 +60,13 @@ class Bundle:
     def save(self, folder: Path) -> None:
         """Write the bundle; an older one in the same folder is replaced."""
         (folder / "learned").mkdir(parents=True, exist_ok=True)
+        (folder / HASHES).unlink(missing_ok=True)  # it is written last: a cut shows
         for old in (folder / "learned").glob("*"):
             old.unlink()
         for name, content in self.learned.items():
             (folder / "learned" / name).write_bytes(content)
         weights = {n: t.detach().cpu().contiguous() for n, t in self.network.state_dict().items()}
-        save_file(weights, folder / "weights.safetensors")
+        (folder / "weights.safetensors").write_bytes(save(weights))
         write_json(
             folder / "bundle.json",
             {
@@ -69,12 +79,18 @@ class Bundle:
                 "features": self.features.plain(),
                 "model": self.model.plain(),
                 "about": self.about,
+                "hashes": HASHES,  # bundles of before have none
             },
         )
+        write_hashes(folder)
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":
-        """Read a bundle. Raises SeqbeltError if the folder holds none, or a damaged one."""
+        """Read a bundle.
+
+        Raises SeqbeltError if the folder holds none, a damaged one, or one of which a file is not
+        the one that was saved.
+        """
         try:
             return cls._load(folder)
         except SeqbeltError:
@@ -84,25 +100,32 @@ class Bundle:
 
     @classmethod
     def _load(cls, folder: Path) -> "Bundle":
-        values = json.loads((folder / "bundle.json").read_text("utf-8"))
-        weights = load_file(folder / "weights.safetensors")
+        files = _read_files(folder)
+        values = json.loads(files["bundle.json"])
         if values["format"] != FORMAT:
             raise SeqbeltError(
                 f"{folder}: bundle format {values['format']}, this version reads {FORMAT}"
             )
+        _check_hashes(folder, files, is_needed="hashes" in values)
         features = TypeAdapter(AnyFeatures).validate_json(json.dumps(values["features"]))
         model = Model.parse({**BEFORE, **values["model"]}, origin=str(folder / "bundle.json"))
-        classes = tuple(values["classes"])
-        network = model.build(values["num_features"], len(classes), features.is_tokens)
+        classes, num_features = _check_values(values)
+        weights = load(files["weights.safetensors"])
+        _check_weights(weights, model, num_features, len(classes), features.is_tokens)
+        network = model.build(num_features, len(classes), features.is_tokens)
         network.load_state_dict(weights)
-        learned = {path.name: path.read_bytes() for path in (folder / "learned").glob("*")}
+        learned = {
+            name.removeprefix("learned/"): content
+            for name, content in files.items()
+            if name.startswith("learned/")
+        }
         return cls(
             name=values["name"],
             features=features,
             learned=learned,
             model=model,
             classes=classes,
-            num_features=values["num_features"],
+            num_features=num_features,
             network=network.eval(),
             about=values["about"],
             temperature=values.get("temperature", 1.0),  # bundles before calibration have none
@@ -111,8 +134,25 @@ class Bundle:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """Turns what ``features.read`` returns into sequences."""
-        return self.features.encoder(self.learned)
+        """Turns what ``features.read`` returns into sequences.
+
+        Raises SeqbeltError where what was learned is not of these features or not of this network.
+        """
+        try:
+            encoder = self.features.encoder(self.learned)
+        except SeqbeltError:
+            raise
+        except Exception as error:  # tokenizers and JSON raise their own
+            raise SeqbeltError(
+                f"the model {self.name}: learned/ does not hold what features of the kind "
+                f"{self.features.plain()['kind']} learn ({type(error).__name__}: {error})"
+            ) from None
+        if self.learned and encoder.num_features != self.num_features:
+            raise SeqbeltError(
+                f"the model {self.name}: learned/ is of another model: it gives "
+                f"{encoder.num_features} features, the network takes {self.num_features}"
+            )
+        return encoder
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, float32, of answers' logits ``(…, classes)``.
@@ -156,3 +196,108 @@ class Bundle:
         for name, content in sorted(self.learned.items()):
             digest.update(name.encode() + b"\0" + content)
         return digest.hexdigest()
+
+
+def write_hashes(folder: Path) -> None:
+    """Write the hash of each file of a bundle, as ``sha256sum`` does."""
+    lines = [f"{_hash(content)}  {name}\n" for name, content in _read_files(folder).items()]
+    partial = folder / f"{HASHES}.tmp"
+    partial.write_text("".join(lines), "utf-8")
+    partial.replace(folder / HASHES)
+
+
+def hash_of_bundle(folder: Path) -> str:
+    """One hash of all files of a saved bundle, whatever they are called elsewhere."""
+    files = _read_files(folder)
+    return _hash("".join(f"{_hash(files[name])}  {name}\n" for name in sorted(files)).encode())
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_files(folder: Path) -> dict[str, bytes]:
+    """The content of each file of a bundle by its name in the folder."""
+    names = ["bundle.json", "weights.safetensors"]
+    names += [f"learned/{path.name}" for path in sorted((folder / "learned").glob("*"))]
+    for name in names:
+        if (folder / name).exists() and not (folder / name).is_file():  # a pipe would never end
+            raise SeqbeltError(f"{folder / name}: no regular file")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def _check_hashes(folder: Path, files: Mapping[str, bytes], is_needed: bool) -> None:
+    """Raise SeqbeltError, naming the file, where one is not what was saved."""
+    accept = (
+        f"restore it, or, if the change is meant, accept the bundle as it is with "
+        f"'python -m seqbelt.inference.bundle {folder}'"
+    )
+    path = folder / HASHES
+    if not path.is_file():
+        if is_needed:
+            raise SeqbeltError(f"{path}: is missing, so nothing tells whether a file was changed; "
+                               f"{accept}")  # fmt: skip
+        return
+    expected = {}
+    for line in path.read_text("utf-8").splitlines():
+        digest, _, name = line.partition("  ")
+        expected[name] = digest
+    for name in sorted(expected.keys() | files.keys()):
+        if name not in files:
+            raise SeqbeltError(f"{folder / name}: this file of the bundle is missing; {accept}")
+        if name not in expected:
+            raise SeqbeltError(f"{folder / name}: was not part of the bundle; {accept}")
+        if expected[name] != _hash(files[name]):
+            raise SeqbeltError(
+                f"{folder / name}: was changed after the bundle was saved (its hash is not the one "
+                f"in {HASHES}); {accept}"
+            )
+
+
+def _check_values(values: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+    """Classes and number of features. Raises ValueError for what no training saves."""
+    classes, num_features = tuple(values["classes"]), values["num_features"]
+    if not all(isinstance(name, str) for name in classes) or len(set(classes)) != len(classes):
+        raise ValueError("classes: expected texts, no two alike")
+    if type(num_features) is not int or num_features < 1:
+        raise ValueError(f"num_features: expected a whole number, found {num_features!r}")
+    temperature = values.get("temperature", 1.0)
+    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+        raise ValueError(f"temperature: expected a number above 0, found {temperature!r}")
+    confidences = values.get("confidences", ())
+    if not all(isinstance(one, int | float) and 0 <= one <= 1 for one in confidences):
+        raise ValueError("confidences: expected numbers from 0 to 1")
+    return classes, num_features
+
+
+def _check_weights(
+    weights: Mapping[str, Tensor],
+    model: Model,
+    num_features: int,
+    num_classes: int,
+    is_tokens: bool,
+) -> None:
+    """Raise ValueError for weights of another network, before that one is built: a size that was
+    mistyped may be one that no memory holds."""
+    layers = sum(name.startswith("recurrent.weights.weight_hh_l") for name in weights)
+    if model.cell != "none" and layers != model.num_layers * (1 + model.bidirectional):
+        raise ValueError(
+            f"the weights are of {layers} recurrent layers and directions, bundle.json says "
+            f"num_layers {model.num_layers}, bidirectional {str(model.bidirectional).lower()}"
+        )
+    with torch.device("meta"):  # shapes alone
+        expected = model.build(num_features, num_classes, is_tokens).state_dict()
+    for name, tensor in expected.items():
+        found = tuple(weights[name].shape) if name in weights else "nothing"
+        if found != tuple(tensor.shape):
+            raise ValueError(
+                f"{name}: expected {tuple(tensor.shape)} by bundle.json, found {found}"
+            )
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise ValueError(f"{name}: holds NaN or infinite values")
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        write_hashes(Path(argument))

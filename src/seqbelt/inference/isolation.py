@@ -7,6 +7,7 @@ is given its reason, and the job goes on without it (docs/decisions/019-a-child-
 Nothing heavy is imported here: the parent only waits.
 """
 
+import _thread
 import json
 import os
 import signal
@@ -14,16 +15,25 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seqbelt.errors import CRASHED, TIMED_OUT, BadInput, SeqbeltError, SettingsError
+from seqbelt.errors import CRASHED, TIMED_OUT, BadInput, SeqbeltError, SettingsError, in_words
 from seqbelt.features.watching import Board
+from seqbelt.training.stopping import on_stop_signals
+
+try:
+    import resource
+except ImportError:  # not on every system
+    resource = None
 
 POLL_S = 0.2
+LONGEST_STOP_S = 5.0
+"""What a child may take to end its work, before it is ended."""
 MAX_UNEXPLAINED = 5
 """Crashes that no item is to blame for, before the job is given up."""
 _ERRORS = {kind.__name__: kind for kind in (SettingsError, SeqbeltError, KeyboardInterrupt)}
@@ -62,6 +72,10 @@ def serve(work: Callable[[dict[str, Any], Watch], dict[str, Any]]) -> None:
     except (SeqbeltError, KeyboardInterrupt) as error:
         kind = type(error).__name__ if type(error).__name__ in _ERRORS else "SeqbeltError"
         answer = {"error": kind, "message": str(error)}
+    except Exception as error:
+        if (words := in_words(error)) is None:
+            raise
+        answer = {"error": "SeqbeltError", "message": words}
     part = folder / "answer.part"
     part.write_text(json.dumps(answer, ensure_ascii=False), "utf-8", "surrogateescape")
     part.replace(folder / "answer.json")
@@ -71,8 +85,11 @@ def serve(work: Callable[[dict[str, Any], Watch], dict[str, Any]]) -> None:
 
 
 def _end_with_parent() -> None:
-    """Standard input is the parent's end of a pipe: it closes when the parent is gone."""
-    os.read(0, 1)
+    """Standard input is the parent's end of a pipe: it closes when the parent is gone. A word in it
+    is the wish to stop."""
+    if os.read(0, 1):
+        _thread.interrupt_main()
+        time.sleep(LONGEST_STOP_S)
     os._exit(1)
 
 
@@ -106,12 +123,22 @@ class _Supervisor:
             "culprits": self._culprits,
         }
         (self._folder / "request.json").write_text(json.dumps(request), "utf-8", "surrogateescape")
-        child = subprocess.Popen(self._command, stdin=subprocess.PIPE)
-        with _signals_left_to_the_child(), child:
+        # In a group of its own, so that Ctrl-C and SIGTERM reach it once, and from here.
+        with (
+            _stop_requests() as requests,
+            subprocess.Popen(self._command, stdin=subprocess.PIPE, process_group=0) as child,
+        ):
             while True:
                 try:
-                    return child.wait(POLL_S), False
+                    status = child.wait(POLL_S)
+                    if requests and not (self._folder / "answer.json").exists():
+                        raise KeyboardInterrupt(requests[0])
+                    return status, False
                 except subprocess.TimeoutExpired:
+                    if requests and child.stdin and not child.stdin.closed:
+                        with suppress(OSError):
+                            child.stdin.write(b"s")
+                            child.stdin.close()
                     if self._late():
                         child.kill()
                         return child.wait(), True
@@ -155,19 +182,19 @@ def _describe(status: int) -> str:
     if status >= 0:
         return f"exit code {status}"
     try:
-        return signal.Signals(-status).name
+        name = signal.Signals(-status).name
     except ValueError:
         return f"signal {-status}"
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0] if resource is not None else -1
+    if resource is not None and limit != resource.RLIM_INFINITY:
+        return f"{name}; memory is limited to {limit >> 20} MB (ulimit -v), perhaps too few"
+    return f"{name}, perhaps for want of memory" if name == "SIGKILL" else name
 
 
 @contextmanager
-def _signals_left_to_the_child() -> Iterator[None]:
-    """Ctrl-C reaches both; the child ends its work well, and this process waits for it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _stop_requests() -> Iterator[list[str]]:
+    """The signals by which this process is asked to stop, noted: the child ends its work well, and
+    this process waits for it."""
+    requests: list[str] = []
+    with on_stop_signals(lambda number, restore: requests.append(signal.Signals(number).name)):
+        yield requests

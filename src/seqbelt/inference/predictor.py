@@ -14,7 +14,7 @@ import torch
 
 from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.cropping import crop_steps, pool_votes
-from seqbelt.errors import WRONG_SHAPE, BadInput, SettingsError
+from seqbelt.errors import NOT_FINITE, WRONG_SHAPE, BadInput, SettingsError
 from seqbelt.features.base import Source
 from seqbelt.features.encoding import Encoded, available_cores, encode_sources
 from seqbelt.features.watching import Board
@@ -146,6 +146,8 @@ class Predictor:
         if sequences:
             for place, sequence, row in zip(places, sequences, self._rows(sequences)):
                 item = window[place]
+                if not np.isfinite(row).all():  # finite weights may still overflow
+                    row = BadInput(NOT_FINITE, "the network's answer is NaN or infinite")
                 answers[place] = Prediction(
                     item.index, item.content_hash, len(sequence), row, item.remarks
                 )

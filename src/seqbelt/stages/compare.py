@@ -55,7 +55,10 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     summary.log_text(found.markdown(), "audit.md")
     _log_conclusion(summary, conclusion, protocol, advice, reasons, histories, model_uri)
     summary.finish()
-    journal.close()
+    if model_uri is None:
+        say("the same command registers the best model when the tracking server is back")
+    else:
+        journal.close()
     return {
         "parent_run_id": summary.run_id,
         "model_uri": model_uri,

@@ -1,7 +1,7 @@
 """Progress on standard error: a bar on a terminal, silence in a pipe."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import (
@@ -68,4 +68,5 @@ def bar(text: str, total: int | None) -> Iterator[Bar]:
 def say(text: str) -> None:
     """One line on standard error."""
     if not is_silent:
-        console.print(text, markup=False, soft_wrap=True)
+        with suppress(OSError):  # a terminal that was closed
+            console.print(text, markup=False, soft_wrap=True)

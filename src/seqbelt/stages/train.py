@@ -14,7 +14,7 @@ from seqbelt.data.cropping import crop_part, lost_steps
 from seqbelt.data.parts import write_json
 from seqbelt.data.source import Data
 from seqbelt.data.store import Sequences, SequenceStore
-from seqbelt.errors import BadInput, SettingsError
+from seqbelt.errors import BadInput, SeqbeltError, SettingsError
 from seqbelt.evaluation.augmentation_picture import augmentation_picture
 from seqbelt.evaluation.certificates import certify_padding
 from seqbelt.evaluation.contestants import contestant_of
@@ -29,9 +29,10 @@ from seqbelt.models.stem import Stem
 from seqbelt.stages.prepare import LONGEST_PREPARATION_S, prepare_data
 from seqbelt.stages.progress import bar, say
 from seqbelt.stages.vectors import network_builder
-from seqbelt.tracking.outbox import is_away, patiently
+from seqbelt.tracking.outbox import patiently
 from seqbelt.tracking.publish import log_model
-from seqbelt.tracking.run import TrackedRun
+from seqbelt.tracking.run import TrackedRun, close_open_runs
+from seqbelt.tracking.store import is_away, short, tracking_uri
 from seqbelt.training.advice import Advice, Outcome, advice_markdown, advise
 from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.gradient_reach import GradientReach
@@ -102,10 +103,12 @@ def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
     if not trained.history.interrupted:
         model_uri = register(trained)
     trained.run.finish("KILLED" if trained.history.interrupted else "FINISHED")
+    if trained.history.interrupted:
+        say("the same command with --resume goes on")
     return {
         "run_id": trained.run.run_id,
         "model_uri": model_uri,
-        "bundle": str(trained.bundle_folder),
+        "bundle": str(trained.bundle_folder) if trained.history.epochs else None,
         "cell": experiment.model.cell,
         "seed": trained.seed,
         "epochs": len(trained.history.epochs),
@@ -142,15 +145,14 @@ def train_model(
         resume = False
     try:
         network, history = _fit(experiment, store, rows, folder, resume, run)
-    except BaseException:
-        run.finish("FAILED")
+    except BaseException as error:
+        close_open_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    # The test part is looked at once, with the weights that validation chose.
+    # The test part is looked at once, with the weights that validation chose; never before an epoch
+    # was finished.
     parts = ("validation",) if history.interrupted else ("validation", "test")
+    parts = parts if history.epochs else ()
     reports = report_on(network, {part: rows[part] for part in parts})
-    for part, report in reports.items():
-        run.log_report(report, part)
-    run.log_history(history, experiment.run_name)
     bundle = Bundle(
         name=experiment.name,
         features=experiment.features,
@@ -168,7 +170,11 @@ def train_model(
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),
     )
-    bundle.save(folder / "bundle")
+    if history.epochs:
+        bundle.save(folder / "bundle")  # before anything that needs the tracking server
+        for part, report in reports.items():
+            run.log_report(report, part)
+        run.log_history(history, experiment.run_name)
     validation, test = reports.get("validation"), reports.get("test")
     trained = Trained(experiment, store, run, folder, bundle, history, validation, test)
     if not history.interrupted:
@@ -204,12 +210,21 @@ def register(trained: Trained, remark: str = "") -> str | None:
             return patiently(lambda: _register(trained, remark))
     except Exception as error:  # of MLflow or of what lies below it
         if not is_away(error):
-            raise
+            raise SeqbeltError(
+                f"{trained.name}: the model could not be registered ({short(error)}); it is whole, "
+                f"in {trained.bundle_folder}{_registers_later(trained)}"
+            ) from error
     say(
-        f"{trained.name}: the model is not registered, because the tracking server is away; it is "
-        f"in {trained.bundle_folder}, and the same command with --resume registers it"
+        f"{trained.name}: the model is not registered, because the tracking server "
+        f"{tracking_uri()} cannot be reached; it is in {trained.bundle_folder}"
+        f"{_registers_later(trained)}"
     )
     return None
+
+
+def _registers_later(trained: Trained) -> str:
+    """What to do then; of a comparison's models none is resumed by itself."""
+    return "" if trained.contestant else ", and the same command with --resume registers it"
 
 
 def _register(trained: Trained, remark: str) -> str:
@@ -292,7 +307,7 @@ def _fit(experiment, store, rows, folder, resume, run):
         f"{_describe(last) if last else 'no epoch finished'}, {history.train_s:.1f} s, "
         f"layout {history.layout}, fill {history.fill:.2f}")  # fmt: skip
     if history.interrupted:
-        say("interrupted: the state is saved; the same command with --resume goes on")
+        say(f"interrupted: the state is saved in {folder / CHECKPOINT}")
     return network, history
 
 
@@ -338,7 +353,10 @@ def open_run(
     """A new run, or the one that was interrupted; named as the experiment's unless told."""
     record = folder / RUN
     if resume and record.exists():
-        return TrackedRun.resume(json.loads(record.read_text("utf-8"))["run_id"])
+        run_id = json.loads(record.read_text("utf-8"))["run_id"]
+        if (resumed := TrackedRun.resume(run_id)) is not None:
+            return resumed
+        say(f"run {run_id} was deleted; a new run goes on from the saved state")
     tags = {**tags, **split_tags(experiment.data)}
     run = TrackedRun.start(experiment.name, name or experiment.run_name, tags)
     folder.mkdir(parents=True, exist_ok=True)

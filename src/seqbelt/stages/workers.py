@@ -1,5 +1,6 @@
 """Worker processes that train models beside each other and leave with their parent."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,8 @@ import torch
 
 from seqbelt.errors import SeqbeltError
 from seqbelt.stages import progress
+from seqbelt.tracking.run import close_open_runs
+from seqbelt.training.stopping import SIGNALS, stop_signals_raised
 
 
 def run_in_workers(
@@ -31,10 +34,16 @@ def run_in_workers(
     pool = ProcessPoolExecutor(num_workers, context, _begin_worker, (threads,))
     try:
         numbers: dict[Future, int] = {
-            pool.submit(work, *job): number for number, job in enumerate(jobs)
+            pool.submit(_work_stoppable, work, *job): number for number, job in enumerate(jobs)
         }
         for future in as_completed(numbers):
             yield numbers[future], future.result()
+    except KeyboardInterrupt:
+        # SIGTERM, or a Ctrl-C that was sent to this process alone, has not reached the workers.
+        for process in list(pool._processes.values()):
+            with contextlib.suppress(OSError):
+                os.kill(process.pid, signal.SIGINT)
+        raise
     except BrokenProcessPool:
         raise SeqbeltError(
             "a worker process has died (out of memory?); lower num_workers, and the same command "
@@ -47,10 +56,27 @@ def run_in_workers(
 def _begin_worker(threads: int) -> None:
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for a kernel that is loaded later
-    # Between two models a worker leaves Ctrl-C to the parent, in a training the loop takes it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Between two models a worker leaves this to the parent.
+    for name in SIGNALS:
+        signal.signal(name, signal.SIG_IGN)
     progress.show_bars = False  # several bars on one terminal overwrite each other
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _work_stoppable(work: Callable[..., Any], *job: Any) -> Any:
+    """Do one job; a signal that comes meanwhile ends it, and no run stays open."""
+    # In a training the loop takes the signal, at the next step.
+    for name in SIGNALS:
+        signal.signal(name, signal.SIG_DFL)  # what is ignored would be left to be so
+    try:
+        with stop_signals_raised():
+            return work(*job)
+    except BaseException as error:
+        close_open_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    finally:
+        for name in SIGNALS:
+            signal.signal(name, signal.SIG_IGN)
 
 
 def _leave_with_parent() -> None:

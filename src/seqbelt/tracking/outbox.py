@@ -20,7 +20,8 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from seqbelt.tracking.store import HOME, tracking_uri
+from seqbelt.errors import SeqbeltError
+from seqbelt.tracking.store import HOME, explained, is_away, short, store_address, tracking_uri
 
 logger = logging.getLogger(__name__)
 
@@ -90,15 +91,24 @@ class Outbox:
                 return self._send(message, content)
             except (MlflowException, RequestException, OSError) as error:
                 if not is_away(error):
-                    raise
+                    raise self._refused(error) from error
                 logger.warning(
                     "the tracking server %s does not answer (%s); the work goes on, and what is to "
-                    "be told waits in %s", tracking_uri(), _short(error), self.folder,
+                    "be told waits in %s", tracking_uri(), short(error), self.folder,
                 )  # fmt: skip
                 self._wait_longer()
         self._keep(message, content)
         if waiting and time.monotonic() >= self._next_try and not self._send_waiting():
             self._wait_longer()
+
+    def _refused(self, error: Exception) -> SeqbeltError:
+        """A refusal in words: nothing that is sent later would be taken."""
+        if "'active' state" in str(error):
+            return SeqbeltError(
+                f"the run {self.run_id} was deleted while it was under way; what was computed is "
+                "kept, and going on begins a new run (or restore it on MLflow's page first)"
+            )
+        return explained(error, f"run {self.run_id}")
 
     def _wait_longer(self) -> None:
         self._next_try = time.monotonic() + self._pause_s
@@ -109,7 +119,7 @@ class Outbox:
 
     def _keep(self, message: dict[str, Any], content: bytes | None) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / ADDRESS).write_text(tracking_uri(), "utf-8")
+        (self.folder / ADDRESS).write_text(store_address(), "utf-8")
         waiting = self._waiting()
         number = int(waiting[-1].stem) + 1 if waiting else 0
         path = self.folder / f"{number:08}.json"
@@ -137,7 +147,7 @@ class Outbox:
             return False
         except (MlflowException, RequestException, OSError) as error:
             if not is_away(error):
-                raise
+                raise self._refused(error) from error
             return False
         self._pause_s = FIRST_PAUSE_S
         return True
@@ -175,35 +185,34 @@ class Outbox:
 def send_left_over(client: MlflowClient) -> None:
     """Send what earlier runs could not tell this server."""
     for address in sorted((HOME.resolve() / "outbox").glob(f"*/{ADDRESS}")):
-        if address.read_text("utf-8") != tracking_uri():
+        if address.read_text("utf-8") not in (store_address(), tracking_uri()):
             continue
         try:
             Outbox(client, address.parent.name)._send_waiting()
-        except MlflowException as error:
+        except SeqbeltError as error:
             logger.warning(
                 "%s: the tracking server refuses what waits there (%s); remove the folder to "
-                "forget it", address.parent, _short(error),
+                "forget it", address.parent, short(error),
             )  # fmt: skip
 
 
-def is_away(error: Exception) -> bool:
-    """Whether an error says that the server is away or overloaded, not that it refuses."""
-    if isinstance(error, MlflowException):
-        return error.get_http_status_code() >= 500 or error.get_http_status_code() == 429
-    return isinstance(error, RequestException | ConnectionError | TimeoutError)
-
-
 def patiently(ask: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
-    """The answer to a question that cannot be put off, asked again while the server is away."""
+    """The answer to a question that cannot be put off, asked again while the server is away.
+
+    That it is waited for is said once.
+    """
     deadline = time.monotonic() + patience_s
+    is_said = False
     while True:
         try:
             return ask()
         except (MlflowException, RequestException, OSError) as error:
             if not is_away(error) or time.monotonic() >= deadline:
                 raise
+            if not is_said:
+                logger.warning(
+                    "the tracking server %s does not answer (%s); it is asked again for %.0f s",
+                    tracking_uri(), short(error), patience_s,
+                )  # fmt: skip
+                is_said = True
         time.sleep(1.0)
-
-
-def _short(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -14,9 +14,12 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from seqbelt.errors import SeqbeltError
 from seqbelt.features.base import Source
+from seqbelt.inference.bundle import hash_of_bundle
 from seqbelt.tracking import pyfunc_model
 from seqbelt.tracking.environment import model_requirements
+from seqbelt.tracking.registry import HASH_TAG
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.tracking.store import connect
 
@@ -56,6 +59,7 @@ def log_model(
         )
     with contextlib.suppress(MlflowException):  # it is there already
         run.client.create_registered_model(name)
+    tags = {**tags, HASH_TAG: hash_of_bundle(bundle)}
     version = run.client.create_model_version(
         name,
         info.model_uri,
@@ -75,7 +79,10 @@ def log_certificates(run_id: str, certificates: Certificates) -> bool:
 
     Returns whether this tracking store knows the run.
     """
-    client = connect()
+    try:
+        client = connect(make=False)
+    except SeqbeltError:
+        return False
     try:
         client.log_text(run_id, json.dumps(certificates, indent=2), "certificates.json")
     except MlflowException:

@@ -1,7 +1,6 @@
 """The model as MLflow serves it: logged as this code, with a bundle as its artifact."""
 
 import base64
-import binascii
 import io
 import json
 from collections.abc import Sequence
@@ -11,17 +10,19 @@ from typing import Any
 import mlflow.models
 import numpy as np
 import pandas as pd
+from mlflow.environment_variables import _MLFLOW_IS_IN_SERVING_ENVIRONMENT as _IS_SERVED
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc import scoring_server
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from seqbelt.errors import WRONG_TYPE, BadInput
+from seqbelt.errors import BadInput
 from seqbelt.features.base import Source, read_bytes
 from seqbelt.inference.bundle import Bundle
-from seqbelt.inference.predictor import Prediction, Predictor
 from seqbelt.inference.segments import unpack_segments
-
-COLUMNS = ("path", "text", "base64")
+from seqbelt.inference.serving import COLUMNS, AnsweringChild, ServeLimits, read_row
 
 
 def signature(bundle: Path) -> ModelSignature:
@@ -60,55 +61,81 @@ def example(source: Source) -> pd.DataFrame:
 
 
 class SequenceModel(PythonModel):
-    """Answers a table of paths, texts or base64 file contents; a bad row gets its own error."""
+    """Answers a table of paths, texts or base64 file contents; a bad row gets its own error.
+
+    The environment says what may be read and how much (``ServeLimits``).
+    """
 
     def load_context(self, context: PythonModelContext) -> None:
-        self.predictor = Predictor(Bundle.load(Path(context.artifacts["bundle"])))
+        folder = Path(context.artifacts["bundle"])
+        bundle = Bundle.load(folder)  # a bundle that is no good is known before the first request
+        self.limits = ServeLimits.from_environment()
+        self.features, self.classes = bundle.features, bundle.classes
+        self.labels_steps = bundle.network.labels_steps
+        self.child = AnsweringChild(folder, self.limits)
+        _bound_requests(self.limits)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """One row of answers for each row of ``model_input``."""
-        sources: list[Source | BadInput] = [_source(row) for row in model_input.to_dict("records")]
-        numbered = [(i, s) for i, s in enumerate(sources) if not isinstance(s, BadInput)]
+        """One row of answers for each row of ``model_input``.
+
+        Behind a server, raises MlflowException (status 400) for a request without a known column.
+        """
+        given = model_input.reindex(columns=list(COLUMNS))
+        if _IS_SERVED.get() and not given.map(lambda value: isinstance(value, str)).any(axis=None):
+            raise MlflowException(
+                f"expected rows with one of the columns {', '.join(COLUMNS)}, as in "
+                '{"dataframe_records": [{"base64": "…"}]}; no row has one',
+                error_code=INVALID_PARAMETER_VALUE,
+            )
+        records = [dict(zip(COLUMNS, values)) for values in given.itertuples(index=False)]
+        sources = [read_row(row, self.limits, self.features.reads_text) for row in records]
         rows: list[dict[str, Any]] = [
             {"error": str(source)} if isinstance(source, BadInput) else {} for source in sources
         ]
-        for answer in self.predictor.predict(numbered):
-            assert isinstance(answer, Prediction)
-            rows[answer.index] = self._row(answer)
-        bundle = self.predictor.bundle
-        columns = answer_columns(bundle.classes, bundle.network.labels_steps)
-        frame = pd.DataFrame(rows, columns=list(columns))
+        places = [i for i, source in enumerate(sources) if not isinstance(source, BadInput)]
+        contents = [source for source in sources if not isinstance(source, BadInput)]
+        for place, answer in zip(places, self.child.answer(contents) if contents else ()):
+            rows[place] = self._row(answer, is_path=isinstance(records[place]["path"], str))
+        frame = pd.DataFrame(rows, columns=list(answer_columns(self.classes, self.labels_steps)))
         # A server would write what is missing as NaN, which is no JSON: None becomes null.
         return frame.astype(object).where(frame.notna(), None)
 
-    def _row(self, answer: Prediction) -> dict[str, Any]:
-        found = answer.probabilities
-        if isinstance(found, BadInput):
-            return {"error": str(found)}
-        bundle = self.predictor.bundle
-        classes, step_s = bundle.classes, bundle.features.step_s()
-        if bundle.network.labels_steps and step_s is not None:
+    def _row(self, answer: dict[str, Any], is_path: bool) -> dict[str, Any]:
+        if "error" in answer:
+            # What a file of the server holds is not for who asks; what was sent is known to them.
+            reason = answer.get("reason")
+            return {"error": f"{reason}: of no use to this model" if is_path and reason
+                             else answer["error"]}  # fmt: skip
+        found = np.array(answer["values"], np.float32)
+        classes, step_s = self.classes, self.features.step_s()
+        if self.labels_steps and step_s is not None:
             return {"segments": json.dumps(unpack_segments(found, classes, step_s)), "error": None}
         best = int(found.argmax())
         shares = {f"p_{name}": float(share) for name, share in zip(classes, found, strict=True)}
         return {"label": classes[best], "confidence": float(found[best]), **shares, "error": None}
 
 
-def _source(row: dict[str, Any]) -> Source | BadInput:
-    given = {name: row[name] for name in COLUMNS if isinstance(row.get(name), str)}
-    if len(given) != 1:
-        return BadInput(WRONG_TYPE, f"expected one of {', '.join(COLUMNS)}; found {list(given)}")
-    ((name, value),) = given.items()
-    if name == "path":
-        return Path(value)
-    if name == "text":
-        return value
-    try:
-        return base64.b64decode(value, validate=True)
-    except binascii.Error as error:
-        return BadInput(WRONG_TYPE, f"not base64: {error}")
+def _bound_requests(limits: ServeLimits) -> None:
+    """Let MLflow's server refuse a body that is too large before it is taken apart.
+
+    MLflow has no setting for it, and a body of JSON takes eight times its size in memory.
+    """
+    take_apart = scoring_server.invocations
+    take_apart = getattr(take_apart, "bounded", take_apart)
+
+    def invocations(data: Any, *arguments: Any) -> Any:
+        if len(data) > limits.max_bytes:
+            return scoring_server.InvocationsResponse(
+                response=json.dumps({"error": f"a request of {len(data)} bytes; at most "
+                                     f"{limits.max_bytes} are taken (SEQBELT_SERVE_MAX_MB)"}),
+                status=413, mimetype="application/json",
+            )  # fmt: skip
+        return take_apart(data, *arguments)
+
+    invocations.bounded = take_apart  # type: ignore[attr-defined]
+    scoring_server.invocations = invocations
 
 
 if __name__ not in ("seqbelt.tracking.pyfunc_model",):  # loaded as model code by MLflow

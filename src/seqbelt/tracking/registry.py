@@ -6,34 +6,77 @@ import mlflow
 import mlflow.artifacts
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from requests import RequestException
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.tracking.store import connect
+from seqbelt.inference.bundle import hash_of_bundle
+from seqbelt.tracking.store import connect, explained, is_away, short, tracking_uri
+
+HASH_TAG = "bundle.sha256"
+"""Of a version: the hash of the bundle that was registered."""
+MAX_NAMED = 20
 
 
 def resolve(model: str) -> tuple[Path, str]:
     """From an MLflow URI to its bundle folder and the concrete version that answers.
 
-    The URI is ``models:/name@alias``, ``models:/name/3`` or ``runs:/id/model``. Raises
-    SeqbeltError if there is no such model.
+    The URI is ``models:/name@alias``, ``models:/name/3`` or ``runs:/id/model``. Only reads: no
+    registry is made. Raises SeqbeltError if there is no such model, if its files are not those that
+    were registered, or where the tracking server cannot be reached.
     """
-    client = connect()
+    client = connect(make=False)
     try:
-        concrete = _concrete(client, model)
+        concrete, version = _concrete(client, model)
+    except (MlflowException, RequestException, OSError) as error:
+        if is_away(error):
+            raise explained(error, model) from None
+        raise SeqbeltError(f"{model}: no such model ({short(error)}); {_known(client)}") from None
+    try:
         folder = Path(mlflow.artifacts.download_artifacts(concrete))
-    except (MlflowException, OSError) as error:
-        raise SeqbeltError(f"{model}: no such model in the registry ({error})") from None
+    except (MlflowException, RequestException, OSError) as error:
+        if is_away(error) and tracking_uri().startswith(("http://", "https://")):
+            raise explained(error, model) from None
+        where = f"; they were logged to {client.get_model_version_download_uri(*version)}" * (
+            version is not None
+        )
+        raise SeqbeltError(
+            f"{model}: its files cannot be read ({short(error)}){where}; {_known(client)}"
+        ) from None
     found = next((path.parent for path in sorted(folder.rglob("bundle.json"))), None)
     if found is None:
         raise SeqbeltError(f"{model}: was not logged by seqbelt (no bundle in it)")
+    if version is not None:
+        registered = client.get_model_version(*version).tags.get(HASH_TAG)
+        if registered is not None and registered != hash_of_bundle(found):
+            raise SeqbeltError(
+                f"{found}: is not the bundle that was registered as {concrete} (its hash is not "
+                f"the version's tag {HASH_TAG}); restore it, or train again"
+            )
     return found, concrete
 
 
-def _concrete(client: MlflowClient, model: str) -> str:
-    """Name the version behind an alias, so that a prediction says who gave it."""
-    name, at, alias = model.removeprefix("models:/").partition("@")
+def _concrete(client: MlflowClient, model: str) -> tuple[str, tuple[str, str] | None]:
+    """Name the version behind an alias, so that a prediction says who gave it; name and number."""
+    name, at, alias = model.removeprefix("models:/").rpartition("@")
     if model.startswith("models:/") and at:
-        return f"models:/{name}/{client.get_model_version_by_alias(name, alias).version}"
+        version = client.get_model_version_by_alias(name, alias).version
+        return f"models:/{name}/{version}", (name, str(version))
     if model.startswith("runs:/") and model.count("/") == 1:
-        return f"{model}/model"
-    return model
+        return f"{model}/model", None
+    name, slash, number = model.removeprefix("models:/").rpartition("/")
+    if model.startswith("models:/") and slash and number.isdigit():
+        client.get_model_version(name, number)
+        return model, (name, number)
+    return model, None
+
+
+def _known(client: MlflowClient) -> str:
+    """Where was looked, and what is registered there."""
+    try:
+        found = client.search_registered_models(max_results=MAX_NAMED)
+    except (MlflowException, RequestException, OSError):
+        return f"looked in {tracking_uri()}"
+    names = [f"models:/{one.name}{''.join(f'@{alias}' for alias in list(one.aliases)[:1])}"
+             for one in found]  # fmt: skip
+    models = ", ".join(names) if names else "none"
+    return f"looked in {tracking_uri()}, models there: {models}"

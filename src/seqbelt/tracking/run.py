@@ -1,7 +1,9 @@
 """One training run on the tracking server."""
 
+import contextlib
 import io
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,19 +11,27 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from pandas import DataFrame
+from requests import RequestException
 
 from seqbelt.data.store import SequenceStore
+from seqbelt.errors import SeqbeltError
 from seqbelt.evaluation.calibration_picture import reliability_picture
 from seqbelt.evaluation.contestants import COLOURS
 from seqbelt.evaluation.fonts import boxes_allowed
 from seqbelt.evaluation.pictures import confusion_picture, learning_picture
 from seqbelt.evaluation.report import Report
+from seqbelt.tracking import run_locks
 from seqbelt.tracking.environment import describe_environment
-from seqbelt.tracking.outbox import Outbox, patiently, send_left_over
-from seqbelt.tracking.store import connect, experiment_id
+from seqbelt.tracking.outbox import PATIENCE_S, Outbox, patiently, send_left_over
+from seqbelt.tracking.store import connect, experiment_id, explained, is_away
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
+
+logger = logging.getLogger(__name__)
+HASTE_S = 2.0
+"""How long a process that is told to end waits for a server that is away."""
 
 
 class TrackedRun:
@@ -40,13 +50,24 @@ class TrackedRun:
         """Begin a run; ``tags`` are added to the description of the machine and the versions."""
         client = connect()
         all_tags = {**describe_environment(), "mlflow.source.name": "seqbelt", **tags}
-        run = patiently(
-            lambda: client.create_run(
-                experiment_id(client, experiment), run_name=name, tags=all_tags
+        try:
+            run = patiently(
+                lambda: client.create_run(
+                    experiment_id(client, experiment), run_name=name, tags=all_tags
+                )
             )
-        )
+        except (MlflowException, RequestException, OSError) as error:
+            raise explained(error, f"{name}: no run can be begun") from None
+        run_locks.hold(run.info.run_id)
+        _close_abandoned(client)
         send_left_over(client)
-        return cls(client, run.info.run_id)
+        return cls._opened(client, run.info.run_id)
+
+    @classmethod
+    def _opened(cls, client: MlflowClient, run_id: str) -> "TrackedRun":
+        run = cls(client, run_id)
+        _open[run_id] = run
+        return run
 
     @classmethod
     def attach(cls, run_id: str) -> "TrackedRun":
@@ -54,9 +75,24 @@ class TrackedRun:
         return cls(connect(), run_id)
 
     @classmethod
-    def resume(cls, run_id: str) -> "TrackedRun":
-        """Go on with a run that was interrupted."""
-        run = cls.attach(run_id)
+    def resume(cls, run_id: str) -> "TrackedRun | None":
+        """Go on with a run that was interrupted; None where it is there no more.
+
+        Raises SeqbeltError where another process is at it.
+        """
+        client = connect()
+        try:
+            if client.get_run(run_id).info.lifecycle_stage == "deleted":
+                return None
+        except (MlflowException, RequestException, OSError) as error:
+            if isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            if not is_away(error):
+                raise explained(error, f"run {run_id}") from None
+        if not run_locks.hold(run_id):
+            raise SeqbeltError(f"run {run_id}: another process is at it; wait until it is done")
+        _close_abandoned(client)
+        run = cls._opened(client, run_id)
         run.outbox.status("RUNNING")
         return run
 
@@ -189,9 +225,33 @@ class TrackedRun:
             experiment = self.client.get_run(self.run_id).info.experiment_id
             self.client.set_experiment_tag(experiment, "mlflow.note.content", markdown)
 
-        patiently(tell)
+        try:
+            patiently(tell)
+        except (MlflowException, RequestException, OSError) as error:
+            raise explained(error, f"run {self.run_id}") from None
 
-    def finish(self, status: str = "FINISHED") -> None:
-        """End the run: FINISHED, FAILED or KILLED."""
-        self.outbox.status(status)
-        self.outbox.flush()
+    def finish(self, status: str = "FINISHED", patience_s: float = PATIENCE_S) -> None:
+        """End the run: FINISHED, FAILED or KILLED; waits so long for a server that is away."""
+        _open.pop(self.run_id, None)
+        try:
+            self.outbox.status(status)
+            self.outbox.flush(patience_s)
+        finally:
+            run_locks.release(self.run_id)
+
+
+_open: dict[str, TrackedRun] = {}
+"""The runs that this process has begun and not ended."""
+
+
+def close_open_runs(status: str) -> None:
+    """End what this process has begun, as its work ends early: FAILED or KILLED."""
+    for run in list(_open.values()):
+        # Whatever ended the work is what the user is told.
+        with contextlib.suppress(SeqbeltError, MlflowException, RequestException, OSError):
+            run.finish(status, HASTE_S)
+
+
+def _close_abandoned(client: MlflowClient) -> None:
+    for run_id in run_locks.close_abandoned(client):
+        logger.warning("run %s: its process is gone; the run is closed as KILLED", run_id)

@@ -12,7 +12,7 @@ from seqbelt.tracking.view import page_of
 
 def serve(host: str, port: int) -> dict[str, Any]:
     """Run MLflow's server until Ctrl-C; prints the addresses that show comparisons."""
-    client = connect()
+    client = connect(make=False)
     address = f"http://{host}:{port}"
     print(f"MLflow's page: {address}", file=sys.stderr)
     for experiment in client.search_experiments():

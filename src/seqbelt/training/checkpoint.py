@@ -54,7 +54,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises SeqbeltError if both are missing, damaged or of another format.
     """
     if not has_checkpoint(path):
-        raise SeqbeltError(f"{path}: no checkpoint to resume from; train without --resume")
+        raise SeqbeltError(f"{path}: no checkpoint to go on from")
     try:
         return _load(path)
     except SeqbeltError as error:
@@ -72,15 +72,16 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:  # also of a file that is not there
         raise SeqbeltError(
-            f"{path}: damaged checkpoint ({error}); train without --resume"
+            f"{path}: damaged checkpoint ({error}); remove it to train from the start"
         ) from None
     if metadata.get("format") != str(FORMAT):
         raise SeqbeltError(
             f"{path}: checkpoint format {metadata.get('format')}, this version reads {FORMAT}; "
-            "resume with the version that wrote it, or train without --resume"
+            "go on with the version that wrote it, or remove it to train from the start"
         )
     if metadata["digest"] != _digest(tensors):
-        raise SeqbeltError(f"{path}: damaged checkpoint (wrong hash); train without --resume")
+        raise SeqbeltError(f"{path}: damaged checkpoint (wrong hash); remove it to train "
+                          "from the start")  # fmt: skip
     return tensors, json.loads(metadata["about"])
 
 

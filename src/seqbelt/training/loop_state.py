@@ -27,6 +27,7 @@ def capture(loop: "Loop") -> tuple[dict[str, Tensor], dict[str, Any]]:
         "best_epoch": loop.history.best_epoch,
         "batch_number": loop.batch_number,
         "epoch_s": loop.epoch_s,
+        "work": [loop.history.fill, loop.history.flops, loop.history.padded_flops],
     }
     return tensors, about
 
@@ -46,6 +47,9 @@ def restore(loop: "Loop", tensors: dict[str, Tensor], about: dict[str, Any]) -> 
     loop.history.reaches = [(number, curve) for number, curve in about["reaches"]]
     loop.history.best_epoch = about["best_epoch"]
     loop.batch_number, loop.epoch_s = about["batch_number"], about["epoch_s"]
+    if "work" in about:  # else there may be no epoch left that would count it
+        history = loop.history
+        history.fill, history.flops, history.padded_flops = about["work"]
 
 
 def _random_states(loop: "Loop") -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from seqbelt.data.store import Sequences
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.kind_defaults import MIN_PASSES, defaults_for
-from seqbelt.settings import Settings
+from seqbelt.settings import Seed, Settings
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.device import Device, Precision
 from seqbelt.training.gradient_reach import GradientReach
@@ -90,7 +90,7 @@ class Training(Settings):
     """Batches that are sorted by length together; 1 is fully random."""
     augmentation: Literal["auto", "none"] | Augmentation = "auto"
     """How training rows are changed before they are read; auto takes the kind's own."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of weights, dropout, shuffling and augmentation."""
     precision: Precision = "float32"
     """Arithmetic of the network; weights are always kept in float32. tf32, on a GPU,

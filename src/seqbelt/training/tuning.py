@@ -7,7 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import Model
-from seqbelt.settings import Settings
+from seqbelt.settings import Seed, Settings
 from seqbelt.training.settings import Training
 
 Number = int | float
@@ -72,7 +72,7 @@ class Tuning(Settings):
     pruning: bool = True
     """Give up a trial that after a third of its epochs or later is worse than half of the others
     were."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the search."""
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     """No trial begins after so many minutes of one search; null sets no limit."""

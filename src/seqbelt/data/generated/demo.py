@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from seqbelt.settings import Settings
+from seqbelt.settings import Seed, Settings
 
 NUM_GROUPS = 8
 """Speakers or subjects; the last quarter of them is the test part."""
@@ -59,7 +59,7 @@ class DemoData(Settings):
     kind: Literal["audio", "text", "signal", "video"]
     num_per_class: Annotated[int, Field(ge=NUM_GROUPS, le=5000)] = 120
     """Items of each class, a quarter of them in the test part; for text, in each language."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Seed of the data."""
 
     def write(self, folder: str | Path) -> Path:

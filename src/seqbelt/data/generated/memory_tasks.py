@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from seqbelt.errors import SettingsError
-from seqbelt.settings import Settings
+from seqbelt.settings import Seed, Settings
 
 Count = Annotated[int, Field(ge=0)]
 Item: TypeAlias = tuple[str, np.ndarray, str]
@@ -33,7 +33,7 @@ class MemoryTask(Settings):
     """Validation sequences."""
     num_test: Count = 2000
     """Test sequences."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Seed of the data (not of a model)."""
 
     def generate(self) -> Iterator[Item]:

@@ -1,0 +1,54 @@
+"""The process that decodes may die or hang: what it was at gets an error, the rest its answers."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from seqbelt.errors import SeqbeltError
+from seqbelt.features.audio import LogMel
+from seqbelt.inference import serving
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.serving import AnsweringChild, ServeLimits
+from seqbelt.models.classifier import Model
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(0)
+    features = LogMel(kind="log_mel", sample_rate=8000, num_bands=6)
+    network = (model := Model(hidden_size=4)).build(6, 2, is_tokens=False).eval()
+    Bundle("toy", features, {}, model, ("a", "b"), 6, network, {}).save(tmp_path / "toy")
+    return tmp_path / "toy"
+
+
+@pytest.mark.slow
+def test_a_child_that_dies_or_hangs_costs_what_it_was_at(folder, wav_bytes, noise, monkeypatch):
+    child = AnsweringChild(folder, ServeLimits(timeout_s=1.0))
+    sources = [wav_bytes(noise(4000, seed)) for seed in range(3)] + [b"no recording"]
+    try:
+        first = child.answer(sources)
+        assert [set(row) for row in first] == [{"values"}] * 3 + [{"error", "reason"}]
+        assert all(np.isclose(sum(row["values"]), 1) for row in first[:3])
+        assert child._process is not None
+        os.kill(child._process.pid, signal.SIGKILL)
+        assert child.answer(sources) == first
+        os.kill(child._process.pid, signal.SIGSTOP)
+        monkeypatch.setattr(serving, "NETWORK_S", 0.2)
+        (late,) = child.answer(sources[:1])
+        assert "values" in late or late["error"].startswith("timed out")
+        monkeypatch.undo()
+        assert child.answer(sources) == first
+    finally:
+        child.close()
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_loaded_is_an_error(folder):
+    (folder / "weights.safetensors").write_bytes(b"")
+    child = AnsweringChild(folder, ServeLimits())
+    with pytest.raises(SeqbeltError, match=r"weights\.safetensors: was changed"):
+        child.answer([b"x"])
+    child.close()

@@ -1,0 +1,94 @@
+"""A row in is a row out; a request that is none is told what is expected."""
+
+import base64
+import json
+
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
+
+from seqbelt.features.signal import Channels
+from seqbelt.features.text import Word
+from seqbelt.inference.serving import ServeLimits
+from seqbelt.tracking.pyfunc_model import SequenceModel, _bound_requests
+
+
+class Child:
+    """Answers the first class to all but what is ``bad``."""
+
+    def answer(self, sources):
+        return [
+            {"error": "unreadable: row 1 holds 'root:x'", "reason": "unreadable"}
+            if source in ("bad", b"bad")
+            else {"values": [0.75, 0.25]}
+            for source in sources
+        ]
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    monkeypatch.delenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", raising=False)
+    (tmp_path / "bad.csv").write_text("bad")
+
+    def make(features):
+        made = SequenceModel()
+        made.limits, made.features = ServeLimits(root=tmp_path), features
+        made.classes, made.labels_steps, made.child = ("a", "b"), False, Child()
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"Text": ["a", "b"]}),
+        pd.DataFrame({"0": ["a", "b"]}),
+        pd.DataFrame(index=[0, 1]),
+        pd.DataFrame([[1, 2], [3, 4]]),
+        pd.DataFrame({"text": [None, float("nan")]}),
+    ],
+)
+def test_rows_without_a_known_column_each_get_an_error(model, frame, monkeypatch):
+    found = model(Word(kind="word")).predict(None, frame)
+    assert len(found) == 2 and found["label"].tolist() == [None, None]
+    assert all("one of path, text, base64" in error for error in found["error"])
+    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
+    with pytest.raises(MlflowException, match="path, text, base64") as error:
+        model(Word(kind="word")).predict(None, frame)
+    assert error.value.get_http_status_code() == 400
+
+
+def test_each_row_has_its_own_answer_or_error(model, monkeypatch):
+    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
+    rows = [{"text": "good"}, {"base64": "é"}, {}, {"text": "bad"}, {"path": "bad.csv"},
+            {"path": "/etc/passwd"}]  # fmt: skip
+    found = model(Word(kind="word")).predict(None, pd.DataFrame(rows))
+    assert found["label"].tolist() == ["a", None, None, None, None, None]
+    good, odd, empty, bad, file, out = found["error"]
+    assert good is None and "not base64" in odd and "one of path" in empty
+    assert "root:x" in bad  # who sent a text knows it
+    assert file == "unreadable: of no use to this model"  # and of a file nothing is told
+    assert "leads out" in out
+    json.dumps(found.to_dict("records"), allow_nan=False)
+
+
+def test_a_text_is_no_path_to_a_model_of_signals(model):
+    frame = pd.DataFrame({"text": ["/etc/passwd"], "base64": [None]})
+    (error,) = model(Channels(kind="channels")).predict(None, frame)["error"]
+    assert "takes files, not texts" in error
+    content = base64.b64encode(b"1,2").decode()
+    assert model(Channels(kind="channels")).predict(None, pd.DataFrame({"base64": [content]}))[
+        "label"
+    ].tolist() == ["a"]
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_taken_apart(monkeypatch):
+    seen = []
+    monkeypatch.setattr(scoring_server, "invocations", lambda data, *rest: seen.append(data))
+    for size in (8, 4):  # a model that is loaded anew has its own bound, and only that
+        _bound_requests(ServeLimits(max_mb=size / (1 << 20)))
+    assert scoring_server.invocations(b"12345", "application/json", None, None).status == 413
+    scoring_server.invocations(b"1234", "application/json", None, None)
+    assert seen == [b"1234"]
