@@ -209,6 +209,7 @@ class SequenceNetwork(nn.Module):
             self.stem = StemLayers(settings.stem, width, causal=not settings.bidirectional)
             width = self.stem.output_size
             lengths = None if lengths is None else (lengths - 1) // self.stem.reduction + 1
+        self.recurrent: Recurrent | NoRecurrence
         if settings.cell == "none":
             self.recurrent = NoRecurrence(width)
         else:
@@ -238,7 +239,7 @@ class SequenceNetwork(nn.Module):
         steps = self.input_dropout(self.first_steps(inputs, lengths))
         if self.stem is not None:
             steps, lengths = self.stem(steps, lengths)
-        if chunks is None or self.settings.cell == "none":
+        if chunks is None or isinstance(self.recurrent, NoRecurrence):
             outputs, state = self.recurrent(steps, lengths)
         else:
             outputs, state = run_in_chunks(self.recurrent, steps, lengths, chunks)

@@ -106,6 +106,7 @@ class StemLayers(nn.Module):
         """Read on: ``(1, steps, features)`` to the output steps that are known now, maybe none."""
         channels = steps.transpose(1, 2)
         for block, state in zip(self.blocks, states):
+            assert isinstance(block, StemBlock)
             channels = block.advance(channels, state)
         return channels.transpose(1, 2).contiguous()
 

@@ -22,7 +22,7 @@ from seqbelt.evaluation.fonts import hint
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
-from seqbelt.features.base import Source
+from seqbelt.features.base import Features, Source
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.classifier import Model
 from seqbelt.models.stem import Stem
@@ -255,7 +255,8 @@ def _example(experiment: Experiment) -> Source:
     for row in range(len(manifest)):
         source = manifest.source(row)
         try:
-            if experiment.features.problem(experiment.features.read(source)) is None:
+            features: Features = experiment.features
+            if features.problem(features.read(source)) is None:
                 return source
         except BadInput:
             continue

@@ -41,8 +41,9 @@ def run_in_workers(
     except KeyboardInterrupt:
         # SIGTERM, or a Ctrl-C that was sent to this process alone, has not reached the workers.
         for process in list(pool._processes.values()):
-            with contextlib.suppress(OSError):
-                os.kill(process.pid, signal.SIGINT)
+            if process.pid is not None:
+                with contextlib.suppress(OSError):
+                    os.kill(process.pid, signal.SIGINT)
         raise
     except BrokenProcessPool:
         raise SeqbeltError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import entr
 
+from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.scoring import Scores
 from seqbelt.training.settings import Training
@@ -81,7 +82,9 @@ def _unlearned(history: History, outcome: Outcome, training: Training) -> Iterat
     if training.class_weights or training.sampling:
         shares = np.full(len(shares), 1 / len(shares))
     chance = float(entr(shares).sum())
-    spread = training.label_smoothing / len(shares)
+    settings = training.resolve(int(outcome.train_counts.sum()), outcome.is_tokens)
+    assert settings.label_smoothing != "auto" and isinstance(settings.augmentation, Augmentation)
+    spread = settings.label_smoothing / len(shares)
     target = np.array([1 - spread * (len(shares) - 1), *[spread] * (len(shares) - 1)])
     least = float(entr(target).sum())
     if chance <= least:
@@ -96,7 +99,7 @@ def _unlearned(history: History, outcome: Outcome, training: Training) -> Iterat
             "try another learning rate, smaller batches and more updates"
             + (", and scale each sequence" if outcome.can_standardize else ""),
         )
-    elif left >= 0.5 and not training.augmentation.mixup_alpha:  # whose targets keep the loss up
+    elif left >= 0.5 and not settings.augmentation.mixup_alpha:  # whose targets keep the loss up
         yield Advice(
             f"the training loss ended at {loss:.2f}, more than half of chance ({chance:.2f}): the "
             "training rows themselves are not learned",
