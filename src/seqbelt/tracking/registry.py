@@ -36,9 +36,9 @@ def resolve(model: str) -> tuple[Path, str]:
     except (MlflowException, RequestException, OSError) as error:
         if is_away(error) and tracking_uri().startswith(("http://", "https://")):
             raise explained(error, model) from None
-        where = f"; they were logged to {client.get_model_version_download_uri(*version)}" * (
-            version is not None
-        )
+        where = ""
+        if version is not None:
+            where = f"; they were logged to {client.get_model_version_download_uri(*version)}"
         raise SeqbeltError(
             f"{model}: its files cannot be read ({short(error)}){where}; {_known(client)}"
         ) from None
