@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from seqbelt.data.manifest import SPLIT_NAMES, Manifest, make_manifest
+from seqbelt.data.quotes import check_quotes
 from seqbelt.data.text_encoding import check_encoding
 from seqbelt.errors import SettingsError
 from seqbelt.features.ts_format import read_ts
@@ -136,7 +137,15 @@ def _read_delimited(path: Path, style: Style) -> pa.Table:
     names = style.header or _first_line(path, style)
     # Binary, because one line of broken UTF-8 must cost one row, not the file.
     convert = pyarrow.csv.ConvertOptions(column_types={name: pa.binary() for name in names})
-    return pyarrow.csv.read_csv(path, read, parse, convert)
+    try:
+        table = pyarrow.csv.read_csv(path, read, parse, convert)
+    except pa.ArrowInvalid:
+        if style.quoting:
+            check_quotes(path, None, style.delimiter_of(path), style.encoding)
+        raise
+    if style.quoting:
+        check_quotes(path, table, style.delimiter_of(path), style.encoding)
+    return table
 
 
 def _read_json_lines(path: Path, encoding: str) -> dict[str, list]:
