@@ -93,6 +93,7 @@ def test_what_is_not_evident_is_said(content, values, remark, encoding):
         ("x;y\n0,5;1\n0.5;1\n", r"line 3, column 'x': '0.5' .*both a comma and a point"),
         ("x,y\n1,2\n3\n", r"line 3 has 1 values?, "),
         ("x,y\n1,2\n3,4,5\n", r"line 3 has 3 values"),
+        ("x,y,\n1,2,\n3,4,5\n6,7,\n", r"line 3 .*names 2 columns: '5' has no column"),
         ("x,y\n1,2\n3,oops\n4,5\n", r"column 'y' holds 'oops' in line 3"),
         ("OVER,2.5\n1.5,2.5\n", r"line 1, column 0: 'OVER' is not a number.*features\.header"),
         ("0,1\n5,7\n", r"line 1: '0, 1' may be pandas' header.*features\.header"),

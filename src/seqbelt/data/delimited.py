@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from seqbelt.data.names import clean_name
+from seqbelt.data.quotes import check_quotes
 from seqbelt.errors import SettingsError
 
 HEAD_ROWS = 20
@@ -120,7 +121,9 @@ def read_values(
     if not bytes(rest[:4096]).strip() and not bytes(rest).strip():
         return RawTable(head.names, lambda _: [], 0, place)
     names = [str(number) for number in range(num_columns)]
-    chosen = [names[number] for number in columns] or names[:1]
+    has_quotes = quoting and b'"' in bytes(rest)
+    # Whether a quotation mark swallows rows shows in all columns.
+    chosen = names if has_quotes else [names[number] for number in columns] or names[:1]
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(pa.py_buffer(rest)),
@@ -139,8 +142,12 @@ def read_values(
             ),
         )
     except pa.ArrowInvalid as error:
+        if has_quotes:
+            check_quotes(path, bytes(rest), None, head.delimiter, head.line)
         rows = _read_ragged(path, bytes(rest), head, quoting, error)
         return RawTable(head.names, lambda at: [row[at] for row in rows], len(rows), place)
+    if has_quotes:
+        check_quotes(path, bytes(rest), table, head.delimiter, head.line)
     return RawTable(head.names, lambda at: _texts(table[str(at)]), table.num_rows, place)
 
 

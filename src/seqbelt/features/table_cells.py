@@ -283,6 +283,8 @@ def _refuse_beyond_names(
     if layout.num_named is None:
         return
     for column in range(layout.num_named, len(cells)):
+        if column < layout.num_header_cells and "" not in cells[column]:
+            continue  # a column without a name
         for row, cell in enumerate(cells[column]):
             if cell != "":
                 raise BadInput(

@@ -68,7 +68,10 @@ class Layout(NamedTuple):
     notes: tuple[str, ...]
     names_are_a_comment: bool = False
     num_named: int | None = None
-    """Cells in the line of names, where there is one: what stands beyond them must be empty."""
+    """Cells in the line of names up to the last name, where there is one."""
+    num_header_cells: int = 0
+    """The same with the empty ones at its end: what stands beyond them must be empty, and what
+    stands below them empty or filled in every row."""
 
 
 def is_word(cell: Cell) -> bool:
@@ -170,7 +173,7 @@ def _below_preamble(
         found = len(_trimmed(cells))
         if options.decimal == "," and width == 2 * found:  # commas part them and are in them
             names = _distinct(_clean_names(cells, found))
-            return Layout(first, width, names, line, kinds, (), num_named=width)
+            return Layout(first, width, names, line, kinds, (), False, width, width)
         _refuse_misfit(rows[first:], line, found, width)
     names = _clean_names(cells, width)
     while len(set(names)) < len(names) and preamble and _fits(preamble[-1][1], width):
@@ -183,7 +186,7 @@ def _below_preamble(
     if preamble:
         notes.append("lines above the column names are left out as titles")
     said = tuple(dict.fromkeys(notes))
-    return Layout(first, width, _distinct(names), line, kinds, said, num_named=len(cells))
+    return Layout(first, width, _distinct(names), line, kinds, said, False, *_extent(cells))
 
 
 def _told(rows: Sequence[Row], header: bool, width: int, kinds: tuple[bool, ...]) -> Layout:
@@ -200,7 +203,7 @@ def _told(rows: Sequence[Row], header: bool, width: int, kinds: tuple[bool, ...]
         notes.append(f"line {rows[1][0]} is a row of units: not a step")
         first = 2
     names = _distinct(_clean_names(cells, width))
-    return Layout(first, width, names, line, kinds, tuple(notes), num_named=len(cells))
+    return Layout(first, width, names, line, kinds, tuple(notes), False, *_extent(cells))
 
 
 def _refuse_misfit(rows: Sequence[Row], line: int, named: int, width: int) -> NoReturn:
@@ -322,6 +325,10 @@ def _trimmed(cells: Sequence[Cell]) -> Sequence[Cell]:
     while stop and cells[stop - 1] == "":
         stop -= 1
     return cells[:stop]
+
+
+def _extent(cells: Sequence[Cell]) -> tuple[int, int]:
+    return len(_trimmed(cells)), len(cells)
 
 
 def _fits(cells: Sequence[Cell], width: int) -> bool:
