@@ -51,6 +51,8 @@ def test_files_of_earlier_predictions_are_no_inputs_and_that_is_said(tmp_path, n
     (tmp_path / f"{name}.journal").unlink()
     assert is_own_file(tmp_path / name)
     assert not is_own_file(write(tmp_path / "my.journal", "dear diary"))
+    Journal(tmp_path / "other.csv.journal", "m").close()
+    assert is_own_file(tmp_path / "other.csv")
 
 
 def test_texts_of_a_folder_are_read_by_an_encoding_for_predict_too(tmp_path):

@@ -44,6 +44,8 @@ def clean_name(name: str) -> str:
 def clean_names(names: Sequence[str]) -> list[str]:
     """``clean_name`` of many names, of which few differ."""
     cleaned = {name: clean_name(name) for name in set(names)}
+    if all(name == clean for name, clean in cleaned.items()):
+        return [*names]
     return [cleaned[name] for name in names]
 
 

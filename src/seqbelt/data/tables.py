@@ -3,10 +3,10 @@
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pyarrow as pa
 
@@ -96,13 +96,14 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
             values[name] = clean_names(values[name])
     _refuse_broken_labels(values.get("label", ()), problems)
     blank = [""] * table.num_rows
-    split = [clean_name(name) for name in values.get("split", blank)]
-    _refuse_unknown_splits(split, path, table)
+    split = clean_names(values.get("split", blank))
+    parts = {name: part_of(name) for name in set(split)}
+    _refuse_unknown_splits(split, parts, path, table)
     return make_manifest(
         path=values.get("path"),
         text=values.get("text"),
         label=values.get("label", blank),
-        split=[part_of(name) or "" for name in split],
+        split=[parts[name] or "" for name in split],
         group=values.get("group"),
         id=values.get("id"),
         segments=values.get("segments"),
@@ -388,6 +389,8 @@ def _as_strings(
     column: Sequence[object], field: str, name: str, problems: dict[int, str]
 ) -> list[str]:
     """Values as text; what is no single value is a problem of its row, and empty."""
+    if {*map(type, column)} <= {str}:
+        return cast(list[str], column if isinstance(column, list) else [*column])
     found = []
     for row, value in enumerate(column):
         if isinstance(value, str):
@@ -422,15 +425,18 @@ def as_text(value: object) -> str:
 
 
 def _refuse_broken_labels(labels: Sequence[str], problems: dict[int, str]) -> None:
-    for row, label in enumerate(labels):
-        if not label.isascii() and (found := ESCAPED.search(label)):
-            byte = ord(found[0]) - 0xDC00
+    broken = {label: found for label in set(labels) if (found := ESCAPED.search(label))}
+    for row, label in enumerate(labels if broken else ()):
+        if label in broken:
+            byte = ord(broken[label][0]) - 0xDC00
             problems.setdefault(row, f"the label is not UTF-8: byte 0x{byte:02x}")
 
 
-def _refuse_unknown_splits(split: Sequence[str], path: Path, table: RawTable) -> None:
-    unknown = {name for name in set(split) if name and part_of(name) is None}
-    for row, name in enumerate(split):
+def _refuse_unknown_splits(
+    split: Sequence[str], parts: Mapping[str, str | None], path: Path, table: RawTable
+) -> None:
+    unknown = {name for name, part in parts.items() if name and part is None}
+    for row, name in enumerate(split if unknown else ()):
         if name in unknown:
             raise SettingsError(
                 f"{path}, {table.place(row)}: split '{name}' is not known; expected train, "
