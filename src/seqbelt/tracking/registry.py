@@ -76,7 +76,6 @@ def _known(client: MlflowClient) -> str:
         found = client.search_registered_models(max_results=MAX_NAMED)
     except (MlflowException, RequestException, OSError):
         return f"looked in {tracking_uri()}"
-    names = [f"models:/{one.name}{''.join(f'@{alias}' for alias in list(one.aliases)[:1])}"
-             for one in found]  # fmt: skip
+    names = [f"models:/{one.name}{'@champion' * ('champion' in one.aliases)}" for one in found]
     models = ", ".join(names) if names else "none"
     return f"looked in {tracking_uri()}, models there: {models}"
