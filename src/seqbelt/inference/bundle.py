@@ -278,7 +278,7 @@ def _check_weights(
     mistyped may be one that no memory holds."""
     rows = _GATES[model.cell] * model.hidden_size
     width = model.embedding_size if is_tokens else num_features
-    expected = {
+    expected: dict[str, tuple[int, ...]] = {
         "recurrent.weights.weight_hh_l0": (rows, model.hidden_size),
         "recurrent.weights.weight_ih_l0": (rows, width),
     }

@@ -41,8 +41,8 @@ def run_in_workers(
     except KeyboardInterrupt:
         # SIGTERM, or a Ctrl-C that was sent to this process alone, has not reached the workers.
         for process in list(pool._processes.values()):
-            with contextlib.suppress(OSError):
-                os.kill(process.pid, signal.SIGINT)
+            with contextlib.suppress(OSError, TypeError):  # TypeError: it has not begun
+                os.kill(process.pid, signal.SIGINT)  # pyright: ignore[reportArgumentType]
         raise
     except BrokenProcessPool:
         raise SeqbeltError(

@@ -89,7 +89,9 @@ class SequenceModel(PythonModel):
                 '{"dataframe_records": [{"base64": "…"}]}; no row has one',
                 error_code=INVALID_PARAMETER_VALUE,
             )
-        records = [dict(zip(COLUMNS, values)) for values in given.itertuples(index=False)]
+        records: list[dict[str, Any]] = [
+            dict(zip(COLUMNS, values)) for values in given.itertuples(index=False)
+        ]
         sources = [read_row(row, self.limits, self.features.reads_text) for row in records]
         rows: list[dict[str, Any]] = [
             {"error": str(source)} if isinstance(source, BadInput) else {} for source in sources

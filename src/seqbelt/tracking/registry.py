@@ -36,11 +36,9 @@ def resolve(model: str) -> tuple[Path, str]:
     except (MlflowException, RequestException, OSError) as error:
         if is_away(error) and tracking_uri().startswith(("http://", "https://")):
             raise explained(error, model) from None
-        where = f"; they were logged to {client.get_model_version_download_uri(*version)}" * (
-            version is not None
-        )
         raise SeqbeltError(
-            f"{model}: its files cannot be read ({short(error)}){where}; {_known(client)}"
+            f"{model}: no such model, or its files cannot be read ({short(error)}); "
+            f"{_known(client)}"
         ) from None
     found = next((path.parent for path in sorted(folder.rglob("bundle.json"))), None)
     if found is None:
