@@ -258,13 +258,15 @@ def test_help_imports_nothing_heavy():
     assert done.returncode == 0, done.stderr
 
 
-def test_mlflow_loads_the_model_and_a_bad_row_gets_its_own_error(trained, project):
+@pytest.mark.slow
+def test_mlflow_loads_the_model_and_a_bad_row_gets_its_own_error(trained, project, monkeypatch):
     import mlflow.pyfunc
     import pandas as pd
 
     from seqbelt.tracking.store import connect
 
     connect()
+    monkeypatch.setenv("SEQBELT_SERVE_ROOT", str(project))
     model = mlflow.pyfunc.load_model(trained["model_uri"])
     good = next((project / "words/test").rglob("*.wav"))
     rows = pd.DataFrame({"path": [str(good), "nowhere.wav"]})

@@ -36,11 +36,9 @@ def resolve(model: str) -> tuple[Path, str]:
     except (MlflowException, RequestException, OSError) as error:
         if is_away(error) and tracking_uri().startswith(("http://", "https://")):
             raise explained(error, model) from None
-        where = ""
-        if version is not None:
-            where = f"; they were logged to {client.get_model_version_download_uri(*version)}"
         raise SeqbeltError(
-            f"{model}: its files cannot be read ({short(error)}){where}; {_known(client)}"
+            f"{model}: no such model, or its files cannot be read ({short(error)}); "
+            f"{_known(client)}"
         ) from None
     found = next((path.parent for path in sorted(folder.rglob("bundle.json"))), None)
     if found is None:
@@ -76,7 +74,6 @@ def _known(client: MlflowClient) -> str:
         found = client.search_registered_models(max_results=MAX_NAMED)
     except (MlflowException, RequestException, OSError):
         return f"looked in {tracking_uri()}"
-    names = [f"models:/{one.name}{''.join(f'@{alias}' for alias in list(one.aliases)[:1])}"
-             for one in found]  # fmt: skip
+    names = [f"models:/{one.name}{'@champion' * ('champion' in one.aliases)}" for one in found]
     models = ", ".join(names) if names else "none"
     return f"looked in {tracking_uri()}, models there: {models}"
