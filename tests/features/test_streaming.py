@@ -212,6 +212,7 @@ TABLES = {
     "header": b"x,y\n1,2\n3,4.5\n-1,1e-3",
     "comments": b"\xef\xbb\xbf# a table\n\nx;y\r\n1;2\r\n# between\r\n3;4.5\r\n-1;1e-3\r\n",
     "spaces": b"1 2\n3   4.5\n-1 1e-3\n\n",
+    "dialect": b"A title\n\nx;y;time\n[V];g;s\n1;2;0\n3;4,5;1\n-1;0,001;2\n",
     "tabs": b"1\t2\n3\t4.5\n-1\t1e-3",
 }
 
@@ -233,9 +234,9 @@ def test_rows_out_of_lines_cut_anywhere(name, cuts, header):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"1,2\n3,4,5\n", "unreadable|expected 2 values"),
-        (b"x,y\n1,2\n3,oops\n", "not numbers"),
-        (b"a,b\n1,2\n", "expected the columns x, y"),
+        (b"1,2\n3,4,5\n", "wrong shape|expected 2 values"),
+        (b"x,y\n1,2\n3,oops\n", "not a number|is not a number"),
+        (b"a,b\n1,2\n", "no column 'x', 'y'; found a, b"),
         (b"x,y\n1,2\n3,\n", "not finite"),
         (b"1\n", "expected 2 values"),
     ],
