@@ -212,7 +212,6 @@ TABLES = {
     "header": b"x,y\n1,2\n3,4.5\n-1,1e-3",
     "comments": b"\xef\xbb\xbf# a table\n\nx;y\r\n1;2\r\n# between\r\n3;4.5\r\n-1;1e-3\r\n",
     "spaces": b"1 2\n3   4.5\n-1 1e-3\n\n",
-    "dialect": b"A title\n\nx;y;time\n[V];g;s\n1;2;0\n3;4,5;1\n-1;0,001;2\n",
     "tabs": b"1\t2\n3\t4.5\n-1\t1e-3",
 }
 
@@ -247,3 +246,13 @@ def test_rows_that_the_file_would_be_refused_for_are_refused(content, words):
     for cuts in ([], range(1, len(content))):
         with pytest.raises(BadInput, match=words):
             read_bytes(TableReader(features, encoder), content, cuts)
+
+
+@pytest.mark.parametrize("cut", range(1, 50))
+def test_titles_units_and_decimal_commas_in_pieces(cut):
+    content = b"A title\n\nx;y;time\n[V];g;s\n1;2;0\n3;4,5;1\n-1;0,001;2\n"
+    features = Channels.parse({"kind": "channels"})
+    raw = features.read(content)
+    encoder = features.encoder(features.learn([raw]))
+    found = read_bytes(TableReader(features, encoder), content, [cut])
+    np.testing.assert_array_equal(found, encoder.select(raw))
