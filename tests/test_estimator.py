@@ -138,3 +138,13 @@ def test_another_width_is_refused():
     model = SequenceClassifier(**SMALL).fit(X, y)
     with pytest.raises(ValueError, match="expecting 3 features"):
         model.predict([np.ones((4, 2))])
+
+
+def test_an_array_in_aeon_s_order_is_not_read_in_silence():
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(20, 3, 40)), np.arange(20) % 2
+    with pytest.warns(UserWarning, match=r"3 steps of 40 features.*transpose\(0, 2, 1\)"):
+        SequenceClassifier(**SMALL | {"num_epochs": 1}).fit(X, y)
+    model = SequenceClassifier(**SMALL | {"num_epochs": 1}).fit(X.transpose(0, 2, 1), y)
+    with pytest.raises(ValueError, match=r"has 40 features.*pass X\.transpose\(0, 2, 1\)"):
+        model.predict(X)

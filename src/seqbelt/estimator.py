@@ -22,6 +22,7 @@ from seqbelt.data.cropping import crop_sequences
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.store import Sequences
 from seqbelt.errors import SettingsError
+from seqbelt.features.signal import MAX_FEW_STEPS
 from seqbelt.features.vectors import Vectors
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.classifier import Model
@@ -30,6 +31,7 @@ from seqbelt.training.settings import Training
 
 TEXT_ONLY = {"embedding_size", "embedding_dropout", "vectors"}
 SECTIONS = (Model, Training)
+TRANSPOSE = "pass X.transpose(0, 2, 1)"
 
 
 def _parameters() -> dict[str, inspect.Parameter]:
@@ -49,7 +51,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
     """Classify sequences of numbers with an LSTM, a GRU or an RNN.
 
     ``X`` is a list of arrays ``(steps, features)`` of any lengths, an array ``(sequences, steps,
-    features)``, or, for one number a step, an array ``(sequences, steps)``. Every setting of
+    features)``, or, for one number a step, an array ``(sequences, steps)``. One in aeon's order
+    ``(sequences, channels, steps)`` must be transposed: of few steps of many features
+    ``fit`` warns, and ``predict`` refuses it where the width shows it. Every setting of
     ``model`` and ``training`` in a config is a parameter here and means the same;
     ``validation_fraction`` of the rows, stratified, chooses the best epoch (0 keeps the last).
 
@@ -156,12 +160,21 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         for number, one in enumerate(arrays):
             if not len(one) or not np.isfinite(one).all():
                 raise ValueError(f"sequence {number} has no steps, or NaN or infinite values")
+        steps, width = arrays[0].shape
         if reset:
-            self.n_features_in_ = arrays[0].shape[1]
-        elif arrays[0].shape[1] != self.n_features_in_:
+            self.n_features_in_ = width
+            if isinstance(X, np.ndarray) and X.ndim == 3 and 1 < steps <= MAX_FEW_STEPS < width:
+                warnings.warn(
+                    f"X of shape {X.shape} is read as {steps} steps of {width} features; if it is "
+                    f"in aeon's order (sequences, channels, steps), {TRANSPOSE}",
+                    stacklevel=3,
+                )
+        elif width != self.n_features_in_:
+            is_turned = all(len(one) == self.n_features_in_ for one in arrays)
             raise ValueError(
-                f"X has {arrays[0].shape[1]} features, but SequenceClassifier is expecting "
+                f"X has {width} features, but SequenceClassifier is expecting "
                 f"{self.n_features_in_} features as input"
+                + (f"; each sequence has as many steps: {TRANSPOSE}" if is_turned else "")
             )
         return arrays
 

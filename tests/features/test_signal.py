@@ -71,6 +71,15 @@ class TestChannels:
         assert reason_of(channels(channels=["y"]), random(3, 2)) == "wrong shape"
         assert reason_of(channels(channels=[2]), random(3, 2)) == "wrong shape"
 
+    def test_an_array_of_few_steps_and_many_channels_is_said(self):
+        settings = channels()
+        raw = settings.read(random(3, 40))
+        encoder = settings.encoder(settings.learn([raw]))
+        (said,) = settings.remarks(raw, encoder)
+        assert "3 steps of 40 channels (features.time_axis: 1" in said
+        turned = channels(time_axis=1).read(random(3, 40))
+        assert turned.values.shape == (40, 3) and not turned.notes
+
     def test_other_ranks_are_refused(self):
         assert reason_of(channels(), random(2, 3, 4)) == "wrong shape"
         assert reason_of(channels(), np.array(1.0)) == "wrong shape"

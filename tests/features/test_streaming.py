@@ -236,9 +236,9 @@ def test_rows_out_of_lines_cut_anywhere(name, cuts, header):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"1,2\n3,4,5\n", "unreadable|expected 2 values"),
-        (b"x,y\n1,2\n3,oops\n", "not numbers"),
-        (b"a,b\n1,2\n", "expected the columns x, y"),
+        (b"1,2\n3,4,5\n", "wrong shape|expected 2 values"),
+        (b"x,y\n1,2\n3,oops\n", "not a number|is not a number"),
+        (b"a,b\n1,2\n", "no column 'x', 'y'; found a, b"),
         (b"x,y\n1,2\n3,\n", "not finite"),
         (b"1\n", "expected 2 values"),
     ],
@@ -250,3 +250,13 @@ def test_rows_that_the_file_would_be_refused_for_are_refused(content, words):
     for cuts in ([], range(1, len(content))):
         with pytest.raises(BadInput, match=words):
             read_bytes(TableReader(features, encoder), content, cuts)
+
+
+@pytest.mark.parametrize("cut", range(1, 50))
+def test_titles_units_and_decimal_commas_in_pieces(cut):
+    content = b"A title\n\nx;y;time\n[V];g;s\n1;2;0\n3;4,5;1\n-1;0,001;2\n"
+    features = Channels.parse({"kind": "channels"})
+    raw = features.read(content)
+    encoder = features.encoder(features.learn([raw]))
+    found = read_bytes(TableReader(features, encoder), content, [cut])
+    np.testing.assert_array_equal(found, encoder.select(raw))

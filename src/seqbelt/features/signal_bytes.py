@@ -151,6 +151,8 @@ class TableReader:
             if error.reason == EMPTY:
                 return []
             raise
+        if not any(isinstance(column, np.ndarray) for column in table.columns):
+            return []  # titles and names so far
         self._is_begun, first = True, table.lines[0] - 1
         self._above, lines = lines[:first], lines[first:]
         told: dict[str, object] = {"decimal": ","} if "decimal commas" in table.notes else {}
