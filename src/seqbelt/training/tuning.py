@@ -53,8 +53,11 @@ Choices = Annotated[tuple[str | Number | bool | None, ...], Field(min_length=1)]
 Space = dict[str, Range | Choices]
 
 _MEANS_NOTHING_TO = {
-    "model.forget_bias": ("rnn",),
-    "model.nonlinearity": ("lstm", "gru"),
+    "model.forget_bias": ("rnn", "none"),
+    "model.nonlinearity": ("lstm", "gru", "none"),
+    "model.recurrent_init": ("none",),
+    "model.hidden_size": ("none",),
+    "model.num_layers": ("none",),
 }
 """Settings that change nothing for a cell, which then need not be searched."""
 
