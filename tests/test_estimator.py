@@ -12,6 +12,8 @@ import seqbelt
 from seqbelt.cli import main
 from seqbelt.errors import SettingsError
 from seqbelt.estimator import SequenceClassifier
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
 from seqbelt.training.settings import Training
 
@@ -110,6 +112,18 @@ def test_a_saved_model_serves_the_command(tmp_path, capsys):
     assert stop.value.code == 0, capsys.readouterr().err
     rows = [json.loads(line) for line in output.read_text().splitlines()]
     assert [row["label"] for row in rows] == list(model.predict(X))
+
+
+def test_a_saved_model_keeps_the_strides_that_its_training_rows_asked_for(tmp_path):
+    random = np.random.default_rng(0)
+    X = [random.normal(size=(random.integers(250, 270), 2)) for _ in range(8)]
+    model = SequenceClassifier(**SMALL | {"num_epochs": 1}).fit(X, ["a", "b"] * 4)
+    assert model.network_.reduction == 4
+    model.save(tmp_path / "long")
+    bundle = Bundle.load(tmp_path / "long")
+    assert bundle.network.reduction == 4
+    found = Predictor(bundle, "cpu").probabilities([one.astype(np.float32) for one in X])
+    np.testing.assert_allclose(found, model.predict_proba(X), atol=1e-6)
 
 
 @pytest.mark.parametrize(

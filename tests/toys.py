@@ -1,4 +1,4 @@
-"""Small stores for tests that are not about files."""
+"""Small stores and plain settings for tests that are not about files or defaults."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,19 @@ from seqbelt.data.manifest import make_manifest
 from seqbelt.data.preparation import prepare
 from seqbelt.data.store import SequenceStore
 from seqbelt.features.base import Features, Learned, Source
+
+PLAIN = {
+    "stem": "none",
+    "bidirectional": False,
+    "pooling": "attention",
+    "dropout": 0.0,
+    "input_dropout": 0.0,
+    "embedding_dropout": 0.0,
+}
+"""Model settings that leave one direction of the recurrence, a pooling and a linear layer: for
+laws that are about these alone."""
+UNCHANGED = {"label_smoothing": 0.0, "augmentation": "none"}
+"""Training settings that leave rows and labels as they are."""
 
 
 class Ready(Features):

@@ -121,7 +121,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             name=Path(folder).name,
             features=(features := Vectors(kind="vectors")),
             learned=features.learn_shape((width,)),
-            model=self.model_,
+            model=self.network_.settings,
             classes=tuple(str(name) for name in self.classes_),
             num_features=width,
             network=self.network_,

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from toys import toy_store
+from toys import PLAIN, toy_store
 
 from seqbelt.data.targets import SequenceTarget
 from seqbelt.evaluation.certificates import certify_padding
@@ -17,11 +17,12 @@ from seqbelt.evaluation.determinism import certify_determinism
 from seqbelt.models.classifier import Model
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import Recurrent
+from seqbelt.models.stem import Stem, StemBlock
 from seqbelt.training.settings import Training
 
 CELLS = ["lstm", "gru", "rnn"]
 TRAINING = Training(batch_size=8, device="cpu")
-POOLINGS = ["last", "mean", "max", "attention", "concat"]
+POOLINGS = ["last", "mean", "max", "attention", "attention_max", "concat"]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def rows(tmp_path_factory):
 
 def build(**settings):
     torch.manual_seed(0)
-    return Model(**{"hidden_size": 8, "pooling": "last"} | settings).build(3, 2, False)
+    return Model(**PLAIN | {"hidden_size": 8, "pooling": "last"} | settings).build(3, 2, False)
 
 
 def drop_lengths(monkeypatch):
@@ -163,6 +164,35 @@ def test_the_same_seed_gives_the_same_bits(rows, cell):
     )
     assert found.passed and found.blame is None
     assert found.num_steps == 4 and found.weights[0] == found.weights[1]
+
+
+STEMS = {"auto": "auto", "strides": Stem(channels=(8, 12, 12), strides=(1, 2, 2))}
+
+
+@pytest.mark.parametrize("stem", STEMS.values(), ids=STEMS)
+@pytest.mark.parametrize("cell", ["lstm", "none"])
+def test_a_trained_network_with_a_stem_is_exact_and_repeats_itself(rows, cell, stem):
+    def make():
+        return Model(cell=cell, hidden_size=8, stem=stem).build(3, 2, False)
+
+    network, history = TRAINING.replace(num_epochs=3).fit(make, rows, None)
+    assert history.epochs[-1].train_loss < history.epochs[0].train_loss
+    padding = certify_padding(network, rows)
+    assert padding.passed and padding.num_flips == 0 and padding.max_difference < 2e-5
+    found = certify_determinism(network, TRAINING, make, rows)
+    assert found.passed and found.blame is None and found.num_steps == 4
+
+
+def test_a_stem_that_reads_the_padding_is_found(rows, monkeypatch):
+    network, exact = build(stem="auto", bidirectional=True), StemBlock.forward
+
+    def forward(self, inputs, lengths):
+        _, found = exact(self, inputs, lengths)
+        return exact(self, inputs, torch.full_like(lengths, inputs.shape[2]))[0], found
+
+    monkeypatch.setattr(StemBlock, "forward", forward)
+    found = certify_padding(network, rows)
+    assert not found.passed and found.max_difference > 1e-3
 
 
 def test_hooks_do_not_stay(rows):

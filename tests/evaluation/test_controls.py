@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from toys import Ready, toy_store
+from toys import PLAIN, UNCHANGED, Ready, toy_store
 
 from seqbelt.data.batches import pad
 from seqbelt.data.cropping import crop_sequences
@@ -25,15 +25,16 @@ from seqbelt.evaluation.controls.shuffled import (
     shuffled_order,
 )
 from seqbelt.evaluation.controls.signals import statistics, statistics_in_time
-from seqbelt.evaluation.controls.texts import MeanOfEmbeddings
 from seqbelt.evaluation.pictures import comparison_picture
 from seqbelt.features.text import Word
 from seqbelt.models.classifier import Model
 from seqbelt.training.scoring import predict_logits
 from seqbelt.training.settings import Training
 
-MODEL = Model(hidden_size=4, embedding_size=6, bidirectional=True, pooling="last")
-TRAINING = Training(num_epochs=15, batch_size=8, learning_rate=0.02, device="cpu")
+MODEL = Model(
+    **PLAIN | {"hidden_size": 4, "embedding_size": 6, "bidirectional": True, "pooling": "last"}
+)
+TRAINING = Training(num_epochs=15, batch_size=8, learning_rate=0.02, device="cpu", **UNCHANGED)
 CONTROL = Control("some control", "some", "It knows something.", "this may not matter", True)
 
 
@@ -168,10 +169,7 @@ def test_folds_are_joined_in_their_order(by_length):
 
 def test_the_mean_of_embeddings_sees_neither_order_nor_padding():
     torch.manual_seed(0)
-    settings = MODEL.model_copy(
-        update={"hidden_size": 6, "bidirectional": False, "pooling": "mean"}
-    )
-    network = MeanOfEmbeddings(settings, 9, 2, is_tokens=True).eval()
+    network = MODEL.replace(cell="none", pooling="mean").build(9, 2, is_tokens=True).eval()
     texts = [np.array([1, 2, 3], np.int32), np.array([3, 1, 2], np.int32), np.arange(8)]
     together = network(*pad(texts))
     torch.testing.assert_close(together[0], together[1])

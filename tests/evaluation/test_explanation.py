@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.special import logit, softmax
 from torch import nn
+from toys import PLAIN
 
 from seqbelt.data.batches import pad
 from seqbelt.data.cropping import crop_steps, pool_votes
@@ -14,15 +15,17 @@ from seqbelt.evaluation import explanation as module
 from seqbelt.evaluation.explanation import TOLERANCE, explain
 from seqbelt.models import fused
 from seqbelt.models.classifier import Model
+from seqbelt.models.stem import Stem
 
 NUM_CLASSES = 3
+STEM = Stem(channels=(6, 8, 8), strides=(1, 2, 2))
 LAYOUTS = ["padded", "packed", *(["fused"] if fused.is_available() else [])]
 
 
 def make(is_tokens: bool = False, seed: int = 0, width: int = 3, **settings):
     torch.manual_seed(seed)
-    settings = {"hidden_size": 6, "embedding_size": 5, **settings}
-    network = Model(**settings).build(20 if is_tokens else width, NUM_CLASSES, is_tokens)
+    model = Model(**PLAIN | {"hidden_size": 6, "embedding_size": 5} | settings)
+    network = model.build(20 if is_tokens else width, NUM_CLASSES, is_tokens)
     with torch.no_grad():
         if is_tokens:
             network.embed.weight.normal_()
@@ -55,8 +58,13 @@ def probabilities(network, sequence, max_steps=None, crop="head") -> np.ndarray:
         {"cell": "rnn", "pooling": "concat", "bidirectional": True},
         {"cell": "rnn", "nonlinearity": "relu", "pooling": "max"},
         {"cell": "lstm", "pooling": "mean", "bidirectional": True, "dropout": 0.5},
+        {"cell": "lstm", "pooling": "attention_max", "bidirectional": True, "stem": STEM},
+        {"cell": "gru", "pooling": "last", "stem": STEM, "hidden_size": 8},
+        {"cell": "none", "pooling": "mean", "bidirectional": True, "stem": STEM},
     ],
-    ids=lambda settings: f"{settings['cell']}-{settings['pooling']}",
+    ids=lambda settings: "-".join(
+        [settings["cell"], settings["pooling"], *["stem"][: "stem" in settings]]
+    ),
 )
 @pytest.mark.parametrize("crop", [(None, "head"), (4, "windows"), (4, "tail")], ids=lambda c: c[1])
 def test_shares_sum_to_what_the_input_changes_in_the_log_odds(settings, is_tokens, crop):

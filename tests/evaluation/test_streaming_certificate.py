@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from toys import toy_store
+from toys import PLAIN, toy_store
 
 from seqbelt.evaluation import certificates
 from seqbelt.evaluation.certificates import Signal, certify_streaming
@@ -13,10 +13,11 @@ from seqbelt.features.decoding import Audio
 from seqbelt.features.streaming import stream_steps
 from seqbelt.models.classifier import Model
 from seqbelt.models.recurrent import Recurrent
+from seqbelt.models.stem import Stem, StemLayers
 from seqbelt.models.streaming import RunningPooling
 
 FEATURES = Waveform(kind="waveform", sample_rate=8000, window_ms=0.375, hop_ms=0.25)
-POOLINGS = ["last", "mean", "max", "attention", "concat"]
+POOLINGS = ["last", "mean", "max", "attention", "attention_max", "concat"]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def signal(noise):
 
 def build(**settings):
     torch.manual_seed(0)
-    return Model(hidden_size=8, **settings).build(3, 2, False)
+    return Model(**PLAIN | {"hidden_size": 8} | settings).build(3, 2, False)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
@@ -47,6 +48,24 @@ def test_an_exact_network_passes(rows, signal, cell, pooling):
     assert set(found.differences) == {f"{of}_{n}" for of in ("steps", "inputs") for n in sizes}
     assert 0 <= found.max_difference <= found.tolerance < 2e-5
     assert "passed" in found.sentence and found.plain()["passed"]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "none"])
+@pytest.mark.parametrize("strides", [(1, 1, 1), (1, 2, 2)], ids=str)
+def test_a_network_with_a_stem_passes(rows, signal, cell, strides):
+    stem = Stem(channels=(6, 8, 8), strides=strides)
+    network = build(cell=cell, stem=stem, pooling="attention_max")
+    found = certify_streaming(network, rows, [signal])
+    assert found.passed and found.num_flips == 0
+    assert 0 <= found.max_difference <= found.tolerance < 2e-5
+
+
+def test_a_stem_that_forgets_the_last_steps_is_found(rows, monkeypatch):
+    exact = StemLayers.advance
+    monkeypatch.setattr(
+        StemLayers, "advance", lambda self, steps, states: exact(self, steps, self.begin())
+    )
+    assert not certify_streaming(build(stem="auto"), rows).passed
 
 
 def test_a_state_that_is_not_carried_is_found(rows, monkeypatch):

@@ -1,5 +1,6 @@
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,21 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors.torch import load_file, save_file
+from toys import PLAIN
 
 from seqbelt.errors import SeqbeltError
 from seqbelt.features.audio import LogMel
 from seqbelt.features.signal import Channels
 from seqbelt.features.text import Word
 from seqbelt.inference.bundle import Bundle, hash_of_bundle, write_hashes
+from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
+from seqbelt.models.stem import Stem
 
 CLASSES = ("no", "yes", "10")
+BOTH_WAYS = PLAIN | {"hidden_size": 5, "bidirectional": True}
 
 
 def make(cell: str = "lstm", seed: int = 0, **changes) -> Bundle:
     torch.manual_seed(seed)
     features = LogMel(kind="log_mel", sample_rate=8000, num_bands=6)
-    model = Model(cell=cell, hidden_size=5, bidirectional=True, pooling="attention")
+    model = Model(**BOTH_WAYS | {"cell": cell})
     network = model.build(6, 3, is_tokens=False).eval()
     network.normalize.learn(torch.arange(6.0), torch.full((6,), 2.0))
     values = {
@@ -82,7 +87,7 @@ def test_the_fingerprint_changes_with_every_weight(part):
         {"features": LogMel(kind="log_mel", sample_rate=8000, num_bands=6, hop_ms=11.0)},
         {"learned": {"words.txt": b"a\xffc", "empty": b""}},
         {"learned": {}},
-        {"model": Model(hidden_size=5, bidirectional=True, pooling="max")},
+        {"model": Model(**BOTH_WAYS | {"pooling": "max"})},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -282,3 +287,34 @@ def test_calibration_changes_no_label(logits, temperature):
 def test_a_lead_that_rounding_would_lose_is_kept():
     logits = np.array([[1.0, np.nextafter(np.float32(1), np.float32(2)), -3.0]], np.float32)
     assert make(temperature=20.0).probabilities(logits).argmax() == 1
+
+
+OLD = Path(__file__).parent / "data"
+"""Bundles written before models had a stem, with what that version answered (expected.json)."""
+TIMES = np.arange(2400, dtype=np.float32)
+OLD_INPUTS = {
+    "log_mel": [
+        np.sin(0.2 * times + 1e-4 * times**2) for times in (TIMES[:300], TIMES[:1001], TIMES)
+    ],
+    "character": ["a", "abcabca", "cab bac ab"],
+}
+
+
+@pytest.mark.parametrize("name", OLD_INPUTS)
+def test_a_bundle_from_before_stems_answers_as_it_did(name, tmp_path):
+    expected = json.loads((OLD / name / "expected.json").read_text())
+    assert "stem" not in json.loads((OLD / name / "bundle.json").read_text())["model"]
+    bundle = Bundle.load(OLD / name)
+    assert bundle.model.stem == "none" and bundle.network.stem is None
+    bundle.save(tmp_path)
+    for one in (bundle, Bundle.load(tmp_path)):
+        assert one.fingerprint == expected["fingerprint"]
+        answers = Predictor(one, "cpu").predict(list(enumerate(OLD_INPUTS[name])))
+        found = [answer.probabilities for answer in answers]
+        np.testing.assert_allclose(found, expected["probabilities"], rtol=0, atol=1e-6)
+
+
+def test_a_stem_is_part_of_the_fingerprint():
+    stems = ["none", Stem(), Stem(strides=(1, 1, 2))]
+    found = {make(model=Model(**BOTH_WAYS | {"stem": stem})).fingerprint for stem in stems}
+    assert len(found) == 3

@@ -14,8 +14,10 @@ from seqbelt.features.text import Character
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.export import OnnxNetwork, crop_rule, export_bytes, quantize
 from seqbelt.models.classifier import Model
+from seqbelt.models.stem import Stem
 
 MEDIAN, LONGEST = 9, 23
+POOLINGS = ["last", "mean", "max", "attention", "attention_max", "concat"]
 CELLS = {
     "lstm": {"cell": "lstm"},
     "gru": {"cell": "gru"},
@@ -60,7 +62,7 @@ def assert_same(bundle: Bundle, exported: OnnxNetwork) -> None:
             torch.testing.assert_close(exported(inputs, lengths), expected, atol=2e-5, rtol=2e-5)
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention", "concat"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_file_answers_as_the_network(cell, bidirectional, pooling):
@@ -70,14 +72,34 @@ def test_the_file_answers_as_the_network(cell, bidirectional, pooling):
     assert_same(bundle, OnnxNetwork(export_bytes(bundle)))
 
 
+@pytest.mark.parametrize("strides", [(1, 1, 1), (1, 2, 2), (2, 3, 4)], ids=str)
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
+@pytest.mark.parametrize("cell", [*CELLS, "none"])
+def test_a_stem_answers_alike_at_every_length(cell, bidirectional, strides):
+    stem = Stem(channels=(6, 8, 8), strides=strides)
+    settings = CELLS.get(cell, {"cell": cell}) | {"pooling": "concat"}
+    bundle = make(**settings, bidirectional=bidirectional, stem=stem)
+    exported, random = OnnxNetwork(export_bytes(bundle)), np.random.default_rng(0)
+    width = bundle.num_features
+    steps = [random.normal(size=(n, width)).astype(np.float32) for n in range(1, 41)]
+    with torch.inference_mode():
+        inputs, lengths = pad(steps)
+        expected = bundle.network(inputs, lengths)
+        torch.testing.assert_close(exported(inputs, lengths), expected, atol=1e-5, rtol=1e-5)
+        for one, wanted in zip(steps, expected):
+            alone = exported(*pad([one]))[0]
+            torch.testing.assert_close(alone, wanted, atol=1e-5, rtol=1e-5)
+
+
 def test_tokens_are_embedded_in_the_file():
     bundle = make(Character(kind="character", min_count=1), ["abc", "bcd"], embedding_size=4)
     assert_same(bundle, OnnxNetwork(export_bytes(bundle)))
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention", "concat"])
-def test_what_stands_in_the_padding_changes_nothing(pooling):
-    bundle = make(bidirectional=True, pooling=pooling)
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("stem", ["none", Stem(strides=(1, 2, 2))], ids=["plain", "stem"])
+def test_what_stands_in_the_padding_changes_nothing(pooling, stem):
+    bundle = make(bidirectional=True, pooling=pooling, stem=stem)
     exported = OnnxNetwork(export_bytes(bundle))
     for inputs, lengths in batches(bundle):
         filled = inputs.clone()
@@ -109,7 +131,8 @@ def test_framing_is_told_in_samples():
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_int8_is_smaller_and_near(cell):
-    bundle = make(**CELLS[cell], hidden_size=64, bidirectional=True, pooling="attention")
+    settings = {"hidden_size": 64, "bidirectional": True, "pooling": "attention", "stem": "none"}
+    bundle = make(**CELLS[cell] | settings)
     content = export_bytes(bundle)
     smaller, operators = quantize(content)
     assert operators == (["LSTM", "MatMul"] if cell == "lstm" else ["MatMul"])

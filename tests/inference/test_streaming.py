@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import PLAIN
 
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.audio import LogMel, Mfcc, Waveform
@@ -30,7 +31,7 @@ def make(features, learn_from=(), **settings) -> Bundle:
     raws = [features.read(source) for source in learn_from]
     learned = features.learn(raws)
     encoder = features.encoder(learned)
-    model = Model(hidden_size=8, **settings)
+    model = Model(**PLAIN | {"hidden_size": 8} | settings)
     network = model.build(encoder.num_features, 3, features.is_tokens)
     if isinstance(features, LogMel):
         network.normalize.learn(

@@ -6,7 +6,7 @@ import torch
 from seqbelt.models.classifier import Model, Standardize
 from seqbelt.models.pooling import Pooling
 
-POOLINGS = ["last", "mean", "max", "attention", "concat"]
+POOLINGS = ["last", "mean", "max", "attention", "attention_max", "concat"]
 
 
 def test_mean_and_max_are_of_the_valid_steps():

@@ -85,7 +85,8 @@ def test_the_model_section_takes_chrono_or_a_number():
 
 
 def test_build_draws_from_the_lengths_it_is_given():
-    network = Model(forget_bias="chrono", hidden_size=64).build(3, 2, False, np.full(4, 1001))
+    model = Model(forget_bias="chrono", hidden_size=64, stem="none")
+    network = model.build(3, 2, False, np.full(4, 1001))
     weights = network.recurrent.weights
     forget = (weights.bias_ih_l0 + weights.bias_hh_l0).chunk(4)[1]
     assert forget.exp().max() > 900

@@ -5,24 +5,27 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import PLAIN
 
 from seqbelt.models import fused
 from seqbelt.models.classifier import Model
+from seqbelt.models.pooling import ATTENDING
 from seqbelt.models.recurrent import Recurrent
 from seqbelt.models.streaming import StreamingClassifier
 
 CELLS = ["lstm", "gru", "rnn"]
-POOLINGS = ["last", "mean", "max", "attention", "concat"]
+POOLINGS = ["last", "mean", "max", "attention", "attention_max", "concat"]
 LAYOUTS = ["padded", "packed", *(["fused"] if fused.is_available() else [])]
 CUTS = st.lists(st.integers(1, 60), max_size=12)
 
 
 def build(is_tokens=False, **settings):
     torch.manual_seed(0)
-    network = Model(hidden_size=7, embedding_size=5, **settings).build(4, 3, is_tokens).eval()
+    model = Model(**PLAIN | {"hidden_size": 7, "embedding_size": 5} | settings)
+    network = model.build(4, 3, is_tokens).eval()
     with torch.no_grad():
         network.classify.weight.mul_(3)
-        if settings.get("pooling") == "attention":
+        if settings.get("pooling") in ATTENDING:
             network.pool.score.weight.mul_(40)  # so that the highest score moves, and matters
     return network
 

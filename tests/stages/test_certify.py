@@ -17,7 +17,7 @@ CONFIG = """
 name: words
 data: {source: words}
 features: {kind: log_mel, sample_rate: 8000, num_bands: 8}
-model: {hidden_size: 8, pooling: last, max_steps: 30, crop: tail}
+model: {hidden_size: 8, bidirectional: false, pooling: last, max_steps: 30, crop: tail}
 training: {num_epochs: 1, batch_size: 16, device: cpu}
 """
 

@@ -17,7 +17,13 @@ SETTINGS = {
     "data": {"source": "nowhere"},
     "features": {"kind": "vectors"},
     "model": {"hidden_size": 48},
-    "training": {"num_epochs": 3, "batch_size": 8, "device": "cpu", "clip_norm": 5.0},
+    "training": {
+        "num_epochs": 3,
+        "batch_size": 8,
+        "device": "cpu",
+        "clip_norm": 5.0,
+        "monitor": "loss",
+    },
     "comparison": {"cells": ["lstm", "rnn", "rnn_relu"], "num_trials": 2},
     "tuning": {"training": {"learning_rate": {"low": 1e-3, "high": 3e-2, "log": True}}},
 }

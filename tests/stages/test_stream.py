@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toys import PLAIN
 
 from seqbelt.cli import main
 from seqbelt.features.audio import LogMel
@@ -34,7 +35,7 @@ def save(features=LOG_MEL, learn_from=(), **settings) -> str:
     raws = [features.read(source) for source in learn_from]
     learned = features.learn(raws)
     encoder = features.encoder(learned)
-    model = Model(hidden_size=6, **settings)
+    model = Model(**PLAIN | {"hidden_size": 6} | settings)
     torch.manual_seed(0)
     network = model.build(encoder.num_features, 2, features.is_tokens)
     if features is LOG_MEL:

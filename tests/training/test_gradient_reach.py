@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from toys import toy_store
+from toys import PLAIN, toy_store
 
 from seqbelt.data.batches import Batch
 from seqbelt.models.classifier import Model
@@ -13,9 +13,8 @@ from seqbelt.training.settings import Training
 
 def decaying(rate, pooling="last", bidirectional=False):
     """A network whose state decays by ``rate`` with every step: h = x + rate * h, h > 0."""
-    model = Model(
-        cell="rnn", nonlinearity="relu", hidden_size=3, pooling=pooling, bidirectional=bidirectional
-    )
+    settings = {"nonlinearity": "relu", "pooling": pooling, "bidirectional": bidirectional}
+    model = Model(**PLAIN | {"cell": "rnn", "hidden_size": 3} | settings)
     network = model.build(3, 2, False)
     with torch.no_grad():
         for name, value in network.recurrent.weights.named_parameters():
@@ -79,7 +78,7 @@ def test_tokens_have_a_reach_too():
 def test_training_says_it_before_the_first_step(tmp_path):
     rows = toy_store(tmp_path).split("train")
     said: list[object] = []
-    Training(num_epochs=1, device="cpu").fit(
+    Training(num_epochs=1, batch_size=32, device="cpu").fit(
         lambda: Model(hidden_size=4).build(3, 2, False),
         rows,
         None,

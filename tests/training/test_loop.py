@@ -6,16 +6,19 @@ import signal
 import numpy as np
 import pytest
 import torch
-from toys import toy_store
+from toys import PLAIN, UNCHANGED, toy_store
 
+from seqbelt.data.batches import training_plan
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.classifier import Model
 from seqbelt.training import device
-from seqbelt.training.scoring import predict_logits, score
+from seqbelt.training.history import Epoch
+from seqbelt.training.loop import Loop
+from seqbelt.training.scoring import Scores, predict_logits, score
 from seqbelt.training.settings import Training
 
-MODEL = Model(hidden_size=8, dropout=0.3)
-TRAINING = Training(num_epochs=4, batch_size=8, learning_rate=0.02, device="cpu")
+MODEL = Model(**PLAIN | {"hidden_size": 8, "dropout": 0.3})
+TRAINING = Training(num_epochs=4, batch_size=8, learning_rate=0.02, device="cpu", **UNCHANGED)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,8 @@ def test_another_seed_gives_other_losses(store):
 
 
 def test_the_best_epoch_s_weights_are_kept(store):
-    network, history = fit(store, TRAINING.model_copy(update={"learning_rate": 0.3}))
+    training = TRAINING.replace(learning_rate=0.3, keep="best", monitor="loss")
+    network, history = fit(store, training)
     best = min(history.epochs, key=lambda epoch: epoch.validation.loss)
     assert history.best_epoch == best.number
     validation = store.split("validation")
@@ -89,8 +93,21 @@ def test_a_rare_class_is_learned_when_it_counts_as_much(tmp_path, change):
 
 def test_patience_stops_early(tmp_path):
     hopeless = toy_store(tmp_path, learnable=False)
-    _, history = fit(hopeless, TRAINING.model_copy(update={"num_epochs": 200, "patience": 3}))
+    _, history = fit(
+        hopeless, TRAINING.model_copy(update={"num_epochs": 200, "patience": 3, "keep": "best"})
+    )
     assert len(history.epochs) == history.best_epoch + 3 < 200
+
+
+@pytest.mark.parametrize("keep", ["auto", "last", "best"])
+def test_patience_stops_early_whatever_is_kept(tmp_path, keep):
+    """15 validation rows choose no weights, but they were asked to stop the training."""
+    hopeless = toy_store(tmp_path, learnable=False)
+    training = TRAINING.replace(num_epochs=200, patience=3, keep=keep)
+    _, history = fit(hopeless, training)
+    ranks = [(e.validation.accuracy, -e.validation.loss) for e in history.epochs]
+    assert len(history.epochs) == 1 + ranks.index(max(ranks)) + 3 < 200
+    assert history.kept_best is (keep == "best")
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 5, 11])
@@ -111,6 +128,125 @@ def test_interrupted_at_any_step_it_goes_on_to_the_same_weights(store, tmp_path,
     assert torch.equal(weights(network), weights(undisturbed))
     assert [e.train_loss for e in history.epochs] == [e.train_loss for e in expected.epochs]
     assert history.best_epoch == expected.best_epoch and not history.interrupted
+
+
+PASSES = Training(num_updates=24, batch_size=8, learning_rate=0.02, device="cpu")
+"""On the toy store's 30 rows six passes of 4 batches, of which two epochs have three each; with
+the augmentation of the kind, which differs from pass to pass."""
+
+
+@pytest.fixture
+def two_epochs(monkeypatch):
+    monkeypatch.setattr("seqbelt.training.settings.MAX_EPOCHS", 2)
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+@pytest.mark.parametrize("stop_after", [3, 6, 8, 12, 18])
+def test_interrupted_in_any_pass_of_an_epoch_it_goes_on_to_the_same_weights(
+    store, tmp_path, two_epochs, stop_after, keep
+):
+    training = PASSES.replace(keep=keep)
+    undisturbed, expected = fit(store, training)
+    assert len(expected.epochs) == 2
+    steps = []
+
+    def interrupt():
+        steps.append(1)
+        if len(steps) == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    path = tmp_path / "checkpoint.safetensors"
+    _, cut = fit(store, training, checkpoint=path, on_step=interrupt)
+    assert cut.interrupted and len(steps) == stop_after
+    network, history = fit(store, training, checkpoint=path, resume=True, on_step=interrupt)
+    assert len(steps) == 24, "no batch is read twice"
+    assert torch.equal(weights(network), weights(undisturbed))
+    for name in ("train_loss", "gradient_norm", "validation", "learning_rate"):
+        found, wanted = ([getattr(e, name) for e in h.epochs] for h in (history, expected))
+        assert found == wanted, name
+    assert history.best_epoch == expected.best_epoch
+
+
+def test_every_pass_has_batches_of_its_own(store, two_epochs, monkeypatch):
+    plans = []
+
+    def spy(lengths, batch_size, seed, number, bucket_batches):
+        plan = training_plan(lengths, batch_size, seed, number, bucket_batches)
+        plans.append((number, tuple(np.concatenate(plan).tolist())))
+        return plan
+
+    monkeypatch.setattr("seqbelt.training.loop.training_plan", spy)
+    fit(store, PASSES)
+    assert [number for number, _ in plans] == list(range(6))
+    assert len({order for _, order in plans}) == 6
+
+
+def loss_of(network, validation):
+    logits = predict_logits(network, validation, torch.device("cpu"))
+    return score(logits, validation.labels).loss
+
+
+def test_the_last_weights_are_kept_or_the_best_of_the_same_training(store):
+    wild = TRAINING.replace(learning_rate=0.3, num_epochs=6, schedule="constant")
+    (last, end), (best, found) = (fit(store, wild.replace(keep=keep)) for keep in ("last", "best"))
+    scores = [epoch.validation for epoch in end.epochs]
+    assert scores == [epoch.validation for epoch in found.epochs]
+    assert (end.kept_best, end.best_epoch) == (False, 6)
+    ranks = [(one.accuracy, -one.loss) for one in scores]
+    assert found.kept_best and found.best_epoch == 1 + ranks.index(max(ranks))
+    assert len({one.accuracy for one in scores}) < 6, "some tie, which the loss decides"
+    validation = store.split("validation")
+    assert loss_of(last, validation) == pytest.approx(scores[-1].loss, abs=1e-6)
+    assert loss_of(best, validation) == pytest.approx(scores[found.best_epoch - 1].loss, abs=1e-6)
+
+
+def test_of_equals_the_one_with_the_lower_loss_is_best(store):
+    loop = loop_of(store, TRAINING.replace(keep="best"))
+    loop.history.epochs = [Epoch(1, 0.0, 0.0, 0.0, 0.0, 0.0, Scores(0.8, 0.8, 0.5))]
+    loop.history.best_epoch = 1
+    for scores, is_best in [
+        (Scores(0.8, 0.8, 0.4), True),
+        (Scores(0.8, 0.8, 0.5), False),
+        (Scores(0.8, 0.9, 0.6), False),
+        (Scores(0.9, 0.8, 0.9), True),
+        (Scores(0.7, 0.7, 0.1), False),
+    ]:
+        assert loop._is_best(Epoch(2, 0.0, 0.0, 0.0, 0.0, 0.0, scores)) is is_best, scores
+
+
+def loop_of(store, training, validation="validation"):
+    part = store.split(validation) if isinstance(validation, str) else validation
+    return Loop(
+        training, lambda: MODEL.build(3, 2, False), store.split("train"), part, None,
+        lambda _: None, lambda: None,
+    )  # fmt: skip
+
+
+def test_only_enough_validation_rows_of_every_class_choose(store, tmp_path):
+    large = toy_store(tmp_path, count=400)
+    constant = TRAINING.replace(schedule="constant")
+    enough = large.split("validation")
+    assert len(enough) == 100 and len(store.split("validation")) == 15
+    lacking = large.split("train")
+    lacking = lacking.take(np.flatnonzero(lacking.labels == 0))
+    assert len(lacking) > 50
+    assert loop_of(large, constant, enough).keeps_best
+    assert loop_of(large, constant, enough.take(np.arange(50))).keeps_best
+    for part in (enough.take(np.arange(49)), lacking, None):
+        assert not loop_of(large, constant, part).keeps_best
+        assert loop_of(large, constant.replace(keep="best"), part).keeps_best is (part is not None)
+    assert not loop_of(large, constant.replace(keep="last"), enough).keeps_best
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+def test_a_learning_rate_that_falls_to_zero_keeps_the_last_unless_it_may_stop_early(
+    tmp_path, schedule
+):
+    store = toy_store(tmp_path, count=400)
+    falling = TRAINING.replace(schedule=schedule)
+    assert not loop_of(store, falling).keeps_best
+    assert loop_of(store, falling.replace(patience=3)).keeps_best
+    assert loop_of(store, falling.replace(keep="best")).keeps_best
 
 
 def test_signal_handlers_are_put_back(store):

@@ -19,7 +19,7 @@ SCRIPT = """
 import atexit, glob, json, os, sys, time
 import torch
 from safetensors.torch import save_file
-from toys import Ready  # the kind of features that the store has
+from toys import PLAIN, UNCHANGED, Ready  # the kind of features that the store has
 from seqbelt.data.store import SequenceStore
 from seqbelt.models.classifier import Model
 from seqbelt.training.settings import Training
@@ -35,14 +35,14 @@ def tell_the_end():
     is_closed = not torch.distributed.is_initialized() and "gloo" not in "".join(threads)
     open(folder + f"/closed-{rank}.json", "w").write(json.dumps(is_closed))
 
-training = Training(num_epochs=8, batch_size=29, learning_rate=0.02, device="cpu")
+training = Training(num_epochs=8, batch_size=29, learning_rate=0.02, device="cpu", **UNCHANGED)
 
 def on_epoch(epoch):
     if epoch.number == deadly_epoch and rank == 1:
         os._exit(7)
 
 network, history = training.fit(
-    lambda: Model(hidden_size=8).build(3, 2, False), store.split("train"),
+    lambda: Model(hidden_size=8, **PLAIN).build(3, 2, False), store.split("train"),
     store.split("validation"), checkpoint=__import__("pathlib").Path(folder, "c.safetensors"),
     resume=resume, on_epoch=on_epoch,
 )

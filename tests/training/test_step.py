@@ -1,17 +1,18 @@
 """A step that does not fit is split; one that diverges names its rows."""
 
 import logging
+import re
 
 import pytest
 import torch
-from toys import toy_store
+from toys import PLAIN, UNCHANGED, toy_store
 
 from seqbelt.errors import SeqbeltError
 from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.training.settings import Training
 
-MODEL = Model(hidden_size=8)
-TRAINING = Training(num_epochs=3, batch_size=8, learning_rate=0.02, device="cpu")
+MODEL = Model(hidden_size=8, **PLAIN)
+TRAINING = Training(num_epochs=3, batch_size=8, learning_rate=0.02, device="cpu", **UNCHANGED)
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +92,40 @@ def test_a_loss_that_is_not_finite_names_the_rows_and_the_last_good_checkpoint(
     with pytest.raises(SeqbeltError, match=r"c\.safetensors holds the state before it"):
         fit(store, Broken, checkpoint=tmp_path / "c.safetensors", resume=True)
     assert (tmp_path / "c.safetensors").read_bytes() == before
+
+
+class BrokenLater(Broken):
+    """The known sequence is read well once, in the first pass."""
+
+    num_seen = 0
+
+    def forward(self, inputs, lengths, chunks=None):
+        logits = super().forward(inputs, lengths, chunks)
+        if self.training and not logits.isfinite().all():
+            self.num_seen += 1
+            if self.num_seen < 2:
+                return SequenceNetwork.forward(self, inputs, lengths, chunks)
+            self.bad_inputs = getattr(self, "bad_inputs", inputs)
+        return logits
+
+
+@pytest.mark.parametrize("bad", [5, 17, 29])
+def test_a_batch_that_fails_in_the_second_pass_of_an_epoch_is_named(store, monkeypatch, bad):
+    monkeypatch.setattr("seqbelt.training.settings.MAX_EPOCHS", 1)
+    train = store.split("train")
+    monkeypatch.setattr(Broken, "first", float(train[bad][0, 0]), raising=False)
+    networks = []
+
+    def build():
+        networks.append(BrokenLater(MODEL, 3, 2, False))
+        return networks[-1]
+
+    training = TRAINING.replace(num_epochs=None, num_updates=12)  # one epoch of three passes
+    with pytest.raises(SeqbeltError, match="no longer finite in epoch 1, batch") as caught:
+        training.fit(build, train, None)
+    firsts = networks[0].bad_inputs[:, 0, 0].tolist()
+    ids = train.column("id")
+    rows = [row for row in range(len(train)) if float(train[row][0, 0]) in firsts]
+    assert bad in rows and len(rows) == len(firsts)
+    (named,) = re.findall(r"batch \d of 4: ([^;]+); look", str(caught.value))
+    assert sorted(named.split(", ")) == sorted(ids[row] for row in rows)

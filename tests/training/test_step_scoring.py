@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from toys import PLAIN
 
 from seqbelt.data.targets import UNLABELLED
 from seqbelt.models.classifier import Model
 from seqbelt.models.pooling import Pooling
+from seqbelt.models.stem import Stem
 from seqbelt.training import step_scoring
 from seqbelt.training.losses import MeanCrossEntropy
 from seqbelt.training.step_scoring import label_steps
@@ -14,7 +16,13 @@ from seqbelt.training.step_scoring import label_steps
 
 def network_of(seed: int = 0, **settings):
     torch.manual_seed(seed)
-    return Model(hidden_size=6, pooling="none", **settings).build(3, 4, False).eval()
+    model = Model(**PLAIN | {"hidden_size": 6, "pooling": "none"} | settings)
+    return model.build(3, 4, False).eval()
+
+
+def limit(network, max_steps: int | None) -> None:
+    """Let a network read so many steps at a time."""
+    network.settings = network.settings.replace(max_steps=max_steps)
 
 
 def noise(*lengths: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -23,13 +31,31 @@ def noise(*lengths: int) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_one_direction_carries_its_state_over(cell, monkeypatch):
-    network, (sequences, lengths) = network_of(cell=cell, num_layers=2), noise(3, 100, 33, 64)
+@pytest.mark.parametrize("stem", ["none", Stem(channels=(4, 6, 6))], ids=["plain", "stem"])
+def test_one_direction_carries_its_state_over(cell, stem, monkeypatch):
+    network = network_of(cell=cell, num_layers=2, stem=stem)
+    sequences, lengths = noise(3, 100, 33, 64)
     with torch.no_grad():
         whole = [network(torch.from_numpy(s)[None], torch.tensor([len(s)]))[0] for s in sequences]
     monkeypatch.setattr(step_scoring, "CHUNK_STEPS", 16)
     for found, expected in zip(label_steps(network, sequences, lengths), whole, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "none"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_with_a_stem_every_step_has_an_answer_that_depends_on_its_neighbours(cell, bidirectional):
+    network = network_of(cell=cell, stem="auto", bidirectional=bidirectional)
+    sequences, lengths = noise(1, 700, 40)
+    assert network.stem is not None and network.reduction == 1
+    found = label_steps(network, sequences, lengths)
+    assert [len(one) for one in found] == lengths.tolist()
+    other = sequences[2].copy()
+    other[20] += 1
+    (changed,) = label_steps(network, [other], lengths[2:])
+    moved = np.flatnonzero(np.abs(changed - found[2]).max(1) > 1e-6)
+    assert 20 in moved and 21 in moved
+    assert (19 in moved) is bidirectional
 
 
 def test_two_directions_read_the_whole_without_a_limit():
@@ -42,7 +68,7 @@ def test_windows_are_blended_without_a_seam():
     network = network_of(bidirectional=True, max_steps=40)
     (steps,), lengths = noise(333)
     (found,) = label_steps(network, [steps], lengths)
-    network.max_steps = None
+    limit(network, None)
     (whole,) = label_steps(network, [steps], lengths)
     cut = np.concatenate([label_steps(network, [steps[k : k + 40]], np.array([min(40, 333 - k)]))[0]
                           for k in range(0, 333, 40)])  # fmt: skip
@@ -58,9 +84,9 @@ def _shares(logits: np.ndarray) -> np.ndarray:
 def test_a_window_that_fits_is_the_whole():
     network = network_of(bidirectional=True, max_steps=40)
     sequences, lengths = noise(40)
-    network.max_steps = None
+    limit(network, None)
     expected = label_steps(network, sequences, lengths)
-    network.max_steps = 40
+    limit(network, 40)
     np.testing.assert_array_equal(label_steps(network, sequences, lengths)[0], expected[0])
 
 

@@ -43,6 +43,9 @@ def test_what_means_nothing_to_a_cell_or_makes_it_what_it_is_is_not_searched():
     tuning = Tuning(model={"forget_bias": (0.0, 1.0), "recurrent_init": ("orthogonal", "identity")})
     assert "model.forget_bias" in tuning.space(Model(cell="lstm"))
     assert "model.forget_bias" not in tuning.space(Model(cell="rnn"))
+    wide = tuning.replace(model={"hidden_size": [8, 16], "dropout": [0.0, 0.3]}, training={})
+    assert list(wide.space(Model(cell="none"))) == ["model.dropout"]
+    assert list(wide.space(Model(cell="rnn"))) == ["model.hidden_size", "model.dropout"]
     fixed = frozenset({"cell", "recurrent_init"})
     assert "model.recurrent_init" not in tuning.space(Model(cell="rnn"), fixed)
 

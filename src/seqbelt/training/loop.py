@@ -153,9 +153,15 @@ class Loop:
 
     def _finished(self) -> bool:
         done = len(self.history.epochs)
+        return done >= self.plan.num_epochs or self._is_stale()
+
+    def _is_stale(self) -> bool:
+        """Whether ``patience`` epochs brought no better validation score, whatever is kept."""
         patience = self.settings.patience
-        stale = patience is not None and done - self.history.best_epoch >= patience
-        return done >= self.plan.num_epochs or (stale and self.validation is not None)
+        ranks = [self._rank(one.validation) for one in self.history.epochs if one.validation]
+        if patience is None or not ranks:
+            return False
+        return len(ranks) - ranks.index(max(ranks)) > patience
 
     def _train_epoch(self, stopped: threading.Event) -> None:
         """Run the epoch's remaining batches; on a stop signal return after the current one."""
@@ -235,10 +241,11 @@ class Loop:
         if self.validation is not None:
             scores = self._validate(self.validation)
         number = len(self.history.epochs) + 1
+        done = number * self.plan.num_batches * self.plan.passes_per_epoch
         epoch = Epoch(
             number=number,
             train_loss=loss / max(count, 1),
-            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+            learning_rate=self.settings.learning_rate_at((done - 1) / self.plan.num_updates),
             gradient_norm=norm / self.batch_number,
             clipped=clipped / self.batch_number,
             train_s=self.epoch_s,

@@ -57,6 +57,7 @@ _MEANS_NOTHING_TO = {
     "model.nonlinearity": ("lstm", "gru", "none"),
     "model.recurrent_init": ("none",),
     "model.hidden_size": ("none",),
+    "model.num_layers": ("none",),
 }
 """Settings that change nothing for a cell, which then need not be searched."""
 
