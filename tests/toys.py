@@ -12,6 +12,7 @@ from seqbelt.data.store import SequenceStore
 from seqbelt.features.base import Features, Learned, Source
 
 PLAIN = {
+    "scaling": "rows",
     "stem": "none",
     "bidirectional": False,
     "pooling": "attention",

@@ -54,10 +54,35 @@ def test_standardize_gives_mean_zero_and_spread_one_and_keeps_constants():
     steps = torch.randn(500, 3) * torch.tensor([2.0, 5.0, 0.0]) + torch.tensor([1.0, -4.0, 7.0])
     normalize = Standardize(3)
     normalize.learn(steps.mean(0), steps.std(0))
-    found = normalize(steps)
+    found = normalize(steps[None], torch.tensor([500]))[0]
     torch.testing.assert_close(found.mean(0), torch.zeros(3), rtol=0, atol=1e-4)
     torch.testing.assert_close(found[:, :2].std(0), torch.ones(2), rtol=0, atol=1e-4)
     assert found[:, 2].abs().max() < 1e-5
+
+
+def test_a_sequence_is_standardised_by_itself_whatever_its_level_and_padding():
+    torch.manual_seed(0)
+    quiet = torch.randn(1, 40, 2)
+    normalize = Standardize(2, by_sequence=True)
+    normalize.learn(torch.zeros(2), torch.full((2,), 10.0))
+    loud = 1e4 * quiet + 3e3
+    found = [normalize(one, torch.tensor([40]))[..., 2:] for one in (quiet, loud)]
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-3)
+    torch.testing.assert_close(found[0].mean(1), torch.zeros(1, 2), rtol=0, atol=1e-5)
+    padded = torch.cat([quiet, torch.full((1, 9, 2), 77.0)], dim=1)
+    torch.testing.assert_close(
+        normalize(padded, torch.tensor([40]))[:, :40, 2:], found[0], rtol=0, atol=1e-6
+    )
+    constant = normalize(torch.full((1, 30, 2), 0.1), torch.tensor([30]))[..., 2:]
+    assert constant.abs().max() == 0
+
+
+def test_a_network_of_one_direction_does_not_scale_by_what_it_has_not_read():
+    assert Model(bidirectional=False).resolve(False, None).scaling == "rows"
+    assert Model().resolve(False, None).scaling == "rows_and_sequence"
+    assert Model(pooling="none").resolve(False, None).scaling == "rows"
+    with pytest.raises(ValueError, match="bidirectional: true"):
+        Model(bidirectional=False, scaling="rows_and_sequence")
 
 
 def test_the_cells_differ_in_nothing_but_the_recurrence():
