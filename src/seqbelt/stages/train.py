@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -255,7 +255,7 @@ def _example(experiment: Experiment) -> Source:
     for row in range(len(manifest)):
         source = manifest.source(row)
         try:
-            features: Features = experiment.features
+            features = cast(Features, experiment.features)
             if features.problem(features.read(source)) is None:
                 return source
         except BadInput:
