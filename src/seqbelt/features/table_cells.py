@@ -154,7 +154,7 @@ def to_columns(
         if signs.thousands:
             said = {" ": "blanks", "'": "apostrophes", ",": "commas", ".": "points"}
             notes.append(f"thousands separated by {said.get(signs.thousands, signs.thousands)}")
-    elif delimiter in (";", "\t", "|") and options.decimal is None:
+    elif delimiter not in (",", "") and options.decimal is None:
         _say_if_unsure(cells, notes)
     columns: list[np.ndarray | list[Cell]] = []
     for one, (values, odd) in zip(cells, found, strict=True):

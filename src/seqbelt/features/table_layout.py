@@ -143,7 +143,8 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
             has_index = len(cells) > 1 and cells[0] == ""
             notes.append(f"line {first_line} is a header of numbers, as pandas writes: not a step")
             names = ("Unnamed: 0", *_clean_names(cells, width)[1:]) if has_index else None
-            return Layout(1, width, names, first_line, kinds, tuple(notes))
+            extent = _extent(cells)
+            return Layout(1, width, names, first_line, kinds, tuple(notes), False, *extent)
         if width == 1 and cells[0] == "0":
             notes.append(f"line {first_line}, '0', is a value and no header (features.header)")
         if comment is not None and _could_name(comment[1], width):

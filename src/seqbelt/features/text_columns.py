@@ -382,7 +382,7 @@ def _is_evident(
     """Whether the numbers can be read in one way only."""
     if options.decimal is not None:
         return True
-    if decimal == "." and head.delimiter in ";\t|" and "." in body:
+    if decimal == "." and head.delimiter != "," and "." in body:
         return re.search(r"(?<![\d.])0?\.\d|\d{4}\.\d|\.\d{1,2}(?!\d)|\.\d{4}", body) is not None
     if head.delimiter == "," and layout.names is None and layout.width > 1:
         return re.search(r",[ \t]*-?0\d", body) is None
