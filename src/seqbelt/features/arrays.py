@@ -303,7 +303,9 @@ def _parquet_table(
         if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
             columns.append(np.asarray(column.to_pandas(), dtype=np.float64))
         else:
-            words = ["" if value is None else str(value) for value in column.to_pylist()]
+            words: list[Cell] = [
+                "" if value is None else str(value) for value in column.to_pylist()
+            ]
             columns.append(words)
             if (
                 pa.types.is_string(kind)

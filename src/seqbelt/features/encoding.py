@@ -153,8 +153,10 @@ def _encode_chunk(
         for raw, sequence in zip(raws, sequences, strict=True)
     ]
     return [
-        Encoded(index, *outcome)
-        for (index, _), *outcome in zip(chunk, hashes, sequences, remarks, strict=True)
+        Encoded(index, content_hash, sequence, said)
+        for (index, _), content_hash, sequence, said in zip(
+            chunk, hashes, sequences, remarks, strict=True
+        )
     ]
 
 

@@ -175,7 +175,7 @@ class ArrayFeatures(Features):
             at = f"line {array.lines[int(step)]} ({at})"
         channel = tuple(map(int, place))
         if len(place) == 1:
-            channel = f"'{names[place[0]]}'" if names else int(place[0])
+            channel = f"'{names[int(place[0])]}'" if names else int(place[0])
         found = f"{bad.sum()} values are missing or infinite, first in {at}, channel {channel}"
         return BadInput(NOT_FINITE, found + self.MISSING_HINT)
 

@@ -199,7 +199,7 @@ def _joined(body: list[Row], layout: Layout) -> tuple[list[Row], Layout]:
                 f"{','.join(map(str, cells))[:60]}' cannot be taken apart; save the table with "
                 "semicolons",
             )
-    joined = [
+    joined: list[Row] = [
         (line, [f"{whole},{part}" for whole, part in zip(cells[::2], cells[1::2])])
         for line, cells in body
     ]
