@@ -7,7 +7,7 @@ one.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -192,6 +192,6 @@ def truth_values(cells: Sequence[Cell]) -> np.ndarray | None:
     words = [cell.strip().lower() if isinstance(cell, str) else cell for cell in cells]
     if not all(word in TRUTH_WORDS or is_missing(word) for word in words):
         return None
-    known: Mapping[Any, float] = TRUTH_WORDS
+    known = cast(Mapping[Any, float], TRUTH_WORDS)
     values = [known.get(word, np.nan) for word in words]
     return np.array(values, dtype=np.float64)
