@@ -8,7 +8,9 @@ from seqbelt.errors import SettingsError
 def test_a_folder_a_manifest_and_its_settings_are_sources(tmp_path, wav_folder):
     assert sorted(set(Data(source=str(wav_folder)).load().column("label"))) == ["high", "low"]
     (tmp_path / "m.tsv").write_text("".join(f"{n}.wav\t{n % 2}\n" for n in range(20)))
-    manifest = Data(source=str(tmp_path / "m.tsv"), header=("path", "label")).load()
+    manifest = Data(
+        source=str(tmp_path / "m.tsv"), header=("path", "label"), validation_fraction=0.1
+    ).load()
     assert len(manifest) == 20
     assert set(manifest.column("split")) == {"train", "validation", "test"}
 

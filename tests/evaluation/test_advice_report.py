@@ -31,5 +31,5 @@ def test_what_half_of_the_models_show_is_what_to_try():
 def test_without_advice_the_settings_of_the_kind_are_tried():
     tokens, numbers = (AdviceByCell({"rnn": [[]]}, is_tokens).remedy("rnn")
                        for is_tokens in (True, False))  # fmt: skip
-    assert "model.embedding_dropout" in tokens and "model.bidirectional" in numbers
+    assert "model.embedding_dropout" in tokens and "model.stem" in numbers
     assert "seqbelt tune" in tokens and "seqbelt tune" in numbers

@@ -100,7 +100,8 @@ def test_every_layout_gives_the_same_shares(cell):
 def test_the_shares_agree_with_a_sum_over_many_even_points():
     network, sequence = make(pooling="attention", bidirectional=True), draw(7)
     found = explain(network, sequence)
-    steps = network.normalize(torch.tensor(sequence)).detach()
+    steps = network.normalize(torch.tensor(sequence)[None], torch.tensor([len(sequence)]))[0]
+    steps = steps.detach()
     points = (torch.arange(2000) + 0.5) / 2000
     entering = (points[:, None, None] * steps).requires_grad_()
     inputs = entering * network.normalize.std + network.normalize.mean

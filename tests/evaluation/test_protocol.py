@@ -58,5 +58,5 @@ def test_a_tiny_network_gets_the_nearest_width_and_the_words_tell_what_was_achie
     matched = match("equal_parameters", model, as_contestant(model, "lstm"), build)
     assert matched.hidden_size == 1
     text = describe("equal_parameters", {"rnn": model, "lstm": matched}, build)
-    assert f"RNN {build(model).num_parameters} (1 units)" in text
-    assert f"LSTM {build(matched).num_parameters} (1 units)" in text
+    assert f"RNN {build(model).num_parameters:,} (1 units)" in text
+    assert f"LSTM {build(matched).num_parameters:,} (1 units)" in text

@@ -37,11 +37,15 @@ TEXTS = [
 ] * 4
 UNSEEN = "ꙮ☃"
 KINDS = {
-    "bpe": Subword(kind="subword", vocabulary_size=200),
-    "bytes": Subword(kind="subword", vocabulary_size=400, unseen="bytes"),
-    "unigram": Subword(kind="subword", algorithm="unigram", vocabulary_size=200),
+    "bpe": Subword(kind="subword", lowercase=False, vocabulary_size=200),
+    "bytes": Subword(kind="subword", lowercase=False, vocabulary_size=400, unseen="bytes"),
+    "unigram": Subword(kind="subword", algorithm="unigram", lowercase=False, vocabulary_size=200),
     "unigram bytes": Subword(
-        kind="subword", algorithm="unigram", vocabulary_size=450, unseen="bytes"
+        kind="subword",
+        algorithm="unigram",
+        lowercase=False,
+        vocabulary_size=450,
+        unseen="bytes",
     ),
     "word": Word(kind="word"),
     "character": Character(kind="character"),
@@ -398,7 +402,7 @@ def test_settings_that_an_own_tokenizer_would_ignore_are_refused(tmp_path):
             {
                 "kind": "subword",
                 "tokenizer_file": "own.json",
-                "lowercase": True,
+                "lowercase": False,
                 "vocabulary_size": 9,
             }
         )

@@ -111,7 +111,7 @@ def test_compare_audits_first_and_keeps_the_findings(project, capsys):
     assert code == 0
     lines = err.splitlines()
     (place,) = [n for n, line in enumerate(lines) if line.startswith("audit, leak: duplicates: 1 ")]
-    assert place < min(n for n, line in enumerate(lines) if "best epoch" in line)
+    assert place < min(n for n, line in enumerate(lines) if "weights kept" in line)
     client, run_id = connect(), result(out)["parent_run_id"]
     assert client.get_run(run_id).data.tags["audit.findings"].startswith("1 leak, ")
     assert "audit.md" in {item.path for item in client.list_artifacts(run_id)}

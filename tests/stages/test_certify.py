@@ -15,7 +15,7 @@ from seqbelt.models.recurrent import Recurrent
 
 CONFIG = """
 name: words
-data: {source: words}
+data: {source: words, validation_fraction: 0.1}
 features: {kind: log_mel, sample_rate: 8000, num_bands: 8}
 model: {hidden_size: 8, bidirectional: false, pooling: last, max_steps: 30, crop: tail}
 training: {num_epochs: 1, batch_size: 16, device: cpu}

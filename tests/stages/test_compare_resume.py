@@ -15,7 +15,7 @@ WAIT_S = 300
 
 CONFIG = """
 name: words
-data: {source: words}
+data: {source: words, validation_fraction: 0.1}
 features: {kind: log_mel, sample_rate: 8000, num_bands: 16}
 model: {hidden_size: 12, dropout: 0.2}
 training: {num_epochs: 10, batch_size: 16, learning_rate: 3e-3, device: cpu}

@@ -31,7 +31,7 @@ CLASSES = ("ja", "nein", "vielleicht")
 DOCUMENT = Path(__file__).parents[2] / "docs/onnx.md"
 CONFIG = """
 name: signals
-data: {source: signals}
+data: {source: signals, validation_fraction: 0.1}
 features: {kind: channels}
 model: {hidden_size: 8, layout: padded}
 """

@@ -17,7 +17,7 @@ from seqbelt.data.generated.demo import DemoData
 
 CONFIG = """
 name: words
-data: {source: words}
+data: {source: words, validation_fraction: 0.1}
 features: {kind: log_mel, sample_rate: 8000, num_bands: 16}
 model: {hidden_size: 6}
 training: {num_epochs: 1, batch_size: 16, learning_rate: 3e-3, device: cpu}

@@ -19,7 +19,7 @@ from seqbelt.tracking.run import TrackedRun
 
 CONFIG = """
 name: reviews
-data: {source: reviews.csv}
+data: {source: reviews.csv, validation_fraction: 0.1}
 features: {kind: word, min_count: 1, max_length: 4}
 model: {hidden_size: 4, embedding_size: 3}
 training: {num_epochs: 1, batch_size: 8, device: cpu}

@@ -171,7 +171,8 @@ def test_a_rotation_keeps_lengths_and_angles_and_turns_all_groups_of_three_toget
 
 def test_noise_and_scale_have_the_size_that_they_were_given_in_training_deviations():
     batch = make_batch([400] * 50)
-    noise = (augmenter(noise_std=0.3)(batch, 0).inputs - batch.inputs) / STD
+    spread = batch.inputs.std(1, correction=0, keepdim=True).minimum(STD)
+    noise = (augmenter(noise_std=0.3)(batch, 0).inputs - batch.inputs) / spread
     np.testing.assert_allclose(noise.std((0, 1)), 0.3, rtol=0.02)
     np.testing.assert_allclose(noise.mean((0, 1)), 0, atol=0.01)
     scaled = augmenter(scale_std=0.2)(batch, 0).inputs
@@ -180,6 +181,15 @@ def test_noise_and_scale_have_the_size_that_they_were_given_in_training_deviatio
     first = factors.median(1).values  # (rows, features)
     assert first.std().item() == pytest.approx(0.2, rel=0.2)
     assert first.mean().item() == pytest.approx(1, abs=0.05)
+
+
+def test_noise_drowns_no_quiet_row_and_moves_no_constant_feature():
+    batch = make_batch([400] * 4)
+    quiet = batch.inputs * 1e-6
+    quiet[:, :, 1] = 5.0
+    noise = augmenter(noise_std=0.3)(batch._replace(inputs=quiet), 0).inputs - quiet
+    assert noise[:, :, 0].std() < 0.4 * quiet[:, :, 0].std()
+    assert noise[:, :, 1].abs().max() < 1e-6
 
 
 def hidden(batch):

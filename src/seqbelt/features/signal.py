@@ -221,10 +221,10 @@ class ArrayFeatures(Features):
     def _problem_of(self, array: Array, place: int) -> BadInput | None:
         """Why a column cannot be a channel; None where it can."""
         if place in array.not_numbers:
-            label = column_label(array.names, place)
+            label, found = column_label(array.names, place), array.not_numbers[place]
             return BadInput(
-                WRONG_TYPE,
-                f"column {label} holds {array.not_numbers[place]}, not a number; "
+                NOT_FINITE if found.startswith("''") else WRONG_TYPE,  # empty: values are missing
+                f"column {label} holds {found}, not a number; "
                 "features.channels selects columns, features.ignore leaves some out",
             )
         column = array.values[:, place : place + 1]

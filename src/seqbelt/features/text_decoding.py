@@ -84,10 +84,14 @@ def decode_text(content: bytes, encoding: str = "utf-8") -> str:
         return content.decode(SUPERSETS[plain])
 
 
+MIN_WIDE_BYTES = 4
+"""Two characters of UTF-16: less may be anything."""
+
+
 def wide_encoding(content: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark, as far as bytes of zero tell; None for other content."""
     sample = content[:SAMPLE_CHARACTERS]
-    if not sample.count(0) or sample.count(0) * 4 < len(sample):
+    if len(content) < MIN_WIDE_BYTES or not sample.count(0) or sample.count(0) * 4 < len(sample):
         return None
     if len(content) % 4 == 0 and sample.count(0) * 2 > len(sample):
         return "utf-32-le" if sample[3::4].count(0) > sample[::4].count(0) else "utf-32-be"
