@@ -47,7 +47,7 @@ KINDS = {
         vocabulary_size=450,
         unseen="bytes",
     ),
-    "word": Word(kind="word"),
+    "word": Word(kind="word", lowercase=False),
     "character": Character(kind="character"),
     "jamo": Jamo(kind="jamo"),
 }

@@ -73,6 +73,8 @@ def test_a_sequence_is_standardised_by_itself_whatever_its_level_and_padding():
     torch.testing.assert_close(
         normalize(padded, torch.tensor([40]))[:, :40, 2:], found[0], rtol=0, atol=1e-6
     )
+    alone = normalize(padded[:, 39:], torch.tensor([1]))[..., 2:]
+    assert alone.abs().max() == 0  # the padding too
     constant = normalize(torch.full((1, 30, 2), 0.1), torch.tensor([30]))[..., 2:]
     assert constant.abs().max() == 0
 

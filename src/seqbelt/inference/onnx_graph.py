@@ -139,9 +139,8 @@ def _first_steps(graph: _Graph, network: SequenceNetwork) -> str:
     def mean(values: str) -> str:
         return graph.add("Div", graph.add("ReduceSum", values, step_axis), counts)
 
-    centred = graph.add("Sub", values, mean(values))
-    squares = graph.add("Where", valid, graph.add("Mul", centred, centred), zero)
-    spread = graph.add("Sqrt", mean(squares))
+    centred = graph.add("Where", valid, graph.add("Sub", values, mean(values)), zero)
+    spread = graph.add("Sqrt", mean(graph.add("Mul", centred, centred)))
     spread = graph.add("Add", spread, graph.constant(normalize.std.double() * NEGLIGIBLE_SPREAD))
     scaled = graph.add("Cast", graph.add("Div", centred, spread), to=onnx.TensorProto.FLOAT)
     return graph.add("Concat", by_rows, scaled, axis=2)

@@ -176,8 +176,9 @@ class Standardize(nn.Module):
         lengths = upload(lengths, inputs.device)[:, None, None]
         is_padding = steps[:, None] >= lengths
         values = inputs.to(kind).masked_fill(is_padding, 0)
-        centred = values - values.sum(1, keepdim=True) / lengths
-        spread = (centred.square().masked_fill(is_padding, 0).sum(1, keepdim=True) / lengths).sqrt()
+        # Padding stays 0: it must not set the range of a product that is quantised.
+        centred = (values - values.sum(1, keepdim=True) / lengths).masked_fill(is_padding, 0)
+        spread = (centred.square().sum(1, keepdim=True) / lengths).sqrt()
         by_sequence = centred / (spread + NEGLIGIBLE_SPREAD * self.std)
         return torch.cat([by_rows, by_sequence.to(inputs.dtype)], dim=2)
 
