@@ -1,5 +1,6 @@
 """Progress on standard error: a bar on a terminal, silence in a pipe."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -63,6 +64,28 @@ def bar(text: str, total: int | None) -> Iterator[Bar]:
     silent = is_silent or not (show_bars and console.is_terminal)
     with Progress(*columns, console=console, transient=True, disable=silent) as progress:
         yield Bar(progress, total, text)
+
+
+class TimeEstimate:
+    """Says once, by the pace of the first steps, how long all of them take; call it at each."""
+
+    WARM_UP, MEASURED = 5, 30
+    WORTH_SAYING_S = 20.0
+
+    def __init__(self, name: str, num_steps: int) -> None:
+        self.name, self.num_steps = name, num_steps
+        self._num_done, self._began = 0, 0.0
+
+    def __call__(self) -> None:
+        self._num_done += 1
+        if self._num_done == self.WARM_UP:
+            self._began = time.perf_counter()
+        elif self._num_done == self.MEASURED:
+            step_s = (time.perf_counter() - self._began) / (self.MEASURED - self.WARM_UP)
+            total_s = step_s * self.num_steps
+            if total_s >= self.WORTH_SAYING_S:
+                shown = f"{total_s / 60:.1f} minutes" if total_s >= 90 else f"{total_s:.0f} seconds"
+                say(f"{self.name}: about {shown} for {self.num_steps:,} updates")
 
 
 def say(text: str) -> None:

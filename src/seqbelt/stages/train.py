@@ -27,7 +27,7 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.models.classifier import Model
 from seqbelt.models.stem import Stem
 from seqbelt.stages.prepare import LONGEST_PREPARATION_S, prepare_data
-from seqbelt.stages.progress import bar, say
+from seqbelt.stages.progress import TimeEstimate, bar, say
 from seqbelt.stages.vectors import network_builder
 from seqbelt.tracking.outbox import patiently
 from seqbelt.tracking.publish import log_model
@@ -289,6 +289,12 @@ def _fit(experiment, store, rows, folder, resume, run):
                 f"training {name}, epoch {epoch.number}/{plan.num_epochs}, {_describe(epoch)}"
             )
 
+        estimate = TimeEstimate(name, plan.num_updates)
+
+        def on_step() -> None:
+            progress()
+            estimate()
+
         network, history = experiment.training.fit(
             build,
             rows["train"],
@@ -297,7 +303,7 @@ def _fit(experiment, store, rows, folder, resume, run):
             resume=resume,
             on_start=on_start,
             on_epoch=on_epoch,
-            on_step=progress,
+            on_step=on_step,
         )
     if experiment.training.augmentation.is_on:
         augment = experiment.training.augmentation.begin(network, experiment.training.seed)
