@@ -18,7 +18,7 @@ from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.base import Features
 from seqbelt.features.text import ESCAPED
 from seqbelt.features.ts_format import read_ts
-from seqbelt.features.workbooks import (
+from seqbelt.features.workbook_texts import (
     WORKBOOK_ENDINGS,
     is_workbook,
     last_filled,

@@ -37,7 +37,7 @@ from seqbelt.features.time_columns import (
     is_time_name,
     seconds_of,
 )
-from seqbelt.features.workbook import WORKBOOK, read_workbook
+from seqbelt.features.workbook_numbers import WORKBOOK, read_workbook
 
 T = TypeVar("T")
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"

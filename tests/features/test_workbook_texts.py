@@ -5,7 +5,7 @@ from workbook_files import write_workbook
 
 from seqbelt.errors import BadInput
 from seqbelt.features import workbooks
-from seqbelt.features.workbooks import cell_text, read_sheet, sheet_names
+from seqbelt.features.workbook_texts import cell_text, read_sheet, sheet_names
 
 
 @pytest.mark.parametrize(
