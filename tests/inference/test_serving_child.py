@@ -24,6 +24,14 @@ def folder(tmp_path):
     return tmp_path / "toy"
 
 
+def assert_alike(found, expected):
+    """Two processes may divide the work otherwise, and round the last digit otherwise."""
+    assert [set(row) for row in found] == [set(row) for row in expected]
+    for row, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(row.get("values", []), other.get("values", []), atol=1e-6)
+        assert row.get("reason") == other.get("reason")
+
+
 @pytest.mark.slow
 def test_a_child_that_dies_or_hangs_costs_what_it_was_at(folder, wav_bytes, noise, monkeypatch):
     child = AnsweringChild(folder, ServeLimits(timeout_s=1.0))
@@ -34,13 +42,13 @@ def test_a_child_that_dies_or_hangs_costs_what_it_was_at(folder, wav_bytes, nois
         assert all(np.isclose(sum(row["values"]), 1) for row in first[:3])
         assert child._process is not None
         os.kill(child._process.pid, signal.SIGKILL)
-        assert child.answer(sources) == first
+        assert_alike(child.answer(sources), first)
         os.kill(child._process.pid, signal.SIGSTOP)
         monkeypatch.setattr(serving, "NETWORK_S", 0.2)
         (late,) = child.answer(sources[:1])
         assert "values" in late or late["error"].startswith("timed out")
         monkeypatch.undo()
-        assert child.answer(sources) == first
+        assert_alike(child.answer(sources), first)
     finally:
         child.close()
 

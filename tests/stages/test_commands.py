@@ -155,7 +155,7 @@ def test_predict_labels_a_folder_and_names_what_it_could_not(trained, project, c
     (folder / "text.wav").write_text("not audio")
     soundfile.write(folder / "silent.wav", np.zeros(4000), 8000)
     code, result, _ = run(
-        capsys, "predict", "models:/words@champion", "new", "--output", "out/p.csv", "--json"
+        capsys, "predict", trained["model_uri"], "new", "--output", "out/p.csv", "--json"
     )
     assert code == 3
     assert (result["num_predicted"], result["num_quarantined"]) == (3, 3)
@@ -164,7 +164,7 @@ def test_predict_labels_a_folder_and_names_what_it_could_not(trained, project, c
     assert [*rows] == ["empty.wav", "silent.wav", "text.wav", *(f"sub/{n}.wav" for n in range(3))]
     assert rows["silent.wav"]["error"].startswith("silent")
     assert rows["sub/0.wav"]["label"] in {"aiu", "iau", "uai", "uia"}
-    assert rows["sub/0.wav"]["model"] == "models:/words/1"
+    assert rows["sub/0.wav"]["model"] == trained["model_uri"]
     code, again, _ = run(
         capsys, "predict", trained["bundle"], "new", "--output", "out/p.csv", "--json"
     )

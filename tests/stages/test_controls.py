@@ -66,6 +66,7 @@ def test_every_control_is_in_the_result_on_the_page_and_a_run_of_its_own(project
     result, summary, runs = compare(capsys)
     controls = {control["name"]: control for control in result["controls"]}
     names = {
+        "no recurrence": "control-no-recurrence",
         "majority class": "control-majority",
         "length only": "control-length",
         "bag of words": "control-bag-of-words",

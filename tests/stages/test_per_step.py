@@ -60,7 +60,12 @@ def test_compare_judges_recordings_and_scores_segments(project, capsys):
         assert found["test_accuracy"]["mean"] > 0.6
         assert 0 < found["test_segment_f1_50"]["mean"] <= found["test_segment_f1_10"]["mean"] <= 1
     names = [control["name"] for control in result["controls"]]
-    assert names == ["majority class", "single steps", "steps and their surroundings"]
+    assert names == [
+        "no recurrence",
+        "majority class",
+        "single steps",
+        "steps and their surroundings",
+    ]
     assert all(control["error"] is None for control in result["controls"])
     client, (one, *_) = connect(), result["cells"]["lstm"]["runs"]
     pictures = {file.path for file in client.list_artifacts(one, "pictures")}

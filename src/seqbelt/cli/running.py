@@ -40,11 +40,10 @@ def run(work: Callable[[], dict[str, Any]], as_json: bool, after_stop: str = "")
             _close_runs("FAILED")
             _fail(error, 1)
         except KeyboardInterrupt as error:
-            name = error.args[0] if error.args and error.args[0] != "SIGINT" else ""
-            _close_runs("KILLED")
-            said = [f"stopped by {name or 'Ctrl-C'}", *filter(None, [after_stop])]
-            _fail("; ".join(said), 1)
+            _stop(error, after_stop)
         except Exception as error:
+            if (interrupt := _interrupt_behind(error)) is not None:
+                _stop(interrupt, after_stop)
             _close_runs("FAILED")
             if (words := in_words(error)) is None:
                 raise
@@ -61,6 +60,20 @@ def run(work: Callable[[], dict[str, Any]], as_json: bool, after_stop: str = "")
     if result.get("interrupted") or refused:
         raise SystemExit(1)
     raise SystemExit(3 if result.get("num_quarantined") else 0)
+
+
+def _stop(interrupt: KeyboardInterrupt, after_stop: str) -> NoReturn:
+    name = interrupt.args[0] if interrupt.args and interrupt.args[0] != "SIGINT" else ""
+    _close_runs("KILLED")
+    _fail("; ".join([f"stopped by {name or 'Ctrl-C'}", *filter(None, [after_stop])]), 1)
+
+
+def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The interrupt that a library has wrapped in an error of its own, as pydantic does."""
+    cause = error.__cause__ or error.__context__
+    if cause is None or isinstance(cause, KeyboardInterrupt):
+        return cause
+    return _interrupt_behind(cause)
 
 
 def _close_runs(status: str) -> None:

@@ -163,8 +163,10 @@ class AnsweringChild:
         self._scratch.cleanup()
 
     def __del__(self) -> None:
-        with suppress(Exception):  # at the interpreter's end nothing is sure
+        try:  # noqa: SIM105 - at the interpreter's end even ``suppress`` may be gone
             self.close()
+        except Exception:
+            pass
 
     def _end(self) -> None:
         process, self._process, self._is_ready = self._process, None, False
