@@ -100,7 +100,7 @@ def test_the_rules_are_torchtext_s_on_real_texts(torchtext, name, file, real_dat
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("limits", [{}, {"min_count": 1}, {"min_count": 1, "vocabulary_size": 9}])
 def test_ids_are_those_of_torchtext_s_vocabulary(torchtext, name, limits):
-    kind = Word(kind="word", torchtext=name, normalization="none", **limits)
+    kind = Word(kind="word", torchtext=name, normalization="none", **{"lowercase": False} | limits)
     texts = [clean(text) for text in [*TEXTS, *TEXTS[:2]]]
     encoder, split = kind.encoder(kind.learn(texts)), get_tokenizer(torchtext, name)
     vocabulary = torchtext.vocab.build_vocab_from_iterator(

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 CONFIG = """
 name: exchange
 features: {features}
-data: {{source: {source}, prepared: {store}}}
+data: {{source: {source}, prepared: {store}, validation_fraction: 0.1}}
 model: {{hidden_size: 16, bidirectional: true, pooling: attention}}
 training: {{num_epochs: 3, batch_size: 16, learning_rate: 1.0e-2, device: cpu}}
 """
@@ -62,7 +62,14 @@ def train(config: Path, folder: Path) -> None:
     )
     learned, classes, features = store.learned, store.classes, experiment.features
     Bundle(
-        "exchange", features, learned, model, classes, store.num_features, network, about={}
+        "exchange",
+        features,
+        learned,
+        network.settings,
+        classes,
+        store.num_features,
+        network,
+        about={},
     ).save(folder)
 
 

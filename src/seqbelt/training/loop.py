@@ -71,6 +71,8 @@ class Loop:
         on_epoch: Callable[[Epoch], object],
         on_step: Callable[[], object],
     ) -> None:
+        if validation is not None and not len(validation):
+            validation = None
         self.train, self.validation = train, validation
         self.checkpoint, self.on_epoch, self.on_step = checkpoint, on_epoch, on_step
         self.accelerator = find_device(settings.device, settings.precision)
