@@ -30,7 +30,8 @@ features: {features}
 data: {{source: {source}, prepared: {store}, validation_fraction: 0.1}}
 model: {{hidden_size: 16, bidirectional: true, pooling: attention}}
 training:
-  {{num_epochs: 8, batch_size: 16, learning_rate: 1.0e-2, augmentation: none, label_smoothing: 0, device: cpu}}
+  {{num_epochs: 8, batch_size: 16, learning_rate: 1.0e-2, augmentation: none, label_smoothing: 0,
+   device: cpu}}
 """
 ODD_TEXTS = ['"IT\'S" <br />GREAT!!', "ΟΔΥΣΣΕΥΣ 음식은 😀", ";", "the food was\u3000bad\x00but"]
 KINDS = {
