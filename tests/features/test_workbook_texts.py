@@ -4,7 +4,7 @@ import pytest
 from workbook_files import write_workbook
 
 from seqbelt.errors import BadInput
-from seqbelt.features import workbooks
+from seqbelt.features import workbook_texts
 from seqbelt.features.workbook_texts import cell_text, read_sheet, sheet_names
 
 
@@ -34,7 +34,7 @@ def test_what_is_no_workbook_is_refused_by_name(tmp_path, monkeypatch):
     (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04 no")
     with pytest.raises(BadInput, match=r"a\.xlsx"):
         sheet_names(tmp_path / "a.xlsx")
-    monkeypatch.setattr(workbooks, "MAX_BYTES", 100)
+    monkeypatch.setattr(workbook_texts, "MAX_BYTES", 100)
     path = write_workbook(tmp_path / "b.xlsx", {"one": [["x"] * 20] * 50})
     with pytest.raises(BadInput, match=r"unpacks to"):
         sheet_names(path)
