@@ -5,7 +5,6 @@ As soon as one is not, the whole table is read again line by line by the rules o
 and ``number_cells``; both ways give the same where both can read.
 """
 
-import codecs
 import csv
 import io
 import re
@@ -33,6 +32,7 @@ from seqbelt.features.table_layout import (
     is_number,
     is_word,
 )
+from seqbelt.features.text_decoding import BYTE_ORDER_MARKS
 
 HEAD_CHARACTERS = 1 << 16
 MAX_HEAD_ROWS = 2000
@@ -41,13 +41,6 @@ DELIMITERS = "\t;|,"
 NO_DELIMITER = "\x1f"
 """What no table holds: a line is one cell."""
 COMMENT = "#"
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _KOREAN_SIGNS = "℃㎏㎜㎝㎡㎧°±×÷′″Ω㎐㎷㎂·"
 _WESTERN_LETTERS = "°µ²³±·×÷ÄÖÜäöüßéèêëàâáíóúñçôûîïåøæÅØÆÉ€§"
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
@@ -99,7 +92,7 @@ def decode_table(content: bytes) -> tuple[str, tuple[str, ...]]:
 
     Digits and signs are the same in all encodings that are tried: only names and words can suffer.
     """
-    for mark, encoding in _MARKS:
+    for mark, encoding in BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return _decode(content, encoding), () if "8" in encoding else (f"text in {encoding}",)
     zeros = content[:4096].count(0)

@@ -14,7 +14,7 @@ CLEAR_LEAD = 0.3
 """Score by which the best candidate must lead to be named alone."""
 MAX_CANDIDATES = 5
 SHOWN_CHARACTERS = 48
-_MARKS = (
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -42,7 +42,7 @@ MIN_UTF8_CHARACTERS = 3
 
 def mark_of(content: bytes) -> str | None:
     """The encoding that a mark at the beginning, or escapes, tell; None without."""
-    for mark, name in _MARKS:
+    for mark, name in BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return name
     return _escaped_in(content)

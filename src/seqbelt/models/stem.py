@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seqbelt.models.transfer import upload
 from seqbelt.settings import Settings
 
 Count = Annotated[int, Field(ge=1)]
@@ -136,9 +137,8 @@ class StemBlock(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Padded steps are read as zeros, as what lies before the first step is."""
-        padded = torch.arange(inputs.shape[2], device=inputs.device) >= lengths.to(
-            inputs.device, non_blocking=True
-        ).unsqueeze(1)
+        steps = torch.arange(inputs.shape[2], device=inputs.device)
+        padded = steps >= upload(lengths, inputs.device).unsqueeze(1)
         inputs = inputs.masked_fill(padded.unsqueeze(1), 0)
         return self._apply_to(F.pad(inputs, self.padding), inputs), output_lengths(
             lengths, self.stride
