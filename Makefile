@@ -49,7 +49,7 @@ $(OLDEST_READY): pyproject.toml $(OLDEST)
 	$(OLDEST_BIN)/python -W ignore -c 'import torchtext'
 	@touch $@
 
-TORCHTEXT_TESTS := tests/features/test_torchtext.py tests/inference/test_exchange.py
+TORCHTEXT_TESTS := tests/features/text/test_torchtext.py tests/inference/test_exchange.py
 
 test-torchtext: $(READY) $(OLDEST_READY)  ## torchtext on its own versions; bundles between both
 	SEQBELT_OTHER_PYTHON=$(abspath $(BIN)/python) $(OLDEST_BIN)/python -m pytest $(TORCHTEXT_TESTS)

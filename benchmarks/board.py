@@ -31,8 +31,8 @@ from board_layout import BoardSet, lay_out, read_sets
 from board_table import tables, write_between
 from filelock import FileLock
 
-from seqbelt.data.parts import write_json
-from seqbelt.data.store import SequenceStore
+from seqbelt.data.store.parts import write_json
+from seqbelt.data.store.store import SequenceStore
 from seqbelt.experiment import Experiment
 from seqbelt.settings import override
 
@@ -193,7 +193,7 @@ def run(sets: Sequence[BoardSet], arguments: argparse.Namespace, configure: Any)
 
     ``configure`` is told a set and returns the path of its config.
     """
-    from seqbelt.stages.workers import run_in_workers
+    from seqbelt.workflow.workers import run_in_workers
 
     if bool(arguments.settings) != (arguments.label != DEFAULT):
         raise SystemExit("--settings and --label go together: other settings, another name")
@@ -237,7 +237,7 @@ def jobs_of_set(
     one: BoardSet, path: Path, arguments: argparse.Namespace, wanted: Sequence[str]
 ) -> list[Job]:
     """Prepare a set, in the work folder, and list what is to be done on it; small sets first."""
-    from seqbelt.evaluation.controls.fitted import fitted_controls
+    from seqbelt.comparison.baselines.fitted import fitted_controls
     from seqbelt.settings import read_yaml
 
     values = override(read_yaml(path), arguments.settings)
@@ -286,14 +286,14 @@ def folds_of(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 def with_training(values: dict[str, Any], cell: str, seed: int) -> dict[str, Any]:
     """The config with one cell and seed."""
-    from seqbelt.evaluation.contestants import OVERRIDES
+    from seqbelt.comparison.variants import OVERRIDES
 
     lines = [f"model.{name}={value}" for name, value in OVERRIDES[cell].items()]
     return override(values, [*lines, f"training.seed={seed}"])
 
 
 def prepared(values: dict[str, Any]) -> SequenceStore:
-    from seqbelt.stages.prepare import LONGEST_PREPARATION_S, prepare_data
+    from seqbelt.workflow.prepared_data import LONGEST_PREPARATION_S, prepare_data
 
     return prepare_data(Experiment.parse(values), LONGEST_PREPARATION_S).store
 
@@ -310,10 +310,10 @@ def work_on(
     """Do one job in a worker; None where there was no time for it, or it was interrupted."""
     if time.time() > deadline:
         return None
-    from seqbelt.stages import progress
+    from seqbelt.workflow import console
 
     os.chdir(work)
-    progress.is_silent = True  # of several jobs beside each other the parent tells the results
+    console.is_silent = True  # of several jobs beside each other the parent tells the results
     try:
         if what.startswith("control-"):
             return measure_control(config, what.removeprefix("control-"))
@@ -330,7 +330,7 @@ def measure_training(config: dict[str, Any]) -> dict[str, Any] | None:
     """
     import torch
 
-    from seqbelt.stages.train import CHECKPOINT, read_part, run_folder, train_model
+    from seqbelt.workflow.training_run import CHECKPOINT, read_part, run_folder, train_model
 
     began = time.perf_counter()
     experiment = Experiment.parse(config)
@@ -362,7 +362,7 @@ def measure_training(config: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _on_shuffled_steps(trained: Any, test: Any) -> float:
-    from seqbelt.evaluation.controls.shuffled import answer_shuffled
+    from seqbelt.comparison.baselines.signal_baselines import answer_shuffled
 
     answers = answer_shuffled(trained.bundle.network, test, trained.seed)
     return float((answers == test.labels).mean())
@@ -374,10 +374,10 @@ CELL_CONTROLS = {"shuffled": _on_shuffled_steps}
 
 def measure_control(config: dict[str, Any], key: str) -> dict[str, Any]:
     """One control of a comparison, over all folds."""
-    from seqbelt.evaluation.controls.fitted import fitted_controls
-    from seqbelt.stages.controls import _fold
-    from seqbelt.stages.train import Trained
+    from seqbelt.comparison.baselines.fitted import fitted_controls
     from seqbelt.training.history import History
+    from seqbelt.workflow.baselines import _fold
+    from seqbelt.workflow.training_run import Trained
 
     folds = []
     for values in folds_of(config):

@@ -19,14 +19,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seqbelt.data.store import Sequences
-from seqbelt.evaluation.statistics import mean_interval
-from seqbelt.evaluation.verdict import Verdict, VerdictRule
+from seqbelt.comparison.statistics import mean_interval
+from seqbelt.comparison.verdict import Verdict, VerdictRule
+from seqbelt.data.sequences import Sequences
 from seqbelt.experiment import Experiment
-from seqbelt.stages.prepare import prepare_data
-from seqbelt.stages.progress import say
+from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
-from seqbelt.training.settings import Training
+from seqbelt.training.training_settings import Training
+from seqbelt.workflow.console import say
+from seqbelt.workflow.prepared_data import prepare_data
 
 CONFIGS = Path(__file__).parents[1] / "pipelines" / "configs"
 EPOCHS = {"fsdd": 10, "nsmc": 3, "japanese_vowels": 30}
@@ -99,7 +100,8 @@ def compare(name: str, cell: str, num_epochs: int, num_seeds: int) -> Outcome:
         for way, arm in arms.items():
             changes = {"seed": seed, "bucket_batches": WINDOWS[way]}
             training = experiment.training.model_copy(update=changes)
-            network, history = training.fit(
+            network, history = train_network(
+                training,
                 lambda: experiment.model.build(
                     store.num_features, len(store.classes), store.is_tokens, train.lengths
                 ),

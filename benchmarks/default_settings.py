@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit, StratifiedShuffleSplit
 
-from seqbelt.data.store import Sequences
+from seqbelt.data.sequences import Sequences
 from seqbelt.experiment import Experiment
 from seqbelt.settings import read_yaml
-from seqbelt.stages.prepare import prepare_data
+from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
+from seqbelt.workflow.prepared_data import prepare_data
 
 SETS: dict[str, dict[str, Any]] = {
     "fsdd": {"features": {"kind": "log_mel", "sample_rate": 8000}, "rows": 600},
@@ -116,7 +117,7 @@ def accuracy(
          "training": {**variant.get("training", {}), "seed": seed}},
         origin=name,
     )  # fmt: skip
-    network, _ = experiment.training.fit(
+    network, _ = train_network(experiment.training,
         lambda: experiment.model.build(
             store.num_features, len(store.classes), store.is_tokens, rows["train"].lengths
         ),

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seqbelt.data.manifest import make_manifest
-from seqbelt.data.preparation import prepare
-from seqbelt.features.signal import Channels
+from seqbelt.data.sources.manifest import make_manifest
+from seqbelt.data.store.preparation import prepare
+from seqbelt.features.arrays.channels import Channels
 from seqbelt.models.classifier import Model
-from seqbelt.training.settings import Training
+from seqbelt.training.loop import train_network
+from seqbelt.training.training_settings import Training
 
 LEFT_BYTES = 1 << 30
 
@@ -42,8 +43,11 @@ def main() -> None:
                 free, _ = torch.cuda.mem_get_info()
                 taken = torch.empty(free - LEFT_BYTES, dtype=torch.uint8, device="cuda")
             began = time.perf_counter()
-            _, history = Training(num_epochs=3, batch_size=64, device="cuda").fit(
-                lambda: Model(hidden_size=256, pooling="mean").build(16, 2, False), train, None
+            _, history = train_network(
+                Training(num_epochs=3, batch_size=64, device="cuda"),
+                lambda: Model(hidden_size=256, pooling="mean").build(16, 2, False),
+                train,
+                None,
             )
             losses = ", ".join(f"{epoch.train_loss:.6f}" for epoch in history.epochs)
             print(f"{name} GPU: losses {losses}; {time.perf_counter() - began:.1f} s", flush=True)

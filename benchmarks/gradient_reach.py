@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from seqbelt.data.batches import Batch
-from seqbelt.data.store import SequenceStore
+from seqbelt.data.store.store import SequenceStore
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach

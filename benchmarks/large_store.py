@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from seqbelt.data.batches import make_batch, training_plan
-from seqbelt.data.manifest import make_manifest
-from seqbelt.data.preparation import prepare
-from seqbelt.data.store import SequenceStore
-from seqbelt.features.signal import Channels
+from seqbelt.data.sources.manifest import make_manifest
+from seqbelt.data.store.preparation import prepare
+from seqbelt.data.store.store import SequenceStore
+from seqbelt.features.arrays.channels import Channels
 from seqbelt.models.classifier import Model
 
 NUM_FEATURES, BATCH_SIZE, NUM_BATCHES = 64, 64, 200

@@ -21,12 +21,13 @@ import torch
 from torch import nn
 
 from seqbelt.data.batches import make_batch
-from seqbelt.data.preparation import prepare
-from seqbelt.data.source import Data
-from seqbelt.features.audio import LogMel
+from seqbelt.data.sources.dataset import Data
+from seqbelt.data.store.preparation import prepare
+from seqbelt.features.audio.audio import LogMel
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import Model, SequenceNetwork
-from seqbelt.training.settings import Training
+from seqbelt.training.loop import train_network
+from seqbelt.training.training_settings import Training
 
 BATCH, FEATURES, CHUNK = 4, 16, 2000
 CELLS = ("lstm", "gru", "rnn")
@@ -85,8 +86,11 @@ def bias_table(manifest: str) -> None:
         for cell in CELLS:
             for pooling in ("last", "mean"):
                 model = Model.model_validate({"cell": cell, **PLAIN, "pooling": pooling})
-                network, _ = Training(num_epochs=1, learning_rate=2e-3).fit(
-                    lambda model=model: model.build(features.num_features, 10, False), train, None
+                network, _ = train_network(
+                    Training(num_epochs=1, learning_rate=2e-3),
+                    lambda model=model: model.build(features.num_features, 10, False),
+                    train,
+                    None,
                 )
                 exact = gradients(network, batch.inputs, batch.lengths, None, batch.labels)
                 row = [f"{cell}, pooling {pooling}"]

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from seqbelt.features.audio import LogMel
+from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.classifier import Model
 

@@ -2,8 +2,9 @@
 
     python benchmarks/random_tables.py --num 20000
 
-Each table is written and read as the property test does it (tests/features/table_dialects.py); the
-seed of a table that is read otherwise than it was meant is printed.
+Each table is written and read as the property test does it
+(tests/features/arrays/table_dialects.py); the seed of a table that is read otherwise than it was
+meant is printed.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from features.table_dialects import judge, write_table
+from features.arrays.table_dialects import judge, write_table
 
 
 def main() -> None:

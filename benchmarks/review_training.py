@@ -22,12 +22,13 @@ from pathlib import Path
 
 import torch
 
-from seqbelt.data.manifest import make_manifest
-from seqbelt.data.preparation import prepare
-from seqbelt.data.store import Sequences
-from seqbelt.features.text import Character
+from seqbelt.data.sequences import Sequences
+from seqbelt.data.sources.manifest import make_manifest
+from seqbelt.data.store.preparation import prepare
+from seqbelt.features.text.text import Character
 from seqbelt.models.classifier import Model
-from seqbelt.training.settings import Training
+from seqbelt.training.loop import train_network
+from seqbelt.training.training_settings import Training
 
 NUM_TESTED = 100
 """Reviews on which the reference measures itself after each epoch, outside of its timing."""
@@ -90,7 +91,7 @@ def our_epoch(rows: Sequences) -> float:
     training = Training(num_epochs=1, batch_size=64, device="cpu")
     model = Model(hidden_size=128, embedding_size=128, pooling="last")  # as by hand
     num_features = rows.store.num_features
-    _, history = training.fit(lambda: model.build(num_features, 2, True), rows, None)
+    _, history = train_network(training, lambda: model.build(num_features, 2, True), rows, None)
     return history.epochs[-1].train_s
 
 

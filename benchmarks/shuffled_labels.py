@@ -13,13 +13,14 @@ from collections import Counter
 import numpy as np
 import torch
 
+from seqbelt.comparison.variants import as_contestant
+from seqbelt.comparison.verdict import Verdict, VerdictRule
 from seqbelt.data.in_memory import in_memory
-from seqbelt.data.store import Sequences
-from seqbelt.evaluation.contestants import as_contestant
-from seqbelt.evaluation.verdict import Verdict, VerdictRule
+from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import Model
+from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
-from seqbelt.training.settings import Training
+from seqbelt.training.training_settings import Training
 
 SEEDS = (0, 1, 2)
 SIZES = {"train": 60, "validation": 30, "test": 100}
@@ -42,8 +43,11 @@ def judge_shuffled(seed: int, rule: VerdictRule) -> Verdict:
         model = as_contestant(Model(hidden_size=8), cell)
         answers = []
         for training_seed in SEEDS:
-            network, _ = TRAINING.model_copy(update={"seed": training_seed}).fit(
-                lambda model=model: model.build(3, 2, False), parts["train"], parts["validation"]
+            network, _ = train_network(
+                TRAINING.model_copy(update={"seed": training_seed}),
+                lambda model=model: model.build(3, 2, False),
+                parts["train"],
+                parts["validation"],
             )
             logits = predict_logits(network, parts["test"], torch.device("cpu"))
             answers.append(logits.argmax(1) == parts["test"].labels)

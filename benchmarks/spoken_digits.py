@@ -20,13 +20,14 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
-from seqbelt.data.manifest import Manifest
-from seqbelt.data.preparation import prepare
-from seqbelt.data.source import Data
-from seqbelt.data.store import Sequences
-from seqbelt.features.audio import Mfcc
+from seqbelt.data.sequences import Sequences
+from seqbelt.data.sources.dataset import Data
+from seqbelt.data.sources.manifest import Manifest
+from seqbelt.data.store.preparation import prepare
+from seqbelt.features.audio.audio import Mfcc
 from seqbelt.models.classifier import Model
-from seqbelt.training.settings import Training
+from seqbelt.training.loop import train_network
+from seqbelt.training.training_settings import Training
 
 FEATURES = Mfcc(kind="mfcc", sample_rate=8000, window_ms=64, hop_ms=10, num_coefficients=40)
 HIDDEN, BATCH = 128, 64
@@ -109,7 +110,7 @@ def our_epoch(rows: Sequences) -> float:
     """One of our epochs, the last of four: the reference, too, has run before it is timed."""
     training = Training(num_epochs=4, batch_size=BATCH, device="cpu")
     model = Model(hidden_size=HIDDEN, pooling="last")  # as by hand
-    _, history = training.fit(lambda: model.build(40, 10, False), rows, None)
+    _, history = train_network(training, lambda: model.build(40, 10, False), rows, None)
     return history.epochs[-1].train_s
 
 

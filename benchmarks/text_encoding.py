@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from seqbelt.errors import BadInput
-from seqbelt.features.text import Character, Jamo, Subword, TextFeatures, Word
-from seqbelt.features.text_encoder import TextCounts
+from seqbelt.features.text.encoder import TextCounts
+from seqbelt.features.text.text import Character, Jamo, Subword, TextFeatures, Word
 
 BATCH = 128  # as preparation and prediction do
 LEARNING_TEXTS_OF_UNIGRAM = 20_000  # it learns slowly, and its speed of encoding is the question

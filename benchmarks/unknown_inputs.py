@@ -26,8 +26,9 @@ from seqbelt.evaluation.calibration import fit_temperature, softmax
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Encoder, Features
 from seqbelt.models.classifier import SequenceNetwork
-from seqbelt.stages.prepare import prepare_data
+from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
+from seqbelt.workflow.prepared_data import prepare_data
 
 CONFIGS = Path(__file__).parents[1] / "pipelines" / "configs"
 CPU = torch.device("cpu")
@@ -112,7 +113,7 @@ def study(experiment: Experiment, probes: dict[str, Probe]) -> None:
     experiment = experiment.with_data(next(iter(experiment.data.each_fold())))
     store = prepare_data(experiment).store
     parts = {name: store.split(name) for name in ("train", "validation", "test")}
-    network, _ = experiment.training.fit(
+    network, _ = train_network(experiment.training,
         lambda: experiment.model.build(store.num_features, len(store.classes), store.is_tokens),
         parts["train"], parts["validation"],
     )  # fmt: skip

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtri
 
-from seqbelt.evaluation.statistics import bootstrap_difference, mean_interval
-from seqbelt.evaluation.verdict import Verdict, VerdictRule
+from seqbelt.comparison.statistics import bootstrap_difference, mean_interval
+from seqbelt.comparison.verdict import Verdict, VerdictRule
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from seqbelt.features.frame_descriptors import DifferenceGradients
-from seqbelt.features.video import FrameDifferences
-from seqbelt.features.video_decoding import FrameFormat, decode_video
+from seqbelt.features.video.descriptors import DifferenceGradients
+from seqbelt.features.video.video import FrameDifferences
+from seqbelt.features.video.video_decoding import FrameFormat, decode_video
 
 NUM_CORES = 2
 ROUNDS = 7

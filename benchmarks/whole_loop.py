@@ -23,7 +23,7 @@ import torch
 
 from seqbelt.experiment import Experiment
 from seqbelt.models.classifier import SequenceNetwork
-from seqbelt.stages import compare as comparison
+from seqbelt.commands import compare as comparison
 from seqbelt.training.step import Step
 
 spent: dict[str, float] = defaultdict(float)

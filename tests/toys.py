@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from seqbelt.data.manifest import make_manifest
-from seqbelt.data.preparation import prepare
-from seqbelt.data.store import SequenceStore
+from seqbelt.data.sources.manifest import make_manifest
+from seqbelt.data.store.preparation import prepare
+from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.base import Features, Learned, Source
 
 PLAIN = {

@@ -16,14 +16,15 @@ from torch import Tensor
 from gpu_training.loops import builder, make_loop, run_epoch
 from gpu_training.workloads import Workload
 from seqbelt.data.batches import step_statistics
-from seqbelt.evaluation.explanation import explain
-from seqbelt.features.audio import LogMel
-from seqbelt.features.frame_descriptors import import_torchvision, load_backbone
+from seqbelt.evaluation.attribution import explain
+from seqbelt.features.audio.audio import LogMel
+from seqbelt.features.video.descriptors import import_torchvision, load_backbone
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.recurrent import Layout, Recurrent
-from seqbelt.training import graphs
+from seqbelt.training import cuda_graphs
 from seqbelt.training.device import round_to_tf32
+from seqbelt.training.loop import train_network
 
 NUM_EPOCHS = 6
 CPU = torch.device("cpu")
@@ -116,7 +117,7 @@ def waits(workload: Workload, device: torch.device) -> float:
         loop = make_loop(workload, device, layout=layout)
         if not is_resident:
             loop.feed.resident = None
-        for _ in range(2 + graphs.RECORD_AFTER):
+        for _ in range(2 + cuda_graphs.RECORD_AFTER):
             run_epoch(loop)  # whatever is done once is done now
         if device.type == "cuda":
             torch.cuda.set_sync_debug_mode("error")
@@ -133,13 +134,13 @@ def waits(workload: Workload, device: torch.device) -> float:
 
 def recorded(workload: Workload, device: torch.device) -> float:
     """Largest difference of a weight between a training of replayed and one of launched steps."""
-    before, found = graphs.RECORD_AFTER, []
+    before, found = cuda_graphs.RECORD_AFTER, []
     for after in (before, 10**9):
-        graphs.RECORD_AFTER = after
+        cuda_graphs.RECORD_AFTER = after
         try:
             found.append(_trained(workload, device))
         finally:
-            graphs.RECORD_AFTER = before
+            cuda_graphs.RECORD_AFTER = before
     return float((found[0] - found[1]).abs().max())
 
 
@@ -171,7 +172,7 @@ def _trained(workload: Workload, device: torch.device, **options: Any) -> Tensor
     )
     train = workload.part("train")
     build = builder(workload, layout="padded")
-    network, _ = settings.fit(build, train, None, **options)
+    network, _ = train_network(settings, build, train, None, **options)
     return torch.cat([value.detach().flatten().cpu() for value in network.state_dict().values()])
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from seqbelt.data.manifest import Manifest
-from seqbelt.data.preparation import prepare
-from seqbelt.data.store import Sequences, SequenceStore
+from seqbelt.data.sequences import Sequences
+from seqbelt.data.sources.manifest import Manifest
+from seqbelt.data.store.preparation import prepare
+from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.base import Features
 from seqbelt.models.classifier import Model
-from seqbelt.training.settings import Training
+from seqbelt.training.training_settings import Training
 
 NUM_REVIEWS = 30_000
 NUM_LONG = 160
@@ -72,9 +73,9 @@ def load_workloads(folder: Path, max_rows: int | None = None) -> list[Workload]:
 
 
 def _prepare(name: str, folder: Path) -> None:
-    from seqbelt.data.source import Data
-    from seqbelt.features.audio import LogMel
-    from seqbelt.features.text import Subword
+    from seqbelt.data.sources.dataset import Data
+    from seqbelt.features.audio.audio import LogMel
+    from seqbelt.features.text.text import Subword
 
     digits = Data(source="fsdd", validation_fraction=0.1)
     if name == "fsdd":

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from recurrent_engine.report import MEASURES, RUNS, Result
-from seqbelt.evaluation.contestants import COLOURS
+from seqbelt.comparison.variants import COLOURS
 
 OFFSETS = {"lstm": -0.22, "gru": 0.0, "rnn": 0.22}
 TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500]

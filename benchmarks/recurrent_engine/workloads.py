@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from seqbelt.data.batches import Batch, fill, pad, training_plan
-from seqbelt.data.manifest import Manifest
-from seqbelt.data.source import Data
+from seqbelt.data.sources.dataset import Data
+from seqbelt.data.sources.manifest import Manifest
 from seqbelt.errors import BadInput
-from seqbelt.features.audio import LogMel
-from seqbelt.features.text import Character
+from seqbelt.features.audio.audio import LogMel
+from seqbelt.features.text.text import Character
 
 BUCKET_BATCHES = 16
 NUM_TEXTS = 20_000

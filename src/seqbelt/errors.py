@@ -42,8 +42,6 @@ CRASHED = "crashed"
 TIMED_OUT = "timed out"
 UNKNOWN_LABEL = "unknown label"
 REJECTED = "rejected"
-
-
 _PLACE_ERRORS = {
     errno.ENOSPC: "the disk is full; make room",
     errno.EDQUOT: "your share of the disk is full; make room",

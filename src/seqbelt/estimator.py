@@ -20,14 +20,15 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from seqbelt.data.cropping import crop_sequences
 from seqbelt.data.in_memory import in_memory
-from seqbelt.data.store import Sequences
+from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SettingsError
-from seqbelt.features.signal import MAX_FEW_STEPS
-from seqbelt.features.vectors import Vectors
+from seqbelt.features.arrays.channels import MAX_FEW_STEPS
+from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.classifier import Model
+from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
-from seqbelt.training.settings import Training
+from seqbelt.training.training_settings import Training
 
 TEXT_ONLY = {"embedding_size", "embedding_dropout", "vectors"}
 SECTIONS = (Model, Training)
@@ -93,7 +94,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         def build():
             return self.model_.build(width, len(self.classes_), False, train.lengths)
 
-        network, self.history_ = self._section(Training).fit(build, train, validation)
+        network, self.history_ = train_network(self._section(Training), build, train, validation)
         if self.history_.interrupted:
             warnings.warn("stopped by Ctrl-C: the best weights so far are kept", stacklevel=2)
         self.network_ = network.eval()

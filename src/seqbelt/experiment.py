@@ -5,14 +5,14 @@ from typing import Self
 
 from pydantic import field_validator, model_validator
 
-from seqbelt.data.source import Data
-from seqbelt.data.store import Sequences
-from seqbelt.evaluation.comparison import Comparison
-from seqbelt.evaluation.contestants import contestant_of
+from seqbelt.comparison.comparison import Comparison
+from seqbelt.comparison.variants import contestant_of
+from seqbelt.data.sequences import Sequences
+from seqbelt.data.sources.dataset import Data
 from seqbelt.features.kinds import AnyFeatures
 from seqbelt.models.classifier import Model
 from seqbelt.settings import Settings
-from seqbelt.training.settings import Training
+from seqbelt.training.training_settings import Training
 from seqbelt.training.tuning import Tuning
 
 NOT_IN_NAMES = "/:%?#@\\\"'"

@@ -21,10 +21,10 @@ from board import (
 from board_layout import BoardSet, read_sets, smallest_hashes, split_by_hash, write_config
 from board_table import ORDER_FREE, row_of, tables, write_between
 
-from seqbelt.evaluation.controls.fitted import _SIGNALS, _texts
+from seqbelt.comparison.baselines.fitted import _SIGNALS, _texts
 from seqbelt.experiment import Experiment
 from seqbelt.models.classifier import Model
-from seqbelt.training.settings import Training
+from seqbelt.training.training_settings import Training
 
 SETS = read_sets()
 CONFIG = {"name": "a", "data": {"source": "a.csv"}, "features": {"kind": "channels"}}

@@ -6,9 +6,9 @@ from toys import Ready, toy_store
 
 from seqbelt.data.audit import audit_store
 from seqbelt.data.audit.texts import SIMILARITY, similar_texts
-from seqbelt.data.manifest import make_manifest
-from seqbelt.data.preparation import prepare
-from seqbelt.features.text import Word
+from seqbelt.data.sources.manifest import make_manifest
+from seqbelt.data.store.preparation import prepare
+from seqbelt.features.text.text import Word
 
 PARTS = ("train", "train", "validation", "test")
 

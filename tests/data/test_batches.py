@@ -14,7 +14,7 @@ from seqbelt.data.batches import (
     pad,
     training_plan,
 )
-from seqbelt.data.targets import SequenceTarget
+from seqbelt.data.labels.targets import SequenceTarget
 
 some_lengths = st.lists(st.integers(1, 300), max_size=80).map(
     lambda lengths: np.array(lengths, np.int64)

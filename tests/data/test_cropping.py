@@ -21,8 +21,9 @@ from seqbelt.data.cropping import (
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
+from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
-from seqbelt.training.settings import Training
+from seqbelt.training.training_settings import Training
 
 CROPS = ["head", "tail", "random", "windows"]
 
@@ -136,7 +137,7 @@ def test_an_interrupted_training_goes_on_with_the_same_crops(rows, tmp_path):
     training = Training(num_epochs=3, batch_size=8, device="cpu")
 
     def fit(**options):
-        return training.fit(lambda: model.build(3, 2, False), view, None, **options)
+        return train_network(training, lambda: model.build(3, 2, False), view, None, **options)
 
     undisturbed, _ = fit()
     path = tmp_path / "checkpoint.safetensors"
@@ -163,6 +164,6 @@ def test_only_random_stretches_change_from_epoch_to_epoch(rows, crop):
         return network
 
     training = Training(num_epochs=3, batch_size=len(rows), augmentation="none", device="cpu")
-    training.fit(build, crop_sequences(rows, 4, crop), None)
+    train_network(training, build, crop_sequences(rows, 4, crop), None)
     first, second, third = (sums.sort().values for sums in seen)
     assert torch.equal(first, second) == torch.equal(second, third) == (crop in ("head", "tail"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from seqbelt.data.generated.demo import GESTURES, MOVES, WORDS, DemoData
+from seqbelt.data.generated.demo_data import GESTURES, MOVES, WORDS, DemoData
 from seqbelt.data.generated.memory_tasks import (
     Adding,
     Copy,

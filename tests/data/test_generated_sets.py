@@ -8,7 +8,7 @@ import pytest
 
 from seqbelt.data.generated.memory_tasks import TemporalOrder
 from seqbelt.data.generated.sets import ABOUT, GENERATED_SETS, find_generated_set, write_task
-from seqbelt.data.source import Data
+from seqbelt.data.sources.dataset import Data
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 

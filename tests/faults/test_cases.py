@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from faults.cases import CASES, Case, as_array
 
+from seqbelt.commands.prepare import prepare
 from seqbelt.errors import SeqbeltError
 from seqbelt.experiment import Experiment
 from seqbelt.settings import override
-from seqbelt.stages.prepare import prepare
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -24,7 +24,7 @@ def test_a_case_is_read_as_meant_or_refused(case: Case, tmp_path: Path, monkeypa
         assert "down/0.csv" in Path("data/prepared/t/quarantine.csv").read_text("utf-8-sig")
         return
     done = prepare(experiment)
-    from seqbelt.data.store import SequenceStore
+    from seqbelt.data.store.store import SequenceStore
 
     assert done["num_quarantined"] == 0
     found = SequenceStore(Path(done["store"])).sequence(0)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from seqbelt.data.preparation import Prepared
+from seqbelt.data.store.preparation import Prepared
 from seqbelt.errors import SeqbeltError
 from seqbelt.experiment import Experiment
-from seqbelt.stages.prepare import prepare_data
+from seqbelt.workflow.prepared_data import prepare_data
 
 AUDIO = {"kind": "log_mel", "sample_rate": 8000}
 TEXT = {"kind": "word", "min_count": 1}

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from seqbelt.data.preparation import prepare
-from seqbelt.data.source import Data
+from seqbelt.data.sources.dataset import Data
+from seqbelt.data.store.preparation import prepare
 from seqbelt.features import ray_workers
-from seqbelt.features.audio import LogMel
+from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.ray_workers import encode_on_ray
-from seqbelt.features.text import Subword
+from seqbelt.features.text.text import Subword
 
 pytestmark = [
     pytest.mark.slow,

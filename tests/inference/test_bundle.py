@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from toys import PLAIN
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.features.audio import LogMel
-from seqbelt.features.signal import Channels
-from seqbelt.features.text import Word
+from seqbelt.features.arrays.channels import Channels
+from seqbelt.features.audio.audio import LogMel
+from seqbelt.features.text.text import Word
 from seqbelt.inference.bundle import Bundle, hash_of_bundle, write_hashes
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model

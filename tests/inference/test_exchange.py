@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from seqbelt.data.generated.demo import DemoData
+from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
-from seqbelt.features.torchtext_front_end import import_torchtext
+from seqbelt.features.text.torchtext import import_torchtext
 from seqbelt.inference.bundle import Bundle
-from seqbelt.stages.predict import predict
-from seqbelt.stages.prepare import prepare_data
+from seqbelt.training.loop import train_network
+from seqbelt.workflow.prediction_run import predict
+from seqbelt.workflow.prepared_data import prepare_data
 
 OTHER_PYTHON = os.environ.get("SEQBELT_OTHER_PYTHON", "")
 pytestmark = pytest.mark.skipif(
@@ -57,7 +58,8 @@ def train(config: Path, folder: Path) -> None:
     """Train a bundle, without a tracking store."""
     experiment = Experiment.load(config)
     store, model = prepare_data(experiment).store, experiment.model
-    network, _ = experiment.training.fit(
+    network, _ = train_network(
+        experiment.training,
         lambda: model.build(store.num_features, len(store.classes), experiment.features.is_tokens),
         store.split("train"),
         store.split("validation"),

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from seqbelt.data.folders import list_files
+from seqbelt.data.sources.folders import list_files
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features import encoding
-from seqbelt.features.audio import Waveform
+from seqbelt.features.audio.audio import Waveform
 from seqbelt.inference import folder as folder_module
 from seqbelt.inference import predictor as predictor_module
 from seqbelt.inference.bundle import Bundle

@@ -19,10 +19,10 @@ import soundfile
 import torch
 
 from seqbelt.errors import BadInput
-from seqbelt.features.audio import LogMel
-from seqbelt.features.signal import Channels
-from seqbelt.features.text import Character
-from seqbelt.features.video import FrameDifferences
+from seqbelt.features.arrays.channels import Channels
+from seqbelt.features.audio.audio import LogMel
+from seqbelt.features.text.text import Character
+from seqbelt.features.video.video import FrameDifferences
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Prediction, Predictor
 from seqbelt.models.classifier import Model

@@ -13,9 +13,9 @@ import psutil
 import pytest
 import torch
 
-from seqbelt.data.folders import list_files
+from seqbelt.data.sources.folders import list_files
 from seqbelt.errors import SeqbeltError, SettingsError
-from seqbelt.features.audio import Waveform
+from seqbelt.features.audio.audio import Waveform
 from seqbelt.inference import isolation
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.isolation import supervise
@@ -43,7 +43,7 @@ DANGEROUS = """
         return decode(content, max_duration_s)
 
     audio.decode_audio = dangerous
-    from seqbelt.stages.predict_apart import _work
+    from seqbelt.commands.predict import _work
 
     serve(_work)
 """

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from seqbelt.errors import BadInput, SettingsError
-from seqbelt.features.audio import LogMel, Waveform
+from seqbelt.features.audio.audio import LogMel, Waveform
 from seqbelt.features.encoding import Encoded, hash_content
 from seqbelt.inference import predictor as predictor_module
 from seqbelt.inference.bundle import Bundle

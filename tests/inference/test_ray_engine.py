@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqbelt.data.folders import list_files
-from seqbelt.features.audio import Waveform
+from seqbelt.data.sources.folders import list_files
+from seqbelt.features.audio.audio import Waveform
 from seqbelt.inference import ray_engine
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item, predict_items

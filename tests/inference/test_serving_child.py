@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.features.audio import LogMel
+from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference import serving
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.serving import AnsweringChild, ServeLimits

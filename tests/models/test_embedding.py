@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seqbelt.errors import SettingsError
-from seqbelt.features.word_vectors import WordVectors
+from seqbelt.features.text.word_vectors import WordVectors
 from seqbelt.models.classifier import Model
 from seqbelt.models.embedding import Embedding
 

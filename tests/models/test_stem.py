@@ -8,7 +8,7 @@ from toys import PLAIN
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import Model
 from seqbelt.models.stem import Stem, StemLayers, output_lengths
-from seqbelt.models.streaming import StreamingClassifier
+from seqbelt.models.streaming_classifier import StreamingClassifier
 
 CELLS = ["lstm", "gru", "rnn", "none"]
 STRIDES = [(1, 1, 1), (1, 2, 2), (2, 3, 4)]

@@ -14,9 +14,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 
+from seqbelt.commands.train import train
 from seqbelt.errors import SeqbeltError
 from seqbelt.experiment import Experiment
-from seqbelt.stages.train import train
 from seqbelt.tracking import outbox
 from seqbelt.tracking.outbox import Outbox, is_away, patiently, send_left_over
 from seqbelt.tracking.run import TrackedRun

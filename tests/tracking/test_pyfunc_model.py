@@ -8,8 +8,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
-from seqbelt.features.signal import Channels
-from seqbelt.features.text import Word
+from seqbelt.features.arrays.channels import Channels
+from seqbelt.features.text.text import Word
 from seqbelt.inference.serving import ServeLimits
 from seqbelt.tracking.pyfunc_model import SequenceModel, _bound_requests
 

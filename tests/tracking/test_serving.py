@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from seqbelt.cli import main
-from seqbelt.data.generated.demo import DemoData
+from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.tracking.environment import model_requirements
 
 CONFIG = """

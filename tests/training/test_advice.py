@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seqbelt.data.source import Data
-from seqbelt.features.signal import Channels
+from seqbelt.data.sources.dataset import Data
+from seqbelt.features.arrays.channels import Channels
 from seqbelt.models.classifier import Model
 from seqbelt.training.advice import Advice, Outcome, advise
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.scoring import Scores
-from seqbelt.training.settings import Training
+from seqbelt.training.training_settings import Training
 
 COUNTS = np.array([50, 50])
 FINE = Outcome(

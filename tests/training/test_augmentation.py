@@ -15,7 +15,8 @@ from seqbelt.data.batches import Batch, pad
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import Model
 from seqbelt.training.augmentation import Augmentation
-from seqbelt.training.settings import Training
+from seqbelt.training.loop import train_network
+from seqbelt.training.training_settings import Training
 
 EVERYTHING = {
     "time_stretch": 0.3,
@@ -282,7 +283,7 @@ def test_every_cell_reads_the_same_augmented_rows_and_validation_reads_its_own(s
             )
             return network
 
-        training.fit(build, store.split("train"), store.split("validation"))
+        train_network(training, build, store.split("train"), store.split("validation"))
     for is_training in (True, False):
         one, other = read["lstm", is_training], read["rnn", is_training]
         assert len(one) == len(other) and all(torch.equal(a, b) for a, b in zip(one, other))
@@ -302,7 +303,9 @@ def test_interrupted_it_goes_on_with_the_same_augmented_rows(store, tmp_path, st
 
     def fit(**options):
         model = Model(hidden_size=4, dropout=0.2)
-        return training.fit(lambda: model.build(3, 2, False), store.split("train"), None, **options)
+        return train_network(
+            training, lambda: model.build(3, 2, False), store.split("train"), None, **options
+        )
 
     undisturbed, expected = fit()
     path, steps = tmp_path / "checkpoint.safetensors", itertools.count(1)

@@ -8,7 +8,8 @@ from toys import PLAIN, toy_store
 from seqbelt.data.batches import Batch
 from seqbelt.models.classifier import Model
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
-from seqbelt.training.settings import Training
+from seqbelt.training.loop import train_network
+from seqbelt.training.training_settings import Training
 
 
 def decaying(rate, pooling="last", bidirectional=False):
@@ -78,7 +79,8 @@ def test_tokens_have_a_reach_too():
 def test_training_says_it_before_the_first_step(tmp_path):
     rows = toy_store(tmp_path).split("train")
     said: list[object] = []
-    Training(num_epochs=1, batch_size=32, device="cpu").fit(
+    train_network(
+        Training(num_epochs=1, batch_size=32, device="cpu"),
         lambda: Model(hidden_size=4).build(3, 2, False),
         rows,
         None,

@@ -13,9 +13,9 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.classifier import Model
 from seqbelt.training import device
 from seqbelt.training.history import Epoch
-from seqbelt.training.loop import Loop
+from seqbelt.training.loop import Loop, train_network
 from seqbelt.training.scoring import Scores, predict_logits, score
-from seqbelt.training.settings import Training
+from seqbelt.training.training_settings import Training
 
 MODEL = Model(**PLAIN | {"hidden_size": 8, "dropout": 0.3})
 TRAINING = Training(num_epochs=4, batch_size=8, learning_rate=0.02, device="cpu", **UNCHANGED)
@@ -28,7 +28,7 @@ def store(tmp_path_factory):
 
 def fit(store, training=TRAINING, **options):
     train, validation = store.split("train"), store.split("validation")
-    return training.fit(lambda: MODEL.build(3, 2, False), train, validation, **options)
+    return train_network(training, lambda: MODEL.build(3, 2, False), train, validation, **options)
 
 
 def weights(network):
@@ -83,7 +83,7 @@ def test_a_rare_class_is_learned_when_it_counts_as_much(tmp_path, change):
     skewed = train.take(np.concatenate([rare[:8], frequent]))
 
     def share_of_rare(training):
-        network, _ = training.fit(lambda: MODEL.build(3, 2, False), skewed, None)
+        network, _ = train_network(training, lambda: MODEL.build(3, 2, False), skewed, None)
         logits = predict_logits(network, store.split("test"), torch.device("cpu"))
         return (logits.argmax(1) == 0).mean()
 
@@ -137,7 +137,7 @@ the augmentation of the kind, which differs from pass to pass."""
 
 @pytest.fixture
 def two_epochs(monkeypatch):
-    monkeypatch.setattr("seqbelt.training.settings.MAX_EPOCHS", 2)
+    monkeypatch.setattr("seqbelt.training.training_settings.MAX_EPOCHS", 2)
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
@@ -299,7 +299,7 @@ def test_chunks_save_memory_and_change_nothing_but_rounding(store, layout):
 
     def losses(**changes):
         training = TRAINING.model_copy(update=changes)
-        _, history = training.fit(lambda: model.build(3, 2, False), train, validation)
+        _, history = train_network(training, lambda: model.build(3, 2, False), train, validation)
         return [epoch.train_loss for epoch in history.epochs]
 
     assert losses(chunk_steps=3) == pytest.approx(losses(), abs=1e-5)
@@ -310,7 +310,7 @@ def test_chunks_of_a_bidirectional_network_are_refused_with_the_setting(store):
     model = MODEL.model_copy(update={"bidirectional": True})
     training = TRAINING.model_copy(update={"chunk_steps": 3})
     with pytest.raises(SettingsError, match=r"training\.chunk_steps.*model\.bidirectional"):
-        training.fit(lambda: model.build(3, 2, False), store.split("train"), None)
+        train_network(training, lambda: model.build(3, 2, False), store.split("train"), None)
 
 
 @pytest.mark.parametrize("layout", ["padded", "packed"])
@@ -318,7 +318,7 @@ def test_the_work_of_an_epoch_is_counted_and_padding_apart(store, layout):
     model = MODEL.model_copy(update={"layout": layout})
     train = store.split("train")
     training = TRAINING.model_copy(update={"num_epochs": 1})
-    _, history = training.fit(lambda: model.build(3, 2, False), train, None)
+    _, history = train_network(training, lambda: model.build(3, 2, False), train, None)
     weights_of_a_step = 4 * 8 * (3 + 8)  # four gates of eight units read inputs and states
     assert history.flops == 3 * 2 * weights_of_a_step * train.lengths.sum()
     if layout == "packed":

@@ -9,7 +9,8 @@ from toys import PLAIN, UNCHANGED, toy_store
 
 from seqbelt.errors import SeqbeltError
 from seqbelt.models.classifier import Model, SequenceNetwork
-from seqbelt.training.settings import Training
+from seqbelt.training.loop import train_network
+from seqbelt.training.training_settings import Training
 
 MODEL = Model(hidden_size=8, **PLAIN)
 TRAINING = Training(num_epochs=3, batch_size=8, learning_rate=0.02, device="cpu", **UNCHANGED)
@@ -37,7 +38,7 @@ def fit(store, network=SequenceNetwork, training=TRAINING, **options):
     def build():
         return network(MODEL, 3, 2, False)
 
-    return training.fit(build, train, validation, **options)
+    return train_network(training, build, train, validation, **options)
 
 
 def test_a_batch_that_does_not_fit_is_split_with_the_same_result(store, caplog):
@@ -85,8 +86,12 @@ def test_a_loss_that_is_not_finite_names_the_rows_and_the_last_good_checkpoint(
         fit(store, Broken, checkpoint=tmp_path / "c.safetensors")
     assert train.column("id")[bad] in str(caught.value).replace(",", " ").split()
     assert "c.safetensors" not in str(caught.value), "there is no good one yet"
-    Training(num_epochs=1, batch_size=8, device="cpu").fit(
-        lambda: MODEL.build(3, 2, False), train, None, checkpoint=tmp_path / "c.safetensors"
+    train_network(
+        Training(num_epochs=1, batch_size=8, device="cpu"),
+        lambda: MODEL.build(3, 2, False),
+        train,
+        None,
+        checkpoint=tmp_path / "c.safetensors",
     )
     before = (tmp_path / "c.safetensors").read_bytes()
     with pytest.raises(SeqbeltError, match=r"c\.safetensors holds the state before it"):
@@ -111,7 +116,7 @@ class BrokenLater(Broken):
 
 @pytest.mark.parametrize("bad", [5, 17, 29])
 def test_a_batch_that_fails_in_the_second_pass_of_an_epoch_is_named(store, monkeypatch, bad):
-    monkeypatch.setattr("seqbelt.training.settings.MAX_EPOCHS", 1)
+    monkeypatch.setattr("seqbelt.training.training_settings.MAX_EPOCHS", 1)
     train = store.split("train")
     monkeypatch.setattr(Broken, "first", float(train[bad][0, 0]), raising=False)
     networks = []
@@ -122,7 +127,7 @@ def test_a_batch_that_fails_in_the_second_pass_of_an_epoch_is_named(store, monke
 
     training = TRAINING.replace(num_epochs=None, num_updates=12)  # one epoch of three passes
     with pytest.raises(SeqbeltError, match="no longer finite in epoch 1, batch") as caught:
-        training.fit(build, train, None)
+        train_network(training, build, train, None)
     firsts = networks[0].bad_inputs[:, 0, 0].tolist()
     ids = train.column("id")
     rows = [row for row in range(len(train)) if float(train[row][0, 0]) in firsts]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from toys import PLAIN
 
-from seqbelt.data.targets import UNLABELLED
+from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.models.classifier import Model
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.stem import Stem

@@ -18,7 +18,7 @@ def list_sets(as_json: AsJson = False) -> None:
 
     def work() -> dict[str, Any]:
         from seqbelt.data.generated.sets import GENERATED_SETS
-        from seqbelt.data.known_sets import KNOWN_SETS
+        from seqbelt.data.sources.known_sets import KNOWN_SETS
 
         return {name: one.about for name, one in sorted({**KNOWN_SETS, **GENERATED_SETS}.items())}
 
@@ -29,7 +29,7 @@ def get_set(name: SetName, as_json: AsJson = False) -> None:
     """Fetch a known set, check it, and write its manifest."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.data.catalogue import find_known_set
+        from seqbelt.data.sources.catalogue import find_known_set
 
         return {"name": name, "source": str(find_known_set(name))}
 
@@ -52,8 +52,8 @@ def make_set(
     """Write a generated set as files; KEY=VALUE sets what only this set has."""
 
     def work() -> dict[str, Any]:
+        from seqbelt.commands.make_data import make_data
         from seqbelt.settings import override
-        from seqbelt.stages.make_data import make_data
 
         named = {"lag": lag, "num_train": num_train, "num_validation": num_validation,
                  "num_test": num_test, "seed": seed}  # fmt: skip
@@ -67,7 +67,7 @@ def audit(config: Config, overrides: Overrides = None, as_json: AsJson = False) 
     """Look for leaks between the parts, and for faults of the rows."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.audit import audit
+        from seqbelt.commands.audit import audit
 
         return audit(load(config, overrides), show=not as_json)
 

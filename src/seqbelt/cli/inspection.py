@@ -15,7 +15,7 @@ def evaluate(
     """Score a saved model on the test part of a config's data."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.evaluate import evaluate
+        from seqbelt.commands.evaluate import evaluate
 
         return evaluate(model, load(config, overrides))
 
@@ -28,7 +28,7 @@ def certify(
     """Prove that a model's answers do not depend on padding, company or chance."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.certify import certify
+        from seqbelt.commands.certify import certify
 
         return certify(model, load(config, overrides))
 
@@ -54,7 +54,7 @@ def explain(
     """Show which steps of one input decided: a table and a picture."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.explain import explain
+        from seqbelt.commands.explain import explain
 
         return explain(model, file, text, item_id, output, settings or [])
 
@@ -73,7 +73,7 @@ def export(
     """Write a model as an ONNX file, if the file gives the model's answers."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.export import export
+        from seqbelt.commands.export import export
 
         return export(model, format, output, load(config, None) if config else None)
 

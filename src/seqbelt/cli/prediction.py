@@ -79,7 +79,7 @@ def predict(
     """Label a folder, files or the rows of a manifest."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.predict_apart import predict_apart
+        from seqbelt.commands.predict import predict_apart
 
         options = {
             "on_error": on_error, "engine": engine, "precision": precision, "coverage": coverage,
@@ -109,7 +109,7 @@ def stream(
     """Answer a signal while it comes, one line of JSON an answer."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.stream import stream
+        from seqbelt.commands.stream import stream
 
         kind = pcm.value if pcm else None
         found = stream(

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from seqbelt.errors import SeqbeltError, SettingsError, in_words
+from seqbelt.training.interrupts import stop_signals_raised
 from seqbelt.training.launch import is_first
-from seqbelt.training.stopping import stop_signals_raised
 
 
 def load(config: Path, overrides: list[str] | None) -> Any:

@@ -21,7 +21,7 @@ def demo(
     """Generate small data, compare LSTM with RNN, predict a folder. Needs no network."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.demo import demo
+        from seqbelt.commands.demo import demo
 
         return demo(folder)
 
@@ -46,7 +46,7 @@ def prepare(
     """Turn the sources into a store of sequences."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.prepare import prepare
+        from seqbelt.commands.prepare import prepare
 
         return prepare(load(config, overrides), engine.value)
 
@@ -62,8 +62,8 @@ def train(
     """Train one model, log it as one run and register it."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.follow import follow
-        from seqbelt.stages.train import train
+        from seqbelt.commands.train import train
+        from seqbelt.workflow.worker_rank import follow
 
         take_part = train if is_first() else follow
         return take_part(load(config, overrides), resume)
@@ -75,7 +75,7 @@ def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False
     """Train every cell over every seed and judge."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.compare import compare
+        from seqbelt.commands.compare import compare
 
         if not is_alone():
             raise SettingsError(
@@ -91,7 +91,7 @@ def tune(config: Config, overrides: Overrides = None, as_json: AsJson = False) -
     """Search settings on validation rows, and write the best as a config."""
 
     def work() -> dict[str, Any]:
-        from seqbelt.stages.tune import tune
+        from seqbelt.commands.tune import tune
 
         return tune(load(config, overrides))
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqbelt.data.store import Sequences
+from seqbelt.data.sequences import Sequences
 
 
 class Batch(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
-from seqbelt.data.store import Sequences
+from seqbelt.data.sequences import Sequences
 
 Crop = Literal["head", "tail", "random", "windows"]
 

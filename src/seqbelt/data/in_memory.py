@@ -2,28 +2,48 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast
 
 import numpy as np
 
-from seqbelt.data.store import Sequences, SequenceStore
-from seqbelt.data.targets import TARGETS, Target
+from seqbelt.data.labels.targets import TARGETS, Target
+from seqbelt.data.sequences import Sequences
 
 
 @dataclass(frozen=True)
-class InMemoryStore:
-    """Arrays in the place of a prepared store: sequences by number, and nothing else."""
+class ArrayStore:
+    """Arrays, each float32 ``(steps, features)``, where ``Sequences`` expect a store."""
 
     arrays: Sequence[np.ndarray]
-    target: ClassVar[Target] = TARGETS["per_sequence"]
+    classes: tuple[str, ...] = ()
+    is_tokens: bool = False
+    step_s: float | None = None
+
+    @property
+    def num_features(self) -> int:
+        """Width of a step."""
+        return self.arrays[0].shape[1]
+
+    @property
+    def target(self) -> Target:
+        """Arrays have one class each."""
+        return TARGETS["per_sequence"]
 
     def sequence(self, row: int) -> np.ndarray:
         """Float32 ``(steps, features)``."""
         return self.arrays[row]
 
+    def step_labels(self, row: int) -> np.ndarray:
+        """Raises ValueError: arrays have one class each."""
+        raise ValueError("sequences in memory have no label for each step")
 
-def in_memory(arrays: Sequence[np.ndarray], labels: np.ndarray) -> Sequences:
+    def column(self, name: str, rows: np.ndarray) -> list[str]:
+        """The rows' numbers as ``id``; arrays have no group, split or hash."""
+        return [str(row) if name == "id" else "" for row in rows.tolist()]
+
+
+def in_memory(
+    arrays: Sequence[np.ndarray], labels: np.ndarray, classes: tuple[str, ...] = ()
+) -> Sequences:
     """``arrays`` float32 ``(steps, features)`` each, ``labels`` int64 ``(sequences,)``."""
     lengths = np.fromiter((len(array) for array in arrays), np.int64, len(arrays))
-    store = cast(SequenceStore, InMemoryStore(arrays))
-    return Sequences(store, np.arange(len(arrays)), lengths, labels)
+    return Sequences(ArrayStore(arrays, classes), np.arange(len(arrays)), lengths, labels)

@@ -6,10 +6,9 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from sklearn.metrics import classification_report, confusion_matrix
 
-from seqbelt.data.store import Sequences
+from seqbelt.data.sequences import Sequences
 from seqbelt.evaluation.calibration import Reliability, reliability, softmax
 from seqbelt.training.scoring import ZERO, Scores, score
 
@@ -69,10 +68,6 @@ class Report:
         """All scores of several reports' examples together."""
         logits = np.concatenate([report.logits for report in reports])
         return score(logits, np.concatenate([report.labels for report in reports])).plain()
-
-    def pictures(self) -> dict[str, Figure]:
-        """What is drawn beside the confusion matrix, by name."""
-        return {}
 
     def confusion(self) -> np.ndarray:
         """Counts ``(true class, predicted class)``."""

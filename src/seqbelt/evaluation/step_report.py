@@ -7,14 +7,12 @@ from operator import add
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from seqbelt.data.store import Sequences
-from seqbelt.data.targets import UNLABELLED
+from seqbelt.data.labels.targets import UNLABELLED
+from seqbelt.data.sequences import Sequences
 from seqbelt.evaluation.calibration import fit_temperature
 from seqbelt.evaluation.report import Report
-from seqbelt.evaluation.segment_picture import segment_picture
-from seqbelt.evaluation.segments import SegmentScores, score_segments
+from seqbelt.evaluation.segment_scores import SegmentScores, score_segments
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.scoring import predict_logits
 
@@ -75,11 +73,6 @@ class StepReport(Report):
     def plain_of(cls, reports: Sequence[Report]) -> dict[str, float]:
         segments = [one.segments for one in reports if isinstance(one, StepReport)]
         return super().plain_of(reports) | reduce(add, segments).plain()
-
-    def pictures(self) -> dict[str, Figure]:
-        names = self.sequences.column("id")
-        rows = list(zip(names, *zip(*self.recordings(), strict=True), strict=True))
-        return {"segments": segment_picture(rows, self.classes, self.sequences.store.step_s)}
 
     def worst_errors(self, count: int = 50) -> pd.DataFrame:
         """The recordings with the smallest share of right steps."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from seqbelt.errors import NOT_FINITE, UNREADABLE, BadInput
 from seqbelt.features.base import Encoder, Features, Source, read_bytes
-from seqbelt.features.watching import Board
+from seqbelt.features.crash_board import Board
 
 Numbered: TypeAlias = tuple[int, Source]
 """A source and the number by which its answer is known."""

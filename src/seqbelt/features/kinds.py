@@ -4,12 +4,12 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from seqbelt.features.audio import LogMel, Mfcc, Waveform
-from seqbelt.features.signal import Channels
-from seqbelt.features.spectral import Spectral
-from seqbelt.features.text import Character, Jamo, Subword, Word
-from seqbelt.features.vectors import Vectors
-from seqbelt.features.video import FrameDifferences, Frames
+from seqbelt.features.arrays.channels import Channels
+from seqbelt.features.arrays.vectors import Vectors
+from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
+from seqbelt.features.audio.spectral import Spectral
+from seqbelt.features.text.text import Character, Jamo, Subword, Word
+from seqbelt.features.video.video import FrameDifferences, Frames
 
 AnyFeatures: TypeAlias = Annotated[
     LogMel | Mfcc | Spectral | Waveform

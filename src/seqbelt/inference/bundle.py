@@ -26,7 +26,7 @@ from safetensors.torch import load, save
 from scipy.special import softmax
 from torch import Tensor
 
-from seqbelt.data.parts import write_json
+from seqbelt.data.store.parts import write_json
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.kinds import AnyFeatures

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from seqbelt.errors import CRASHED, TIMED_OUT, BadInput, SeqbeltError, SettingsError, in_words
-from seqbelt.features.watching import Board
-from seqbelt.training.stopping import on_stop_signals
+from seqbelt.features.crash_board import Board
+from seqbelt.training.interrupts import on_stop_signals
 
 try:
     import resource

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqbelt.data.manifest import spell_out
+from seqbelt.data.sources.manifest import spell_out
 from seqbelt.errors import BadInput, SeqbeltError
 
 WAIT_S = 60.0

@@ -16,12 +16,12 @@ from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.cropping import crop_steps, pool_votes
 from seqbelt.errors import NOT_FINITE, WRONG_SHAPE, BadInput, SettingsError
 from seqbelt.features.base import Source
+from seqbelt.features.crash_board import Board
 from seqbelt.features.encoding import Encoded, available_cores, encode_sources
-from seqbelt.features.watching import Board
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_predictions
-from seqbelt.inference.segments import pack_segments, write_segments
+from seqbelt.inference.segment_output import pack_segments, write_segments
 from seqbelt.training.device import round_to_tf32
 from seqbelt.training.step_scoring import label_steps
 
@@ -206,7 +206,7 @@ def _onnx_network(bundle: Bundle, precision: Precision) -> torch.nn.Module:
     if precision != "float32":
         raise SettingsError(f"--precision {precision}: --engine onnx computes in float32")
     try:
-        from seqbelt.inference.export import OnnxNetwork, export_bytes
+        from seqbelt.inference.onnx_export import OnnxNetwork, export_bytes
     except ImportError as error:
         raise SettingsError(
             f"--engine onnx: {error.name} cannot be imported; pip install 'seqbelt[onnx]'"

@@ -33,7 +33,7 @@ from seqbelt.errors import (
     BadInput,
     SeqbeltError,
 )
-from seqbelt.features.watching import Board
+from seqbelt.features.crash_board import Board
 from seqbelt.settings import Settings
 
 COLUMNS = ("path", "text", "base64")

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from seqbelt.models.device_transfer import upload
 from seqbelt.models.recurrent import Recurrent, State
-from seqbelt.models.transfer import upload
 
 
 class Chunks(NamedTuple):

@@ -7,15 +7,15 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor, nn
 
-from seqbelt.features.word_vectors import WordVectors
+from seqbelt.features.text.word_vectors import WordVectors
 from seqbelt.models.chunks import Chunks, run_in_chunks
+from seqbelt.models.device_transfer import upload
 from seqbelt.models.embedding import Embedding
 from seqbelt.models.initialization import ForgetBias, RecurrentInit, initialize
 from seqbelt.models.kind_defaults import defaults_for
 from seqbelt.models.pooling import Pooling, PoolingName
 from seqbelt.models.recurrent import Cell, Layout, NoRecurrence, Recurrent
 from seqbelt.models.stem import Stem, StemLayers
-from seqbelt.models.transfer import upload
 from seqbelt.settings import Settings
 
 NEGLIGIBLE_SPREAD = 1e-6

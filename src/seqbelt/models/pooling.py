@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from seqbelt.models.transfer import upload
+from seqbelt.models.device_transfer import upload
 
 ATTENTION_WIDTH = 64
 PoolingName = Literal["last", "mean", "max", "attention", "attention_max", "concat", "none"]

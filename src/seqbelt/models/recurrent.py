@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from seqbelt.models import fused
-from seqbelt.models.transfer import upload
+from seqbelt.models.device_transfer import upload
 
 Cell = Literal["lstm", "gru", "rnn", "none"]
 Layout = Literal["auto", "padded", "packed", "fused"]

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqbelt.models.transfer import upload
+from seqbelt.models.device_transfer import upload
 from seqbelt.settings import Settings
 
 Count = Annotated[int, Field(ge=1)]

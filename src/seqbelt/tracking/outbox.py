@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from requests import RequestException
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.tracking.store import HOME, explained, is_away, short, store_address, tracking_uri
+from seqbelt.tracking.connection import HOME, explained, is_away, short, store_address, tracking_uri
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from seqbelt.errors import BadInput
 from seqbelt.features.base import Source, read_bytes
 from seqbelt.inference.bundle import Bundle
-from seqbelt.inference.segments import unpack_segments
+from seqbelt.inference.segment_output import unpack_segments
 from seqbelt.inference.serving import COLUMNS, AnsweringChild, ServeLimits, read_row
 
 

@@ -1,7 +1,6 @@
 """One training run on the tracking server."""
 
 import contextlib
-import io
 import json
 import logging
 from collections.abc import Mapping
@@ -9,23 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from pandas import DataFrame
 from requests import RequestException
 
-from seqbelt.data.store import SequenceStore
+from seqbelt.comparison.variants import COLOURS
+from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError
-from seqbelt.evaluation.calibration_picture import reliability_picture
-from seqbelt.evaluation.contestants import COLOURS
-from seqbelt.evaluation.fonts import boxes_allowed
-from seqbelt.evaluation.pictures import confusion_picture, learning_picture
 from seqbelt.evaluation.report import Report
 from seqbelt.tracking import run_locks
+from seqbelt.tracking.connection import connect, experiment_id, explained, is_away
 from seqbelt.tracking.environment import describe_environment
 from seqbelt.tracking.outbox import PATIENCE_S, Outbox, patiently, send_left_over
-from seqbelt.tracking.store import connect, experiment_id, explained, is_away
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
 
@@ -151,8 +146,8 @@ class TrackedRun:
         """Numbers at one step, in one batch."""
         self.outbox.batch(metrics=values, step=step)
 
-    def log_history(self, history: History, name: str) -> None:
-        """Learning curves, and how the training was computed."""
+    def log_history(self, history: History) -> None:
+        """How the training was computed, and how far the gradient reached after each epoch."""
         self.log_tags({"layout": history.layout, "device": history.device})
         self.log_metrics(
             {
@@ -165,7 +160,6 @@ class TrackedRun:
         )
         for number, curve in history.reaches[1:]:  # the first is logged before training
             self.log_reach(GradientReach(np.array(curve)), number)
-        self.log_figure(learning_picture({name: history}), "pictures/learning_curves.png")
 
     def log_reach(self, reach: GradientReach, epoch: int) -> None:
         """How far the gradient reaches after an epoch; 0 is before training."""
@@ -176,13 +170,10 @@ class TrackedRun:
         self.log_metrics(values, epoch)
 
     def log_report(self, report: Report, part: str) -> None:
-        """Scores, confusions, report per class, worst errors and calibration of one part."""
+        """Scores, report per class, worst errors and calibration of one part."""
         # MLflow's page draws the sections in the alphabet's order: the test comes first.
         prefix = {"validation": "val_best"}.get(part, part)
         self.log_metrics({f"{prefix}/{k}": v for k, v in report.plain().items()})
-        for name, picture in report.pictures().items():
-            self.log_figure(picture, f"pictures/{part}_{name}.png")
-        self.log_figure(confusion_picture(report), f"pictures/{part}_confusion.png")
         self._log_table(report.per_class(), f"tables/{part}_report_per_class.json")
         self._log_table(report.worst_errors(), f"tables/{part}_worst_errors.json")
         before, after = report.reliability(1.0), report.reliability(report.temperature)
@@ -193,15 +184,10 @@ class TrackedRun:
                 "training/temperature": report.temperature,
             }
         )
-        picture = reliability_picture(before, after, report.temperature)
-        self.log_figure(picture, f"pictures/{part}_reliability.png")
 
-    def log_figure(self, figure: Figure, path: str) -> None:
-        """A picture among the run's artifacts."""
-        content = io.BytesIO()
-        with boxes_allowed():
-            figure.savefig(content)
-        self.outbox.artifact(path, content.getvalue())
+    def log_artifact(self, path: str, content: bytes) -> None:
+        """A file among the run's artifacts."""
+        self.outbox.artifact(path, content)
 
     def log_text(self, text: str, path: str) -> None:
         """A text among the run's artifacts."""

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from seqbelt.tracking.store import HOME, is_away, store_address
+from seqbelt.tracking.connection import HOME, is_away, store_address
 
 _held: dict[str, FileLock] = {}
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
-from seqbelt.tracking.store import HOME, connect, tracking_uri
-from seqbelt.tracking.view import page_of
+from seqbelt.tracking.connection import HOME, connect, tracking_uri
+from seqbelt.tracking.page_view import page_of
 
 
 def serve(host: str, port: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from scipy.special import entr
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.scoring import Scores
-from seqbelt.training.settings import Training
+from seqbelt.training.training_settings import Training
 
 FEW_ROWS = 50
 """Below this an accuracy is off by seven points or more, two times in three."""

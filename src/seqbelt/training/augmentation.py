@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from seqbelt.data.batches import Batch
-from seqbelt.data.targets import UNLABELLED
+from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.settings import Settings

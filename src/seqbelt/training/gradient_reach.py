@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from seqbelt.data.batches import Batch, make_batch
-from seqbelt.data.store import Sequences
+from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
 
 NEGLIGIBLE = 1e-3

@@ -4,51 +4,76 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from seqbelt.data.balance import balanced_rows, class_weights
 from seqbelt.data.batches import Batch, fill, step_statistics, training_plan
+from seqbelt.data.class_balance import balanced_rows, class_weights
 from seqbelt.data.cropping import draw_crops
-from seqbelt.data.store import Sequences
+from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.augmentation import Augmentation
-from seqbelt.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from seqbelt.training.checkpoint import (
+    has_checkpoint,
+    load_checkpoint,
+    pack_optimizer,
+    save_checkpoint,
+    unpack_optimizer,
+)
+from seqbelt.training.cuda_graphs import GraphedSteps, rounded_up
 from seqbelt.training.device import (
     find_device,
     make_optimizer,
     set_learning_rate,
     subnormals_flushed,
 )
-from seqbelt.training.feed import Feed
-from seqbelt.training.gradient_reach import draw_sample, measure_reach
-from seqbelt.training.graphs import GraphedSteps, rounded_up
+from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 from seqbelt.training.history import Epoch, History
-from seqbelt.training.loop_state import capture, restore
-from seqbelt.training.loss_watch import LossWatch
-from seqbelt.training.losses import MeanCrossEntropy, without_labels
+from seqbelt.training.interrupts import stop_signals
+from seqbelt.training.losses import LossWatch, MeanCrossEntropy, without_labels
+from seqbelt.training.prefetch import Feed
 from seqbelt.training.scoring import Scores, predict_logits, score
 from seqbelt.training.step import Step
-from seqbelt.training.stopping import stop_signals
-
-if TYPE_CHECKING:  # the settings make the loop, not the other way round
-    from seqbelt.training.settings import Training
+from seqbelt.training.training_settings import Training
 
 CHECKPOINT_SECONDS = 60.0
 """At most so much training is lost when the power fails."""
-
-
 MIN_CHOOSING_ROWS = 50
 """Fewer validation rows tell one epoch from another mostly by chance."""
 
 
-def _keeps_best(settings: "Training", validation: Sequences | None, num_classes: int) -> bool:
+def train_network(
+    settings: Training,
+    build: Callable[[], SequenceNetwork],
+    train: Sequences,
+    validation: Sequences | None,
+    *,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    on_start: Callable[[GradientReach], object] = lambda reach: None,
+    on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+    on_step: Callable[[], object] = lambda: None,
+) -> tuple[SequenceNetwork, History]:
+    """Build a network and train it; return it on its device with the weights that are kept.
+
+    With a ``checkpoint`` path the state is saved every epoch, every minute and on Ctrl-C or
+    SIGTERM; ``resume`` continues from there to the result of an undisturbed run. ``on_start`` is
+    called before the first update with the gradient reach of the untrained network. Raises
+    SeqbeltError when the loss is no longer finite.
+    """
+    loop = Loop(settings, build, train, validation, checkpoint, on_epoch, on_step)
+    on_start(loop.reach)
+    return loop.run(resume)
+
+
+def _keeps_best(settings: Training, validation: Sequences | None, num_classes: int) -> bool:
     """Whether the best epoch's weights are kept, and not the last ones."""
     if validation is None or settings.keep != "auto":
         return validation is not None and settings.keep == "best"
@@ -63,7 +88,7 @@ class Loop:
 
     def __init__(
         self,
-        settings: "Training",
+        settings: Training,
         build: Callable[[], SequenceNetwork],
         train: Sequences,
         validation: Sequences | None,
@@ -310,3 +335,57 @@ class Loop:
 
     def _unwrapped(self) -> SequenceNetwork:
         return self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
+
+
+def capture(loop: Loop) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the JSON-ready values of a loop between two steps."""
+    tensors = {f"model.{name}": value for name, value in loop.model.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in loop.best_weights.items()}
+    tensors |= pack_optimizer(loop.optimizer)
+    tensors["totals"] = loop.step.totals
+    for rank, states in enumerate(loop.ranks.gather(_random_states(loop))):
+        tensors |= {f"random.{rank}.{name}": state for name, state in states.items()}
+    about = {
+        "epochs": [asdict(epoch) for epoch in loop.history.epochs],
+        "reaches": loop.history.reaches,
+        "best_epoch": loop.history.best_epoch,
+        "batch_number": loop.batch_number,
+        "epoch_s": loop.epoch_s,
+        "work": [loop.history.fill, loop.history.flops, loop.history.padded_flops],
+    }
+    return tensors, about
+
+
+def restore(loop: Loop, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """Put back what ``capture`` took, into a loop of the same settings and data."""
+    loop.model.load_state_dict(_under("model.", tensors))
+    loop.best_weights = _under("best.", tensors)
+    unpack_optimizer(loop.optimizer, tensors)
+    loop.step.totals.copy_(tensors["totals"])
+    states = _under(f"random.{loop.ranks.number}.", tensors)
+    if "cpu" in states:  # with other processes than before, the draws are others as well
+        torch.set_rng_state(states["cpu"])
+    if "cuda" in states and loop.device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], loop.device)
+    loop.history.epochs = [Epoch.from_plain(epoch) for epoch in about["epochs"]]
+    loop.history.reaches = [(number, curve) for number, curve in about["reaches"]]
+    loop.history.best_epoch = about["best_epoch"]
+    loop.batch_number, loop.epoch_s = about["batch_number"], about["epoch_s"]
+    if "work" in about:  # else there may be no epoch left that would count it
+        history = loop.history
+        history.fill, history.flops, history.padded_flops = about["work"]
+
+
+def _random_states(loop: Loop) -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if loop.device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(loop.device)
+    return states
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

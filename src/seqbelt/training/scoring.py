@@ -11,8 +11,8 @@ from torch import nn
 
 from seqbelt.data.batches import evaluation_plan, make_batch
 from seqbelt.data.cropping import cut_windows, pool_votes
-from seqbelt.data.store import Sequences
-from seqbelt.training.feed import load
+from seqbelt.data.sequences import Sequences
+from seqbelt.training.prefetch import load
 from seqbelt.training.step_scoring import predict_step_logits
 
 STEPS_AT_ONCE = {"cuda": 65_536}

@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 
 from seqbelt.data.batches import Batch
 from seqbelt.models.chunks import Chunks
+from seqbelt.training.distributed import Ranks
 from seqbelt.training.losses import MeanCrossEntropy
-from seqbelt.training.ranks import Ranks
 
 logger = logging.getLogger(__name__)
 

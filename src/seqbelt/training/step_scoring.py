@@ -15,10 +15,10 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from seqbelt.data.batches import evaluation_plan, pad
-from seqbelt.data.store import Sequences
-from seqbelt.data.targets import UNLABELLED
+from seqbelt.data.labels.targets import UNLABELLED
+from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
-from seqbelt.models.streaming import StreamingClassifier
+from seqbelt.models.streaming_classifier import StreamingClassifier
 
 CHUNK_STEPS = 8192
 """Steps that one direction reads at a time: tens of megabytes."""

@@ -20,7 +20,7 @@ from seqbelt.data.audit.findings import Audit, Finding
 from seqbelt.data.audit.rows import Rows
 from seqbelt.data.audit.signals import check_constant, similar_signals
 from seqbelt.data.audit.texts import similar_texts
-from seqbelt.data.store import SequenceStore
+from seqbelt.data.store.store import SequenceStore
 
 __all__ = ["Audit", "Finding", "audit_store"]
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from seqbelt.data.store import SequenceStore
+from seqbelt.data.store.store import SequenceStore
 
 PARTS = ("train", "validation", "test")
 

@@ -6,7 +6,7 @@ from scipy.spatial import KDTree
 from seqbelt.data.audit.duplicates import FindTwins, Twins
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
 from seqbelt.data.audit.rows import Rows
-from seqbelt.data.store import SequenceStore
+from seqbelt.data.store.store import SequenceStore
 
 SEGMENTS, MAX_FEATURES, MAX_DIMENSIONS = 16, 16, 16
 """A summary is the means of so many segments in time, of so many features at most, and of that

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from seqbelt.data.catalogue import RAW
 from seqbelt.data.generated.memory_tasks import (
     Adding,
     Copy,
@@ -17,7 +16,8 @@ from seqbelt.data.generated.memory_tasks import (
     SequentialDigits,
     TemporalOrder,
 )
-from seqbelt.data.parts import write_json
+from seqbelt.data.sources.catalogue import RAW
+from seqbelt.data.store.parts import write_json
 from seqbelt.errors import SettingsError
 
 ABOUT = "about.json"

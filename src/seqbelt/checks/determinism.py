@@ -1,0 +1,168 @@
+"""The determinism certificate: the same work twice gives the same bits, or a name to blame."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seqbelt.data.sequences import Sequences
+from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.training.loop import train_network
+from seqbelt.training.scoring import predict_logits
+from seqbelt.training.training_settings import Training
+
+
+@dataclass(frozen=True)
+class DeterminismCertificate:
+    """Two short trainings and two predictions, bit by bit."""
+
+    passed: bool
+    num_steps: int
+    """Training steps that were done twice."""
+    weights: tuple[str, str]
+    """Hash of the weights after each training."""
+    blame: str | None
+    """Where the first different bits came from: "step 2: gradient of classify.bias"."""
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in words."""
+        if self.blame is not None:
+            return f"determinism certificate FAILED: first difference at {self.blame}"
+        return f"determinism certificate passed: {self.num_steps} steps twice, the same bits"
+
+
+def certify_determinism(
+    network: SequenceNetwork,
+    training: Training,
+    build: Callable[[], SequenceNetwork],
+    sequences: Sequences,
+    num_steps: int = 5,
+) -> DeterminismCertificate:
+    """Train twice from one seed and compare all weights; predict twice and compare all logits.
+
+    ``build`` makes the untrained model, as it does for ``Training.fit``; ``network`` is the
+    trained one, which predicts; ``sequences`` are training rows, of which a few are used.
+    """
+    training = training.resolve(len(sequences), network.is_tokens, network.labels_steps)
+    batch_size = training.plan(len(sequences)).batch_size
+    rows = np.random.default_rng(0).permutation(len(sequences))[: num_steps * batch_size]
+    few = sequences.take(rows)
+    trainings = [_train(training, build, few) for _ in range(2)]
+    predictions = [_predict(network, few) for _ in range(2)]
+    blame = _first_difference(*trainings) or _first_difference(*predictions)
+    return DeterminismCertificate(
+        passed=blame is None,
+        num_steps=-(-len(few) // batch_size),
+        weights=(trainings[0].result, trainings[1].result),
+        blame=blame,
+    )
+
+
+class _Trace:
+    """What was computed, in the order in which it was, as names and hashes of bits.
+
+    The last entry is the result that must agree; the others tell where a difference began.
+    """
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.entries: list[tuple[str, str]] = []
+        self._hooks: list[Any] = []
+
+    @property
+    def result(self) -> str:
+        return self.entries[-1][1]
+
+    def add(self, name: str, *tensors: Tensor) -> None:
+        digest = hashlib.blake2b(digest_size=16)
+        for tensor in tensors:
+            bits = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+            digest.update(bits.numpy().tobytes())
+        self.entries.append((f"{self.place}: {name}", digest.hexdigest()))
+
+    def watch(self, network: nn.Module) -> None:
+        """Add the output of each part of the network, and each gradient, as they are computed."""
+        for name, part in network.named_children():
+            hook = partial(self._add_output, name)
+            self._hooks.append(part.register_forward_hook(hook))
+        for name, parameter in network.named_parameters():
+            hook = partial(self.add, f"gradient of {name}")
+            self._hooks.append(parameter.register_hook(hook))
+
+    def unwatch(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _add_output(self, name: str, part: nn.Module, inputs: object, outputs: Any) -> None:
+        self.add(f"output of {name}", *_tensors(outputs))
+
+
+def _tensors(outputs: Any) -> list[Tensor]:
+    """The tensors in what a layer returns: outputs alone, or with a state of one or two."""
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    return [tensor for part in outputs for tensor in _tensors(part)]
+
+
+def _train(
+    training: Training, build: Callable[[], SequenceNetwork], sequences: Sequences
+) -> _Trace:
+    """One epoch over a few sequences by the very loop that trains."""
+    trace = _Trace("initialisation")
+    networks: list[SequenceNetwork] = []
+    num_steps = 0
+
+    def traced_build() -> SequenceNetwork:
+        networks.append(build())
+        return networks[0]
+
+    def on_start(_: object) -> None:
+        on_weights()
+        trace.watch(networks[0])
+        trace.place = "step 1"
+
+    def on_weights() -> None:
+        values = networks[0].state_dict()
+        for name, value in values.items():
+            trace.add(f"weights of {name}", value)
+        trace.add("weights", *values.values())
+
+    def on_step() -> None:
+        nonlocal num_steps
+        on_weights()
+        num_steps += 1
+        trace.place = f"step {num_steps + 1}"
+
+    # The hooks look at numbers, which a recorded step does not show.
+    short = training.model_copy(update={"num_epochs": 1, "cuda_graphs": False})
+    train_network(short, traced_build, sequences, None, on_start=on_start, on_step=on_step)
+    return trace
+
+
+def _predict(network: SequenceNetwork, sequences: Sequences) -> _Trace:
+    trace = _Trace("prediction")
+    trace.watch(network)
+    device = next(network.parameters()).device
+    try:
+        logits = predict_logits(network, sequences, device)
+    finally:
+        trace.unwatch()
+    trace.add("logits", torch.from_numpy(logits))
+    return trace
+
+
+def _first_difference(one: _Trace, other: _Trace) -> str | None:
+    """Where two traces of the same work part; None if their results agree."""
+    if one.result == other.result:
+        return None
+    pairs = zip(one.entries, other.entries)
+    return next((found[0] for found, again in pairs if found != again), one.entries[-1][0])

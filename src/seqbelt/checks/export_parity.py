@@ -1,0 +1,128 @@
+"""The export certificate: another engine gives a network's answers, for every length and batch."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seqbelt.checks.padding_invariance import TOLERANCE
+from seqbelt.data.batches import pad
+from seqbelt.data.sequences import Sequences
+from seqbelt.models.classifier import SequenceNetwork
+
+BATCH_SIZES = (1, 2, 7)
+TYPICAL_STEPS, MOST_STEPS = 100, 1000
+"""Median and longest of generated sequences, of a model that reads as many as there are."""
+Draw = Callable[[int, int], np.ndarray]
+"""A sequence ``(steps, …)`` of a number of steps; the second argument tells several apart."""
+
+
+class Case(NamedTuple):
+    """One batch to compare."""
+
+    name: str
+    inputs: Tensor
+    lengths: Tensor
+
+
+@dataclass(frozen=True)
+class ExportCertificate:
+    """Logits of an exported file against the network's. Null where one is not finite."""
+
+    passed: bool
+    max_difference: float | None
+    num_flips: int
+    """Sequences with another label."""
+    num_sequences: int
+    tolerance: float
+    worst_case: str
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in words."""
+        found = "nan" if self.max_difference is None else f"{self.max_difference:.1e}"
+        return (
+            f"export certificate {'passed' if self.passed else 'FAILED'}: logits differ by {found} "
+            f"at most (allowed {self.tolerance:.1e}), with {self.worst_case}; {self.num_flips} of "
+            f"{self.num_sequences} labels flip"
+        )
+
+
+def draw_from(sequences: Sequences) -> tuple[Draw, int, int]:
+    """Beginnings of real sequences, the real median length and the longest."""
+    lengths = sequences.lengths
+
+    def draw(num_steps: int, number: int) -> np.ndarray:
+        fitting = np.flatnonzero(lengths >= num_steps)
+        return sequences[int(fitting[number % len(fitting)])][:num_steps]
+
+    return draw, int(np.sort(lengths)[len(lengths) // 2]), int(lengths.max())
+
+
+def draw_generated(network: SequenceNetwork, max_steps: int | None) -> tuple[Draw, int, int]:
+    """Noise of the training steps' mean and deviation, or random tokens; and two lengths."""
+
+    def draw(num_steps: int, number: int) -> np.ndarray:
+        random = np.random.default_rng((num_steps, number))
+        if network.is_tokens:
+            return random.integers(0, network.embed.num_embeddings, num_steps)
+        mean, std = (part.cpu().numpy() for part in (network.normalize.mean, network.normalize.std))
+        return (mean + std * random.normal(size=(num_steps, len(mean)))).astype(np.float32)
+
+    longest = max_steps or MOST_STEPS
+    return draw, min(TYPICAL_STEPS, -(-longest // 2)), longest
+
+
+def make_cases(draw: Draw, median: int, longest: int) -> Iterator[Case]:
+    """Batches of 1, 2 and 7 sequences of mixed lengths, each led by 1, 2, median, longest steps."""
+    lengths = {"1 step": 1, "2 steps": 2, "the median length": median, "the longest": longest}
+    kept = {name: steps for name, steps in lengths.items() if steps <= longest}
+    for place, (name, steps) in enumerate(kept.items()):
+        mixed = np.roll(list(kept.values()), -place).tolist()
+        for size in BATCH_SIZES:
+            rows = [draw(mixed[row % len(mixed)], row) for row in range(size)]
+            yield Case(f"a batch of {size} led by {name}, {steps}", *pad(rows))
+
+
+@torch.inference_mode()
+def certify_export(
+    network: SequenceNetwork, exported: nn.Module, cases: Sequence[Case]
+) -> ExportCertificate:
+    """Compare the two engines' logits on every batch; a single difference too large fails."""
+    network.eval()
+    differences, flips, largest = [], 0, 0.0
+    for case in cases:
+        wanted = network(case.inputs, case.lengths)
+        found = exported(case.inputs, case.lengths)
+        differences.append(float((found - wanted).abs().max()))
+        flips += int((found.argmax(1) != wanted.argmax(1)).sum())
+        largest = max(largest, float(wanted.abs().max()))
+    place = int(np.argmax(differences))  # a nan counts as the largest
+    tolerance = TOLERANCE * max(1.0, largest)
+    return ExportCertificate(
+        passed=differences[place] <= tolerance and flips == 0,
+        max_difference=differences[place] if np.isfinite(differences[place]) else None,
+        num_flips=flips,
+        num_sequences=sum(len(case.lengths) for case in cases),
+        tolerance=tolerance,
+        worst_case=cases[place].name,
+    )
+
+
+@torch.inference_mode()
+def company_difference(network: nn.Module, cases: Sequence[Case]) -> float:
+    """By how much a logit moves, at most, because of what else is in the batch."""
+    worst = 0.0
+    for case in cases:
+        together = network(case.inputs, case.lengths)
+        for row, length in enumerate(case.lengths.tolist()):
+            own = slice(row, row + 1)
+            alone = network(case.inputs[own, :length], case.lengths[own])
+            worst = max(worst, float((together[own] - alone).abs().max()))
+    return worst

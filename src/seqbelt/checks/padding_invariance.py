@@ -1,0 +1,137 @@
+"""Certificates of an answer: it depends neither on padding nor on what else is in a batch, and
+a signal that comes in pieces gets the answer that it gets whole.
+
+Determinism has a module of its own (``evaluation.determinism``).
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqbelt.data.batches import Batch, make_batch
+from seqbelt.data.sequences import Sequences
+from seqbelt.models.classifier import SequenceNetwork
+
+TOLERANCE = 1e-5
+"""Largest allowed difference of float32 logits; where logits exceed 1, relative to the largest."""
+BATCH_SIZE = 32
+SAMPLE_STEPS = 131_072
+"""Steps of the sampled sequences, at most, so that long signals take seconds and not minutes."""
+
+
+@dataclass(frozen=True)
+class PaddingCertificate:
+    """Answers in company against answers alone. Differences of logits are null where one of
+    them is not finite."""
+
+    passed: bool
+    max_difference: float | None
+    num_flips: int
+    """Sequences with another label in some company."""
+    num_sequences: int
+    tolerance: float
+    differences: dict[str, float | None]
+    """Largest difference in each company."""
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in words."""
+        found = "nan" if self.max_difference is None else f"{self.max_difference:.1e}"
+        return (
+            f"padding certificate {'passed' if self.passed else 'FAILED'}: logits differ by "
+            f"{found} at most (allowed {self.tolerance:.1e}), {self.num_flips} of "
+            f"{self.num_sequences} labels flip"
+        )
+
+
+@torch.inference_mode()
+def certify_padding(
+    network: SequenceNetwork, sequences: Sequences, num_sequences: int = 256
+) -> PaddingCertificate:
+    """Compare the logits of sampled sequences, each alone, with those in company.
+
+    The companies: a batch of mixed lengths; the same with 50 % more padding; with loud numbers
+    instead of zeros in all padding; and other batches in another order.
+    """
+    sample = _sample(sequences, num_sequences)
+    order = np.random.default_rng(0).permutation(len(sample))
+    was_training = network.training
+    network.eval()
+    alone = _logits(network, sample, np.arange(len(sample)), 1)
+    companies = {
+        "batch": _logits(network, sample, order),
+        "more_padding": _logits(network, sample, order, change=_more_padding),
+        "garbage_padding": _logits(network, sample, order, change=_garbage_padding),
+        "permuted": _logits(network, sample, np.random.default_rng(1).permutation(order)),
+    }
+    network.train(was_training)
+    differences = {name: float((found - alone).abs().max()) for name, found in companies.items()}
+    flips = torch.stack([found.argmax(1) != alone.argmax(1) for found in companies.values()])
+    worst = float(np.max(list(differences.values())))  # unlike max, it keeps a nan
+    tolerance = TOLERANCE * max(1.0, float(alone.abs().max()))
+    return PaddingCertificate(
+        passed=worst <= tolerance and not flips.any(),
+        max_difference=_finite(worst),
+        num_flips=int(flips.any(0).sum()),
+        num_sequences=len(sample),
+        tolerance=tolerance,
+        differences={name: _finite(value) for name, value in differences.items()},
+    )
+
+
+def _sample(sequences: Sequences, num_sequences: int, max_steps: int = SAMPLE_STEPS) -> Sequences:
+    """Sequences evenly spread over the order of lengths, the shortest and the longest included."""
+    order = np.argsort(sequences.lengths, kind="stable")
+    affordable = max(8, int(max_steps / sequences.lengths.mean()))
+    count = min(num_sequences, affordable, len(order))
+    return sequences.take(order[np.linspace(0, len(order) - 1, count).round().astype(int)])
+
+
+def _logits(
+    network: SequenceNetwork,
+    sequences: Sequences,
+    order: np.ndarray,
+    batch_size: int = BATCH_SIZE,
+    change: Callable[[Batch], Batch] = lambda batch: batch,
+) -> Tensor:
+    """Logits ``(examples, classes)`` in the sequences' own order, computed in another."""
+    device = next(network.parameters()).device
+    found: list[Tensor] = []
+    for start in range(0, len(order), batch_size):
+        batch = change(make_batch(sequences, order[start : start + batch_size])).to(device)
+        logits = network(batch.inputs, batch.lengths).float().cpu()
+        found += network.split(logits, batch.lengths)
+    return torch.cat([found[place] for place in np.argsort(order)])
+
+
+def _more_padding(batch: Batch) -> Batch:
+    """Half as many steps again, of zeros."""
+    num_steps = batch.inputs.shape[1]
+    longer = batch.inputs.new_zeros(
+        len(batch.inputs), num_steps + -(-num_steps // 2), *batch.inputs.shape[2:]
+    )
+    longer[:, :num_steps] = batch.inputs
+    return batch._replace(inputs=longer)
+
+
+def _garbage_padding(batch: Batch) -> Batch:
+    """More padding, and in it the batch's own numbers shuffled: 100 times as loud, or as tokens."""
+    batch = _more_padding(batch)
+    padding = torch.arange(batch.inputs.shape[1]) >= batch.lengths[:, None]
+    own = batch.inputs[~padding].flatten()
+    inputs = batch.inputs.clone()
+    generator = torch.Generator().manual_seed(0)
+    places = torch.randint(len(own), inputs[padding].shape, generator=generator)
+    inputs[padding] = own[places] if inputs.dim() == 2 else 100 * own[places] + 100
+    return batch._replace(inputs=inputs)
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,108 @@
+"""``seqbelt certify``: evidence that a saved model's answers are what they seem."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from seqbelt.checks.determinism import certify_determinism
+from seqbelt.checks.padding_invariance import certify_padding
+from seqbelt.checks.streaming_invariance import Signal, StreamingCertificate, certify_streaming
+from seqbelt.data.cropping import crop_part
+from seqbelt.data.sequences import Sequences
+from seqbelt.errors import SettingsError
+from seqbelt.experiment import Experiment
+from seqbelt.features.audio.audio import AudioFeatures
+from seqbelt.features.base import Source
+from seqbelt.features.streaming.steps import stream_steps, why_whole
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.live_stream import why_not_streaming
+from seqbelt.workflow.console import say
+from seqbelt.workflow.export_check import certify_bundle
+from seqbelt.workflow.models import open_model
+
+NUM_FILES = 4
+NUM_INPUTS = 12_000
+"""Samples or rows of a file, at most, that the streaming certificate reads one by one."""
+
+
+def certify(model: str, experiment: Experiment) -> dict[str, Any]:
+    """Certify a model on the config's data, and store the certificates with it in MLflow.
+
+    Padding is tried on test rows (validation or training rows where there are none), determinism
+    on a short training as the config has it, streaming on the same rows and on some of their files;
+    it is null for a model that needs the whole sequence. The export is tried on the same rows; it
+    is null where the extra ``onnx`` is not installed.
+    """
+    bundle, concrete, store = open_model(model, experiment)
+    parts = {
+        name: crop_part(
+            store.split(name), bundle.model.max_steps, bundle.model.crop, name == "train"
+        )
+        for name in ("test", "validation", "train")
+    }
+    if not len(parts["train"]):
+        raise SettingsError("the config's data has no training rows; determinism needs some")
+    padding = certify_padding(bundle.network, next(part for part in parts.values() if len(part)))
+    streaming = _certify_streaming(bundle, experiment, parts)
+    exported = certify_bundle(bundle, next(part for part in parts.values() if len(part)))
+    determinism = certify_determinism(
+        bundle.network,
+        experiment.training,
+        lambda: bundle.model.build(
+            bundle.num_features, len(bundle.classes), store.is_tokens, parts["train"].lengths
+        ),
+        parts["train"],
+    )
+    certificates: dict[str, dict[str, Any] | None] = {
+        "padding": padding.plain(),
+        "determinism": determinism.plain(),
+        "streaming": streaming.plain() if streaming else None,
+        "export": exported.plain() if exported else None,
+    }
+    for certificate in (padding, determinism, streaming, exported):
+        if certificate is not None:
+            say(f"{concrete}: {certificate.sentence}")
+    _store(bundle.about.get("run_id"), certificates)
+    return certificates
+
+
+def _certify_streaming(
+    bundle: Bundle, experiment: Experiment, parts: Mapping[str, Sequences]
+) -> StreamingCertificate | None:
+    """None where ``seqbelt stream`` would refuse the model."""
+    if why_not_streaming(bundle.model) is not None:
+        return None
+    part = next(part for part in parts.values() if len(part))
+    if why_whole(bundle.features) is not None:
+        return certify_streaming(bundle.network, part)
+    manifest = experiment.data.list_items(experiment.features)
+    rows = {item: row for row, item in enumerate(manifest.column("id"))}
+    places = np.linspace(0, len(part) - 1, min(NUM_FILES, len(part))).round().astype(int)
+    names = part.take(places).column("id")
+    sources = manifest.sources([rows[name] for name in names])
+    signals = [signal for source in sources if (signal := _read_signal(bundle, source))]
+    return certify_streaming(bundle.network, part, signals)
+
+
+def _read_signal(bundle: Bundle, source: Source) -> Signal | None:
+    """The beginning of one file; None where it would have to be resampled."""
+    features, encoder = bundle.features, bundle.encoder
+    raw = features.read(source)
+    if isinstance(features, AudioFeatures):
+        if raw.sample_rate != features.sample_rate:
+            return None
+        raw = raw._replace(samples=raw.samples[:NUM_INPUTS])
+        inputs = raw.samples
+    else:
+        raw = raw._replace(values=raw.values[:NUM_INPUTS])
+        inputs = raw.values
+    (steps,) = encoder.encode([raw])
+    return Signal(inputs, steps, lambda: stream_steps(features, encoder))
+
+
+def _store(run_id: str | None, certificates: Mapping[str, Mapping[str, Any] | None]) -> None:
+    from seqbelt.tracking.publish import log_certificates
+
+    if run_id is None or not log_certificates(run_id, certificates):
+        say(f"run {run_id} is not in this tracking store: the certificates are only printed")

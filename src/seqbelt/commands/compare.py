@@ -1,0 +1,238 @@
+"""``seqbelt compare``: cells × seeds under one protocol, and the verdict."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from seqbelt.comparison.advice_report import AdviceByCell
+from seqbelt.comparison.baselines.baseline import ControlResult
+from seqbelt.comparison.comparison import Conclusion, RunResult
+from seqbelt.comparison.diagnostics import Reasons
+from seqbelt.data.audit import Audit
+from seqbelt.errors import SettingsError
+from seqbelt.evaluation.report import Report
+from seqbelt.experiment import Experiment
+from seqbelt.plots.comparison_figures import comparison_figure, diagnostics_figure
+from seqbelt.plots.fonts import to_png
+from seqbelt.plots.html import html_page
+from seqbelt.plots.run_figures import learning_curves
+from seqbelt.tracking.run import TrackedRun
+from seqbelt.training.history import History
+from seqbelt.workflow.baselines import log_controls, run_controls
+from seqbelt.workflow.comparison_run import CompareJournal, Job
+from seqbelt.workflow.console import say
+from seqbelt.workflow.data_audit import audit_first
+from seqbelt.workflow.measure_diagnostics import find_reasons
+from seqbelt.workflow.prepared_data import prepare_data
+from seqbelt.workflow.publishing import register
+from seqbelt.workflow.training_run import Trained, split_tags
+from seqbelt.workflow.tuned_variants import find_contestants
+
+
+def compare(experiment: Experiment) -> dict[str, Any]:
+    """The stage: train every cell with every seed on every fold, judge, write it all to MLflow."""
+    folds = [experiment.with_data(data) for data in experiment.data.each_fold()]
+    journal = CompareJournal(experiment)
+    compare_id = journal.compare_id
+    trained, found, protocol = _train_all(folds, journal)
+    controls = run_controls(experiment, trained)
+    log_controls(experiment, controls, compare_id)
+    advice = _advice(experiment, trained)
+    conclusion, histories = _conclude(experiment, trained, controls, advice)
+    reasons = find_reasons(experiment, trained)
+    best, chosen_by = _choose(trained)
+    model_uri = register(best, _lost_to(best, trained, controls))
+    # The runs are siblings joined by a tag: MLflow's page folds children away. The summary is
+    # made last, so that it stands on top of the page's list.
+    tags = {
+        "compare.id": compare_id,
+        "compare.summary": "true",
+        "audit.findings": found.headline,
+        "mlflow.runColor": "#333333",  # no cell's
+    }
+    summary = TrackedRun.start(
+        experiment.name, conclusion.headline, tags | split_tags(experiment.data)
+    )
+    summary.log_settings(experiment.flat())
+    summary.log_text(found.markdown(), "audit.md")
+    registered = f"Registered: `{model_uri}`, {best.name}: {chosen_by}." if model_uri else ""
+    _log_conclusion(summary, conclusion, protocol, advice, reasons, histories, registered)
+    summary.finish()
+    if model_uri is None:
+        say("the same command registers the best model when the tracking server is back")
+    else:
+        journal.close()
+    return {
+        "parent_run_id": summary.run_id,
+        "model_uri": model_uri,
+        "verdict": conclusion.sentence,
+        "protocol": protocol,
+        "cells": conclusion.cells(),
+        "controls": [control.plain() for control in controls],
+        "reasons": reasons.plain(),
+    }
+
+
+def _train_all(
+    folds: list[Experiment], journal: CompareJournal
+) -> tuple[list[Trained], Audit, str]:
+    """Audit the first fold's data, then train every cell with every seed on every fold."""
+    finished, found, protocol = [], None, ""
+    for fold, experiment in enumerate(folds):
+        store = prepare_data(experiment).store
+        if not len(store.split("test")):
+            raise SettingsError(
+                "comparison: the data has no test part; set data.test_fraction above 0"
+            )
+        if store.target.name == "per_step" and len(folds) == 1 and len(store.split("test")) < 2:
+            raise SettingsError(
+                "comparison: one test recording tells nothing of others, and its steps are not "
+                "independent; test on two at least, or set data.folds"
+            )
+        found = found or audit_first(experiment, store)
+        entries, words = find_contestants(experiment, store)
+        if fold == 0:
+            protocol = words + (" Of the first fold." if len(folds) > 1 else "")
+            say(f"Protocol: {protocol}")
+        tags = {"compare.id": journal.compare_id} | ({"fold": str(fold)} if len(folds) > 1 else {})
+        jobs = [
+            Job(name, entry.with_seed(seed))
+            for seed in experiment.comparison.seeds
+            for name, entry in entries.items()
+        ]
+        finished += journal.train(jobs, store, tags, experiment.comparison.num_workers)
+    assert found is not None
+    return finished, found, protocol
+
+
+def _advice(experiment: Experiment, trained: Sequence[Trained]) -> AdviceByCell:
+    """What the models of each cell suggest to change."""
+    models = {
+        cell: [one.advice for one in trained if one.cell == cell]
+        for cell in experiment.comparison.cells
+    }
+    return AdviceByCell(models, trained[0].store.is_tokens)
+
+
+def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[ControlResult]) -> str:
+    """A sentence on a model's page about the best control, where that is the more accurate one on
+    the same test rows; empty where none is."""
+    folds = {one.experiment.data.fold: one.test for one in trained}
+    assert best.test is not None  # a comparison has a test part
+    own = [np.full(len(test.correct), fold == best.experiment.data.fold)
+           for fold, test in folds.items() if test is not None]  # fmt: skip
+    rows = np.concatenate(own)
+    found = [(one.correct[:, rows].mean(), one.control.name)
+             for one in controls if one.correct is not None]  # fmt: skip
+    accuracy = best.test.correct.mean()
+    if not found or max(found)[0] <= accuracy:
+        return ""
+    theirs, name = max(found)
+    return (
+        f"This model loses to a control: '{name}' reaches {100 * theirs:.1f} % on the same "
+        f"{rows.sum():,} test rows, this model {100 * accuracy:.1f} %."
+    )
+
+
+def _conclude(
+    experiment: Experiment,
+    trained: list[Trained],
+    controls: Sequence[ControlResult],
+    advice: AdviceByCell,
+) -> tuple[Conclusion, dict[str, History]]:
+    """Join the folds of each cell and seed, and judge."""
+    runs: dict[str, list[RunResult]] = {cell: [] for cell in experiment.comparison.cells}
+    histories = {}
+    groups, units = list[str](), list[str]()
+    for cell in experiment.comparison.cells:
+        for seed in experiment.comparison.seeds:
+            of = [one for one in trained if (one.cell, one.seed) == (cell, seed)]
+            reports = [one.test for one in of if one.test is not None]
+            runs[cell].append(_join(of, reports, seed))
+            histories |= {f"{one.name}-f{k}" if len(of) > 1 else one.name: one.history
+                          for k, one in enumerate(of)}  # fmt: skip
+            groups = [name for report in reports for name in report.groups]
+            units = [name for report in reports for name in report.units or ()]
+    # With folds the question is about new groups; under an official split, about new rows, or
+    # new recordings where their steps are what is answered.
+    by_group = experiment.data.folds == "group" and len(set(groups)) > 1
+    grouped = np.array(groups) if by_group else np.array(units) if units else None
+    remedies = {cell: advice.remedy(cell) for cell in runs}
+    return experiment.comparison.conclude(runs, grouped, controls, remedies), histories
+
+
+def _join(of: list[Trained], reports: list[Report], seed: int) -> RunResult:
+    return RunResult(
+        run_ids=tuple(one.run.run_id for one in of),
+        seed=seed,
+        correct=np.concatenate([report.correct for report in reports]),
+        test=reports[0].plain_of(reports),
+        num_parameters=of[0].bundle.network.num_parameters,
+        epochs=float(np.mean([len(one.history.epochs) for one in of])),
+        train_s=sum(one.history.train_s for one in of),
+    )
+
+
+def _choose(trained: Sequence[Trained]) -> tuple[Trained, str]:
+    """The model to register, and in words why it is the one.
+
+    Without validation rows nothing tells one seed from another but the test rows, which must not;
+    those choose the cell alone, by its mean over all seeds and folds.
+    """
+    if all(one.validation is not None for one in trained):
+        return max(trained, key=_validation_rank), "the best by validation"
+    accuracies: dict[str, list[float]] = {}
+    for one in trained:
+        assert one.test is not None  # a comparison has a test part
+        accuracies.setdefault(one.cell, []).append(float(one.test.correct.mean()))
+    cell = max(accuracies, key=lambda name: np.mean(accuracies[name]))
+    first = next(one for one in trained if one.cell == cell)
+    return first, (
+        "without validation rows, the first model of the cell with the highest mean test accuracy "
+        "over all seeds, which makes that mean a little optimistic"
+    )
+
+
+def _validation_rank(trained: Trained) -> tuple[float, float]:
+    """Accuracy, then loss."""
+    assert trained.validation is not None
+    return trained.validation.scores.accuracy, -trained.validation.scores.loss
+
+
+def _log_conclusion(
+    summary: TrackedRun,
+    conclusion: Conclusion,
+    protocol: str,
+    advice: AdviceByCell,
+    reasons: Reasons,
+    histories: dict[str, History],
+    registered: str,
+) -> None:
+    """The summary run: its name says who won, its description shows how."""
+    cells = conclusion.cells()
+    controls = [control.plain() for control in conclusion.controls]
+    pictures = {
+        "comparison": comparison_figure(cells, conclusion.confidence, controls),
+        **({"reasons": diagnostics_figure(reasons.models)} if reasons.models else {}),
+        "learning_curves": learning_curves(histories),
+    }
+    for name, picture in pictures.items():
+        summary.log_artifact(f"pictures/{name}.png", to_png(picture))
+    parts = [
+        conclusion.markdown(),
+        f"Protocol: {protocol}",
+        advice.markdown(),
+        reasons.markdown() if reasons.models else "",
+        registered,
+    ]
+    description = "\n\n".join(filter(None, parts))
+    summary.describe(description)
+    summary.log_text(description, "comparison.md")
+    captions = {name.replace("_", " "): picture for name, picture in pictures.items()}
+    summary.log_text(html_page(conclusion.headline, description, captions), "report.html")
+    summary.describe_experiment(description)
+    for cell, found in cells.items():
+        for name in ("test_accuracy", "test_macro_f1"):
+            bounds = {key: value for key, value in found[name].items() if value is not None}
+            summary.log_metrics({f"verdict/{cell}_{name}_{k}": v for k, v in bounds.items()})

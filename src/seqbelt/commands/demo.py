@@ -1,0 +1,55 @@
+"""``seqbelt demo``: the whole main job on generated data, offline, in minutes."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from seqbelt.commands.compare import compare
+from seqbelt.comparison.variants import label
+from seqbelt.data.generated.demo_data import DemoData
+from seqbelt.experiment import Experiment
+from seqbelt.settings import read_yaml
+from seqbelt.workflow.console import say
+from seqbelt.workflow.prediction_run import predict
+
+CONFIGS = Path(__file__).parent / "demo_configs"
+
+
+def demo(folder: Path) -> dict[str, Any]:
+    """Generate, prepare, compare, register, predict; say how to look at it."""
+    results: dict[str, Any] = {}
+    for config in sorted(CONFIGS.glob("*.yaml")):
+        kind = config.stem
+        say(f"\n{kind}: generating data in {folder / kind}")
+        source = DemoData(kind=kind).write(folder / kind)  # type: ignore[arg-type]
+        values = read_yaml(config)
+        values["data"] = {**values.get("data", {}), "source": str(source)}
+        experiment = Experiment.parse(values, origin=str(config))
+        result = compare(experiment)
+        say(result["verdict"])
+        inputs = source if source.is_file() else source / "test"
+        output = experiment.output / experiment.name / "predictions.csv"
+        predicted = predict(f"models:/{experiment.name}@champion", [str(inputs)], output)
+        results[kind] = {**result, "predictions": predicted}
+    _print_table(results)
+    return results
+
+
+def _print_table(results: dict[str, Any]) -> None:
+    table = Table("data", "cell", "test accuracy", "interval", "verdict")
+    for kind, result in results.items():
+        for number, (cell, found) in enumerate(result["cells"].items()):
+            accuracy = found["test_accuracy"]
+            table.add_row(
+                kind if number == 0 else "",
+                label(cell),
+                f"{100 * accuracy['mean']:.1f} %",
+                f"{100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}",
+                result["verdict"].partition(":")[0] if number == 0 else "",
+            )
+    Console(stderr=True).print(table)
+    for kind, result in results.items():
+        say(f"{kind}: predictions in {result['predictions']['output']}")
+    say("\nLook at the runs:  seqbelt ui   then open the address that it prints")

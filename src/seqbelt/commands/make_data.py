@@ -1,0 +1,33 @@
+"""``seqbelt data make``: write a generated set as files."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seqbelt.data.generated.sets import GENERATED_SETS, write_task
+from seqbelt.errors import SettingsError
+from seqbelt.workflow.console import bar
+
+
+def make_data(name: str, folder: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The stage: write the set; without a folder of its own, to where a config's name finds it."""
+    if name not in GENERATED_SETS:
+        raise SettingsError(
+            f"no generated set '{name}'; there are: {', '.join(GENERATED_SETS)}. "
+            "Known sets are fetched: seqbelt data get"
+        )
+    began = time.perf_counter()
+    generated = GENERATED_SETS[name]
+    task = generated.with_options(options)
+    folder = folder or generated.folder(task)
+    num_sequences = task.num_train + task.num_validation + task.num_test
+    with bar(f"making {name}", num_sequences) as progress:
+        write_task(task, folder, progress)
+    return {
+        "name": name,
+        "source": str(folder),
+        "num_sequences": num_sequences,
+        "options": task.plain(),
+        "make_s": round(time.perf_counter() - began, 3),
+    }

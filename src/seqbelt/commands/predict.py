@@ -1,0 +1,28 @@
+"""``seqbelt predict`` in a process of its own: what a decoder may do costs one input.
+
+Light on purpose: this is what waits while the other process works.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from seqbelt.inference.isolation import Watch, serve, supervise
+
+
+def predict_apart(
+    model: str, inputs: list[str], output: Path, timeout_s: float, **options: Any
+) -> dict[str, Any]:
+    """``predict`` with the same results and errors; ``timeout_s`` is what one input may take."""
+    arguments = {"model": model, "inputs": inputs, "output": str(output), **options}
+    return supervise(__name__, arguments, timeout_s)
+
+
+def _work(arguments: dict[str, Any], watch: Watch) -> dict[str, Any]:
+    from seqbelt.workflow.prediction_run import predict
+
+    output = Path(arguments.pop("output"))
+    return predict(output=output, watch=watch, **arguments)
+
+
+if __name__ == "__main__":
+    serve(_work)

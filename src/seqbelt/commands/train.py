@@ -1,0 +1,36 @@
+"""``seqbelt train``: one model, one MLflow run, one registered version."""
+
+from typing import Any
+
+from seqbelt.data.cropping import lost_steps
+from seqbelt.experiment import Experiment
+from seqbelt.workflow.console import say
+from seqbelt.workflow.prepared_data import LONGEST_PREPARATION_S, prepare_data
+from seqbelt.workflow.publishing import register
+from seqbelt.workflow.training_run import read_part, train_model
+
+
+def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
+    """The stage: prepare if need be, train, evaluate once, register."""
+    store = prepare_data(experiment, LONGEST_PREPARATION_S).store
+    trained = train_model(experiment, store, resume=resume)
+    model_uri = None
+    if not trained.history.interrupted:
+        model_uri = register(trained)
+    trained.run.finish("KILLED" if trained.history.interrupted else "FINISHED")
+    if trained.history.interrupted:
+        say("the same command with --resume goes on")
+    return {
+        "run_id": trained.run.run_id,
+        "model_uri": model_uri,
+        "bundle": str(trained.bundle_folder) if trained.history.epochs else None,
+        "cell": experiment.model.cell,
+        "seed": trained.seed,
+        "epochs": len(trained.history.epochs),
+        "num_parameters": trained.bundle.network.num_parameters,
+        "train_s": round(trained.history.train_s, 3),
+        "validation": trained.validation and trained.validation.plain(),
+        "test": trained.test and trained.test.plain(),
+        "lost_steps": lost_steps(read_part(experiment, store, "train")),
+        "interrupted": trained.history.interrupted,
+    }

@@ -1,0 +1,49 @@
+"""The advice on all models of a comparison, one line for what they have in common."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from seqbelt.comparison.variants import label
+from seqbelt.training.advice import Advice
+
+UNADVISED = {
+    True: "more or less regularisation and another width (model.dropout, "
+    "model.embedding_dropout, training.label_smoothing, model.hidden_size), or seqbelt tune",
+    False: "longer training, smaller batches, another stem and other augmentation "
+    "(training.num_updates, training.batch_size, model.stem, training.augmentation), or seqbelt "
+    "tune",
+}
+"""What to try where no model of a cell shows a fault of its own: of tokens, of numbers."""
+
+
+@dataclass(frozen=True)
+class AdviceByCell:
+    """For each cell the advice on each of its models."""
+
+    models: Mapping[str, Sequence[Sequence[Advice]]]
+    is_tokens: bool
+
+    def markdown(self) -> str:
+        """A list, the cells in their order; empty where there is no advice."""
+        lines = [
+            f"- **{label(cell)}**, {len(shared)} of {len(of)} models: {shared[0].finding}: "
+            f"{shared[0].remedy} (`{shared[0].setting}`)."
+            for cell, of in self.models.items()
+            for shared in _alike(of)
+        ]
+        return "\n".join(["### Advice", "", *lines]) if lines else ""
+
+    def remedy(self, cell: str) -> str:
+        """One sentence: what to try, by what at least half of the cell's models show."""
+        of = self.models[cell]
+        shared = [one[0] for one in _alike(of) if 2 * len(one) >= len(of)]
+        tries = [f"{one.remedy} ({one.setting})" for one in shared]
+        return f"Try this: {'; '.join(tries) or UNADVISED[self.is_tokens]}."
+
+
+def _alike(models: Sequence[Sequence[Advice]]) -> list[list[Advice]]:
+    """The advice of several models, that with the same settings and remedy together."""
+    found: dict[tuple[str, str], list[Advice]] = {}
+    for one in (advice for of in models for advice in of):
+        found.setdefault((one.setting, one.remedy), []).append(one)
+    return list(found.values())

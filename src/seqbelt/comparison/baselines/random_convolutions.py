@@ -1,0 +1,111 @@
+"""Random convolutions: the strong reference without recurrence for sequences of numbers.
+
+ROCKET (Dempster et al. 2020, doi:10.1007/s10618-020-00701-z) with the kernels' thresholds taken
+from the data, as MiniRocket does (2021, doi:10.1145/3447548.3467231). Nothing of them is learned;
+a ridge classifier reads how often, and how far, each kernel's answer exceeds its threshold.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.linear_model import RidgeClassifierCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torch.nn import functional
+
+from seqbelt.data.batches import evaluation_plan, pad, step_statistics
+from seqbelt.data.sequences import Sequences
+
+NUM_KERNELS = 2000
+KERNEL_STEPS = 9
+MOST_CHANNELS = 8
+"""Features that a kernel looks at, at most; how many and which is drawn."""
+BATCH_STEPS = 4096
+PENALTIES = np.logspace(-1, 5, 7)
+
+
+def random_convolutions(train: Sequences, test: Sequences) -> np.ndarray:
+    """Answers ``(test rows,)``."""
+    kernels = _draw(train)
+    classifier = make_pipeline(StandardScaler(), RidgeClassifierCV(PENALTIES))
+    classifier.fit(_convolve(kernels, train), train.labels)
+    return classifier.predict(_convolve(kernels, test))
+
+
+@dataclass(frozen=True)
+class _Kernels:
+    """Random kernels of one dilation: ``weights`` ``(kernels, features, KERNEL_STEPS)`` and
+    ``thresholds`` ``(kernels,)``; ``mean`` and ``std`` ``(features,)`` are the training steps'."""
+
+    dilation: int
+    weights: Tensor
+    thresholds: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def answers(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Answers ``(batch, kernels, steps)``, and which steps are valid ``(batch, 1, steps)``."""
+        valid = torch.arange(inputs.shape[1]) < lengths[:, None]
+        scaled = ((inputs - self.mean) / self.std).masked_fill(~valid[:, :, None], 0)
+        padding = self.dilation * (KERNEL_STEPS // 2)  # zeros, the mean, beyond both ends
+        found = functional.conv1d(
+            scaled.transpose(1, 2), self.weights, padding=padding, dilation=self.dilation
+        )
+        return found, valid[:, None]
+
+    def features(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Share of the steps above the threshold, and the largest answer: ``(batch, 2 kernels)``"""
+        found, valid = self.answers(inputs, lengths)
+        above = ((found > self.thresholds[:, None]) & valid).sum(2) / lengths[:, None]
+        return torch.cat([above, found.masked_fill(~valid, -torch.inf).amax(2)], dim=1)
+
+
+def _draw(train: Sequences) -> list[_Kernels]:
+    """Kernels of dilations 1, 2, 4, … up to the median length, as many of each."""
+    random = np.random.default_rng(0)
+    mean, std = step_statistics(train)
+    std = torch.where(std > 1e-6, std, 1.0)
+    reach = max(1.0, (float(np.median(train.lengths)) - 1) / (KERNEL_STEPS - 1))
+    dilations = [2**power for power in range(int(np.log2(reach)) + 1)]
+    sample = random.permutation(len(train))[:64]
+    inputs, lengths = pad([train[int(index)] for index in sample])
+    drawn = []
+    for dilation in dilations:
+        weights = _draw_weights(random, -(-NUM_KERNELS // len(dilations)), len(mean))
+        kernels = _Kernels(dilation, weights, torch.zeros(len(weights)), mean, std)
+        found, valid = kernels.answers(inputs, lengths)
+        answers = found.transpose(0, 1)[:, valid[:, 0]].numpy()  # (kernels, valid steps)
+        places = random.integers(answers.shape[1], size=len(weights))
+        thresholds = torch.from_numpy(answers[np.arange(len(weights)), places])
+        drawn.append(_Kernels(dilation, weights, thresholds, mean, std))
+    return drawn
+
+
+def _draw_weights(random: np.random.Generator, count: int, num_features: int) -> Tensor:
+    """Normal weights of mean 0, on a few features each; the features' number is log-uniform."""
+    weights = random.standard_normal((count, num_features, KERNEL_STEPS), np.float32)
+    weights -= weights.mean(axis=2, keepdims=True)
+    most = min(MOST_CHANNELS, num_features)
+    wanted = np.exp(random.uniform(0, np.log(most + 1), count)).astype(int).clip(1, most)
+    order = random.permuted(np.tile(np.arange(num_features), (count, 1)), axis=1)
+    return torch.from_numpy(weights * (order < wanted[:, None])[:, :, None])
+
+
+def _convolve(kernels: list[_Kernels], sequences: Sequences) -> np.ndarray:
+    """Features ``(rows, features)`` of every sequence over its valid steps only."""
+    found = None
+    for indices, inputs, lengths in _batches(sequences):
+        own = torch.cat([some.features(inputs, lengths) for some in kernels], dim=1).numpy()
+        if found is None:
+            found = np.empty((len(sequences), own.shape[1]), np.float32)
+        found[indices] = own
+    assert found is not None  # there are test rows
+    return found
+
+
+def _batches(sequences: Sequences) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    for indices in evaluation_plan(sequences.lengths, BATCH_STEPS):
+        yield indices, *pad([sequences[int(index)] for index in indices])

@@ -1,0 +1,151 @@
+"""What the controls say of the best cell: whether it has learned, and what the data may be like."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqbelt.comparison.baselines.baseline import NO_RECURRENCE, Control, ControlResult
+from seqbelt.comparison.variants import label
+from seqbelt.comparison.verdict import Verdict, VerdictRule
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """Sentences around the verdict between cells."""
+
+    warning: str = ""
+    """Comes first: the best cell does not beat a control that knows no order."""
+    caveat: str = ""
+    """Comes last: what the control without recurrence says, and the best control that the best
+    cell does not reliably beat."""
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A control and the best cell's verdict against it."""
+
+    control: Control
+    verdict: Verdict
+
+    @property
+    def is_beaten(self) -> bool:
+        return self.verdict.word == "better"
+
+    @property
+    def is_ahead(self) -> bool:
+        """Reliably so, or as far as can be told."""
+        undecided = self.verdict.word == "undecided" and self.verdict.difference < 0
+        return self.verdict.word == "worse" or undecided
+
+
+def remarks(
+    rule: VerdictRule,
+    cell: str,
+    correct: np.ndarray,
+    controls: Sequence[ControlResult],
+    groups: np.ndarray | None = None,
+    remedy: str = "",
+) -> Remarks:
+    """What the controls say of the best cell.
+
+    ``correct`` ``(seeds, examples)`` is the cell's, ``groups`` ``(examples,)`` as the rule's
+    ``judge`` takes them. ``remedy`` is a sentence: what to try where the cell has not learned the
+    task. Nothing is claimed of the data unless the cell beats every control that knows no order,
+    or is equivalent to it.
+    """
+    if correct.shape[1] < 2:  # from one example nothing follows
+        return Remarks()
+    judged = []
+    for one in controls:
+        if one.correct is not None:
+            # What has one seed is the same with any seed (a fitted control), or its luck is left
+            # out of the account, which the sentence then says (a cell).
+            both = {cell: _twice(correct), one.control.name: _twice(one.correct)}
+            judged.append(_Judged(one.control, rule.judge(both, groups)[0]))
+    judged.sort(key=lambda one: (one.verdict.word != "worse", -one.verdict.other_accuracy))
+    own_seeds = len(correct)
+    # A cell on shuffled steps is no other way to answer: it tells of itself.
+    rival = next(
+        (one for one in judged
+         if not one.control.knows_order and one.control.cell != cell
+         and one.verdict.word in ("worse", "undecided")),
+        None,
+    )  # fmt: skip
+    warning = _warning(rival, own_seeds, remedy) if rival else ""
+    without = [one for one in judged if one.control.key == NO_RECURRENCE and one is not rival]
+    others = [one for one in judged if not one.is_beaten and one not in (rival, *without)]
+    if rival is not None:
+        most = rival.verdict.other_accuracy
+        others = [one for one in others
+                  if one.verdict.word == "worse" and one.verdict.other_accuracy > most]  # fmt: skip
+    sentences = [_gain(one, own_seeds) for one in without]
+    # By accuracy alone: a control reliably ahead by little is not above one far ahead.
+    others.sort(key=lambda one: -one.verdict.other_accuracy)
+    for one in others[:1]:
+        lesson = f": {one.control.lesson}" if rival is None and not one.is_ahead else ""
+        advice = f" {remedy}" if remedy and rival is None and one.verdict.word == "worse" else ""
+        sentences.append(f"{_claim(one, own_seeds)}{lesson}.{advice}")
+    return Remarks(warning, " ".join(sentences))
+
+
+def _twice(correct: np.ndarray) -> np.ndarray:
+    return np.repeat(correct, 2, axis=0) if len(correct) == 1 else correct
+
+
+def _warning(rival: _Judged, num_seeds: int, remedy: str) -> str:
+    verdict = rival.verdict
+    name = label(verdict.cell)
+    if verdict.word == "worse":
+        claim = f"This {name} has not learned the task"
+    else:
+        claim = f"It is not shown that this {name} has learned the task"
+    try_this = f" {remedy}" if remedy and rival.is_ahead else ""
+    return (
+        f"{claim}: the control '{rival.control.name}', which knows no order, reaches "
+        f"{_percent(verdict.other_accuracy)}, it {_percent(verdict.accuracy)} "
+        f"({_evidence(verdict, num_seeds)}).{try_this}"
+    )
+
+
+def _gain(without: _Judged, num_seeds: int) -> str:
+    """What recurrence gains over the same network without it."""
+    verdict = without.verdict
+    points = f"{100 * abs(verdict.difference):.1f} points"
+    claim = {
+        "better": f"Recurrence gains {points} here",
+        "worse": f"Recurrence costs {points} here",
+        "equivalent": "Recurrence gains nothing here",
+        "undecided": "It is not shown that recurrence gains anything here",
+    }[verdict.word]
+    return (
+        f"{claim}: the control '{without.control.name}', the same network without it, trained "
+        f"once, reaches {_percent(verdict.other_accuracy)} against {_percent(verdict.accuracy)} "
+        f"of {verdict.cell} ({_evidence(verdict, num_seeds)})."
+    )
+
+
+def _claim(one: _Judged, num_seeds: int) -> str:
+    verdict = one.verdict
+    claim = {
+        "worse": "does better",
+        "equivalent": "does as well",
+        "undecided": "does as well" if verdict.difference <= 0 else "is not reliably behind",
+    }[verdict.word]
+    return (
+        f"The control '{one.control.name}' {claim} ({_percent(verdict.other_accuracy)} against "
+        f"{_percent(verdict.accuracy)} of {verdict.cell}; {_evidence(verdict, num_seeds)})"
+    )
+
+
+def _evidence(verdict: Verdict, num_seeds: int) -> str:
+    """The control's lead with its interval."""
+    chance = f", {verdict.cell} with one seed" if num_seeds == 1 else ""
+    return (
+        f"difference {-100 * verdict.difference:+.1f} points, {verdict.confidence:.0%} interval "
+        f"{-100 * verdict.high:+.1f} to {-100 * verdict.low:+.1f}{chance}"
+    )
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"

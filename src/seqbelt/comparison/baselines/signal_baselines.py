@@ -1,0 +1,121 @@
+"""Controls for numeric sequences: what a few numbers of a whole sequence tell."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from seqbelt.comparison.baselines.baseline import Control
+from seqbelt.data.cropping import cut_windows, pool_votes
+from seqbelt.data.labels.targets import UNLABELLED
+from seqbelt.data.sequences import Sequences
+from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.training.scoring import predict_logits
+
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+NUM_BANDS = 8
+
+
+def answer_from(
+    describe: Callable[[np.ndarray], np.ndarray], train: Sequences, test: Sequences
+) -> np.ndarray:
+    """Answers ``(test rows,)`` of a logistic regression on standardised descriptions.
+
+    ``describe`` makes one vector of the valid steps ``(steps, features)`` of a sequence.
+    """
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    classifier.fit(_describe_all(describe, train), train.labels)
+    return classifier.predict(_describe_all(describe, test))
+
+
+def _describe_all(describe: Callable[[np.ndarray], np.ndarray], of: Sequences) -> np.ndarray:
+    # In float32, for there may be many rows; a sum over many steps needs more.
+    return np.stack(
+        [describe(of[row].astype(np.float64)).astype(np.float32) for row in range(len(of))]
+    )
+
+
+def statistics(steps: np.ndarray) -> np.ndarray:
+    """Mean, deviation, extremes and quantiles of each feature: the same in any order."""
+    parts = [steps.mean(0), steps.std(0), steps.min(0), steps.max(0)]
+    return np.concatenate([*parts, *np.quantile(steps, QUANTILES, axis=0)])
+
+
+def statistics_in_time(steps: np.ndarray) -> np.ndarray:
+    """The same, the means of the three thirds, and the shares of the variance by frequency."""
+    thirds = np.array_split(np.repeat(steps, 3, axis=0) if len(steps) < 3 else steps, 3)
+    return np.concatenate(
+        [statistics(steps), *(third.mean(0) for third in thirds), _log_bands(steps)]
+    )
+
+
+def _log_bands(steps: np.ndarray) -> np.ndarray:
+    """Log of each feature's share of variance in bands of equal width, 0 to 1/2 cycle a step."""
+    num_steps = max(len(steps), 4 * NUM_BANDS)  # zeros after the end: two bins in a band at least
+    power = np.abs(np.fft.rfft(steps - steps.mean(0), num_steps, axis=0))[1:] ** 2
+    bands = np.stack([band.sum(0) for band in np.array_split(power, NUM_BANDS)])
+    total = bands.sum(0)
+    shares = np.divide(bands, total, out=np.zeros_like(bands), where=total > 0)
+    return np.log(shares + 1e-4).ravel()  # a share of a ten-thousandth is none
+
+
+SPANS = (9, 33, 129)
+"""Steps around a step whose mean is taken: a third of a second to a few, as steps mostly are."""
+MOST_STEPS = 50_000
+"""Training steps that are fitted, drawn at random: more change little and take minutes."""
+
+
+def answer_steps(train: Sequences, test: Sequences, spans: Sequence[int]) -> np.ndarray:
+    """Answers ``(labelled test steps,)`` of a logistic regression on each step and the means of
+    the steps around it."""
+    inputs, labels = _labelled(train, spans)
+    kept = np.random.default_rng(0).permutation(len(labels))[:MOST_STEPS]
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+    classifier.fit(inputs[kept], labels[kept])
+    return classifier.predict(_labelled(test, spans)[0])
+
+
+def _labelled(sequences: Sequences, spans: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    inputs = []
+    for index in range(len(sequences)):
+        steps = sequences[index]
+        means = [uniform_filter1d(steps, span, axis=0, mode="nearest") for span in spans]
+        own = sequences.step_labels(index) != UNLABELLED
+        inputs.append(np.concatenate([steps, *means], axis=1)[own])
+    return np.concatenate(inputs), sequences.store.target.labels(sequences)
+
+
+def shuffled_order(cell: str) -> Control:
+    """The control that a cell is to itself."""
+    return Control(
+        name=f"{cell}, shuffled order",
+        key=f"shuffled-{cell}",
+        about=f"The trained {cell} on the same test steps in random order; not trained again.",
+        lesson="order may not matter here",
+        knows_order=False,
+        cell=cell,
+    )
+
+
+@dataclass(frozen=True)
+class ShuffledSequences(Sequences):
+    """Sequences whose valid steps come in random order: the same for the same row and seed."""
+
+    ordered: Sequences
+    seed: int
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        random = np.random.default_rng((self.seed, int(self.rows[index])))
+        return random.permutation(self.ordered[index])
+
+
+def answer_shuffled(network: SequenceNetwork, test: Sequences, seed: int) -> np.ndarray:
+    """Answers ``(test rows,)`` to shuffled sequences, each within the steps that are read of it."""
+    read, owners = cut_windows(test)
+    shuffled = ShuffledSequences(read.store, read.rows, read.lengths, read.labels, read, seed)
+    device = next(network.parameters()).device
+    return pool_votes(predict_logits(network, shuffled, device), owners).argmax(1)

@@ -1,0 +1,193 @@
+"""The ``comparison`` section: cells over seeds under one protocol, and what it says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from seqbelt.comparison.baselines.baseline import ControlResult
+from seqbelt.comparison.baselines.remarks import Remarks, remarks
+from seqbelt.comparison.protocol import Protocol
+from seqbelt.comparison.statistics import mean_interval
+from seqbelt.comparison.variants import Contestant, label
+from seqbelt.comparison.verdict import Verdict, VerdictRule, headline
+from seqbelt.settings import Seed
+
+
+class Comparison(VerdictRule):
+    """Each cell is trained with each seed on the same batches in the same order."""
+
+    cells: Annotated[tuple[Contestant, ...], Field(min_length=1)] = ("lstm", "rnn")
+    """Cells to compare; the first is the one that the verdict is about. ``rnn_relu`` is the RNN
+    with ReLU that starts as the identity; ``rnn`` is as ``model`` has it."""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
+    """Seeds of each cell."""
+    protocol: Protocol = "as_given"
+    """What is held equal: the settings; the trainable parameters or the operations a step, for
+    which each cell's hidden size is solved; or the care, for which each cell's settings are
+    searched with the same number of trials, as ``tuning`` has it."""
+    num_trials: Annotated[int, Field(ge=1)] | None = None
+    """Trials of each cell under equal_tuning; null takes those of ``tuning``."""
+    num_workers: Annotated[int, Field(ge=1)] = 1
+    """Models that are trained at a time, in processes that share the CPU's threads."""
+    controls: bool = True
+    """Whether what needs no recurrence is fitted and scored beside the cells."""
+
+    @field_validator("cells", "seeds")
+    @classmethod
+    def _no_repeats(cls, values: tuple) -> tuple:
+        if len(set(values)) < len(values):
+            raise ValueError("each may be named once")
+        return values
+
+    def conclude(
+        self,
+        runs: Mapping[str, Sequence["RunResult"]],
+        groups: np.ndarray | None = None,
+        controls: Sequence[ControlResult] = (),
+        remedies: Mapping[str, str] | None = None,
+    ) -> "Conclusion":
+        """Summarise the finished runs of each cell, and what the controls say of the best.
+
+        ``remedies`` has a sentence for each cell: what to try where it has not learned the task.
+        """
+        correct = {cell: np.stack([run.correct for run in of]) for cell, of in runs.items()}
+        verdict = headline(self.judge(correct, groups)) if len(runs) > 1 else None
+        best = max(correct, key=lambda cell: correct[cell].mean())
+        remedy = (remedies or {}).get(best, "")
+        said = remarks(self, best, correct[best], controls, groups, remedy)
+        return Conclusion(runs, verdict, self.confidence, controls, said)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one cell with one seed brings to the comparison: one run, or one run per fold."""
+
+    run_ids: tuple[str, ...]
+    seed: int
+    correct: np.ndarray
+    """Whether each test example was answered rightly, bool ``(examples,)``."""
+    test: Mapping[str, float]
+    """Test scores; with folds, of all folds' test rows together."""
+    num_parameters: int
+    epochs: float
+    train_s: float
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The comparison's table and verdict, for a page, a terminal and a program."""
+
+    runs: Mapping[str, Sequence[RunResult]]
+    verdict: Verdict | None
+    confidence: float
+    controls: Sequence[ControlResult] = ()
+    remarks: Remarks = field(default_factory=Remarks)
+    """What the controls say of the best cell."""
+
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """For each cell: mean and interval of its test scores over seeds, and its runs."""
+        return {cell: self._cell(of) for cell, of in self.runs.items()}
+
+    def _cell(self, of: Sequence[RunResult]) -> dict[str, Any]:
+        return {
+            "test_accuracy": self._estimate([run.test["accuracy"] for run in of]),
+            "test_macro_f1": self._estimate([run.test["macro_f1"] for run in of]),
+            **{
+                f"test_{name}": self._estimate([run.test[name] for run in of])
+                for name in of[0].test
+                if name.startswith("segment_")
+            },
+            "accuracies": [run.test["accuracy"] for run in of],
+            "num_parameters": of[0].num_parameters,
+            "epochs": float(np.mean([run.epochs for run in of])),
+            "train_s": float(np.mean([run.train_s for run in of])),
+            "runs": [run_id for run in of for run_id in run.run_ids],
+        }
+
+    def _estimate(self, values: Sequence[float]) -> dict[str, float | None]:
+        found = mean_interval(np.array(values), self.confidence)
+        # An accuracy cannot leave 0..1, whatever Student's interval says.
+        low, high = (float(np.clip(bound, 0, 1)) for bound in (found.low, found.high))
+        known = len(values) > 1
+        return {
+            "mean": float(found.value),
+            "low": low if known else None,
+            "high": high if known else None,
+        }
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words; first, where it is so, that the best cell has not learned."""
+        verdict = self.verdict.sentence if self.verdict else "One cell: nothing to compare."
+        return " ".join(filter(None, [self.remarks.warning, verdict, self.remarks.caveat]))
+
+    @property
+    def headline(self) -> str:
+        """The verdict in about twenty characters: what fits into a list of runs."""
+        verdict = self.verdict
+        if verdict is None:
+            return "one cell only"
+        a, b = label(verdict.cell), label(verdict.other)
+        sign = {"better": ">", "worse": "<", "equivalent": "≈", "undecided": "?"}[verdict.word]
+        return f"{a} {sign} {b}: {100 * verdict.difference:+.1f} pts"
+
+    def markdown(self) -> str:
+        """Verdict and table in Markdown."""
+        lines = [
+            f"**{self.sentence}**",
+            "",
+            f"| cell | test accuracy | {self.confidence:.0%} interval | macro-F1 | parameters "
+            "| epochs | seconds |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for cell, found in self.cells().items():
+            accuracy = found["test_accuracy"]
+            interval = (
+                "one seed"
+                if accuracy["low"] is None
+                else f"{100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f} %"
+            )
+            lines.append(
+                f"| {label(cell)} | {100 * accuracy['mean']:.2f} % | {interval} "
+                f"| {100 * found['test_macro_f1']['mean']:.2f} % | {found['num_parameters']:,} "
+                f"| {found['epochs']:.1f} | {found['train_s']:.1f} |"
+            )
+        return "\n".join([*lines, *self._segments_markdown(), *self._controls_markdown()])
+
+    def _segments_markdown(self) -> list[str]:
+        """Scores of segments, where steps are labelled."""
+        cells = self.cells()
+        names = [name for name in next(iter(cells.values())) if name.startswith("test_segment_")]
+        if not names:
+            return []
+        titles = [name.removeprefix("test_segment_").replace("f1_", "F1@") for name in names]
+        lines = ["", f"| segments | {' | '.join(titles)} |", "|---" * (len(names) + 1) + "|"]
+        for cell, found in cells.items():
+            means = " | ".join(f"{100 * found[name]['mean']:.1f} %" for name in names)
+            lines.append(f"| {cell.upper()} | {means} |")
+        return lines
+
+    def _controls_markdown(self) -> list[str]:
+        if not self.controls:
+            return []
+        lines = ["", "| control | test accuracy | macro-F1 | seconds | order | what it knows |"]
+        lines.append("|---|---|---|---|---|---|")
+        for found in self.controls:
+            accuracy, macro_f1 = found.test_accuracy, found.macro_f1
+            scores = "not computed |"
+            if accuracy is not None and macro_f1 is not None:
+                scores = f"{100 * accuracy:.2f} % | {100 * macro_f1:.2f} %"
+            about = found.control.about if found.error is None else _cell_text(found.error)
+            order = "known" if found.control.knows_order else "unknown"
+            lines.append(
+                f"| {found.control.name} | {scores} | {found.seconds:.1f} | {order} | {about} |"
+            )
+        return lines
+
+
+def _cell_text(text: str) -> str:
+    """Text that a cell of a Markdown table can hold."""
+    return text.replace("|", "/")

@@ -1,0 +1,62 @@
+"""What is held equal between cells: an LSTM has four times an RNN's weights at the same width."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+
+from seqbelt.comparison.variants import label
+from seqbelt.models.classifier import Model, SequenceNetwork
+
+Protocol = Literal["as_given", "equal_parameters", "equal_compute", "equal_tuning"]
+EqualSize = Literal["equal_parameters", "equal_compute"]
+_SIZES: dict[EqualSize, Callable[[SequenceNetwork], int]] = {
+    "equal_parameters": lambda network: network.num_parameters,
+    "equal_compute": lambda network: network.recurrent.flops_per_step,
+}
+_WHAT = {"equal_parameters": "trainable parameters", "equal_compute": "operations per step"}
+LARGEST_HIDDEN_SIZE = 1 << 16
+
+
+def match(
+    protocol: EqualSize, model: Model, other: Model, build: Callable[[Model], SequenceNetwork]
+) -> Model:
+    """``other`` with the hidden size at which it is as large as ``model``.
+
+    ``model`` as it is given is the measure; ``build`` makes the untrained network of settings.
+    Of the two nearest hidden sizes the one nearer in size is taken: with small networks the
+    sizes cannot meet exactly, which ``describe`` tells.
+    """
+    if other.cell == model.cell:
+        return other
+    target = size(protocol, model, build)
+
+    def with_width(hidden_size: int) -> Model:
+        return other.model_copy(update={"hidden_size": hidden_size})
+
+    def size_at(hidden_size: int) -> int:
+        return size(protocol, with_width(hidden_size), build)
+
+    above = bisect_left(range(LARGEST_HIDDEN_SIZE), target, lo=1, key=size_at)
+    nearest = min({max(1, above - 1), above}, key=lambda width: abs(size_at(width) - target))
+    return with_width(nearest)
+
+
+def size(protocol: EqualSize, model: Model, build: Callable[[Model], SequenceNetwork]) -> int:
+    """What the protocol holds equal, of one model; nothing is allocated."""
+    with torch.device("meta"):
+        return _SIZES[protocol](build(model))
+
+
+def describe(
+    protocol: EqualSize,
+    models: Mapping[str, Model],
+    build: Callable[[Model], SequenceNetwork],
+) -> str:
+    """The protocol in words, with what was achieved; ``models`` by contestant."""
+    found = ", ".join(
+        f"{label(name)} {size(protocol, model, build):,} ({model.hidden_size} units)"
+        for name, model in models.items()
+    )
+    return f"equal {_WHAT[protocol]}, hidden size solved for each cell: {found}."

@@ -1,0 +1,221 @@
+"""Where labels come from: a manifest's column, or, for every step, a table of segments or a column
+of the recording's own table."""
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from seqbelt.data.labels.segments import Segment, read_segments
+from seqbelt.data.labels.targets import UNLABELLED, TargetName
+from seqbelt.data.sources.manifest import SIDECAR, Manifest
+from seqbelt.data.sources.names import clean_names
+from seqbelt.errors import UNKNOWN_LABEL, UNREADABLE, WRONG_SHAPE, BadInput, SettingsError
+from seqbelt.features.arrays.channels import ArrayFeatures
+from seqbelt.features.arrays.reading import read_words
+from seqbelt.features.base import Encoder, Features, Source
+from seqbelt.features.encoding import available_cores, stamp_source
+
+ROUNDING = 1e-6
+"""In steps: a segment that begins so little after a step begins with it."""
+
+
+class Labelling(Protocol):
+    """How the rows of a manifest get their labels; what it hands out is its own affair."""
+
+    name: TargetName
+
+    def check(self, features: Features, encoder: Encoder) -> None:
+        """Raise SettingsError where these features cannot be labelled so."""
+        ...
+
+    def stamp(self, manifest: Manifest) -> bytes:
+        """Changes when labels do, as far as neither the manifest nor the items tell."""
+        ...
+
+    def problem(self, manifest: Manifest, row: int) -> BadInput | None:
+        """Why a row has no label, as far as the manifest tells."""
+        ...
+
+    def read(self, manifest: Manifest, rows: Sequence[int], num_steps: Sequence[int]) -> list[Any]:
+        """The labels of encoded rows, or BadInput."""
+        ...
+
+    def names(self, label: Any) -> Sequence[str]:
+        """The classes that occur in a row's labels."""
+        ...
+
+    def columns(self, labels: Sequence[Any], index: Mapping[str, int]) -> dict[str, pa.Array]:
+        """The labels as columns of a store's index; ``index`` numbers the classes."""
+        ...
+
+
+class SequenceLabelling:
+    """One label a sequence, from the manifest."""
+
+    name: TargetName = "per_sequence"
+
+    def check(self, features: Features, encoder: Encoder) -> None:
+        pass
+
+    def stamp(self, manifest: Manifest) -> bytes:
+        return b""
+
+    def problem(self, manifest: Manifest, row: int) -> BadInput | None:
+        if not manifest.table["label"][row].as_py():
+            return BadInput(UNKNOWN_LABEL, manifest.problems.get(row, "the row has no label"))
+        return _problem_of(manifest, row)
+
+    def read(self, manifest: Manifest, rows: Sequence[int], num_steps: Sequence[int]) -> list[str]:
+        return manifest.table["label"].take(pa.array(rows, pa.int64())).to_pylist()
+
+    def names(self, label: str) -> Sequence[str]:
+        return (label,)
+
+    def columns(self, labels: Sequence[str], index: Mapping[str, int]) -> dict[str, pa.Array]:
+        return {"label": pa.array([index[label] for label in labels], pa.int64())}
+
+
+def _problem_of(manifest: Manifest, row: int) -> BadInput | None:
+    why = manifest.problems.get(row)
+    return None if why is None else BadInput(UNREADABLE, why)
+
+
+class StepNames(NamedTuple):
+    """The labels of one sequence's steps."""
+
+    names: tuple[str, ...]
+    codes: np.ndarray
+    """Place of each step's label in ``names``; -1 where it has none."""
+
+
+class StepLabelling:
+    """A label for every step: from the row's table of segments if it has one, else from a column
+    of its own table."""
+
+    name: TargetName = "per_step"
+
+    def __init__(
+        self, label_column: str, features: Features, labels_as_written: bool = True
+    ) -> None:
+        self.label_column, self.features = label_column, features
+        self.labels_as_written = labels_as_written
+
+    def check(self, features: Features, encoder: Encoder) -> None:
+        if features.is_tokens:
+            raise SettingsError(
+                "data.labels: per_step is for signals, audio and video; these features are token "
+                "ids"
+            )
+        if features.step_s() is None:
+            raise SettingsError(
+                "data.labels: per_step tells segments in seconds, but these steps have no time; "
+                "set features.sample_rate (of a clip features.frame_rate), in Hz"
+            )
+        if not features.keeps_time:
+            raise SettingsError(
+                "data.labels: per_step needs each step where it was recorded, and "
+                "features.trim_silence_db cuts the beginning; set it to null"
+            )
+        if self.label_column in (getattr(encoder, "names", None) or ()):
+            raise SettingsError(
+                f"data.label_column: '{self.label_column}' is among the channels too, so that the "
+                "answer would be read; name it in features.ignore"
+            )
+
+    def stamp(self, manifest: Manifest) -> bytes:
+        stamps = [0 if path is None else stamp_source(path) for path in manifest.segments()]
+        how = f"{self.label_column}\0{self.labels_as_written}"
+        return how.encode() + np.array(stamps, dtype=np.uint64).tobytes()
+
+    def problem(self, manifest: Manifest, row: int) -> BadInput | None:
+        return _problem_of(manifest, row)
+
+    def read(
+        self, manifest: Manifest, rows: Sequence[int], num_steps: Sequence[int]
+    ) -> list[StepNames | BadInput]:
+        segments, step_s = manifest.segments(), self.features.step_s()
+        assert step_s is not None  # ``check`` has seen to it
+
+        def read_row(row: int, count: int) -> StepNames | BadInput:
+            path = segments[row]
+            try:
+                if path is None:
+                    words = self._clean(self._read_column(manifest.source(row)))
+                    found = _name_rows(words, count, self.features.num_steps(len(words)))
+                else:
+                    found = _name_segments(self._read_segments(path), count, step_s)
+            except BadInput as error:
+                return error
+            return found if found.names else BadInput(UNKNOWN_LABEL, "no step has a label")
+
+        with ThreadPoolExecutor(available_cores()) as pool:
+            return list(pool.map(read_row, rows, num_steps))
+
+    def _clean(self, words: np.ndarray) -> np.ndarray:
+        if self.labels_as_written:
+            return words
+        names, codes = np.unique(words, return_inverse=True)
+        return np.array(clean_names(names.tolist()), dtype=str)[codes]
+
+    def _read_segments(self, path: Path) -> Sequence[Segment]:
+        segments = read_segments(path, self.label_column)
+        if self.labels_as_written:
+            return segments
+        labels = clean_names([segment.label for segment in segments])
+        return [one._replace(label=label) for one, label in zip(segments, labels)]
+
+    def names(self, label: StepNames) -> Sequence[str]:
+        return label.names
+
+    def columns(self, labels: Sequence[StepNames], index: Mapping[str, int]) -> dict[str, pa.Array]:
+        """``step_labels``, and as ``label`` the most frequent class of the steps."""
+        found = [
+            np.array([*(index[name] for name in names), UNLABELLED], np.int16)[codes]
+            for names, codes in labels
+        ]
+        offsets = pa.array(np.cumsum([0, *map(len, found)]), pa.int64())
+        most = [int(np.bincount(steps[steps != UNLABELLED]).argmax()) for steps in found]
+        return {
+            "label": pa.array(most, pa.int64()),
+            "step_labels": pa.LargeListArray.from_arrays(offsets, pa.array(np.concatenate(found))),
+        }
+
+    def _read_column(self, source: Source) -> np.ndarray:
+        if isinstance(self.features, ArrayFeatures) and not isinstance(source, np.ndarray):
+            content = Path(source) if isinstance(source, str) else source
+            return read_words(
+                content,
+                self.label_column,
+                self.features.max_size_mb * 1e6,
+                self.features.table_options,
+            )
+        raise BadInput(
+            UNKNOWN_LABEL,
+            f"no table of segments: put one beside the recording, of the same name with {SIDECAR} "
+            "instead of its ending, or name one in the manifest's column 'segments'",
+        )
+
+
+def _name_rows(words: np.ndarray, count: int, expected: int) -> StepNames:
+    """Steps named by the rows of a table, of which resampling may have made more or fewer."""
+    if count != expected:
+        raise BadInput(WRONG_SHAPE, f"{len(words)} labels do not belong to {count} steps")
+    nearest = ((np.arange(count) + 0.5) * len(words) / count).astype(int)
+    names, codes = np.unique(words[nearest], return_inverse=True)
+    empty = int(names[0] == "")  # sorted, the empty word comes first
+    return StepNames(tuple(names[empty:].tolist()), codes - empty)
+
+
+def _name_segments(segments: Sequence[Segment], count: int, step_s: float) -> StepNames:
+    """Steps named by the segments that they begin in."""
+    codes, names = np.full(count, -1), dict[str, int]()
+    for segment in segments:
+        first, stop = (math.ceil(at / step_s - ROUNDING) for at in (segment.start_s, segment.end_s))
+        if max(first, 0) < min(stop, count):
+            codes[max(first, 0) : stop] = names.setdefault(segment.label, len(names))
+    return StepNames(tuple(names), codes)

@@ -1,0 +1,89 @@
+"""Rows of prepared data, on disk or in memory: what training, evaluation and figures read."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from seqbelt.data.labels.targets import Target
+
+
+class RowSource(Protocol):
+    """Where rows lie: a ``SequenceStore`` on disk or an ``ArrayStore`` in memory."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the labels' indices."""
+        ...
+
+    @property
+    def num_features(self) -> int:
+        """Width of a step; for token ids, the size of the vocabulary."""
+        ...
+
+    @property
+    def is_tokens(self) -> bool:
+        """Whether the sequences are token ids."""
+        ...
+
+    @property
+    def step_s(self) -> float | None:
+        """Seconds from one step to the next, where steps have a time."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """What the sequences are labelled with: one class each, or one for every step."""
+        ...
+
+    def sequence(self, row: int) -> np.ndarray:
+        """Float32 ``(steps, features)`` or int32 ``(steps,)``."""
+        ...
+
+    def step_labels(self, row: int) -> np.ndarray:
+        """Class index of each step of one sequence, ``(steps,)``."""
+        ...
+
+    def column(self, name: str, rows: np.ndarray) -> list[str]:
+        """``id``, ``group``, ``split`` or ``content_hash`` of some rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Some rows of a store.
+
+    ``lengths`` int64 ``(rows,)`` in steps, ``labels`` int64 ``(rows,)`` class indices; where steps
+    are labelled, a sequence's is the most frequent of its steps'.
+    """
+
+    store: RowSource
+    rows: np.ndarray
+    lengths: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """One sequence, float32 ``(steps, features)`` or int32 ``(steps,)``, not copied."""
+        return self.store.sequence(self.rows[index])
+
+    def step_labels(self, index: int) -> np.ndarray:
+        """Class index of each step of one sequence, ``(steps,)``; ``UNLABELLED`` where there is
+        none. Only where the store has labels for steps."""
+        return self.store.step_labels(self.rows[index])
+
+    def take(self, indices: np.ndarray) -> "Sequences":
+        """A selection of these sequences."""
+        return Sequences(
+            self.store, self.rows[indices], self.lengths[indices], self.labels[indices]
+        )
+
+    def column(self, name: str) -> list[str]:
+        """``id``, ``group``, ``split`` or ``content_hash`` of each row."""
+        return self.store.column(name, self.rows)
+
+    def flat(self) -> np.ndarray:
+        """All steps of all sequences, one after the other: ``(sum of lengths, features)``."""
+        return np.concatenate([self[index] for index in range(len(self))])

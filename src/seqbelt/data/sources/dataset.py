@@ -1,0 +1,304 @@
+"""The ``data`` section: where the items come from and how they are split."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+
+from seqbelt.data.labels.labelling import Labelling, SequenceLabelling, StepLabelling
+from seqbelt.data.labels.targets import TargetName
+from seqbelt.data.sources.file_paths import find_files
+from seqbelt.data.sources.folders import read_class_folders, read_recordings
+from seqbelt.data.sources.known_sets import KNOWN_SETS
+from seqbelt.data.sources.manifest import Manifest
+from seqbelt.data.sources.names import clean_names
+from seqbelt.data.sources.tables import (
+    ENDINGS,
+    SERIES_ENDING,
+    Columns,
+    Style,
+    check_labels,
+    is_manifest_file,
+    is_series_file,
+    read_manifest,
+    read_ts_files,
+)
+from seqbelt.data.sources.text_encoding import check_encoding_name
+from seqbelt.errors import SettingsError
+from seqbelt.features.base import Features
+from seqbelt.settings import Seed, Settings
+
+READING_SETTINGS = (
+    *(f"{name}_column" for name in Columns._fields),
+    "header",
+    "quoting",
+    "encoding",
+    "delimiter",
+    "sheet",
+    "labels_as_written",
+)
+"""Settings of ``Data`` that tell how a manifest is read, and so hold for one to predict too."""
+_DELIMITERS = {r"\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+
+
+def _typed_delimiter(value: Any) -> Any:
+    r"""A delimiter as people type it: the two characters ``\t``, or its name."""
+    if value == "":  # what YAML makes of ``delimiter: |``
+        raise ValueError("write it in double quotes: YAML takes a bare | for its own")
+    return _DELIMITERS.get(value.lower(), value) if isinstance(value, str) else value
+
+
+Fraction = Annotated[float, Field(ge=0, le=0.5)]
+
+
+class Data(Settings):
+    """Where the items come from and which of them train, validate and test."""
+
+    source: str
+    """A folder with one sub-folder per class (or train/, validation/, test/ above them), a
+    manifest (.csv, .tsv, .jsonl, .parquet, .xlsx), a .ts file, or the name of a known or
+    generated set."""
+    labels: TargetName = "per_sequence"
+    """What is learned: one class a sequence, or one for every step. Steps are labelled by a table
+    of segments (``start_s``, ``end_s``, label) that the manifest names or that lies beside the
+    recording as NAME.segments.csv, or else by ``label_column`` of the recording's own table; a
+    step without a label is neither learned nor scored."""
+    make: dict[str, int | str] = Field(default_factory=dict)
+    """Options of a generated set that replace its own: ``lag``, ``num_train``, ``seed``, ..."""
+    prepared: Path | None = None
+    """Folder of the prepared sequences; null is data/prepared/ and the config's name."""
+    split_folders: bool | None = None
+    """Whether the folders of a source that are named like parts (train, val, test, ...) are parts
+    with class folders in them, or (false) classes; null finds out, and asks when in doubt."""
+    labels_as_written: bool = False
+    """Keep labels and groups apart that differ only in Unicode form, invisible characters or
+    blanks; false reads each such set as one."""
+    validation_fraction: Literal["auto"] | Fraction = "auto"
+    """Share of the training rows taken for validation, where the source names none; auto takes a
+    tenth, or none where that would be too few rows to tell anything, or whole groups would make it
+    more than a fifth."""
+    test_fraction: Fraction = 0.2
+    """Share of all rows taken as test, where the source names none; 0 goes without a test."""
+    whole_groups: bool | None = None
+    """Keep all rows of a group on one side of a split that is taken here; null does so unless
+    the source's own split has groups on both sides."""
+    test_groups: tuple[str, ...] = ()
+    """Test on exactly these groups and train on the rest, whatever the source's own split."""
+    folds: Literal["group"] | Annotated[int, Field(ge=2)] | None = None
+    """Cross-validation, whatever the source's own split: each group is the test part once
+    (leave one speaker out), or each of this many stratified folds, whole groups together."""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """Which fold is the test part, from 0; ``compare`` goes through all of them."""
+    force_split: bool = False
+    """Split a known set at random though it has an official protocol: the figures then compare
+    with nobody else's, and the runs are tagged so."""
+    split_seed: Seed = 0
+    """Seed of the splits that are taken here."""
+    path_column: str = "path"
+    """Manifest column with the files' paths, relative to the manifest."""
+    text_column: str = "text"
+    """Manifest column with the texts."""
+    label_column: str = "label"
+    """Column with the classes: of the manifest, of tables of segments, of tables of steps."""
+    split_column: str = "split"
+    """Manifest column with train, validation or test."""
+    group_column: str = "group"
+    """Manifest column with the speaker, subject or source recording."""
+    id_column: str = "id"
+    """Manifest column with a name for each row."""
+    segments_column: str = "segments"
+    """Manifest column with the paths of tables of segments, relative to the manifest."""
+    header: tuple[str, ...] | None = None
+    """Column names of a csv or tsv file whose first line is already data."""
+    quoting: bool = True
+    """Whether a double quote in a csv or tsv file begins a quoted value; false takes it as text."""
+    encoding: str = "utf-8"
+    """How a csv, tsv or jsonl file is written, and files of text; cp949 for many Korean
+    spreadsheets. What begins with a mark, or is valid UTF-8 beyond chance, is read as that."""
+    delimiter: (
+        Annotated[str, BeforeValidator(_typed_delimiter), Field(min_length=1, max_length=1)] | None
+    ) = None
+    r"""What parts the values of a csv or tsv file: a character, or ``tab`` or ``\t``; null is a
+    comma in .csv, a tab in .tsv."""
+    sheet: str | None = None
+    """Sheet of a workbook that is the manifest; null takes the one with the columns."""
+
+    def load(self, features: Features | None = None) -> Manifest:
+        """List the items, as these features read them, and give each its split.
+
+        Raises SettingsError where the source is missing or has no labels.
+        """
+        # scikit-learn takes seconds to import
+        from seqbelt.data.sources.splits import assign_splits, rows_of_folds
+
+        manifest, whole_groups = self._keep_protocol(self.list_items(features))
+        if self.labels == "per_sequence":
+            manifest = self._check_labels(manifest)
+        if self.folds is not None:
+            folds = rows_of_folds(manifest, self.folds, self.whole_groups, self.split_seed)
+            if self.fold >= len(folds):
+                raise SettingsError(f"data.fold: {self.fold}, but there are {len(folds)} folds")
+            split = np.full(len(manifest), "train", object)
+            split[folds[self.fold]] = "test"
+            manifest = manifest.with_column("split", split.tolist())
+        return assign_splits(
+            manifest,
+            validation_fraction=self.validation_fraction,
+            test_fraction=self.test_fraction,
+            test_groups=self._names(self.test_groups),
+            whole_groups=whole_groups,
+            seed=self.split_seed,
+        )
+
+    def _names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return names if self.labels_as_written else tuple(clean_names(names))
+
+    def _check_labels(self, manifest: Manifest) -> Manifest:
+        """Refuse a source without labels; ask where the labels are hardly classes."""
+        if not any(manifest.column("label")):
+            first = next(iter(manifest.problems.values()), None)
+            found = ", ".join(name or "''" for name in manifest.columns_found[:30])
+            raise SettingsError(
+                f"{self.source}: no column '{self.label_column}' with a label in it"
+                + (f"; found {found}" if found else "")
+                + "; name yours in data.label_column"
+                + (f". First reason: {first}" if first else "")
+            )
+        question = check_labels(manifest, self.label_column)
+        if question is None:
+            return manifest
+        return replace(manifest, notes=(*manifest.notes, f"{self.source}: {question}"))
+
+    def labelling(self, features: Features) -> Labelling:
+        """What gives sequences of these features their labels."""
+        if self.labels == "per_step":
+            return StepLabelling(self.label_column, features, self.labels_as_written)
+        return SequenceLabelling()
+
+    def each_fold(self) -> list["Data"]:
+        """One ``Data`` for each fold; itself where there are no folds."""
+        if self.folds is None:
+            return [self]
+        num_folds = self.folds
+        if num_folds == "group":
+            num_folds = len(set(self.list_items().column("group")))
+        return [self.model_copy(update={"fold": fold}) for fold in range(num_folds)]
+
+    def list_items(self, features: Features | None = None) -> Manifest:
+        """List the items as the source gives them, labels and splits optional.
+
+        ``features`` decide what is read of a manifest that names both a file and a text in each
+        row; without them it is the text.
+        """
+        manifest = self._list_items()
+        if features is not None:
+            manifest = manifest.reading(features)
+            if features.reads_text and "text" not in manifest.table.column_names:
+                check_encoding_name(self.encoding)
+                manifest = replace(manifest, encoding=self.encoding)
+        if self.is_table and "text" not in manifest.table.column_names:
+            manifest = find_files(manifest)
+        return manifest
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the source is a manifest, whose paths somebody wrote."""
+        return not Path(self.source).is_dir()
+
+    def _list_items(self) -> Manifest:
+        from seqbelt.data.generated.sets import GENERATED_SETS, find_generated_set
+        from seqbelt.data.sources.catalogue import find_known_set
+
+        path = Path(self.source)
+        if self._is_name_in(GENERATED_SETS):
+            path = find_generated_set(self.source, self.make)
+        elif self.make:
+            raise SettingsError(
+                f"data.make: '{self.source}' is no generated set ({', '.join(GENERATED_SETS)}); "
+                "remove the setting"
+            )
+        elif self._is_name_in(KNOWN_SETS):
+            path = find_known_set(self.source)
+        if path.is_dir():
+            if self.labels == "per_sequence":
+                return read_class_folders(path, self.split_folders, self.labels_as_written)
+            return read_recordings(path, self.split_folders)
+        if not path.is_file():
+            raise SettingsError(
+                f"data.source: '{self.source}' is neither a file, a folder nor a known set "
+                f"({', '.join(sorted({*KNOWN_SETS, *GENERATED_SETS}))})"
+            )
+        if is_manifest_file(path):
+            return read_manifest(path, self.columns, self.style)
+        if is_series_file(path):
+            return read_ts_files(path, self.labels_as_written)
+        raise SettingsError(
+            f"data.source: {path.name} is no manifest; expected {', '.join(ENDINGS)} or "
+            f"{SERIES_ENDING}"
+        )
+
+    @property
+    def style(self) -> Style:
+        """How a manifest is written."""
+        return Style(
+            self.header,
+            self.quoting,
+            self.encoding,
+            self.delimiter,
+            self.sheet,
+            self.labels_as_written,
+        )
+
+    @property
+    def columns(self) -> Columns:
+        """The names of a manifest's columns."""
+        return Columns(**{name: getattr(self, f"{name}_column") for name in Columns._fields})
+
+    @property
+    def splits_by_force(self) -> bool:
+        """Whether a known set's official protocol is set aside for a split taken here."""
+        return self.force_split and self._is_name_in(KNOWN_SETS)
+
+    def _keep_protocol(self, manifest: Manifest) -> tuple[Manifest, bool | None]:
+        """Refuse a random split of a known set, or, forced, forget its official one.
+
+        Returns the manifest, and what ``whole_groups`` means for it.
+        """
+        from seqbelt.data.sources.splits import crosses_groups
+
+        setting = self._random_split(manifest)
+        if setting is None:
+            return manifest, self.whole_groups
+        if not self.force_split:
+            raise SettingsError(
+                f"data.{setting}: '{self.source}' has an official protocol "
+                f"({KNOWN_SETS[self.source].protocol}), and figures of a random split compare "
+                "with nobody else's. Remove the setting, or leave out whole groups "
+                "(data.folds: group, data.test_groups) where the set has groups, or set "
+                "data.force_split: true"
+            )
+        whole = self.whole_groups
+        if whole is None:  # as for any source: whole, unless its own split has them on both sides
+            whole = not crosses_groups(manifest.column("split"), manifest.column("group"))
+        return manifest.with_column("split", [""] * len(manifest)), whole
+
+    def _random_split(self, manifest: Manifest) -> str | None:
+        """The setting by which a known set would be split otherwise than by its protocol.
+
+        Leaving out whole groups is another and harder question, and always allowed.
+        """
+        if not self._is_name_in(KNOWN_SETS) or self.test_groups or self.folds == "group":
+            return None
+        whole = any(manifest.column("group")) and self.whole_groups is not False
+        if self.folds is not None:
+            return None if whole else "folds"
+        if np.any(manifest.column("split") == "test"):
+            return "test_fraction" if "test_fraction" in self.model_fields_set else None
+        return None if whole else "whole_groups"
+
+    def _is_name_in(self, sets: Mapping[str, object]) -> bool:
+        """A file or folder of the same name goes before a set."""
+        return self.source in sets and not Path(self.source).exists()

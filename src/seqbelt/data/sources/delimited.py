@@ -1,0 +1,233 @@
+"""Delimited text (csv, tsv) to columns: every value as it is written, no type ever guessed."""
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from seqbelt.data.sources.names import clean_name
+from seqbelt.data.sources.quotes import check_quotes
+from seqbelt.errors import SettingsError
+
+HEAD_ROWS = 20
+"""Rows among which the header is looked for."""
+_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r|\Z)")
+_SEP = re.compile(r'"?sep=(.|\\t)"?[;,\t| ]*', re.IGNORECASE)
+SHOWN = 120
+
+
+class RawTable(NamedTuple):
+    """A table before its columns have a meaning."""
+
+    names: Sequence[str]
+    """Of the columns, as they are written."""
+    column: Callable[[int], Sequence[object]]
+    """The values of the column at a place."""
+    num_rows: int
+    place: Callable[[int], str]
+    """Where a row stands, in words: ``line 7``."""
+
+
+class Head(NamedTuple):
+    """The beginning of a delimited file."""
+
+    names: list[str]
+    offset: int
+    """Where the first row of values begins, in bytes."""
+    line: int
+    """The number of the header's last line; 0 without."""
+    delimiter: str
+
+
+def read_head(
+    content: bytes,
+    delimiter: str | None,
+    default: str,
+    quoting: bool,
+    header: Sequence[str] | None,
+    wanted: Sequence[str],
+    notes: list[str],
+) -> Head:
+    """Find the header: the first row that has one of the ``wanted`` names, or else the first.
+
+    A first line ``sep=;`` names the delimiter where none is given. A given ``header`` stands for
+    one that is not there; where it is there all the same, that is said.
+    """
+    start, skipped = 0, 0
+    first = _LINE.match(content)
+    assert first is not None  # it matches nothing too
+    beginning = first[0] if len(first[0]) < SHOWN else b""
+    if named := _SEP.fullmatch(beginning.decode("utf-8", "replace").rstrip("\r\n")):
+        delimiter = delimiter or named[1].replace("\\t", "\t")
+        start, skipped = first.end(), 1
+    delimiter = delimiter or default
+    rows = list(_head_rows(content, start, delimiter, quoting))
+    filled = [row for row in rows if any(cell.strip() for cell in row.cells)]
+    if header:
+        found, given = _fold(filled[0].cells) if filled else [], _fold(header)
+        line = filled[0].line + skipped if filled else 0
+        if found == given:
+            notes.append(f"line {line} repeats data.header and is no row")
+            return Head(list(header), filled[0].end, line, delimiter)
+        if sorted(found) == sorted(given):
+            raise SettingsError(
+                f"data.header: line {line} is a header with the same names in another order "
+                f"({', '.join(found)}); remove the setting"
+            )
+        return Head(list(header), start, skipped, delimiter)
+    if not filled:
+        return Head([], len(content), skipped, delimiter)
+    at = find_header([row.cells for row in filled], wanted)
+    if at:
+        lines = (
+            f"line {skipped + 1}"
+            if filled[at].line == 2
+            else f"lines {skipped + 1} to " + str(filled[at - 1].line + skipped)
+        )
+        notes.append(f"{lines} stand above the header and are left out")
+    row = filled[at]
+    return Head(row.cells, row.end, row.line + skipped, delimiter)
+
+
+def find_header(rows: Sequence[Sequence[str]], wanted: Sequence[str]) -> int:
+    """The first row that has a wanted name among its cells, in any case; 0 where none has."""
+    names = {clean_name(name).casefold() for name in wanted}
+    for place, row in enumerate(rows[:HEAD_ROWS]):
+        if names & _fold_set(row):
+            return place
+    return 0
+
+
+def read_values(
+    path: Path, content: bytes, head: Head, quoting: bool, columns: Sequence[int]
+) -> RawTable:
+    """The rows below a header; only ``columns`` can be asked for.
+
+    Raises SettingsError, with the line, for rows that have more or fewer values than the header.
+    """
+    import pyarrow.csv
+
+    num_columns = len(head.names)
+
+    def place(row: int) -> str:
+        return f"row {row + 1} below the header"
+
+    rest = memoryview(content)[head.offset :]
+    if not bytes(rest[:4096]).strip() and not bytes(rest).strip():
+        return RawTable(head.names, lambda _: [], 0, place)
+    names = [str(number) for number in range(num_columns)]
+    has_quotes = quoting and b'"' in bytes(rest)
+    # Whether a quotation mark swallows rows shows in all columns.
+    chosen = names if has_quotes else [names[number] for number in columns] or names[:1]
+    try:
+        table = pyarrow.csv.read_csv(
+            pa.BufferReader(pa.py_buffer(rest)),
+            pyarrow.csv.ReadOptions(
+                column_names=names,
+                block_size=min(len(rest) + 1, 1 << 30),  # a row must fit in a block
+            ),
+            pyarrow.csv.ParseOptions(
+                delimiter=head.delimiter,
+                quote_char='"' if quoting else False,
+                newlines_in_values=quoting,
+            ),
+            # Binary, because one line of broken UTF-8 must cost one row, not the file.
+            pyarrow.csv.ConvertOptions(
+                column_types={name: pa.binary() for name in names}, include_columns=chosen
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if has_quotes:
+            check_quotes(path, bytes(rest), None, head.delimiter, head.line)
+        rows = _read_ragged(path, bytes(rest), head, quoting, error)
+        return RawTable(head.names, lambda at: [row[at] for row in rows], len(rows), place)
+    if has_quotes:
+        check_quotes(path, bytes(rest), table, head.delimiter, head.line)
+    return RawTable(head.names, lambda at: _texts(table[str(at)]), table.num_rows, place)
+
+
+def _texts(column: pa.ChunkedArray) -> list[object]:
+    try:
+        return column.cast(pa.string()).to_pylist()
+    except pa.ArrowInvalid:  # some are not UTF-8
+        return column.to_pylist()
+
+
+def _read_ragged(
+    path: Path, rest: bytes, head: Head, quoting: bool, error: Exception
+) -> list[list[str]]:
+    """Rows that may have empty values too many at the end; others are an error with its line."""
+    csv.field_size_limit(sys.maxsize)
+    text = rest.decode("utf-8", "surrogateescape")
+    reader = csv.reader(io.StringIO(text, newline=""), **_dialect(head.delimiter, quoting))
+    expected, rows, last = len(head.names), [], 0
+    try:
+        for row in reader:
+            line, last = head.line + last + 1, reader.line_num
+            if not row:
+                continue
+            while len(row) > expected and not row[-1].strip():
+                row.pop()
+            if len(row) != expected:
+                shown = head.delimiter.join(row)[:SHOWN]
+                raise SettingsError(
+                    f"{path}, line {line}: {len(row)} values, but the header has {expected}; found "
+                    f"{shown!r}. A value that holds the delimiter {head.delimiter!r} stands in "
+                    "double quotes; data.delimiter and data.quoting say how the file is written"
+                )
+            rows.append(row)
+    except csv.Error as problem:
+        raise SettingsError(
+            f"{path}, line {head.line + last + 1}: cannot be read ({problem})"
+        ) from None
+    if not rows:
+        raise SettingsError(f"{path}: the manifest cannot be read: {error}") from None
+    return rows
+
+
+class _Row(NamedTuple):
+    cells: list[str]
+    line: int
+    """Its last line."""
+    end: int
+    """Where the next row begins, in bytes."""
+
+
+def _head_rows(content: bytes, start: int, delimiter: str, quoting: bool) -> Iterator[_Row]:
+    ends: list[int] = []
+
+    def lines() -> Iterator[str]:
+        at = start
+        while at < len(content):
+            found = _LINE.match(content, at)
+            assert found is not None
+            at = found.end()
+            ends.append(at)
+            yield found[0].decode("utf-8", "surrogateescape")
+
+    try:
+        reader = csv.reader(lines(), **_dialect(delimiter, quoting))
+        for _, cells in zip(range(HEAD_ROWS), reader):
+            yield _Row(cells, reader.line_num, ends[reader.line_num - 1])
+    except csv.Error:  # a value too long for a header
+        return
+
+
+def _dialect(delimiter: str, quoting: bool) -> dict[str, Any]:
+    return {"delimiter": delimiter, "quoting": csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE}
+
+
+def _fold(cells: Sequence[str]) -> list[str]:
+    names = [clean_name(cell).casefold() for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    return names
+
+
+def _fold_set(cells: Sequence[str]) -> set[str]:
+    return {clean_name(cell).casefold() for cell in cells}

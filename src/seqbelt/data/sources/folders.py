@@ -1,0 +1,345 @@
+"""Folders of files as a source."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from seqbelt.data.sources.manifest import SIDECAR, Manifest, make_manifest
+from seqbelt.data.sources.names import clean_name, part_of, resembles_part, shorten
+from seqbelt.errors import SettingsError
+
+SYSTEM_FOLDERS = frozenset(
+    ("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "lost+found",
+     "system volume information", "__pycache__")
+)  # fmt: skip
+"""What operating systems and storage write beside everybody's files, in lower case."""
+SYSTEM_FILES = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
+WALKS = 8
+"""How often a folder is listed by links within linked folders: links could multiply it."""
+
+
+def list_files(folder: Path, notes: list[str] | None = None) -> Iterator[str]:
+    """Paths of all files below a folder, relative, in sorted order, found lazily.
+
+    Hidden files, those of the system and tables of segments, which are no recordings, are left
+    out. Links to folders are followed, but not back to a folder that leads to them. What is
+    notable is added to ``notes``.
+    """
+    notes = [] if notes is None else notes
+    pending: list[_Folder] = [_Folder("", (_identity(folder),), 0)]
+    walks: Counter[tuple[int, int]] = Counter()
+    followed, left_out = [], []
+    while pending:
+        relative, chain, num_links = pending.pop()
+        prefix = f"{relative}/" if relative else ""
+        files, below = [], []  # names alone: a folder may hold a million
+        try:
+            with os.scandir(folder / relative) as scan:
+                for entry in scan:
+                    if is_system_name(entry.name) or entry.name.endswith(SIDECAR):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        below.append(_Folder(prefix + entry.name, chain, num_links))
+                    elif entry.is_symlink() and Path(entry).is_dir():
+                        path = prefix + entry.name
+                        identity = _identity(folder / path)
+                        if identity in chain or (num_links and walks[identity] >= WALKS):
+                            left_out.append(f"{path} -> {Path(entry).resolve()}")
+                            continue
+                        walks[identity] += 1
+                        followed.append(f"{path} -> {Path(entry).resolve()}")
+                        below.append(_Folder(path, chain, num_links + 1))
+                    elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
+                        files.append(entry.name)  # not a pipe, which would never end
+        except OSError as error:  # all files in it would pass in silence
+            raise SettingsError(f"{folder / relative}: cannot be listed ({error})") from None
+        files.sort()
+        for name in files:
+            yield prefix + name
+        for one in sorted(below, reverse=True):
+            pending.append(one._replace(chain=(*chain, _identity(folder / one.path))))
+    if followed:
+        notes.append(f"links to folders are followed: {shorten(followed)}")
+    if left_out:
+        notes.append(f"links back to folders that lead to them are left out: {shorten(left_out)}")
+
+
+class _Folder(NamedTuple):
+    """A folder still to be listed, the identities of those that led to it, and its own."""
+
+    path: str
+    chain: tuple[tuple[int, int], ...]
+    num_links: int
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """What tells a folder by whatever path it is reached."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return (0, 0)  # listing it will say why
+    return (status.st_dev, status.st_ino)
+
+
+def is_system_name(name: str) -> bool:
+    """Whether a file or folder is hidden, or written by a system and not by a person."""
+    folded = name.casefold()
+    return name.startswith((".", "~$")) or folded in SYSTEM_FOLDERS or folded in SYSTEM_FILES
+
+
+def read_class_folders(
+    folder: Path, split_folders: bool | None = None, labels_as_written: bool = False
+) -> Manifest:
+    """One sub-folder per class; or folders of parts (``train/``, ``validation/``, ``test/`` in any
+    usual spelling) above them, or below each of them.
+
+    ``split_folders`` says whether folders are parts; None finds out. Raises SettingsError where
+    there is nothing to read, or where names and contents leave it open.
+    """
+    notes: list[str] = []
+    names = _folder_names(folder)
+    if not names:
+        raise SettingsError(
+            f"data.source: {folder} has no sub-folders; expected one per class, "
+            "or train/, validation/, test/ with one per class in each"
+        )
+    paths = [path.split("/") for path in list_files(folder, notes)]
+    loose = [path[0] for path in paths if len(path) == 1]
+    tops = _look_below(names, paths)
+    parts = _parts_above(folder, tops, split_folders, by_class=True)
+    below = {} if parts or split_folders is False else _parts_below(folder, tops)
+    kept, labels, splits, deep = [], [], [], dict[str, int]()
+    for path in paths:
+        if len(path) == 1 or (parts and path[0] not in parts):
+            continue
+        inner = path[1:] if parts else path
+        if len(inner) < 2:
+            loose.append("/".join(path))
+            continue  # a file beside the class folders (a README, say) is no item
+        split = parts.get(path[0], "")
+        if not parts and len(path) > 2 and path[1] in below:
+            split = below[path[1]]
+            inner = [inner[0], *inner[2:]]
+        if len(inner) > 2:
+            where = "/".join(path[:-1])
+            deep[where] = deep.get(where, 0) + 1
+        kept.append("/".join(path))
+        labels.append(inner[0] if labels_as_written else clean_name(inner[0]))
+        splits.append(split)
+    if not kept:
+        raise SettingsError(f"data.source: no files in the class folders of {folder}")
+    if parts:
+        notes += _describe_parts(parts, names)
+    if below:
+        read = shorten(f"{name}/ as {part}" for name, part in sorted(below.items()))
+        notes.append(f"parts below the class folders: {read}")
+    if deep:
+        notes.append(
+            f"{sum(deep.values()):,} files lie in folders below class folders "
+            f"({shorten(sorted(deep), 3)}) and have the class of the folder above"
+        )
+    if loose:
+        notes.append(
+            f"{len(loose):,} files beside the class folders are left out: {shorten(loose, 3)}"
+        )
+    notes += _empty_classes(folder, names, parts, tops)
+    _refuse_wrapper(folder, tops, parts)
+    about = [f"{folder}: {note}" for note in notes]
+    return make_manifest(path=kept, label=labels, split=splits, root=folder, notes=about)
+
+
+def read_recordings(folder: Path, split_folders: bool | None = None) -> Manifest:
+    """Every file below a folder, or below its folders of parts; no labels."""
+    notes: list[str] = []
+    paths = list(list_files(folder, notes))
+    if not paths:
+        raise SettingsError(f"data.source: no files in {folder}")
+    split_paths = [path.split("/") for path in paths]
+    tops = _look_below(_folder_names(folder), split_paths)
+    parts = _parts_above(folder, tops, split_folders, by_class=False)
+    if parts:
+        loose = [path[0] for path in split_paths if len(path) == 1]
+        split_paths = [path for path in split_paths if path[0] in parts and len(path) > 1]
+        notes += _describe_parts(parts, list(tops))
+        if loose:
+            notes.append(f"{len(loose):,} files beside them are left out: {shorten(loose, 3)}")
+    return make_manifest(
+        path=["/".join(path) for path in split_paths],
+        label=[""] * len(split_paths),
+        split=[parts.get(path[0], "") for path in split_paths],
+        root=folder,
+        notes=[f"{folder}: {note}" for note in notes],
+    )
+
+
+class _Top(NamedTuple):
+    """What lies in a folder right below the source."""
+
+    num_files: int
+    """Right in it."""
+    below: set[str]
+    """Its sub-folders that hold files, at any depth."""
+    grandchildren: set[str]
+    """The sub-folders of those."""
+
+
+def _look_below(names: Sequence[str], paths: Sequence[Sequence[str]]) -> dict[str, _Top]:
+    num_files: Counter[str] = Counter()
+    below: dict[str, set[str]] = {name: set() for name in names}
+    grandchildren: dict[str, set[str]] = {name: set() for name in names}
+    for path in paths:
+        if len(path) == 2:
+            num_files[path[0]] += 1
+        elif len(path) > 2:
+            below[path[0]].add(path[1])
+            if len(path) > 3:
+                grandchildren[path[0]].add(path[2])
+    return {name: _Top(num_files[name], below[name], grandchildren[name]) for name in names}
+
+
+def _folder_names(folder: Path) -> list[str]:
+    names = (entry.name for entry in os.scandir(folder) if Path(entry).is_dir())
+    return sorted(name for name in names if not is_system_name(name))
+
+
+def _parts_above(
+    folder: Path, tops: dict[str, _Top], split_folders: bool | None, by_class: bool
+) -> dict[str, str]:
+    """The part of each folder that is one; empty where the folders are no parts."""
+    if split_folders is False:
+        return {}
+    exact = {name: part for name in tops if (part := part_of(name))}
+    others = [name for name in tops if name not in exact]
+    like = {name: part for name in others if (part := resembles_part(name))}
+    found = set(exact.values())
+    if split_folders:
+        parts = exact | {name: part for name, part in like.items() if part != "?"}
+        if "train" in parts.values():
+            return parts
+        raise SettingsError(
+            f"data.split_folders: true, but no folder of {folder} is named train; found "
+            f"{shorten(tops, 10)}"
+        )
+    if exact:
+        return _exact_parts(folder, tops, exact, like, others, found, by_class)
+    if "train" in like.values() and len(set(like.values())) > 1:
+        if "?" not in like.values() and len(like) == len(tops) and _share_classes(tops, like):
+            return like
+        raise _in_doubt(folder, like, others)
+    return {}
+
+
+def _exact_parts(
+    folder: Path,
+    tops: dict[str, _Top],
+    exact: dict[str, str],
+    like: dict[str, str],
+    others: list[str],
+    found: set[str],
+    by_class: bool,
+) -> dict[str, str]:
+    """The parts where some folders have their names: taken if the contents say so too."""
+    hold_classes = [name for name in exact if tops[name].below]
+    full = [name for name in exact if tops[name].below or tops[name].num_files]
+    if not others and "train" in found:
+        if by_class and full and not hold_classes:
+            raise SettingsError(
+                f"data.source: {shorten(sorted(exact))} of {folder} hold files and no class "
+                "folders; put one folder per class into each, or, if they are classes "
+                "themselves, set data.split_folders: false"
+            )
+        return exact
+    if "train" in found and len(found) > 1 and not like:
+        if not by_class:
+            return exact
+        if len(hold_classes) == len(full) and _share_classes(tops, exact):
+            return exact
+    if by_class and len(found) == 1 and not hold_classes and not like:
+        return {}  # a class that is called so, beside others
+    raise _in_doubt(folder, exact, [name for name in others if name not in exact])
+
+
+def _share_classes(tops: dict[str, _Top], parts: dict[str, str]) -> bool:
+    """Whether the folders of the training part hold folders that other parts hold too."""
+    train = {clean_name(c) for n, part in parts.items() if part == "train" for c in tops[n].below}
+    rest = {clean_name(c) for n, part in parts.items() if part != "train" for c in tops[n].below}
+    return bool(train & rest)
+
+
+def _in_doubt(folder: Path, parts: dict[str, str], others: Sequence[str]) -> SettingsError:
+    beside = [name for name in others if name not in parts]
+    return SettingsError(
+        f"data.source: folders of {folder} are named like parts of a split "
+        f"({shorten(sorted(parts))})"
+        + (f", others are not ({shorten(beside)})" if beside else "")
+        + ". Set data.split_folders: true if those are the parts, with one folder per class in "
+        "each (the others are then left out), or false if every folder is a class"
+    )
+
+
+def _parts_below(folder: Path, tops: dict[str, _Top]) -> dict[str, str]:
+    """The part of each folder that lies below class folders, where all class folders have some."""
+    names = {name for top in tops.values() for name in top.below}
+    parts = {name: part for name in names if (part := part_of(name))}
+    if "train" not in parts.values() or len(set(parts.values())) < 2:
+        return {}
+    full = {name: top for name, top in tops.items() if top.below or top.num_files}
+    split = [name for name, top in full.items() if top.below & set(parts)]
+    wrapper = [name for name in split if full[name].grandchildren and len(split) == 1]
+    if wrapper:
+        raise SettingsError(
+            f"data.source: {folder / wrapper[0]} holds {shorten(sorted(parts))}, each with folders "
+            f"of its own; name that folder in data.source, or set data.split_folders: false if "
+            f"{shorten(sorted(full))} are the classes"
+        )
+    if len(split) == len(full):
+        return parts
+    raise SettingsError(
+        f"data.source: of the class folders of {folder} some hold parts of a split "
+        f"({shorten(sorted(split))}), others do not ({shorten(sorted(set(full) - set(split)))}); "
+        "give each its parts, or set data.split_folders: false to read all of their files alike"
+    )
+
+
+def _describe_parts(parts: dict[str, str], names: Sequence[str]) -> list[str]:
+    renamed = [name for name, part in parts.items() if name != part]
+    beside = [name for name in names if name not in parts]
+    if not renamed and not beside:
+        return []
+    said = "parts: " + ", ".join(f"{name}/ as {part}" for name, part in sorted(parts.items()))
+    return [said + (f"; left out beside them: {shorten(beside)}" if beside else "")]
+
+
+def _empty_classes(
+    folder: Path, names: Sequence[str], parts: dict[str, str], tops: dict[str, _Top]
+) -> list[str]:
+    """A sentence for class folders without a file: they give no class."""
+    if not parts:
+        empty = [name for name in names if not (tops[name].num_files or tops[name].below)]
+    else:
+        found = {(part, name) for part in parts for name in tops[part].below}
+        empty = [
+            f"{part}/{name}"
+            for part in sorted(parts)
+            for name in _folder_names(folder / part)
+            if (part, name) not in found
+        ]
+    if not empty:
+        return []
+    return [f"class folders without any file, which give no class: {shorten(empty, 10)}"]
+
+
+def _refuse_wrapper(folder: Path, tops: dict[str, _Top], parts: dict[str, str]) -> None:
+    """One folder that holds folders and nothing else is rarely the only class."""
+    full = [(name, top) for name, top in tops.items() if top.num_files or top.below]
+    if parts or len(full) != 1:
+        return
+    name, top = full[0]
+    if top.num_files == 0 and len(top.below) > 1:
+        raise SettingsError(
+            f"data.source: {name} is the only class folder of {folder}, and it holds folders "
+            f"({shorten(sorted(top.below))}); if those are the classes, set data.source: "
+            f"{folder / name}"
+        )

@@ -1,0 +1,163 @@
+"""The manifest: which items there are, apart from their content."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from seqbelt.data.sources.text_encoding import read_text_file
+from seqbelt.errors import SettingsError
+from seqbelt.features.base import Features, Source
+
+ROWS_AT_ONCE = 1024
+SIDECAR = ".segments.csv"
+"""Ends the name of the table that labels the stretches of the recording beside it."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One row an item: columns ``id``, ``path`` or ``text`` (or both), ``label``, ``split``,
+    ``group``, and ``segments`` where the source names tables of them.
+
+    Missing values are empty strings. ``arrays`` holds the items' content where the source was one
+    file of ready sequences; otherwise content is read when it is needed.
+    """
+
+    table: pa.Table
+    root: Path = Path()
+    arrays: Sequence[np.ndarray] = field(default=())
+    odd: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    """What to read where it is not what the table says, by column and row: paths and texts that
+    are not valid UTF-8, whose bytes the table spells out, and files found under another name."""
+    problems: Mapping[int, str] = field(default_factory=dict)
+    """Why a row cannot be used as it is written, by row."""
+    notes: tuple[str, ...] = ()
+    """How the source was read, where that is not plain: to be said."""
+    columns_found: tuple[str, ...] = ()
+    """Names of the columns of the table that it was read from, if it was one."""
+    encoding: str = "utf-8"
+    """Of the files, where they are texts."""
+    asked: Mapping[str, float] = field(default_factory=dict)
+    """Parts that were taken here, and the fraction of the rows that was asked for each."""
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def column(self, name: str) -> np.ndarray:
+        """A column as an array of Python strings."""
+        return np.asarray(self.table[name].to_pylist(), dtype=object)
+
+    def source(self, row: int) -> Source:
+        """Where the content of one item comes from."""
+        return next(self.sources([row]))
+
+    def sources(self, rows: Sequence[int] | None = None) -> Iterator[Source]:
+        """Where the content of each item comes from, in order; of some rows only if named."""
+        rows = range(len(self)) if rows is None else rows
+        if self.arrays:
+            yield from (self.arrays[row] for row in rows)
+            return
+        name = "text" if "text" in self.table.column_names else "path"
+        column, odd = self.table[name], self.odd.get(name, {})
+        decodes = self.encoding != "utf-8"
+        for start in range(0, len(rows), ROWS_AT_ONCE):  # one by one is slow, all takes memory
+            some = rows[start : start + ROWS_AT_ONCE]
+            for row, content in zip(some, column.take(pa.array(some)).to_pylist(), strict=True):
+                content = odd.get(row, content)
+                if name == "text":
+                    yield content
+                else:
+                    path = self.root / content
+                    yield read_text_file(path, self.encoding) if decodes else path
+
+    def paths(self, name: str = "path") -> list[str]:
+        """Where the files of a column are, as far as they were found; relative to ``root``."""
+        odd = self.odd.get(name, {})
+        return [odd.get(row, path) for row, path in enumerate(self.column(name))]
+
+    def segments(self) -> list[Path | None]:
+        """Each item's table of segments: the one that its row names, or else the one beside it."""
+        if "path" not in self.table.column_names:
+            return [None] * len(self)
+        named = "segments" in self.table.column_names
+        given = self.paths("segments") if named else [""] * len(self)
+        beside = (self.root / Path(path).with_suffix(SIDECAR) for path in self.paths())
+        return [
+            self.root / name if name else path if path.is_file() else None
+            for name, path in zip(given, beside, strict=True)
+        ]
+
+    def reading(self, features: Features) -> "Manifest":
+        """The same manifest as features read it: texts are read from ``text``, or, without one,
+        from the files that ``path`` names; all else from ``path``.
+
+        Raises SettingsError where there is nothing that they read.
+        """
+        names = self.table.column_names
+        if self.arrays or "text" not in names:
+            return self
+        if features.reads_text:
+            return (
+                replace(self, table=self.table.drop_columns(["path"])) if "path" in names else self
+            )
+        if "path" not in names:
+            raise SettingsError(
+                "data.source: the manifest has texts (data.text_column) and no paths, but these "
+                "features read files; name the column with the files in data.path_column"
+            )
+        return replace(self, table=self.table.drop_columns(["text"]))
+
+    def with_column(self, name: str, values: Sequence[str]) -> "Manifest":
+        """The same manifest with one column replaced."""
+        column = pa.array(values, pa.string())
+        index = self.table.column_names.index(name)
+        return replace(self, table=self.table.set_column(index, name, column))
+
+
+def make_manifest(
+    *,
+    label: Sequence[str],
+    path: Sequence[str] | None = None,
+    text: Sequence[str] | None = None,
+    split: Sequence[str] | None = None,
+    group: Sequence[str] | None = None,
+    id: Sequence[str] | None = None,
+    segments: Sequence[str] | None = None,
+    root: Path = Path(),
+    arrays: Sequence[np.ndarray] = (),
+    problems: Mapping[int, str] | None = None,
+    notes: Sequence[str] = (),
+    columns_found: Sequence[str] = (),
+) -> Manifest:
+    """Build a manifest from columns; ``id`` defaults to the path, or to the row's number."""
+    count = len(label)
+    blank = [""] * count
+    columns = {
+        "id": id or path or [str(row) for row in range(count)],
+        **({} if path is None and text is not None else {"path": path or blank}),
+        **({} if text is None else {"text": text}),
+        "label": label,
+        "split": split or blank,
+        "group": group or blank,
+        **({} if segments is None else {"segments": segments}),
+    }
+    spelled: dict[str, pa.Array] = {}
+    odd: dict[str, dict[int, str]] = {}
+    for name, values in columns.items():
+        try:
+            spelled[name] = pa.array(values, pa.string())
+        except UnicodeEncodeError:  # rare, and slow to mend
+            valid = [*map(spell_out, values)]
+            spelled[name] = pa.array(valid, pa.string())
+            if name in ("path", "text"):
+                odd[name] = {row: v for row, v in enumerate(values) if v != valid[row]}
+    return Manifest(
+        pa.table(spelled), root, arrays, odd, problems or {}, tuple(notes), tuple(columns_found)
+    )
+
+
+def spell_out(text: str) -> str:
+    """Text that every file can hold: what is not valid UTF-8 is written as in ``\\udcff``."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,132 @@
+"""Names of classes, groups and parts: one spelling for what is written in several."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+from seqbelt.features.text.text import ESCAPED, clean
+
+_JOINERS = "\u200c\u200d"
+"""They spell emoji and some scripts, but only between other characters."""
+_PART_WORDS = {
+    "train": "train training trn trainset 학습 훈련 트레인 트레이닝 学習 訓練 训练 训练集 訓練集",
+    "validation": (
+        "validation validate val valid dev devel development validationset valset devset "
+        "검증 検証 验证 验证集 驗證集"
+    ),
+    "test": "test testing tst testset 테스트 시험 テスト 测试 测试集 測試 測試集",
+}
+_PARTS = {word: part for part, words in _PART_WORDS.items() for word in words.split()}
+_DOUBTFUL = frozenset(
+    ("eval", "evaluation", "holdout", "heldout", "unseen", "평가", "評価", "评估")
+)
+"""Validation to some, test to others."""
+_FILLERS = frozenset(
+    ["set", "data", "dataset", "split", "part", "용", "셋", "세트", "데이터", "데이터셋"]
+)
+_ENDS = re.compile("(?<=.)(용|셋|세트|데이터|데이터셋)$")
+_SEPARATORS = re.compile(r"(?<=[^\W\d_])[-_. ]+(?=[^\W\d_])")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_MISSING = frozenset(("nan", "null", "none", "n/a", "#n/a", "<na>", "nat"))
+MAX_SHOWN = 5
+MAX_COUNTED = 20
+
+
+def clean_name(name: str) -> str:
+    """A name as people see it: Unicode NFC, no invisible marks, single blanks and none at the
+    ends. What is not valid UTF-8 is left as it is."""
+    if ESCAPED.search(name):
+        return name
+    return unicodedata.normalize("NFC", " ".join(clean(name).split())).strip(_JOINERS)
+
+
+def clean_names(names: Sequence[str]) -> list[str]:
+    """``clean_name`` of many names, of which few differ."""
+    cleaned = {name: clean_name(name) for name in set(names)}
+    if all(name == clean for name, clean in cleaned.items()):
+        return [*names]
+    return [cleaned[name] for name in names]
+
+
+def part_of(name: str) -> str | None:
+    """``train``, ``validation`` or ``test`` where a name means one of them and nothing else.
+
+    In any case and in the usual spellings: ``Train``, ``VAL``, ``dev``, ``test_set``,
+    ``1.Training``, ``학습``.
+    """
+    words = [word for word in _words(name) if word not in _FILLERS and not word.isdecimal()]
+    is_numbered_behind = bool(re.search(r"\d\W*$", name))
+    return _PARTS.get(words[0]) if len(words) == 1 and not is_numbered_behind else None
+
+
+def resembles_part(name: str) -> str | None:
+    """The part that a name speaks of among other things (``train-clean-100``); ``"?"`` for words
+    that mean one part to some and another to others (``eval``); None for other names."""
+    for word in _words(name):
+        stem = word.rstrip("0123456789")
+        if stem in _PARTS:
+            return _PARTS[stem]
+        if stem in _DOUBTFUL:
+            return "?"
+    return None
+
+
+def _words(name: str) -> list[str]:
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
+    return [_ENDS.sub("", word) for word in re.split(r"[\W_]+", folded) if word]
+
+
+def find_lookalikes(counts: Mapping[str, int], what: str) -> list[str]:
+    """One sentence for each set of names that people would take for one.
+
+    ``counts`` has the rows of each name; ``what`` says what is named ("classes").
+    """
+    alike: dict[str, list[str]] = {}
+    for name in counts:
+        alike.setdefault(_key(name), []).append(name)
+    found = []
+    for names in alike.values():
+        if len(names) < 2:
+            continue
+        listed = ", ".join(f"'{_visible(name)}' ({counts[name]:,})" for name in names)
+        numbers = all(_NUMBER.fullmatch(name) for name in names)
+        how = "are the same number" if numbers else "differ only in case, form or separators"
+        found.append(f"{what} {listed} {how}: if they are one, write them alike")
+    return found
+
+
+def find_missing(counts: Mapping[str, int], what: str) -> list[str]:
+    """One sentence for each name that usually stands for a missing value."""
+    return [
+        f"{what} '{name}' ({counts[name]:,}) looks like a missing value; it is taken as a name"
+        for name in counts
+        if name.casefold() in _MISSING or name in ("-", "?")
+    ]
+
+
+def _key(name: str) -> str:
+    if _NUMBER.fullmatch(name):
+        return f"#{float(name)}"
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    folded = "".join(one for one in folded if not 0xFE00 <= ord(one) <= 0xFE0F)
+    return " ".join(_SEPARATORS.sub("", clean_name(folded)).split())
+
+
+def _visible(name: str) -> str:
+    """A name in which blanks at the ends and what has no picture can be seen."""
+    return name.encode("unicode_escape").decode() if name != clean_name(name) else name
+
+
+def list_counts(counts: Mapping[str, int]) -> str:
+    """Names with their counts: in their order, or the most frequent where there are many."""
+    names = [*counts]
+    if len(names) > MAX_COUNTED:
+        names.sort(key=lambda name: -counts[name])
+    return shorten((f"{name} {counts[name]:,}" for name in names), MAX_COUNTED)
+
+
+def shorten(names: Iterable[str], limit: int = MAX_SHOWN) -> str:
+    """The first names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,0 +1,444 @@
+"""Tables as a source: manifests (csv, jsonl, parquet, workbooks) and ``.ts`` files of sequences."""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import pyarrow as pa
+
+from seqbelt.data.sources.delimited import RawTable, find_header, read_head, read_values
+from seqbelt.data.sources.manifest import Manifest, make_manifest
+from seqbelt.data.sources.names import clean_name, clean_names, part_of, shorten
+from seqbelt.data.sources.text_encoding import check_encoding, read_table_bytes
+from seqbelt.errors import BadInput, SettingsError
+from seqbelt.features.arrays.ts_format import read_ts
+from seqbelt.features.arrays.workbook_texts import (
+    WORKBOOK_ENDINGS,
+    is_workbook,
+    last_filled,
+    read_sheet,
+    sheet_names,
+)
+from seqbelt.features.base import Features
+from seqbelt.features.text.text import ESCAPED
+
+ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", *WORKBOOK_ENDINGS)
+SERIES_ENDING = ".ts"
+"""Of the UEA and UCR archives: many sequences in one file."""
+_JSON_LINES = (".jsonl", ".ndjson")
+MANY_CLASSES = 0.5
+"""Share of different labels among the rows from which the column may be the wrong one."""
+ROWS_TO_JUDGE = 20
+
+
+class Columns(NamedTuple):
+    """Names of a manifest's columns."""
+
+    path: str = "path"
+    text: str = "text"
+    label: str = "label"
+    split: str = "split"
+    group: str = "group"
+    id: str = "id"
+    segments: str = "segments"
+
+
+class Style(NamedTuple):
+    """How a table is written."""
+
+    header: Sequence[str] | None = None
+    """Names of the columns where the first line is already data."""
+    quoting: bool = True
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    """None takes a comma in .csv and a tab in other files."""
+    sheet: str | None = None
+    """Of a workbook; None takes the only one that can be meant."""
+    labels_as_written: bool = False
+    """Keep names apart that differ only in what cannot be seen."""
+
+    def delimiter_of(self, path: Path) -> str:
+        return self.delimiter or ("," if ending_of(path) == ".csv" else "\t")
+
+
+def ending_of(path: Path) -> str:
+    """A file's ending as it decides what the file is: in lower case."""
+    return path.suffix.lower()
+
+
+def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
+    """Read a manifest; every value is read as text.
+
+    Raises SettingsError, with the line where there is one, for what cannot be read as it is meant.
+    """
+    notes: list[str] = []
+    table = _read_table(path, style, columns, notes)
+    places = _find_columns(path, table.names, columns, notes)
+    if "path" not in places and "text" not in places:
+        raise SettingsError(
+            f"{path}: no column '{columns.path}' or '{columns.text}'; found "
+            f"{_listed(table.names)}. Name yours in data.path_column or data.text_column"
+            f"{_delimiter_hint(table.names, style.delimiter_of(path))}"
+        )
+    if table.num_rows == 0:
+        raise SettingsError(f"{path}: the manifest has no rows")
+    problems: dict[int, str] = {}
+    values = {
+        name: _as_strings(table.column(at), name, getattr(columns, name), problems)
+        for name, at in places.items()
+    }
+    for name in ("label", "group"):
+        if name in values and not style.labels_as_written:
+            values[name] = clean_names(values[name])
+    _refuse_broken_labels(values.get("label", ()), problems)
+    blank = [""] * table.num_rows
+    split = clean_names(values.get("split", blank))
+    parts = {name: part_of(name) for name in set(split)}
+    _refuse_unknown_splits(split, parts, path, table)
+    return make_manifest(
+        path=values.get("path"),
+        text=values.get("text"),
+        label=values.get("label", blank),
+        split=[parts[name] or "" for name in split],
+        group=values.get("group"),
+        id=values.get("id"),
+        segments=values.get("segments"),
+        root=path.parent,
+        problems={row: f"{table.place(row)}: {why}" for row, why in problems.items()},
+        notes=[note if note.startswith(str(path)) else f"{path}: {note}" for note in notes],
+        columns_found=[clean_name(name) for name in table.names],
+    )
+
+
+def read_columns(path: Path) -> dict[str, list[str]]:
+    """The columns of a table by name, every value as text.
+
+    Raises SettingsError for a file that is no table, and for two columns of one name.
+    """
+    table = _read_table(path, Style(), None, [])
+    names = [clean_name(name) for name in table.names]
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise SettingsError(f"{path}: column '{twice[0]}' is there twice")
+    problems: dict[int, str] = {}
+    found = {
+        name: _as_strings(table.column(at), name, name, problems)
+        for at, name in enumerate(names)
+        if name
+    }
+    for row, why in sorted(problems.items()):
+        raise SettingsError(f"{path}, {table.place(row)}: {why}")
+    return found
+
+
+def read_ts_files(path: Path, labels_as_written: bool = False) -> Manifest:
+    """A ``.ts`` file's sequences; ``X_TRAIN.ts`` takes ``X_TEST.ts`` beside it as the test part."""
+    files = {path: ""}
+    test = path.with_name(re.sub(r"_TRAIN(?=\.ts$)", "_TEST", path.name, flags=re.IGNORECASE))
+    beside = {one.name.casefold(): one for one in path.parent.glob("*") if one != path}
+    if test != path and test.name.casefold() in beside:
+        files = {path: "train", beside[test.name.casefold()]: "test"}
+    found = [(file, split, one) for file, split in files.items() for one in read_ts(file)]
+    labels = [one.label or "" for _, _, one in found]
+    return make_manifest(
+        id=[f"{file.name}:{one.line}" for file, _, one in found],
+        label=labels if labels_as_written else clean_names(labels),
+        split=[split for _, split, _ in found],
+        arrays=[one.values for _, _, one in found],
+        root=path.parent,
+    )
+
+
+def is_manifest_file(path: Path) -> bool:
+    """Whether the name ends like a manifest's."""
+    return ending_of(path) in ENDINGS
+
+
+def is_manifest(path: Path, features: Features, told_how: bool = False) -> bool:
+    """Whether these features take a file for a list of items and not for an item.
+
+    ``told_how`` says that somebody told how it is read as a manifest.
+    """
+    if not path.is_file():
+        return False
+    if is_series_file(path):
+        return True
+    if not is_manifest_file(path):
+        return False
+    if told_how:
+        return True
+    if features.reads_text and ending_of(path) == ".txt":
+        return False  # a text, not a table of texts
+    return not features.reads_tables or names_items(path, Columns())
+
+
+def is_series_file(path: Path) -> bool:
+    """Whether the name ends like that of a file with many sequences in it."""
+    return ending_of(path) == SERIES_ENDING
+
+
+def names_items(path: Path, columns: Columns) -> bool:
+    """Whether a table has a column that names items, so that it is a manifest and not an item."""
+    ending = ending_of(path)
+    if ending in _JSON_LINES:
+        return True
+    try:
+        if ending == ".parquet":
+            import pyarrow.parquet
+
+            found = pyarrow.parquet.read_schema(path).names
+        elif is_workbook(path):
+            return any(_has_items(path, name, columns) for name in sheet_names(path))
+        else:
+            with path.open("rb") as file:
+                content = file.read(1 << 20).removeprefix(b"\xef\xbb\xbf")
+            default = Style().delimiter_of(path)
+            wanted = (columns.path, columns.text)
+            found = read_head(content, None, default, True, None, wanted, []).names
+    except (BadInput, pa.ArrowException, OSError):
+        return False  # whoever reads it as an item will say why not
+    names = {clean_name(name).casefold() for name in found}
+    return bool(names & {clean_name(name).casefold() for name in (columns.path, columns.text)})
+
+
+def check_labels(manifest: Manifest, label_column: str) -> str | None:
+    """A question where nearly every row has a label of its own; None for other columns."""
+    labels = [label for label in manifest.column("label") if label]
+    num_classes = len(set(labels))
+    if len(labels) < ROWS_TO_JUDGE or num_classes < MANY_CLASSES * len(labels):
+        return None
+    others = [name for name in manifest.columns_found if name != label_column]
+    found = f" The other columns: {_listed(others)}." if others else ""
+    return (
+        f"{num_classes:,} different labels in {len(labels):,} rows: is '{label_column}' the column "
+        f"with the classes (data.label_column)?{found}"
+    )
+
+
+def _delimiter_hint(names: Sequence[str], delimiter: str) -> str:
+    """What to do where the header was not taken apart."""
+    if len(names) != 1:
+        return ""
+    found = next((one for one in ";\t,|" if one != delimiter and one in names[0]), None)
+    shown = {"\t": r'"\t"', "|": '"|"'}.get(found or "", f"'{found}'")
+    return "" if found is None else f", or the delimiter in data.delimiter: {shown}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return shorten([clean_name(name) or "''" for name in names], 30)
+
+
+def _find_columns(
+    path: Path, names: Sequence[str], columns: Columns, notes: list[str]
+) -> dict[str, int]:
+    """Where the columns are that are read: by their very names, else by the names in another case.
+
+    Raises SettingsError where two could be meant.
+    """
+    clean = [clean_name(name) for name in names]
+    places: dict[str, int] = {}
+    for field, wanted in columns._asdict().items():
+        exact = [at for at, name in enumerate(names) if name == wanted]
+        exact = exact or [at for at, name in enumerate(clean) if name == clean_name(wanted)]
+        folded = [at for at, name in enumerate(clean) if name.casefold() == wanted.casefold()]
+        found = exact or folded
+        if len(found) > 1:
+            raise SettingsError(
+                f"{path}: column '{clean[found[0]]}' is there twice (columns "
+                f"{found[0] + 1} and {found[1] + 1}); rename one, or name another in "
+                f"data.{field}_column"
+            )
+        if found:
+            places[field] = found[0]
+            if not exact:
+                notes.append(f"column '{clean[found[0]]}' is read as '{wanted}'")
+    return places
+
+
+def _read_table(path: Path, style: Style, columns: Columns | None, notes: list[str]) -> RawTable:
+    """The columns as they are written. Raises SettingsError for a file that is no table."""
+    ending = ending_of(path)
+    try:
+        if ending == ".parquet":
+            return _read_parquet(path)
+        if is_workbook(path):
+            return _read_workbook(path, style, columns or Columns(), notes)
+        check_encoding(path, style.encoding)
+        content = read_table_bytes(path, style.encoding, notes)
+    except (pa.ArrowException, OSError, BadInput) as error:
+        why = error.args[0] if isinstance(error, BadInput) else error
+        raise SettingsError(f"{path}: the manifest cannot be read: {why}") from None
+    if ending in _JSON_LINES:
+        return _read_json_lines(path, content)
+    wanted = (columns.path, columns.text) if columns else ()
+    default = Style().delimiter_of(path)
+    head = read_head(content, style.delimiter, default, style.quoting, style.header, wanted, notes)
+    if not head.names:
+        raise SettingsError(f"{path}: the manifest cannot be read: the file is empty")
+    if columns is None:
+        chosen = [*range(len(head.names))]
+    else:
+        chosen = [*_find_columns(path, head.names, columns, []).values()]
+    return read_values(path, content, head, style.quoting, chosen)
+
+
+def _read_parquet(path: Path) -> RawTable:
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(path)
+
+    def place(row: int) -> str:
+        return f"row {row + 1}"
+
+    return RawTable(
+        table.column_names, lambda at: table.column(at).to_pylist(), table.num_rows, place
+    )
+
+
+def _read_workbook(path: Path, style: Style, columns: Columns, notes: list[str]) -> RawTable:
+    """A sheet of a workbook: the named one, or the only one that can be a manifest."""
+    if style.sheet is None:
+        name = _choose_sheet(path, columns, notes)
+    else:
+        name = style.sheet
+    rows = read_sheet(path, name)
+    first = 0
+    names: Sequence[str]
+    filled = [at for at, row in enumerate(rows) if last_filled(row)]
+    if style.header:
+        names = style.header
+    elif filled:
+        first = filled[find_header([rows[at] for at in filled], (columns.path, columns.text))]
+        names = rows[first][: last_filled(rows[first])]
+        if first > filled[0]:
+            notes.append(f"sheet '{name}': rows above the header, row {first + 1}, are left out")
+        first += 1
+    else:
+        raise SettingsError(f"{path}: sheet '{name}' is empty")
+    kept = [(at + 1, row) for at, row in enumerate(rows[first:], start=first) if last_filled(row)]
+    for number, row in kept:
+        if last_filled(row) > len(names):
+            found = row[len(names) :][: last_filled(row) - len(names)]
+            raise SettingsError(
+                f"{path}, sheet '{name}', row {number}: a value {found[-1]!r} stands right of the "
+                f"last of {len(names)} columns; give its column a name or empty it"
+            )
+
+    def column(at: int) -> list[object]:
+        return [row[at] if at < len(row) else "" for _, row in kept]
+
+    return RawTable(names, column, len(kept), lambda row: f"sheet '{name}', row {kept[row][0]}")
+
+
+def _choose_sheet(path: Path, columns: Columns, notes: list[str]) -> str:
+    names = sheet_names(path)
+    fitting = [name for name in names if _has_items(path, name, columns)]
+    if len(fitting) == 1:
+        if len(names) > 1:
+            others = shorten([name for name in names if name != fitting[0]])
+            notes.append(f"sheet '{fitting[0]}' is read; the others have no such columns: {others}")
+        return fitting[0]
+    if len(names) == 1:
+        return names[0]
+    raise SettingsError(
+        f"{path}: {'several' if fitting else 'none'} of its sheets "
+        f"{'have' if fitting else 'has'} a column '{columns.path}' or '{columns.text}'; name one "
+        f"in data.sheet: {_listed(names)}"
+    )
+
+
+def _has_items(path: Path, sheet: str, columns: Columns) -> bool:
+    rows = [row for row in read_sheet(path, sheet, max_rows=50) if last_filled(row)]
+    wanted = (columns.path, columns.text)
+    found = rows[find_header(rows, wanted)] if rows else []
+    names = {clean_name(name).casefold() for name in found}
+    return bool(names & {clean_name(name).casefold() for name in wanted})
+
+
+def _read_json_lines(path: Path, content: bytes) -> RawTable:
+    """Not by Arrow, which would read a text "2020-01-01" as a date and wants one type in a
+    column."""
+    rows, lines = [], []
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8", "surrogateescape"))
+        except (ValueError, RecursionError) as error:
+            raise SettingsError(
+                f"{path}, line {number}: the manifest cannot be read: {error}; expected one JSON "
+                "object a line"
+            ) from None
+        if not isinstance(row, dict):
+            raise SettingsError(f"{path}, line {number}: expected one JSON object a line")
+        rows.append(row)
+        lines.append(number)
+    names = [*dict.fromkeys(name for row in rows for name in row)]
+    return RawTable(
+        names,
+        lambda at: [row.get(names[at]) for row in rows],
+        len(rows),
+        lambda row: f"line {lines[row]}",
+    )
+
+
+def _as_strings(
+    column: Sequence[object], field: str, name: str, problems: dict[int, str]
+) -> list[str]:
+    """Values as text; what is no single value is a problem of its row, and empty."""
+    if {*map(type, column)} <= {str}:
+        return cast(list[str], column if isinstance(column, list) else [*column])
+    found = []
+    for row, value in enumerate(column):
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, (list, dict, tuple)):
+            what = "an object" if isinstance(value, dict) else "a list"
+            shown = json.dumps(value, ensure_ascii=False, default=str)[:80]
+            expected = "one label a row" if field == "label" else "one value a row"
+            problems[row] = f"column '{name}' holds {what}, {shown}; expected {expected}"
+            found.append("")
+        else:
+            found.append(as_text(value))
+    return found
+
+
+def as_text(value: object) -> str:
+    """A value as a person would write it into a csv file; empty where it is missing.
+
+    Whole numbers have no decimals, however they are stored: 1.0 is ``1``.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        # Broken bytes survive as lone surrogates; the text reader refuses them by row.
+        return value.decode("utf-8", errors="surrogateescape")
+    if isinstance(value, (float, Decimal)) and not isinstance(value, bool):
+        if math.isnan(value):
+            return ""
+        if math.isfinite(value) and value == int(value) and abs(value) < 1e16:
+            return str(int(value))
+    return str(value)
+
+
+def _refuse_broken_labels(labels: Sequence[str], problems: dict[int, str]) -> None:
+    broken = {label: found for label in set(labels) if (found := ESCAPED.search(label))}
+    for row, label in enumerate(labels if broken else ()):
+        if label in broken:
+            byte = ord(broken[label][0]) - 0xDC00
+            problems.setdefault(row, f"the label is not UTF-8: byte 0x{byte:02x}")
+
+
+def _refuse_unknown_splits(
+    split: Sequence[str], parts: Mapping[str, str | None], path: Path, table: RawTable
+) -> None:
+    unknown = {name for name, part in parts.items() if name and part is None}
+    for row, name in enumerate(split if unknown else ()):
+        if name in unknown:
+            raise SettingsError(
+                f"{path}, {table.place(row)}: split '{name}' is not known; expected train, "
+                "validation or test, or another column in data.split_column"
+            )

@@ -1,1 +1,0 @@
-"""Controls: what can be answered on the same test rows without recurrence."""

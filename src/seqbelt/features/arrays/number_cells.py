@@ -1,0 +1,195 @@
+"""Cells of a table as numbers: decimal signs, thousands separators, words for a missing value.
+
+A table is written in one way throughout, so the signs are found in all its cells together. Where
+no cell tells them apart the table is refused: "1,234" alone is above a thousand, or a little above
+one.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, cast
+
+import numpy as np
+
+Cell: TypeAlias = str | float
+"""As a file holds it: text, or in a workbook a number. A missing cell of a workbook is ""."""
+ERROR_WORDS = frozenset(
+    ["#n/a", "#n/a n/a", "#na", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!"]
+)
+"""What a spreadsheet writes for a value that it could not compute, in lower case."""
+MISSING_WORDS = ERROR_WORDS | {
+    "", "?", "-", "--", "---", "–", "—", ".", "na", "n/a", "n.a.", "nan", "-nan", "null", "none",
+    "<na>", "-1.#ind", "1.#ind", "-1.#qnan", "1.#qnan",
+}  # fmt: skip
+"""Cells without a value, in lower case."""
+ARROW_MISSING = sorted(
+    {form for word in MISSING_WORDS for form in (word, word.upper(), word.capitalize())}
+    | {"NaN", "-NaN", "#N/A N/A", "<NA>"}
+)
+"""The same as they are usually spelled, for a reader that tells capitals apart."""
+TRUTH_WORDS = {"true": 1.0, "false": 0.0}
+_SPACES = " \u00a0\u2009\u202f"
+_QUOTES = "'’"
+_EXPONENT = r"(?:[eE][+-]?\d+)?"
+_PLAIN = re.compile(rf"[+-]?(?:\d+\.?\d*|\.\d+){_EXPONENT}|[+-]?inf(?:inity)?", re.IGNORECASE)
+_COMMA = re.compile(rf"[+-]?\d*,\d+{_EXPONENT}")
+_AMBIGUOUS = re.compile(r"[+-]?[1-9]\d{0,2}([.,])\d{3}")
+_GROUPED = re.compile(
+    rf"[+-]?[1-9]\d{{0,2}}(?:([.,{_SPACES}{_QUOTES}])\d{{3}})(?:\1\d{{3}})*(?:([.,])\d*)?{_EXPONENT}"
+)
+
+
+class Signs(NamedTuple):
+    """How the numbers of a table are written; None where nothing told."""
+
+    decimal: str | None = None
+    thousands: str | None = None
+
+
+class SignConflict(Exception):
+    """The cells do not tell what their signs mean, or contradict each other."""
+
+    def __init__(self, column: int, row: int, why: str) -> None:
+        super().__init__(why)
+        self.column, self.row = column, row
+
+
+def is_missing(cell: Cell) -> bool:
+    """Whether a cell holds no value."""
+    if not isinstance(cell, str):
+        return cell != cell
+    return cell.strip().lower() in MISSING_WORDS
+
+
+def looks_like_number(cell: Cell) -> bool:
+    """Whether a cell is a number in some way of writing, or true or false."""
+    if not isinstance(cell, str):
+        return True
+    cell = _tidy(cell)
+    return bool(
+        _PLAIN.fullmatch(cell)
+        or _COMMA.fullmatch(cell)
+        or _is_grouped(cell)
+        or cell.lower() in TRUTH_WORDS
+    )
+
+
+def _is_grouped(cell: str) -> bool:
+    found = _GROUPED.fullmatch(cell)
+    return found is not None and found[1] != found[2]
+
+
+def _tidy(cell: str) -> str:
+    return cell.strip().replace("\u2212", "-")
+
+
+def plain_numbers(cells: Sequence[Cell]) -> tuple[np.ndarray, list[int]]:
+    """Float64 ``(rows,)``, NaN where a cell is missing, and the rows that are not plain numbers."""
+    values = np.full(len(cells), np.nan)
+    odd = []
+    for row, cell in enumerate(cells):
+        try:
+            values[row] = float(cell)
+            if isinstance(cell, str) and "_" in cell:  # Python's own spelling, nobody else's
+                raise ValueError
+        except ValueError:
+            values[row] = np.nan
+            if not is_missing(cell):
+                odd.append(row)
+    return values, odd
+
+
+def find_signs(columns: Sequence[Sequence[Cell]], given: Signs) -> Signs:
+    """The signs of a table whose ``columns`` hold numbers that are not all plain.
+
+    Raises SignConflict, naming a cell, where they cannot be told.
+    """
+    seen: dict[str, tuple[int, int]] = {}
+    for column, cells in enumerate(columns):
+        for row, cell in enumerate(cells):
+            if isinstance(cell, str):
+                for kind in _evidence(_tidy(cell)):
+                    seen.setdefault(kind, (column, row))
+    decimal = given.decimal or _decimal_of(seen)
+    thousands = given.thousands
+    if thousands is None:
+        other = "." if decimal == "," else ","
+        marks = [kind[-1] for kind in seen if kind.startswith("group")]
+        if f"unsure{other}" in seen:
+            marks.append(other)
+        marks = sorted({" " if one in _SPACES else "'" if one in _QUOTES else one for one in marks})
+        if len(marks) > 1:
+            place = next(at for kind, at in seen.items() if kind.startswith("group"))
+            raise SignConflict(*place, "thousands are separated in two ways")
+        thousands = marks[0] if marks else None
+    return Signs(decimal, thousands)
+
+
+def _evidence(cell: str) -> Iterable[str]:
+    """What a cell tells: its decimal sign, its separator of groups, or that it may be either."""
+    if found := _AMBIGUOUS.fullmatch(cell):
+        yield "unsure" + found[1]
+    elif _COMMA.fullmatch(cell):
+        yield "decimal,"
+    elif "." in cell and _PLAIN.fullmatch(cell):
+        yield "decimal."
+    elif (found := _GROUPED.fullmatch(cell)) and found[1] != found[2]:
+        yield "group" + found[1]
+        if found[2]:
+            yield "decimal" + found[2]
+        elif found[1] in ".,":
+            yield "decimal" + ("," if found[1] == "." else ".")
+
+
+def _decimal_of(seen: dict[str, tuple[int, int]]) -> str:
+    if "decimal," in seen and "decimal." in seen:
+        raise SignConflict(
+            *max(seen["decimal,"], seen["decimal."], key=lambda place: place[::-1]),
+            "in this table both a comma and a point are decimal signs",
+        )
+    if "decimal," in seen:
+        return ","
+    if "decimal." not in seen and "unsure," in seen:
+        raise SignConflict(
+            *seen["unsure,"], "its comma may be a decimal sign or separate thousands"
+        )
+    return "."
+
+
+def signed_numbers(cells: Sequence[Cell], signs: Signs) -> tuple[np.ndarray, list[int]]:
+    """As ``plain_numbers``, for cells written with these signs."""
+    decimal, thousands = signs.decimal or ".", signs.thousands
+    if thousands == decimal:
+        thousands = None
+    marks = _SPACES if thousands == " " else _QUOTES if thousands == "'" else thousands
+    body = r"\d+"
+    if marks:
+        one = f"[{re.escape(marks)}]"
+        body = rf"(?:[1-9]\d{{0,2}}(?:{one}\d{{3}})+|\d+)"
+    mark = re.escape(decimal)
+    pattern = re.compile(rf"[+-]?(?:{body}(?:{mark}\d*)?|{mark}\d+){_EXPONENT}")
+    drop = str.maketrans("", "", marks or "")
+    values = np.full(len(cells), np.nan)
+    odd = []
+    for row, cell in enumerate(cells):
+        if not isinstance(cell, str):
+            values[row] = cell
+            continue
+        tidied = _tidy(cell)
+        if pattern.fullmatch(tidied):
+            values[row] = float(tidied.translate(drop).replace(decimal, "."))
+        elif re.fullmatch(r"[+-]?inf(inity)?", tidied, re.IGNORECASE):
+            values[row] = float(tidied)
+        elif not is_missing(cell):
+            odd.append(row)
+    return values, odd
+
+
+def truth_values(cells: Sequence[Cell]) -> np.ndarray | None:
+    """1 for true and 0 for false where a column holds nothing else; otherwise None."""
+    words = [cell.strip().lower() if isinstance(cell, str) else cell for cell in cells]
+    if not all(word in TRUTH_WORDS or is_missing(word) for word in words):
+        return None
+    known = cast(Mapping[Any, float], TRUTH_WORDS)
+    values = [known.get(word, np.nan) for word in words]
+    return np.array(values, dtype=np.float64)

@@ -1,0 +1,394 @@
+"""Numeric arrays out of files that other people wrote: read by content, bounded, never unpickled.
+
+The format is told from the first bytes and not from the file's name, so that an upload without a
+name reads like a file, and a wrong ending cannot send content to the wrong parser. Declared sizes
+are checked before memory is taken for them.
+"""
+
+import io
+import json
+import math
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from seqbelt.errors import (
+    EMPTY,
+    TOO_LONG,
+    TRUNCATED,
+    UNKNOWN_LABEL,
+    UNREADABLE,
+    WRONG_TYPE,
+    BadInput,
+)
+from seqbelt.features.arrays.mat_format import check_mat
+from seqbelt.features.arrays.number_cells import Cell
+from seqbelt.features.arrays.table_cells import Lines, Table, column_label, first_word, to_columns
+from seqbelt.features.arrays.table_layout import NOTHING_TOLD, TableOptions, as_text
+from seqbelt.features.arrays.text_columns import read_text_table
+from seqbelt.features.arrays.time_columns import (
+    counts_rows,
+    describe_spacing,
+    first_fall,
+    is_time_name,
+    seconds_of,
+)
+from seqbelt.features.arrays.workbook_numbers import WORKBOOK, read_workbook
+from seqbelt.features.base import read_bytes
+
+T = TypeVar("T")
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+class Aside(NamedTuple):
+    """Why a column of a table is no channel."""
+
+    why: str
+    fall: str = ""
+    """Where its times fall, so that the rows are not in order; "" where they do not."""
+
+
+class Array(NamedTuple):
+    """What a file holds: numbers of any rank, NaN where a table has an empty cell.
+
+    A table (``is_table``) has a row per step. ``names`` are its columns' names where it has a
+    header. ``not_numbers`` tells, for each column that holds words, one such word and its place:
+    the numbers of that column mean nothing. ``asides`` are columns of times and row numbers.
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...] | None = None
+    not_numbers: Mapping[int, str] = {}
+    is_table: bool = False
+    asides: Mapping[int, Aside] = {}
+    lines: Lines | None = None
+    notes: tuple[str, ...] = ()
+    names_are_a_comment: bool = False
+
+    def without(self, columns: Sequence[str]) -> "Array":
+        """The same without some columns, where it has names and one of these."""
+        if self.names is None or not set(columns) & set(self.names):
+            return self
+        return self.take(n for n, name in enumerate(self.names) if name not in columns)
+
+    def take(self, columns: Iterable[int]) -> "Array":
+        """The same with these columns of a table only, in this order."""
+        kept = list(columns)
+        return self._replace(
+            values=self.values[:, kept],
+            names=None if self.names is None else tuple(self.names[place] for place in kept),
+            not_numbers={
+                n: self.not_numbers[c] for n, c in enumerate(kept) if c in self.not_numbers
+            },
+            asides={n: self.asides[c] for n, c in enumerate(kept) if c in self.asides},
+        )
+
+
+def _renumbered(by_column: Mapping[int, T], kept: Sequence[int]) -> dict[int, T]:
+    return {n: by_column[place] for n, place in enumerate(kept) if place in by_column}
+
+
+def read_array(
+    source: Path | bytes | np.ndarray,
+    max_bytes: float,
+    key: str | None = None,
+    options: TableOptions = NOTHING_TOLD,
+) -> Array:
+    """Read .npy, .npz, .mat, .h5, .pt, .parquet, .xlsx, or text columns (.csv, .tsv, spaces).
+
+    ``key`` names one array where a file holds several; ``options`` say how a table is written.
+    Raises BadInput if the content is unreadable, declares more than ``max_bytes``, or is anything
+    but real numbers.
+    """
+    if isinstance(source, np.ndarray):
+        return Array(_check_numbers(source, max_bytes))
+    content = _read_bounded(source, max_bytes)
+    array = _guarded(lambda: _reader(content)(content, max_bytes, key, options))
+    return array._replace(values=_check_numbers(array.values, max_bytes))
+
+
+def read_words(
+    source: Path | bytes, column: str, max_bytes: float, options: TableOptions = NOTHING_TOLD
+) -> np.ndarray:
+    """One named column of a table (.parquet, .xlsx, text columns) as words ``(rows,)``, "" where
+    empty.
+
+    Raises BadInput if the content is no table, or has no such column.
+    """
+    content = _read_bounded(source, max_bytes)
+    words = _guarded(lambda: _read_column(content, column, max_bytes, options))
+    if words is None:
+        raise BadInput(UNKNOWN_LABEL, f"no column '{column}' with a label for each step")
+    return np.array(words, dtype=object)
+
+
+def _read_bounded(source: Path | bytes, max_bytes: float) -> bytes:
+    if isinstance(source, Path) and source.is_file() and source.stat().st_size > max_bytes:
+        _refuse_size(source.stat().st_size, max_bytes)
+    return read_bytes(source)
+
+
+def _guarded(read: Callable[[], T]) -> T:
+    """What ``read`` returns; whatever a parser raises over broken content becomes BadInput."""
+    try:
+        return read()
+    except BadInput:
+        raise
+    except ImportError as error:
+        raise BadInput(UNREADABLE, f"reading this format needs {error.name}: install it") from None
+    except MemoryError:
+        raise BadInput(TOO_LONG, "does not fit into memory") from None
+    # The parsers raise whatever broken content leads them to; nothing of theirs is executed.
+    except Exception as error:
+        raise BadInput(UNREADABLE, f"{type(error).__name__}: {error}") from None
+
+
+def _reader(content: bytes) -> Callable[[bytes, float, str | None, TableOptions], Array]:
+    if content.startswith(b"\x93NUMPY"):
+        return lambda content, max_bytes, key, options: Array(_parse_npy(content, max_bytes))
+    if content.startswith(b"PK\x03\x04"):
+        return _read_zip
+    if content.startswith(b"MATLAB 5.0"):
+        return _read_mat
+    if HDF5_SIGNATURE in (content[:8], content[512:520]):  # MATLAB 7.3 puts 512 bytes before it
+        return _read_hdf5
+    if content.startswith(b"PAR1"):
+        return _read_parquet
+    if content.startswith(OLE_SIGNATURE):
+        raise BadInput(
+            WRONG_TYPE, "an .xls workbook, or one with a password: save it as .xlsx without"
+        )
+    if content[:1] == b"\x80" and content[-1:] == b".":
+        raise BadInput(WRONG_TYPE, "a pickle, which could run code: save it as .npy, .npz or .pt")
+    return _read_text
+
+
+def _check_numbers(values: np.ndarray, max_bytes: float) -> np.ndarray:
+    if values.dtype.kind not in "fiub":
+        raise BadInput(WRONG_TYPE, f"values of type {values.dtype}, not real numbers")
+    _refuse_size(values.size * values.itemsize, max_bytes)  # a stride of 0 makes much of little
+    if not values.size:
+        raise BadInput(EMPTY, f"an array of shape {values.shape} without values")
+    return values
+
+
+def _refuse_size(num_bytes: float, max_bytes: float) -> None:
+    if num_bytes > max_bytes:
+        allowed = f"features.max_size_mb allows {max_bytes / 1e6:g}"
+        raise BadInput(TOO_LONG, f"{num_bytes / 1e6:.4g} MB; {allowed}")
+
+
+def _choose(arrays: Mapping[str, T], key: str | None) -> T:
+    """The array named ``key``, or the only one."""
+    if key is None and len(arrays) == 1:
+        return next(iter(arrays.values()))
+    found = ", ".join(arrays) or "none"
+    if key is None:
+        raise BadInput(WRONG_TYPE, f"name one of its arrays in features.key; found: {found}")
+    if key not in arrays:
+        raise BadInput(WRONG_TYPE, f"no array named '{key}' (features.key); found: {found}")
+    return arrays[key]
+
+
+def _parse_npy(content: bytes, max_bytes: float) -> np.ndarray:
+    file = io.BytesIO(content)
+    major, _ = np.lib.format.read_magic(file)
+    read_header = (
+        np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read_header(file)
+    if dtype.hasobject:
+        raise BadInput(WRONG_TYPE, "an array of Python objects, which only a pickle could restore")
+    num_bytes = math.prod(shape) * dtype.itemsize
+    _refuse_size(num_bytes, max_bytes)
+    if len(content) - file.tell() < num_bytes:
+        raise BadInput(TRUNCATED, f"{len(content) - file.tell()} of {num_bytes} bytes are there")
+    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+
+
+def _read_zip(content: bytes, max_bytes: float, key: str | None, options: TableOptions) -> Array:
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        members = {info.filename: info for info in file.infolist()}
+        # zipfile inflates a member to its declared size and no further, but only for these two.
+        if any(info.compress_type not in (0, zipfile.ZIP_DEFLATED) for info in members.values()):
+            raise BadInput(WRONG_TYPE, "a zip with another compression than NumPy's or torch's")
+        total = sum(info.file_size for info in members.values())
+        if WORKBOOK in members:
+            _refuse_size(total, max_bytes)
+            table = read_workbook(content, options, lambda size: _refuse_size(size, max_bytes))
+            return _to_array(table)
+        if any(name.endswith("/data.pkl") for name in members):
+            _refuse_size(total, max_bytes)
+            return Array(_read_torch(content, max_bytes, key))
+        arrays = {n.removesuffix(".npy"): i for n, i in members.items() if n.endswith(".npy")}
+        member = _choose(arrays, key)
+        _refuse_size(member.file_size, max_bytes)
+        return Array(_parse_npy(file.read(member), max_bytes))
+
+
+def _read_torch(content: bytes, max_bytes: float, key: str | None) -> np.ndarray:
+    import torch
+
+    loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    tensors = loaded if isinstance(loaded, dict) else {"": loaded}
+    tensor = _choose({str(name): value for name, value in tensors.items()}, key)
+    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+        raise BadInput(WRONG_TYPE, f"holds {type(tensor).__name__}, not one dense tensor")
+    _refuse_size(tensor.numel() * tensor.element_size(), max_bytes)
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.float()  # NumPy has no bfloat16
+    return tensor.detach().numpy()
+
+
+def _read_mat(content: bytes, max_bytes: float, key: str | None, options: TableOptions) -> Array:
+    from scipy.io import loadmat, whosmat
+
+    check_mat(content, lambda num_bytes: _refuse_size(num_bytes, max_bytes))
+    numeric = ("double", "single", "int", "uint", "logical")
+    names = {n: n for n, _, kind in whosmat(io.BytesIO(content)) if kind.startswith(numeric)}
+    name = _choose(names, key)
+    return Array(loadmat(io.BytesIO(content), variable_names=[name])[name])
+
+
+def _read_hdf5(content: bytes, max_bytes: float, key: str | None, options: TableOptions) -> Array:
+    import h5py  # pyright: ignore[reportMissingImports]  # an extra
+
+    with h5py.File(io.BytesIO(content), "r") as file:
+        found: dict[str, Any] = {}
+        # Walks what this file holds itself: links to other files are not followed.
+        file.visititems(lambda name, item: found.update({name: item}))
+        found = {name: item for name, item in found.items() if isinstance(item, h5py.Dataset)}
+        dataset = _choose(found, key)
+        if dataset.external or dataset.is_virtual:
+            raise BadInput(WRONG_TYPE, "the data set points to other files")
+        _refuse_size(dataset.size * dataset.dtype.itemsize, max_bytes)
+        values = dataset[()]
+    # MATLAB is column-major: it writes its axes in reverse.
+    return Array(values.T if content.startswith(b"MATLAB") else values)
+
+
+def _read_parquet(
+    content: bytes, max_bytes: float, key: str | None, options: TableOptions
+) -> Array:
+    return _to_array(_parquet_table(content, max_bytes, options, None), "row")
+
+
+def _parquet_table(
+    content: bytes, max_bytes: float, options: TableOptions, only: str | None
+) -> Table:
+    """The columns of a Parquet file, or one of them; those of pandas' index are left out."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
+    schema = file.schema_arrow
+    described = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+    index = [name for name in described.get("index_columns", ()) if isinstance(name, str)]
+    names = [name for name in schema.names if name not in index and only in (None, name)]
+    _refuse_size(file.metadata.num_rows * max(1, len(names)) * 8, max_bytes)
+    notes = [f"column '{name}' is pandas' index: not a channel" for name in index]
+    table = file.read(names)
+    columns: list[np.ndarray | list[Cell]] = []
+    cells: dict[int, list[Cell]] = {}
+    for place, column in enumerate(table.columns):
+        kind = column.type
+        if pa.types.is_boolean(kind):
+            column = column.cast(pa.uint8())
+        if pa.types.is_decimal(kind):
+            column = column.cast(pa.float64())
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            columns.append(np.asarray(column.to_pandas(), dtype=np.float64))
+        else:
+            words: list[Cell] = [
+                "" if value is None else str(value) for value in column.to_pylist()
+            ]
+            columns.append(words)
+            if (
+                pa.types.is_string(kind)
+                or pa.types.is_large_string(kind)
+                or (pa.types.is_dictionary(kind))
+            ):
+                cells[place] = words
+    rows = range(1, table.num_rows + 1)
+    found = to_columns(list(cells.values()), rows, None, options, "", notes)
+    for place, column in zip(cells, found, strict=True):
+        columns[place] = column
+    return Table(tuple(map(str, names)), columns, rows, tuple(notes))
+
+
+def _read_text(content: bytes, max_bytes: float, key: str | None, options: TableOptions) -> Array:
+    return _to_array(read_text_table(content, options))
+
+
+def _read_column(
+    content: bytes, column: str, max_bytes: float, options: TableOptions
+) -> list[str] | None:
+    """The cells of one column as words; None where there is none."""
+    read = _reader(content)
+    if read is _read_parquet:
+        import pyarrow.parquet
+
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
+        _refuse_size(file.metadata.num_rows * 8, max_bytes)
+        if column not in file.schema_arrow.names:
+            return None
+        values = file.read([column])[column].to_pylist()
+        return ["" if value is None else str(value).strip() for value in values]
+    if read is _read_text:
+        table = read_text_table(content, options, words=column)
+    elif read is _read_zip and WORKBOOK in zipfile.ZipFile(io.BytesIO(content)).namelist():
+        table = read_workbook(
+            content, options, lambda size: _refuse_size(size, max_bytes), words=column
+        )
+    else:
+        return None
+    if table.names is None or column not in table.names:
+        return None
+    cells = table.columns[table.names.index(column)]
+    # Only what is empty, or says so with "?", has no label: "None" and "NA" are words.
+    return ["" if cell == "?" else as_text(cell).strip() for cell in cells]
+
+
+def _to_array(table: Table, line_word: str = "line") -> Array:
+    """A table as float64 ``(rows, columns)``; what its columns of times and row numbers are."""
+    names, lines = table.names, table.lines
+    columns: list[np.ndarray] = []
+    words: dict[int, str] = {}
+    asides: dict[int, Aside] = {}
+    for place, column in enumerate(table.columns):
+        name = names[place] if names else ""
+        label = f"column {column_label(names, place)}"
+        seconds = seconds_of(column) if isinstance(column, list) else None
+        if isinstance(column, list) and seconds is None:
+            row = first_word(column)
+            words[place] = f"'{str(column[row])[:40]}' in {line_word} {lines[row]}"
+            columns.append(np.full(len(column), np.nan))
+            continue
+        values = column if isinstance(column, np.ndarray) else seconds
+        assert values is not None
+        columns.append(values)
+        if (
+            seconds is not None
+            or (names and is_time_name(name))
+            or (names and is_time_name(name, weak=True) and (np.diff(values) > 0).all())
+        ):
+            asides[place] = _aside_of_times(values, column, lines, line_word, label)
+        elif place == 0 and names and counts_rows(values, name):
+            asides[place] = Aside("the first column numbers the rows: not a channel")
+    values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
+    return Array(values, names, words, True, asides, lines, table.notes, table.names_are_a_comment)
+
+
+def _aside_of_times(
+    values: np.ndarray, cells: np.ndarray | list[Cell], lines: Lines, line_word: str, label: str
+) -> Aside:
+    row = first_fall(values)
+    if row is None:
+        spacing = describe_spacing(values)
+        why = f"{label} is rising time: not a channel" + (f"; {spacing}" if spacing else "")
+        return Aside(why)
+    return Aside("", f"{line_word} {lines[row]}, {label}: '{cells[row]}' is earlier than before")

@@ -1,0 +1,292 @@
+"""Rows of cells to columns of numbers and words; each cell as meant, or refused by its line."""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from seqbelt.errors import UNREADABLE, WRONG_SHAPE, WRONG_TYPE, BadInput
+from seqbelt.features.arrays.number_cells import (
+    Cell,
+    SignConflict,
+    Signs,
+    find_signs,
+    is_missing,
+    looks_like_number,
+    plain_numbers,
+    signed_numbers,
+    truth_values,
+)
+from seqbelt.features.arrays.table_layout import (
+    MAX_SUMMARY_ROWS,
+    Layout,
+    Row,
+    TableOptions,
+    find_layout,
+    is_summary,
+)
+
+HEAD_ROWS = 40
+"""Rows that tell how a table is written."""
+T = TypeVar("T")
+HALVES = "whole numbers between commas are values of their own (features.decimal)"
+
+
+class Lines(Protocol):
+    """The number of each row's line."""
+
+    def __getitem__(self, row: int, /) -> int: ...
+
+
+class Table(NamedTuple):
+    """A table as it was meant."""
+
+    names: tuple[str, ...] | None
+    columns: list[np.ndarray | list[Cell]]
+    """Float64 ``(rows,)`` with NaN for a missing value, or the cells where they are not numbers."""
+    lines: Lines
+    notes: tuple[str, ...] = ()
+    """How it was read where that was not evident, in words that files have in common."""
+    names_are_a_comment: bool = False
+    """The names come from a comment, so they may be none."""
+
+
+def column_label(names: Sequence[str] | None, column: int) -> str:
+    """A column as a message names it."""
+    return f"'{names[column]}'" if names else str(column)
+
+
+def read_rows(
+    rows: Iterable[Row],
+    options: TableOptions,
+    delimiter: str,
+    comment: Row | None,
+    num_head: int = HEAD_ROWS,
+    words: str | None = None,
+) -> Table:
+    """The table that rows make, of which the first ``num_head`` tell how it is written.
+
+    ``delimiter`` is "" for a workbook's; the column ``words`` is left as it is."""
+    rows = list(rows)
+    layout = find_layout(rows[:num_head], options, comment)
+    body, notes = rows[layout.first :], list(layout.notes)
+    if options.decimal == "," == delimiter:
+        body, layout = _joined(body, layout)
+        notes.append("decimal commas")
+    body = _without_end(body, layout, notes)
+    if delimiter == "," and layout.names is None and options.decimal is None:
+        _refuse_split_numbers(body)
+    if may_be_halves(delimiter, layout, options) and not any(
+        isinstance(cell, str) and "." in cell for _, cells in body for cell in cells
+    ):
+        notes.append(HALVES)
+    body = [_fitted(row, layout) for row in body]
+    cells = [list(column) for column in zip(*(cells for _, cells in body), strict=True)]
+    lines = [line for line, _ in body]
+    _refuse_beyond_names(cells, lines, layout)
+    names, cells = without_empty_columns(layout.names, cells)
+    columns = to_columns(cells, lines, names, options, delimiter, notes)
+    if names is not None and words in names:
+        columns[names.index(words)] = cells[names.index(words)]
+    return Table(names, columns, lines, tuple(notes), layout.names_are_a_comment)
+
+
+def without_empty_columns(
+    names: tuple[str, ...] | None, columns: Sequence[T]
+) -> tuple[tuple[str, ...] | None, list[T]]:
+    """Names and columns without those that have no name and hold nothing."""
+    kept = [
+        place
+        for place, one in enumerate(columns)
+        if (names is not None and names[place] != f"Unnamed: {place}")
+        or not isinstance(one, list)
+        or any(cell != "" for cell in one)
+    ]
+    if names is not None:
+        names = tuple(names[place] for place in kept)
+    return names, [columns[place] for place in kept]
+
+
+def to_columns(
+    cells: Sequence[Sequence[Cell]],
+    lines: Lines,
+    names: Sequence[str] | None,
+    options: TableOptions,
+    delimiter: str,
+    notes: list[str],
+) -> list[np.ndarray | list[Cell]]:
+    """Columns of cells as numbers, or as they are where one of them is none.
+
+    What was not evident is appended to ``notes``. Raises BadInput where it cannot be told what a
+    decimal sign is.
+    """
+    signs = Signs(options.decimal, options.thousands)
+    found = [plain_numbers(one) for one in cells]
+    is_signed = (
+        bool(signs.thousands)
+        or signs.decimal == ","
+        or any(
+            isinstance(cells[column][row], str) and looks_like_number(cells[column][row])
+            for column, (_, odd) in enumerate(found)
+            for row in odd
+        )
+    )
+    if is_signed:
+        try:
+            signs = find_signs(cells, signs)
+        except SignConflict as conflict:
+            value = str(cells[conflict.column][conflict.row])[:40]
+            raise BadInput(
+                WRONG_TYPE,
+                f"line {lines[conflict.row]}, column {column_label(names, conflict.column)}: "
+                f"'{value}' can be read in two ways: {conflict}; "
+                "features.decimal and features.thousands say how numbers are written",
+            ) from None
+        found = [signed_numbers(one, signs) for one in cells]
+        if signs.decimal == "," and "decimal commas" not in notes:
+            notes.append("decimal commas")
+        if signs.thousands:
+            said = {" ": "blanks", "'": "apostrophes", ",": "commas", ".": "points"}
+            notes.append(f"thousands separated by {said.get(signs.thousands, signs.thousands)}")
+    elif delimiter not in (",", "") and options.decimal is None:
+        _say_if_unsure(cells, notes)
+    columns: list[np.ndarray | list[Cell]] = []
+    for one, (values, odd) in zip(cells, found, strict=True):
+        truths = truth_values(one) if odd else None
+        if truths is not None:
+            columns.append(truths)
+        else:
+            columns.append(list(one) if odd else values)
+    return columns
+
+
+def first_word(cells: Sequence[Cell]) -> int:
+    """The row of the first cell that is no number, of those where most are, and else of the first
+    that is anything."""
+    odd = [row for row, cell in enumerate(cells) if not is_missing(cell)]
+    words = [row for row in odd if not looks_like_number(cells[row])]
+    return (words or odd or [0])[0]
+
+
+def _say_if_unsure(cells: Sequence[Sequence[Cell]], notes: list[str]) -> None:
+    """Say that 1.234 is a little more than one, where no cell shows what a point is."""
+    pointed = [c.strip() for one in cells for c in one if isinstance(c, str) and "." in c]
+    pointed = [cell for cell in pointed if looks_like_number(cell)]
+    if pointed and all(re.fullmatch(r"[+-]?[1-9]\d{0,2}\.\d{3}", cell) for cell in pointed):
+        notes.append("a point is read as a decimal sign (features.decimal)")
+
+
+def _joined(body: list[Row], layout: Layout) -> tuple[list[Row], Layout]:
+    """Rows in which decimal commas part the numbers as the delimiter does: two cells are one."""
+    named = layout.width if layout.names is None else len(layout.names)
+    if any(isinstance(cell, str) and "," in cell for _, cells in body for cell in cells):
+        return body, layout  # quoted
+    for line, cells in body:
+        pairs = list(zip(cells[::2], cells[1::2]))
+        if len(cells) % 2 or not all(
+            re.fullmatch(r"[+-]?\d+", str(whole)) and re.fullmatch(r"\d+", str(part))
+            for whole, part in pairs
+        ):
+            raise BadInput(
+                WRONG_SHAPE,
+                f"line {line}: with decimal commas and commas between the values, '"
+                f"{','.join(map(str, cells))[:60]}' cannot be taken apart; save the table with "
+                "semicolons",
+            )
+    joined: list[Row] = [
+        (line, [f"{whole},{part}" for whole, part in zip(cells[::2], cells[1::2])])
+        for line, cells in body
+    ]
+    width = len(joined[0][1]) if joined else named
+    names = layout.names
+    if names is not None and len(names) != width:
+        names = names[:width]
+    return joined, layout._replace(width=width, names=names, is_number=(True,) * width)
+
+
+def may_be_halves(delimiter: str, layout: Layout, options: TableOptions) -> bool:
+    """Whether two cells beside each other could be one number with a decimal comma: nothing tells
+    how many there are in a row."""
+    return (
+        delimiter == "," and layout.names is None and layout.width > 1
+    ) and options.decimal is None
+
+
+def _refuse_split_numbers(body: Sequence[Row]) -> None:
+    """Raise where cells begin with a superfluous 0, as the second half of 0,05 does."""
+    for line, cells in body:
+        for column, cell in islice(enumerate(cells), 1, None):
+            if isinstance(cell, str) and re.match(r"-?0\d", cell) and looks_like_number(cell):
+                raise BadInput(
+                    WRONG_TYPE,
+                    f"line {line}, column {column}: '{cell[:40]}' may be the second half of "
+                    "a number with a comma; features.decimal says whether ',' or '.' is the "
+                    "decimal sign",
+                )
+
+
+def _without_end(body: list[Row], layout: Layout, notes: list[str]) -> list[Row]:
+    """Rows without what follows the values: rows that hold nothing, or that sum the others up."""
+    num_summaries = 0
+    while len(body) > 1:
+        cells = body[-1][1]
+        if all(cell == "" for cell in cells):
+            notes.append("rows at the end that hold nothing are left out")
+        elif num_summaries < MAX_SUMMARY_ROWS and is_summary(cells, layout.is_number):
+            word = next(c for c in cells if is_summary([c], ()))
+            notes.append(f"the last row '{str(word).strip()}' sums the others up: not a step")
+            num_summaries += 1
+        else:
+            break
+        body = body[:-1]
+    notes[:] = dict.fromkeys(notes)
+    return body
+
+
+def _fitted(row: Row, layout: Layout) -> Row:
+    """A row of as many cells as the others. Raises BadInput where it has more or fewer."""
+    line, cells = row
+    width = layout.width
+    if len(cells) == width:
+        return row
+    if len(cells) == width + 1 and cells[-1] == "":
+        return line, cells[:width]
+    if any(isinstance(cell, str) and "\n" in cell for cell in cells):
+        raise BadInput(
+            UNREADABLE,
+            f"line {line}: a quotation mark that begins a value here is not closed in its line; "
+            "remove it from the file",
+        )
+    of = f"the columns named in line {layout.header_line}" if layout.names else "the other lines"
+    names = f"{width}" if layout.names else f"{width} values"
+    raise BadInput(
+        WRONG_SHAPE,
+        f"line {line} has {len(cells)} values, {of} are {names}: '"
+        f"{','.join(map(str, cells))[:60]}'; where commas are decimal signs, features.decimal says "
+        "so, and features.skip_rows leaves lines at the top out"
+        if len(cells) > width
+        else f"line {line} has {len(cells)} values, {of} are {names}; a value is missing, or the "
+        "line was cut off",
+    )
+
+
+def _refuse_beyond_names(
+    cells: Sequence[Sequence[Cell]], lines: Sequence[int], layout: Layout
+) -> None:
+    """Raise where a column has values and the line of names ends before it."""
+    if layout.num_named is None:
+        return
+    for column in range(layout.num_named, len(cells)):
+        if column < layout.num_header_cells and "" not in cells[column]:
+            continue  # a column without a name
+        for row, cell in enumerate(cells[column]):
+            if cell != "":
+                raise BadInput(
+                    WRONG_SHAPE,
+                    f"line {lines[row]} has {layout.width} values, line {layout.header_line} names "
+                    f"{layout.num_named} columns: '{str(cell)[:40]}' has no column; where commas "
+                    "are decimal signs, features.decimal: ',' says so, features.skip_rows leaves "
+                    "lines at the top out",
+                )

@@ -1,0 +1,378 @@
+"""Where a table's names stand and where its numbers begin: titles, names, units, rows, a sum.
+
+Rows of cells come in, from a text or a workbook; what was found is either evident, or said in
+``notes``, or refused with the line and the setting that would decide.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+from seqbelt.errors import EMPTY, WRONG_SHAPE, WRONG_TYPE, BadInput
+from seqbelt.features.arrays.number_cells import Cell, is_missing, looks_like_number
+from seqbelt.features.arrays.time_columns import looks_like_time
+
+_SUMMARY_WORDS = """
+sum sums total totals subtotal mean average avg median min max minimum maximum std stdev stddev sd
+variance var count summe gesamt mittelwert mittel durchschnitt anzahl somme moyenne suma promedio
+media somma 합계 총계 소계 총합 평균 최대 최소 최댓값 최솟값 표준편차 개수 합 계 合計 平均 最大
+最小 总计 合计 平均值 итого сумма среднее
+"""
+_UNITS = """
+g mg kg m mm cm km s ms us µs μs ns min h hz khz v mv µv uv a ma µa n kn nm n·m pa kpa mpa hpa bar
+mbar c °c ℃ f °f k deg ° degree degrees rad grad % ppm db dba t mt ut µt μt gauss w kw j lx lux bpm
+rpm l ml px count counts raw a.u. au arb - n/a -/- m/s m/s2 m/s^2 m/s² m/s*s rad/s deg/s °/s dps
+km/h g/l mg/dl 1/s 1 ohm kohm ω
+"""
+SUMMARY_WORDS = frozenset(_SUMMARY_WORDS.split()) | {
+    "grand total",
+    "std dev",
+    "std. dev.",
+    "standard deviation",
+}
+"""What stands in the rows that a program adds below the values, in lower case."""
+UNITS = frozenset(_UNITS.split())
+_BRACKETED = re.compile(r"[\[({<].*[\])}>]")
+_QUOTIENT = re.compile(r"[^\s\d]{1,6}[/·*^²³][^\s]{1,6}")
+MAX_SUMMARY_ROWS = 12
+Row = tuple[int, Sequence[Cell]]
+"""A line's number, from 1, and its cells."""
+
+
+class TableOptions(NamedTuple):
+    """How a table of numbers is written, where the settings say so; None where it is found out."""
+
+    header: bool | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    skip_rows: int = 0
+    sheet: str | None = None
+
+
+NOTHING_TOLD = TableOptions()
+
+
+class Layout(NamedTuple):
+    """What stands where."""
+
+    first: int
+    """Place among the rows of the first with values."""
+    width: int
+    names: tuple[str, ...] | None
+    header_line: int | None
+    is_number: tuple[bool, ...]
+    """For each column whether it holds numbers, as far as the rows that were looked at tell."""
+    notes: tuple[str, ...]
+    names_are_a_comment: bool = False
+    num_named: int | None = None
+    """Cells in the line of names up to the last name, where there is one."""
+    num_header_cells: int = 0
+    """The same with the empty ones at its end: what stands beyond them must be empty, and what
+    stands below them empty or filled in every row."""
+
+
+def is_word(cell: Cell) -> bool:
+    """Whether a cell is neither empty nor a number nor a time."""
+    return not (is_missing(cell) or looks_like_number(cell) or looks_like_time(cell))
+
+
+def is_number(cell: Cell) -> bool:
+    """Whether a cell is a number and no missing value."""
+    return not is_missing(cell) and looks_like_number(cell)
+
+
+def as_text(cell: Cell) -> str:
+    """A cell as text; a whole number of a workbook without a point."""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def is_summary(cells: Sequence[Cell], is_number_column: Sequence[bool]) -> bool:
+    """Whether a row sums the others up: it says so where they have numbers, or in its first
+    cell."""
+    return any(
+        isinstance(cell, str) and cell.strip().lower().rstrip(":") in SUMMARY_WORDS
+        for column, cell in enumerate(cells)
+        if column == 0 or (column < len(is_number_column) and is_number_column[column])
+    )
+
+
+def without_end(rows: Sequence[Row]) -> Sequence[Row]:
+    """Rows without those at the end that hold nothing, or that sum the others up."""
+    stop = len(rows)
+    while stop > 1 and (
+        all(cell == "" for cell in rows[stop - 1][1]) or is_summary(rows[stop - 1][1], ())
+    ):
+        stop -= 1
+    return rows[:stop]
+
+
+def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None) -> Layout:
+    """The layout of a table that begins with these ``rows``.
+
+    ``comment`` is the row that the last comment above them would be. Raises BadInput where names
+    and values cannot be told apart.
+    """
+    if not rows:
+        raise BadInput(EMPTY, "the table has no rows")
+    body = without_end(rows)
+    width = _usual_width(body)
+    kinds = tuple(_is_number_column(body, column) for column in range(width))
+    if options.header is not None:
+        return _told(rows, options.header, width, kinds)
+    first = next((n for n, (_, cells) in enumerate(body) if _is_values(cells, kinds)), None)
+    if first is None:  # no number anywhere
+        first = min(1, len(body) - 1)
+        if len(body) < 2:
+            raise BadInput(EMPTY, "the table has a line of names and no values")
+    preamble, notes = list(rows[:first]), list[str]()
+    for line, cells in preamble:
+        if not any(is_word(cell) for cell in cells) and any(is_number(cell) for cell in cells):
+            if _is_count(cells) or _is_count(cells[1:]):
+                continue
+            raise BadInput(
+                WRONG_SHAPE,
+                f"line {line} has {_count(len(cells))}, the lines below it have {width}; "
+                "features.skip_rows leaves lines at the top out",
+            )
+    if not preamble:
+        first_line, cells = rows[0]
+        if _is_pandas_header(cells, rows[1:], kinds, first_line):
+            has_index = len(cells) > 1 and cells[0] == ""
+            notes.append(f"line {first_line} is a header of numbers, as pandas writes: not a step")
+            names = ("Unnamed: 0", *_clean_names(cells, width)[1:]) if has_index else None
+            extent = _extent(cells)
+            return Layout(1, width, names, first_line, kinds, tuple(notes), False, *extent)
+        if width == 1 and cells[0] == "0":
+            notes.append(f"line {first_line}, '0', is a value and no header (features.header)")
+        if comment is not None and _could_name(comment[1], width):
+            notes.append(f"column names are taken from line {comment[0]}, a comment")
+            names = _clean_names(comment[1], width)
+            return Layout(0, width, names, comment[0], kinds, tuple(notes), True)
+        return Layout(0, width, None, None, kinds, tuple(notes))
+    return _below_preamble(rows, first, width, kinds, options)
+
+
+def _below_preamble(
+    rows: Sequence[Row], first: int, width: int, kinds: tuple[bool, ...], options: TableOptions
+) -> Layout:
+    """The layout where lines that hold no values stand above those that do."""
+    notes: list[str] = []
+    preamble = list(rows[:first])
+    line, cells = preamble.pop()
+    if preamble and _fits(cells, width) and _fits(preamble[-1][1], width) and _are_units(cells):
+        notes.append(f"line {line} is a row of units: not a step")
+        line, cells = preamble.pop()
+    filled = [cell for cell in cells if cell != ""]
+    if len(filled) <= 1 < width and not _fits(cells, width):  # a title and no names
+        notes.append("lines above the values are left out as titles")
+        return Layout(first, width, None, None, kinds, tuple(notes))
+    _refuse_mixed(line, cells, kinds)
+    if not _fits(cells, width):
+        found = len(_trimmed(cells))
+        if options.decimal == "," and width == 2 * found:  # commas part them and are in them
+            names = _distinct(_clean_names(cells, found))
+            return Layout(first, width, names, line, kinds, (), False, width, width)
+        _refuse_misfit(rows[first:], line, found, width)
+    names = _clean_names(cells, width)
+    while len(set(names)) < len(names) and preamble and _fits(preamble[-1][1], width):
+        line, upper = preamble.pop()
+        names = tuple(
+            f"{above} {name}".strip()
+            for above, name in zip(_clean_names(upper, width, fill=True), names, strict=True)
+        )
+        notes.append("column names stand in several lines, which are joined")
+    if preamble:
+        notes.append("lines above the column names are left out as titles")
+    said = tuple(dict.fromkeys(notes))
+    return Layout(first, width, _distinct(names), line, kinds, said, False, *_extent(cells))
+
+
+def _told(rows: Sequence[Row], header: bool, width: int, kinds: tuple[bool, ...]) -> Layout:
+    """The layout where ``features.header`` says whether the first line names the columns."""
+    if not header:
+        return Layout(0, width, None, None, kinds, ())
+    line, cells = rows[0]
+    if not _fits(cells, width) and len(rows) > 1:
+        _refuse_misfit(rows[1:], line, len(_trimmed(cells)), width)
+    if len(rows) < 2:
+        raise BadInput(EMPTY, "the table has a line of names and no values")
+    first, notes = 1, list[str]()
+    if len(rows) > 2 and _fits(rows[1][1], width) and _are_units(rows[1][1]):
+        notes.append(f"line {rows[1][0]} is a row of units: not a step")
+        first = 2
+    names = _distinct(_clean_names(cells, width))
+    return Layout(first, width, names, line, kinds, tuple(notes), False, *_extent(cells))
+
+
+def _refuse_misfit(rows: Sequence[Row], line: int, named: int, width: int) -> NoReturn:
+    """Raise for the first row that has not as many cells as the line above has names."""
+    wrong, cells = next((row for row in rows if len(row[1]) != named), rows[0])
+    raise BadInput(
+        WRONG_SHAPE,
+        f"line {wrong} has {_count(len(cells))}, line {line} names {named} columns; "
+        f"{_comma_hint(named, width)}features.skip_rows leaves lines at the top out",
+    )
+
+
+def _usual_width(rows: Sequence[Row]) -> int:
+    """The number of cells that most rows have, of those with numbers where there are some."""
+    counted = [cells for _, cells in rows if not any(is_word(cell) for cell in cells)]
+    if len(counted) * 3 < len(rows):
+        counted = [cells for _, cells in rows[-max(1, len(rows) // 2) :]]
+    most = Counter(map(len, counted)).most_common()
+    tied = {width for width, number in most if number == most[0][1]}
+    named = {len(cells) for _, cells in rows if all(is_word(cell) for cell in cells)}
+    return max(tied & named or tied)
+
+
+def _is_number_column(rows: Sequence[Row], column: int) -> bool:
+    """Whether the last third of the rows, or the last that hold anything, have numbers there."""
+    cells = [cells[column] for _, cells in rows if column < len(cells)]
+    cells = [cell for cell in cells if not is_missing(cell)][-max(1, len(rows) // 3) :]
+    return bool(cells) and 2 * sum(map(looks_like_number, cells)) >= len(cells)
+
+
+def _is_values(cells: Sequence[Cell], kinds: Sequence[bool]) -> bool:
+    """Whether a row has numbers where the others have them, and no words there."""
+    numbers = [cell for cell, is_one in zip(cells, kinds) if is_one]
+    return (
+        len(cells) >= len(kinds) - 1
+        and any(is_number(cell) for cell in numbers)
+        and not any(is_word(cell) or looks_like_time(cell) for cell in numbers)
+    )
+
+
+def _is_count(cells: Sequence[Cell]) -> bool:
+    """Whether cells are 0, 1, 2, … or 1, 2, 3, …, as numbers of columns are."""
+    return len(cells) > 1 and any(
+        [*map(as_text, cells)] == [str(number) for number in range(start, start + len(cells))]
+        for start in (0, 1)
+    )
+
+
+def _is_pandas_header(
+    cells: Sequence[Cell], below: Sequence[Row], kinds: Sequence[bool], line: int
+) -> bool:
+    """Whether the first row is a header of numbers, as pandas writes for columns without names."""
+    has_index = len(cells) > 1 and cells[0] == ""
+    numbers = [*map(as_text, _trimmed(cells[1:] if has_index else cells))]
+    if not below or not (_is_count(numbers) or numbers == ["0"]):
+        return False
+    if has_index:
+        return numbers[0] == "0"
+    if len(numbers) == 1:
+        return _have_one_format([row[0] for _, row in below if row])
+    # Whoever writes floats writes them all with a point; whole numbers may as well be values.
+    values = [cell for _, row in below for cell in row if not is_missing(cell)]
+    texts = [cell for cell in values if isinstance(cell, str)]
+    is_float = all(re.search("[.,eE]", cell) for cell in texts)
+    if is_float and (texts or any(not float(cell).is_integer() for cell in values)):
+        return numbers[0] == "0" or len(numbers) > 2
+    if numbers[0] == "1":
+        return False
+    raise BadInput(
+        WRONG_SHAPE,
+        f"line {line}: '{', '.join(numbers)[:40]}' may be pandas' header of numbers or the first "
+        "values; features.header: true or false decides",
+    )
+
+
+def _have_one_format(cells: Sequence[Cell]) -> bool:
+    """Whether cells are numbers with as many decimals each, so that a bare 0 is none of them."""
+    decimals = [re.fullmatch(r"[+-]?\d+[.,](\d+)([eE].*)?", str(cell)) for cell in cells]
+    return len({len(found[1]) if found else 0 for found in decimals}) == 1 and all(decimals)
+
+
+def _could_name(cells: Sequence[Cell], width: int) -> bool:
+    """Whether a comment above the values can only be their columns' names."""
+    return (
+        width > 1
+        and len(cells) == width
+        and len(set(cells)) == width
+        and all(is_word(cell) and len(str(cell)) <= 40 for cell in cells)
+    )
+
+
+def _are_units(cells: Sequence[Cell]) -> bool:
+    filled = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
+    if len(filled) < sum(cell != "" for cell in cells):
+        return False
+    return bool(filled) and all(
+        _BRACKETED.fullmatch(cell) or cell.lower() in UNITS or _QUOTIENT.fullmatch(cell)
+        for cell in filled
+    )
+
+
+def _refuse_mixed(line: int, cells: Sequence[Cell], kinds: Sequence[bool]) -> None:
+    """Raise for a line that is half names and half values; names that count are names."""
+    numbers = [cell for cell, is_one in zip(cells, kinds) if is_one and is_number(cell)]
+    if not numbers or _is_count(numbers):
+        return
+    column, word = next((n, cell) for n, cell in enumerate(cells) if is_word(cell))
+    raise BadInput(
+        WRONG_TYPE,
+        f"line {line}, column {column}: '{str(word)[:40]}' is not a number, and '{numbers[0]}' "
+        "beside it is no name; features.header says whether this line names the columns, "
+        "features.skip_rows leaves lines at the top out",
+    )
+
+
+def _trimmed(cells: Sequence[Cell]) -> Sequence[Cell]:
+    """Cells without the empty ones at the end."""
+    stop = len(cells)
+    while stop and cells[stop - 1] == "":
+        stop -= 1
+    return cells[:stop]
+
+
+def _extent(cells: Sequence[Cell]) -> tuple[int, int]:
+    return len(_trimmed(cells)), len(cells)
+
+
+def _fits(cells: Sequence[Cell], width: int) -> bool:
+    """Whether a line can name ``width`` columns: as many cells, but for an empty one at the end."""
+    return (
+        len(cells) == width
+        or (len(cells) > width and len(_trimmed(cells)) <= width)
+        or (len(cells) == width - 1 and width > 1)
+    )
+
+
+def _clean_names(cells: Sequence[Cell], width: int, fill: bool = False) -> tuple[str, ...]:
+    """Names without blanks at their ends, composed (NFC); ``fill`` repeats one over empty cells."""
+    names: list[str] = []
+    for column in range(width):
+        name = (
+            unicodedata.normalize("NFC", as_text(cells[column]).strip())
+            if column < len(cells)
+            else ""
+        )
+        if not name:
+            name = names[-1] if fill and names else f"Unnamed: {column}"
+        names.append(name)
+    return tuple(names)
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of which none is there twice: x, x becomes x, x.1."""
+    taken: Counter[str] = Counter()
+    found = []
+    for name in names:
+        found.append(f"{name}.{taken[name]}" if taken[name] else name)
+        taken[name] += 1
+    return tuple(found)
+
+
+def _count(number: int) -> str:
+    return "1 value" if number == 1 else f"{number} values"
+
+
+def _comma_hint(names: int, width: int) -> str:
+    if width <= names:
+        return ""
+    return (
+        "where commas are decimal signs, features.decimal: ',' says so; where they separate "
+        "thousands, save the table with another delimiter; "
+    )

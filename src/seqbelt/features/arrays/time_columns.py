@@ -1,0 +1,175 @@
+"""Columns of a table that say when or in which row a value was measured: those are no channels."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from datetime import date
+from functools import lru_cache
+
+import numpy as np
+
+from seqbelt.features.arrays.number_cells import Cell, is_missing
+
+_TIME_NAMES = """
+time times timestamp timestamps datetime date zeit uhrzeit datum zeitstempel temps horodatage heure
+tiempo fecha hora 시간 시각 일시 날짜 타임스탬프 時間 时间 時刻 日時 日期 время дата
+"""
+_WEAK_TIME_NAMES = """
+t s sec secs second seconds ms millis milliseconds us microseconds ns nanoseconds elapsed epoch utc
+clock ts 초
+"""
+_ROW_NAMES = "index idx no nr row rownum # sample samplenumber frame step 번호 순번"
+_MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec"
+TIME_NAMES = frozenset(_TIME_NAMES.split())
+"""Names of columns of times, in lower case and without a unit."""
+WEAK_TIME_NAMES = frozenset(_WEAK_TIME_NAMES.split())
+"""Names that a column of times may have, and others too."""
+ROW_NAMES = frozenset(_ROW_NAMES.split())
+"""Names of columns that may count the rows."""
+_LEAD_WORDS = ("local", "utc", "gps", "unix", "system", "sensor", "sample", "elapsed", "relative",
+               "absolute", "recording", "device", "host", "phone", "log", "epoch")  # fmt: skip
+_DAY_S = 86400.0
+_CLOCK = (
+    r"(?:(?P<half1>오전|오후)\s*)?"
+    r"(?P<h>\d{1,3}):(?P<min>\d{2})(?::(?P<s>\d{2})(?:[.,:](?P<f>\d+))?)?"
+    r"(?:\s*(?P<half2>[AaPp]\.?[Mm]\.?))?(?P<zone>\s*(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?"
+)
+_DATES = (
+    r"(?P<y>\d{4})(?P<sep>[-/.])\s*(?P<m>\d{1,2})(?P=sep)\s*(?P<d>\d{1,2})\.?",
+    r"(?P<y>\d{4})년\s*(?P<m>\d{1,2})월\s*(?P<d>\d{1,2})일",
+    r"(?P<y>(?:19|20)\d{2})(?P<m>\d{2})(?P<d>\d{2})",
+    r"(?P<one>\d{1,2})(?P<sep>[-/.])(?P<two>\d{1,2})(?P=sep)(?P<y>\d{4}|\d{2})",
+    r"(?P<d>\d{1,2})[- ](?P<name>[A-Za-z]{3})[a-z]*\.?[- ](?P<y>\d{4}|\d{2})",
+    r"(?P<name>[A-Za-z]{3})[a-z]*\.? (?P<d>\d{1,2}),? (?P<y>\d{4})",
+)
+_FORMS = tuple(
+    re.compile(form)
+    for form in (
+        *(rf"{day}(?:(?:\s*T\s*|\s+|,\s*|:){_CLOCK})" for day in _DATES),
+        _CLOCK,
+        *(day for number, day in enumerate(_DATES) if number != 2),  # 20240101 alone is a number
+    )
+)
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES.split(), start=1)}
+
+
+def looks_like_time(cell: Cell) -> bool:
+    """Whether a cell is a date, a time of day or both."""
+    if not isinstance(cell, str) or not any(mark in cell for mark in ":-/.년 "):
+        return False
+    return any(form.fullmatch(cell.strip()) for form in _FORMS)
+
+
+def seconds_of(cells: Sequence[Cell]) -> np.ndarray | None:
+    """Seconds, float64 ``(rows,)``, of cells that are dates or times, NaN where one is missing.
+
+    None where a cell is something else. Days come before months unless that cannot be.
+    """
+    first = next((cell for cell in cells if not is_missing(cell)), None)
+    if first is None or not looks_like_time(first):
+        return None
+    for month_first in (False, True):
+        found = _parse_all(cells, month_first)
+        if found is not None and (month_first or first_fall(found) is None):
+            return found
+    return _parse_all(cells, False)
+
+
+def _parse_all(cells: Sequence[Cell], month_first: bool) -> np.ndarray | None:
+    values = np.full(len(cells), np.nan)
+    form = None
+    for row, cell in enumerate(cells):
+        if not isinstance(cell, str):
+            return None
+        text = cell.strip()
+        found = form.fullmatch(text) if form else None
+        if found is None:
+            if is_missing(text):
+                continue
+            form = next((one for one in _FORMS if one.fullmatch(text)), None)
+            found = form.fullmatch(text) if form else None
+            if found is None:
+                return None
+        try:
+            values[row] = _seconds(found.groupdict(), month_first)
+        except ValueError:
+            return None
+    return values
+
+
+def _seconds(parts: dict[str, str | None], month_first: bool) -> float:
+    total = 0.0
+    if parts.get("y"):
+        day, month = parts.get("d"), parts.get("m")
+        if parts.get("one"):
+            day, month = parts["one"], parts["two"]
+            if month_first:
+                day, month = month, day
+        elif parts.get("name"):
+            month = str(_MONTHS.get(str(parts["name"]).lower(), 0))
+        total = _day(str(parts["y"]), str(month), str(day)) * _DAY_S
+    if parts.get("h"):
+        hour = int(parts["h"] or 0)
+        half = (parts.get("half1") or parts.get("half2") or "").lower()
+        if half:
+            hour = hour % 12 + (12 if half == "오후" or half.startswith("p") else 0)
+        total += 3600.0 * hour + 60.0 * int(parts["min"] or 0) + int(parts.get("s") or 0)
+        if parts.get("f"):
+            total += float("0." + str(parts["f"]))
+    return total
+
+
+@lru_cache(4096)
+def _day(year: str, month: str, day: str) -> int:
+    century = 2000 if len(year) == 2 else 0
+    return date(century + int(year), int(month), int(day)).toordinal()
+
+
+def first_fall(values: np.ndarray) -> int | None:
+    """The first row whose value is below the one before it; None where they only rise.
+
+    Times of a day may begin anew at midnight.
+    """
+    known = np.flatnonzero(~np.isnan(values))
+    steps = np.diff(values[known])
+    falls = np.flatnonzero(steps < 0)
+    if np.nanmax(values, initial=0) <= _DAY_S:
+        falls = falls[steps[falls] > -_DAY_S / 2]
+    return int(known[falls[0] + 1]) if len(falls) else None
+
+
+def is_time_name(name: str, *, weak: bool = False) -> bool:
+    """Whether a column is called a time, whatever its unit; ``weak`` for names of other things
+    too."""
+    words = re.sub(r"[\[({<].*$", "", unicodedata.normalize("NFC", name)).strip().lower()
+    words = words.removeprefix("# ").strip()
+    base = re.sub(r"[\s_\-.]+", " ", words).strip()
+    if weak:
+        return base in WEAK_TIME_NAMES
+    base = re.sub(r" (s|sec|ms|us|ns|seconds|utc|local)$", "", base)
+    for lead in _LEAD_WORDS:
+        base = base.removeprefix(lead + " ")
+    return base.replace(" ", "") in TIME_NAMES or base.replace("/", "") == "datetime"
+
+
+def counts_rows(values: np.ndarray, name: str) -> bool:
+    """Whether a column numbers the rows: whole numbers that rise by one under such a name, or that
+    rise or never repeat where it has no name."""
+    if not len(values) or not np.isfinite(values).all() or (values != np.floor(values)).any():
+        return False
+    if name.strip() in ("", "Unnamed: 0"):
+        return len(np.unique(values)) == len(values)
+    base = re.sub(r"[\s_\-.]+", "", name.lower())
+    return base in ROW_NAMES and bool((np.diff(values) == 1).all())
+
+
+def describe_spacing(values: np.ndarray, show: Callable[[float], str] = "{:.2g}".format) -> str:
+    """How far apart rows are in time, in words; "" for one row."""
+    steps = np.diff(values[~np.isnan(values)])
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    if usual <= 0:
+        return ""
+    late, early = (steps > 1.9 * usual).mean(), (steps < 0.55 * usual).mean()
+    if max(late, early) > 0.1:
+        return "rows at more than one rate"
+    return f"a row every {show(usual)}" + (", with gaps" if late else "")

@@ -1,0 +1,292 @@
+"""Audio features: a recording becomes a float32 sequence ``(steps, features)``.
+
+Every kind is framed alike, as librosa frames with ``center=True``: a recording of ``n`` samples
+at hop ``h`` gives exactly ``1 + n // h`` steps; step ``t`` is centred on sample ``t * h`` and
+sees zeros beyond both ends. Zero padding is what lets recordings of several lengths be
+transformed in one batch and still get the very frames that they would get alone.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from seqbelt.errors import EMPTY, BadInput
+from seqbelt.features.audio.audio_decoding import Audio, check_samples, decode_audio
+from seqbelt.features.base import Features, Learned, Source
+
+Positive = Annotated[float, Field(gt=0)]
+MAX_PADDED_SAMPLES = 2_000_000
+"""Largest padded batch of one transform: keeps the spectrogram in tens of megabytes."""
+MAX_FILTER_VALUES = 4_000_000
+"""Largest resampling filter, which grows with the product of the reduced rates."""
+
+
+class AudioFeatures(Features):
+    """What all kinds of audio features share: decoding, one sample rate, framing."""
+
+    sample_rate: Annotated[int, Field(ge=100)] = 16_000
+    """Rate in Hz that every recording is resampled to."""
+    window_ms: Positive = 25.0
+    """Length of the window that one step sees."""
+    hop_ms: Positive = 10.0
+    """Distance from one step to the next."""
+    trim_silence_db: Positive | None = None
+    """Cut the ends that stay this many dB below the recording's own peak; null keeps them."""
+    max_duration_s: Positive = 3600.0
+    """Longer recordings are quarantined."""
+    deltas: Annotated[int, Field(ge=0, le=2)] = 0
+    """Append first (1) and second (2) differences over time as further features."""
+    subtract_mean: bool = False
+    """Subtract each recording's own mean over time (cepstral mean normalisation): removes the
+    microphone and part of the speaker, needs the whole recording."""
+
+    @property
+    def num_features(self) -> int:
+        return self.num_base_features * (1 + self.deltas)
+
+    @property
+    def num_base_features(self) -> int:
+        """Features of a step before differences are appended."""
+        raise NotImplementedError
+
+    @property
+    def hop(self) -> int:
+        """Samples from one step to the next."""
+        return max(1, round(self.hop_ms * self.sample_rate / 1000))
+
+    @property
+    def window(self) -> int:
+        """Samples that one step sees."""
+        return max(1, round(self.window_ms * self.sample_rate / 1000))
+
+    @property
+    def fft_size(self) -> int:
+        """Next power of two from the window."""
+        return _power_of_two(self.window)
+
+    @property
+    def keeps_time(self) -> bool:
+        return self.trim_silence_db is None
+
+    def step_s(self) -> float:
+        return self.hop / self.sample_rate
+
+    def num_steps(self, num_rows: int) -> int:
+        """Steps of a recording with ``num_rows`` samples at ``sample_rate``."""
+        return 1 + num_rows // self.hop
+
+    def read(self, source: Source) -> Audio:
+        if isinstance(source, np.ndarray):
+            return check_samples(source, self.sample_rate, self.max_duration_s)
+        content = Path(source) if isinstance(source, str) else source
+        return decode_audio(content, self.max_duration_s)
+
+    def encoder(self, learned: Learned) -> "AudioFeatures":
+        return self  # nothing is learned, so the settings encode by themselves
+
+    def encode(self, raws: Sequence[Audio]) -> list[np.ndarray]:
+        """Encode recordings: float32 ``(num_steps, num_features)`` each."""
+        signals = [self._prepare_signal(raw) for raw in raws]
+        encoded: list[np.ndarray | None] = [None] * len(signals)
+        for batch in _batches_by_length([len(signal) for signal in signals]):
+            for index, steps in zip(batch, self._transform([signals[i] for i in batch])):
+                encoded[index] = self._finish(steps)
+        return encoded  # type: ignore[return-value]  # every index is in one batch
+
+    def _transform(self, signals: list[np.ndarray]) -> list[np.ndarray]:
+        """Base features ``(num_steps, num_base_features)`` of signals of similar length."""
+        raise NotImplementedError
+
+    def _prepare_signal(self, raw: Audio) -> np.ndarray:
+        signal = raw.samples
+        if raw.sample_rate != self.sample_rate:
+            signal = _resample(signal, raw.sample_rate, self.sample_rate)
+        if self.trim_silence_db is not None:
+            import librosa
+
+            signal, _ = librosa.effects.trim(
+                signal, top_db=self.trim_silence_db, frame_length=self.window, hop_length=self.hop
+            )
+        return signal
+
+    def _finish(self, steps: np.ndarray) -> np.ndarray:
+        if self.deltas:
+            steps = append_deltas(steps, self.deltas)
+        if self.subtract_mean:
+            steps = steps - steps.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return np.ascontiguousarray(steps, dtype=np.float32)
+
+
+class LogMel(AudioFeatures):
+    """Mel-band energies in dB (Slaney's scale and normalisation, as librosa's default)."""
+
+    kind: Literal["log_mel"]
+    num_bands: Annotated[int, Field(ge=1)] = 40
+    """Mel bands."""
+    min_frequency: Annotated[float, Field(ge=0)] = 0.0
+    """Lower edge of the lowest band, in Hz."""
+    max_frequency: Positive | None = None
+    """Upper edge of the highest band, in Hz; null is half the sample rate."""
+    floor_db: float = -100.0
+    """Energies below this are raised to it, so that digital silence is not minus infinity."""
+
+    @property
+    def num_base_features(self) -> int:
+        return self.num_bands
+
+    def encoder(self, learned: Learned) -> "LogMel":
+        _ = self._window_and_filters  # built now, so that the first file need not wait for it
+        return self
+
+    @cached_property
+    def fft_size(self) -> int:  # type: ignore[override]
+        """Next power of two from the window, or larger, so that no mel band is without a bin."""
+        size = _power_of_two(self.window)
+        while not self._mel_filters(size).any(dim=0).all():
+            size *= 2
+        return size
+
+    def _mel_filters(self, fft_size: int):
+        from seqbelt.features.audio.torchaudio_import import torchaudio
+
+        with warnings.catch_warnings():  # of a band without a bin: that is what is asked
+            warnings.simplefilter("ignore")
+            return torchaudio.functional.melscale_fbanks(
+                fft_size // 2 + 1,
+                self.min_frequency,
+                self.max_frequency or self.sample_rate / 2,
+                self.num_bands,
+                self.sample_rate,
+                norm="slaney",
+                mel_scale="slaney",
+            )
+
+    @cached_property
+    def _window_and_filters(self):
+        """The window ``(window,)`` and the mel filters ``(num_bands, bins)``."""
+        import torch
+
+        return torch.hann_window(self.window), self._mel_filters(self.fft_size).T.contiguous()
+
+    def _transform(self, signals: list[np.ndarray]) -> list[np.ndarray]:
+        decibels = self._decibels(signals).numpy()
+        return [decibels[i, : self.num_steps(len(s))] for i, s in enumerate(signals)]
+
+    def _decibels(self, signals: list[np.ndarray]):
+        """``(batch, steps, num_bands)`` in dB."""
+        import torch
+
+        padded = torch.zeros(len(signals), max(len(signal) for signal in signals))
+        for row, signal in zip(padded.numpy(), signals):
+            row[: len(signal)] = signal
+        window, filters = self._window_and_filters
+        spectra = torch.stft(
+            padded, self.fft_size, self.hop, self.window, window,
+            pad_mode="constant", return_complex=True,
+        )  # fmt: skip
+        # Not torchaudio's abs and square: a complex abs alone takes longer than the transform.
+        energies = filters @ spectra.real.square().add_(spectra.imag.square())
+        decibels = energies.clamp_(min=10 ** (self.floor_db / 10)).log10_().mul_(10)
+        return decibels.transpose(1, 2)
+
+
+class Mfcc(LogMel):
+    """Mel-frequency cepstral coefficients: the orthonormal cosine transform of ``LogMel``.
+
+    Davis & Mermelstein 1980, doi:10.1109/TASSP.1980.1163420.
+    """
+
+    kind: Literal["mfcc"]  # type: ignore[assignment]  # narrows the tag of its base
+    num_coefficients: Annotated[int, Field(ge=1)] = 40
+    """Coefficients kept; no more than ``num_bands``."""
+
+    @property
+    def num_base_features(self) -> int:
+        return min(self.num_coefficients, self.num_bands)
+
+    @cached_property
+    def _cosines(self):
+        from seqbelt.features.audio.torchaudio_import import torchaudio
+
+        return torchaudio.functional.create_dct(self.num_base_features, self.num_bands, "ortho")
+
+    def _decibels(self, signals: list[np.ndarray]):
+        return super()._decibels(signals) @ self._cosines
+
+
+class Waveform(AudioFeatures):
+    """The samples themselves: each step is the window of raw samples centred on it."""
+
+    kind: Literal["waveform"]
+
+    @property
+    def num_base_features(self) -> int:
+        return self.window
+
+    def _transform(self, signals: list[np.ndarray]) -> list[np.ndarray]:
+        before = self.window // 2
+        windows = []
+        for signal in signals:
+            padded = np.pad(signal, (before, self.window))
+            frames = np.lib.stride_tricks.sliding_window_view(padded, self.window)[:: self.hop]
+            windows.append(frames[: self.num_steps(len(signal))])
+        return windows
+
+
+def _power_of_two(at_least: int) -> int:
+    return 1 << (at_least - 1).bit_length()
+
+
+def _batches_by_length(lengths: list[int]) -> list[list[int]]:
+    """Indices grouped so that a batch wastes little padding and stays within memory."""
+    batches: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        longest = lengths[index]
+        if longest == 0:
+            raise BadInput(EMPTY, "the recording has no samples")
+        batch = batches[-1] if batches else []
+        full = (len(batch) + 1) * longest > MAX_PADDED_SAMPLES or len(batch) >= 16
+        if not batch or full:
+            batches.append([index])
+        else:
+            batch.append(index)
+    return batches
+
+
+def _resample(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Band-limited (windowed sinc) resampling."""
+    import torch
+
+    from seqbelt.features.audio.torchaudio_import import torchaudio
+
+    ratio = _resampling_ratio(from_rate, to_rate)
+    resample = torchaudio.functional.resample
+    return resample(torch.tensor(signal), ratio.numerator, ratio.denominator).numpy()
+
+
+def _resampling_ratio(from_rate: int, to_rate: int) -> Fraction:
+    """The rates' ratio: exact where the filter for it is small, as it is for all usual rates, else
+    the nearest such, within a millisecond in ten seconds."""
+    ratio = Fraction(from_rate, to_rate)
+    if ratio.numerator * ratio.denominator <= MAX_FILTER_VALUES:
+        return ratio
+    return ratio.limit_denominator(max(1, math.isqrt(int(MAX_FILTER_VALUES / ratio))))
+
+
+def append_deltas(steps: np.ndarray, order: int) -> np.ndarray:
+    """Regression differences over five steps, the ends repeated, appended as features."""
+    import torch
+
+    from seqbelt.features.audio.torchaudio_import import torchaudio
+
+    parts = [torch.tensor(np.ascontiguousarray(steps.T))]  # copied: steps may be read-only
+    for _ in range(order):
+        parts.append(torchaudio.functional.compute_deltas(parts[-1]))
+    return torch.cat(parts).T.numpy()

@@ -1,0 +1,189 @@
+"""Features of a signal that is still coming: the very steps that the whole signal would give.
+
+A step is given once no later input can change it. What sees beyond the end of what was heard,
+the last windows and differences, waits; at the signal's end it gets the zeros or repeats that the
+end of a file gets. The transforms are those of files, run over overlapping stretches.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from seqbelt.errors import EMPTY, BadInput
+from seqbelt.features.arrays.channels import ArrayEncoder, Channels, Steps
+from seqbelt.features.arrays.vectors import Vectors
+from seqbelt.features.audio.audio import AudioFeatures, LogMel, append_deltas
+from seqbelt.features.audio.audio_decoding import Audio
+from seqbelt.features.audio.spectral import Spectral
+from seqbelt.features.base import Encoder, Features
+
+Transform = Callable[[np.ndarray], np.ndarray]
+
+
+class LocalTransform:
+    """A transform of whole signals, fed with one signal in pieces.
+
+    Row ``k`` of ``transform(signal)`` stands at input ``k * hop`` and depends on nothing but the
+    ``before`` inputs that precede it and the ``after`` inputs from it on. Memory holds the inputs
+    that coming rows still need.
+    """
+
+    def __init__(
+        self, transform: Transform, num_features: int, *, hop: int = 1, before: int, after: int = 1
+    ) -> None:
+        self._transform = transform
+        self._none = np.empty((0, num_features), np.float32)
+        self._hop, self._before, self._after = hop, before, after
+        self._kept: list[np.ndarray] = []
+        self._first = 0  # number of the first input that is kept; a multiple of the hop
+        self._num_inputs = 0
+        self._num_rows = 0  # that were given
+
+    def push(self, inputs: np.ndarray) -> np.ndarray:
+        """Rows ``(steps, features)`` that these inputs complete; possibly none."""
+        if not len(inputs):
+            return self._none
+        self._kept.append(inputs)
+        self._num_inputs += len(inputs)
+        num_ready = (self._num_inputs - self._after) // self._hop + 1
+        return self._rows(num_ready) if num_ready > self._num_rows else self._none
+
+    def finish(self) -> np.ndarray:
+        """The remaining rows. Raises BadInput if there was no input at all."""
+        if not self._num_inputs:
+            raise BadInput(EMPTY, "the signal ended before it began")
+        return self._rows(None)
+
+    def _rows(self, end: int | None) -> np.ndarray:
+        """Rows from the first that was not given yet to ``end``."""
+        inputs = np.concatenate(self._kept)
+        earlier = self._first // self._hop  # rows of the signal before the stretch that is kept
+        stop = None if end is None else end - earlier
+        rows = self._transform(inputs)[self._num_rows - earlier : stop]
+        self._num_rows += len(rows)
+        # One input at least stays: what follows is no signal of its own.
+        needed = self._num_rows * self._hop - max(1, self._before)
+        first = max(0, needed // self._hop * self._hop)
+        self._kept = [inputs[first - self._first :].copy()]
+        self._first = first
+        return rows
+
+
+class StepStream:
+    """From the pieces of one signal to its steps, through one transform after the other."""
+
+    def __init__(self, *transforms: LocalTransform) -> None:
+        self._transforms = transforms
+
+    def push(self, inputs: np.ndarray) -> np.ndarray:
+        """Float32 steps ``(steps, features)`` that samples ``(samples,)`` or rows ``(rows,
+        channels)`` complete; possibly none."""
+        for transform in self._transforms:
+            inputs = transform.push(inputs)
+        return inputs
+
+    def finish(self) -> np.ndarray:
+        """The steps that waited. Raises BadInput if the signal was empty."""
+        first, *others = self._transforms
+        steps = first.finish()
+        for transform in others:
+            steps = np.concatenate([transform.push(steps), transform.finish()])
+        return steps
+
+
+def stream_steps(features: Features, encoder: Encoder) -> StepStream:
+    """The stream of steps for one new signal; ``why_whole`` must have nothing against it."""
+    if isinstance(features, AudioFeatures):
+        before, after = _reach(features)
+        plain = features.model_copy(update={"deltas": 0})
+        frames = LocalTransform(
+            lambda samples: plain.encode([Audio(samples, features.sample_rate)])[0],
+            features.num_base_features,
+            hop=features.hop,
+            before=before,
+            after=after,
+        )
+        if not features.deltas:
+            return StepStream(frames)
+        reach = 2 * features.deltas  # a difference looks two steps back and two ahead
+        deltas = LocalTransform(
+            lambda steps: append_deltas(steps, features.deltas),
+            features.num_features,
+            before=reach,
+            after=reach + 1,
+        )
+        return StepStream(frames, deltas)
+    assert isinstance(encoder, ArrayEncoder)
+    return StepStream(
+        LocalTransform(
+            lambda rows: encoder.encode([Steps(rows)])[0], encoder.num_features, before=1
+        )
+    )
+
+
+def why_whole(features: Features) -> str | None:
+    """Why these features need the whole signal, and what to do; None where they can stream."""
+    if isinstance(features, AudioFeatures):
+        return _why_whole_recording(features)
+    if isinstance(features, Channels):
+        return _why_whole_table(features)
+    if isinstance(features, Vectors):
+        if features.skeleton is None and features.axes[0] == "steps" and len(features.axes) == 2:
+            return None
+        return (
+            "features.skeleton or features.layout needs whole arrays; 'seqbelt predict' reads them"
+        )
+    return (
+        f"features of kind {features.kind} are made of whole files; 'seqbelt predict' "  # pyright: ignore[reportAttributeAccessIssue]
+        "answers them"
+    )
+
+
+def _why_whole_recording(features: AudioFeatures) -> str | None:
+    if features.subtract_mean:
+        return (
+            "features.subtract_mean subtracts the mean of the whole recording; train with "
+            "subtract_mean: false (the model standardises by the training rows anyway)"
+        )
+    if features.trim_silence_db is not None:
+        return (
+            "features.trim_silence_db compares with the peak of the whole recording; train with "
+            "trim_silence_db: null"
+        )
+    if isinstance(features, Spectral) and "contrast" in features.descriptors:
+        return (
+            "the descriptor contrast is limited by the loudest step of the whole recording; train "
+            "with features.descriptors without it"
+        )
+    return None
+
+
+def _why_whole_table(features: Channels) -> str | None:
+    if features.standardize != "none":
+        return (
+            "features.standardize: sequence needs the mean of the whole sequence; train with "
+            "standardize: none (the model standardises by the training rows anyway)"
+        )
+    if features.resample_rate not in (None, features.sample_rate):
+        return (
+            "features.resample_rate filters the whole sequence; resample the data beforehand and "
+            "train with resample_rate: null"
+        )
+    if features.missing != "error":
+        return (
+            f"features.missing: {features.missing} fills a gap from values that come later; train "
+            "with missing: error and fill gaps beforehand"
+        )
+    return None
+
+
+def _reach(features: AudioFeatures) -> tuple[int, int]:
+    """Samples before a step's own that it sees, and samples from its own on."""
+    if isinstance(features, Spectral):
+        # Its zero crossings see the whole transform; and what is shorter than one is filled up,
+        # which must befall a short recording only.
+        return features.fft_size, features.fft_size - features.fft_size // 2
+    before = features.window // 2
+    if isinstance(features, LogMel):  # the window stands in the middle of the transform
+        before = features.fft_size // 2 - (features.fft_size - features.window) // 2
+    return before, features.window - before

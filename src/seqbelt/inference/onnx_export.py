@@ -1,0 +1,133 @@
+"""A bundle as one ONNX file that explains itself, and such a file as a network of torch's.
+
+Needs the extra ``onnx``; nobody else may import this module without it.
+"""
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from seqbelt.features.audio.audio import AudioFeatures
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.onnx_graph import build_graph
+
+FORMAT = 1
+_INT8_OPERATORS = ["LSTM", "Gather", "MatMul"]
+_CROPS = {
+    "head": "its first max_steps steps are read",
+    "random": "its first max_steps steps are read",
+    "tail": "its last max_steps steps are read",
+    "windows": (
+        "ceil(steps / max_steps) stretches of max_steps steps are read, which begin at "
+        "round(linspace(0, steps - max_steps, number of stretches)), and the answer is the mean "
+        "of their probabilities, raised to the power of 1 / temperature and divided by its sum"
+    ),
+}
+
+
+def export_bytes(bundle: Bundle) -> bytes:
+    """The bundle's network as an ONNX file, with all that its user must know as metadata."""
+    # The mean of windows is taken before it is calibrated, which their caller then does.
+    of_windows = bundle.model.max_steps is not None and bundle.model.crop == "windows"
+    temperature = 1.0 if of_windows else bundle.temperature
+    return build_graph(bundle.network, _metadata(bundle), temperature).SerializeToString()
+
+
+def crop_rule(bundle: Bundle) -> str | None:
+    """What the caller of the file must do with sequences longer than the model reads."""
+    model = bundle.model
+    if model.max_steps is None:
+        return None
+    return f"of a sequence longer than max_steps, {model.max_steps}, {_CROPS[model.crop]}"
+
+
+def _metadata(bundle: Bundle) -> dict[str, str]:
+    """Texts by name; all but the name, the crop's rule and the learned files are JSON.
+
+    ``framing`` of audio is in samples.
+    """
+    metadata = {
+        "format": json.dumps(FORMAT),
+        "name": bundle.name,
+        "classes": json.dumps(bundle.classes, ensure_ascii=False),
+        "features": json.dumps(bundle.features.plain(), ensure_ascii=False),
+        "model": json.dumps(bundle.model.plain(), ensure_ascii=False),
+        "bundle": json.dumps(bundle.fingerprint),
+        "temperature": json.dumps(bundle.temperature),
+    }
+    rule, features = crop_rule(bundle), bundle.features
+    if rule is not None:
+        metadata["crop"] = rule
+    if isinstance(features, AudioFeatures):
+        framing = {name: getattr(features, name) for name in ("fft_size", "window", "hop")}
+        metadata["framing"] = json.dumps(framing)
+    learned = {f"learned/{name}": content.decode() for name, content in bundle.learned.items()}
+    return metadata | learned
+
+
+class OnnxNetwork(nn.Module):
+    """An ONNX file as a network: padded ``inputs`` and ``lengths`` in, logits out.
+
+    It computes on the CPU, with as many threads as torch.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self.session = onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"]
+        )
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Logits float32 ``(batch, classes)``, as ``SequenceNetwork.forward`` has them."""
+        given = {"inputs": inputs.numpy(), "lengths": lengths.numpy()}
+        (logits,) = self.session.run(["logits"], given)
+        return torch.from_numpy(np.asarray(logits))
+
+
+def quantize(content: bytes) -> tuple[bytes, list[str]]:
+    """The same file with int8 weights, and the kinds of operators that have them.
+
+    ONNX Runtime quantises the embedding, the products of linear layers and the LSTM; a GRU and an
+    RNN keep float32. The scale of an LSTM's or a product's input is taken from the whole batch.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        source, target = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
+        source.write_bytes(content)
+        quantize_dynamic(
+            source, target, _INT8_OPERATORS, per_channel=True, weight_type=QuantType.QInt8
+        )
+        model = onnx.load(target)
+    before, after = _operators(onnx.load_from_string(content)), _operators(model)
+    kinds = [kind for kind in _INT8_OPERATORS if after.count(kind) < before.count(kind)]
+    model.metadata_props.add(key="quantized", value=json.dumps(kinds))
+    return model.SerializeToString(), kinds
+
+
+def _operators(model: onnx.ModelProto) -> list[str]:
+    """The operators that work on float32 weights: one name for each node."""
+    weights = model.graph.initializer
+    floats = {one.name for one in weights if one.data_type == onnx.TensorProto.FLOAT}
+    return [node.op_type for node in model.graph.node if floats.intersection(node.input)]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the advice to infer shapes first: the graph's are known."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,81 @@
+"""Answers of a model that labels every step: segments, in seconds."""
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from scipy.special import softmax
+
+from seqbelt.data.labels.segments import find_runs
+from seqbelt.inference.journal import Row
+from seqbelt.inference.output import write_table
+
+ROWS_AT_ONCE = 4096
+
+
+def pack_segments(logits: np.ndarray) -> np.ndarray:
+    """Logits ``(steps, classes)`` to float32 ``(segments * 4,)``: first step, last step + 1, class,
+    mean probability of that class. Exact up to 2 ** 24 steps."""
+    shares = softmax(logits, axis=1)
+    classes, starts, stops = find_runs(shares.argmax(1))
+    sums = np.add.reduceat(shares.max(1), starts)
+    packed = np.stack([starts, stops, classes, sums / (stops - starts)], axis=1)
+    return packed.astype(np.float32).ravel()
+
+
+def unpack_segments(
+    packed: np.ndarray, classes: tuple[str, ...], step_s: float
+) -> list[dict[str, Any]]:
+    """What ``pack_segments`` gave as rows: ``start_s``, ``end_s``, ``label``, ``confidence``."""
+    return [
+        {
+            "start_s": round(float(start) * step_s, 6),
+            "end_s": round(float(stop) * step_s, 6),
+            "label": classes[int(number)],
+            "confidence": float(share),
+        }
+        for start, stop, number, share in packed.reshape(-1, 4)
+    ]
+
+
+def write_segments(
+    path: Path,
+    rows: Iterable[Row],
+    key: str,
+    classes: tuple[str, ...],
+    step_s: float,
+    model: str,
+    byte_order_mark: bool = False,
+) -> None:
+    """Write one row a segment, and one with its error for an input that has none.
+
+    ``key`` names the first column: ``path`` or ``id``.
+    """
+    schema = pa.schema(
+        [
+            (key, pa.string()),
+            ("start_s", pa.float64()),
+            ("end_s", pa.float64()),
+            ("label", pa.string()),
+            ("confidence", pa.float32()),
+            ("error", pa.string()),
+            ("content_hash", pa.string()),
+            ("model", pa.string()),
+        ]
+    )
+
+    def records(row: Row) -> list[dict[str, Any]]:
+        about = {key: row.name, "content_hash": row.content_hash, "model": model}
+        if row.error is not None or row.probabilities is None:
+            return [about | {"error": row.error}]
+        return [about | found for found in unpack_segments(row.probabilities, classes, step_s)]
+
+    def tables() -> Iterable[pa.Table]:
+        pending = iter(rows)
+        while some := list(islice(pending, ROWS_AT_ONCE)):
+            yield pa.Table.from_pylist([one for row in some for one in records(row)], schema)
+
+    write_table(path, schema, tables(), byte_order_mark)

@@ -1,0 +1,74 @@
+"""The picture of an explanation, by the kind of features."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from seqbelt.features.audio.audio import AudioFeatures, LogMel
+from seqbelt.features.base import Source
+from seqbelt.features.video.video import VideoFeatures
+from seqbelt.features.video.video_decoding import CONTAINERS, FrameFormat, decode_video
+from seqbelt.inference.bundle import Bundle
+from seqbelt.plots.attributions import (
+    Steps,
+    audio_figure,
+    choose_frames,
+    signal_figure,
+    video_figure,
+)
+
+FRAME_HEIGHT = 240
+"""Of a frame in the picture, in pixels."""
+OWN_VIEW = ("kind", "deltas", "subtract_mean")
+"""Settings of audio features that the drawn spectrogram goes without."""
+
+
+def draw(bundle: Bundle, source: Source, sequence: np.ndarray, steps: Steps) -> Figure:
+    """The recording's spectrogram, the clip's frames or the signal's lines, with the shares."""
+    features = bundle.features
+    if isinstance(features, AudioFeatures):
+        return _draw_audio(features, source, steps)
+    if isinstance(features, VideoFeatures):
+        return _draw_video(features, source, steps)
+    names = getattr(bundle.encoder, "names", None) or ()
+    if len(names) != sequence.shape[1]:  # unnamed, or there are differences beside the channels
+        names = [str(feature) for feature in range(sequence.shape[1])]
+    return signal_figure(steps, sequence, names)
+
+
+def _draw_audio(features: AudioFeatures, source: Source, steps: Steps) -> Figure:
+    """A log-mel spectrogram of the very steps, whatever the model saw of them."""
+    names = [name for name in LogMel.model_fields if name not in OWN_VIEW]
+    shared = {name: getattr(features, name) for name in names if hasattr(features, name)}
+    view = LogMel(kind="log_mel", **shared)
+    (decibels,) = view.encode([features.read(source)])
+    highest = view.max_frequency or view.sample_rate / 2
+    return audio_figure(steps, decibels, view.sample_rate, (view.min_frequency, highest))
+
+
+def _draw_video(features: VideoFeatures, source: Source, steps: Steps) -> Figure:
+    chosen = choose_frames(steps.shares)
+    wanted = set(chosen.tolist())
+    frame_format = _frame_format(source)
+    clip = Path(source) if isinstance(source, str) else source
+    frames = decode_video(clip, frame_format, features.frame_rate, features.max_duration_s)
+    return video_figure(steps, chosen, [f for step, f in enumerate(frames) if step in wanted])
+
+
+def _frame_format(source: Source) -> FrameFormat:
+    """Small frames of the clip's own shape."""
+    if isinstance(source, np.ndarray):
+        height, width = source.shape[1:3]
+    else:
+        import av
+
+        file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
+        options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+        with av.open(file, "r", options=options, metadata_errors="ignore") as container:
+            frame = next(container.decode(video=0))
+        width, height = frame.width, frame.height
+        if round(frame.rotation / 90) % 2:
+            width, height = height, width
+    return FrameFormat(max(1, round(FRAME_HEIGHT * width / height)), FRAME_HEIGHT, is_grey=False)

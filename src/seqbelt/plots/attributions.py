@@ -1,0 +1,210 @@
+"""Pictures of explanations: the signal, and under it on the same axis each step's share.
+
+Blue speaks for the predicted class, red against it. Every function returns a matplotlib figure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch
+from matplotlib.ticker import MaxNLocator
+
+from seqbelt.plots.fonts import figure_fonts, writable
+
+FOR, AGAINST = "#2166ac", "#b2182b"
+"""Blue and red are told apart by nearly everybody."""
+FOR_TINT, AGAINST_TINT = "#7fb3dc", "#f4957c"
+"""The same, light enough for black letters and lines on them."""
+TINTS = LinearSegmentedColormap.from_list("shares", [AGAINST_TINT, "white", FOR_TINT])
+UNREAD = "#e4e4e4"
+MOST_LINES = 8
+"""Features that get a plot each; more are drawn as one image."""
+MOST_COLUMNS = 4000
+"""Steps of a spectrogram that are drawn: more than a screen has pixels."""
+MOST_FRAMES = 9
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What all pictures show: whose steps, what was answered, and the shares."""
+
+    title: str
+    label: str
+    """The predicted class."""
+    shares: np.ndarray
+    """float ``(steps,)``; NaN at steps that were not read."""
+    step_s: float | None
+    """Seconds from one step to the next; None counts steps."""
+    caption: str = ""
+    """What the shares add up to."""
+
+    @property
+    def times(self) -> np.ndarray:
+        """Where each step stands, in seconds or steps."""
+        return np.arange(len(self.shares)) * (self.step_s or 1)
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Where each step begins, and where the last one ends, when drawn as a bar."""
+        return (np.arange(len(self.shares) + 1) - 0.5) * (self.step_s or 1)
+
+    @property
+    def time_label(self) -> str:
+        return "time (s)" if self.step_s else "step"
+
+    @property
+    def strongest(self) -> float:
+        """Largest share either way; never 0, so that it can be divided by."""
+        return float(np.nanmax(np.abs(self.shares), initial=1e-9))
+
+
+@figure_fonts()
+def audio_figure(
+    steps: Steps, decibels: np.ndarray, sample_rate: int, frequencies: tuple[float, float]
+) -> Figure:
+    """A mel spectrogram ``(steps, bands)`` in dB between two ``frequencies`` in Hz."""
+    import librosa.display
+
+    figure, axes = _stacked(steps, 1, height=2.6)
+    thinned = -(-len(decibels) // MOST_COLUMNS)
+    assert steps.step_s is not None  # a recording's steps have a time
+    librosa.display.specshow(
+        decibels[::thinned].T,
+        x_coords=steps.times[::thinned],
+        sr=sample_rate,
+        x_axis="time",
+        y_axis="mel",
+        fmin=frequencies[0],
+        fmax=frequencies[1],
+        cmap="magma",
+        ax=axes[0],
+    )
+    axes[0].set(xlabel="", ylabel="frequency (Hz)")
+    _draw_shares(axes[-1], steps)
+    axes[-1].xaxis.set_major_formatter("{x:g}")  # librosa's writes short times in ms
+    return figure
+
+
+@figure_fonts()
+def signal_figure(steps: Steps, values: np.ndarray, names: Sequence[str]) -> Figure:
+    """Features ``(steps, features)``: a line each, shaded by share, or an image of many."""
+    num_features = values.shape[1]
+    if num_features > MOST_LINES:
+        figure, axes = _stacked(steps, 1, height=3.2)
+        _draw_image(axes[0], steps, values)
+    else:
+        figure, axes = _stacked(steps, num_features, height=max(0.8, 3.2 / num_features))
+        for feature, (axis, name) in enumerate(zip(axes[:-1], names, strict=True)):
+            axis.plot(steps.times, values[:, feature], color="black", linewidth=1)
+            _shade(axis, steps)
+            axis.set_ylabel(writable(name), parse_math=False, rotation=0, ha="right", va="center")
+    _draw_shares(axes[-1], steps)
+    return figure
+
+
+def choose_frames(shares: np.ndarray) -> np.ndarray:
+    """Steps whose frames are shown: of each ninth of the clip the one with the largest share."""
+    parts = np.array_split(np.arange(len(shares)), min(MOST_FRAMES, len(shares)))
+    strength = np.abs(np.nan_to_num(shares))
+    return np.array([part[strength[part].argmax()] for part in parts])
+
+
+@figure_fonts()
+def video_figure(steps: Steps, chosen: np.ndarray, frames: Sequence[np.ndarray]) -> Figure:
+    """The chosen steps' frames ``(height, width, 3)``, each joined to its place in time."""
+    height, width = frames[0].shape[:2]
+    frame_height = min(3.0, 10.5 / len(frames) * height / width)
+    figure = Figure(figsize=(11, frame_height + 3), layout="constrained")
+    _write_around(figure, steps)
+    grid = figure.add_gridspec(2, len(frames), height_ratios=[frame_height, 2.2])
+    axes = figure.add_subplot(grid[1, :])
+    _draw_shares(axes, steps)
+    for column, (step, frame) in enumerate(zip(chosen, frames, strict=True)):
+        axis = figure.add_subplot(grid[0, column])
+        axis.imshow(frame)
+        axis.set(xticks=[], yticks=[])
+        time = float(steps.times[step])
+        axis.set_title(f"{time:.1f} s" if steps.step_s else f"step {step}", fontsize=9)
+        colour = _colour(steps, step)
+        for spine in axis.spines.values():
+            spine.set(color=colour, linewidth=4)
+        axes.axvline(time, color="0.8", linewidth=0.8, zorder=0)
+        ends: dict[str, Any] = {"coordsA": axis.transAxes, "coordsB": axes.get_xaxis_transform()}
+        figure.add_artist(ConnectionPatch((0.5, 0), (time, 1), **ends, color="0.8", linewidth=0.8))
+    return figure
+
+
+def _stacked(steps: Steps, num_plots: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Plots of this height above a plot for the shares, all on one time axis."""
+    heights = [height] * num_plots + [1.8]
+    figure = Figure(figsize=(9, sum(heights) + 0.8), layout="constrained")
+    _write_around(figure, steps)
+    axes = figure.subplots(num_plots + 1, 1, sharex=True, height_ratios=heights)
+    return figure, list(axes)
+
+
+def _write_around(figure: Figure, steps: Steps) -> None:
+    figure.suptitle(writable(steps.title), parse_math=False)
+    caption = writable(steps.caption)
+    figure.supxlabel(caption, parse_math=False, fontsize=8.5, color="0.35")
+
+
+def _draw_shares(axes: Axes, steps: Steps) -> None:
+    shares = np.nan_to_num(steps.shares)
+    axes.stairs(shares.clip(min=0), steps.edges, fill=True, color=FOR)
+    axes.stairs(shares.clip(max=0), steps.edges, fill=True, color=AGAINST)
+    axes.axhline(0, color="black", linewidth=0.6)
+    _shade_unread(axes, steps)
+    axes.set_xlim(steps.edges[0], steps.edges[-1])
+    axes.set_xlabel(steps.time_label)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=not steps.step_s))
+    axes.set_ylabel("share (nats)")
+    label = writable(steps.label)
+    for place, words, colour in ((0.97, "for", FOR), (0.03, "against", AGAINST)):
+        axes.text(
+            0.995, place, f"{words} “{label}”", color=colour, transform=axes.transAxes,
+            ha="right", va="top" if place > 0.5 else "bottom", fontsize=9, parse_math=False,
+        )  # fmt: skip
+    axes.margins(y=0.3)  # room for the words
+
+
+def _draw_image(axes: Axes, steps: Steps, values: np.ndarray) -> None:
+    spread = values.std(axis=0)
+    scaled = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    axes.pcolormesh(
+        steps.edges, np.arange(values.shape[1] + 1) - 0.5, scaled.T, cmap="Greys", rasterized=True
+    )
+    axes.set_ylabel("feature (scaled)")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.invert_yaxis()
+
+
+def _shade(axes: Axes, steps: Steps) -> None:
+    """Colour the background by share."""
+    low, high = axes.get_ylim()
+    axes.imshow(
+        np.nan_to_num(steps.shares)[None], cmap=TINTS, vmin=-steps.strongest, vmax=steps.strongest,
+        extent=(steps.edges[0], steps.edges[-1], low, high), aspect="auto", zorder=-1,
+        interpolation="nearest",
+    )  # fmt: skip
+    _shade_unread(axes, steps)
+
+
+def _shade_unread(axes: Axes, steps: Steps) -> None:
+    """Grey where no step was read."""
+    changes = np.flatnonzero(np.diff(np.isnan(steps.shares), prepend=False, append=False))
+    for place in changes.reshape(-1, 2):
+        start, end = steps.edges[place].tolist()
+        axes.axvspan(start, end, color=UNREAD, zorder=-0.5)
+        axes.text((start + end) / 2, 0.5, "not read", transform=axes.get_xaxis_transform(),
+                  color="0.4", ha="center", va="center", fontsize=9)  # fmt: skip
+
+
+def _colour(steps: Steps, step: int) -> Any:
+    share = steps.shares[step]
+    return UNREAD if np.isnan(share) else TINTS(0.5 + 0.5 * share / steps.strongest)

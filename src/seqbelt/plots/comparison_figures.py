@@ -1,0 +1,153 @@
+"""Why the cells differ, as a picture: what their gradients reach, and what their answers need."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from seqbelt.comparison.diagnostics import ModelReasons
+from seqbelt.comparison.memory import HEARD_SHARES, PASTS, Memory, accuracy_by_length
+from seqbelt.comparison.variants import COLOURS, label
+from seqbelt.plots.fonts import figure_fonts
+from seqbelt.training.gradient_reach import NEGLIGIBLE
+
+
+@figure_fonts()
+def comparison_figure(
+    cells: Mapping[str, Mapping], confidence: float, controls: Sequence[Mapping] = ()
+) -> Figure:
+    """Test accuracy of each cell: a dot per seed, the mean with its interval.
+
+    Each control, as ``ControlResult.plain`` describes it, is a diamond on a grey line below.
+    """
+    height = 0.9 + 0.7 * len(cells) + 0.3 * len(controls)
+    figure = Figure(figsize=(7, height), layout="constrained")
+    axes = figure.subplots()
+    for row, (cell, result) in enumerate(cells.items()):
+        colour = COLOURS.get(cell, "#555555")
+        seeds = [100 * value for value in result["accuracies"]]
+        interval = result["test_accuracy"]
+        mean, low, high = (100 * (interval[key] or np.nan) for key in ("mean", "low", "high"))
+        jitter = np.linspace(-0.12, 0.12, len(seeds)) if len(seeds) > 1 else [0]
+        axes.plot(seeds, row + 0.25 + np.asarray(jitter) / 3, ".", color=colour, alpha=0.6)
+        axes.errorbar(
+            mean, row, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=4
+        )
+        axes.annotate(f"{mean:.1f}", (mean, row), (0, -14), textcoords="offset points",
+                      ha="center", color=colour)  # fmt: skip
+    rows = len(cells) - 0.3 + 0.43 * np.arange(len(controls))
+    for row, control in zip(rows, controls):
+        _draw_control(axes, row, control)
+    names = [label(cell) for cell in cells] + [control["name"] for control in controls]
+    axes.set_yticks([*range(len(cells)), *rows], names)
+    axes.set_ylim(max([len(cells) - 1, *rows]) + (0.3 if controls else 0.6), -0.6)
+    axes.set_xlabel(f"test accuracy (%): seeds, mean, {100 * confidence:.0f} % interval over seeds")
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def _draw_control(axes, row: float, control: Mapping) -> None:
+    axes.axhline(row, color="#dddddd", linewidth=0.8, zorder=0)
+    if control["test_accuracy"] is None:
+        axes.annotate("not computed", (0.02, row), xycoords=("axes fraction", "data"),
+                      va="center", fontsize=8, color="#777777")  # fmt: skip
+        return
+    accuracy = 100 * control["test_accuracy"]
+    axes.plot(accuracy, row, "D", color="#555555", markersize=5)
+    left = accuracy > sum(axes.get_xlim()) / 2
+    axes.annotate(f"{accuracy:.1f}", (accuracy, row), (-8 if left else 8, 0),
+                  textcoords="offset points", ha="right" if left else "left", va="center",
+                  fontsize=8, color="#555555")  # fmt: skip
+
+
+Models = Sequence[ModelReasons]
+LINES = {"cut": "-", "shuffled": "--", "replaced": ":"}
+
+
+@figure_fonts()
+def diagnostics_figure(models: Mapping[str, Models]) -> Figure:
+    """One row on training, one on answers; a line is the mean over a cell's models."""
+    figure = Figure(figsize=(13, 7.6), layout="constrained")
+    (reach, half_life, clipped), (past, heads, lengths) = figure.subplots(2, 3)
+    for draw, axes in (
+        (_draw_reach, reach), (_draw_half_life, half_life), (_draw_clipped, clipped),
+        (_draw_past, past), (_draw_heads, heads), (_draw_lengths, lengths),
+    ):  # fmt: skip
+        for cell, of in models.items():
+            draw(axes, of, {"color": COLOURS.get(cell)}, label(cell))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    reach.axhline(NEGLIGIBLE, color="#999999", linewidth=0.8)
+    reach.set(
+        yscale="log", ylim=(1e-8, 30), xlabel="steps before the end", ylabel="relative to the end",
+        title="Gradient of the loss",
+    )  # fmt: skip
+    half_life.set(xlabel="epoch", ylabel="steps", title="Half-life of the gradient in training")
+    half_life.set_yscale("symlog", linthresh=1)
+    half_life.set_xscale("symlog", linthresh=1)
+    clipped.set(xlabel="epoch", ylabel="updates clipped (%)", ylim=(-3, 103),
+                title="Clipped updates")  # fmt: skip
+    clipped.xaxis.set_major_locator(MaxNLocator(integer=True))
+    past.set(xscale="log", xlabel="steps kept at the end", title="How much of the past is needed")
+    heads.set(xlabel="share of the sequence heard", title="How early it could decide")
+    lengths.set(xlabel="steps of the sequence", title="Accuracy by length")
+    for axes in (half_life, past):
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    half_life.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    for axes in (past, heads, lengths):
+        axes.set_ylabel("test accuracy (%)")
+    return figure
+
+
+def _draw_reach(axes: Axes, of: Models, style: dict, name: str) -> None:
+    for attribute, line, when in (("before", ":", "before training"), ("trained", "-", "trained")):
+        curves = [getattr(one, attribute).curve for one in of]
+        shortest = min(map(len, curves))  # folds differ in their median length
+        logs = np.log(np.maximum([curve[:shortest] for curve in curves], 1e-30))
+        axes.plot(np.exp(logs.mean(0)), line, label=f"{name}, {when}", **style)
+
+
+def _draw_half_life(axes: Axes, of: Models, style: dict, name: str) -> None:
+    for one in of:
+        epochs, steps = zip(*one.half_lives, strict=True)
+        axes.plot(epochs, steps, ".-", alpha=0.5, label=name if one is of[0] else None, **style)
+
+
+def _draw_clipped(axes: Axes, of: Models, style: dict, name: str) -> None:
+    shortest = min(len(one.clipped_by_epoch) for one in of)  # some stop early
+    shares = np.mean([one.clipped_by_epoch[:shortest] for one in of], axis=0)
+    axes.plot(np.arange(1, shortest + 1), 100 * shares, ".-", label=name, **style)
+
+
+def _draw_past(axes: Axes, of: Models, style: dict, name: str) -> None:
+    for how in PASTS:
+        kept, accuracy = _mean_over_models(
+            [one.memory for one in of], lambda memory, how=how: memory.by_last_steps[how]
+        )
+        axes.plot(kept, 100 * accuracy, LINES[how], label=f"{name}, earlier {how}", **style)
+
+
+def _draw_heads(axes: Axes, of: Models, style: dict, name: str) -> None:
+    for one in of:
+        axes.plot(HEARD_SHARES, 100 * one.memory.by_heard_share, alpha=0.35, **style)
+    shares = np.mean([one.memory.by_heard_share for one in of], axis=0)
+    axes.plot(HEARD_SHARES, 100 * shares, linewidth=2, label=name, **style)
+
+
+def _draw_lengths(axes: Axes, of: Models, style: dict, name: str) -> None:
+    buckets = accuracy_by_length(
+        np.concatenate([one.correct for one in of]), np.concatenate([one.lengths for one in of])
+    )
+    middles = [(low + high) / 2 for low, high, *_ in buckets]
+    axes.plot(middles, [100 * accuracy for *_, accuracy in buckets], "o-", label=name, **style)
+
+
+def _mean_over_models(
+    memories: Sequence[Memory], curve: Callable[[Memory], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean curve; folds may differ in their longest sequence."""
+    kept = max((memory.last_steps for memory in memories), key=len)
+    curves = [np.interp(kept, memory.last_steps, curve(memory)) for memory in memories]
+    return kept, np.mean(curves, axis=0)

@@ -1,0 +1,186 @@
+"""Figures of one run: learning curves, confusion, reliability, segments, augmentation."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from seqbelt.comparison.variants import COLOURS, label
+from seqbelt.data.batches import Batch, make_batch
+from seqbelt.data.labels.segments import find_runs
+from seqbelt.data.sequences import Sequences
+from seqbelt.evaluation.calibration import Reliability
+from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.step_report import StepReport
+from seqbelt.plots.fonts import figure_fonts, writable
+from seqbelt.training.augmentation import Augmenter
+from seqbelt.training.history import History
+
+
+def report_figures(report: Report) -> dict[str, Figure]:
+    """Every figure of a report, by name."""
+    before, after = report.reliability(1.0), report.reliability(report.temperature)
+    figures = {
+        "confusion": confusion_figure(report),
+        "reliability": reliability_figure(before, after, report.temperature),
+    }
+    if isinstance(report, StepReport):
+        ids = report.sequences.column("id")
+        rows = list(zip(ids, *zip(*report.recordings(), strict=True), strict=True))
+        step_s = report.sequences.store.step_s
+        figures["segments"] = segment_figure(rows, report.classes, step_s)
+    return figures
+
+
+@figure_fonts()
+def confusion_figure(report: Report) -> Figure:
+    """Counts of true against predicted classes, rows normalised for the shade."""
+    counts = report.confusion()
+    size = min(14.0, 2.5 + 0.45 * len(counts))
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ticks = range(len(counts))
+    crowded = len(counts) * max(map(len, report.classes)) > 40
+    axes.set_xticks(ticks, report.classes, rotation=90 if crowded else 0)
+    axes.set_yticks(ticks, report.classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(f"{report.correct.sum()} of {len(report.correct)} right")
+    if len(counts) <= 30:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            dark = shares[row, column] > 0.6
+            axes.text(
+                column, row, str(counts[row, column]), ha="center", va="center",
+                color="white" if dark else "black", fontsize=8,
+            )  # fmt: skip
+    return figure
+
+
+@figure_fonts()
+def learning_curves(histories: Mapping[str, History]) -> Figure:
+    """Loss and validation accuracy by epoch, one line per run; dots mark the weights kept."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    losses, accuracies = figure.subplots(1, 2)
+    for name, history in histories.items():
+        colour = COLOURS.get(name.partition("-")[0])
+        numbers = [epoch.number for epoch in history.epochs]
+        train = [epoch.train_loss for epoch in history.epochs]
+        losses.plot(numbers, train, "--", color=colour, alpha=0.5, label=f"{name} training")
+        scores = [epoch.validation for epoch in history.epochs if epoch.validation]
+        if len(scores) == len(numbers):
+            best = history.best_epoch - 1
+            for axes, values, text in (
+                (losses, [s.loss for s in scores], f"{name} validation"),
+                (accuracies, [100 * s.accuracy for s in scores], name),
+            ):
+                axes.plot(numbers, values, color=colour, label=text)
+                axes.plot(numbers[best], values[best], "o", color=colour)
+    losses.set(ylabel="cross-entropy (nats)", yscale="log")
+    accuracies.set(ylabel="validation accuracy (%)")
+    for axes in (losses, accuracies):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(histories) <= 4:
+        losses.legend(fontsize=8)
+    _legend_by_cell(accuracies, histories)
+    return figure
+
+
+def _legend_by_cell(axes, names: Sequence[str] | Mapping) -> None:
+    seen: dict[str, object] = {}
+    handles, labels = axes.get_legend_handles_labels()
+    for handle, name in zip(handles, labels, strict=True):
+        seen.setdefault(label(name.partition("-")[0]), handle)
+    if seen:
+        axes.legend(list(seen.values()), list(seen))
+
+
+@figure_fonts()
+def reliability_figure(before: Reliability, after: Reliability, temperature: float) -> Figure:
+    """On the diagonal a confidence of 80 % is right in 80 % of the cases; below it, less often."""
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 100], [0, 100], color="#999999", linewidth=0.8)
+    for found, line, colour, when in (
+        (before, ":", "#999999", "before"),
+        (after, "-", "#1f77b4", f"at temperature {temperature:.2f}"),
+    ):
+        error = f"{when}: expected calibration error {100 * found.expected_error:.1f} %"
+        confidence, accuracy = 100 * found.confidence, 100 * found.accuracy
+        axes.plot(confidence, accuracy, f"o{line}", color=colour, label=error)
+    axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 102), ylim=(0, 102))
+    axes.set_title(f"{after.count.sum():,} examples in bins of about {after.count.max():,}")
+    axes.set_aspect("equal")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
+MOST_RECORDINGS = 8
+BAR = 0.4
+"""Height of a bar; truth and answer of a recording share a row of height 1."""
+
+
+@figure_fonts()
+def segment_figure(
+    recordings: Sequence[tuple[str, np.ndarray, np.ndarray]],
+    classes: Sequence[str],
+    step_s: float | None,
+) -> Figure:
+    """The first ``recordings``: name, true and predicted class indices ``(steps,)`` each."""
+    shown = recordings[:MOST_RECORDINGS]
+    colours = colormaps["tab20" if len(classes) > 10 else "tab10"]
+    figure = Figure(figsize=(11, 1.2 + 0.6 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    scale = step_s or 1
+    for row, (_, true, found) in enumerate(shown):
+        for labels, place in ((true, row - BAR), (found, row)):
+            runs = find_runs(labels)
+            starts, widths = runs.starts * scale, (runs.stops - runs.starts) * scale
+            spans = [*zip(starts.tolist(), widths.tolist(), strict=True)]
+            axes.broken_barh(spans, (place, BAR), color=[colours(k % 20) for k in runs.classes])
+    axes.set_yticks(range(len(shown)), [writable(name)[-40:] for name, _, _ in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlabel("time (s)" if step_s else "step")
+    axes.set_title("true above, predicted below; white is unlabelled", fontsize=10)
+    patches = [Patch(color=colours(k % 20), label=writable(n)) for k, n in enumerate(classes)]
+    figure.legend(handles=patches, loc="outside right upper", fontsize=8)
+    return figure
+
+
+@figure_fonts()
+def augmentation_figure(train: Sequences, augment: Augmenter, num_rows: int = 4) -> Figure:
+    """A row of each of the first classes, plain and augmented twice, in training standard
+    deviations: lines for up to twelve features, otherwise an image of all."""
+    firsts = np.unique(train.labels, return_index=True)[1][:num_rows]
+    plain = make_batch(train, firsts)
+    batches = [plain, augment(plain, 0), augment(plain, 1)]
+    figure = Figure(figsize=(11, 1.8 * len(firsts)), layout="constrained")
+    grid = figure.subplots(len(firsts), len(batches), sharey="row", squeeze=False)
+    for column, batch in enumerate(batches):
+        for row, axes in enumerate(grid[:, column]):
+            steps = batch.inputs[row, : int(batch.lengths[row])]
+            steps = ((steps - augment.mean) / augment.std).numpy()
+            if steps.shape[1] <= 12:
+                axes.plot(steps, linewidth=0.8)
+            else:
+                axes.imshow(steps.T, aspect="auto", origin="lower", vmin=-3, vmax=3, cmap="RdBu")
+            axes.set_title(_label_text(batch, row, train.store.classes), fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel("step")
+    figure.suptitle("training rows, plain and augmented twice", fontsize=10)
+    return figure
+
+
+def _label_text(batch: Batch, row: int, classes: Sequence[str]) -> str:
+    """The label, or the shares of a mixed one."""
+    label = batch.labels[row]
+    if not label.is_floating_point():
+        return ", ".join(classes[int(place)] for place in label.unique() if place >= 0)
+    mixed = [(float(share), name) for share, name in zip(label, classes) if share > 0.005]
+    return ", ".join(f"{name} {share:.2f}" for share, name in sorted(mixed, reverse=True))

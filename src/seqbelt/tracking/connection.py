@@ -1,0 +1,323 @@
+"""Where runs are kept: SQLite and a folder below ``mlruns/``, or any server by environment.
+
+The own store may be moved, copied and renamed with its project: MLflow keeps absolute places of
+artifacts in its database, and what they say of a former place is mended when the store is opened.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import sqlite3
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from requests import RequestException
+from sqlalchemy.engine import make_url
+
+from seqbelt.errors import SeqbeltError
+from seqbelt.tracking import page_view
+
+logger = logging.getLogger(__name__)
+HOME = Path("mlruns")
+DATABASE = "mlflow.db"
+_PLACES = (
+    ("experiments", "artifact_location"), ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"), ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)  # fmt: skip
+"""Columns in which MLflow keeps an absolute place."""
+_OWN_ARTIFACTS = re.compile(r"(?s)(.*)/(?:artifacts/[^/]+|[0-9]+)")
+"""Where this package, or MLflow by itself, puts the artifacts of an experiment of the own store."""
+_copies: dict[Path, tempfile.TemporaryDirectory[str]] = {}
+"""Readable copies of stores that cannot be written, until this process ends."""
+
+
+def tracking_uri() -> str:
+    """``MLFLOW_TRACKING_URI`` if set, else this project's own SQLite file."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or _uri_of(_own_database())
+
+
+def store_address() -> str:
+    """What names the tracking store in files of this project: the same wherever it is moved."""
+    return f"{HOME}/{DATABASE}" if is_own_store() else tracking_uri()
+
+
+def is_own_store() -> bool:
+    """Whether runs are kept in this project's own SQLite file, however the environment says so."""
+    database = _database_of(tracking_uri())
+    return database is not None and database.resolve() == _own_database()
+
+
+def _own_database() -> Path:
+    return (HOME / DATABASE).resolve()
+
+
+def _uri_of(database: Path) -> str:
+    """Absolute, because MLflow keeps one connection a URI: another folder is another store.
+
+    Relative below a folder whose name means something in a URI: of SQLAlchemy and MLflow one
+    decodes a quoted path and the other does not. The seconds that a lock is waited for then tell
+    one folder's from another's.
+    """
+    if any(sign in str(database) for sign in "?%"):
+        number = zlib.crc32(os.fsencode(database))
+        return f"sqlite:///{os.path.relpath(database)}?timeout=60.{number:010}"
+    return f"sqlite:///{database}"
+
+
+def _database_of(uri: str) -> Path | None:
+    """The file of a SQLite store, None for any other store."""
+    if not uri.startswith("sqlite:"):
+        return None
+    if uri == _uri_of(_own_database()):
+        return _own_database()
+    with contextlib.suppress(Exception):  # whatever it is, it is not this project's
+        return Path(make_url(uri).database or "").absolute()
+    return None
+
+
+def connect(make: bool = True) -> MlflowClient:
+    """A client of the tracking store, made on first use unless told otherwise.
+
+    Raises SeqbeltError where the store cannot be used, or is not there and is not to be made.
+    """
+    uri = tracking_uri()
+    # MLflow's own patience, minutes a message, would hold up a training (tracking/outbox.py).
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    for name in ("alembic", "mlflow.store", "mlflow.utils.requirements_utils"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what it says is said by who asked
+    try:
+        if uri.startswith(("http://", "https://")):
+            return _client_of(uri)
+        database = _database_of(uri)
+        if not make and database is not None:
+            return _open_to_read(database, uri)
+        # Of several processes that open a new database at once, all but one would fail.
+        with _locked(database or HOME / "database"):
+            if database is not None:
+                _make_whole(database)
+                if is_own_store():
+                    mend_places(database)
+            client = _client_of(uri)
+            client.search_experiments(max_results=1)
+            return client
+    except SeqbeltError:
+        raise
+    except Exception as error:
+        raise SeqbeltError(
+            f"the tracking store {uri} cannot be used ({short(error)}); "
+            "set MLFLOW_TRACKING_URI, or unset it to use mlruns/mlflow.db"
+        ) from None
+
+
+def _client_of(uri: str) -> MlflowClient:
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return MlflowClient(uri, uri)
+
+
+def _open_to_read(database: Path, uri: str) -> MlflowClient:
+    """A client for who only reads: nothing is made, and a store that cannot be written is copied
+    to where its places can be mended."""
+    if not database.is_file():
+        raise SeqbeltError(
+            f"no registry here: {database} does not exist, and a command that only reads makes "
+            "none; run it in the folder of the project that trained the model, or set "
+            "MLFLOW_TRACKING_URI"
+        )
+    if _is_writable(database):
+        with _locked(database):
+            if is_own_store():
+                mend_places(database)
+        return _client_of(uri)
+    if database not in _copies:
+        _copies[database] = tempfile.TemporaryDirectory(prefix="seqbelt-registry-")
+        copy = Path(_copies[database].name, DATABASE)
+        with (
+            contextlib.closing(_open_file(database)) as stored,
+            contextlib.closing(sqlite3.connect(copy)) as copied,
+        ):
+            stored.backup(copied)
+        mend_places(copy, database.parent)
+    return _client_of(_uri_of(Path(_copies[database].name, DATABASE)))
+
+
+def _is_writable(database: Path) -> bool:
+    return os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)
+
+
+@contextlib.contextmanager
+def _locked(database: Path) -> Iterator[None]:
+    """Alone at a database; a lock of the system, which ends with the process that holds it."""
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(database.with_name(database.name + ".lock"))
+        lock.acquire()
+    except OSError as error:
+        raise SeqbeltError(
+            f"{database.parent}: runs cannot be kept here ({error.strerror or error}); make the "
+            "folder writable, or set MLFLOW_TRACKING_URI"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _open_file(database: Path) -> sqlite3.Connection:
+    """A SQLite file as it is; None is made. A read-only one can be looked at as well."""
+    mode = "rw" if _is_writable(database) else "ro"
+    return sqlite3.connect(f"{database.as_uri()}?mode={mode}", uri=True, timeout=60)
+
+
+def _make_whole(database: Path) -> None:
+    """Make a new database beside and move it into place when it is whole.
+
+    MLflow's tables are made one by one. A process that was killed meanwhile left some of them,
+    which nobody could ever use again; such a file holds nothing, and gives way.
+    """
+    if database.exists() and not _is_half_made(database):
+        return
+    partial = database.with_name(f"{database.name}.new")
+    for end in ("", "-journal", "-wal", "-shm"):
+        partial.with_name(partial.name + end).unlink(missing_ok=True)
+    _client_of(_uri_of(partial)).search_experiments(max_results=1)
+    for end in ("-journal", "-wal", "-shm"):
+        database.with_name(database.name + end).unlink(missing_ok=True)
+    partial.replace(database)
+
+
+def _is_half_made(database: Path) -> bool:
+    """Whether a database was never finished: MLflow's first experiment comes after its tables."""
+    try:
+        with contextlib.closing(_open_file(database)) as stored:
+            names = {row[0] for row in stored.execute("SELECT name FROM sqlite_master")}
+            if names and "experiments" not in names and "alembic_version" not in names:
+                raise SeqbeltError(
+                    f"{database}: is the database of another program; move it away, or set "
+                    "MLFLOW_TRACKING_URI"
+                )
+            return "experiments" not in names or not stored.execute(
+                "SELECT count(*) FROM experiments"
+            ).fetchone()[0]  # fmt: skip
+    except sqlite3.Error as error:
+        raise SeqbeltError(
+            f"{database}: cannot be opened as MLflow's SQLite database ({error}); move it away to "
+            "begin a new one, or set MLFLOW_TRACKING_URI"
+        ) from None
+
+
+def mend_places(database: Path, home: Path | None = None) -> int:
+    """Let a database that was moved or copied name the artifacts where they are: beside it.
+
+    ``home`` is the ``mlruns`` folder where it is not the database's own. Returns how many places
+    were changed, which is said as well. Only what lay beside the database is changed.
+    """
+    home = home or database.parent
+    with contextlib.closing(_open_file(database)) as stored:
+        known = {row[0] for row in stored.execute("SELECT name FROM sqlite_master")}
+        if "experiments" not in known:
+            return 0
+        rows = stored.execute("SELECT artifact_location FROM experiments").fetchall()
+        former = {found for (place,) in rows if (found := _former_home(place)) not in (None, home)}
+        if not former:
+            return 0
+        changed = 0
+        with stored:  # all of them or none
+            stored.execute("PRAGMA foreign_keys = OFF")
+            for table, column in _PLACES:
+                if table not in known:
+                    continue
+                for old in former:
+                    changed += _replace_start(stored, table, column, old, home)
+    for old in sorted(former):
+        logger.warning(
+            "%s: was %s before; %d places of artifacts that it names were changed, and nothing is "
+            "written there any more", home, old, changed,
+        )  # fmt: skip
+    return changed
+
+
+def _former_home(place: str | None) -> Path | None:
+    """The ``mlruns`` folder in which an experiment keeps its artifacts, None for other places."""
+    url = urlsplit(place or "")
+    if url.scheme not in ("", "file"):
+        return None
+    # A path that is no URL may hold what means something in one.
+    path = unquote(url.path) if url.scheme else place or ""
+    match = _OWN_ARTIFACTS.fullmatch(path)
+    return Path(match[1]) if match and Path(match[1]).name == HOME.name else None
+
+
+def _replace_start(
+    stored: sqlite3.Connection, table: str, column: str, old: Path, new: Path
+) -> int:
+    """Put the new place where a value begins with the old one, as a URI and as a path."""
+    changed = 0
+    for before, after in ((old.as_uri(), new.as_uri()), (str(old), str(new))):
+        start = f"{before}/"
+        changed += stored.execute(
+            f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+            f"WHERE substr({column}, 1, ?) = ?",
+            (f"{after}/", len(start) + 1, len(start), start),
+        ).rowcount
+    return changed
+
+
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """The experiment of that name, made if need be, with its artifacts in ``mlruns/artifacts``."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return found.experiment_id
+    location = (HOME / "artifacts" / name).resolve().as_uri() if is_own_store() else None
+    try:
+        return client.create_experiment(
+            name, artifact_location=location, tags={page_view.TAG: page_view.STATE}
+        )
+    except mlflow.MlflowException:  # another process was first
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return found.experiment_id
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that the server is away or overloaded, not that it refuses.
+
+    A proxy in front of a server that restarts may answer by itself, with any status and no JSON.
+    """
+    if isinstance(error, MlflowException):
+        status = error.get_http_status_code()
+        by_proxy = (
+            type(error) is MlflowException and status == 404 and "Response body" in str(error)
+        )
+        return status >= 500 or status == 429 or by_proxy
+    return isinstance(error, RequestException | ConnectionError | TimeoutError)
+
+
+def short(error: BaseException) -> str:
+    """The first line of what an error says."""
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def explained(error: Exception, doing: str) -> SeqbeltError:
+    """An error of MLflow or of what lies below it, as a user may read it."""
+    uri = tracking_uri()
+    if is_away(error):
+        return SeqbeltError(
+            f"{doing}: the tracking server {uri} cannot be reached ({short(error)}); start it, or "
+            "set MLFLOW_TRACKING_URI to another, or unset it to use mlruns/mlflow.db"
+        )
+    return SeqbeltError(f"{doing}: the tracking store {uri} refuses ({short(error)})")

@@ -1,0 +1,149 @@
+"""The ``training`` section: how a model is trained."""
+
+import math
+from typing import Annotated, Literal, NamedTuple, Self
+
+from pydantic import Field
+
+from seqbelt.models.kind_defaults import MIN_PASSES, defaults_for
+from seqbelt.settings import Seed, Settings
+from seqbelt.training.augmentation import Augmentation
+from seqbelt.training.device import Device, Precision
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+BATCH_SIZE, MIN_BATCH_SIZE, MIN_BATCHES = 32, 8, 4
+"""``batch_size: auto``: so many rows, or fewer where they would not make so many batches."""
+MAX_EPOCHS = 30
+"""Epochs into which ``num_updates`` are divided: each ends with a look at the validation rows."""
+
+
+class Plan(NamedTuple):
+    """How long a training takes, in rows, batches, passes over the training rows and epochs."""
+
+    batch_size: int
+    num_batches: int
+    """Batches in a pass."""
+    passes_per_epoch: int
+    num_epochs: int
+
+    @property
+    def num_updates(self) -> int:
+        """Steps of the optimizer in all."""
+        return self.num_batches * self.passes_per_epoch * self.num_epochs
+
+    @property
+    def sentence(self) -> str:
+        """The plan in words."""
+        passes = f" of {self.passes_per_epoch} passes" if self.passes_per_epoch > 1 else ""
+        return (
+            f"{self.num_updates:,} updates with {self.batch_size} sequences each, "
+            f"{self.num_epochs} epochs{passes}"
+        )
+
+
+class Training(Settings):
+    """How a model is trained."""
+
+    num_epochs: Count | None = None
+    """Passes over the training rows, at most; null trains for ``num_updates``."""
+    num_updates: Literal["auto"] | Count = "auto"
+    """Steps of the optimizer, where ``num_epochs`` is null; auto takes them from the number of
+    training rows, between a floor for small sets and a ceiling for large ones. A small set's epoch
+    is then several passes over its rows."""
+    batch_size: Literal["auto"] | Count = "auto"
+    """Sequences per step; auto takes fewer where there are few training rows."""
+    learning_rate: Positive = 3e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decoupled weight decay."""
+    schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
+    """Course of the learning rate: constant; falling to zero along a cosine; or rising to the
+    peak over the first quarter and then falling."""
+    clip_norm: Positive | None = 1.0
+    """Largest norm of the gradient; null does not clip."""
+    label_smoothing: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = "auto"
+    """Share of the target spread evenly over the classes; auto takes the kind's own."""
+    class_weights: Literal["balanced"] | None = None
+    """Balanced: the rows of a rare class weigh more in the loss, so that all classes weigh the
+    same. null: every row weighs the same."""
+    sampling: Literal["balanced"] | None = None
+    """Balanced: an epoch reads as many rows of each class, those of a rare class several times.
+    null: every row once."""
+    patience: Count | None = None
+    """Epochs without a better validation score before training stops; null never stops early."""
+    keep: Literal["auto", "last", "best"] = "auto"
+    """Which weights are kept: the last ones, or those of the best epoch on the validation rows.
+    auto keeps the last where the learning rate falls to zero, and otherwise the best, provided
+    that there are enough validation rows, of every class, to choose by."""
+    monitor: Literal["loss", "accuracy", "macro_f1"] = "accuracy"
+    """Validation score that chooses the best epoch; of equals the one with the lower loss."""
+    bucket_batches: Count = 16
+    """Batches that are sorted by length together; 1 is fully random."""
+    augmentation: Literal["auto", "none"] | Augmentation = "auto"
+    """How training rows are changed before they are read; auto takes the kind's own."""
+    seed: Seed = 0
+    """Seed of weights, dropout, shuffling and augmentation."""
+    precision: Precision = "float32"
+    """Arithmetic of the network; weights are always kept in float32. tf32, on a GPU,
+    rounds the factors of products to ten bits after the point."""
+    device: Device = "auto"
+    """Where to train; auto takes a GPU where there is one."""
+    cuda_graphs: bool = True
+    """Record the steps on a GPU and replay them, where the layout is padded. false launches kernel
+    by kernel, for profilers and hooks; the results differ by rounding and by what dropout draws."""
+    chunk_steps: Count | None = None
+    """Steps of a sequence whose activations are kept in memory at a time, for sequences that
+    would not fit: the state is carried from chunk to chunk, and each chunk is computed twice.
+    The gradient stays exact. null keeps all."""
+    truncate_gradient: bool = False
+    """Stop the gradient where a chunk begins (truncated back-propagation through time): quicker
+    with model.pooling last, but what must be carried for longer than a chunk is hardly learned."""
+
+    def resolve(self, num_rows: int, is_tokens: bool, labels_steps: bool = False) -> Self:
+        """The settings with every ``auto`` but ``keep`` replaced by what it stands for, for so
+        many training rows of a kind."""
+        defaults, changes = defaults_for(is_tokens), {}
+        batch_size = self.batch_size
+        if batch_size == "auto":
+            batch_size = min(BATCH_SIZE, max(MIN_BATCH_SIZE, num_rows // MIN_BATCHES))
+            changes["batch_size"] = batch_size
+        if self.num_epochs is None and self.num_updates == "auto":
+            num_batches = -(-num_rows // batch_size)
+            wanted = max(defaults.num_passes * num_batches, defaults.min_updates)
+            bound = max(defaults.max_updates, MIN_PASSES * num_batches)
+            changes["num_updates"] = min(wanted, bound)
+        if self.label_smoothing == "auto":
+            changes["label_smoothing"] = defaults.label_smoothing
+        if self.augmentation == "none" or (self.augmentation == "auto" and is_tokens):
+            changes["augmentation"] = {}
+        elif self.augmentation == "auto":
+            # Mixed sequences have no label for every step.
+            without = {"mixup_alpha"} if labels_steps else set()
+            changes["augmentation"] = {
+                name: value for name, value in defaults.augmentation.items() if name not in without
+            }
+        return self.replace(**changes) if changes else self
+
+    def plan(self, num_rows: int) -> "Plan":
+        """How resolved settings go over so many training rows."""
+        assert self.batch_size != "auto", "resolve() comes first"
+        num_batches = max(1, -(-num_rows // self.batch_size))
+        if self.num_epochs is not None:
+            return Plan(self.batch_size, num_batches, 1, self.num_epochs)
+        assert self.num_updates != "auto", "resolve() comes first"
+        num_passes = max(1, round(self.num_updates / num_batches))
+        passes_per_epoch = -(-num_passes // MAX_EPOCHS)
+        num_epochs = max(1, round(num_passes / passes_per_epoch))
+        return Plan(self.batch_size, num_batches, passes_per_epoch, num_epochs)
+
+    def learning_rate_at(self, progress: float) -> float:
+        """The learning rate when a share ``progress`` in 0..1 of all steps is done."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        if self.schedule == "one_cycle":
+            rising = 0.25
+            if progress < rising:
+                return self.learning_rate * (0.05 + 0.95 * progress / rising)
+            progress = (progress - rising) / (1 - rising)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,142 @@
+"""What a comparison has done so far, on disk: killed at any moment, the same command goes on.
+
+The journal stands beside the models while a comparison is under way and is removed at its end, so
+that a comparison that is asked for anew is made anew. A model that is finished is read back, one
+that was cut off goes on from its checkpoint; both give the very result of an undisturbed run.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seqbelt.data.store.parts import write_json
+from seqbelt.data.store.store import SequenceStore
+from seqbelt.evaluation.step_report import report_on
+from seqbelt.experiment import Experiment
+from seqbelt.inference.bundle import Bundle
+from seqbelt.tracking.run import TrackedRun
+from seqbelt.training.history import History
+from seqbelt.workflow.console import bar, say
+from seqbelt.workflow.training_run import (
+    CHECKPOINT,
+    RUN,
+    Trained,
+    read_part,
+    run_folder,
+    train_model,
+)
+from seqbelt.workflow.workers import run_in_workers
+
+FINISHED = "finished.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model to train, and the name of the contestant that it trains for."""
+
+    contestant: str
+    experiment: Experiment
+
+
+class CompareJournal:
+    """One comparison's identity, and which of its models were begun."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        # How many models are trained at a time changes nothing that is asked for.
+        comparison = experiment.comparison.model_copy(update={"num_workers": 1})
+        asked = experiment.model_copy(update={"comparison": comparison})
+        text = json.dumps(asked.plain(), sort_keys=True, default=str)
+        name = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+        self.path = experiment.output / experiment.name / f"compare-{name}.json"
+        found = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
+        self.compare_id: str = found.get("compare_id", uuid.uuid4().hex[:8])
+        self._begun: list[str] = found.get("begun", [])
+        if self._begun:
+            say(f"{self.path}: going on with a comparison that was cut off")
+
+    def train(
+        self, jobs: Sequence[Job], store: SequenceStore, tags: dict[str, str], num_workers: int
+    ) -> list[Trained]:
+        """Train the models of one fold, or go on with them, or read them back; in their order."""
+        folders = [run_folder(job.experiment, store) for job in jobs]
+        resumed = [self._begin(folder) and (folder / RUN).exists() for folder in folders]
+        trained: dict[int, Trained] = {}
+        # Another name for the same settings is the same model: it is trained once.
+        missing = {f: n for n, f in enumerate(folders) if not (f / FINISHED).exists()}.values()
+        if num_workers > 1 and len(missing) > 1:
+            self._train_beside(
+                [(jobs[n].experiment.plain(), store.folder, tags, resumed[n]) for n in missing],
+                num_workers,
+            )
+        else:
+            for number in missing:
+                experiment = jobs[number].experiment
+                trained[number] = train_one(experiment, store, tags, resumed[number])
+        for number, job in enumerate(jobs):
+            if number not in trained:
+                folder, name = folders[number], job.experiment.run_name
+                trained[number] = _read_back(job.experiment, store, folder)
+                if number not in missing:
+                    say(f"{name}: finished before, read back from {folder}")
+        return [replace(trained[n], contestant=job.contestant) for n, job in enumerate(jobs)]
+
+    def _train_beside(self, work: Sequence[tuple], num_workers: int) -> None:
+        with bar(f"training models, {num_workers} at a time", len(work)) as progress:
+            for _ in run_in_workers(_train_in_worker, work, num_workers):
+                progress()
+
+    def _begin(self, folder: Path) -> bool:
+        """Note that this model is ours; whether it was so before."""
+        if str(folder) in self._begun:
+            return True
+        for name in (FINISHED, CHECKPOINT, RUN):  # of an earlier comparison
+            (folder / name).unlink(missing_ok=True)
+        self._begun.append(str(folder))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.path, {"compare_id": self.compare_id, "begun": self._begun})
+        return False
+
+    def close(self) -> None:
+        """The comparison is made: the next one begins anew."""
+        self.path.unlink(missing_ok=True)
+
+
+def train_one(
+    experiment: Experiment, store: SequenceStore, tags: dict[str, str], resume: bool
+) -> Trained:
+    """Train one model to its end and note that it is finished. Raises KeyboardInterrupt."""
+    trained = train_model(experiment, store, resume=resume, tags=tags)
+    if trained.history.interrupted:
+        trained.run.finish("KILLED")
+        raise KeyboardInterrupt
+    trained.run.finish()
+    about = {"run_id": trained.run.run_id, "history": asdict(trained.history)}
+    write_json(trained.folder / FINISHED, about)
+    return trained
+
+
+def _train_in_worker(
+    settings: dict[str, Any], store_folder: Path, tags: dict[str, str], resume: bool
+) -> None:
+    train_one(Experiment.parse(settings), SequenceStore(store_folder), tags, resume)
+
+
+def _read_back(experiment: Experiment, store: SequenceStore, folder: Path) -> Trained:
+    """A finished model; its answers are computed again, for they are not kept."""
+    about = json.loads((folder / FINISHED).read_text("utf-8"))
+    bundle = Bundle.load(folder / "bundle")
+    device = torch.device(about["history"]["device"])
+    network = bundle.network.to(device)
+    parts = {name: read_part(experiment, store, name) for name in ("validation", "test")}
+    reports = report_on(network, parts)
+    network.cpu()
+    run = TrackedRun.attach(about["run_id"])
+    history = History.from_plain(about["history"])
+    validation, test = reports.get("validation"), reports.get("test")
+    return Trained(experiment, store, run, folder, bundle, history, validation, test)

@@ -1,0 +1,37 @@
+"""``seqbelt data audit``: leaks and faults of the prepared data."""
+
+from pathlib import Path
+
+from seqbelt.data.audit import Audit, audit_store
+from seqbelt.data.store.store import SequenceStore
+from seqbelt.errors import BadInput
+from seqbelt.experiment import Experiment
+from seqbelt.features.base import read_bytes
+from seqbelt.features.encoding import hash_content
+from seqbelt.workflow.console import say
+
+
+def audit_data(experiment: Experiment, store: SequenceStore) -> Audit:
+    """Audit a prepared store, with the texts where its sequences are token ids."""
+    return audit_store(store, _texts(experiment, store) if store.is_tokens else None)
+
+
+def audit_first(experiment: Experiment, store: SequenceStore) -> Audit:
+    """Audit before training: one line on standard error for each finding that is not ok."""
+    found = audit_data(experiment, store)
+    for one in found.problems:
+        say(f"audit, {one.severity}: {one.check}: {one.sentence}")
+    return found
+
+
+def _texts(experiment: Experiment, store: SequenceStore) -> list[str]:
+    """The text of each row of the store."""
+    texts = {}
+    for source in experiment.data.list_items(experiment.features).sources():
+        try:
+            content = read_bytes(source) if isinstance(source, Path) else source
+            text = content if isinstance(content, str) else experiment.features.read(content)
+            texts[hash_content(content)] = text
+        except BadInput:  # it has no row in the store either
+            continue
+    return [texts.get(key, "") for key in store.index["content_hash"].to_pylist()]

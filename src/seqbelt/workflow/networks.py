@@ -1,0 +1,66 @@
+"""The untrained network, and the word vectors that it may start from."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from seqbelt.data.sequences import Sequences
+from seqbelt.data.store.store import SequenceStore
+from seqbelt.errors import SettingsError
+from seqbelt.experiment import Experiment
+from seqbelt.features.text.encoder import TextEncoder
+from seqbelt.features.text.word_vectors import AlignedVectors, WordVectors
+from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.tracking.run import TrackedRun
+from seqbelt.workflow.console import say
+
+
+def network_builder(
+    experiment: Experiment, store: SequenceStore, train: Sequences, run: TrackedRun | None
+) -> Callable[[], SequenceNetwork]:
+    """What builds the untrained network for these training rows.
+
+    Word vectors that the config names are read here, and how much they cover is reported. Raises
+    SettingsError where they cannot be read, or the features have no vocabulary.
+    """
+    model, aligned = experiment.model, None
+    if model.vectors is not None:
+        vocabulary = _vocabulary(experiment, store)
+        # Frozen settings are hashable, which pyright cannot know.
+        aligned = _align(model.vectors, vocabulary)  # pyright: ignore[reportArgumentType]
+        coverage = _report_coverage(aligned, model.vectors, train)
+        if run is not None:
+            run.log_metrics({"training/vector_coverage": coverage})
+
+    def build() -> SequenceNetwork:
+        num_classes = len(store.classes)
+        network = model.build(store.num_features, num_classes, store.is_tokens, train.lengths)
+        if aligned is not None:
+            network.embed.start_from(*aligned)
+        return network
+
+    return build
+
+
+def _vocabulary(experiment: Experiment, store: SequenceStore) -> tuple[str, ...]:
+    encoder = experiment.features.encoder(store.learned)
+    if not isinstance(encoder, TextEncoder):
+        raise SettingsError(
+            "model.vectors: word vectors are for texts, but these features have no vocabulary; "
+            "remove the setting"
+        )
+    return tuple(encoder.vocabulary)
+
+
+@lru_cache(maxsize=1)  # a comparison trains many models on one vocabulary
+def _align(vectors: WordVectors, vocabulary: tuple[str, ...]) -> AlignedVectors:
+    return vectors.align(vocabulary)
+
+
+def _report_coverage(aligned: AlignedVectors, vectors: WordVectors, train: Sequences) -> float:
+    """Say how much of the training rows' tokens has a vector; returns the share, 0 to 1."""
+    share = float(aligned.is_found[train.flat()].mean())
+    say(
+        f"{vectors.path}: vectors for {int(aligned.is_found.sum()):,} of "
+        f"{len(aligned.is_found):,} tokens of the vocabulary, {share:.1%} of the training steps"
+    )
+    return share

@@ -1,0 +1,130 @@
+"""``seqbelt predict``: labels for a folder, files or a manifest."""
+
+import gc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqbelt.data.sources.names import list_counts, shorten
+from seqbelt.data.store.readings import describe_readings
+from seqbelt.errors import SeqbeltError
+from seqbelt.features.base import Source
+from seqbelt.inference.folder import Item, Summary, predict_items, try_suspects
+from seqbelt.inference.isolation import Watch
+from seqbelt.inference.output import check_output
+from seqbelt.inference.predictor import Engine, Precision, Predictor
+from seqbelt.workflow.console import bar, say
+from seqbelt.workflow.inputs import list_items, parse_inputs
+from seqbelt.workflow.models import load_folder, load_predictor
+
+OWN_ENDINGS = ("", ".journal", ".journal-wal", ".journal-shm")
+
+
+def predict(
+    model: str,
+    inputs: Sequence[str],
+    output: Path,
+    on_error: str = "quarantine",
+    engine: Engine = "torch",
+    precision: Precision = "float32",
+    coverage: float | None = None,
+    byte_order_mark: bool = False,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """The stage: load the model once, answer everything, write one file.
+
+    ``watch`` is for the process that sees to it that no input takes this one along.
+    """
+    check_output(output)
+    paths, settings = parse_inputs(inputs)
+    folder, concrete = load_folder(model)
+    predictor = load_predictor(folder, engine, precision)
+    gc.freeze()  # what is loaded stays: the collector need not look through it again and again
+    notes: list[str] = []
+    key, items = _open(predictor, paths, settings, output, [])
+    if watch is not None and watch.suspects:
+        try_suspects(predictor, items, watch)
+    key, items = _open(predictor, paths, settings, output, notes)
+    for note in notes:
+        say(note)
+    notes.clear()
+    with bar("predicting", None) as progress:
+        summary = predict_items(
+            predictor,
+            items,
+            output,
+            key=key,
+            model=concrete,
+            progress=progress,
+            watch=watch,
+            coverage=coverage,
+            byte_order_mark=byte_order_mark,
+        )
+    for note in notes:  # what was found while the folders were listed
+        say(note)
+    _tell(summary, predictor.bundle.classes)
+    if summary.needs_mark and not byte_order_mark:
+        say(
+            f"{output}: UTF-8 without a mark; for Excel, which would show other letters, write it "
+            "with --byte-order-mark"
+        )
+    if summary.num_quarantined and on_error == "fail":
+        raise SeqbeltError(f"{summary.num_quarantined} inputs have no label; see {output}")
+    return {
+        "output": str(output),
+        "num_predicted": summary.num_predicted,
+        "num_quarantined": summary.num_quarantined,
+        "num_reused": summary.num_reused,
+        "predict_s": round(summary.predict_s, 3),
+        "model": concrete,
+        "reasons": dict(summary.reasons),
+        **({"readings": dict(summary.readings)} if summary.readings else {}),
+        "accuracy": summary.accuracy,
+        "labels": dict(summary.labels),
+    }
+
+
+def _open(
+    predictor: Predictor,
+    paths: Sequence[Path],
+    settings: Sequence[str],
+    output: Path,
+    notes: list[str],
+) -> tuple[str, Iterator[Item]]:
+    """The first column's name and the items, without the output, which may lie among them."""
+    bundle = predictor.bundle
+    key, items = list_items(paths, bundle.features, settings, bundle.classes, notes)
+    own = {output.with_name(output.name + end).resolve() for end in OWN_ENDINGS}
+    return key, (item for item in items if not _is_one_of(own, item.source))
+
+
+def _tell(summary: Summary, classes: Sequence[str]) -> None:
+    say(
+        f"{summary.output}: {summary.num_predicted:,} labels ({summary.num_reused:,} from before), "
+        f"{summary.num_quarantined:,} without, {summary.predict_s:.1f} s"
+    )
+    for line in describe_readings(dict(summary.readings.most_common())):
+        say(line)
+    if summary.reasons:
+        say("; ".join(f"{count} {reason}" for reason, count in summary.reasons.most_common()))
+    if summary.labels:
+        say("labels: " + list_counts({name: summary.labels[name] for name in classes}))
+    if summary.unknown_labels:
+        say(
+            f"{summary.unknown_labels.total():,} inputs carry a class that the model does not "
+            f"know, and count as not right: {list_counts(summary.unknown_labels)}; it knows "
+            f"{shorten(classes)}"
+        )
+    accuracy = summary.accuracy
+    if accuracy is not None:
+        answered = accuracy["answered"]
+        say(
+            f"accuracy {accuracy['all']:.1%} of the {accuracy['num_labelled']:,} inputs whose "
+            "class is known" + ("" if answered is None else f", {answered:.1%} of those answered")
+        )
+
+
+def _is_one_of(paths: set[Path], source: Source) -> bool:
+    if not isinstance(source, Path) or all(source.name != path.name for path in paths):
+        return False  # resolving a path asks the file system, so the name is looked at first
+    return source.resolve() in paths

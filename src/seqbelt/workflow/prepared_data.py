@@ -1,0 +1,76 @@
+"""``seqbelt prepare``: sources to a sequence store."""
+
+from collections.abc import Mapping
+
+from seqbelt.data.sources.names import find_lookalikes, find_missing, list_counts
+from seqbelt.data.store.part_summary import SPLITS, summarize_parts
+from seqbelt.data.store.preparation import Encode, Prepared
+from seqbelt.data.store.preparation import prepare as prepare_store
+from seqbelt.data.store.readings import describe_readings
+from seqbelt.data.store.store import SequenceStore
+from seqbelt.experiment import Experiment
+from seqbelt.features.encoding import encode_sources
+from seqbelt.features.text.encoder import TextCounts
+from seqbelt.workflow.console import bar, say
+
+MAX_FINDINGS = 10
+LONGEST_PREPARATION_S = 24 * 3600.0
+
+
+def prepare_data(
+    experiment: Experiment, wait_s: float = 0.0, encode: Encode = encode_sources
+) -> Prepared:
+    """Bring the experiment's store up to date, or wait until another process has done so."""
+    manifest = experiment.data.load(experiment.features)
+    for note in manifest.notes:
+        say(note)
+    settings = {"data": experiment.data.plain(), "features": experiment.features.plain()}
+    with bar("preparing", len(manifest)) as progress:
+        prepared = prepare_store(
+            manifest,
+            experiment.features,
+            experiment.store_folder,
+            settings,
+            progress,
+            experiment.data.labelling(experiment.features),
+            wait_s,
+            encode,
+        )
+    about = prepared.store.about
+    parts, *remarks = summarize_parts(prepared.store, manifest)
+    did = "up to date" if prepared.skipped else f"{prepared.num_encoded:,} encoded"
+    say(f"{prepared.store.folder}: {parts}; {did} in {prepared.prepare_s:.1f} s")
+    for remark in remarks:
+        say(remark)
+    describe_classes(prepared.store)
+    if counts := prepared.store.token_counts:
+        say(_describe_tokens(counts))
+    for line in describe_readings(about.get("readings", {})):
+        say(line)
+    if prepared.num_quarantined:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in about["quarantined"].items())
+        say(f"quarantined: {reasons}; see {prepared.store.folder / 'quarantine.csv'}")
+    return prepared
+
+
+def describe_classes(store: SequenceStore) -> None:
+    """Say the classes with their counts, and what people would take for one of them."""
+    counts = store.class_counts
+    say(f"{len(counts)} classes: {list_counts(counts)}")
+    groups: dict[str, int] = store.about.get("group_counts", {})
+    for what, found in (("classes", counts), ("groups", groups)):
+        for finding in find_lookalikes(found, what)[:MAX_FINDINGS]:
+            say(f"{store.folder}: {finding}")
+    for finding in find_missing(counts, "class"):
+        say(f"{store.folder}: {finding}")
+
+
+def _describe_tokens(counts: Mapping[str, TextCounts]) -> str:
+    """What the limit and the vocabulary cost, in one line."""
+    parts = {name: counts[name] for name in SPLITS if name in counts}
+    total = sum(parts.values(), TextCounts())
+    unknown = ", ".join(f"{count.unknown_share:.2%} {name}" for name, count in parts.items())
+    return (
+        f"tokens: {total.num_tokens:,}; features.max_length cuts {total.cut_share:.2%} of the "
+        f"texts, {total.lost_share:.2%} of the tokens; unknown: {unknown}"
+    )

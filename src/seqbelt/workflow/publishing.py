@@ -1,0 +1,77 @@
+"""``seqbelt train``: one model, one MLflow run, one registered version."""
+
+from typing import cast
+
+from seqbelt.checks.padding_invariance import certify_padding
+from seqbelt.errors import BadInput, SeqbeltError, SettingsError
+from seqbelt.experiment import Experiment
+from seqbelt.features.base import Features, Source
+from seqbelt.tracking.connection import is_away, short, tracking_uri
+from seqbelt.tracking.outbox import patiently
+from seqbelt.tracking.publish import log_model
+from seqbelt.workflow.console import say
+from seqbelt.workflow.training_run import Trained, read_part
+
+
+def register(trained: Trained, remark: str = "") -> str | None:
+    """Log and register the model of a run; returns its ``models:/`` URI, or None where the tracking
+    server is away for longer than its patience. ``remark`` stands on the version's page.
+
+    A model that fails the padding certificate is registered, but does not become champion.
+    """
+    try:
+        if trained.run.outbox.flush():
+            return patiently(lambda: _register(trained, remark))
+    except Exception as error:  # of MLflow or of what lies below it
+        if not is_away(error):
+            raise SeqbeltError(
+                f"{trained.name}: the model could not be registered ({short(error)}); it is whole, "
+                f"in {trained.bundle_folder}{_registers_later(trained)}"
+            ) from error
+    say(
+        f"{trained.name}: the model is not registered, because the tracking server "
+        f"{tracking_uri()} cannot be reached; it is in {trained.bundle_folder}"
+        f"{_registers_later(trained)}"
+    )
+    return None
+
+
+def _registers_later(trained: Trained) -> str:
+    """What to do then; of a comparison's models none is resumed by itself."""
+    return "" if trained.contestant else ", and the same command with --resume registers it"
+
+
+def _register(trained: Trained, remark: str) -> str:
+    report = trained.validation or trained.test
+    train = read_part(trained.experiment, trained.store, "train")
+    padding = certify_padding(trained.bundle.network, report.sequences if report else train)
+    if not padding.passed:
+        say(f"{trained.name}: {padding.sentence}; the model is registered, but not as champion")
+    tags = {"model.cell": trained.cell, "data.fingerprint": trained.store.fingerprint}
+    if trained.validation is not None:
+        scores = trained.validation.plain()
+        tags |= {f"validation.{name}": repr(value) for name, value in scores.items()}
+    certificates = {"padding": padding.plain()}
+    return log_model(
+        trained.run,
+        trained.bundle_folder,
+        trained.experiment.name,
+        tags,
+        certificates,
+        _example(trained.experiment),
+        remark,
+    )
+
+
+def _example(experiment: Experiment) -> Source:
+    """The first item that can be read, as an example of what the model takes."""
+    manifest = experiment.data.list_items(experiment.features)
+    for row in range(len(manifest)):
+        source = manifest.source(row)
+        try:
+            features = cast(Features, experiment.features)
+            if features.problem(features.read(source)) is None:
+                return source
+        except BadInput:
+            continue
+    raise SettingsError(f"{experiment.data.source}: no item can be read any more")

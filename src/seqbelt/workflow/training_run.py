@@ -1,0 +1,300 @@
+"""``seqbelt train``: one model, one MLflow run, one registered version."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from seqbelt.comparison.variants import contestant_of
+from seqbelt.data.cropping import crop_part, lost_steps
+from seqbelt.data.sequences import Sequences
+from seqbelt.data.sources.dataset import Data
+from seqbelt.data.store.parts import write_json
+from seqbelt.data.store.store import SequenceStore
+from seqbelt.errors import SettingsError
+from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.step_report import report_on
+from seqbelt.experiment import Experiment
+from seqbelt.inference.bundle import Bundle
+from seqbelt.models.classifier import Model
+from seqbelt.models.stem import Stem
+from seqbelt.plots.fonts import hint, to_png
+from seqbelt.plots.run_figures import augmentation_figure, learning_curves, report_figures
+from seqbelt.tracking.run import TrackedRun, close_open_runs
+from seqbelt.training.advice import Advice, Outcome, advice_markdown, advise
+from seqbelt.training.checkpoint import has_checkpoint
+from seqbelt.training.gradient_reach import GradientReach
+from seqbelt.training.history import Epoch, History
+from seqbelt.training.loop import train_network
+from seqbelt.workflow.console import TimeEstimate, bar, say
+from seqbelt.workflow.networks import network_builder
+
+CHECKPOINT = "checkpoint.safetensors"
+RUN = "run.json"
+OTHER_SECTIONS = ("comparison.", "tuning.")
+"""Of the settings these do not concern a single training."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One finished training run."""
+
+    experiment: Experiment
+    store: SequenceStore
+    run: TrackedRun
+    folder: Path
+    bundle: Bundle
+    history: History
+    validation: Report | None
+    test: Report | None
+    contestant: str = ""
+    """The name under which it takes part in a comparison."""
+
+    @property
+    def bundle_folder(self) -> Path:
+        return self.folder / "bundle"
+
+    @property
+    def name(self) -> str:
+        return self.experiment.run_name
+
+    @property
+    def cell(self) -> str:
+        return self.contestant or contestant_of(self.experiment.model)
+
+    @property
+    def seed(self) -> int:
+        return self.experiment.training.seed
+
+    @cached_property
+    def advice(self) -> list[Advice]:
+        """What its history and its validation answers suggest to change."""
+        labels = self.store.target.labels
+        train = read_part(self.experiment, self.store, "train")
+        num_classes, validation = len(self.store.classes), self.validation
+        none = np.zeros(num_classes, np.int64)
+        outcome = Outcome(
+            classes=self.store.classes,
+            train_counts=np.bincount(labels(train), minlength=num_classes),
+            validation_counts=none if validation is None else validation.confusion().sum(1),
+            answered_counts=none if validation is None else validation.confusion().sum(0),
+            scores=validation and validation.scores,
+            unread=lost_steps(train),
+            is_tokens=self.store.is_tokens,
+            can_standardize="standardize" in type(self.experiment.features).model_fields,
+        )
+        return advise(self.history, outcome, self.experiment.training)
+
+
+def train_model(
+    experiment: Experiment,
+    store: SequenceStore,
+    *,
+    resume: bool = False,
+    tags: Mapping[str, str] | None = None,
+) -> Trained:
+    """Train one model on a prepared store and evaluate it; its run is left open."""
+    rows = {name: read_part(experiment, store, name) for name in ("train", "validation", "test")}
+    if not len(rows["train"]) or len(store.classes) < 2:
+        raise SettingsError(
+            f"{store.folder}: {len(rows['train'])} training rows in {len(store.classes)} classes; "
+            "training needs some rows of two classes at least"
+        )
+    folder = run_folder(experiment, store)
+    experiment = experiment.resolve(store.is_tokens, rows["train"])
+    run = open_run(experiment, store, folder, resume=resume, tags=tags or {})
+    if (remark := hint("".join(store.classes))) is not None:
+        say(remark)
+    if resume and not has_checkpoint(folder / CHECKPOINT):
+        say(f"{folder}: no checkpoint of these settings and data yet; training from the start")
+        resume = False
+    try:
+        network, history = _fit(experiment, store, rows, folder, resume, run)
+    except BaseException as error:
+        close_open_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    # The test part is looked at once, with the weights that validation chose; never before an epoch
+    # was finished.
+    parts = ("validation",) if history.interrupted else ("validation", "test")
+    parts = parts if history.epochs else ()
+    reports = report_on(network, {part: rows[part] for part in parts})
+    bundle = Bundle(
+        name=experiment.name,
+        features=experiment.features,
+        learned=store.learned,
+        model=experiment.model,
+        classes=store.classes,
+        num_features=store.num_features,
+        network=network.cpu(),
+        about={
+            "data_fingerprint": store.fingerprint,
+            "run_id": run.run_id,
+            "scores": {part: report.plain() for part, report in reports.items()},
+            "step_s": store.about["step_s"],
+        },
+        temperature=next(iter(reports.values())).temperature if reports else 1.0,
+        confidences=_confidences(reports.get("validation")),
+    )
+    if history.epochs:
+        bundle.save(folder / "bundle")  # before anything that needs the tracking server
+        for part, report in reports.items():
+            run.log_report(report, part)
+            for figure_name, figure in report_figures(report).items():
+                run.log_artifact(f"pictures/{part}_{figure_name}.png", to_png(figure))
+        run.log_history(history)
+        curves = learning_curves({experiment.run_name: history})
+        run.log_artifact("pictures/learning_curves.png", to_png(curves))
+    validation, test = reports.get("validation"), reports.get("test")
+    trained = Trained(experiment, store, run, folder, bundle, history, validation, test)
+    if not history.interrupted:
+        _report_advice(trained)
+    return trained
+
+
+def _report_advice(trained: Trained) -> None:
+    """In the terminal and on the run's page, where there is any."""
+    for one in trained.advice:
+        say(f"{trained.name}: {one.sentence}")
+    if trained.advice:
+        text = f"### Advice\n\n{advice_markdown(trained.advice)}\n"
+        trained.run.log_text(text, "advice.md")
+        trained.run.describe(text)
+
+
+def _confidences(report: Report | None) -> tuple[float, ...]:
+    """The confidence above each per cent of the validation rows, 0 to 100."""
+    if report is None or report.units is not None:  # of a recording's steps none stands alone
+        return ()
+    return tuple(np.quantile(report.confidences, np.linspace(0, 1, 101)).tolist())
+
+
+def read_part(experiment: Experiment, store: SequenceStore, name: str) -> Sequences:
+    """The rows of a part, as much of each as the model reads."""
+    model = experiment.model
+    return crop_part(store.split(name), model.max_steps, model.crop, for_training=name == "train")
+
+
+def _fit(experiment, store, rows, folder, resume, run):
+    plan = experiment.training.plan(len(rows["train"]))
+    name = experiment.run_name
+    say(f"{name}: {plan.sentence}; {_describe_network(experiment.model, rows['train'])}")
+    _report_lost_steps(rows["train"], experiment, run)
+    build = network_builder(experiment, store, rows["train"], run)
+    with bar(f"training {name}", plan.num_updates) as progress:
+
+        def on_start(reach: GradientReach) -> None:
+            run.log_reach(reach, epoch=0)
+            # A step's own label is near it: a long recording need not be within reach.
+            if reach.warning and experiment.data.labels == "per_sequence":
+                say(f"{name}: {reach.warning}")
+
+        def on_epoch(epoch: Epoch) -> None:
+            run.log_epoch(epoch)
+            progress.say(
+                f"training {name}, epoch {epoch.number}/{plan.num_epochs}, {_describe(epoch)}"
+            )
+
+        estimate = TimeEstimate(name, plan.num_updates)
+
+        def on_step() -> None:
+            progress()
+            estimate()
+
+        network, history = train_network(
+            experiment.training,
+            build,
+            rows["train"],
+            rows["validation"] if len(rows["validation"]) else None,
+            checkpoint=folder / CHECKPOINT,
+            resume=resume,
+            on_start=on_start,
+            on_epoch=on_epoch,
+            on_step=on_step,
+        )
+    if experiment.training.augmentation.is_on:
+        augment = experiment.training.augmentation.begin(network, experiment.training.seed)
+        figure = augmentation_figure(rows["train"], augment)
+        run.log_artifact("pictures/augmentation.png", to_png(figure))
+    last = history.epochs[history.best_epoch - 1] if history.epochs else None
+    kept = "best" if history.kept_best else "last"
+    say(f"{name}: {kept} weights kept, epoch {history.best_epoch} of {len(history.epochs)}, "
+        f"{_describe(last) if last else 'no epoch finished'}, {history.train_s:.1f} s, "
+        f"layout {history.layout}, fill {history.fill:.2f}")  # fmt: skip
+    if history.interrupted:
+        say(f"interrupted: the state is saved in {folder / CHECKPOINT}")
+    return network, history
+
+
+def _report_lost_steps(train: Sequences, experiment: Experiment, run: TrackedRun) -> None:
+    lost = lost_steps(train)
+    run.log_metrics({"training/lost_steps": lost})
+    if lost:
+        say(
+            f"model.max_steps {experiment.model.max_steps}, crop {experiment.model.crop}: "
+            f"{lost:.1%} of the training steps are not read"
+        )
+
+
+def _describe_network(model: Model, train: Sequences) -> str:
+    """The stem's reduction in steps, in words."""
+    if not isinstance(model.stem, Stem):
+        return "no stem"
+    median = int(np.median(train.lengths))
+    after = (median - 1) // model.stem.reduction + 1
+    steps = f"a median sequence of {median} steps becomes {after}"
+    return f"stem of {len(model.stem.channels)} convolutions, {steps}"
+
+
+def _describe(epoch: Epoch) -> str:
+    if epoch.validation is None:
+        return f"training loss {epoch.train_loss:.3f}"
+    scores = epoch.validation
+    return (
+        f"validation {100 * scores.accuracy:.1f} %, macro-F1 {100 * scores.macro_f1:.1f} %, "
+        f"loss {scores.loss:.3f}"
+    )
+
+
+def open_run(
+    experiment: Experiment,
+    store: SequenceStore,
+    folder: Path,
+    *,
+    resume: bool,
+    tags: Mapping[str, str],
+    name: str | None = None,
+) -> TrackedRun:
+    """A new run, or the one that was interrupted; named as the experiment's unless told."""
+    record = folder / RUN
+    if resume and record.exists():
+        run_id = json.loads(record.read_text("utf-8"))["run_id"]
+        if (resumed := TrackedRun.resume(run_id)) is not None:
+            return resumed
+        say(f"run {run_id} was deleted; a new run goes on from the saved state")
+    tags = {**tags, **split_tags(experiment.data)}
+    run = TrackedRun.start(experiment.name, name or experiment.run_name, tags)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(record, {"run_id": run.run_id, "settings": experiment.plain()})
+    # What a comparison or a search has chosen is in the model and the training already.
+    own = {k: v for k, v in experiment.flat().items() if not k.startswith(OTHER_SECTIONS)}
+    run.log_settings(own)
+    run.log_cell(contestant_of(experiment.model))
+    run.log_data(store, experiment.data.source)
+    return run
+
+
+def split_tags(data: Data) -> dict[str, str]:
+    """What marks the runs whose split is not the official one of a known set."""
+    return {"data.split": "forced"} if data.splits_by_force else {}
+
+
+def run_folder(experiment: Experiment, store: SequenceStore) -> Path:
+    """One folder for one set of settings and data: another setting is another model."""
+    settings = {"model": experiment.model.plain(), "training": experiment.training.plain()}
+    text = json.dumps([settings, store.fingerprint], sort_keys=True)
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return experiment.output / experiment.name / f"{experiment.run_name}-{digest}"

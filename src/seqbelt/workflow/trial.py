@@ -1,0 +1,99 @@
+"""One trial of a search: a training that is watched and may be given up early; never tested."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seqbelt.comparison.variants import contestant_of
+from seqbelt.data.store.store import SequenceStore
+from seqbelt.errors import SeqbeltError
+from seqbelt.experiment import Experiment
+from seqbelt.training.checkpoint import has_checkpoint
+from seqbelt.training.history import Epoch
+from seqbelt.training.loop import train_network
+from seqbelt.workflow.console import bar, say
+from seqbelt.workflow.networks import network_builder
+from seqbelt.workflow.training_run import CHECKPOINT, open_run, read_part
+
+if TYPE_CHECKING:
+    import optuna
+
+RUN_ID = "run_id"
+"""Under this name a trial remembers its MLflow run."""
+
+
+class _GivenUp(Exception):
+    """The trial is worse than the others were."""
+
+
+def run_trial(
+    study: "optuna.Study",
+    trial: "optuna.Trial",
+    experiment: Experiment,
+    store: SequenceStore,
+    folder: Path,
+) -> None:
+    """Train with a trial's settings, report every epoch, tell the study how it ended.
+
+    With a checkpoint in ``folder`` the training goes on from there; at the end the folder goes.
+    Raises KeyboardInterrupt after Ctrl-C, with the state saved.
+    """
+    from optuna.trial import TrialState
+
+    name = f"{contestant_of(experiment.model)}-t{trial.number:03d}"
+    tags = {"tuning.study": study.study_name, "tuning.trial": str(trial.number)}
+    run = open_run(experiment, store, folder, resume=True, tags=tags, name=name)
+    trial.set_user_attr(RUN_ID, run.run_id)
+    monitor = experiment.training.monitor
+    scores: list[float] = []
+    best = min if monitor == "loss" else max
+
+    def on_epoch(epoch: Epoch) -> None:
+        run.log_epoch(epoch)
+        assert epoch.validation is not None  # the search has checked that there are rows
+        scores.append(getattr(epoch.validation, monitor))
+        trial.report(best(scores), epoch.number)
+        if trial.should_prune():
+            raise _GivenUp
+
+    state, status, value = TrialState.COMPLETE, "FINISHED", None
+    try:
+        history = _fit(experiment, store, folder, name, run, on_epoch)
+        if history.interrupted:
+            study.tell(trial, state=TrialState.FAIL)
+            run.finish("KILLED")
+            raise KeyboardInterrupt
+        # A resumed training has epochs that this process did not see.
+        scores = [getattr(epoch.validation, monitor) for epoch in history.epochs]
+        value = scores[history.best_epoch - 1]  # of the weights that are kept
+    except _GivenUp:
+        state = TrialState.PRUNED
+    except SeqbeltError as error:  # the loss exploded: these settings are no good
+        say(f"{name}: {error}")
+        state, status = TrialState.PRUNED, "FAILED"
+    study.tell(trial, value, state)
+    reached = value if value is not None else best(scores) if scores else None
+    if reached is not None:
+        run.log_metrics({"tuning/score": reached})
+    run.log_tags({"tuning.state": state.name.lower()})
+    run.finish(status)
+    shutil.rmtree(folder)
+    said = "no score" if reached is None else f"{monitor} {reached:.4f}"
+    say(f"{name}: {said}, {state.name.lower()}")
+
+
+def _fit(experiment, store, folder, name, run, on_epoch):
+    train, validation = (read_part(experiment, store, part) for part in ("train", "validation"))
+    training = experiment.resolve(store.is_tokens, train).training
+    with bar(f"trial {name}", training.plan(len(train)).num_updates) as progress:
+        _, history = train_network(
+            training,
+            network_builder(experiment, store, train, run),
+            train,
+            validation,
+            checkpoint=folder / CHECKPOINT,
+            resume=has_checkpoint(folder / CHECKPOINT),
+            on_epoch=on_epoch,
+            on_step=progress,
+        )
+    return history

@@ -1,0 +1,77 @@
+"""The contestants of a comparison under its protocol: what is held equal is made equal."""
+
+from pathlib import Path
+from typing import Any
+
+from seqbelt.comparison.protocol import describe, match
+from seqbelt.comparison.variants import OVERRIDES, as_contestant, label
+from seqbelt.data.store.store import SequenceStore
+from seqbelt.experiment import Experiment
+from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.workflow.search import Search
+from seqbelt.workflow.search_report import log_search
+from seqbelt.workflow.workers import run_in_workers
+
+
+def find_contestants(
+    experiment: Experiment, store: SequenceStore
+) -> tuple[dict[str, Experiment], str]:
+    """What each contestant is trained with, and a sentence that says how that was found."""
+    comparison = experiment.comparison
+    entries = {
+        name: experiment.with_model(as_contestant(experiment.model, name))
+        for name in comparison.cells
+    }
+    if comparison.protocol == "as_given":
+        return entries, "settings as given, the same for every cell."
+    if comparison.protocol == "equal_tuning":
+        return _tune(entries, store)
+
+    def build(model: Model) -> SequenceNetwork:
+        return model.build(store.num_features, len(store.classes), store.is_tokens)
+
+    models = {
+        name: match(comparison.protocol, experiment.model, entry.model, build)
+        for name, entry in entries.items()
+    }
+    matched = {name: experiment.with_model(model) for name, model in models.items()}
+    return matched, describe(comparison.protocol, models, build)
+
+
+def _tune(
+    entries: dict[str, Experiment], store: SequenceStore
+) -> tuple[dict[str, Experiment], str]:
+    """Search each contestant's settings; the searches, not their trials, run beside each other."""
+    searches = {name: _search(name, entry, store) for name, entry in entries.items()}
+    num_workers = next(iter(entries.values())).comparison.num_workers
+    if num_workers > 1:
+        jobs = [(name, entry.plain(), store.folder) for name, entry in entries.items()]
+        for _ in run_in_workers(_search_beside, jobs, num_workers):
+            pass
+    tuned, words = {}, []
+    for name, search in searches.items():
+        study = search.run()
+        log_search(search, study)
+        found = search.found(study)
+        tuned[name] = found.experiment
+        best = ", ".join(f"{setting.split('.')[1]} {_short(value)}"
+                         for setting, value in found.best.items())  # fmt: skip
+        words.append(f"{label(name)}: {best}")
+    num_trials = next(iter(searches.values())).num_trials
+    return tuned, (
+        f"equal tuning, {num_trials} trials for each cell, scored on validation rows; "
+        f"best {'; '.join(words)}."
+    )
+
+
+def _search(name: str, entry: Experiment, store: SequenceStore) -> Search:
+    num_trials = entry.comparison.num_trials or entry.tuning.num_trials
+    return Search(entry, store, num_trials, frozenset(OVERRIDES[name]))
+
+
+def _search_beside(name: str, settings: dict[str, Any], store_folder: Path) -> None:
+    _search(name, Experiment.parse(settings), SequenceStore(store_folder)).run()
+
+
+def _short(value: object) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)

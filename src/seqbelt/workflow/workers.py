@@ -1,0 +1,88 @@
+"""Worker processes that train models beside each other and leave with their parent."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import torch
+
+from seqbelt.errors import SeqbeltError
+from seqbelt.tracking.run import close_open_runs
+from seqbelt.training.interrupts import SIGNALS, stop_signals_raised
+from seqbelt.workflow import console
+
+
+def run_in_workers(
+    work: Callable[..., Any], jobs: Sequence[tuple], num_workers: int
+) -> Iterator[tuple[int, Any]]:
+    """Call ``work(*job)`` for each job in processes of their own; yields number and result.
+
+    A job is plain values: settings may hold what can only be read back where the package is set up
+    already. Results come as they are finished. Ctrl-C reaches the workers as well: they save what
+    they do, and then it is raised here.
+    """
+    num_workers = min(num_workers, len(jobs))
+    threads = max(1, torch.get_num_threads() // max(num_workers, 1))
+    # A forked copy of a process that has used its threads can hang; a fresh one cannot.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(num_workers, context, _begin_worker, (threads,))
+    try:
+        numbers: dict[Future, int] = {
+            pool.submit(_work_stoppable, work, *job): number for number, job in enumerate(jobs)
+        }
+        for future in as_completed(numbers):
+            yield numbers[future], future.result()
+    except KeyboardInterrupt:
+        # SIGTERM, or a Ctrl-C that was sent to this process alone, has not reached the workers.
+        for process in list(pool._processes.values()):
+            if process.pid is not None:
+                with contextlib.suppress(OSError):
+                    os.kill(process.pid, signal.SIGINT)
+        raise
+    except BrokenProcessPool:
+        raise SeqbeltError(
+            "a worker process has died (out of memory?); lower num_workers, and the same command "
+            "goes on"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_worker(threads: int) -> None:
+    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for a kernel that is loaded later
+    # Between two models a worker leaves this to the parent.
+    for name in SIGNALS:
+        signal.signal(name, signal.SIG_IGN)
+    console.show_bars = False  # several bars on one terminal overwrite each other
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _work_stoppable(work: Callable[..., Any], *job: Any) -> Any:
+    """Do one job; a signal that comes meanwhile ends it, and no run stays open."""
+    # In a training the loop takes the signal, at the next step.
+    for name in SIGNALS:
+        signal.signal(name, signal.SIG_DFL)  # what is ignored would be left to be so
+    try:
+        with stop_signals_raised():
+            return work(*job)
+    except BaseException as error:
+        close_open_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    finally:
+        for name in SIGNALS:
+            signal.signal(name, signal.SIG_IGN)
+
+
+def _leave_with_parent() -> None:
+    """A parent that is killed says nothing; what it began must not go on behind its back."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,232 @@
+"""``seqbelt export``: what it reports, what it refuses, and the programs of docs/onnx.md."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+
+from seqbelt.cli import main
+from seqbelt.commands import export as stage
+from seqbelt.data.generated.demo_data import DemoData
+from seqbelt.experiment import Experiment
+from seqbelt.features.arrays.channels import Channels
+from seqbelt.features.audio.audio import LogMel
+from seqbelt.features.text.text import Character
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.onnx_export import OnnxNetwork
+from seqbelt.inference.predictor import Predictor
+from seqbelt.models.classifier import Model
+from seqbelt.workflow.prepared_data import prepare_data
+
+CLASSES = ("ja", "nein", "vielleicht")
+DOCUMENT = Path(__file__).parents[2] / "docs/onnx.md"
+CONFIG = """
+name: signals
+data: {source: signals, validation_fraction: 0.1}
+features: {kind: channels}
+model: {hidden_size: 8, layout: padded}
+"""
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage, "TIMED_S", 0.0)
+
+
+def save(features, learn_from=(), classes=CLASSES, **settings) -> str:
+    learned = features.learn([features.read(source) for source in learn_from])
+    encoder = features.encoder(learned)
+    model = Model(hidden_size=8, layout="padded", **settings)
+    torch.manual_seed(0)
+    network = model.build(encoder.num_features, len(classes), features.is_tokens)
+    if isinstance(features, LogMel):
+        network.normalize.learn(torch.full((features.num_bands,), -40.0), torch.tensor(10.0))
+    Bundle("t", features, learned, model, classes, encoder.num_features, network, {}).save(
+        Path("bundle")
+    )
+    return "bundle"
+
+
+def save_numbers(**settings) -> str:
+    return save(Channels(kind="channels"), [np.ones((3, 2), np.float32)], **settings)
+
+
+def run(capsys, *arguments):
+    """Exit code, the JSON of the last line, standard error."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(["export", *map(str, arguments), "--json"])
+    out, err = capsys.readouterr()
+    return stop.value.code, json.loads(out.splitlines()[-1]) if out else None, err
+
+
+def files() -> set[str]:
+    return {str(path) for path in Path().rglob("*") if path.is_file()}
+
+
+def test_a_file_that_answers_alike_is_written_and_described(capsys):
+    model = save_numbers(cell="gru", bidirectional=True, pooling="attention")
+    code, found, err = run(capsys, model, "--output", "deep/toy.onnx")
+    assert code == 0 and "export certificate passed" in err
+    assert found["output"] == "deep/toy.onnx" and found["model"] == "bundle"
+    assert found["passed"] and 0 < found["max_difference"] <= found["tolerance"]
+    assert found["num_flips"] == 0 and found["num_sequences"] == (1 + 2 + 7) * 4
+    assert found["size_bytes"] == Path("deep/toy.onnx").stat().st_size
+    assert found["speed_ratio"] > 0
+    assert found["crop"] is found["quantization"] is found["accuracy"] is None
+    assert files() == {"bundle/SHA256SUMS", "bundle/bundle.json", "bundle/weights.safetensors",
+                       "deep/toy.onnx", "bundle/learned/features.json"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"max_steps": 30, "crop": "head"}, "its first max_steps steps"),
+        ({"max_steps": 30, "crop": "windows"}, "mean of their probabilities"),
+    ],
+)
+def test_what_the_caller_must_crop_is_said(capsys, settings, words):
+    code, found, err = run(capsys, save_numbers(**settings), "--output", "toy.onnx")
+    assert code == 0 and words in found["crop"] and words in err
+
+
+def test_int8_says_what_it_costs(capsys):
+    model = save_numbers(pooling="mean")
+    code, found, err = run(capsys, model, "--format", "onnx-int8", "--output", "toy.onnx")
+    cost = found["quantization"]
+    assert code == 0 and cost["operators"] == ["LSTM", "MatMul"] and "int8: the weights of" in err
+    assert found["max_difference"] <= found["tolerance"] < cost["max_difference"] < 1
+    assert cost["num_flips"] >= 0 and cost["company_difference"] >= 0
+    assert found["size_bytes"] == Path("toy.onnx").stat().st_size
+
+
+def test_accuracy_of_both_on_the_test_rows(capsys):
+    DemoData(kind="signal", num_per_class=8).write(Path("signals"))
+    Path("signals.yaml").write_text(CONFIG)
+    store = prepare_data(Experiment.load(Path("signals.yaml"))).store
+    features, model = Channels(kind="channels"), Model(hidden_size=8, layout="padded")
+    network = model.build(store.num_features, len(store.classes), False)
+    width, classes = store.num_features, store.classes
+    Bundle("t", features, store.learned, model, classes, width, network, {}).save(Path("bundle"))
+    arguments = ["bundle", "--config", "signals.yaml", "--output", "toy.onnx"]
+    code, found, err = run(capsys, *arguments, "--format", "onnx-int8")
+    assert code == 0 and "test accuracy" in err
+    accuracy = found["accuracy"]
+    assert accuracy["num_sequences"] == len(store.split("test"))
+    assert 0 <= accuracy["file"] <= 1 and 0 <= accuracy["num_flips"] <= accuracy["num_sequences"]
+    lost = abs(accuracy["model"] - accuracy["file"]) * accuracy["num_sequences"]
+    assert lost <= accuracy["num_flips"] + 1e-9
+
+
+class Wrong(OnnxNetwork):
+    """Another engine that forgets the lengths."""
+
+    def forward(self, inputs, lengths):
+        return super().forward(inputs, torch.full_like(lengths, inputs.shape[1]))
+
+
+@pytest.mark.parametrize("before", [None, b"an older file"], ids=["new", "older"])
+def test_a_file_that_answers_otherwise_is_not_written(capsys, monkeypatch, before):
+    from seqbelt.inference import onnx_export
+
+    model = save_numbers(bidirectional=True)
+    if before:
+        Path("toy.onnx").write_bytes(before)
+    monkeypatch.setattr(onnx_export, "OnnxNetwork", Wrong)
+    present = files()
+    code, found, err = run(capsys, model, "--output", "toy.onnx")
+    assert (code, found) == (1, None) and "was not written" in err and "a batch of" in err
+    assert files() == present
+    assert not before or Path("toy.onnx").read_bytes() == before
+
+
+def test_what_cannot_be_exported_says_why_and_leaves_no_file(capsys, monkeypatch):
+    model = save_numbers()
+    Path("folder.onnx").mkdir()
+    Path("file").touch()
+    present = files()
+    for arguments, expected, words in (
+        ([model, "--output", "toy.onnx", "--format", "tflite"], 2, "onnx, onnx-int8"),
+        ([model, "--output", "toy.pb"], 2, "ends in .onnx"),
+        ([model, "--output", "folder.onnx"], 2, "is a folder"),
+        ([model, "--output", "file/toy.onnx"], 1, "cannot be written"),
+        (["nothing", "--output", "toy.onnx"], 1, "no bundle folder"),
+        ([model, "--output", "toy.onnx", "--config", "none.yaml"], 2, "none.yaml"),
+    ):
+        code, found, err = run(capsys, *arguments)
+        assert (code, found) == (expected, None) and words in err, (arguments, err)
+    monkeypatch.setattr(stage, "find_spec", lambda name: None)
+    code, _, err = run(capsys, model, "--output", "toy.onnx")
+    assert code == 1 and "pip install 'seqbelt[onnx]'" in err
+    assert files() == present
+
+
+def programs() -> dict[str, str]:
+    """The Python programs of the document, by their section."""
+    sections = re.split(r"^## ", DOCUMENT.read_text("utf-8"), flags=re.MULTILINE)[1:]
+    found = {
+        one.split("\n")[0]: re.findall(r"```python\n(.*?)```", one, re.DOTALL) for one in sections
+    }
+    return {name: blocks[0] for name, blocks in found.items() if blocks}
+
+
+def write_sound(noise, wav_bytes) -> tuple[str, Path]:
+    Path("x.wav").write_bytes(wav_bytes(noise(5000)))
+    return "x.wav", Path("x.wav")
+
+
+def write_numbers(noise, wav_bytes) -> tuple[str, Path]:
+    np.savetxt("x.csv", noise(20).reshape(10, 2), delimiter=",", header="x,y", comments="")
+    return "x.csv", Path("x.csv")
+
+
+@pytest.mark.parametrize(
+    ("section", "features", "learn_from", "write"),
+    [
+        pytest.param(
+            "Sound", LogMel(kind="log_mel", sample_rate=8000, num_bands=16), [], write_sound,
+            marks=pytest.mark.slow,  # librosa takes its time to load
+        ),
+        ("Text", Character(kind="character", min_count=1), ["abcd"], lambda *_: ("bad cab",) * 2),
+        ("Numbers", Channels(kind="channels"), [b"x,y\n1,2\n3,4\n"], write_numbers),
+    ],
+)  # fmt: skip
+def test_the_documented_program_needs_onnx_runtime_alone(
+    capsys, noise, wav_bytes, section, features, learn_from, write
+):
+    program = programs()[section]
+    imported = {
+        name.name
+        for node in ast.walk(ast.parse(program))
+        if isinstance(node, ast.Import)
+        for name in node.names
+    }
+    assert imported <= {"json", "sys", "librosa", "numpy", "onnxruntime", "tokenizers"}
+    assert len(program.splitlines()) <= 12
+    argument, source = write(noise, wav_bytes)
+    model = save(features, learn_from, bidirectional=True, pooling="attention")
+    code, _, err = run(capsys, model, "--output", "toy.onnx")
+    assert code == 0, err
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, "toy.onnx", argument],
+        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shares = ast.literal_eval(done.stdout)
+    (answer,) = Predictor(Bundle.load(Path(model)), "cpu").predict([(0, source)])
+    assert list(shares) == list(CLASSES)
+    np.testing.assert_allclose(list(shares.values()), answer.probabilities, atol=1e-5)
+
+
+def test_every_program_of_the_document_is_run():
+    assert set(programs()) == {"Sound", "Text", "Numbers"}

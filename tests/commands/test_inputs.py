@@ -1,0 +1,77 @@
+"""What is an input of ``predict``, what it is called, and what is left out."""
+
+import pytest
+
+from seqbelt.errors import SettingsError
+from seqbelt.features.audio.audio import LogMel
+from seqbelt.features.text.text import Word
+from seqbelt.inference.journal import Journal, Row
+from seqbelt.inference.output import is_own_file, write_predictions
+from seqbelt.workflow.inputs import list_items
+
+WORD = Word(kind="word")
+LOG_MEL = LogMel(kind="log_mel", sample_rate=8000)
+
+
+def write(path, content="a good film"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def names(inputs, *settings, features=LOG_MEL, notes=None):
+    return [item.name for item in list_items(inputs, features, settings, (), notes)[1]]
+
+
+def test_inputs_of_several_folders_carry_their_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one, two = write(tmp_path / "may/1.wav").parent, write(tmp_path / "june/1.wav").parent
+    assert names([one]) == ["1.wav"]
+    one, two = (path.relative_to(tmp_path) for path in (one, two))
+    assert names([one, two, two / "1.wav"]) == ["may/1.wav", "june/1.wav", "june/1.wav"]
+
+
+def test_a_class_is_known_by_a_folder_as_people_see_it(tmp_path):
+    write(tmp_path / "in/긍정 /1.wav")
+    (item,) = list_items([tmp_path / "in"], LOG_MEL, (), ("긍정", "부정"))[1]
+    assert item.label == "긍정"
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.jsonl", "OUT.CSV"])
+def test_files_of_earlier_predictions_are_no_inputs_and_that_is_said(tmp_path, name):
+    write(tmp_path / "a.wav")
+    write(tmp_path / "other.csv", "x,y\n1,2\n")
+    write_predictions(
+        tmp_path / name, [Row("a.wav", None, None, None, "gone")], "path", ("x",), "m"
+    )
+    Journal(tmp_path / f"{name}.journal", "m").close()
+    notes = []
+    assert names([tmp_path], notes=notes) == ["a.wav", "other.csv"]
+    assert name in notes[-1] and "earlier" in notes[-1]
+    (tmp_path / f"{name}.journal").unlink()
+    assert is_own_file(tmp_path / name)
+    assert not is_own_file(write(tmp_path / "my.journal", "dear diary"))
+    Journal(tmp_path / "other.csv.journal", "m").close()
+    assert is_own_file(tmp_path / "other.csv")
+
+
+def test_texts_of_a_folder_are_read_by_an_encoding_for_predict_too(tmp_path):
+    write(tmp_path / "1.txt", "좋은 영화".encode("cp949"))
+    _, items = list_items([tmp_path], WORD, ["data.encoding=cp949"])
+    assert [WORD.read(item.source) for item in items] == ["좋은 영화"]
+    _, items = list_items([tmp_path / "1.txt"], WORD, ["data.encoding=cp949"])
+    assert [WORD.read(item.source) for item in items] == ["좋은 영화"]
+    with pytest.raises(SettingsError, match=r"data\.quoting"):
+        names([tmp_path], "data.quoting=false", features=WORD)
+    with pytest.raises(SettingsError, match=r"data\.encoding"):
+        names([tmp_path], "data.encoding=cp949", features=LOG_MEL)
+
+
+def test_a_manifest_with_transcripts_gives_recordings_to_audio(tmp_path):
+    write(tmp_path / "소리.wav")
+    table = write(tmp_path / "m.CSV", "path,text,label\n소리.wav,hello,x \n")
+    key, items = list_items([table], LOG_MEL)
+    (item,) = items
+    assert (key, item.source, item.label) == ("path", tmp_path / "소리.wav", "x")
+    key, items = list_items([table], WORD)
+    assert (key, next(items).source) == ("id", "hello")

@@ -1,0 +1,252 @@
+"""``seqbelt stream``: what it prints for pipes, files and growing files, and what it refuses."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toys import PLAIN
+
+from seqbelt.cli import main
+from seqbelt.commands import stream as stage
+from seqbelt.features.arrays.channels import Channels
+from seqbelt.features.audio.audio import LogMel
+from seqbelt.features.text.text import Character
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.predictor import Predictor
+from seqbelt.models.classifier import Model
+
+CLASSES = ("ja", "nein")
+LOG_MEL = LogMel(kind="log_mel", sample_rate=8000, num_bands=8)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def save(features=LOG_MEL, learn_from=(), **settings) -> str:
+    raws = [features.read(source) for source in learn_from]
+    learned = features.learn(raws)
+    encoder = features.encoder(learned)
+    model = Model(**PLAIN | {"hidden_size": 6} | settings)
+    torch.manual_seed(0)
+    network = model.build(encoder.num_features, 2, features.is_tokens)
+    if features is LOG_MEL:
+        network.normalize.learn(torch.full((8,), -40.0), torch.full((8,), 10.0))
+    Bundle("t", features, learned, model, CLASSES, encoder.num_features, network, {}).save(
+        Path("bundle")
+    )
+    return "bundle"
+
+
+class Trickle(io.BytesIO):
+    """Standard input that gives a few bytes at a time."""
+
+    def __init__(self, content: bytes, at_once: int) -> None:
+        super().__init__(content)
+        self.at_once = at_once
+
+    def read1(self, size=-1, /):
+        return super().read1(min(self.at_once, size))
+
+
+def run(capsys, *arguments):
+    """Exit code, the lines of standard output, standard error."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(["stream", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return stop.value.code, [json.loads(line) for line in out.splitlines()], err
+
+
+def pipe(monkeypatch, content: bytes, at_once: int = 1 << 20) -> None:
+    monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": Trickle(content, at_once)}))
+
+
+def check(line, source) -> None:
+    """A line is what ``predict`` says of a source."""
+    (answer,) = Predictor(Bundle.load(Path("bundle")), "cpu").predict([(0, source)])
+    assert list(line["p"]) == list(CLASSES)
+    np.testing.assert_allclose(list(line["p"].values()), answer.probabilities, atol=1e-5)
+    assert line["label"] == CLASSES[answer.probabilities.argmax()]
+    assert line["confidence"] == max(line["p"].values())
+
+
+def as_integers(noise, num_samples=3001) -> bytes:
+    return (noise(num_samples) * 32767).astype("<i2").tobytes()
+
+
+def from_integers(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, "<i2").astype(np.float32) / 32768
+
+
+@pytest.mark.parametrize("at_once", [1, 1000, 1 << 20])
+def test_piped_samples_get_the_answer_of_the_file(noise, capsys, monkeypatch, at_once):
+    model, content = save(pooling="attention"), as_integers(noise)
+    pipe(monkeypatch, content, at_once)
+    code, lines, err = run(capsys, model, "-", "--every-ms", "100", "--json")
+    assert code == 0 and "latency" in err
+    *answers, summary = lines
+    assert [line["time_s"] for line in answers] == [0.1, 0.2, 0.3, 0.375125]
+    assert [line["step"] for line in answers] == [9, 19, 29, 38]
+    assert [line["final"] for line in answers] == [False, False, False, True]
+    check(answers[-1], from_integers(content))
+    check(summary, from_integers(content))
+    assert summary["num_steps"] == 38 and summary["num_decisions"] == 4
+    assert summary["duration_s"] == 0.375125
+    assert 0 < summary["latency_ms"]["median"] <= summary["latency_ms"]["p95"]
+
+
+def test_without_json_only_answers_are_on_standard_output(noise, capsys, monkeypatch):
+    model = save()
+    pipe(monkeypatch, as_integers(noise))
+    code, lines, err = run(capsys, model, "-")
+    assert code == 0 and len(lines) == 2 and all("step" in line for line in lines)
+    assert lines[-1]["label"] in err
+
+
+def test_floats_and_a_piped_wav(noise, wav_bytes, capsys, monkeypatch):
+    model, samples = save(), noise(2500)
+    pipe(monkeypatch, samples.astype("<f4").tobytes())
+    code, lines, _ = run(capsys, model, "-", "--pcm", "f32le")
+    assert code == 0
+    check(lines[-1], samples)
+    content = wav_bytes(samples)
+    pipe(monkeypatch, content, 7)
+    code, lines, _ = run(capsys, model, "-")
+    assert code == 0
+    check(lines[-1], content)
+
+
+def test_a_file_is_decoded_as_predict_decodes_it(noise, wav_bytes, capsys):
+    model = save(pooling="max")
+    Path("x.flac").write_bytes(wav_bytes(noise(5000, num_channels=2), format="FLAC"))
+    code, lines, _ = run(capsys, model, "x.flac", "--every-steps", "20", "--json")
+    assert code == 0
+    assert [line["time_s"] for line in lines[:-1]] == [0.2, 0.4, 0.6, 0.625]
+    check(lines[-1], Path("x.flac"))
+    content = as_integers(noise)
+    Path("x.raw").write_bytes(content)
+    code, lines, _ = run(capsys, model, "x.raw", "--pcm", "s16le")
+    assert code == 0
+    check(lines[-1], from_integers(content))
+
+
+def test_a_growing_file_is_followed_until_it_is_stopped(noise, capsys, monkeypatch):
+    model, content = save(), as_integers(noise)
+    Path("x.raw").write_bytes(content[:2001])
+    to_come = [content[2001:4444], b"", content[4444:]]
+
+    def sleep(_):
+        if not to_come:
+            raise KeyboardInterrupt
+        with Path("x.raw").open("ab") as file:
+            file.write(to_come.pop(0))
+
+    monkeypatch.setattr(stage.time, "sleep", sleep)
+    code, lines, err = run(capsys, model, "x.raw", "--follow", "--json")
+    assert code == 0 and "the signal ends here" in err and not to_come
+    check(lines[-1], from_integers(content))
+
+
+@pytest.mark.parametrize("at_once", [1, 1 << 20])
+def test_rows_of_a_table_are_piped(capsys, monkeypatch, at_once):
+    rows = np.random.default_rng(0).normal(size=(12, 2)).round(3)
+    content = "x,y\n" + "".join(f"{x},{y}\n" for x, y in rows)
+    model = save(
+        Channels(kind="channels", differences=True, sample_rate=4.0), [content.encode()],
+        cell="gru", pooling="concat",
+    )  # fmt: skip
+    pipe(monkeypatch, content.encode(), at_once)
+    code, lines, _ = run(capsys, model, "-", "--every-steps", "5", "--json")
+    assert code == 0
+    assert [(line["step"], line["time_s"]) for line in lines[:-1]] == [
+        (5, 1.25), (10, 2.5), (12, 3.0)
+    ]  # fmt: skip
+    check(lines[-1], content.encode())
+    np.save("rows.npy", rows)
+    code, lines, _ = run(capsys, model, "rows.npy")
+    assert code == 0 and len(lines) == 13
+    check(lines[-1], Path("rows.npy"))
+
+
+def test_steps_without_a_time_have_none(capsys, monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
+    model = save(Channels(kind="channels"), [rows])
+    pipe(monkeypatch, b"1 2\n3 4\n")
+    code, lines, _ = run(capsys, model, "-", "--json")
+    assert code == 0 and [line["step"] for line in lines[:-1]] == [1, 2, 2]
+    assert not any("time_s" in line or "duration_s" in line for line in lines)
+
+
+def test_what_cannot_be_answered_says_why(noise, wav_bytes, capsys, monkeypatch):
+    Path("slow.wav").write_bytes(wav_bytes(noise(400), 4000))
+    Path("quiet.wav").write_bytes(wav_bytes(np.zeros(400)))
+    Path("broken.wav").write_bytes(b"RIFF but no sound")
+    model = save()
+    for arguments, expected, words in (
+        ([model, "none.wav"], 2, "none.wav: no such file"),
+        ([model, "slow.wav"], 2, "4000 Hz, and the model hears 8000 Hz"),
+        ([model, "quiet.wav"], 1, "silent"),
+        ([model, "broken.wav"], 1, "broken.wav: "),
+        ([model, "-", "--follow"], 2, "--follow"),
+        ([model, "-", "--every-ms", "9", "--every-steps", "9"], 2, "one of them"),
+        (["nothing", "quiet.wav"], 1, "no bundle folder"),
+    ):
+        code, lines, err = run(capsys, *arguments)
+        assert (code, lines) == (expected, []) and words in err, (arguments, err)
+    for content, words in ((b"", "empty"), (b"\0" * 900, "silent")):
+        pipe(monkeypatch, content)
+        code, lines, err = run(capsys, model, "-")
+        assert (code, lines) == (1, []) and f"standard input: {words}" in err
+
+
+@pytest.mark.parametrize(
+    ("features", "learn_from", "settings", "words"),
+    [
+        (LOG_MEL, [], {"bidirectional": True}, "model.bidirectional: false"),
+        (LOG_MEL, [], {"max_steps": 9, "crop": "windows"}, "crop: head"),
+        (LogMel(kind="log_mel", subtract_mean=True), [], {}, "subtract_mean: false"),
+        (Character(kind="character", min_count=1), ["abc"], {}, "'seqbelt predict'"),
+    ],
+)
+def test_a_model_that_needs_the_whole_signal_is_refused(
+    capsys, features, learn_from, settings, words
+):
+    model = save(features, learn_from, **settings)
+    code, lines, err = run(capsys, model, "-")
+    assert (code, lines) == (2, []) and "cannot stream" in err and words in err
+
+
+def test_a_table_is_not_sound(capsys):
+    model = save(Channels(kind="channels"), [np.ones((3, 2), np.float32)])
+    code, _, err = run(capsys, model, "-", "--pcm", "s16le")
+    assert code == 2 and "--pcm" in err
+
+
+@pytest.mark.slow
+def test_answers_come_while_the_signal_does_and_a_closed_reader_ends_it(noise):
+    model, content = save(), as_integers(noise, 8000)
+    command = [sys.executable, "-m", "seqbelt", "stream", model, "-"]
+    process = subprocess.Popen(
+        command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"SEQBELT_FUSED": "0"},
+    )  # fmt: skip
+    assert process.stdin and process.stdout and process.stderr
+    with process.stdin, process.stdout, process.stderr:
+        process.stdin.write(content[:4002])
+        first = json.loads(process.stdout.readline())  # although the input is open
+        assert first["time_s"] == 0.25 and not first["final"]
+        process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(content)
+        assert process.wait(60) == 1
+        err = process.stderr.read().decode()
+    assert "closed by its reader" in err and "Traceback" not in err and "Exception" not in err

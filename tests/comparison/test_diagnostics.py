@@ -1,0 +1,78 @@
+"""The reasons beside a verdict: medians over models, and nothing that the figures do not say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from seqbelt.comparison.diagnostics import ModelReasons, Reasons
+from seqbelt.comparison.memory import HEARD_SHARES, PASTS, Memory
+from seqbelt.plots.comparison_figures import diagnostics_figure
+from seqbelt.training.gradient_reach import GradientReach
+
+
+def model(fade: float, enough: int, lengths=(5, 9), correct=(True, False)) -> ModelReasons:
+    """A model whose gradient fades by a factor a step and that needs so many last steps."""
+    reach = GradientReach(fade ** np.arange(40))
+    steps = np.array([1, 2, 4, 8, 16, 40])
+    memory = Memory(
+        last_steps=steps,
+        by_last_steps={how: np.where(steps >= enough, 0.9, 0.5) for how in PASTS},
+        by_heard_share=np.linspace(0.1, 0.9, len(HEARD_SHARES)),
+        num_sequences=2,
+    )
+    return ModelReasons(
+        before=GradientReach(np.ones(40)),
+        trained=reach,
+        memory=memory,
+        half_lives=[(0, 40), (1, reach.half_life)],
+        clipped_by_epoch=np.array([0.5, 0.0]),
+        correct=np.array(correct),
+        lengths=np.array(lengths),
+    )
+
+
+@pytest.fixture
+def reasons():
+    return Reasons(
+        {"lstm": [model(0.9, 8), model(0.9, 16), model(0.5, 16)], "rnn": [model(0.5, 2)]}
+    )
+
+
+def test_the_median_model_speaks_for_a_cell(reasons):
+    found = reasons.plain()
+    assert found["lstm"]["memory_steps"] == dict.fromkeys(PASTS, 16)
+    assert found["rnn"]["memory_steps"] == dict.fromkeys(PASTS, 2)
+    assert found["rnn"]["gradient_half_life_steps"] == {"before": 40, "trained": 1}
+    assert found["lstm"]["gradient_half_life_steps"]["trained"] == 7  # 0.9 ** 7 < 0.5
+    assert found["rnn"]["gradient_reach_steps"]["trained"] == 10  # 0.5 ** 10 < 1e-3
+    assert found["lstm"]["earliest_share"] == 1.0 and found["lstm"]["clipped"] == 0.25
+
+
+def test_the_tables_hold_these_figures(reasons):
+    text = reasons.markdown()
+    assert "| LSTM | 40, 7 | 40, 40 of 40 | 25% | 16, 16, 16 | 100% |" in text
+    assert "| RNN | 40, 1 | 40, 10 of 40 | 25% | 2, 2, 2 | 100% |" in text
+    assert "| steps | 5 | 9 |" in text and "| RNN | 100.0 % | 0.0 % |" in text
+
+
+def test_one_length_needs_no_table_by_length():
+    text = Reasons({"gru": [model(0.9, 8, lengths=(7, 7))]}).markdown()
+    assert "All test sequences are of one length." in text
+
+
+def test_the_picture_has_a_line_for_each_cell_and_folds_may_differ_in_length(reasons):
+    long, short = model(0.9, 2), model(0.8, 4)
+    short = replace(
+        short,
+        trained=GradientReach(short.trained.curve[:20]),
+        memory=replace(
+            short.memory,
+            last_steps=short.memory.last_steps[:-1],
+            by_last_steps={how: short.memory.by_last_steps[how][:-1] for how in PASTS},
+        ),
+    )
+    figure = diagnostics_figure({**reasons.models, "gru": [long, short]})
+    names = ["reach", "half-life", "clipped", "past", "heads", "lengths"]
+    found = {name: len(axes.get_legend().get_texts()) for name, axes in zip(names, figure.axes)}
+    assert found == {"reach": 6, "half-life": 3, "clipped": 3, "past": 9, "heads": 3, "lengths": 3}

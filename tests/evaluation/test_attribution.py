@@ -1,0 +1,211 @@
+"""Laws that the shares of an answer's steps keep."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logit, softmax
+from torch import nn
+from toys import PLAIN
+
+from seqbelt.data.batches import pad
+from seqbelt.data.cropping import crop_steps, pool_votes
+from seqbelt.evaluation import attribution as module
+from seqbelt.evaluation.attribution import TOLERANCE, explain
+from seqbelt.models import fused
+from seqbelt.models.classifier import Model
+from seqbelt.models.stem import Stem
+
+NUM_CLASSES = 3
+STEM = Stem(channels=(6, 8, 8), strides=(1, 2, 2))
+LAYOUTS = ["padded", "packed", *(["fused"] if fused.is_available() else [])]
+
+
+def make(is_tokens: bool = False, seed: int = 0, width: int = 3, **settings):
+    torch.manual_seed(seed)
+    model = Model(**PLAIN | {"hidden_size": 6, "embedding_size": 5} | settings)
+    network = model.build(20 if is_tokens else width, NUM_CLASSES, is_tokens)
+    with torch.no_grad():
+        if is_tokens:
+            network.embed.weight.normal_()
+        else:
+            network.normalize.learn(torch.full((width,), 0.5), torch.full((width,), 2.0))
+        network.classify.weight.mul_(8)  # answers that leave the baseline's
+    return network.eval()
+
+
+def draw(num_steps: int, is_tokens: bool = False, seed: int = 0, width: int = 3) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    if is_tokens:
+        return random.integers(0, 20, num_steps).astype(np.int32)
+    return (2 * random.normal(size=(num_steps, width)) + 0.5).astype(np.float32)
+
+
+def probabilities(network, sequence, max_steps=None, crop="head") -> np.ndarray:
+    stretches = crop_steps(sequence, max_steps, crop)
+    with torch.inference_mode():
+        logits = network(*pad(stretches)).double().numpy()
+    return softmax(pool_votes(logits, np.zeros(len(stretches), int))[0])
+
+
+@pytest.mark.parametrize("is_tokens", [False, True], ids=["numbers", "tokens"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cell": "lstm", "pooling": "last"},
+        {"cell": "gru", "pooling": "attention", "bidirectional": True, "num_layers": 2},
+        {"cell": "rnn", "pooling": "concat", "bidirectional": True},
+        {"cell": "rnn", "nonlinearity": "relu", "pooling": "max"},
+        {"cell": "lstm", "pooling": "mean", "bidirectional": True, "dropout": 0.5},
+        {"cell": "lstm", "pooling": "attention_max", "bidirectional": True, "stem": STEM},
+        {"cell": "gru", "pooling": "last", "stem": STEM, "hidden_size": 8},
+        {"cell": "none", "pooling": "mean", "bidirectional": True, "stem": STEM},
+    ],
+    ids=lambda settings: "-".join(
+        [settings["cell"], settings["pooling"], *["stem"][: "stem" in settings]]
+    ),
+)
+@pytest.mark.parametrize("crop", [(None, "head"), (4, "windows"), (4, "tail")], ids=lambda c: c[1])
+def test_shares_sum_to_what_the_input_changes_in_the_log_odds(settings, is_tokens, crop):
+    network, sequence = make(is_tokens, **settings), draw(11, is_tokens, seed=1)
+    found = explain(network, sequence, *crop)
+    if is_tokens:
+        nothing = make(is_tokens, **settings)
+        nn.init.zeros_(nothing.embed.weight)
+        before = probabilities(nothing, sequence, *crop)
+    else:
+        mean = np.full_like(sequence, 0.5)
+        before = probabilities(network, mean, *crop)
+    after = probabilities(network, sequence, *crop)
+    assert found.predicted == after.argmax()
+    ends = [logit(float(p[found.predicted])) for p in (before, after)]
+    assert [found.baseline_log_odds, found.log_odds] == pytest.approx(ends, abs=1e-4)
+    difference = ends[1] - ends[0]
+    assert abs(difference) > 0.02  # else there is nothing to sum to
+    assert np.nansum(found.shares) == pytest.approx(difference, rel=TOLERANCE)
+    assert found.gap < TOLERANCE
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_every_layout_gives_the_same_shares(cell):
+    shares = []
+    for layout in LAYOUTS:
+        network = make(cell=cell, layout=layout, bidirectional=True, pooling="mean", num_layers=2)
+        shares.append(explain(network, draw(10), 4, "windows").shares)
+    for other in shares[1:]:
+        np.testing.assert_allclose(other, shares[0], atol=1e-5)
+
+
+def test_the_shares_agree_with_a_sum_over_many_even_points():
+    network, sequence = make(pooling="attention", bidirectional=True), draw(7)
+    found = explain(network, sequence)
+    steps = network.normalize(torch.tensor(sequence)[None], torch.tensor([len(sequence)]))[0]
+    steps = steps.detach()
+    points = (torch.arange(2000) + 0.5) / 2000
+    entering = (points[:, None, None] * steps).requires_grad_()
+    inputs = entering * network.normalize.std + network.normalize.mean
+    found_probabilities = network(inputs, torch.full((2000,), 7)).softmax(1)[:, found.predicted]
+    (gradient,) = torch.autograd.grad(torch.logit(found_probabilities).sum(), entering)
+    total = (gradient.mean(0) * steps).sum(1)
+    np.testing.assert_allclose(found.shares, total, atol=2e-3 * np.abs(total).max())
+
+
+@pytest.mark.parametrize(
+    ("settings", "deciding"),
+    [
+        ({"pooling": "last"}, [8]),
+        ({"pooling": "last", "bidirectional": True}, [0, 8]),
+        ({"pooling": "last", "max_steps": 5}, [4]),
+        ({"pooling": "last", "max_steps": 5, "crop": "tail"}, [8]),
+        ({"pooling": "last", "max_steps": 3, "crop": "windows"}, [2, 5, 8]),
+        ({"pooling": "last", "max_steps": 6, "crop": "windows"}, [5, 8]),
+    ],
+    ids=str,
+)
+def test_a_network_without_memory_decides_by_the_steps_that_it_pools(settings, deciding):
+    network = make(cell="rnn", **settings)
+    for name, weights in network.recurrent.weights.named_parameters():
+        if "weight_hh" in name:
+            nn.init.zeros_(weights)
+    crop = (settings.get("max_steps"), settings.get("crop", "head"))
+    shares = np.nan_to_num(explain(network, draw(9), *crop).shares)
+    assert np.flatnonzero(shares).tolist() == deciding
+
+
+def test_a_trained_network_gives_the_share_to_the_step_that_tells_the_class():
+    random = np.random.default_rng(0)
+    sequences = random.normal(size=(256, 8, 3)).astype(np.float32)
+    labels = random.integers(0, 2, 256)
+    sequences[:, 3, 1] = 8 * labels - 4
+    network = make(hidden_size=8, pooling="mean")
+    inputs, targets = torch.tensor(sequences), torch.tensor(labels)
+    optimizer = torch.optim.Adam(network.parameters(), 0.03)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(inputs, torch.full((256,), 8)), targets).backward()
+        optimizer.step()
+    strongest = [np.abs(explain(network, sequence).shares).argmax() for sequence in sequences[:12]]
+    assert np.mean(np.array(strongest) == 3) > 0.9
+
+
+def test_what_has_no_influence_has_no_share():
+    network = make(cell="lstm", pooling="mean")
+    with torch.no_grad():
+        network.recurrent.weights.weight_ih_l0[:, 2] = 0  # the third feature is ignored
+    sequence = draw(8)
+    sequence[5] = (0.5, 0.5, 90.0)  # the mean but for the ignored feature
+    shares = explain(network, sequence).shares
+    assert shares[5] == 0 and np.count_nonzero(shares) == 7
+    tokens = make(is_tokens=True, pooling="max")
+    with torch.no_grad():
+        tokens.embed.weight[7] = 0
+    shares = explain(tokens, np.array([3, 7, 5, 7], np.int32)).shares
+    assert shares[[1, 3]].tolist() == [0, 0] and shares[[0, 2]].all()
+
+
+def test_steps_that_the_model_does_not_read_have_no_share():
+    network, sequence = make(), draw(10)
+    head, tail = (explain(network, sequence, 4, crop).shares for crop in ("head", "tail"))
+    assert np.isnan(head).tolist() == [False] * 4 + [True] * 6
+    assert np.isnan(tail).tolist() == [True] * 6 + [False] * 4
+    np.testing.assert_allclose(head[:4], explain(network, sequence[:4]).shares, atol=1e-6)
+    assert not np.isnan(explain(network, sequence, 4, "windows").shares).any()
+
+
+def test_a_sudden_flip_on_the_line_is_found():
+    """A network that changes its mind within a thousandth of the line, between even points."""
+    network = make(cell="rnn", hidden_size=2, pooling="last", width=1)
+    weights = network.recurrent.weights
+    with torch.no_grad():
+        network.normalize.learn(torch.zeros(1), torch.ones(1))
+        for parameter in network.parameters():
+            parameter.zero_()
+        weights.weight_ih_l0[0] = 4e4
+        weights.bias_ih_l0[0] = -4e4 * 0.61803  # tanh switches at that share of the way
+        network.classify.weight[1, 0] = 3
+    found = explain(network, np.array([[0.3], [1.0]], np.float32))
+    assert found.predicted == 1 and found.log_odds - found.baseline_log_odds > 5
+    assert found.shares[0] == 0 and found.gap < TOLERANCE
+    assert found.num_points < 1000
+
+
+def test_an_answer_that_nothing_changes_has_no_shares_and_no_gap():
+    network = make()
+    nn.init.zeros_(network.classify.weight)
+    found = explain(network, draw(5))
+    assert not found.shares.any() and found.gap == 0
+
+
+def test_explaining_leaves_the_network_as_it_was(monkeypatch):
+    monkeypatch.setattr(module, "STEPS_AT_ONCE", 1)  # as for the longest recordings
+    network = make(dropout=0.5, num_layers=2, layout="padded").train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one, other = (explain(network, draw(6)).shares for _ in range(2))
+    np.testing.assert_array_equal(one, other)  # no dropout
+    assert network.training and not network.normalize._forward_hooks
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert all(torch.equal(before[name], now) for name, now in network.state_dict().items())
+    np.testing.assert_allclose(one, explain(network.eval(), draw(6)).shares, atol=1e-6)

@@ -1,0 +1,145 @@
+"""Tables with known values in every dialect: equal cell by cell, or refused by the right line."""
+
+import io
+import random
+import re
+from datetime import datetime
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+from features.arrays.table_dialects import judge, workbook_bytes, write_table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqbelt.errors import BadInput
+from seqbelt.features.arrays.channels import Channels
+from seqbelt.features.arrays.reading import read_words
+
+
+def read(content: bytes, **told):
+    """Values, names and remarks of a table that is read for itself."""
+    features = Channels.parse({"kind": "channels", "missing": "mask", **told})
+    raw = features.read(content)
+    encoder = features.encoder(features.learn([raw]))
+    return encoder.select(raw).tolist(), raw.names, " ".join(features.remarks(raw, encoder))
+
+
+def refusal(content: bytes, **told) -> str:
+    with pytest.raises(BadInput) as caught:
+        read(content, **told)
+    return str(caught.value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_table_is_read_as_it_was_meant_or_refused_by_its_line(seed):
+    table = write_table(random.Random(seed))
+    verdict = judge(table)
+    assert verdict.word in ("equal", "refused"), f"{verdict}\n{table.describe()}"
+
+
+def test_most_tables_are_read():
+    """A reader that refused everything would pass the test above."""
+    words = [judge(write_table(random.Random(seed))).word for seed in range(100)]
+    assert words.count("equal") > 60
+
+
+@pytest.mark.parametrize(
+    ("content", "values", "remark"),
+    [
+        ("x;y\n0,5;1,25\n2,5;3\n", [[0.5, 1.25], [2.5, 3]], "decimal commas"),
+        ("0,5 1,5\n2,5 3,5\n", [[0.5, 1.5], [2.5, 3.5]], "decimal commas"),
+        ('x,y\n"1,234.5",2\n"1,000",3\n', [[1234.5, 2], [1000, 3]], "thousands"),
+        ("x;y\n1.234,5;2\n", [[1234.5, 2]], "thousands separated by points"),
+        ("x;y\n1'234.5;2\n", [[1234.5, 2]], "thousands separated by apostrophes"),
+        ("acc #1,acc #2\n1,2\n", [[1, 2]], ""),
+        ("#,x\n1,0.5\n2,0.25\n", [[0.5], [0.25]], "numbers the rows"),
+        ("# x,y\n1.5,2.5\n", [[1.5, 2.5]], "names are taken from line 1"),
+        ("x,y\n#N/A,2\n1,-\n", [[None, 2], [1, None]], ""),
+        ("A title\n\nx,y\n1,2\n", [[1, 2]], "titles"),
+        ("x,y\n[V],m/s2\n1,2\n", [[1, 2]], "row of units"),
+        ("0,1,2\n0.5,1.5,2.5\n", [[0.5, 1.5, 2.5]], "header of numbers"),
+        (",x,y\n3,1,2\n4,5,6\n", [[1, 2], [5, 6]], "numbers the rows"),
+        ("x,y\n1,2\n3,4\nTotal,6\n", [[1, 2], [3, 4]], "'Total' sums"),
+        ("x,y\n1,2\n합계,\n", [[1, 2]], "sums the others up"),
+        ("x,y,\n1,2,\n", [[1, 2]], ""),
+        ("x,y\n1,2,\n3,4,\n", [[1, 2], [3, 4]], ""),
+        ("sep=;\nx;y\n1;2\n", [[1, 2]], ""),
+        ("time,x\n0,1\n1,2\n2,4\n", [[1], [2], [4]], "'time' is rising time: not a channel"),
+        ("when;x\n01.05.2024 10:00;1\n02.05.2024 10:00;2\n", [[1], [2]], "'when' is rising time"),
+        ("23:59:58,1\n23:59:59,2\n00:00:00,3\n", [[1], [2], [3]], "column 0 is rising time"),
+        ("t,x\n0,1\n1,2\n2,3\n9,3\n10,3\n11,3\n12,3\n13,3\n14,3\n15,3\n16,3\n17,3\n",
+         [[1], [2]] + [[3]] * 10, "with gaps"),
+        ("t,x\n0,1\n1,2\n2,3\n4,3\n6,3\n7,3\n", [[1], [2]] + [[3]] * 4, "more than one rate"),
+        ("x\n1\n\n2\n", [[1], [2]], ""),
+        ("1,2\n3,4\n", [[1, 2], [3, 4]], "features.decimal"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp949"])
+def test_what_is_not_evident_is_said(content, values, remark, encoding):
+    found, _, said = read(content.encode(encoding))
+    expected = np.array(values, dtype=float)
+    assert np.array_equal(np.array(found, dtype=float), expected, equal_nan=True)
+    assert remark in said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("x,y\n0,439,1,250\n", r"line 2 has 4 values, line 1 names 2 .*features\.decimal"),
+        ("x;y\n1,234;2\n", r"line 2, column 'x': '1,234' can be read in two ways.*decimal"),
+        ("x;y\n0,5;1\n0.5;1\n", r"line 3, column 'x': '0.5' .*both a comma and a point"),
+        ("x,y\n1,2\n3\n", r"line 3 has 1 values?, "),
+        ("x,y\n1,2\n3,4,5\n", r"line 3 has 3 values"),
+        ("x,y,\n1,2,\n3,4,5\n6,7,\n", r"line 3 .*names 2 columns: '5' has no column"),
+        ("x,y\n1,2\n3,oops\n4,5\n", r"column 'y' holds 'oops' in line 3"),
+        ("OVER,2.5\n1.5,2.5\n", r"line 1, column 0: 'OVER' is not a number.*features\.header"),
+        ("0,1\n5,7\n", r"line 1: '0, 1' may be pandas' header.*features\.header"),
+        ("time,x\n0,1\n5,2\n3,4\n", r"line 4, column 'time'.*earlier.*features\.ignore"),
+        ("1,5,2,05\n", r"line 1, column 3: '05' may be the second half.*features\.decimal"),
+        ("1 234\n5 678\n", r"line 1: '1 234' is one number or several; features\.thousands"),
+        ('x,y\n1,"2\n3,4\n5,6\n', r"line 2"),
+        ("time\n0\n1\n", r"no channel .*'time'.*features\.channels"),
+    ],
+)
+def test_what_cannot_be_told_is_refused_with_its_line_and_the_setting(content, said):
+    assert re.search(said, refusal(content.encode()))
+
+
+def test_settings_decide_what_is_open():
+    assert read(b"x;y\n1,234;2\n", decimal=",")[0] == [[np.float32(1.234), 2]]
+    assert read(b"x;y\n1,234;2\n", decimal=".")[0] == [[1234, 2]]
+    assert read(b"x,y\n0,439,1,250\n", decimal=",")[0] == [[np.float32(0.439), 1.25]]
+    assert read(b"1 234\n5 678\n", thousands=" ")[0] == [[1234], [5678]]
+    assert read(b"0,1\n5,7\n", header=False)[0] == [[0, 1], [5, 7]]
+    assert read(b"a, b, c\n1,2\n", skip_rows=1)[0] == [[1, 2]]
+    assert read(b"time,x\n0,1\n5,2\n3,4\n", ignore=["time"])[0] == [[1], [2], [4]]
+    assert read(b"time,x\n0,1\n5,2\n3,4\n", channels=["time"])[0] == [[0], [5], [3]]
+
+
+def test_a_workbook_and_its_sheets():
+    rows = [["Messung 12"], ["x", "y"], [0.5, 2.0], [1.5, "NA"], ["Total", 2.0]]
+    values, names, said = read(workbook_bytes(rows))
+    assert np.array_equal(values, [[0.5, 2], [1.5, np.nan]], equal_nan=True)
+    assert names == ("x", "y") and "titles" in said and "'Total'" in said
+    two = workbook_bytes(rows, [["x"], [7.0]])
+    assert "features.sheet; found: Sheet1, Sheet2" in refusal(two)
+    assert read(two, sheet="Sheet2")[0] == [[7]]
+    assert "no sheet 'Other'" in refusal(two, sheet="Other")
+    assert "line 4" in refusal(workbook_bytes([["x", "y"], [1.0, 2.0], [3.0, 4.0], [5.0, "oops"]]))
+
+
+def test_times_are_no_channel_in_parquet_either():
+    file = io.BytesIO()
+    moments = [datetime(2024, 1, 1, 0, 0, second) for second in range(3)]
+    pyarrow.parquet.write_table(pyarrow.table({"when": moments, "x": [1.0, 2.0, 4.0]}), file)
+    values, names, said = read(file.getvalue())
+    assert values == [[1], [2], [4]] and names == ("x",) and "rising time" in said
+
+
+def test_labels_of_steps_belong_to_the_rows_that_are_read():
+    table = "A title\nx;label\n[V];\n0,5;up\n1,5;NA\nTotal;\n".encode("utf-16")
+    assert read(table)[0] == [[0.5], [1.5]]
+    assert read_words(table, "label", 1e6).tolist() == ["up", "NA"]

@@ -1,0 +1,262 @@
+"""Steps of a signal in pieces are the steps of its file, whatever the pieces."""
+
+import io
+import tracemalloc
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqbelt.errors import BadInput, SettingsError
+from seqbelt.features.arrays.channels import Channels, Steps
+from seqbelt.features.arrays.skeleton import Skeleton
+from seqbelt.features.arrays.vectors import Vectors
+from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
+from seqbelt.features.audio.audio_decoding import Audio
+from seqbelt.features.audio.spectral import Spectral
+from seqbelt.features.streaming.byte_streams import PcmReader, TableReader
+from seqbelt.features.streaming.steps import stream_steps, why_whole
+from seqbelt.features.text.text import Character
+from seqbelt.features.video.video import FrameDifferences
+
+AUDIO = {"sample_rate": 8000, "window_ms": 4.0, "hop_ms": 1.5}
+KINDS = [
+    LogMel(kind="log_mel", num_bands=6, **AUDIO),
+    LogMel(kind="log_mel", num_bands=6, deltas=1, **AUDIO),
+    Mfcc(kind="mfcc", num_bands=6, num_coefficients=4, deltas=2, **AUDIO),
+    Waveform(kind="waveform", **AUDIO),
+    Waveform(kind="waveform", sample_rate=8000, window_ms=0.125, hop_ms=0.125),
+    Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=3.0, deltas=1),
+]
+
+
+def feed(features, encoder, inputs, cuts):
+    stream = stream_steps(features, encoder)
+    pieces = np.split(inputs, sorted(cuts))
+    return np.concatenate([*map(stream.push, pieces), stream.finish()])
+
+
+def encode(features, samples):
+    return features.encode([Audio(samples, features.sample_rate)])[0]
+
+
+@pytest.mark.parametrize("features", KINDS, ids=lambda f: f"{f.kind}-{f.window}-{f.deltas}")
+@given(data=st.data(), num_samples=st.integers(1, 400))
+def test_frames_are_those_of_the_file(features, data, num_samples, noise):
+    samples = noise(num_samples, num_samples)
+    cuts = data.draw(st.lists(st.integers(0, num_samples), max_size=30))
+    found = feed(features, features, samples, cuts)
+    expected = encode(features, samples)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("features", KINDS, ids=lambda f: f"{f.kind}-{f.window}-{f.deltas}")
+def test_one_sample_at_a_time_and_all_at_once(features, noise):
+    samples = noise(250, 1)
+    expected = encode(features, samples)
+    for cuts in (range(1, 250), []):
+        found = feed(features, features, samples, cuts)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5)
+
+
+@settings(max_examples=3)
+@given(cuts=st.lists(st.integers(0, 900), max_size=8), num_samples=st.integers(1, 900))
+def test_spectral_descriptors_but_contrast_are_those_of_the_file(cuts, num_samples, noise):
+    names = ("chroma", "centroid", "bandwidth", "rolloff", "flatness", "zero_crossings", "rms")
+    features = Spectral(kind="spectral", descriptors=names, sample_rate=8000, window_ms=12.5)
+    samples = noise(num_samples) + 0.05  # so that zeros beyond an end would cross it
+    found = feed(features, features, samples, [min(cut, num_samples) for cut in cuts])
+    np.testing.assert_allclose(found, encode(features, samples), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("features", "delay"), [(KINDS[0], 16), (KINDS[3], 16), (KINDS[1], 16)])
+def test_a_step_comes_as_soon_as_nothing_can_change_it(features, delay, noise):
+    """Half a window after its middle; with differences, after those of two more steps."""
+    delay += 2 * features.hop * features.deltas
+    stream, samples = stream_steps(features, features), noise(200)
+    found = [len(stream.push(samples[place : place + 1])) for place in range(200)]
+    expected = [int(n >= delay and (n - delay) % features.hop == 0) for n in range(1, 201)]
+    assert found == expected
+
+
+def test_memory_does_not_grow_with_the_signal(noise):
+    features = KINDS[3]
+    stream, samples = stream_steps(features, features), noise(4000)
+    peaks = []
+    tracemalloc.start()
+    for _ in range(2):
+        for _ in range(10 if not peaks else 100):
+            stream.push(samples)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+    tracemalloc.stop()
+    assert peaks[1] < 2 * peaks[0]  # and not 11 times
+
+
+@pytest.mark.parametrize("differences", [False, True])
+@given(cuts=st.lists(st.integers(0, 20), max_size=20))
+def test_rows_are_those_of_the_file(differences, cuts):
+    features = Channels(kind="channels", differences=differences)
+    values = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    encoder = features.encoder(features.learn([Steps(values)]))
+    expected = encoder.encode([Steps(values)])[0]
+    np.testing.assert_array_equal(feed(features, encoder, values, cuts), expected)
+
+
+@pytest.mark.parametrize("features", [KINDS[0], KINDS[2]])
+def test_a_signal_without_samples_is_empty(features):
+    with pytest.raises(BadInput, match="empty"):
+        stream_steps(features, features).finish()
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        (LogMel(kind="log_mel", subtract_mean=True), "subtract_mean: false"),
+        (Waveform(kind="waveform", trim_silence_db=30.0), "trim_silence_db: null"),
+        (Spectral(kind="spectral"), "contrast"),
+        (Channels(kind="channels", standardize="sequence"), "standardize: none"),
+        (Channels(kind="channels", sample_rate=2.0, resample_rate=1.0), "resample_rate: null"),
+        (Channels(kind="channels", missing="interpolate"), "missing: error"),
+        (Channels(kind="channels", missing="mask"), "missing: error"),
+        (Vectors(kind="vectors", layout="joints steps"), "layout"),
+        (
+            Vectors(kind="vectors", layout="steps joints coordinates",
+                    skeleton=Skeleton(root_joint=0)),
+            "skeleton",
+        ),
+        (Character(kind="character"), "character"),
+        (FrameDifferences(kind="frame_differences"), "frame_differences"),
+    ],
+)  # fmt: skip
+def test_what_needs_the_whole_signal_says_why(features, words):
+    assert words in str(why_whole(features))
+
+
+def test_what_can_stream_has_nothing_against_it():
+    for features in [*KINDS, Channels(kind="channels", differences=True), Vectors(kind="vectors")]:
+        assert why_whole(features) is None
+
+
+def read_bytes(reader, content, cuts):
+    bounds = [0, *sorted(cuts), len(content)]
+    pieces = [content[a:b] for a, b in pairwise(bounds)]
+    return np.concatenate([*map(reader.push, pieces), reader.finish()])
+
+
+@pytest.mark.parametrize("pcm", ["s16le", "f32le"])
+@given(cuts=st.lists(st.integers(0, 120), max_size=40), spare=st.integers(0, 1))
+def test_samples_out_of_bytes_cut_anywhere(pcm, cuts, spare):
+    integers = np.random.default_rng(0).integers(-32768, 32767, 30).astype("<i2")
+    expected = integers.astype(np.float32) / 32768
+    content = (integers if pcm == "s16le" else expected.astype("<f4")).tobytes()
+    cuts = [min(cut, len(content)) for cut in cuts]
+    found = read_bytes(PcmReader(8000, pcm), content + b"x" * spare, cuts)
+    np.testing.assert_array_equal(found, expected)
+
+
+def wav(samples, rate=8000, **options):
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, **({"format": "WAV"} | options))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+@pytest.mark.parametrize("num_channels", [1, 2])
+@pytest.mark.parametrize("format", ["WAV", "WAVEX"])
+def test_a_wav_is_known_by_its_first_bytes(noise, subtype, num_channels, format):
+    content = wav(noise(100, num_channels=num_channels), format=format, subtype=subtype)
+    expected = LogMel(kind="log_mel", sample_rate=8000).read(content).samples
+    trailed = content + b"LIST\4\0\0\0abcd"  # what follows is no sound
+    for cuts in (range(1, len(content)), []):
+        np.testing.assert_array_equal(read_bytes(PcmReader(8000), trailed, cuts), expected)
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_a_wav_of_unknown_length_ends_where_it_ends(noise, size):
+    content = wav(noise(100), subtype="PCM_16")
+    place = content.index(b"data") + 4
+    open_ended = content[:place] + size.to_bytes(4, "little") + content[place + 4 :]
+    assert len(read_bytes(PcmReader(8000), open_ended, [50])) == 100
+
+
+@pytest.mark.parametrize(
+    "content", [b"RI", b"RIFFabcdWAV", b"RIFFabcdWAVE"], ids=["two-bytes", "cut-header", "no-chunk"]
+)
+def test_a_wav_without_samples_is_no_signal(content):
+    if content == b"RI":  # one sample
+        assert len(read_bytes(PcmReader(8000), content, [1])) == 1
+    else:
+        with pytest.raises(BadInput, match="truncated"):
+            read_bytes(PcmReader(8000), content, [3])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        wav(np.zeros(9), 16000, subtype="PCM_16"),
+        wav(np.zeros(9), subtype="PCM_24"),
+        wav(np.zeros(9), format="FLAC"),
+        wav(np.zeros(9), format="OGG"),
+    ],
+    ids=["16-kHz", "24-bit", "flac", "ogg"],
+)
+def test_other_encodings_and_rates_are_refused_with_the_remedy(content):
+    for cuts in ([], range(1, 40)):
+        with pytest.raises(SettingsError, match="-ar 8000 -f s16le"):
+            read_bytes(PcmReader(8000), content, cuts)
+
+
+TABLES = {
+    "plain": b"1,2\n3,4.5\n-1,1e-3\n",
+    "header": b"x,y\n1,2\n3,4.5\n-1,1e-3",
+    "comments": b"\xef\xbb\xbf# a table\n\nx;y\r\n1;2\r\n# between\r\n3;4.5\r\n-1;1e-3\r\n",
+    "spaces": b"1 2\n3   4.5\n-1 1e-3\n\n",
+    "tabs": b"1\t2\n3\t4.5\n-1\t1e-3",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+@given(cuts=st.lists(st.integers(0, 70), max_size=9), header=st.sampled_from([None, True, False]))
+def test_rows_out_of_lines_cut_anywhere(name, cuts, header):
+    features = Channels(kind="channels", header=header if name != "plain" else None)
+    if name in ("header", "comments") and header is False:
+        return
+    content = TABLES[name]
+    expected = features.read(content)
+    encoder = features.encoder(features.learn([expected]))
+    cuts = [min(cut, len(content)) for cut in cuts]
+    found = read_bytes(TableReader(features, encoder), content, cuts)
+    np.testing.assert_array_equal(found, expected.values)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"1,2\n3,4,5\n", "wrong shape|expected 2 values"),
+        (b"x,y\n1,2\n3,oops\n", "not a number|is not a number"),
+        (b"a,b\n1,2\n", "no column 'x', 'y'; found a, b"),
+        (b"x,y\n1,2\n3,\n", "not finite"),
+        (b"1\n", "expected 2 values"),
+    ],
+    ids=["ragged", "no-number", "other-columns", "missing", "too-few-columns"],
+)
+def test_rows_that_the_file_would_be_refused_for_are_refused(content, words):
+    features = Channels(kind="channels")
+    encoder = features.encoder(features.learn([features.read(b"x,y\n1,2\n")]))
+    for cuts in ([], range(1, len(content))):
+        with pytest.raises(BadInput, match=words):
+            read_bytes(TableReader(features, encoder), content, cuts)
+
+
+@pytest.mark.parametrize("cut", range(1, 50))
+def test_titles_units_and_decimal_commas_in_pieces(cut):
+    content = b"A title\n\nx;y;time\n[V];g;s\n1;2;0\n3;4,5;1\n-1;0,001;2\n"
+    features = Channels.parse({"kind": "channels"})
+    raw = features.read(content)
+    encoder = features.encoder(features.learn([raw]))
+    found = read_bytes(TableReader(features, encoder), content, [cut])
+    np.testing.assert_array_equal(found, encoder.select(raw))

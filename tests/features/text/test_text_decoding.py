@@ -1,0 +1,86 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqbelt.errors import BadInput
+from seqbelt.features.text.text import Word
+from seqbelt.features.text.text_decoding import (
+    decode_text,
+    describe_encodings,
+    is_utf8,
+    mark_of,
+    wide_encoding,
+)
+
+SENTENCES = {
+    "ko": ("연기가 별로라 지루하고 돈이 아깝다", "cp949 euc_kr johab utf-16-le utf-16-be"),
+    "ja": ("この映画はとても面白かったです", "cp932 euc_jp iso2022_jp"),
+    "zh": ("这部电影非常好看，我很喜欢", "gb18030 gbk"),
+    "zh-tw": ("這部電影非常好看，我很喜歡", "big5 gb18030"),
+    "ru": ("Отличный фильм, очень понравился", "cp1251 koi8-r cp866 iso8859-5"),
+    "uk": ("Дуже гарний фільм, мені сподобався", "cp1251 koi8-u"),
+    "fr": ("Mauvaise qualité, très déçu", "cp1252 latin-1 mac_roman cp850"),
+    "de": ("Der Film war schön und überraschend", "cp1252 latin-1"),
+    "es": ("¡Qué película! Me encantó el niño", "cp1252"),
+    "tr": ("Çok güzel bir film, şiddetle öneririm, ağladım", "cp1254 iso8859-9"),
+    "cs": ("Film byl skvělý, příliš žluťoučký kůň", "cp1250 iso8859-2"),
+    "pl": ("Słaba jakość, żałuję zakupu", "cp1250 iso8859-2"),
+    "el": ("Πολύ καλή ταινία, μου άρεσε", "cp1253 iso8859-7"),
+    "he": ("איכות גרועה, לא מומלץ", "cp1255"),
+    "ar": ("جودة سيئة لا أنصح به", "cp1256"),
+    "th": ("หนังดีมาก ชอบมากครับ", "cp874"),
+}
+WRITTEN = [(text, name) for text, names in SENTENCES.values() for name in names.split()]
+
+
+@pytest.mark.parametrize(("text", "encoding"), WRITTEN)
+def test_the_hint_names_an_encoding_that_reads_the_text_as_it_was_written(text, encoding):
+    content = text.encode(encoding)
+    hint = describe_encodings(content)
+    named = [word.rstrip(";,:") for word in hint.split() if word[0].isalpha()]
+    readers = []
+    for name in named:
+        try:
+            if content.decode(name) == text:
+                readers.append(name)
+        except (LookupError, UnicodeDecodeError):
+            continue
+    assert readers, hint
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_mark_tells_the_encoding(encoding):
+    assert decode_text("좋은 영화".encode(encoding)) == "좋은 영화"
+    assert mark_of("좋은 영화".encode()) is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("text", ["a good film", "좋은 영화 a good film, 1"])
+def test_wide_characters_without_a_mark_are_noticed(text, encoding):
+    found = wide_encoding(text.encode(encoding))
+    assert found == encoding or (found is None and not text.isascii())
+    assert wide_encoding(text.encode()) is None
+
+
+def test_utf8_is_read_as_that_whatever_was_named():
+    assert decode_text("좋은 영화".encode(), "cp949") == "좋은 영화"
+    assert not is_utf8(b"plain") and not is_utf8("é".encode()) and not is_utf8(b"\xb0\xa1\xb0\xa1")
+
+
+def test_a_narrow_name_reads_what_is_usually_written_under_it():
+    assert decode_text("뷁, 똠방각하".encode("cp949"), "euc-kr") == "뷁, 똠방각하"
+    assert decode_text("①髙".encode("cp932"), "shift_jis") == "①髙"
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_have_a_hint_and_no_error(content):
+    assert describe_encodings(content)
+
+
+def test_texts_in_files_have_marks_and_reasons():
+    features = Word(kind="word")
+    assert features.read("나쁜 영화".encode("utf-16")) == "나쁜 영화"
+    with pytest.raises(BadInput, match=r"byte 0xc1 .*data\.encoding: cp949"):
+        features.read("좋은 영화 정말 이 영화".encode("cp949"))
+    with pytest.raises(BadInput, match=r"data\.encoding: utf-16-le"):
+        features.read("a good film".encode("utf-16-le"))

@@ -1,0 +1,148 @@
+"""The ONNX file gives the network's answers, for every cell, pooling, batch and length."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+
+from seqbelt.data.batches import pad
+from seqbelt.features.audio.audio import LogMel, Waveform
+from seqbelt.features.text.text import Character
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.onnx_export import OnnxNetwork, crop_rule, export_bytes, quantize
+from seqbelt.models.classifier import Model
+from seqbelt.models.stem import Stem
+
+MEDIAN, LONGEST = 9, 23
+POOLINGS = ["last", "mean", "max", "attention", "attention_max", "concat"]
+CELLS = {
+    "lstm": {"cell": "lstm"},
+    "gru": {"cell": "gru"},
+    "rnn": {"cell": "rnn"},
+    "relu": {"cell": "rnn", "nonlinearity": "relu"},
+}
+
+
+def make(features=None, learn_from=(), **settings) -> Bundle:
+    """A bundle whose parameters all differ from their usual zeros and ones."""
+    features = features or Waveform(kind="waveform", sample_rate=8000, window_ms=0.5, hop_ms=0.5)
+    learned = features.learn([features.read(text) for text in learn_from])
+    width = features.encoder(learned).num_features
+    torch.manual_seed(0)
+    model = Model(**({"hidden_size": 5, "layout": "padded"} | settings))
+    network = model.build(width, 3, features.is_tokens).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) / (2 * parameter.shape[-1] ** 0.5))
+    if not features.is_tokens:
+        network.normalize.learn(torch.randn(width), torch.rand(width) + 0.5)
+    return Bundle("toy", features, learned, model, ("a", "b", "ç"), width, network, {})
+
+
+def batches(bundle: Bundle):
+    """Batches of 1, 2 and 7, led by each of the lengths 1, 2, median and longest."""
+    random = np.random.default_rng(0)
+    for size in (1, 2, 7):
+        for place in range(4):
+            lengths = np.resize(np.roll([1, 2, MEDIAN, LONGEST], -place), size)
+            if bundle.features.is_tokens:
+                yield pad([random.integers(0, bundle.num_features, n) for n in lengths])
+            else:
+                width = bundle.num_features
+                yield pad([random.normal(size=(n, width)).astype(np.float32) for n in lengths])
+
+
+def assert_same(bundle: Bundle, exported: OnnxNetwork) -> None:
+    with torch.inference_mode():
+        for inputs, lengths in batches(bundle):
+            expected = bundle.network(inputs, lengths)
+            # Relative to the largest logit, as the certificates are: ReLU's states grow large.
+            scale = max(1.0, float(expected.abs().max()))
+            found = exported(inputs, lengths) / scale
+            torch.testing.assert_close(found, expected / scale, atol=2e-5, rtol=2e-5)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_file_answers_as_the_network(cell, bidirectional, pooling):
+    bundle = make(
+        **CELLS[cell], bidirectional=bidirectional, pooling=pooling, num_layers=2, dropout=0.5
+    )
+    assert_same(bundle, OnnxNetwork(export_bytes(bundle)))
+
+
+@pytest.mark.parametrize("strides", [(1, 1, 1), (1, 2, 2), (2, 3, 4)], ids=str)
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
+@pytest.mark.parametrize("cell", [*CELLS, "none"])
+def test_a_stem_answers_alike_at_every_length(cell, bidirectional, strides):
+    stem = Stem(channels=(6, 8, 8), strides=strides)
+    settings = CELLS.get(cell, {"cell": cell}) | {"pooling": "concat"}
+    bundle = make(**settings, bidirectional=bidirectional, stem=stem)
+    exported, random = OnnxNetwork(export_bytes(bundle)), np.random.default_rng(0)
+    width = bundle.num_features
+    steps = [random.normal(size=(n, width)).astype(np.float32) for n in range(1, 41)]
+    with torch.inference_mode():
+        inputs, lengths = pad(steps)
+        expected = bundle.network(inputs, lengths)
+        torch.testing.assert_close(exported(inputs, lengths), expected, atol=1e-5, rtol=1e-5)
+        for one, wanted in zip(steps, expected):
+            alone = exported(*pad([one]))[0]
+            torch.testing.assert_close(alone, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_tokens_are_embedded_in_the_file():
+    bundle = make(Character(kind="character", min_count=1), ["abc", "bcd"], embedding_size=4)
+    assert_same(bundle, OnnxNetwork(export_bytes(bundle)))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("stem", ["none", Stem(strides=(1, 2, 2))], ids=["plain", "stem"])
+def test_what_stands_in_the_padding_changes_nothing(pooling, stem):
+    bundle = make(bidirectional=True, pooling=pooling, stem=stem)
+    exported = OnnxNetwork(export_bytes(bundle))
+    for inputs, lengths in batches(bundle):
+        filled = inputs.clone()
+        for row, length in enumerate(lengths):
+            filled[row, length:] = 7.0
+        torch.testing.assert_close(exported(filled, lengths), exported(inputs, lengths))
+
+
+def test_the_file_explains_itself():
+    bundle = make(Character(kind="character", min_count=1), ["abc"], max_steps=4, crop="tail")
+    session = OnnxNetwork(export_bytes(bundle)).session
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["classes"]) == ["a", "b", "ç"]
+    assert json.loads(about["features"]) == bundle.features.plain()
+    assert json.loads(about["bundle"]) == bundle.fingerprint
+    assert about["learned/tokenizer.json"].encode() == bundle.learned["tokenizer.json"]
+    assert "last max_steps" in about["crop"] and crop_rule(make()) is None
+    logits, shares = session.run(None, {"inputs": [[1, 2]], "lengths": [2]})
+    np.testing.assert_allclose(shares, np.exp(logits) / np.exp(logits).sum(), rtol=1e-5)
+
+
+def test_framing_is_told_in_samples():
+    features = LogMel(kind="log_mel", sample_rate=8000, num_bands=250, window_ms=20)
+    about = OnnxNetwork(export_bytes(make(features))).session.get_modelmeta().custom_metadata_map
+    framing = json.loads(about["framing"])
+    assert framing == {"fft_size": features.fft_size, "window": 160, "hop": 80}
+    assert features.fft_size > 256  # so many bands need more bins than the window gives
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_int8_is_smaller_and_near(cell):
+    settings = {"hidden_size": 64, "bidirectional": True, "pooling": "attention", "stem": "none"}
+    bundle = make(**CELLS[cell] | settings)
+    content = export_bytes(bundle)
+    smaller, operators = quantize(content)
+    assert operators == (["LSTM", "MatMul"] if cell == "lstm" else ["MatMul"])
+    assert len(smaller) < len(content) * (0.4 if cell == "lstm" else 1)
+    exact, near = OnnxNetwork(content), OnnxNetwork(smaller)
+    about = near.session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["quantized"]) == operators
+    for inputs, lengths in batches(bundle):
+        one, other = exact(inputs, lengths), near(inputs, lengths)
+        assert 0 < (one - other).abs().max() < 0.1 * one.abs().max() + 0.1

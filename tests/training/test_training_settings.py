@@ -1,0 +1,110 @@
+"""What ``auto`` stands for in a training, and how long it takes."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqbelt.models.kind_defaults import NUMBERS, TOKENS, defaults_for
+from seqbelt.training import training_settings
+from seqbelt.training.augmentation import Augmentation
+from seqbelt.training.training_settings import MAX_EPOCHS, Plan, Training
+
+TABLE = {
+    False: replace(NUMBERS, num_passes=40, min_updates=1500, max_updates=2500),
+    True: replace(TOKENS, num_passes=10, min_updates=1000, max_updates=6000),
+}
+"""Budgets of numbers and of tokens, fixed: the figures below are worked out by hand for them."""
+
+
+@pytest.fixture
+def table(monkeypatch):
+    monkeypatch.setattr(training_settings, "defaults_for", TABLE.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("is_tokens", "num_rows", "num_updates", "plan"),
+    [
+        # The floor, in epochs of several passes: 375 passes in 29 epochs of 13.
+        (False, 30, 1500, Plan(8, 4, 13, 29)),
+        (False, 431, 1500, Plan(32, 14, 4, 27)),
+        # The ceiling: 40 passes of 313 batches would be 12,520.
+        (False, 10_000, 2500, Plan(32, 313, 1, 8)),
+        # Three passes, although they are more than the ceiling.
+        (False, 150_000, 14_064, Plan(32, 4688, 1, 3)),
+        (True, 30, 1000, Plan(8, 4, 9, 28)),
+        (True, 431, 1000, Plan(32, 14, 3, 24)),
+        # Ten passes, between the bounds.
+        (True, 10_000, 3130, Plan(32, 313, 1, 10)),
+        (True, 150_000, 14_064, Plan(32, 4688, 1, 3)),
+    ],
+)
+def test_a_budget_in_updates_follows_the_number_of_rows(
+    table, is_tokens, num_rows, num_updates, plan
+):
+    resolved = Training().resolve(num_rows, is_tokens)
+    assert resolved.num_updates == num_updates
+    assert resolved.plan(num_rows) == plan
+    half_a_pass_too_many = plan.num_batches * (plan.passes_per_epoch + 1) / 2
+    assert abs(plan.num_updates - num_updates) <= half_a_pass_too_many
+
+
+def test_the_plan_in_words():
+    assert Plan(8, 4, 13, 29).sentence == (
+        "1,508 updates with 8 sequences each, 29 epochs of 13 passes"
+    )
+    assert Plan(32, 313, 1, 8).sentence == "2,504 updates with 32 sequences each, 8 epochs"
+
+
+@given(num_rows=st.integers(1, 300_000), num_updates=st.integers(1, 50_000))
+def test_a_plan_keeps_to_the_updates_that_are_asked_for(num_rows, num_updates):
+    plan = Training(num_updates=num_updates).resolve(num_rows, False).plan(num_rows)
+    assert 1 <= plan.num_epochs <= MAX_EPOCHS and plan.passes_per_epoch >= 1
+    assert (plan.num_batches - 1) * plan.batch_size < num_rows
+    assert num_rows <= plan.num_batches * plan.batch_size
+    nearest = plan.num_batches * (plan.passes_per_epoch + 1) / 2
+    assert abs(plan.num_updates - num_updates) <= max(nearest, plan.num_batches)
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "batch_size"), [(1, 8), (30, 8), (40, 10), (100, 25), (128, 32), (10_000, 32)]
+)
+def test_few_rows_make_small_batches(num_rows, batch_size):
+    assert Training().resolve(num_rows, False).batch_size == batch_size
+    assert Training(batch_size=3).resolve(num_rows, False).batch_size == 3
+
+
+def test_epochs_that_are_given_are_passes():
+    resolved = Training(num_epochs=7, num_updates=10).resolve(431, False)
+    assert resolved.plan(431) == Plan(32, 14, 1, 7)
+
+
+@pytest.mark.parametrize("is_tokens", [False, True])
+def test_auto_takes_the_kind_s_own_regularisation(is_tokens):
+    defaults, resolved = defaults_for(is_tokens), Training().resolve(100, is_tokens)
+    assert resolved.label_smoothing == defaults.label_smoothing
+    expected = {} if is_tokens else defaults.augmentation
+    assert resolved.augmentation == Augmentation(**expected)
+    assert resolved.augmentation.is_on is not is_tokens
+
+
+def test_labelled_steps_are_not_mixed():
+    assert Training().resolve(100, False).augmentation.mixup_alpha > 0
+    resolved = Training().resolve(100, False, labels_steps=True).augmentation
+    assert resolved.mixup_alpha == 0 and resolved.is_on
+
+
+@pytest.mark.parametrize("is_tokens", [False, True])
+def test_what_is_given_stays_and_resolved_settings_have_no_auto_left(is_tokens):
+    given = Training(
+        batch_size=5, num_updates=77, label_smoothing=0.0, augmentation=Augmentation(shift=0.1)
+    )
+    assert given.resolve(100, is_tokens) == given
+    assert not Training(augmentation="none").resolve(100, is_tokens).augmentation.is_on
+    resolved = Training().resolve(100, is_tokens)
+    assert {name for name, value in resolved.plain().items() if value == "auto"} == {
+        "keep",
+        "device",
+    }
+    assert resolved.resolve(100_000, not is_tokens) == resolved
