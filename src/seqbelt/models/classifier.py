@@ -112,10 +112,10 @@ class Model(Settings):
             reads_whole = self.bidirectional and self.pooling != "none" and not is_tokens
             changes["scaling"] = "rows_and_sequence" if reads_whole else "rows"
         if self.stem == "auto" and is_tokens:
-            changes["stem"] = Stem.for_tokens(self.embedding_size).plain()
+            changes["stem"] = Stem.for_tokens(self.embedding_size).to_dict()
         elif self.stem == "auto":
             counted = None if self.pooling == "none" else lengths
-            changes["stem"] = Stem.for_lengths(counted).plain()
+            changes["stem"] = Stem.for_lengths(counted).to_dict()
         return self.replace(**changes) if changes else self
 
     @property
