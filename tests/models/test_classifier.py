@@ -1,8 +1,12 @@
 """Pooling and the whole network: only valid steps count, neighbours do not."""
 
+import numpy as np
 import pytest
 import torch
 
+from seqbelt.data.batches import step_statistics
+from seqbelt.data.in_memory import in_memory
+from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import Model, Standardize
 from seqbelt.models.pooling import Pooling
 
@@ -77,6 +81,27 @@ def test_a_sequence_is_standardised_by_itself_whatever_its_level_and_padding():
     assert alone.abs().max() == 0  # the padding too
     constant = normalize(torch.full((1, 30, 2), 0.1), torch.tensor([30]))[..., 2:]
     assert constant.abs().max() == 0
+
+
+def test_differences_are_those_of_the_steps_before_and_padding_is_not_seen():
+    normalize = Standardize(2, differences=True)
+    steps = torch.tensor([[1.0, 5.0], [3.0, 5.0], [2.0, 5.0]])
+    statistics = step_statistics(in_memory([steps.numpy()], np.zeros(1, np.int64)))
+    torch.testing.assert_close(statistics.difference_rms, torch.tensor([2.5**0.5, 0.0]))
+    normalize.learn(*statistics)
+    padded = torch.cat([steps, torch.full((2, 2), torch.nan)])[None]
+    found = normalize(padded, torch.tensor([3]))[0, :3, 2:]
+    expected = torch.tensor([[0.0, 0.0], [2.0, 0.0], [-1.0, 0.0]]) / 2.5**0.5
+    torch.testing.assert_close(found, expected)
+
+
+def test_differences_are_appended_where_a_stem_reads_numbers():
+    assert Model().resolve(False, None).differences is True
+    assert Model(bidirectional=False, pooling="none").resolve(False, None).differences is True
+    assert Model(stem="none").resolve(False, None).differences is False
+    assert Model().resolve(True, None).differences is False
+    with pytest.raises(SettingsError, match="token ids have no differences"):
+        Model(differences=True).resolve(True, None)
 
 
 def test_a_network_of_one_direction_does_not_scale_by_what_it_has_not_read():

@@ -59,7 +59,7 @@ def test_neither_padding_nor_neighbours_change_an_answer(cell, strides, bidirect
     assert (alone[1:] - alone[:-1]).abs().amax(1).min() > 1e-3, "else the test sees nothing"
     for garbage in (0.0, 50.0, torch.nan):
         found = network(padded(garbage, extra=6), LENGTHS)
-        torch.testing.assert_close(found, alone, rtol=0, atol=1e-6)
+        torch.testing.assert_close(found, alone, rtol=1e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize("strides", STRIDES, ids=str)

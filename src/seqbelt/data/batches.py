@@ -113,12 +113,25 @@ def fill(
     return valid / padded if padded else 1.0
 
 
-def step_statistics(sequences: Sequences) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation ``(features,)`` of all steps of all sequences."""
+class StepStatistics(NamedTuple):
+    """Statistics ``(features,)`` of steps, in float32."""
+
+    mean: Tensor
+    std: Tensor
+    difference_rms: Tensor
+    """Root mean square of the differences between a step and the one before it."""
+
+
+def step_statistics(sequences: Sequences) -> StepStatistics:
+    """Statistics of all steps of all sequences."""
     count, total, square = 0, 0.0, 0.0
+    num_differences, difference = 0, 0.0
     for index in range(len(sequences)):
         steps = torch.from_numpy(sequences[index].astype("float64"))
         count, total, square = count + len(steps), total + steps.sum(0), square + (steps**2).sum(0)
+        num_differences += len(steps) - 1
+        difference = difference + steps.diff(dim=0).square().sum(0)
     mean = torch.as_tensor(total) / count
     variance = (torch.as_tensor(square) / count - mean**2).clamp_min(0)
-    return mean.float(), variance.sqrt().float()
+    rms = (torch.as_tensor(difference) / max(1, num_differences)).sqrt()
+    return StepStatistics(mean.float(), variance.sqrt().float(), rms.float())

@@ -33,7 +33,7 @@ from seqbelt.features.kinds import AnyFeatures
 from seqbelt.models.classifier import Model, SequenceNetwork
 
 FORMAT = 1
-BEFORE = {"stem": "none", "scaling": "rows"}
+BEFORE = {"stem": "none", "scaling": "rows", "differences": False}
 """Settings of a model that older bundles do not name, with what those models do."""
 HASHES = "SHA256SUMS"
 

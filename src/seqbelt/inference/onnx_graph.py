@@ -13,7 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from seqbelt.models.classifier import NEGLIGIBLE_SPREAD, SequenceNetwork
+from seqbelt.models.classifier import NEGLIGIBLE_SPREAD, SequenceNetwork, Standardize
 from seqbelt.models.pooling import ATTENDING, Pooling
 from seqbelt.models.recurrent import Cell, Recurrent
 from seqbelt.models.stem import StemBlock, StemLayers
@@ -127,8 +127,25 @@ def _first_steps(graph: _Graph, network: SequenceNetwork) -> str:
     normalize = network.normalize
     centred = graph.add("Sub", "inputs", graph.constant(normalize.mean))
     by_rows = graph.add("Div", centred, graph.constant(normalize.std))
-    if not normalize.by_sequence:
-        return by_rows
+    parts = [by_rows]
+    if normalize.by_sequence:
+        parts.append(_scaled_by_sequence(graph, normalize))
+    if normalize.differences:
+        parts.append(_differences(graph, normalize))
+    return graph.add("Concat", *parts, axis=2) if len(parts) > 1 else by_rows
+
+
+def _differences(graph: _Graph, normalize: Standardize) -> str:
+    """Each step less the one before it, 0 for the first, scaled: ``(batch, steps, features)``."""
+    first, second, last = (_axis(graph, number) for number in (0, 1, -1))
+    start = graph.add("Slice", "inputs", first, second, second)
+    before = graph.add("Concat", start, graph.add("Slice", "inputs", first, last, second), axis=1)
+    difference = graph.add("Sub", "inputs", before)
+    return graph.add("Div", difference, graph.constant(normalize.difference_scale))
+
+
+def _scaled_by_sequence(graph: _Graph, normalize: Standardize) -> str:
+    """Steps standardised by their own sequence: ``(batch, steps, features)``."""
     valid = graph.add("Unsqueeze", _valid_steps(graph, "inputs", "lengths"), _axis(graph, 2))
     zero, step_axis = graph.constant(np.float64(0)), _axis(graph, 1)
     values = graph.add("Cast", "inputs", to=onnx.TensorProto.DOUBLE)
@@ -142,8 +159,7 @@ def _first_steps(graph: _Graph, network: SequenceNetwork) -> str:
     centred = graph.add("Where", valid, graph.add("Sub", values, mean(values)), zero)
     spread = graph.add("Sqrt", mean(graph.add("Mul", centred, centred)))
     spread = graph.add("Add", spread, graph.constant(normalize.std.double() * NEGLIGIBLE_SPREAD))
-    scaled = graph.add("Cast", graph.add("Div", centred, spread), to=onnx.TensorProto.FLOAT)
-    return graph.add("Concat", by_rows, scaled, axis=2)
+    return graph.add("Cast", graph.add("Div", centred, spread), to=onnx.TensorProto.FLOAT)
 
 
 def _stem(graph: _Graph, stem: StemLayers, steps: str) -> tuple[str, str]:

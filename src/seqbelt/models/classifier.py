@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from seqbelt.errors import SettingsError
 from seqbelt.features.text.word_vectors import WordVectors
 from seqbelt.models.chunks import Chunks, run_in_chunks
 from seqbelt.models.device_transfer import upload
@@ -61,6 +63,9 @@ class Model(Settings):
     """Features are standardised by all training rows; rows_and_sequence appends them standardised
     by their own sequence, for recordings of different levels. auto does so where the network reads
     a whole sequence in both directions and gives it one label."""
+    differences: Literal["auto"] | bool = "auto"
+    """Append each feature's difference from the step before, standardised over the training rows;
+    auto does so for numbers that a stem reads."""
     layout: Layout = "auto"
     """How the recurrence is computed: the numbers are the same, the speed is not."""
     recurrent_init: RecurrentInit = "orthogonal"
@@ -111,6 +116,10 @@ class Model(Settings):
         if self.scaling == "auto":
             reads_whole = self.bidirectional and self.pooling != "none" and not is_tokens
             changes["scaling"] = "rows_and_sequence" if reads_whole else "rows"
+        if self.differences is True and is_tokens:
+            raise SettingsError("model.differences: token ids have no differences; set it to false")
+        if self.differences == "auto":
+            changes["differences"] = self.stem != "none" and not is_tokens
         if self.stem == "auto" and is_tokens:
             changes["stem"] = Stem.for_tokens(self.embedding_size).to_dict()
         elif self.stem == "auto":
@@ -146,29 +155,47 @@ class Standardize(nn.Module):
 
     ``by_sequence`` appends each feature once more, standardised by the mean and the standard
     deviation of its own sequence: what differs between recordings by its level alone, such as a
-    gain or an offset, is then the same.
+    gain or an offset, is then the same. ``differences`` appends each feature's difference from the
+    step before, divided by the root mean square of the training rows' differences: how it moves,
+    whatever its level.
     """
 
     mean: Tensor
     std: Tensor
+    difference_scale: Tensor
 
-    def __init__(self, num_features: int, by_sequence: bool = False) -> None:
+    def __init__(
+        self, num_features: int, by_sequence: bool = False, differences: bool = False
+    ) -> None:
         super().__init__()
-        self.by_sequence = by_sequence
-        self.output_size = num_features * (2 if by_sequence else 1)
+        self.by_sequence, self.differences = by_sequence, differences
+        self.output_size = num_features * (1 + by_sequence + differences)
+        if differences:
+            self.register_buffer("difference_scale", torch.ones(num_features))
         self.register_buffer("mean", torch.zeros(num_features))
         self.register_buffer("std", torch.ones(num_features))
 
-    def learn(self, mean: Tensor, std: Tensor) -> None:
-        """Take over statistics ``(features,)``; a feature that never changes is left unscaled."""
+    def learn(self, mean: Tensor, std: Tensor, difference_rms: Tensor | None = None) -> None:
+        """Take over statistics ``(features,)`` of the training rows: mean and standard deviation of
+        a step, root mean square of the differences, which is the standard deviation unless given.
+        What never changes is left unscaled."""
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))
+        if self.differences:
+            scale = self.std if difference_rms is None else difference_rms
+            self.difference_scale.copy_(torch.where(scale > 1e-6 * self.std, scale, self.std))
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """``(batch, steps, features)`` to ``(batch, steps, output_size)``."""
-        by_rows = (inputs - self.mean) / self.std
-        if not self.by_sequence:
-            return by_rows
+        parts = [(inputs - self.mean) / self.std]
+        if self.by_sequence:
+            parts.append(self._by_sequence(inputs, lengths))
+        if self.differences:  # of the first step there is none: 0
+            differences = F.pad(inputs[:, 1:] - inputs[:, :-1], (0, 0, 1, 0))
+            parts.append(differences / self.difference_scale)
+        return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
+
+    def _by_sequence(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         # In float64, where the steps of a feature that never changes are their mean exactly;
         # Apple's GPUs have no such numbers.
         kind = torch.float32 if inputs.device.type == "mps" else torch.float64
@@ -179,8 +206,7 @@ class Standardize(nn.Module):
         # Padding stays 0: it must not set the range of a product that is quantised.
         centred = (values - values.sum(1, keepdim=True) / lengths).masked_fill(is_padding, 0)
         spread = (centred.square().sum(1, keepdim=True) / lengths).sqrt()
-        by_sequence = centred / (spread + NEGLIGIBLE_SPREAD * self.std)
-        return torch.cat([by_rows, by_sequence.to(inputs.dtype)], dim=2)
+        return (centred / (spread + NEGLIGIBLE_SPREAD * self.std)).to(inputs.dtype)
 
 
 class SequenceNetwork(nn.Module):
@@ -203,7 +229,9 @@ class SequenceNetwork(nn.Module):
             frozen = settings.vectors is not None and settings.vectors.frozen
             self.embed = Embedding(num_features, settings.embedding_size, embedding_dropout, frozen)
         else:
-            self.normalize = Standardize(num_features, settings.scaling == "rows_and_sequence")
+            self.normalize = Standardize(
+                num_features, settings.scaling == "rows_and_sequence", bool(settings.differences)
+            )
         width = settings.embedding_size if is_tokens else self.normalize.output_size
         self.stem: StemLayers | None = None
         if isinstance(settings.stem, Stem):

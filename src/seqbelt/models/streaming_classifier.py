@@ -89,6 +89,7 @@ class StreamingClassifier:
             raise ValueError("a bidirectional network reads from the end: it cannot stream")
         self._network = network
         self._state: State | None = None
+        self._last_step: Tensor | None = None
         self._stem_states = [] if network.stem is None else network.stem.begin()
         self._pooling = RunningPooling(network.pool)
         self.num_steps = 0
@@ -110,7 +111,10 @@ class StreamingClassifier:
         network = self._network
         device = next(network.parameters()).device
         inputs = torch.tensor(steps if steps.ndim == 2 else steps.astype(np.int64))[None].to(device)
-        inputs = network.first_steps(inputs, torch.tensor([len(steps)]))
+        past = inputs[:, :0] if self._last_step is None else self._last_step
+        self._last_step = inputs[:, -1:]
+        inputs = torch.cat([past, inputs], dim=1)  # a step's difference needs the one before it
+        inputs = network.first_steps(inputs, torch.tensor([inputs.shape[1]]))[:, past.shape[1] :]
         self.num_steps += len(steps)
         if network.stem is not None:
             inputs = network.stem.advance(inputs, self._stem_states)

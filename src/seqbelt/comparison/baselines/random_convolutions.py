@@ -66,7 +66,7 @@ class _Kernels:
 def _draw(train: Sequences) -> list[_Kernels]:
     """Kernels of dilations 1, 2, 4, … up to the median length, as many of each."""
     random = np.random.default_rng(0)
-    mean, std = step_statistics(train)
+    mean, std, _ = step_statistics(train)
     std = torch.where(std > 1e-6, std, 1.0)
     reach = max(1.0, (float(np.median(train.lengths)) - 1) / (KERNEL_STEPS - 1))
     dilations = [2**power for power in range(int(np.log2(reach)) + 1)]
