@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -6,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
+import seqbelt
 from seqbelt.errors import SettingsError
+from seqbelt.models.classifier import Model
 from seqbelt.settings import Settings, override, read_yaml
 
 
@@ -262,3 +265,23 @@ def test_a_config_without_an_end_is_refused(tmp_path):
     (tmp_path / "big.yaml").write_text("# " + "x" * (1 << 20))
     with pytest.raises(SettingsError, match=r"big\.yaml: longer than"):
         read_yaml(tmp_path / "big.yaml")
+
+
+def test_replaced_settings_are_validated_like_those_of_a_file():
+    whole = Whole.parse({"loop": {"num_epochs": 5}})
+    with pytest.raises(SettingsError, match=r"learning_rate.*greater than 0"):
+        whole.loop.replace(learning_rate=-5.0)
+    with pytest.raises(SettingsError, match=r"num_epoch.*did you mean 'num_epochs'"):
+        whole.loop.replace(num_epoch=1)
+    with pytest.raises(SettingsError, match=r"hidden_size.*found -5"):
+        Model().replace(hidden_size=-5)
+    changed = whole.replace(loop=whole.loop.replace(sizes=(3,)))
+    assert changed.loop == Loop(num_epochs=5, sizes=(3,)) and whole.loop.sizes == (1, 2)
+    assert changed.loop.model_fields_set == {"num_epochs", "sizes"}  # defaults stay defaults
+    assert changed.model_fields_set == {"loop"}
+
+
+def test_nothing_in_the_package_copies_settings_without_validating_them():
+    package = Path(seqbelt.__file__).parent
+    copies = [path for path in package.rglob("*.py") if "model_copy(" in path.read_text("utf-8")]
+    assert [path.name for path in copies] == ["settings.py"]

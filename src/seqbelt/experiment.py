@@ -64,7 +64,7 @@ class Experiment(Settings):
         """Labels for every step leave nothing to pool, so it need not be said twice."""
         per_step = self.data.labels == "per_step"
         if per_step and "pooling" not in self.model.model_fields_set:
-            model = self.model.model_copy(update={"pooling": "none"})
+            model = self.model.replace(pooling="none")
             object.__setattr__(self, "model", model)  # settings are frozen once they are made
         if per_step != (self.model.pooling == "none"):
             raise ValueError(
@@ -77,11 +77,9 @@ class Experiment(Settings):
         """The experiment with every ``auto`` of model and training replaced by what it stands for
         on these training rows."""
         per_step = self.data.labels == "per_step"
-        return self.model_copy(
-            update={
-                "model": self.model.resolve(is_tokens, train.lengths),
-                "training": self.training.resolve(len(train), is_tokens, per_step),
-            }
+        return self.replace(
+            model=self.model.resolve(is_tokens, train.lengths),
+            training=self.training.resolve(len(train), is_tokens, per_step),
         )
 
     @property
@@ -91,16 +89,15 @@ class Experiment(Settings):
 
     def with_model(self, model: Model) -> "Experiment":
         """The same experiment with another network."""
-        return self.model_copy(update={"model": model})
+        return self.replace(model=model)
 
     def with_seed(self, seed: int) -> "Experiment":
         """The same experiment with another seed, and nothing else changed."""
-        training = self.training.model_copy(update={"seed": seed})
-        return self.model_copy(update={"training": training})
+        return self.replace(training=self.training.replace(seed=seed))
 
     def with_data(self, data: Data) -> "Experiment":
         """The same experiment on other data: another fold, say."""
-        return self.model_copy(update={"data": data})
+        return self.replace(data=data)
 
     @property
     def run_name(self) -> str:

@@ -74,8 +74,21 @@ class Settings(BaseModel):
         return self.model_dump(mode="json")
 
     def replace(self, **changes: Any) -> Self:
-        """The settings with other values, validated. Raises SettingsError."""
-        return self.parse({**self.to_dict(), **changes}, origin=type(self).__name__)
+        """The settings with other values, validated as if they were read from a file.
+
+        Which settings were given and which have their default stays known. Raises SettingsError.
+        """
+        values = {
+            name: value.to_dict() if isinstance(value, Settings) else value
+            for name, value in changes.items()
+        }
+        valid = self.parse({**self.to_dict(), **values}, origin=type(self).__name__)
+        return self.model_copy(
+            update={
+                name: value if isinstance(value, Settings) else getattr(valid, name)
+                for name, value in changes.items()
+            }
+        )
 
     def flat(self, prefix: str = "") -> dict[str, Any]:
         """The settings under their dotted names, as a tracker wants them."""

@@ -143,7 +143,7 @@ def _train(
         trace.place = f"step {num_steps + 1}"
 
     # The hooks look at numbers, which a recorded step does not show.
-    short = training.model_copy(update={"num_epochs": 1, "cuda_graphs": False})
+    short = training.replace(num_epochs=1, cuda_graphs=False)
     train_network(short, traced_build, sequences, None, on_start=on_start, on_step=on_step)
     return trace
 

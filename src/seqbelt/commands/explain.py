@@ -180,7 +180,7 @@ def _read_tokens(bundle: Bundle, item: Item) -> _Tokens:
     assert isinstance(features, TextFeatures)
     text = features.read(item.source)
     # Without the limit, so that what was cut is shown too, as not read.
-    whole = features.model_copy(update={"max_length": sys.maxsize}).encoder(bundle.learned)
+    whole = features.replace(max_length=sys.maxsize).encoder(bundle.learned)
     (ids,) = whole.encode([text])
     return _Tokens(text, whole.offsets(text), ids == whole.unknown_id)
 

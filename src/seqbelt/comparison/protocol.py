@@ -33,7 +33,7 @@ def match(
     target = size(protocol, model, build)
 
     def with_width(hidden_size: int) -> Model:
-        return other.model_copy(update={"hidden_size": hidden_size})
+        return other.replace(hidden_size=hidden_size)
 
     def size_at(hidden_size: int) -> int:
         return size(protocol, with_width(hidden_size), build)

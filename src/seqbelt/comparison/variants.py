@@ -29,7 +29,7 @@ _LABELS = {"rnn_relu": "RNN (ReLU)", "none": "no recurrence"}
 
 def as_contestant(model: Model, name: str) -> Model:
     """The model as this contestant has it, and nothing else changed."""
-    return model.model_copy(update=dict(OVERRIDES[name]))
+    return model.replace(**OVERRIDES[name])
 
 
 def contestant_of(model: Model) -> str:

@@ -49,8 +49,7 @@ class CompareJournal:
 
     def __init__(self, experiment: Experiment) -> None:
         # How many models are trained at a time changes nothing that is asked for.
-        comparison = experiment.comparison.model_copy(update={"num_workers": 1})
-        asked = experiment.model_copy(update={"comparison": comparison})
+        asked = experiment.replace(comparison=experiment.comparison.replace(num_workers=1))
         text = json.dumps(asked.to_dict(), sort_keys=True, default=str)
         name = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
         self.path = experiment.output / experiment.name / f"compare-{name}.json"

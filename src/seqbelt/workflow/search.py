@@ -202,11 +202,11 @@ class Search:
     def _with(self, values: dict[str, Any]) -> Experiment:
         experiment = self.experiment
         model, training = with_values(experiment.model, experiment.training, values)
-        return experiment.model_copy(update={"model": model, "training": training})
+        return experiment.replace(model=model, training=training)
 
     def _renamed(self, experiment: Experiment) -> Experiment:
         """Trials are runs of an experiment of their own: they would hide a comparison's."""
-        return experiment.model_copy(update={"name": self.folder.name})
+        return experiment.replace(name=self.folder.name)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

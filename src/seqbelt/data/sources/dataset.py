@@ -185,7 +185,7 @@ class Data(Settings):
         num_folds = self.folds
         if num_folds == "group":
             num_folds = len(set(self.list_items().column("group")))
-        return [self.model_copy(update={"fold": fold}) for fold in range(num_folds)]
+        return [self.replace(fold=fold) for fold in range(num_folds)]
 
     def list_items(self, features: Features | None = None) -> Manifest:
         """List the items as the source gives them, labels and splits optional.

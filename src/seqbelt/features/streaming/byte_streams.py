@@ -160,7 +160,7 @@ class TableReader:
             told["header"] = True
         elif not any(map(_is_row, self._above)):
             told["header"] = False
-        self._features = self._features.model_copy(update=told)
+        self._features = self._features.replace(**told)
         return lines
 
 

@@ -95,7 +95,7 @@ def stream_steps(features: Features, encoder: Encoder) -> StepStream:
     """The stream of steps for one new signal; ``why_whole`` must have nothing against it."""
     if isinstance(features, AudioFeatures):
         before, after = _reach(features)
-        plain = features.model_copy(update={"deltas": 0})
+        plain = features.replace(deltas=0)
         frames = LocalTransform(
             lambda samples: plain.encode([Audio(samples, features.sample_rate)])[0],
             features.num_base_features,
