@@ -310,10 +310,8 @@ def work_on(
     """Do one job in a worker; None where there was no time for it, or it was interrupted."""
     if time.time() > deadline:
         return None
-    from seqbelt.workflow import console
 
     os.chdir(work)
-    console.is_silent = True  # of several jobs beside each other the parent tells the results
     try:
         if what.startswith("control-"):
             return measure_control(config, what.removeprefix("control-"))

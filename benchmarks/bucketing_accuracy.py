@@ -26,7 +26,6 @@ from seqbelt.experiment import Experiment
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
 from seqbelt.training.training_settings import Training
-from seqbelt.workflow.console import say
 from seqbelt.workflow.prepared_data import prepare_data
 
 CONFIGS = Path(__file__).parents[1] / "pipelines" / "configs"
@@ -79,7 +78,7 @@ def main() -> None:
         epochs = 1 if arguments.quick else EPOCHS[name]
         num_seeds = 2 if arguments.quick else arguments.seeds
         outcomes.append(compare(name, arguments.cell, epochs, num_seeds))
-        say(f"{name}: {outcomes[-1].verdict.sentence}")
+        print(f"{name}: {outcomes[-1].verdict.sentence}")
     print(table(outcomes))
     minutes, threads = (time.perf_counter() - began) / 60, torch.get_num_threads()
     print(f"\ntorch {torch.__version__}, threads: {threads}, {minutes:.0f} minutes")
@@ -112,7 +111,7 @@ def compare(name: str, cell: str, num_epochs: int, num_seeds: int) -> Outcome:
             arm.fill.append(history.fill)
             arm.train_s.append(history.train_s)
             layout = history.layout
-            say(
+            print(
                 f"{name}, seed {seed}, {way}: test {arm.accuracies[-1]:.2%}, fill "
                 f"{history.fill:.2f}, {history.train_s:.0f} s"
             )

@@ -53,7 +53,7 @@ def told(study):
 def test_every_trial_is_a_run_and_the_first_is_as_given(store, tmp_path):
     wanted = search(store, tmp_path)
     study = wanted.run()
-    found = wanted.found(study)
+    found = wanted.result(study)
     assert len(told(study)) == len(found.trials) == 4
     assert found.trials[0].params["model.forget_bias"] == 1.0  # as it is by default
     assert found.score == min(one.value for one in found.trials if one.value is not None)
@@ -81,7 +81,7 @@ def test_asked_again_it_tries_nothing_and_asked_for_more_only_the_rest(store, tm
     longer = search(store, tmp_path, 3).run()
     assert told(longer)[:2] == before and len(told(longer)) == 3
     short = search(store, tmp_path, 2)
-    assert len(short.found(longer).trials) == 2  # what came later has no say
+    assert len(short.result(longer).trials) == 2  # what came later has no say
 
 
 @pytest.mark.parametrize("dies_at_epoch", [1, 5, 6])
@@ -108,7 +108,7 @@ def test_settings_that_explode_are_given_up_not_the_search(store, tmp_path):
     study = wanted.run()
     assert [state for *_, state in told(study)] == ["PRUNED", "PRUNED"]
     with pytest.raises(SeqbeltError, match="none of 2 trials"):
-        wanted.found(study)
+        wanted.result(study)
 
 
 def test_two_commands_do_not_share_a_search(store, tmp_path):

@@ -8,7 +8,7 @@ from seqbelt.workflow import console
 @pytest.mark.parametrize(("step_s", "expected"), [(0.25, "4.2 minutes"), (0.05, "50 seconds")])
 def test_the_pace_of_the_first_steps_gives_the_time_of_all(monkeypatch, step_s, expected):
     said, clock = [], [0.0]
-    monkeypatch.setattr(console, "say", said.append)
+    monkeypatch.setattr(console, "echo", said.append)
     monkeypatch.setattr(console.time, "perf_counter", lambda: clock[0])
     estimate = console.TimeEstimate("lstm", 1000)
     for step in range(1000):
@@ -19,7 +19,7 @@ def test_the_pace_of_the_first_steps_gives_the_time_of_all(monkeypatch, step_s, 
 
 def test_a_short_training_is_not_announced(monkeypatch):
     said = []
-    monkeypatch.setattr(console, "say", said.append)
+    monkeypatch.setattr(console, "echo", said.append)
     monkeypatch.setattr(console.time, "perf_counter", lambda: 0.0)
     estimate = console.TimeEstimate("lstm", 1000)
     for _ in range(1000):

@@ -12,7 +12,13 @@ from mlflow.exceptions import MlflowException, RestException
 
 from seqbelt.errors import SeqbeltError
 from seqbelt.tracking import connection, run_locks
-from seqbelt.tracking.connection import connect, experiment_id, is_away, is_own_store, tracking_uri
+from seqbelt.tracking.connection import (
+    connect,
+    experiment_id,
+    is_own_store,
+    is_unavailable,
+    tracking_uri,
+)
 from seqbelt.tracking.publish import resolve
 from seqbelt.tracking.run import TrackedRun, close_open_runs
 
@@ -170,8 +176,8 @@ def test_a_proxy_that_answers_for_a_server_means_that_it_is_away():
         error_code=1005,
     )
     missing = RestException({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"})
-    assert is_away(by_proxy) or by_proxy.get_http_status_code() != 404
-    assert not is_away(missing)
+    assert is_unavailable(by_proxy) or by_proxy.get_http_status_code() != 404
+    assert not is_unavailable(missing)
 
 
 def test_a_server_that_is_away_is_no_missing_model(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from seqbelt.commands.train import train
 from seqbelt.errors import SeqbeltError
 from seqbelt.experiment import Experiment
 from seqbelt.tracking import outbox
-from seqbelt.tracking.outbox import Outbox, is_away, patiently, send_left_over
+from seqbelt.tracking.outbox import Outbox, flush_pending, is_unavailable, retry_while_unavailable
 from seqbelt.tracking.run import TrackedRun
 
 
@@ -26,12 +26,12 @@ class Server:
     """Keeps what a client says, unless it is away."""
 
     def __init__(self):
-        self.is_away, self.heard, self.num_tries = False, [], 0
+        self.is_unavailable, self.heard, self.num_tries = False, [], 0
 
     def __getattr__(self, name):
         def answer(*arguments, **options):
             self.num_tries += 1
-            if self.is_away:
+            if self.is_unavailable:
                 raise MlflowException("database is locked", TEMPORARILY_UNAVAILABLE)
             self.heard.append((name, arguments, options))
 
@@ -52,12 +52,12 @@ def server(tmp_path, monkeypatch):
 def test_what_is_said_while_the_server_is_away_is_sent_later_in_order(server):
     box = Outbox(server, "run")
     box.batch(metrics={"loss": 3.0}, step=1)
-    server.is_away = True
+    server.is_unavailable = True
     box.batch(metrics={"loss": 2.0}, step=2)
     box.artifact("pictures/curve.png", b"a picture")
     box.status("FINISHED")
     assert not box.is_empty
-    server.is_away = False
+    server.is_unavailable = False
     assert box.flush()
     assert server.metrics() == [("loss", 3.0, 1), ("loss", 2.0, 2)]
     assert [name for name, *_ in server.heard[-2:]] == ["log_artifact", "set_terminated"]
@@ -66,31 +66,31 @@ def test_what_is_said_while_the_server_is_away_is_sent_later_in_order(server):
 
 def test_a_training_does_not_wait_for_a_server_at_every_message(server):
     box = Outbox(server, "run")
-    server.is_away = True
+    server.is_unavailable = True
     for step in range(50):
         box.batch(metrics={"loss": 1.0}, step=step)
     assert server.num_tries <= 2
-    server.is_away = False
+    server.is_unavailable = False
     box.batch(metrics={"loss": 1.0}, step=50)  # the pause is not over
     assert box.flush()
     assert [step for *_, step in server.metrics()] == list(range(51))
 
 
 def test_messages_outlive_the_process(server):
-    server.is_away = True
+    server.is_unavailable = True
     Outbox(server, "run").batch(metrics={"loss": 2.0}, params={"a": "1"}, tags={"b": "c"}, step=7)
-    server.is_away = False
-    send_left_over(server)
+    server.is_unavailable = False
+    flush_pending(server)
     assert server.metrics() == [("loss", 2.0, 7)]
     assert Outbox(server, "run").is_empty
 
 
 def test_messages_for_another_server_stay(server, monkeypatch):
-    server.is_away = True
+    server.is_unavailable = True
     Outbox(server, "run").batch(metrics={"loss": 2.0})
-    server.is_away = False
+    server.is_unavailable = False
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:1")
-    send_left_over(server)
+    flush_pending(server)
     assert not server.heard and not Outbox(server, "run").is_empty
 
 
@@ -106,19 +106,19 @@ def test_a_refusal_is_an_error_and_is_not_kept(server):
 
 
 def test_numbers_that_are_none_are_kept_too(server):
-    server.is_away = True
+    server.is_unavailable = True
     box = Outbox(server, "run")
     box.batch(metrics={"loss": float("nan")})
-    server.is_away = False
+    server.is_unavailable = False
     assert box.flush()
     assert np.isnan(server.metrics()[0][1])
 
 
 def test_which_errors_mean_that_the_server_is_away():
-    assert is_away(MlflowException("locked", TEMPORARILY_UNAVAILABLE))
-    assert is_away(ConnectionRefusedError())
-    assert not is_away(MlflowException("bad", INVALID_PARAMETER_VALUE))
-    assert not is_away(PermissionError())
+    assert is_unavailable(MlflowException("locked", TEMPORARILY_UNAVAILABLE))
+    assert is_unavailable(ConnectionRefusedError())
+    assert not is_unavailable(MlflowException("bad", INVALID_PARAMETER_VALUE))
+    assert not is_unavailable(PermissionError())
 
 
 def test_a_question_is_asked_again(monkeypatch):
@@ -131,9 +131,9 @@ def test_a_question_is_asked_again(monkeypatch):
             raise answer
         return answer
 
-    assert patiently(ask) == 7
+    assert retry_while_unavailable(ask) == 7
     with pytest.raises(ConnectionResetError):
-        patiently(lambda: (_ for _ in ()).throw(ConnectionResetError()), patience_s=0)
+        retry_while_unavailable(lambda: (_ for _ in ()).throw(ConnectionResetError()), patience_s=0)
 
 
 @pytest.mark.slow

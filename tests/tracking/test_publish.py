@@ -3,7 +3,7 @@
 import pytest
 from mlflow import MlflowClient
 
-from seqbelt.tracking.publish import _crown
+from seqbelt.tracking.publish import _update_aliases
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def client(tmp_path):
 def publish(client, accuracy, data="one"):
     tags = {"validation.accuracy": str(accuracy), "data.fingerprint": data}
     version = client.create_model_version("toys", "file:///nowhere", tags=tags)
-    _crown(client, "toys", version)
+    _update_aliases(client, "toys", version)
 
 
 def holders(client):

@@ -1,23 +1,55 @@
-"""The ``seqbelt`` command. Each command reads its settings, runs one stage, reports.
+"""The ``seqbelt`` command line. Each command parses its arguments, runs, prints its result.
 
-Exit codes: 0 done; 1 the work failed; 2 bad arguments or settings; 3 done, but some inputs were
-quarantined. Everything heavy is imported by the stage that needs it, so ``--help`` is quick.
+Exit codes, set by the commands (``workflow.outcome``): 0 done; 1 the work failed; 2 bad arguments
+or settings; 3 done, but some inputs were quarantined. Heavy packages are imported by the command
+that needs them, so that ``--help`` and ``--version`` are fast.
 """
 
-from typing import NoReturn
+import logging
+from typing import Annotated, NoReturn
 
 import typer
 
-from seqbelt.cli import data, inspection, prediction, training
+from seqbelt import __version__
+from seqbelt.cli import data, inspection, prediction, running, training
 
 app = typer.Typer(
     name="seqbelt",
-    help="Classify sequences with recurrent networks, and see what recurrence buys you.",
+    help="Classify sequences (audio, text, video, sensor signals) with LSTM, GRU and RNN models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"seqbelt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def set_global_options(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print warnings and errors only; no progress.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print debugging messages too.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Set the level of the messages on standard error."""
+    if quiet and verbose:
+        raise typer.BadParameter("--quiet and --verbose exclude each other")
+    running.log_level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+
+
 for command in (
     training.demo,
     training.prepare,
@@ -35,7 +67,7 @@ for command in (
     app.command()(command)
 
 data_app = typer.Typer(
-    help="Known data sets, generated data, and an audit of your own.",
+    help="List, download, generate and audit data sets.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -47,6 +79,6 @@ app.add_typer(data_app, name="data")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Entry point of the command and of ``python -m seqbelt``."""
+    """Entry point of ``seqbelt`` and ``python -m seqbelt``; exits with the command's code."""
     app(args=arguments, prog_name="seqbelt")
     raise AssertionError("typer exits by itself")

@@ -1,4 +1,4 @@
-"""Arguments that several commands take."""
+"""Arguments and options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,10 +8,17 @@ import typer
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file with the settings.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Settings that replace the file's."),
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Settings to override, e.g. model.hidden_size=256."
+    ),
 ]
 ModelName = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="models:/NAME@champion, models:/NAME/3 or a bundle."),
+    typer.Argument(
+        metavar="MODEL",
+        help="MLflow URI (models:/NAME@champion, models:/NAME/3, runs:/ID) or bundle folder.",
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the result as one line of JSON on standard output.")
+]

@@ -1,37 +1,39 @@
-"""Commands about data: known sets, generated ones, and an audit of your own."""
+"""Commands that list, download, generate and audit data sets."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seqbelt.cli.arguments import AsJson, Config, Overrides
 from seqbelt.cli.running import load, run
+from seqbelt.workflow.outcome import Outcome
 
 SetName = Annotated[
-    str, typer.Argument(metavar="NAME", help="One of those that 'seqbelt data list' names.")
+    str, typer.Argument(metavar="NAME", help="Name of a data set; 'seqbelt data list' prints them.")
 ]
 
 
 def list_sets(as_json: AsJson = False) -> None:
-    """The known data sets, and those that are generated."""
+    """List the data sets that can be downloaded or generated."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.data.generated.sets import GENERATED_SETS
         from seqbelt.data.sources.known_sets import KNOWN_SETS
 
-        return {name: one.about for name, one in sorted({**KNOWN_SETS, **GENERATED_SETS}.items())}
+        sets = sorted({**KNOWN_SETS, **GENERATED_SETS}.items())
+        return Outcome({name: data_set.about for name, data_set in sets})
 
     run(work, as_json)
 
 
 def get_set(name: SetName, as_json: AsJson = False) -> None:
-    """Fetch a known set, check it, and write its manifest."""
+    """Download a data set, verify its checksum and write its manifest."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.data.sources.catalogue import find_known_set
 
-        return {"name": name, "source": str(find_known_set(name))}
+        return Outcome({"name": name, "source": str(find_known_set(name))})
 
     run(work, as_json)
 
@@ -39,19 +41,25 @@ def get_set(name: SetName, as_json: AsJson = False) -> None:
 def make_set(
     name: SetName,
     overrides: Overrides = None,
-    lag: Annotated[int | None, typer.Option("--lag", help="Steps to remember over.")] = None,
-    num_train: Annotated[int | None, typer.Option("--num-train", help="Sequences.")] = None,
-    num_validation: Annotated[
-        int | None, typer.Option("--num-validation", help="The same, to validate.")
+    lag: Annotated[int | None, typer.Option("--lag", help="Time lag to bridge, in steps.")] = None,
+    num_train: Annotated[
+        int | None, typer.Option("--num-train", help="Number of training sequences.")
     ] = None,
-    num_test: Annotated[int | None, typer.Option("--num-test", help="The same, to test.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the data.")] = None,
-    folder: Annotated[Path | None, typer.Option("--folder", help="Where the files go.")] = None,
+    num_validation: Annotated[
+        int | None, typer.Option("--num-validation", help="Number of validation sequences.")
+    ] = None,
+    num_test: Annotated[
+        int | None, typer.Option("--num-test", help="Number of test sequences.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of the random generator.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Output folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a generated set as files; KEY=VALUE sets what only this set has."""
+    """Generate a data set and write its files; KEY=VALUE are settings of this data set."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.commands.make_data import make_data
         from seqbelt.settings import override
 
@@ -64,9 +72,9 @@ def make_set(
 
 
 def audit(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Look for leaks between the parts, and for faults of the rows."""
+    """Check a data set for leaks between train, validation and test, and for bad rows."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.commands.audit import audit
 
         return audit(load(config, overrides), show=not as_json)

@@ -1,20 +1,21 @@
-"""Commands that look into a model, or hand it on."""
+"""Commands that evaluate, certify, explain and export a model, and open the MLflow UI."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seqbelt.cli.arguments import AsJson, Config, ModelName, Overrides
 from seqbelt.cli.running import load, run
+from seqbelt.workflow.outcome import Outcome
 
 
 def evaluate(
     model: ModelName, config: Config, overrides: Overrides = None, as_json: AsJson = False
 ) -> None:
-    """Score a saved model on the test part of a config's data."""
+    """Evaluate a model on the test part of a config's data."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.commands.evaluate import evaluate
 
         return evaluate(model, load(config, overrides))
@@ -25,9 +26,9 @@ def evaluate(
 def certify(
     model: ModelName, config: Config, overrides: Overrides = None, as_json: AsJson = False
 ) -> None:
-    """Prove that a model's answers do not depend on padding, company or chance."""
+    """Check padding invariance, batch invariance, determinism, streaming and export."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.commands.certify import certify
 
         return certify(model, load(config, overrides))
@@ -37,23 +38,30 @@ def certify(
 
 def explain(
     model: ModelName,
-    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="One input.")] = None,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="Input file.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="How a manifest is read."),
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="How to read a manifest, e.g. data.quoting=false."
+        ),
     ] = None,
-    text: Annotated[str | None, typer.Option("--text", help="A text instead of a file.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Text to explain instead of a file.")
+    ] = None,
     item_id: Annotated[
-        str | None, typer.Option("--id", help="Which item, where FILE is a manifest or .ts.")
+        str | None,
+        typer.Option(
+            "--id", help="Item of FILE to explain, where FILE is a manifest or a .ts file."
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", help="Folder of table and picture.")] = Path(
-        "outputs/explanations"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", help="Output folder for the table and the figure.")
+    ] = Path("outputs/explanations"),
     as_json: AsJson = False,
 ) -> None:
-    """Show which steps of one input decided: a table and a picture."""
+    """Attribute the prediction for one input to its steps; write a table and a figure."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.commands.explain import explain
 
         return explain(model, file, text, item_id, output, settings or [])
@@ -63,16 +71,22 @@ def explain(
 
 def export(
     model: ModelName,
-    output: Annotated[Path, typer.Option("--output", help="File: .onnx.")],
-    format: Annotated[str, typer.Option("--format", help="onnx, or onnx-int8.")] = "onnx",
+    output: Annotated[Path, typer.Option("--output", help="Output file, .onnx.")],
+    format: Annotated[
+        str, typer.Option("--format", help="onnx or onnx-int8 (quantized weights).")
+    ] = "onnx",
     config: Annotated[
-        Path | None, typer.Option("--config", help="Compare on its test rows, and score both.")
+        Path | None,
+        typer.Option(
+            "--config",
+            help="Also compare predictions and accuracy on the test part of this config.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a model as an ONNX file, if the file gives the model's answers."""
+    """Export a model to ONNX and check that both give the same predictions."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.commands.export import export
 
         return export(model, format, output, load(config, None) if config else None)
@@ -81,14 +95,14 @@ def export(
 
 
 def ui(
-    port: Annotated[int, typer.Option("--port", help="Port of the page.")] = 5000,
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 5000,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Open this project's MLflow page."""
+    """Start the MLflow UI on this project's tracking store."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.tracking.ui import serve
 
-        return serve(host, port)
+        return Outcome(serve(host, port))
 
     run(work, as_json=False)

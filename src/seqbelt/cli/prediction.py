@@ -1,24 +1,25 @@
-"""Commands that use a model: answers to folders, and from files and live signals."""
+"""Commands that predict: on files and folders, and on a live signal."""
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seqbelt.cli.arguments import AsJson, ModelName
-from seqbelt.cli.running import GOES_ON, run
+from seqbelt.cli.running import RESUMES, run
+from seqbelt.workflow.outcome import Outcome
 
 
 class OnError(StrEnum):
-    """What an input without a label does to the whole."""
+    """What to do when an input cannot be classified."""
 
     quarantine = "quarantine"
     fail = "fail"
 
 
 class EngineName(StrEnum):
-    """Who computes the network."""
+    """Inference backend."""
 
     torch = "torch"
     onnx = "onnx"
@@ -26,14 +27,14 @@ class EngineName(StrEnum):
 
 
 class PrecisionName(StrEnum):
-    """How products are computed."""
+    """Precision of matrix products."""
 
     float32 = "float32"
     bf16 = "bf16"
 
 
 class PcmName(StrEnum):
-    """How raw samples are written: little-endian integers of 16 bits, or floats of 32."""
+    """Format of raw samples: 16-bit integers or 32-bit floats, little-endian."""
 
     s16le = "s16le"
     f32le = "f32le"
@@ -45,21 +46,27 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT... [KEY=VALUE]...",
-            help="Folders or files; how a manifest is read, as in data.quoting=false.",
+            help="Folders, files or one manifest; how to read it, e.g. data.quoting=false.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", help="File: .parquet, .csv or .jsonl.")],
+    output: Annotated[
+        Path, typer.Option("--output", help="Output file: .parquet, .csv or .jsonl.")
+    ],
     on_error: Annotated[
-        OnError, typer.Option("--on-error", help="Keep going, or fail at the end.")
+        OnError,
+        typer.Option(
+            "--on-error",
+            help="List inputs that cannot be classified in the output, or exit with 1.",
+        ),
     ] = OnError.quarantine,
     timeout_s: Annotated[
-        float, typer.Option("--timeout-s", min=0.001, help="Seconds that one input may take.")
+        float, typer.Option("--timeout-s", min=0.001, help="Time limit for one input, in seconds.")
     ] = 300.0,
-    engine: Annotated[EngineName, typer.Option("--engine", help="What computes.")] = (
+    engine: Annotated[EngineName, typer.Option("--engine", help="Inference backend.")] = (
         EngineName.torch
     ),
     precision: Annotated[
-        PrecisionName, typer.Option("--precision", help="Of the products.")
+        PrecisionName, typer.Option("--precision", help="Precision of matrix products.")
     ] = PrecisionName.float32,
     coverage: Annotated[
         float | None,
@@ -67,54 +74,65 @@ def predict(
             "--coverage",
             min=0.01,
             max=1.0,
-            help="Answer only as sure as this share of the validation rows; the rest is rejected.",
+            help="Reject uncertain predictions; keep this fraction of the validation set.",
         ),
     ] = None,
     byte_order_mark: Annotated[
         bool,
-        typer.Option("--byte-order-mark", help="Begin a .csv with the mark that Excel needs."),
+        typer.Option("--byte-order-mark", help="Begin a .csv with a byte order mark, for Excel."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Label a folder, files or the rows of a manifest."""
+    """Predict the class of files, of all files in folders, or of the rows of a manifest."""
 
-    def work() -> dict[str, Any]:
-        from seqbelt.commands.predict import predict_apart
+    def work() -> Outcome:
+        from seqbelt.commands.predict import predict_in_child
 
         options = {
             "on_error": on_error, "engine": engine, "precision": precision, "coverage": coverage,
             "byte_order_mark": byte_order_mark,
         }  # fmt: skip
-        return predict_apart(model, inputs, output, timeout_s, **options)
+        return predict_in_child(model, inputs, output, timeout_s, **options)
 
-    run(work, as_json, GOES_ON)
+    run(work, as_json, RESUMES)
 
 
 def stream(
     model: ModelName,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or - for standard input.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="Input file, or - for standard input.")
+    ],
     pcm: Annotated[
         PcmName | None,
-        typer.Option("--pcm", help="Raw mono samples; standard input: s16le unless named."),
+        typer.Option(
+            "--pcm", help="Format of raw mono samples; standard input: s16le unless given."
+        ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="FILE grows; Ctrl-C ends.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Keep reading as FILE grows, until Ctrl-C.")
+    ] = False,
     every_ms: Annotated[
-        float | None, typer.Option("--every-ms", min=0.001, help="Signal between two answers.")
+        float | None,
+        typer.Option(
+            "--every-ms", min=0.001, help="Interval between predictions, in milliseconds of signal."
+        ),
     ] = None,
     every_steps: Annotated[
-        int | None, typer.Option("--every-steps", min=1, help="The same, in steps.")
+        int | None,
+        typer.Option("--every-steps", min=1, help="Interval between predictions, in steps."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a signal while it comes, one line of JSON an answer."""
+    """Predict while a signal arrives; print one line of JSON for each prediction."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.commands.stream import stream
 
         kind = pcm.value if pcm else None
-        found = stream(
+        outcome = stream(
             model, file, pcm=kind, follow=follow, every_ms=every_ms, every_steps=every_steps
         )
-        return found if as_json else {}  # standard output is for the answers
+        # Without --json, standard output has the predictions only.
+        return outcome if as_json else outcome._replace(result={})
 
     run(work, as_json)

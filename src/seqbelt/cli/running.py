@@ -1,8 +1,9 @@
-"""How a command does its work: its settings, its result, its exit code."""
+"""Runs a command: prints its result, turns its errors into messages and exit codes."""
 
 import contextlib
 import gc
 import json
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,65 +12,75 @@ from typing import Any, NoReturn
 from seqbelt.errors import SeqbeltError, SettingsError, in_words
 from seqbelt.training.interrupts import stop_signals_raised
 from seqbelt.training.launch import is_first
+from seqbelt.workflow.outcome import FAILED, Outcome
+
+BAD_ARGUMENTS = 2
+RESUMES = "finished work is kept; run the same command again to continue"
+log_level = logging.INFO
+"""Level of the messages on standard error: ``--quiet`` and ``--verbose`` set it."""
 
 
 def load(config: Path, overrides: list[str] | None) -> Any:
-    """The experiment that a config and its replaced settings describe."""
+    """The experiment of a config file and its overrides. Raises SettingsError."""
     from seqbelt.experiment import Experiment
 
     return Experiment.load(config, overrides or [])
 
 
-GOES_ON = "finished work is kept, and the same command goes on"
+def run(work: Callable[[], Outcome], as_json: bool, remedy: str = "") -> NoReturn:
+    """Call ``work``, print its result and exit with its code.
 
-
-def run(work: Callable[[], dict[str, Any]], as_json: bool, after_stop: str = "") -> NoReturn:
-    """Do the work, print the result, exit with the contract's code.
-
-    However the work ends, no run stays open. ``after_stop`` says what to do when it was stopped by
-    Ctrl-C, SIGTERM or a closed terminal.
+    SettingsError exits with 2; SeqbeltError, a full disk and a stop signal (Ctrl-C, SIGTERM,
+    SIGHUP) exit with 1 and a one-line message, to which ``remedy`` is added after a stop. The
+    MLflow runs that the process has open are closed in every case.
     """
-    with stop_signals_raised():
+    from seqbelt.workflow.console import log_to_stderr
+
+    level = log_level if is_first() else max(log_level, logging.WARNING)  # rank 0 reports
+    with stop_signals_raised(), log_to_stderr(level):
         try:
-            result = work()
-            gc.freeze()  # else Python spends a second at its end on looking for cycles
+            outcome = work()
+            gc.freeze()  # skips a second of garbage collection at exit
         except SettingsError as error:
             _close_runs("FAILED")
-            _fail(error, 2)
+            _fail(error, BAD_ARGUMENTS)
         except SeqbeltError as error:
             _close_runs("FAILED")
-            _fail(error, 1)
+            _fail(error, FAILED)
         except KeyboardInterrupt as error:
-            _stop(error, after_stop)
+            _stop(error, remedy)
         except Exception as error:
             if (interrupt := _interrupt_behind(error)) is not None:
-                _stop(interrupt, after_stop)
+                _stop(interrupt, remedy)
             _close_runs("FAILED")
-            if (words := in_words(error)) is None:
+            if (message := in_words(error)) is None:
                 raise
-            _fail("; ".join([words, *filter(None, [after_stop])]), 1)
-    if as_json and is_first():
+            _fail("; ".join([message, *filter(None, [remedy])]), FAILED)
+    if is_first():
+        _print_result(outcome.result, as_json)
+    raise SystemExit(outcome.exit_code)
+
+
+def _print_result(result: dict[str, Any], as_json: bool) -> None:
+    """One line of JSON, or one line for each value that is not nested."""
+    if as_json:
         print(json.dumps(result, ensure_ascii=False), flush=True)
-    elif is_first():
-        for key, value in result.items():
-            if isinstance(value, list) and all(isinstance(one, str) for one in value):
-                value = ", ".join(value)
-            if value is not None and not isinstance(value, dict | list):  # --json has those
-                print(f"{key}: {value}")
-    refused = any(isinstance(v, dict) and v.get("passed") is False for v in result.values())
-    if result.get("interrupted") or refused:
-        raise SystemExit(1)
-    raise SystemExit(3 if result.get("num_quarantined") else 0)
+        return
+    for key, value in result.items():
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            value = ", ".join(value)
+        if value is not None and not isinstance(value, dict | list):  # --json prints those
+            print(f"{key}: {value}")
 
 
-def _stop(interrupt: KeyboardInterrupt, after_stop: str) -> NoReturn:
+def _stop(interrupt: KeyboardInterrupt, remedy: str) -> NoReturn:
     name = interrupt.args[0] if interrupt.args and interrupt.args[0] != "SIGINT" else ""
     _close_runs("KILLED")
-    _fail("; ".join([f"stopped by {name or 'Ctrl-C'}", *filter(None, [after_stop])]), 1)
+    _fail("; ".join([f"stopped by {name or 'Ctrl-C'}", *filter(None, [remedy])]), FAILED)
 
 
 def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
-    """The interrupt that a library has wrapped in an error of its own, as pydantic does."""
+    """The KeyboardInterrupt that a library (pydantic, numba) has wrapped in another error."""
     cause = error.__cause__ or error.__context__
     if cause is None or isinstance(cause, KeyboardInterrupt):
         return cause
@@ -77,12 +88,12 @@ def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
 
 
 def _close_runs(status: str) -> None:
-    """Only where MLflow was imported can a run be open."""
+    """Close the open MLflow runs; there is none where MLflow was not imported."""
     if (tracked := sys.modules.get("seqbelt.tracking.run")) is not None:
         tracked.close_open_runs(status)
 
 
 def _fail(message: object, code: int) -> NoReturn:
-    with contextlib.suppress(OSError):  # of a terminal that is gone
+    with contextlib.suppress(OSError):  # of a terminal that was closed
         print(f"seqbelt: {message}", file=sys.stderr)
     raise SystemExit(code)

@@ -1,35 +1,36 @@
-"""Commands that make models: from sources to a verdict."""
+"""Commands that prepare data, and train, compare and tune models."""
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seqbelt.cli.arguments import AsJson, Config, Overrides
-from seqbelt.cli.running import GOES_ON, load, run
+from seqbelt.cli.running import RESUMES, load, run
 from seqbelt.errors import SettingsError
 from seqbelt.training.launch import is_alone, is_first
+from seqbelt.workflow.outcome import Outcome
 
 
 def demo(
-    folder: Annotated[Path, typer.Option("--folder", help="Where the demo's data goes.")] = Path(
+    folder: Annotated[Path, typer.Option("--folder", help="Folder for the generated data.")] = Path(
         "data/demo"
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Generate small data, compare LSTM with RNN, predict a folder. Needs no network."""
+    """Run everything on small generated data: prepare, compare LSTM with RNN, predict."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.commands.demo import demo
 
         return demo(folder)
 
-    run(work, as_json, GOES_ON)
+    run(work, as_json, RESUMES)
 
 
 class PreparationEngine(StrEnum):
-    """Who encodes the sources."""
+    """Where to encode the sources."""
 
     local = "local"
     ray = "ray"
@@ -39,60 +40,63 @@ def prepare(
     config: Config,
     overrides: Overrides = None,
     engine: Annotated[
-        PreparationEngine, typer.Option("--engine", help="Who encodes: this machine, or Ray's.")
+        PreparationEngine,
+        typer.Option("--engine", help="Where to encode: on this machine, or on a Ray cluster."),
     ] = PreparationEngine.local,
     as_json: AsJson = False,
 ) -> None:
-    """Turn the sources into a store of sequences."""
+    """Encode the source files as sequences and save them in a store."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.commands.prepare import prepare
 
         return prepare(load(config, overrides), engine.value)
 
-    run(work, as_json, GOES_ON)
+    run(work, as_json, RESUMES)
 
 
 def train(
     config: Config,
     overrides: Overrides = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume an interrupted training.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train one model, log it as one run and register it."""
+    """Train one model, log it to MLflow and register it."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.commands.train import train
-        from seqbelt.workflow.worker_rank import follow
+        from seqbelt.workflow.worker_rank import train_as_worker
 
-        take_part = train if is_first() else follow
-        return take_part(load(config, overrides), resume)
+        train_rank = train if is_first() else train_as_worker
+        return train_rank(load(config, overrides), resume)
 
-    run(work, as_json, "the same command with --resume goes on")
+    run(work, as_json, "run the same command with --resume to continue")
 
 
 def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Train every cell over every seed and judge."""
+    """Train every cell with every seed and test which one is more accurate."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.commands.compare import compare
 
         if not is_alone():
             raise SettingsError(
-                "compare trains many models and takes one process; use comparison.num_workers "
-                "instead of torchrun, which is for train"
+                "compare runs in one process, not under torchrun; set comparison.num_workers to "
+                "train several models in parallel"
             )
         return compare(load(config, overrides))
 
-    run(work, as_json, GOES_ON)
+    run(work, as_json, RESUMES)
 
 
 def tune(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Search settings on validation rows, and write the best as a config."""
+    """Search hyperparameters on the validation set and write the best as a config."""
 
-    def work() -> dict[str, Any]:
+    def work() -> Outcome:
         from seqbelt.commands.tune import tune
 
         return tune(load(config, overrides))
 
-    run(work, as_json, GOES_ON)
+    run(work, as_json, RESUMES)

@@ -1,30 +1,30 @@
 """``seqbelt data audit``: leaks and faults of the prepared data."""
 
-from typing import Any
-
 from rich.console import Console
 from rich.table import Table
 
 from seqbelt.data.audit import Audit
 from seqbelt.experiment import Experiment
 from seqbelt.workflow.data_audit import audit_data
+from seqbelt.workflow.outcome import Outcome
 from seqbelt.workflow.prepared_data import prepare_data
 
 COLOURS = {"leak": "red", "warning": "yellow", "ok": "green"}
 
 
-def audit(experiment: Experiment, show: bool = True) -> dict[str, Any]:
+def audit(experiment: Experiment, show: bool = True) -> Outcome:
     """The stage: prepare if need be, audit, report; ``show`` prints the table."""
     store = prepare_data(experiment).store
     found = audit_data(experiment, store)
     if show:
         _print_table(found)
-    return {
+    result = {
         "store": str(store.folder),
         "headline": found.headline,
         "findings": found.to_dict(),
         "audit_s": round(found.audit_s, 3),
     }
+    return Outcome(result)
 
 
 def _print_table(found: Audit) -> None:

@@ -17,16 +17,17 @@ from seqbelt.features.base import Source
 from seqbelt.features.streaming.steps import stream_steps, why_whole
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.live_stream import why_not_streaming
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
 from seqbelt.workflow.export_check import certify_bundle
 from seqbelt.workflow.models import open_model
+from seqbelt.workflow.outcome import DONE, FAILED, Outcome
 
 NUM_FILES = 4
 NUM_INPUTS = 12_000
 """Samples or rows of a file, at most, that the streaming certificate reads one by one."""
 
 
-def certify(model: str, experiment: Experiment) -> dict[str, Any]:
+def certify(model: str, experiment: Experiment) -> Outcome:
     """Certify a model on the config's data, and store the certificates with it in MLflow.
 
     Padding is tried on test rows (validation or training rows where there are none), determinism
@@ -62,9 +63,10 @@ def certify(model: str, experiment: Experiment) -> dict[str, Any]:
     }
     for certificate in (padding, determinism, streaming, exported):
         if certificate is not None:
-            say(f"{concrete}: {certificate.sentence}")
+            echo(f"{concrete}: {certificate.sentence}")
     _store(bundle.about.get("run_id"), certificates)
-    return certificates
+    has_failed = any(found is not None and not found["passed"] for found in certificates.values())
+    return Outcome(certificates, FAILED if has_failed else DONE)
 
 
 def _certify_streaming(
@@ -105,4 +107,4 @@ def _store(run_id: str | None, certificates: Mapping[str, Mapping[str, Any] | No
     from seqbelt.tracking.publish import log_certificates
 
     if run_id is None or not log_certificates(run_id, certificates):
-        say(f"run {run_id} is not in this tracking store: the certificates are only printed")
+        echo(f"run {run_id} is not in this tracking store: the certificates are only printed")

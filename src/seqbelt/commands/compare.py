@@ -1,7 +1,6 @@
 """``seqbelt compare``: cells × seeds under one protocol, and the verdict."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -21,16 +20,17 @@ from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
 from seqbelt.workflow.baselines import log_controls, run_controls
 from seqbelt.workflow.comparison_run import CompareJournal, Job
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
 from seqbelt.workflow.data_audit import audit_first
 from seqbelt.workflow.measure_diagnostics import find_reasons
+from seqbelt.workflow.outcome import Outcome
 from seqbelt.workflow.prepared_data import prepare_data
 from seqbelt.workflow.publishing import register
 from seqbelt.workflow.training_run import Trained, split_tags
 from seqbelt.workflow.tuned_variants import find_contestants
 
 
-def compare(experiment: Experiment) -> dict[str, Any]:
+def compare(experiment: Experiment) -> Outcome:
     """The stage: train every cell with every seed on every fold, judge, write it all to MLflow."""
     folds = [experiment.with_data(data) for data in experiment.data.each_fold()]
     journal = CompareJournal(experiment)
@@ -60,10 +60,10 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     _log_conclusion(summary, conclusion, protocol, advice, reasons, histories, registered)
     summary.finish()
     if model_uri is None:
-        say("the same command registers the best model when the tracking server is back")
+        echo("the same command registers the best model when the tracking server is back")
     else:
         journal.close()
-    return {
+    result = {
         "parent_run_id": summary.run_id,
         "model_uri": model_uri,
         "verdict": conclusion.sentence,
@@ -72,6 +72,7 @@ def compare(experiment: Experiment) -> dict[str, Any]:
         "controls": [control.to_dict() for control in controls],
         "reasons": reasons.to_dict(),
     }
+    return Outcome(result)
 
 
 def _train_all(
@@ -94,7 +95,7 @@ def _train_all(
         entries, words = find_contestants(experiment, store)
         if fold == 0:
             protocol = words + (" Of the first fold." if len(folds) > 1 else "")
-            say(f"Protocol: {protocol}")
+            echo(f"Protocol: {protocol}")
         tags = {"compare.id": journal.compare_id} | ({"fold": str(fold)} if len(folds) > 1 else {})
         jobs = [
             Job(name, entry.with_seed(seed))

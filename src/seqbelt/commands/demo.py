@@ -11,30 +11,31 @@ from seqbelt.comparison.variants import label
 from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.experiment import Experiment
 from seqbelt.settings import read_yaml
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
+from seqbelt.workflow.outcome import Outcome
 from seqbelt.workflow.prediction_run import predict
 
 CONFIGS = Path(__file__).parent / "demo_configs"
 
 
-def demo(folder: Path) -> dict[str, Any]:
+def demo(folder: Path) -> Outcome:
     """Generate, prepare, compare, register, predict; say how to look at it."""
     results: dict[str, Any] = {}
     for config in sorted(CONFIGS.glob("*.yaml")):
         kind = config.stem
-        say(f"\n{kind}: generating data in {folder / kind}")
+        echo(f"\n{kind}: generating data in {folder / kind}")
         source = DemoData(kind=kind).write(folder / kind)  # type: ignore[arg-type]
         values = read_yaml(config)
         values["data"] = {**values.get("data", {}), "source": str(source)}
         experiment = Experiment.parse(values, origin=str(config))
-        result = compare(experiment)
-        say(result["verdict"])
+        result = compare(experiment).result
+        echo(result["verdict"])
         inputs = source if source.is_file() else source / "test"
         output = experiment.output / experiment.name / "predictions.csv"
         predicted = predict(f"models:/{experiment.name}@champion", [str(inputs)], output)
         results[kind] = {**result, "predictions": predicted}
     _print_table(results)
-    return results
+    return Outcome(results)
 
 
 def _print_table(results: dict[str, Any]) -> None:
@@ -51,5 +52,5 @@ def _print_table(results: dict[str, Any]) -> None:
             )
     Console(stderr=True).print(table)
     for kind, result in results.items():
-        say(f"{kind}: predictions in {result['predictions']['output']}")
-    say("\nLook at the runs:  seqbelt ui   then open the address that it prints")
+        echo(f"{kind}: predictions in {result['predictions']['output']}")
+    echo("\nLook at the runs:  seqbelt ui   then open the address that it prints")

@@ -1,16 +1,15 @@
 """``seqbelt evaluate``: a saved model on the test part of a config's data."""
 
-from typing import Any
-
 from seqbelt.data.cropping import crop_part
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
 from seqbelt.workflow.models import open_model
+from seqbelt.workflow.outcome import Outcome
 
 
-def evaluate(model: str, experiment: Experiment) -> dict[str, Any]:
+def evaluate(model: str, experiment: Experiment) -> Outcome:
     """Encode the test part as the model was trained, and score it."""
     bundle, concrete, store = open_model(model, experiment)
     test = store.split("test")
@@ -18,5 +17,5 @@ def evaluate(model: str, experiment: Experiment) -> dict[str, Any]:
         raise SettingsError("the config's data has no test part; set data.test_fraction above 0")
     test = crop_part(test, bundle.model.max_steps, bundle.model.crop, for_training=False)
     report = report_on(bundle.network, {"test": test})["test"]
-    say(report.per_class().to_string(index=False))
-    return {"model": concrete, "num_sequences": len(test), "test": report.to_dict()}
+    echo(report.per_class().to_string(index=False))
+    return Outcome({"model": concrete, "num_sequences": len(test), "test": report.to_dict()})

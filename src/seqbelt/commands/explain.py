@@ -21,9 +21,10 @@ from seqbelt.plots import attributed_text
 from seqbelt.plots.attribution_figure import draw
 from seqbelt.plots.attributions import Steps
 from seqbelt.plots.fonts import to_png
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
 from seqbelt.workflow.inputs import list_items, parse_inputs
 from seqbelt.workflow.models import load_folder
+from seqbelt.workflow.outcome import Outcome
 
 NUM_TOLD = 3
 """Steps for and against that are named on the screen; the table has all."""
@@ -37,7 +38,7 @@ def explain(
     item_id: str | None,
     output: Path,
     settings: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> Outcome:
     """Answer one input, give each of its steps a share of the answer, write a table and a picture.
 
     Raises SettingsError where FILE, ``--text`` and ``--id`` do not name one input, SeqbeltError
@@ -65,9 +66,9 @@ def explain(
     tokens = _read_tokens(bundle, item) if isinstance(bundle.features, TextFeatures) else None
     steps, result = _explain(predictor, item.name, sequence, tokens)
     result = {"model": concrete, **result}
-    say(steps.caption)
+    echo(steps.caption)
     if result["completeness_gap"] > attribution.TOLERANCE:
-        say(f"completeness gap {result['completeness_gap']:.1%}: take the shares as rough")
+        echo(f"completeness gap {result['completeness_gap']:.1%}: take the shares as rough")
     target = output / _file_stem(item.name, item_id)
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ def explain(
             files = _write_text(target, tokens, steps, result)
     except OSError as error:
         raise SeqbeltError(f"--output {output}: cannot be written ({error})") from None
-    return {**result, "files": [str(path) for path in files]}
+    return Outcome({**result, "files": [str(path) for path in files]})
 
 
 def _explain(
@@ -159,7 +160,7 @@ def _write_signal(
     _write_table(table, steps)
     picture.write_bytes(to_png(draw(bundle, item.source, sequence, steps), DPI))
     unit = " s" if steps.step_s else ""
-    _tell(steps, [f"{time:g}{unit}" for time in steps.times.round(4)])
+    _print_strongest(steps, [f"{time:g}{unit}" for time in steps.times.round(4)])
     return [table, picture]
 
 
@@ -194,7 +195,7 @@ def _write_text(target: Path, tokens: _Tokens, steps: Steps, result: dict[str, A
     pieces = [text[start:end] for start, end in offsets]
     _write_table(table, steps, pieces)
     html.write_text(page, encoding="utf-8")
-    _tell(steps, [repr(piece) for piece in pieces])
+    _print_strongest(steps, [repr(piece) for piece in pieces])
     return [table, html]
 
 
@@ -213,7 +214,7 @@ def _write_table(path: Path, steps: Steps, tokens: Sequence[str] | None = None) 
         writer.writerows(zip(*present.values(), strict=True))
 
 
-def _tell(steps: Steps, names: Sequence[str]) -> None:
+def _print_strongest(steps: Steps, names: Sequence[str]) -> None:
     """The strongest steps, in words."""
     shares = np.nan_to_num(steps.shares)
     order = np.argsort(shares, kind="stable")
@@ -221,4 +222,4 @@ def _tell(steps: Steps, names: Sequence[str]) -> None:
         sign = 1 if words == "for" else -1
         told = [f"{names[i]} ({shares[i]:+.2f})" for i in strongest if sign * shares[i] > 0]
         if told:
-            say(f"{words} {steps.label}: {', '.join(told)}")
+            echo(f"{words} {steps.label}: {', '.join(told)}")

@@ -19,9 +19,10 @@ from seqbelt.evaluation.report import Report
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.training.scoring import predict_logits
-from seqbelt.workflow.console import say
-from seqbelt.workflow.export_check import EXTRA, _cases, _draw, missing
+from seqbelt.workflow.console import echo
+from seqbelt.workflow.export_check import EXTRA, draw_sequences, make_cases, missing_packages
 from seqbelt.workflow.models import load_folder, open_model
+from seqbelt.workflow.outcome import Outcome
 
 FORMATS = ("onnx", "onnx-int8")
 NUM_TIMED = 64
@@ -29,9 +30,7 @@ TIMED_S = 1.0
 """For so long, and three times at least, both engines take turns; the fastest turns count."""
 
 
-def export(
-    model: str, format: str, output: Path, experiment: Experiment | None = None
-) -> dict[str, Any]:
+def export(model: str, format: str, output: Path, experiment: Experiment | None = None) -> Outcome:
     """Write a model as ONNX, if it answers there as here; with a config, on its test rows too.
 
     Raises SettingsError for an unknown format or an impossible output, SeqbeltError where the
@@ -46,9 +45,9 @@ def export(
 
     content = export_bytes(bundle)
     exported = OnnxNetwork(content)
-    cases = _cases(bundle, test)
+    cases = make_cases(bundle, test)
     certificate = export_parity.certify_export(bundle.network, exported, cases)
-    say(f"{concrete}: {certificate.sentence}")
+    echo(f"{concrete}: {certificate.sentence}")
     if not certificate.passed:
         raise SeqbeltError(_failure(certificate, output, test))
     quantization = None
@@ -60,18 +59,19 @@ def export(
     _write(output, content)
     rule = crop_rule(bundle)
     if rule is not None:
-        say(f"the file reads all steps that it is given: {rule}; do so before")
-    return {
+        echo(f"the file reads all steps that it is given: {rule}; do so before")
+    result = {
         "output": str(output),
         "format": format,
         "model": concrete,
         **certificate.to_dict(),
         "size_bytes": len(content),
-        "speed_ratio": _speed_ratio(bundle.network, exported, _draw(bundle, test)),
+        "speed_ratio": _speed_ratio(bundle.network, exported, draw_sequences(bundle, test)),
         "crop": rule,
         "quantization": quantization,
         "accuracy": accuracy,
     }
+    return Outcome(result)
 
 
 def _check(format: str, output: Path) -> None:
@@ -81,10 +81,10 @@ def _check(format: str, output: Path) -> None:
         raise SettingsError(f"--output {output}: expected a name that ends in .onnx")
     if output.is_dir():
         raise SettingsError(f"--output {output}: is a folder; name a file")
-    if missing():
+    if missing_packages():
         raise SeqbeltError(
             f"--format {format} needs the packages {' and '.join(EXTRA)}, and "
-            f"{' and '.join(missing())} cannot be imported: pip install 'seqbelt[onnx]'"
+            f"{' and '.join(missing_packages())} cannot be imported: pip install 'seqbelt[onnx]'"
         )
 
 
@@ -116,7 +116,7 @@ def _describe(
     found = export_parity.certify_export(bundle.network, exported, cases)
     company = export_parity.company_difference(exported, cases)
     difference = np.nan if found.max_difference is None else found.max_difference
-    say(
+    echo(
         f"int8: the weights of {', '.join(operators) or 'nothing'}; logits differ by "
         f"{difference:.1e} at most, {found.num_flips} of {found.num_sequences} labels flip; what "
         f"else is in a batch moves a logit by up to {company:.1e}"
@@ -138,7 +138,7 @@ def _accuracy(
     cpu = torch.device("cpu")
     own = Report(test, predict_logits(bundle.network, test, cpu))
     other = Report(test, predict_logits(exported, test, cpu))
-    say(f"test accuracy {own.scores.accuracy:.4f}, in the file {other.scores.accuracy:.4f}")
+    echo(f"test accuracy {own.scores.accuracy:.4f}, in the file {other.scores.accuracy:.4f}")
     return {
         "model": own.scores.accuracy,
         "file": other.scores.accuracy,

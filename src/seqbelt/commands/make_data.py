@@ -8,9 +8,10 @@ from typing import Any
 from seqbelt.data.generated.sets import GENERATED_SETS, write_task
 from seqbelt.errors import SettingsError
 from seqbelt.workflow.console import bar
+from seqbelt.workflow.outcome import Outcome
 
 
-def make_data(name: str, folder: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+def make_data(name: str, folder: Path | None, options: Mapping[str, Any]) -> Outcome:
     """The stage: write the set; without a folder of its own, to where a config's name finds it."""
     if name not in GENERATED_SETS:
         raise SettingsError(
@@ -24,10 +25,11 @@ def make_data(name: str, folder: Path | None, options: Mapping[str, Any]) -> dic
     num_sequences = task.num_train + task.num_validation + task.num_test
     with bar(f"making {name}", num_sequences) as progress:
         write_task(task, folder, progress)
-    return {
+    result = {
         "name": name,
         "source": str(folder),
         "num_sequences": num_sequences,
         "options": task.to_dict(),
         "make_s": round(time.perf_counter() - began, 3),
     }
+    return Outcome(result)

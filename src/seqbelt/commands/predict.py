@@ -1,27 +1,38 @@
-"""``seqbelt predict`` in a process of its own: what a decoder may do costs one input.
+"""``seqbelt predict``: run the prediction in a supervised child process.
 
-Light on purpose: this is what waits while the other process works.
+A file that crashes its decoder, or hangs it, costs that one input: the child is restarted without
+it. This module imports nothing heavy, since the parent only waits; the prediction itself is
+``workflow.prediction_run.predict``.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from seqbelt.inference.isolation import Watch, serve, supervise
+from seqbelt.workflow.outcome import DONE, QUARANTINED, Outcome
 
 
-def predict_apart(
+def predict_in_child(
     model: str, inputs: list[str], output: Path, timeout_s: float, **options: Any
-) -> dict[str, Any]:
-    """``predict`` with the same results and errors; ``timeout_s`` is what one input may take."""
+) -> Outcome:
+    """Run ``prediction_run.predict`` in a child process; same results, same errors.
+
+    ``timeout_s`` bounds the time for one input; ``options`` are the other arguments of ``predict``.
+    """
     arguments = {"model": model, "inputs": inputs, "output": str(output), **options}
-    return supervise(__name__, arguments, timeout_s)
+    arguments["log_level"] = logging.getLogger("seqbelt").getEffectiveLevel()
+    result = supervise(__name__, arguments, timeout_s)
+    return Outcome(result, QUARANTINED if result["num_quarantined"] else DONE)
 
 
 def _work(arguments: dict[str, Any], watch: Watch) -> dict[str, Any]:
+    from seqbelt.workflow.console import log_to_stderr
     from seqbelt.workflow.prediction_run import predict
 
     output = Path(arguments.pop("output"))
-    return predict(output=output, watch=watch, **arguments)
+    with log_to_stderr(arguments.pop("log_level")):
+        return predict(output=output, watch=watch, **arguments)
 
 
 if __name__ == "__main__":

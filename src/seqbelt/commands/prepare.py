@@ -1,16 +1,17 @@
 """``seqbelt prepare``: sources to a sequence store."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from seqbelt.experiment import Experiment
 from seqbelt.features.encoding import encode_sources
 from seqbelt.features.ray_workers import encode_on_ray
+from seqbelt.workflow.outcome import DONE, QUARANTINED, Outcome
 from seqbelt.workflow.prepared_data import prepare_data
 
 Engine = Literal["local", "ray"]
 
 
-def prepare(experiment: Experiment, engine: Engine = "local") -> dict[str, Any]:
+def prepare(experiment: Experiment, engine: Engine = "local") -> Outcome:
     """The stage: prepare, here or on a Ray cluster, and report."""
     prepared = prepare_data(experiment, encode=encode_on_ray if engine == "ray" else encode_sources)
     about = prepared.store.about
@@ -18,7 +19,7 @@ def prepare(experiment: Experiment, engine: Engine = "local") -> dict[str, Any]:
         split: {"num_texts": counts.num_texts, "num_tokens": counts.num_tokens, **counts.shares()}
         for split, counts in prepared.store.token_counts.items()
     }
-    return {
+    result = {
         "store": str(prepared.store.folder),
         "num_sequences": about["num_sequences"],
         "num_quarantined": prepared.num_quarantined,
@@ -28,3 +29,4 @@ def prepare(experiment: Experiment, engine: Engine = "local") -> dict[str, Any]:
         **({"tokens": tokens} if tokens else {}),
         **({"readings": about["readings"]} if "readings" in about else {}),
     }
+    return Outcome(result, QUARANTINED if prepared.num_quarantined else DONE)

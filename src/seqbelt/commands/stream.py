@@ -18,8 +18,9 @@ from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.streaming.byte_streams import Pcm, PcmReader, TableReader, conversion_hint
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.live_stream import Decision, Stream
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
 from seqbelt.workflow.models import load_folder
+from seqbelt.workflow.outcome import Outcome
 
 READ_BYTES = 1 << 16
 POLL_S = 0.05
@@ -45,7 +46,7 @@ def stream(
     follow: bool = False,
     every_ms: float | None = None,
     every_steps: int | None = None,
-) -> dict[str, Any]:
+) -> Outcome:
     """Answer one signal while it comes; print each answer as a line of JSON; sum up.
 
     ``file`` is ``-`` for standard input. Raises SettingsError (reason, remedy) where the model
@@ -70,7 +71,7 @@ def stream(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SeqbeltError("standard output was closed by its reader") from None
     summary = _summarise(bundle, answers, last, latencies, num_decisions)
-    return {"model": concrete, **summary}
+    return Outcome({"model": concrete, **summary})
 
 
 def _warm_up(bundle: Bundle) -> None:
@@ -127,7 +128,7 @@ def _summarise(
     line = _line(bundle, answers, last)
     median, p95 = (round(1000 * float(np.percentile(latencies, q)), 3) for q in (50, 95))
     heard = f"{line['time_s']:g} s, " if "time_s" in line else ""
-    say(
+    echo(
         f"{line['label']} {line['confidence']:.1%}: {heard}{last.num_steps:,} steps, "
         f"{num_decisions:,} decisions; latency of a decision {median:g} ms (median), "
         f"{p95:g} ms (95 % are faster)"
@@ -204,7 +205,7 @@ def _until_stopped(pieces: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from pieces
     except KeyboardInterrupt:
-        say("stopped by Ctrl-C: the signal ends here")
+        echo("stopped by Ctrl-C: the signal ends here")
 
 
 def _name(file: str) -> str:

@@ -1,16 +1,15 @@
 """``seqbelt train``: one model, one MLflow run, one registered version."""
 
-from typing import Any
-
 from seqbelt.data.cropping import lost_steps
 from seqbelt.experiment import Experiment
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
+from seqbelt.workflow.outcome import DONE, FAILED, Outcome
 from seqbelt.workflow.prepared_data import LONGEST_PREPARATION_S, prepare_data
 from seqbelt.workflow.publishing import register
 from seqbelt.workflow.training_run import read_part, train_model
 
 
-def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
+def train(experiment: Experiment, resume: bool = False) -> Outcome:
     """The stage: prepare if need be, train, evaluate once, register."""
     store = prepare_data(experiment, LONGEST_PREPARATION_S).store
     trained = train_model(experiment, store, resume=resume)
@@ -19,8 +18,8 @@ def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
         model_uri = register(trained)
     trained.run.finish("KILLED" if trained.history.interrupted else "FINISHED")
     if trained.history.interrupted:
-        say("the same command with --resume goes on")
-    return {
+        echo("the same command with --resume goes on")
+    result = {
         "run_id": trained.run.run_id,
         "model_uri": model_uri,
         "bundle": str(trained.bundle_folder) if trained.history.epochs else None,
@@ -34,3 +33,4 @@ def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
         "lost_steps": lost_steps(read_part(experiment, store, "train")),
         "interrupted": trained.history.interrupted,
     }
+    return Outcome(result, FAILED if trained.history.interrupted else DONE)

@@ -28,7 +28,7 @@ from seqbelt.tracking import page_view
 logger = logging.getLogger(__name__)
 HOME = Path("mlruns")
 DATABASE = "mlflow.db"
-_PLACES = (
+_PATH_COLUMNS = (
     ("experiments", "artifact_location"), ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"), ("model_versions", "source"),
     ("model_versions", "storage_location"),
@@ -104,9 +104,9 @@ def connect(make: bool = True) -> MlflowClient:
         # Of several processes that open a new database at once, all but one would fail.
         with _locked(database or HOME / "database"):
             if database is not None:
-                _make_whole(database)
+                _create_database(database)
                 if is_own_store():
-                    mend_places(database)
+                    repair_artifact_paths(database)
             client = _client_of(uri)
             client.search_experiments(max_results=1)
             return client
@@ -114,7 +114,7 @@ def connect(make: bool = True) -> MlflowClient:
         raise
     except Exception as error:
         raise SeqbeltError(
-            f"the tracking store {uri} cannot be used ({short(error)}); "
+            f"the tracking store {uri} cannot be used ({first_line(error)}); "
             "set MLFLOW_TRACKING_URI, or unset it to use mlruns/mlflow.db"
         ) from None
 
@@ -137,7 +137,7 @@ def _open_to_read(database: Path, uri: str) -> MlflowClient:
     if _is_writable(database):
         with _locked(database):
             if is_own_store():
-                mend_places(database)
+                repair_artifact_paths(database)
         return _client_of(uri)
     if database not in _copies:
         _copies[database] = tempfile.TemporaryDirectory(prefix="seqbelt-registry-")
@@ -147,7 +147,7 @@ def _open_to_read(database: Path, uri: str) -> MlflowClient:
             contextlib.closing(sqlite3.connect(copy)) as copied,
         ):
             stored.backup(copied)
-        mend_places(copy, database.parent)
+        repair_artifact_paths(copy, database.parent)
     return _client_of(_uri_of(Path(_copies[database].name, DATABASE)))
 
 
@@ -179,13 +179,13 @@ def _open_file(database: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{database.as_uri()}?mode={mode}", uri=True, timeout=60)
 
 
-def _make_whole(database: Path) -> None:
+def _create_database(database: Path) -> None:
     """Make a new database beside and move it into place when it is whole.
 
     MLflow's tables are made one by one. A process that was killed meanwhile left some of them,
     which nobody could ever use again; such a file holds nothing, and gives way.
     """
-    if database.exists() and not _is_half_made(database):
+    if database.exists() and not _is_incomplete(database):
         return
     partial = database.with_name(f"{database.name}.new")
     for end in ("", "-journal", "-wal", "-shm"):
@@ -196,7 +196,7 @@ def _make_whole(database: Path) -> None:
     partial.replace(database)
 
 
-def _is_half_made(database: Path) -> bool:
+def _is_incomplete(database: Path) -> bool:
     """Whether a database was never finished: MLflow's first experiment comes after its tables."""
     try:
         with contextlib.closing(_open_file(database)) as stored:
@@ -216,7 +216,7 @@ def _is_half_made(database: Path) -> bool:
         ) from None
 
 
-def mend_places(database: Path, home: Path | None = None) -> int:
+def repair_artifact_paths(database: Path, home: Path | None = None) -> int:
     """Let a database that was moved or copied name the artifacts where they are: beside it.
 
     ``home`` is the ``mlruns`` folder where it is not the database's own. Returns how many places
@@ -228,13 +228,15 @@ def mend_places(database: Path, home: Path | None = None) -> int:
         if "experiments" not in known:
             return 0
         rows = stored.execute("SELECT artifact_location FROM experiments").fetchall()
-        former = {found for (place,) in rows if (found := _former_home(place)) not in (None, home)}
+        former = {
+            found for (place,) in rows if (found := _previous_home(place)) not in (None, home)
+        }
         if not former:
             return 0
         changed = 0
         with stored:  # all of them or none
             stored.execute("PRAGMA foreign_keys = OFF")
-            for table, column in _PLACES:
+            for table, column in _PATH_COLUMNS:
                 if table not in known:
                     continue
                 for old in former:
@@ -247,7 +249,7 @@ def mend_places(database: Path, home: Path | None = None) -> int:
     return changed
 
 
-def _former_home(place: str | None) -> Path | None:
+def _previous_home(place: str | None) -> Path | None:
     """The ``mlruns`` folder in which an experiment keeps its artifacts, None for other places."""
     url = urlsplit(place or "")
     if url.scheme not in ("", "file"):
@@ -292,7 +294,7 @@ def experiment_id(client: MlflowClient, name: str) -> str:
         return found.experiment_id
 
 
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Whether an error says that the server is away or overloaded, not that it refuses.
 
     A proxy in front of a server that restarts may answer by itself, with any status and no JSON.
@@ -306,18 +308,18 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, RequestException | ConnectionError | TimeoutError)
 
 
-def short(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of what an error says."""
     lines = str(error).splitlines()
     return lines[0][:200] if lines else type(error).__name__
 
 
-def explained(error: Exception, doing: str) -> SeqbeltError:
+def to_user_error(error: Exception, doing: str) -> SeqbeltError:
     """An error of MLflow or of what lies below it, as a user may read it."""
     uri = tracking_uri()
-    if is_away(error):
+    if is_unavailable(error):
         return SeqbeltError(
-            f"{doing}: the tracking server {uri} cannot be reached ({short(error)}); start it, or "
-            "set MLFLOW_TRACKING_URI to another, or unset it to use mlruns/mlflow.db"
+            f"{doing}: the tracking server {uri} cannot be reached ({first_line(error)}); "
+            "start it, set MLFLOW_TRACKING_URI, or unset it to use mlruns/mlflow.db"
         )
-    return SeqbeltError(f"{doing}: the tracking store {uri} refuses ({short(error)})")
+    return SeqbeltError(f"{doing}: the tracking store {uri} refuses ({first_line(error)})")

@@ -21,7 +21,14 @@ from mlflow.exceptions import MlflowException
 from requests import RequestException
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.tracking.connection import HOME, explained, is_away, short, store_address, tracking_uri
+from seqbelt.tracking.connection import (
+    HOME,
+    first_line,
+    is_unavailable,
+    store_address,
+    to_user_error,
+    tracking_uri,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +97,11 @@ class Outbox:
             try:
                 return self._send(message, content)
             except (MlflowException, RequestException, OSError) as error:
-                if not is_away(error):
+                if not is_unavailable(error):
                     raise self._refused(error) from error
                 logger.warning(
                     "the tracking server %s does not answer (%s); the work goes on, and what is to "
-                    "be told waits in %s", tracking_uri(), short(error), self.folder,
+                    "be told waits in %s", tracking_uri(), first_line(error), self.folder,
                 )  # fmt: skip
                 self._wait_longer()
         self._keep(message, content)
@@ -108,7 +115,7 @@ class Outbox:
                 f"the run {self.run_id} was deleted while it was under way; what was computed is "
                 "kept, and going on begins a new run (or restore it on MLflow's page first)"
             )
-        return explained(error, f"run {self.run_id}")
+        return to_user_error(error, f"run {self.run_id}")
 
     def _wait_longer(self) -> None:
         self._next_try = time.monotonic() + self._pause_s
@@ -146,7 +153,7 @@ class Outbox:
         except Timeout:  # another process is at it
             return False
         except (MlflowException, RequestException, OSError) as error:
-            if not is_away(error):
+            if not is_unavailable(error):
                 raise self._refused(error) from error
             return False
         self._pause_s = FIRST_PAUSE_S
@@ -182,7 +189,7 @@ class Outbox:
                     self.client.set_terminated(self.run_id, status, ended)
 
 
-def send_left_over(client: MlflowClient) -> None:
+def flush_pending(client: MlflowClient) -> None:
     """Send what earlier runs could not tell this server."""
     for address in sorted((HOME.resolve() / "outbox").glob(f"*/{ADDRESS}")):
         if address.read_text("utf-8") not in (store_address(), tracking_uri()):
@@ -192,11 +199,11 @@ def send_left_over(client: MlflowClient) -> None:
         except SeqbeltError as error:
             logger.warning(
                 "%s: the tracking server refuses what waits there (%s); remove the folder to "
-                "forget it", address.parent, short(error),
+                "forget it", address.parent, first_line(error),
             )  # fmt: skip
 
 
-def patiently(ask: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+def retry_while_unavailable(ask: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
     """The answer to a question that cannot be put off, asked again while the server is away.
 
     That it is waited for is said once.
@@ -207,12 +214,12 @@ def patiently(ask: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
         try:
             return ask()
         except (MlflowException, RequestException, OSError) as error:
-            if not is_away(error) or time.monotonic() >= deadline:
+            if not is_unavailable(error) or time.monotonic() >= deadline:
                 raise
             if not is_said:
                 logger.warning(
                     "the tracking server %s does not answer (%s); it is asked again for %.0f s",
-                    tracking_uri(), short(error), patience_s,
+                    tracking_uri(), first_line(error), patience_s,
                 )  # fmt: skip
                 is_said = True
         time.sleep(1.0)

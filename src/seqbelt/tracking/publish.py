@@ -20,7 +20,13 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import hash_of_bundle
 from seqbelt.tracking import pyfunc_model
-from seqbelt.tracking.connection import connect, explained, is_away, short, tracking_uri
+from seqbelt.tracking.connection import (
+    connect,
+    first_line,
+    is_unavailable,
+    to_user_error,
+    tracking_uri,
+)
 from seqbelt.tracking.environment import model_requirements
 from seqbelt.tracking.run import TrackedRun
 
@@ -71,7 +77,7 @@ def log_model(
     )
     log_certificates(run.run_id, certificates)
     if (certificates.get("padding") or {"passed": True})["passed"]:
-        _crown(run.client, name, version)
+        _update_aliases(run.client, name, version)
     return f"models:/{name}/{version.version}"
 
 
@@ -98,7 +104,7 @@ def log_certificates(run_id: str, certificates: Certificates) -> bool:
     return True
 
 
-def _crown(client: MlflowClient, name: str, version: ModelVersion) -> None:
+def _update_aliases(client: MlflowClient, name: str, version: ModelVersion) -> None:
     """Give the alias ``champion`` to the best version by validation, ``challenger`` to the next.
 
     Scores on other data say nothing, so versions of other data give way. Among equals the newer
@@ -151,16 +157,18 @@ def resolve(model: str) -> tuple[Path, str]:
     try:
         concrete, version = _concrete(client, model)
     except (MlflowException, RequestException, OSError) as error:
-        if is_away(error):
-            raise explained(error, model) from None
-        raise SeqbeltError(f"{model}: no such model ({short(error)}); {_known(client)}") from None
+        if is_unavailable(error):
+            raise to_user_error(error, model) from None
+        raise SeqbeltError(
+            f"{model}: no such model ({first_line(error)}); {_known(client)}"
+        ) from None
     try:
         folder = Path(mlflow.artifacts.download_artifacts(concrete))
     except (MlflowException, RequestException, OSError) as error:
-        if is_away(error) and tracking_uri().startswith(("http://", "https://")):
-            raise explained(error, model) from None
+        if is_unavailable(error) and tracking_uri().startswith(("http://", "https://")):
+            raise to_user_error(error, model) from None
         raise SeqbeltError(
-            f"{model}: no such model, or its files cannot be read ({short(error)}); "
+            f"{model}: no such model, or its files cannot be read ({first_line(error)}); "
             f"{_known(client)}"
         ) from None
     found = next((path.parent for path in sorted(folder.rglob("bundle.json"))), None)

@@ -18,9 +18,9 @@ from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError
 from seqbelt.evaluation.report import Report
 from seqbelt.tracking import run_locks
-from seqbelt.tracking.connection import connect, experiment_id, explained, is_away
+from seqbelt.tracking.connection import connect, experiment_id, is_unavailable, to_user_error
 from seqbelt.tracking.environment import describe_environment
-from seqbelt.tracking.outbox import PATIENCE_S, Outbox, patiently, send_left_over
+from seqbelt.tracking.outbox import PATIENCE_S, Outbox, flush_pending, retry_while_unavailable
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
 
@@ -46,16 +46,16 @@ class TrackedRun:
         client = connect()
         all_tags = {**describe_environment(), "mlflow.source.name": "seqbelt", **tags}
         try:
-            run = patiently(
+            run = retry_while_unavailable(
                 lambda: client.create_run(
                     experiment_id(client, experiment), run_name=name, tags=all_tags
                 )
             )
         except (MlflowException, RequestException, OSError) as error:
-            raise explained(error, f"{name}: no run can be begun") from None
+            raise to_user_error(error, f"{name}: no run can be begun") from None
         run_locks.hold(run.info.run_id)
         _close_abandoned(client)
-        send_left_over(client)
+        flush_pending(client)
         return cls._opened(client, run.info.run_id)
 
     @classmethod
@@ -82,8 +82,8 @@ class TrackedRun:
         except (MlflowException, RequestException, OSError) as error:
             if isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
-            if not is_away(error):
-                raise explained(error, f"run {run_id}") from None
+            if not is_unavailable(error):
+                raise to_user_error(error, f"run {run_id}") from None
         if not run_locks.hold(run_id):
             raise SeqbeltError(f"run {run_id}: another process is at it; wait until it is done")
         _close_abandoned(client)
@@ -212,9 +212,9 @@ class TrackedRun:
             self.client.set_experiment_tag(experiment, "mlflow.note.content", markdown)
 
         try:
-            patiently(tell)
+            retry_while_unavailable(tell)
         except (MlflowException, RequestException, OSError) as error:
-            raise explained(error, f"run {self.run_id}") from None
+            raise to_user_error(error, f"run {self.run_id}") from None
 
     def finish(self, status: str = "FINISHED", patience_s: float = PATIENCE_S) -> None:
         """End the run: FINISHED, FAILED or KILLED; waits so long for a server that is away."""

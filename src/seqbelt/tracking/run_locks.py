@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from seqbelt.tracking.connection import HOME, is_away, store_address
+from seqbelt.tracking.connection import HOME, is_unavailable, store_address
 
 _held: dict[str, FileLock] = {}
 
@@ -63,7 +63,7 @@ def close_abandoned(client: MlflowClient) -> list[str]:
                     client.set_terminated(about.name, "KILLED")
                     closed.append(about.name)
             except (MlflowException, RequestException, OSError) as error:
-                if is_away(error):
+                if is_unavailable(error):
                     lock.release()
                     continue
             _forget(about, lock)

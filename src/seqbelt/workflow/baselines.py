@@ -14,7 +14,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
 from seqbelt.workflow.networks import network_builder
 from seqbelt.workflow.training_run import Trained, read_part
 
@@ -138,4 +138,4 @@ def _report(result: ControlResult) -> None:
         if result.test_accuracy is None
         else f"test {100 * result.test_accuracy:.1f} %"
     )
-    say(f"control, {result.control.name}: {found}, {result.seconds:.1f} s")
+    echo(f"control, {result.control.name}: {found}, {result.seconds:.1f} s")

@@ -22,7 +22,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
-from seqbelt.workflow.console import bar, say
+from seqbelt.workflow.console import bar, echo
 from seqbelt.workflow.training_run import (
     CHECKPOINT,
     RUN,
@@ -57,7 +57,7 @@ class CompareJournal:
         self.compare_id: str = found.get("compare_id", uuid.uuid4().hex[:8])
         self._begun: list[str] = found.get("begun", [])
         if self._begun:
-            say(f"{self.path}: going on with a comparison that was cut off")
+            echo(f"{self.path}: going on with a comparison that was cut off")
 
     def train(
         self, jobs: Sequence[Job], store: SequenceStore, tags: dict[str, str], num_workers: int
@@ -69,7 +69,7 @@ class CompareJournal:
         # Another name for the same settings is the same model: it is trained once.
         missing = {f: n for n, f in enumerate(folders) if not (f / FINISHED).exists()}.values()
         if num_workers > 1 and len(missing) > 1:
-            self._train_beside(
+            self._train_in_parallel(
                 [(jobs[n].experiment.to_dict(), store.folder, tags, resumed[n]) for n in missing],
                 num_workers,
             )
@@ -80,12 +80,12 @@ class CompareJournal:
         for number, job in enumerate(jobs):
             if number not in trained:
                 folder, name = folders[number], job.experiment.run_name
-                trained[number] = _read_back(job.experiment, store, folder)
+                trained[number] = _load_finished(job.experiment, store, folder)
                 if number not in missing:
-                    say(f"{name}: finished before, read back from {folder}")
+                    echo(f"{name}: finished before, read back from {folder}")
         return [replace(trained[n], contestant=job.contestant) for n, job in enumerate(jobs)]
 
-    def _train_beside(self, work: Sequence[tuple], num_workers: int) -> None:
+    def _train_in_parallel(self, work: Sequence[tuple], num_workers: int) -> None:
         with bar(f"training models, {num_workers} at a time", len(work)) as progress:
             for _ in run_in_workers(_train_in_worker, work, num_workers):
                 progress()
@@ -126,7 +126,7 @@ def _train_in_worker(
     train_one(Experiment.parse(settings), SequenceStore(store_folder), tags, resume)
 
 
-def _read_back(experiment: Experiment, store: SequenceStore, folder: Path) -> Trained:
+def _load_finished(experiment: Experiment, store: SequenceStore, folder: Path) -> Trained:
     """A finished model; its answers are computed again, for they are not kept."""
     about = json.loads((folder / FINISHED).read_text("utf-8"))
     bundle = Bundle.load(folder / "bundle")

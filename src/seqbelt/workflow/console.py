@@ -1,5 +1,10 @@
-"""Progress on standard error: a bar on a terminal, silence in a pipe."""
+"""Messages and progress bars on standard error.
 
+Messages go through ``logging.getLogger("seqbelt")``. Without a handler, as in a library call,
+nothing is printed; the command line attaches one with ``log_to_stderr``.
+"""
+
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,13 +22,48 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from seqbelt.training.launch import is_first
-
+logger = logging.getLogger("seqbelt")
 console = Console(stderr=True, highlight=False)
 show_bars = True
-"""A worker process shows none: its parent does."""
-is_silent = not is_first()
-"""Of several processes that train one model, one speaks."""
+"""False in a worker process: bars of several processes would overwrite each other."""
+
+
+class _StderrHandler(logging.Handler):
+    """Prints records above a running progress bar; warnings and errors carry their level."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.WARNING:
+            text = f"{record.levelname.lower()}: {text}"
+        with suppress(OSError):  # a terminal that was closed
+            console.print(text, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def log_to_stderr(level: int = logging.INFO) -> Iterator[None]:
+    """Print the package's messages of this level and above while the block runs.
+
+    Progress bars are shown at ``logging.INFO`` and below. An outer block's level stays in force.
+    """
+    if any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+        yield
+        return
+    handler, previous = _StderrHandler(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(previous)
+
+
+def start_worker_logging(level: int) -> None:
+    """Print messages of this level from a worker process, and no progress bars."""
+    global show_bars
+    show_bars = False
+    logger.addHandler(_StderrHandler())
+    logger.setLevel(level)
 
 
 class _Rate(ProgressColumn):
@@ -44,8 +84,8 @@ class Bar:
     def __call__(self, done: int = 1) -> None:
         self._progress.advance(self._task, done)
 
-    def say(self, text: str) -> None:
-        """Change the words before the bar."""
+    def describe(self, text: str) -> None:
+        """Replace the text before the bar."""
         self._progress.update(self._task, description=text)
 
 
@@ -61,16 +101,19 @@ def bar(text: str, total: int | None) -> Iterator[Bar]:
         TimeRemainingColumn(),
     )
     # A pipe would get an empty line for each bar.
-    silent = is_silent or not (show_bars and console.is_terminal)
-    with Progress(*columns, console=console, transient=True, disable=silent) as progress:
+    is_shown = show_bars and console.is_terminal and logger.isEnabledFor(logging.INFO)
+    with Progress(*columns, console=console, transient=True, disable=not is_shown) as progress:
         yield Bar(progress, total, text)
 
 
 class TimeEstimate:
-    """Says once, by the pace of the first steps, how long all of them take; call it at each."""
+    """Estimates the duration of a training from its first steps and prints it once.
+
+    Call it after each step; ``num_steps`` is the number of all steps.
+    """
 
     WARM_UP, MEASURED = 5, 30
-    WORTH_SAYING_S = 20.0
+    MIN_REPORTED_S = 20.0
 
     def __init__(self, name: str, num_steps: int) -> None:
         self.name, self.num_steps = name, num_steps
@@ -83,13 +126,11 @@ class TimeEstimate:
         elif self._num_done == self.MEASURED:
             step_s = (time.perf_counter() - self._began) / (self.MEASURED - self.WARM_UP)
             total_s = step_s * self.num_steps
-            if total_s >= self.WORTH_SAYING_S:
+            if total_s >= self.MIN_REPORTED_S:
                 shown = f"{total_s / 60:.1f} minutes" if total_s >= 90 else f"{total_s:.0f} seconds"
-                say(f"{self.name}: about {shown} for {self.num_steps:,} updates")
+                echo(f"{self.name}: about {shown} for {self.num_steps:,} updates")
 
 
-def say(text: str) -> None:
-    """One line on standard error."""
-    if not is_silent:
-        with suppress(OSError):  # a terminal that was closed
-            console.print(text, markup=False, soft_wrap=True)
+def echo(text: str) -> None:
+    """Log one line at level INFO."""
+    logger.info("%s", text)

@@ -8,7 +8,7 @@ from seqbelt.errors import BadInput
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import read_bytes
 from seqbelt.features.encoding import hash_content
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
 
 
 def audit_data(experiment: Experiment, store: SequenceStore) -> Audit:
@@ -20,7 +20,7 @@ def audit_first(experiment: Experiment, store: SequenceStore) -> Audit:
     """Audit before training: one line on standard error for each finding that is not ok."""
     found = audit_data(experiment, store)
     for one in found.problems:
-        say(f"audit, {one.severity}: {one.check}: {one.sentence}")
+        echo(f"audit, {one.severity}: {one.check}: {one.sentence}")
     return found
 
 

@@ -11,7 +11,7 @@ from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.features.text.word_vectors import AlignedVectors, WordVectors
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.tracking.run import TrackedRun
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
 
 
 def network_builder(
@@ -59,7 +59,7 @@ def _align(vectors: WordVectors, vocabulary: tuple[str, ...]) -> AlignedVectors:
 def _report_coverage(aligned: AlignedVectors, vectors: WordVectors, train: Sequences) -> float:
     """Say how much of the training rows' tokens has a vector; returns the share, 0 to 1."""
     share = float(aligned.is_found[train.flat()].mean())
-    say(
+    echo(
         f"{vectors.path}: vectors for {int(aligned.is_found.sum()):,} of "
         f"{len(aligned.is_found):,} tokens of the vocabulary, {share:.1%} of the training steps"
     )

@@ -13,7 +13,7 @@ from seqbelt.inference.folder import Item, Summary, predict_items, try_suspects
 from seqbelt.inference.isolation import Watch
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Engine, Precision, Predictor
-from seqbelt.workflow.console import bar, say
+from seqbelt.workflow.console import bar, echo
 from seqbelt.workflow.inputs import list_items, parse_inputs
 from seqbelt.workflow.models import load_folder, load_predictor
 
@@ -46,7 +46,7 @@ def predict(
         try_suspects(predictor, items, watch)
     key, items = _open(predictor, paths, settings, output, notes)
     for note in notes:
-        say(note)
+        echo(note)
     notes.clear()
     with bar("predicting", None) as progress:
         summary = predict_items(
@@ -61,10 +61,10 @@ def predict(
             byte_order_mark=byte_order_mark,
         )
     for note in notes:  # what was found while the folders were listed
-        say(note)
-    _tell(summary, predictor.bundle.classes)
+        echo(note)
+    print_summary(summary, predictor.bundle.classes)
     if summary.needs_mark and not byte_order_mark:
-        say(
+        echo(
             f"{output}: UTF-8 without a mark; for Excel, which would show other letters, write it "
             "with --byte-order-mark"
         )
@@ -98,19 +98,19 @@ def _open(
     return key, (item for item in items if not _is_one_of(own, item.source))
 
 
-def _tell(summary: Summary, classes: Sequence[str]) -> None:
-    say(
+def print_summary(summary: Summary, classes: Sequence[str]) -> None:
+    echo(
         f"{summary.output}: {summary.num_predicted:,} labels ({summary.num_reused:,} from before), "
         f"{summary.num_quarantined:,} without, {summary.predict_s:.1f} s"
     )
     for line in describe_readings(dict(summary.readings.most_common())):
-        say(line)
+        echo(line)
     if summary.reasons:
-        say("; ".join(f"{count} {reason}" for reason, count in summary.reasons.most_common()))
+        echo("; ".join(f"{count} {reason}" for reason, count in summary.reasons.most_common()))
     if summary.labels:
-        say("labels: " + list_counts({name: summary.labels[name] for name in classes}))
+        echo("labels: " + list_counts({name: summary.labels[name] for name in classes}))
     if summary.unknown_labels:
-        say(
+        echo(
             f"{summary.unknown_labels.total():,} inputs carry a class that the model does not "
             f"know, and count as not right: {list_counts(summary.unknown_labels)}; it knows "
             f"{shorten(classes)}"
@@ -118,7 +118,7 @@ def _tell(summary: Summary, classes: Sequence[str]) -> None:
     accuracy = summary.accuracy
     if accuracy is not None:
         answered = accuracy["answered"]
-        say(
+        echo(
             f"accuracy {accuracy['all']:.1%} of the {accuracy['num_labelled']:,} inputs whose "
             "class is known" + ("" if answered is None else f", {answered:.1%} of those answered")
         )

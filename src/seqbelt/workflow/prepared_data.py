@@ -11,7 +11,7 @@ from seqbelt.data.store.store import SequenceStore
 from seqbelt.experiment import Experiment
 from seqbelt.features.encoding import encode_sources
 from seqbelt.features.text.encoder import TextCounts
-from seqbelt.workflow.console import bar, say
+from seqbelt.workflow.console import bar, echo
 
 MAX_FINDINGS = 10
 LONGEST_PREPARATION_S = 24 * 3600.0
@@ -23,7 +23,7 @@ def prepare_data(
     """Bring the experiment's store up to date, or wait until another process has done so."""
     manifest = experiment.data.load(experiment.features)
     for note in manifest.notes:
-        say(note)
+        echo(note)
     settings = {"data": experiment.data.to_dict(), "features": experiment.features.to_dict()}
     with bar("preparing", len(manifest)) as progress:
         prepared = prepare_store(
@@ -39,30 +39,30 @@ def prepare_data(
     about = prepared.store.about
     parts, *remarks = summarize_parts(prepared.store, manifest)
     did = "up to date" if prepared.skipped else f"{prepared.num_encoded:,} encoded"
-    say(f"{prepared.store.folder}: {parts}; {did} in {prepared.prepare_s:.1f} s")
+    echo(f"{prepared.store.folder}: {parts}; {did} in {prepared.prepare_s:.1f} s")
     for remark in remarks:
-        say(remark)
+        echo(remark)
     describe_classes(prepared.store)
     if counts := prepared.store.token_counts:
-        say(_describe_tokens(counts))
+        echo(_describe_tokens(counts))
     for line in describe_readings(about.get("readings", {})):
-        say(line)
+        echo(line)
     if prepared.num_quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in about["quarantined"].items())
-        say(f"quarantined: {reasons}; see {prepared.store.folder / 'quarantine.csv'}")
+        echo(f"quarantined: {reasons}; see {prepared.store.folder / 'quarantine.csv'}")
     return prepared
 
 
 def describe_classes(store: SequenceStore) -> None:
     """Say the classes with their counts, and what people would take for one of them."""
     counts = store.class_counts
-    say(f"{len(counts)} classes: {list_counts(counts)}")
+    echo(f"{len(counts)} classes: {list_counts(counts)}")
     groups: dict[str, int] = store.about.get("group_counts", {})
     for what, found in (("classes", counts), ("groups", groups)):
         for finding in find_lookalikes(found, what)[:MAX_FINDINGS]:
-            say(f"{store.folder}: {finding}")
+            echo(f"{store.folder}: {finding}")
     for finding in find_missing(counts, "class"):
-        say(f"{store.folder}: {finding}")
+        echo(f"{store.folder}: {finding}")
 
 
 def _describe_tokens(counts: Mapping[str, TextCounts]) -> str:

@@ -6,10 +6,10 @@ from seqbelt.checks.padding_invariance import certify_padding
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Features, Source
-from seqbelt.tracking.connection import is_away, short, tracking_uri
-from seqbelt.tracking.outbox import patiently
+from seqbelt.tracking.connection import first_line, is_unavailable, tracking_uri
+from seqbelt.tracking.outbox import retry_while_unavailable
 from seqbelt.tracking.publish import log_model
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
 from seqbelt.workflow.training_run import Trained, read_part
 
 
@@ -21,14 +21,14 @@ def register(trained: Trained, remark: str = "") -> str | None:
     """
     try:
         if trained.run.outbox.flush():
-            return patiently(lambda: _register(trained, remark))
+            return retry_while_unavailable(lambda: _register(trained, remark))
     except Exception as error:  # of MLflow or of what lies below it
-        if not is_away(error):
+        if not is_unavailable(error):
             raise SeqbeltError(
-                f"{trained.name}: the model could not be registered ({short(error)}); it is whole, "
-                f"in {trained.bundle_folder}{_registers_later(trained)}"
+                f"{trained.name}: the model could not be registered ({first_line(error)}); it is "
+                f"saved in {trained.bundle_folder}{_registers_later(trained)}"
             ) from error
-    say(
+    echo(
         f"{trained.name}: the model is not registered, because the tracking server "
         f"{tracking_uri()} cannot be reached; it is in {trained.bundle_folder}"
         f"{_registers_later(trained)}"
@@ -46,7 +46,7 @@ def _register(trained: Trained, remark: str) -> str:
     train = read_part(trained.experiment, trained.store, "train")
     padding = certify_padding(trained.bundle.network, report.sequences if report else train)
     if not padding.passed:
-        say(f"{trained.name}: {padding.sentence}; the model is registered, but not as champion")
+        echo(f"{trained.name}: {padding.sentence}; the model is registered, but not as champion")
     tags = {"model.cell": trained.cell, "data.fingerprint": trained.store.fingerprint}
     if trained.validation is not None:
         scores = trained.validation.to_dict()

@@ -25,7 +25,7 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.tuning import given, suggest, with_values
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
 from seqbelt.workflow.training_run import read_part, run_folder
 from seqbelt.workflow.trial import RUN_ID, run_trial
 from seqbelt.workflow.workers import run_in_workers
@@ -37,7 +37,7 @@ MISSING = "tuning needs Optuna: pip install 'seqbelt[tune]'"
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search has found."""
 
     trials: list["optuna.trial.FrozenTrial"]
@@ -105,22 +105,22 @@ class Search:
         Raises SeqbeltError where another process is at work on the same search.
         """
         study = self.open()
-        with self._alone():
-            _end_what_was_killed(study)
+        with self._locked():
+            _fail_interrupted_trials(study)
             done = len(_counted(study))
             if done:
-                say(f"{self.database}: {done} of {self.num_trials} trials are there")
+                echo(f"{self.database}: {done} of {self.num_trials} trials are there")
             if num_workers == 1 or self.num_trials - done < 2:
                 self.work()
             else:
                 plain = self.experiment.to_dict()
                 parts = plain, self.store.folder, self.num_trials, self.fixed
-                for _ in run_in_workers(_work_beside, [parts] * num_workers, num_workers):
+                for _ in run_in_workers(_run_worker, [parts] * num_workers, num_workers):
                     pass
         shutil.rmtree(self.folder / self.name, ignore_errors=True)  # of trials that were killed
         return self.open()
 
-    def work(self, is_alone: bool = True) -> None:
+    def work(self, is_only_worker: bool = True) -> None:
         """Ask, train, tell, until there are enough trials or the time is over: what each worker
         does."""
         study = self.open()
@@ -129,7 +129,7 @@ class Search:
         while time.monotonic() < end and (trial := self._ask(study)) is not None:
             proposed = self._with(trial.params)
             # Beside others the same settings may be tried twice at a time.
-            suffix = "" if is_alone else f"-{trial.number}"
+            suffix = "" if is_only_worker else f"-{trial.number}"
             folder = self.folder / self.name / f"{run_folder(proposed, self.store).name}{suffix}"
             run_trial(study, trial, self._renamed(proposed), self.store, folder)
 
@@ -155,7 +155,7 @@ class Search:
                 else optuna.pruners.NopPruner(),
             )
 
-    def found(self, study: "optuna.Study") -> "Found":
+    def result(self, study: "optuna.Study") -> "SearchResult":
         """What the first ``num_trials`` trials gave: a longer search has no say in a shorter one.
 
         Raises SeqbeltError where none of them was trained to its end.
@@ -170,7 +170,7 @@ class Search:
         sign = 1 if study.direction.name == "MINIMIZE" else -1
         best = min(whole, key=lambda trial: sign * (trial.value or 0.0))
         first = trials[0]
-        return Found(
+        return SearchResult(
             trials,
             best.params,
             best.value or 0.0,
@@ -209,7 +209,7 @@ class Search:
         return experiment.replace(name=self.folder.name)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """No other command on this search; a killed one gives its lock back."""
         try:
             with FileLock(f"{self.database}.search.lock", timeout=0):
@@ -221,11 +221,11 @@ class Search:
             ) from None
 
 
-def _work_beside(
+def _run_worker(
     settings: dict[str, Any], store_folder: Path, num_trials: int, fixed: frozenset[str]
 ) -> None:
     search = Search(Experiment.parse(settings), SequenceStore(store_folder), num_trials, fixed)
-    search.work(is_alone=False)
+    search.work(is_only_worker=False)
 
 
 def _counted(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
@@ -235,7 +235,7 @@ def _counted(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
     return study.get_trials(deepcopy=False, states=wanted)
 
 
-def _end_what_was_killed(study: "optuna.Study") -> None:
+def _fail_interrupted_trials(study: "optuna.Study") -> None:
     """A trial whose process was killed still says that it runs, here and on the server."""
     state = _import_optuna().trial.TrialState
     for trial in study.get_trials(deepcopy=False, states=(state.RUNNING,)):

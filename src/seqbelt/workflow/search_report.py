@@ -10,7 +10,7 @@ from seqbelt.plots.fonts import to_png
 from seqbelt.plots.search_history import search_figures
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.tuning import describe_values
-from seqbelt.workflow.search import Found, Search
+from seqbelt.workflow.search import Search, SearchResult
 from seqbelt.workflow.training_run import split_tags
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ SUMMARY = "summary_run_id"
 def log_search(search: Search, study: "optuna.Study") -> str:
     """One run that shows a whole search, made once and brought up to date; returns its id."""
     experiment = search.experiment
-    monitor, found = experiment.training.monitor, search.found(study)
+    monitor, found = experiment.training.monitor, search.result(study)
     name = f"best {label(contestant_of(experiment.model))}: {monitor} {found.score:.4g}"
     known = study.user_attrs.get(SUMMARY)
     if known is None:
@@ -36,14 +36,14 @@ def log_search(search: Search, study: "optuna.Study") -> str:
         run.log_tags({"mlflow.runName": name})
     run.describe(describe_search(search, found))
     run.log_metrics({"tuning/score": found.score, "tuning/num_trials": len(found.trials)})
-    run.log_text(_as_yaml(found.experiment), "best.yaml")
+    run.log_text(to_yaml(found.experiment), "best.yaml")
     for picture, figure in search_figures(study, found.trials, monitor).items():
         run.log_artifact(f"pictures/{picture}.png", to_png(figure))
     run.finish()
     return run.run_id
 
 
-def describe_search(search: Search, found: Found) -> str:
+def describe_search(search: Search, found: SearchResult) -> str:
     """What was searched, and the best that was found, in Markdown."""
     lines = [
         f"**Best validation {search.experiment.training.monitor}: {found.score:.4g}** after "
@@ -60,7 +60,7 @@ def describe_search(search: Search, found: Found) -> str:
     return "\n".join(lines)
 
 
-def compare_with_given(found: Found) -> str:
+def compare_with_given(found: SearchResult) -> str:
     """Whether the best settings beat those that the search began with, in words."""
     if found.given_score is None:
         return ""
@@ -69,5 +69,5 @@ def compare_with_given(found: Found) -> str:
     return f" The settings as given scored {found.given_score:.4g}."
 
 
-def _as_yaml(experiment: Experiment) -> str:
+def to_yaml(experiment: Experiment) -> str:
     return yaml.safe_dump(experiment.to_dict(), sort_keys=False, allow_unicode=True)

@@ -30,7 +30,7 @@ from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.loop import train_network
-from seqbelt.workflow.console import TimeEstimate, bar, say
+from seqbelt.workflow.console import TimeEstimate, bar, echo
 from seqbelt.workflow.networks import network_builder
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -108,9 +108,9 @@ def train_model(
     experiment = experiment.resolve(store.is_tokens, rows["train"])
     run = open_run(experiment, store, folder, resume=resume, tags=tags or {})
     if (remark := hint("".join(store.classes))) is not None:
-        say(remark)
+        echo(remark)
     if resume and not has_checkpoint(folder / CHECKPOINT):
-        say(f"{folder}: no checkpoint of these settings and data yet; training from the start")
+        echo(f"{folder}: no checkpoint of these settings and data yet; training from the start")
         resume = False
     try:
         network, history = _fit(experiment, store, rows, folder, resume, run)
@@ -158,7 +158,7 @@ def train_model(
 def _report_advice(trained: Trained) -> None:
     """In the terminal and on the run's page, where there is any."""
     for one in trained.advice:
-        say(f"{trained.name}: {one.sentence}")
+        echo(f"{trained.name}: {one.sentence}")
     if trained.advice:
         text = f"### Advice\n\n{advice_markdown(trained.advice)}\n"
         trained.run.log_text(text, "advice.md")
@@ -181,7 +181,7 @@ def read_part(experiment: Experiment, store: SequenceStore, name: str) -> Sequen
 def _fit(experiment, store, rows, folder, resume, run):
     plan = experiment.training.plan(len(rows["train"]))
     name = experiment.run_name
-    say(f"{name}: {plan.sentence}; {_describe_network(experiment.model, rows['train'])}")
+    echo(f"{name}: {plan.sentence}; {_describe_network(experiment.model, rows['train'])}")
     _report_lost_steps(rows["train"], experiment, run)
     build = network_builder(experiment, store, rows["train"], run)
     with bar(f"training {name}", plan.num_updates) as progress:
@@ -190,12 +190,12 @@ def _fit(experiment, store, rows, folder, resume, run):
             run.log_reach(reach, epoch=0)
             # A step's own label is near it: a long recording need not be within reach.
             if reach.warning and experiment.data.labels == "per_sequence":
-                say(f"{name}: {reach.warning}")
+                echo(f"{name}: {reach.warning}")
 
         def on_epoch(epoch: Epoch) -> None:
             run.log_epoch(epoch)
-            progress.say(
-                f"training {name}, epoch {epoch.number}/{plan.num_epochs}, {_describe(epoch)}"
+            progress.describe(
+                f"training {name}, epoch {epoch.number}/{plan.num_epochs}, {format_epoch(epoch)}"
             )
 
         estimate = TimeEstimate(name, plan.num_updates)
@@ -221,11 +221,11 @@ def _fit(experiment, store, rows, folder, resume, run):
         run.log_artifact("pictures/augmentation.png", to_png(figure))
     last = history.epochs[history.best_epoch - 1] if history.epochs else None
     kept = "best" if history.kept_best else "last"
-    say(f"{name}: {kept} weights kept, epoch {history.best_epoch} of {len(history.epochs)}, "
-        f"{_describe(last) if last else 'no epoch finished'}, {history.train_s:.1f} s, "
+    echo(f"{name}: {kept} weights kept, epoch {history.best_epoch} of {len(history.epochs)}, "
+        f"{format_epoch(last) if last else 'no epoch finished'}, {history.train_s:.1f} s, "
         f"layout {history.layout}, fill {history.fill:.2f}")  # fmt: skip
     if history.interrupted:
-        say(f"interrupted: the state is saved in {folder / CHECKPOINT}")
+        echo(f"interrupted: the state is saved in {folder / CHECKPOINT}")
     return network, history
 
 
@@ -233,7 +233,7 @@ def _report_lost_steps(train: Sequences, experiment: Experiment, run: TrackedRun
     lost = lost_steps(train)
     run.log_metrics({"training/lost_steps": lost})
     if lost:
-        say(
+        echo(
             f"model.max_steps {experiment.model.max_steps}, crop {experiment.model.crop}: "
             f"{lost:.1%} of the training steps are not read"
         )
@@ -249,7 +249,7 @@ def _describe_network(model: Model, train: Sequences) -> str:
     return f"stem of {len(model.stem.channels)} convolutions, {steps}"
 
 
-def _describe(epoch: Epoch) -> str:
+def format_epoch(epoch: Epoch) -> str:
     if epoch.validation is None:
         return f"training loss {epoch.train_loss:.3f}"
     scores = epoch.validation
@@ -274,7 +274,7 @@ def open_run(
         run_id = json.loads(record.read_text("utf-8"))["run_id"]
         if (resumed := TrackedRun.resume(run_id)) is not None:
             return resumed
-        say(f"run {run_id} was deleted; a new run goes on from the saved state")
+        echo(f"run {run_id} was deleted; a new run goes on from the saved state")
     tags = {**tags, **split_tags(experiment.data)}
     run = TrackedRun.start(experiment.name, name or experiment.run_name, tags)
     folder.mkdir(parents=True, exist_ok=True)

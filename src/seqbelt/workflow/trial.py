@@ -11,7 +11,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.history import Epoch
 from seqbelt.training.loop import train_network
-from seqbelt.workflow.console import bar, say
+from seqbelt.workflow.console import bar, echo
 from seqbelt.workflow.networks import network_builder
 from seqbelt.workflow.training_run import CHECKPOINT, open_run, read_part
 
@@ -22,7 +22,7 @@ RUN_ID = "run_id"
 """Under this name a trial remembers its MLflow run."""
 
 
-class _GivenUp(Exception):
+class _Pruned(Exception):
     """The trial is worse than the others were."""
 
 
@@ -54,7 +54,7 @@ def run_trial(
         scores.append(getattr(epoch.validation, monitor))
         trial.report(best(scores), epoch.number)
         if trial.should_prune():
-            raise _GivenUp
+            raise _Pruned
 
     state, status, value = TrialState.COMPLETE, "FINISHED", None
     try:
@@ -66,10 +66,10 @@ def run_trial(
         # A resumed training has epochs that this process did not see.
         scores = [getattr(epoch.validation, monitor) for epoch in history.epochs]
         value = scores[history.best_epoch - 1]  # of the weights that are kept
-    except _GivenUp:
+    except _Pruned:
         state = TrialState.PRUNED
     except SeqbeltError as error:  # the loss exploded: these settings are no good
-        say(f"{name}: {error}")
+        echo(f"{name}: {error}")
         state, status = TrialState.PRUNED, "FAILED"
     study.tell(trial, value, state)
     reached = value if value is not None else best(scores) if scores else None
@@ -79,7 +79,7 @@ def run_trial(
     run.finish(status)
     shutil.rmtree(folder)
     said = "no score" if reached is None else f"{monitor} {reached:.4f}"
-    say(f"{name}: {said}, {state.name.lower()}")
+    echo(f"{name}: {said}, {state.name.lower()}")
 
 
 def _fit(experiment, store, folder, name, run, on_epoch):

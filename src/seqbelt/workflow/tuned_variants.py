@@ -52,7 +52,7 @@ def _tune(
     for name, search in searches.items():
         study = search.run()
         log_search(search, study)
-        found = search.found(study)
+        found = search.result(study)
         tuned[name] = found.experiment
         best = ", ".join(f"{setting.split('.')[1]} {_short(value)}"
                          for setting, value in found.best.items())  # fmt: skip

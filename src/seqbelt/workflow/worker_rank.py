@@ -1,17 +1,19 @@
-"""The other processes of a training that several share: they train, and the first one speaks."""
-
-from typing import Any
+"""Ranks > 0 of a distributed training: they train, but write no files and no runs."""
 
 from seqbelt.experiment import Experiment
 from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.loop import train_network
 from seqbelt.workflow.networks import network_builder
+from seqbelt.workflow.outcome import DONE, FAILED, Outcome
 from seqbelt.workflow.prepared_data import LONGEST_PREPARATION_S, prepare_data
 from seqbelt.workflow.training_run import CHECKPOINT, read_part, run_folder
 
 
-def follow(experiment: Experiment, resume: bool) -> dict[str, Any]:
-    """Take part in a training as the first process of it runs it; log and save nothing."""
+def train_as_worker(experiment: Experiment, resume: bool) -> Outcome:
+    """Train on this rank's share of every batch; rank 0 logs, saves and registers.
+
+    The exit code is FAILED where the training was interrupted.
+    """
     store = prepare_data(experiment, wait_s=LONGEST_PREPARATION_S).store
     rows = {name: read_part(experiment, store, name) for name in ("train", "validation")}
     checkpoint = run_folder(experiment, store) / CHECKPOINT
@@ -23,4 +25,5 @@ def follow(experiment: Experiment, resume: bool) -> dict[str, Any]:
         checkpoint=checkpoint,
         resume=resume and has_checkpoint(checkpoint),
     )
-    return {"epochs": len(history.epochs), "interrupted": history.interrupted}
+    result = {"epochs": len(history.epochs), "interrupted": history.interrupted}
+    return Outcome(result, FAILED if history.interrupted else DONE)

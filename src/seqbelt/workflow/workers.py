@@ -1,4 +1,4 @@
-"""Worker processes that train models beside each other and leave with their parent."""
+"""Worker processes that train models in parallel and exit with their parent."""
 
 import contextlib
 import multiprocessing
@@ -21,17 +21,19 @@ from seqbelt.workflow import console
 def run_in_workers(
     work: Callable[..., Any], jobs: Sequence[tuple], num_workers: int
 ) -> Iterator[tuple[int, Any]]:
-    """Call ``work(*job)`` for each job in processes of their own; yields number and result.
+    """Call ``work(*job)`` for each job in a pool of processes; yields job number and result.
 
-    A job is plain values: settings may hold what can only be read back where the package is set up
-    already. Results come as they are finished. Ctrl-C reaches the workers as well: they save what
-    they do, and then it is raised here.
+    A job is a tuple of plain values (``Settings.to_dict()``), which every process can unpickle.
+    Results are yielded in the order of completion. On Ctrl-C the workers save their state, then
+    KeyboardInterrupt is raised here. Raises SeqbeltError where a worker process dies.
     """
     num_workers = min(num_workers, len(jobs))
     threads = max(1, torch.get_num_threads() // max(num_workers, 1))
     # A forked copy of a process that has used its threads can hang; a fresh one cannot.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(num_workers, context, _begin_worker, (threads,))
+    pool = ProcessPoolExecutor(
+        num_workers, context, _begin_worker, (threads, console.logger.getEffectiveLevel())
+    )
     try:
         numbers: dict[Future, int] = {
             pool.submit(_work_stoppable, work, *job): number for number, job in enumerate(jobs)
@@ -47,28 +49,28 @@ def run_in_workers(
         raise
     except BrokenProcessPool:
         raise SeqbeltError(
-            "a worker process has died (out of memory?); lower num_workers, and the same command "
-            "goes on"
+            "a worker process was killed (out of memory?); lower num_workers and run the same "
+            "command again to continue"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin_worker(threads: int) -> None:
+def _begin_worker(threads: int, log_level: int) -> None:
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for a kernel that is loaded later
-    # Between two models a worker leaves this to the parent.
+    # Between two jobs the parent handles signals.
     for name in SIGNALS:
         signal.signal(name, signal.SIG_IGN)
-    console.show_bars = False  # several bars on one terminal overwrite each other
+    console.start_worker_logging(log_level)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
 def _work_stoppable(work: Callable[..., Any], *job: Any) -> Any:
-    """Do one job; a signal that comes meanwhile ends it, and no run stays open."""
-    # In a training the loop takes the signal, at the next step.
+    """Do one job; a stop signal interrupts it and closes its runs."""
+    # During training the loop handles the signal, after the current step.
     for name in SIGNALS:
-        signal.signal(name, signal.SIG_DFL)  # what is ignored would be left to be so
+        signal.signal(name, signal.SIG_DFL)  # ignored signals would stay ignored
     try:
         with stop_signals_raised():
             return work(*job)
@@ -81,7 +83,7 @@ def _work_stoppable(work: Callable[..., Any], *job: Any) -> Any:
 
 
 def _leave_with_parent() -> None:
-    """A parent that is killed says nothing; what it began must not go on behind its back."""
+    """Exit when the parent dies: a killed parent cannot stop its workers."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
