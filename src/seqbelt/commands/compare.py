@@ -27,7 +27,7 @@ from seqbelt.workflow.measure_diagnostics import find_reasons
 from seqbelt.workflow.prepared_data import prepare_data
 from seqbelt.workflow.publishing import register
 from seqbelt.workflow.training_run import Trained, split_tags
-from seqbelt.workflow.tuned_variants import find_contestants
+from seqbelt.workflow.tuned_variants import build_variants
 
 
 def compare(experiment: Experiment) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _train_all(
                 "independent; test on two at least, or set data.folds"
             )
         found = found or audit_first(experiment, store)
-        entries, words = find_contestants(experiment, store)
+        entries, words = build_variants(experiment, store)
         if fold == 0:
             protocol = words + (" Of the first fold." if len(folds) > 1 else "")
             say(f"Protocol: {protocol}")

@@ -11,7 +11,7 @@ from seqbelt.comparison.baselines.baseline import ControlResult
 from seqbelt.comparison.baselines.remarks import Remarks, remarks
 from seqbelt.comparison.protocol import Protocol
 from seqbelt.comparison.statistics import mean_interval
-from seqbelt.comparison.variants import Contestant, label
+from seqbelt.comparison.variants import Variant, label
 from seqbelt.comparison.verdict import Verdict, VerdictRule, headline
 from seqbelt.settings import Seed
 
@@ -19,7 +19,7 @@ from seqbelt.settings import Seed
 class Comparison(VerdictRule):
     """Each cell is trained with each seed on the same batches in the same order."""
 
-    cells: Annotated[tuple[Contestant, ...], Field(min_length=1)] = ("lstm", "rnn")
+    cells: Annotated[tuple[Variant, ...], Field(min_length=1)] = ("lstm", "rnn")
     """Cells to compare; the first is the one that the verdict is about. ``rnn_relu`` is the RNN
     with ReLU that starts as the identity; ``rnn`` is as ``model`` has it."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
