@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from seqbelt.comparison.advice_report import AdviceByCell
-from seqbelt.comparison.baselines.baseline import ControlResult
+from seqbelt.comparison.baselines.baseline import BaselineResult
 from seqbelt.comparison.comparison import Conclusion, RunResult
 from seqbelt.comparison.diagnostics import Reasons
 from seqbelt.data.audit import Audit
@@ -19,7 +19,7 @@ from seqbelt.plots.html import html_page
 from seqbelt.plots.run_figures import learning_curves
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
-from seqbelt.workflow.baselines import log_controls, run_controls
+from seqbelt.workflow.baselines import log_baselines, run_baselines
 from seqbelt.workflow.comparison_run import CompareJournal, Job
 from seqbelt.workflow.console import say
 from seqbelt.workflow.data_audit import audit_first
@@ -36,8 +36,8 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     journal = CompareJournal(experiment)
     compare_id = journal.compare_id
     trained, found, protocol = _train_all(folds, journal)
-    controls = run_controls(experiment, trained)
-    log_controls(experiment, controls, compare_id)
+    controls = run_baselines(experiment, trained)
+    log_baselines(experiment, controls, compare_id)
     advice = _advice(experiment, trained)
     conclusion, histories = _conclude(experiment, trained, controls, advice)
     reasons = find_reasons(experiment, trained)
@@ -115,7 +115,7 @@ def _advice(experiment: Experiment, trained: Sequence[Trained]) -> AdviceByCell:
     return AdviceByCell(models, trained[0].store.is_tokens)
 
 
-def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[ControlResult]) -> str:
+def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[BaselineResult]) -> str:
     """A sentence on a model's page about the best control, where that is the more accurate one on
     the same test rows; empty where none is."""
     folds = {one.experiment.data.fold: one.test for one in trained}
@@ -123,7 +123,7 @@ def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[Contr
     own = [np.full(len(test.correct), fold == best.experiment.data.fold)
            for fold, test in folds.items() if test is not None]  # fmt: skip
     rows = np.concatenate(own)
-    found = [(one.correct[:, rows].mean(), one.control.name)
+    found = [(one.correct[:, rows].mean(), one.baseline.name)
              for one in controls if one.correct is not None]  # fmt: skip
     accuracy = best.test.correct.mean()
     if not found or max(found)[0] <= accuracy:
@@ -138,7 +138,7 @@ def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[Contr
 def _conclude(
     experiment: Experiment,
     trained: list[Trained],
-    controls: Sequence[ControlResult],
+    controls: Sequence[BaselineResult],
     advice: AdviceByCell,
 ) -> tuple[Conclusion, dict[str, History]]:
     """Join the folds of each cell and seed, and judge."""
