@@ -58,7 +58,7 @@ def main() -> None:
     clocked(Step, "__call__", "the network: training steps")
     clocked(SequenceNetwork, "forward", "the network: passes")
     for name in ("prepare_data", "audit_first", "build_variants", "run_baselines", "log_baselines",
-                 "find_reasons", "register", "_log_conclusion"):  # fmt: skip
+                 "measure_diagnostics", "register", "_log_conclusion"):  # fmt: skip
         clocked(comparison, name, name.strip("_").replace("_", " "))
     experiment = Experiment.load(arguments.config.absolute(), arguments.settings)
     started = time.perf_counter() - BEGAN

@@ -8,7 +8,7 @@ import numpy as np
 from seqbelt.comparison.advice_report import AdviceByCell
 from seqbelt.comparison.baselines.baseline import BaselineResult
 from seqbelt.comparison.comparison import Conclusion, RunResult
-from seqbelt.comparison.diagnostics import Reasons
+from seqbelt.comparison.diagnostics import Diagnostics
 from seqbelt.data.audit import Audit
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.report import Report
@@ -23,7 +23,7 @@ from seqbelt.workflow.baselines import log_baselines, run_baselines
 from seqbelt.workflow.comparison_run import CompareJournal, Job
 from seqbelt.workflow.console import say
 from seqbelt.workflow.data_audit import audit_first
-from seqbelt.workflow.measure_diagnostics import find_reasons
+from seqbelt.workflow.measure_diagnostics import measure_diagnostics
 from seqbelt.workflow.prepared_data import prepare_data
 from seqbelt.workflow.publishing import register
 from seqbelt.workflow.training_run import Trained, split_tags
@@ -40,7 +40,7 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     log_baselines(experiment, controls, compare_id)
     advice = _advice(experiment, trained)
     conclusion, histories = _conclude(experiment, trained, controls, advice)
-    reasons = find_reasons(experiment, trained)
+    reasons = measure_diagnostics(experiment, trained)
     best, chosen_by = _choose(trained)
     model_uri = register(best, _lost_to(best, trained, controls))
     # The runs are siblings joined by a tag: MLflow's page folds children away. The summary is
@@ -205,7 +205,7 @@ def _log_conclusion(
     conclusion: Conclusion,
     protocol: str,
     advice: AdviceByCell,
-    reasons: Reasons,
+    reasons: Diagnostics,
     histories: dict[str, History],
     registered: str,
 ) -> None:
