@@ -117,7 +117,7 @@ def test_logits_that_are_not_finite_fail_and_are_still_json(rows):
     torch.nn.init.constant_(network.classify.bias, torch.nan)
     found = certify_padding(network, rows)
     assert not found.passed and found.max_difference is None
-    assert json.loads(json.dumps(found.plain(), allow_nan=False))["differences"]["batch"] is None
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["differences"]["batch"] is None
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def test_an_initialisation_by_chance_is_blamed(rows):
     found = certify_determinism(build(), TRAINING, by_chance, rows)
     assert not found.passed and found.weights[0] != found.weights[1]
     assert found.first_difference == "initialisation: weights of classify.bias"
-    assert found.plain()["blame"] == found.first_difference  # the key in the JSON of before
+    assert found.to_dict()["blame"] == found.first_difference  # the key in the JSON of before
 
 
 def test_the_part_that_computes_by_chance_is_blamed(rows, monkeypatch):

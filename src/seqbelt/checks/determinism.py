@@ -29,7 +29,7 @@ class DeterminismCertificate:
     first_difference: str | None
     """The first tensor that differs, e.g. "step 2: gradient of classify.bias"."""
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         found = asdict(self)
         # The JSON contract keeps the key of earlier versions.
         return {"blame" if key == "first_difference" else key: found[key] for key in found}

@@ -33,7 +33,7 @@ class PaddingCertificate:
     differences: dict[str, float | None]
     """Largest difference for each batch composition."""
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @property

@@ -37,7 +37,7 @@ class StreamingCertificate:
     differences: dict[str, float | None]
     """Largest difference for each chunk size, in ``steps_`` and in ``inputs_``."""
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @property
