@@ -41,17 +41,19 @@ def test_every_setting_argument_and_module_says_what_it_does(name, fewest):
     assert [row[0] for row in rows if not row[-1].strip()] == []
 
 
-def test_the_korean_readme_has_the_same_commands():
+@pytest.mark.parametrize("name", ["README", "docs/guide"])
+def test_the_korean_page_has_the_same_commands(name):
     languages = ("sh", "yaml", "python")
-    english = [without_comments(b) for b in blocks(ROOT / "README.md", *languages)]
-    korean = [without_comments(b) for b in blocks(ROOT / "README.ko.md", *languages)]
-    assert korean == english
+    english = [without_comments(b) for b in blocks(ROOT / f"{name}.md", *languages)]
+    korean = [without_comments(b) for b in blocks(ROOT / f"{name}.ko.md", *languages)]
+    assert english and korean == english
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
-def test_links_of_the_readmes_lead_somewhere(name):
-    links = re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", (ROOT / name).read_text("utf-8"))
-    assert links and [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md", "docs/guide.md", "docs/guide.ko.md"])
+def test_links_lead_somewhere(name):
+    page = ROOT / name
+    links = re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text("utf-8"))
+    assert links and [link for link in links if not (page.parent / link).exists()] == []
 
 
 @pytest.mark.slow
