@@ -155,7 +155,8 @@ class _Supervisor:
     def _attribute_crash(self, status: int, is_late: bool) -> None:
         """Record the item that crashed the child, or the candidates for it.
 
-        Raises SeqbeltError where no item was being encoded, or after ``MAX_UNEXPLAINED`` crashes."""
+        Raises SeqbeltError where no item was being encoded, or after ``MAX_UNEXPLAINED``.
+        """
         how = _describe(status)
         if self._board.tried:
             self._offenders[self._board.tried] = (
