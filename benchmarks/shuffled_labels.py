@@ -18,9 +18,9 @@ from seqbelt.comparison.verdict import Verdict, VerdictRule
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import Model
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
-from seqbelt.training.training_settings import Training
 
 SEEDS = (0, 1, 2)
 SIZES = {"train": 60, "validation": 30, "test": 100}

@@ -12,7 +12,7 @@ from seqbelt.data.sources.dataset import Data
 from seqbelt.features.kinds import AnyFeatures
 from seqbelt.models.classifier import Model
 from seqbelt.settings import Settings
-from seqbelt.training.training_settings import Training
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.tuning import Tuning
 
 NOT_IN_NAMES = "/:%?#@\\\"'"

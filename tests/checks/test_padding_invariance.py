@@ -18,8 +18,8 @@ from seqbelt.models.classifier import Model
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import Recurrent
 from seqbelt.models.stem import Stem, StemBlock
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
-from seqbelt.training.training_settings import Training
 
 CELLS = ["lstm", "gru", "rnn"]
 TRAINING = Training(batch_size=8, device="cpu")

@@ -28,8 +28,8 @@ from seqbelt.data.store.preparation import prepare
 from seqbelt.features.text.text import Word
 from seqbelt.models.classifier import Model
 from seqbelt.plots.comparison_figures import comparison_figure
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.scoring import predict_logits
-from seqbelt.training.training_settings import Training
 
 MODEL = Model(
     **PLAIN | {"hidden_size": 4, "embedding_size": 6, "bidirectional": True, "pooling": "last"}

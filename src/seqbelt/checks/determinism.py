@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
-from seqbelt.training.training_settings import Training
 
 
 @dataclass(frozen=True)

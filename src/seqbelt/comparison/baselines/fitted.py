@@ -24,8 +24,8 @@ from seqbelt.comparison.baselines.text_baselines import bag_of_words, mean_of_em
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.scoring import ZERO
-from seqbelt.training.training_settings import Training
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression
 
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
-from seqbelt.training.training_settings import Training
 
 INVERSE_PENALTY = 4.0
 """Of the logistic regression: tf-idf rows have length 1, which scikit-learn's 1 holds back too
