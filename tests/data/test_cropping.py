@@ -21,9 +21,9 @@ from seqbelt.data.cropping import (
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
-from seqbelt.training.training_settings import Training
 
 CROPS = ["head", "tail", "random", "windows"]
 

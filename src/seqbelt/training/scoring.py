@@ -12,7 +12,7 @@ from torch import nn
 from seqbelt.data.batches import evaluation_plan, make_batch
 from seqbelt.data.cropping import average_window_probabilities, cut_windows
 from seqbelt.data.sequences import Sequences
-from seqbelt.training.prefetch import load
+from seqbelt.training.prefetch import load_batches
 from seqbelt.training.step_scoring import predict_step_logits
 
 STEPS_AT_ONCE = {"cuda": 65_536}
@@ -46,7 +46,7 @@ def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device)
     if not plan:
         raise ValueError("no sequences to score")
     with torch.inference_mode():
-        batches = load(lambda rows: make_batch(stretches, rows), plan, device)
+        batches = load_batches(lambda rows: make_batch(stretches, rows), plan, device)
         found = [model(batch.inputs, batch.lengths).float() for batch in batches]
         ordered = torch.cat(found).cpu().numpy()  # a GPU is waited for once
     model.train(was_training)
