@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from seqbelt.errors import SeqbeltError, SettingsError, in_words
 from seqbelt.training.interrupts import stop_signals_raised
-from seqbelt.training.launch import is_first
+from seqbelt.training.launch import is_main_process
 from seqbelt.workflow.outcome import FAILED, Outcome
 
 BAD_ARGUMENTS = 2
@@ -36,7 +36,7 @@ def run(work: Callable[[], Outcome], as_json: bool, remedy: str = "") -> NoRetur
     """
     from seqbelt.workflow.console import log_to_stderr
 
-    level = log_level if is_first() else max(log_level, logging.WARNING)  # rank 0 reports
+    level = log_level if is_main_process() else max(log_level, logging.WARNING)  # rank 0 reports
     with stop_signals_raised(), log_to_stderr(level):
         try:
             outcome = work()
@@ -56,7 +56,7 @@ def run(work: Callable[[], Outcome], as_json: bool, remedy: str = "") -> NoRetur
             if (message := in_words(error)) is None:
                 raise
             _fail("; ".join([message, *filter(None, [remedy])]), FAILED)
-    if is_first():
+    if is_main_process():
         _print_result(outcome.result, as_json)
     raise SystemExit(outcome.exit_code)
 

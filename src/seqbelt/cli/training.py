@@ -9,7 +9,7 @@ import typer
 from seqbelt.cli.arguments import AsJson, Config, Overrides
 from seqbelt.cli.running import RESUMES, load, run
 from seqbelt.errors import SettingsError
-from seqbelt.training.launch import is_alone, is_first
+from seqbelt.training.launch import is_main_process, is_single_process
 from seqbelt.workflow.outcome import Outcome
 
 
@@ -69,7 +69,7 @@ def train(
         from seqbelt.commands.train import train
         from seqbelt.workflow.worker_rank import train_as_worker
 
-        train_rank = train if is_first() else train_as_worker
+        train_rank = train if is_main_process() else train_as_worker
         return train_rank(load(config, overrides), resume)
 
     run(work, as_json, "run the same command with --resume to continue")
@@ -81,7 +81,7 @@ def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False
     def work() -> Outcome:
         from seqbelt.commands.compare import compare
 
-        if not is_alone():
+        if not is_single_process():
             raise SettingsError(
                 "compare runs in one process, not under torchrun; set comparison.num_workers to "
                 "train several models in parallel"

@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from seqbelt.inference.isolation import Watch, serve, supervise
+from seqbelt.inference.isolation import ChildContext, serve, supervise
 from seqbelt.workflow.outcome import DONE, QUARANTINED, Outcome
 
 
@@ -26,13 +26,13 @@ def predict_in_child(
     return Outcome(result, QUARANTINED if result["num_quarantined"] else DONE)
 
 
-def _work(arguments: dict[str, Any], watch: Watch) -> dict[str, Any]:
+def _work(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     from seqbelt.workflow.console import log_to_stderr
     from seqbelt.workflow.prediction_run import predict
 
     output = Path(arguments.pop("output"))
     with log_to_stderr(arguments.pop("log_level")):
-        return predict(output=output, watch=watch, **arguments)
+        return predict(output=output, context=context, **arguments)
 
 
 if __name__ == "__main__":

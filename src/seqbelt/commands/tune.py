@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from seqbelt.comparison.variants import contestant_of
+from seqbelt.comparison.variants import variant_of
 from seqbelt.experiment import Experiment
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.outcome import Outcome
@@ -20,7 +20,7 @@ def tune(experiment: Experiment) -> Outcome:
     search = Search(experiment, store, experiment.tuning.num_trials)
     study = search.run(experiment.tuning.num_workers)
     found = search.result(study)
-    path = experiment.output / experiment.name / f"tuned-{contestant_of(experiment.model)}.yaml"
+    path = experiment.output / experiment.name / f"tuned-{variant_of(experiment.model)}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(to_yaml(found.experiment), encoding="utf-8")
     summary = log_search(search, study)

@@ -38,9 +38,9 @@ FINISHED = "finished.json"
 
 @dataclass(frozen=True)
 class Job:
-    """A model to train, and the name of the contestant that it trains for."""
+    """A model to train and the variant it belongs to."""
 
-    contestant: str
+    variant: str
     experiment: Experiment
 
 
@@ -83,7 +83,7 @@ class CompareJournal:
                 trained[number] = _load_finished(job.experiment, store, folder)
                 if number not in missing:
                     echo(f"{name}: finished before, read back from {folder}")
-        return [replace(trained[n], contestant=job.contestant) for n, job in enumerate(jobs)]
+        return [replace(trained[n], variant=job.variant) for n, job in enumerate(jobs)]
 
     def _train_in_parallel(self, work: Sequence[tuple], num_workers: int) -> None:
         with bar(f"training models, {num_workers} at a time", len(work)) as progress:
