@@ -2,6 +2,9 @@
 
 import json
 import pickle
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +13,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import seqbelt
 from seqbelt.cli import main
-from seqbelt.errors import SettingsError
+from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.estimator import SequenceClassifier
+from seqbelt.features.arrays.channels import Channels
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
@@ -162,3 +166,78 @@ def test_an_array_in_aeon_s_order_is_not_read_in_silence():
     model = SequenceClassifier(**SMALL | {"num_epochs": 1}).fit(X.transpose(0, 2, 1), y)
     with pytest.raises(ValueError, match=r"has 40 features.*pass X\.transpose\(0, 2, 1\)"):
         model.predict(X)
+
+
+def test_a_loaded_model_predicts_as_the_saved_one_did(tmp_path):
+    X, y = sequences(20)
+    model = SequenceClassifier(**SMALL, bidirectional=True, pooling="mean").fit(X, y)
+    model.save(tmp_path / "signs")
+    loaded = SequenceClassifier.load(tmp_path / "signs")
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    assert list(loaded.predict(X)) == list(model.predict(X))
+    parameters = loaded.get_params()
+    assert parameters["bidirectional"] is True and parameters["pooling"] == "mean"
+    assert loaded.set_params(**SMALL).fit(X, y).score(X, y) > 0.5  # can be trained again
+
+
+def test_only_models_of_arrays_are_loaded_as_an_estimator(tmp_path):
+    X, y = sequences(20)
+    SequenceClassifier(**SMALL | {"num_epochs": 1}).fit(X, y).save(tmp_path / "signs")
+    bundle = Bundle.load(tmp_path / "signs")
+    replace(bundle, features=Channels(kind="channels")).save(tmp_path / "channels")
+    with pytest.raises(SettingsError, match=r"use seqbelt\.load"):
+        SequenceClassifier.load(tmp_path / "channels")
+
+
+def test_load_opens_a_bundle_folder_for_prediction(tmp_path):
+    X, y = sequences(20)
+    model = SequenceClassifier(**SMALL | {"num_epochs": 1}).fit(X, y)
+    model.save(tmp_path / "signs")
+    predictor = seqbelt.load(tmp_path / "signs", device="cpu")
+    arrays = [one.astype(np.float32) for one in X]
+    np.testing.assert_allclose(
+        predictor.probabilities(arrays), model.predict_proba(X), rtol=1e-4, atol=1e-6
+    )
+    found = list(predictor.predict(enumerate(arrays)))
+    assert [one.index for one in found] == list(range(20))
+    assert predictor.bundle.classes == ("no", "yes")
+    with pytest.raises(SeqbeltError, match="neither a bundle folder"):
+        seqbelt.load(tmp_path / "nothing")
+
+
+def test_compare_judges_cells_on_arrays():
+    X, y = sequences(40)
+    X_test, y_test = sequences(30, seed=1)
+    classifier = SequenceClassifier(**SMALL)
+    cells = ("lstm", "rnn_relu")
+    found = seqbelt.compare(
+        X, y, X_test, y_test, classifier=classifier, cells=cells, seeds=(3, 4), margin=0.2
+    )
+    model = SequenceClassifier(**SMALL, seed=4).fit(X, y)
+    np.testing.assert_array_equal(found.runs["lstm"][1].correct, model.predict(X_test) == y_test)
+    assert found.cells()["lstm"]["accuracies"][1] == model.score(X_test, y_test)
+    assert found.verdict is not None and found.verdict.margin == 0.2
+    assert (found.verdict.cell, found.verdict.other) == cells
+    assert "2 seeds, 30 test examples" in found.sentence and "RNN (ReLU)" in found.markdown()
+    assert classifier.get_params() == SequenceClassifier(**SMALL).get_params()  # untouched
+
+
+def test_compare_refuses_what_it_does_not_do():
+    X, y = sequences(8)
+    with pytest.raises(SettingsError, match="no such setting: num_workers"):
+        seqbelt.compare(X, y, X, y, num_workers=2)
+    with pytest.raises(SettingsError, match="seeds"):
+        seqbelt.compare(X, y, X, y, seeds=(1, 1))
+    one_epoch = SequenceClassifier(**SMALL | {"num_epochs": 1})
+    with pytest.raises(ValueError, match="8 test sequences, but 7 test labels"):
+        seqbelt.compare(X, y, X, y[:7], classifier=one_epoch, seeds=(0,))
+
+
+def test_the_package_exports_these_names_and_imports_them_on_use():
+    assert set(seqbelt.__all__) == {"SequenceClassifier", "compare", "load", "__version__"}
+    assert set(seqbelt.__all__) <= set(dir(seqbelt))
+    assert all(hasattr(seqbelt, name) for name in seqbelt.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'predict'"):
+        _ = seqbelt.predict
+    code = "import sys, seqbelt; assert 'torch' not in sys.modules; seqbelt.load"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

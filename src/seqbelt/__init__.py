@@ -1,18 +1,31 @@
-"""Classify sequences with recurrent networks, and see what recurrence buys you."""
+"""Classify sequences with recurrent networks, and compare LSTM with RNN.
 
+``SequenceClassifier`` is a scikit-learn estimator; ``load`` opens a saved or registered model for
+prediction; ``compare`` trains several cells over several seeds on arrays and judges the difference.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seqbelt.estimator import SequenceClassifier
+    from seqbelt.estimator import SequenceClassifier, compare
+    from seqbelt.workflow.models import load
 
 __version__ = "0.1.0"
-__all__ = ["SequenceClassifier", "__version__"]
+__all__ = ["SequenceClassifier", "__version__", "compare", "load"]
+_MODULES = {
+    "SequenceClassifier": "seqbelt.estimator",
+    "compare": "seqbelt.estimator",
+    "load": "seqbelt.workflow.models",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """The estimator, imported when it is asked for: the command line starts without torch."""
-    if name == "SequenceClassifier":
-        from seqbelt.estimator import SequenceClassifier
-
-        return SequenceClassifier
+    """Import on first use, so that the command line starts without torch."""
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'seqbelt' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""A scikit-learn estimator over the same engine, for notebooks and pipelines.
+"""The Python interface for arrays: a scikit-learn estimator, and a comparison of cells.
 
 Its parameters are the settings of the sections ``model`` and ``training`` under their own names, so
 ``GridSearchCV(SequenceClassifier(), {"cell": ["lstm", "rnn"]})`` compares cells.
@@ -13,11 +13,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from seqbelt.comparison.comparison import Comparison, Conclusion, RunResult
+from seqbelt.comparison.variants import OVERRIDES
 from seqbelt.data.cropping import crop_sequences
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.sequences import Sequences
@@ -129,6 +132,27 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             about={"step_s": None},
         ).save(Path(folder))
 
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Load what ``save`` wrote: ``predict`` and ``predict_proba`` work as before.
+
+        ``classes_`` are strings, as they are saved. Parameters of the training have their
+        defaults, and there is no ``history_``; a later ``fit`` trains from scratch with the saved
+        model settings. Raises SeqbeltError for a damaged folder, SettingsError for a model of
+        files or texts, which ``seqbelt.load`` opens.
+        """
+        bundle = Bundle.load(Path(folder))
+        if not isinstance(bundle.features, Vectors) or bundle.network.labels_steps:
+            raise SettingsError(
+                f"{folder}: not a model of arrays with one label a sequence; use seqbelt.load"
+            )
+        saved = bundle.model.to_dict()
+        model = cls(**{name: saved[name] for name in _parameters() if name in saved})
+        model.classes_ = np.array(bundle.classes)
+        model.n_features_in_ = bundle.num_features
+        model.model_, model.network_ = bundle.model, bundle.network.eval()
+        return model
+
     def _section(self, section: type[Model] | type[Training]) -> Any:
         names = section.model_fields.keys() & _parameters().keys()
         values = {name: _plain(getattr(self, name)) for name in names}
@@ -178,6 +202,65 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
                 + (f"; each sequence has as many steps: {TRANSPOSE}" if is_turned else "")
             )
         return arrays
+
+
+def compare(
+    X: Any,
+    y: Any,
+    X_test: Any,
+    y_test: Any,
+    *,
+    classifier: SequenceClassifier | None = None,
+    groups: Any = None,
+    **comparison: Any,
+) -> Conclusion:
+    """Train every cell with every seed on arrays and judge the difference in test accuracy.
+
+    ``X`` and ``X_test`` are sequences as ``SequenceClassifier`` takes them, ``y`` and ``y_test``
+    their labels. ``classifier`` has the settings that all cells share; its ``cell`` and ``seed``
+    are replaced. ``groups`` ``(test sequences,)`` names the speaker or subject of each test
+    sequence: the verdict is then about new groups. ``cells``, ``seeds``, ``margin`` and
+    ``confidence`` are those of a config's ``comparison`` section.
+
+    In the result, ``sentence`` is the verdict in words, ``verdict`` has its numbers, ``cells()``
+    the test scores of each cell over seeds, ``markdown()`` a table. Nothing is logged or
+    registered, and no baselines are fitted; ``seqbelt compare`` does both. Raises SettingsError
+    for an unknown setting, ValueError for arrays that do not fit, KeyboardInterrupt after Ctrl-C.
+
+    The test: crossed random effects of seeds and examples, Holm's correction for several cells
+    (``seqbelt.comparison.statistics``).
+    """
+    known = ("cells", "seeds", "margin", "confidence")
+    if unknown := sorted(comparison.keys() - set(known)):
+        raise SettingsError(f"compare: no such setting: {', '.join(unknown)}; known: {known}")
+    rule = Comparison.parse({**comparison, "controls": False}, origin="compare")
+    truth = column_or_1d(y_test)
+    runs: dict[str, list[RunResult]] = {}
+    for cell in rule.cells:
+        for seed in rule.seeds:
+            model = clone(classifier or SequenceClassifier())
+            model.set_params(**OVERRIDES[cell], seed=seed).fit(X, y)
+            if model.history_.interrupted:
+                raise KeyboardInterrupt
+            predicted = model.predict(X_test)
+            if predicted.shape != truth.shape:
+                raise ValueError(f"{len(predicted)} test sequences, but {len(truth)} test labels")
+            correct = predicted == truth
+            scores = {
+                "accuracy": float(correct.mean()),
+                "macro_f1": float(f1_score(truth, predicted, average="macro")),
+            }
+            result = RunResult(
+                run_ids=(),
+                seed=seed,
+                correct=correct,
+                test=scores,
+                num_parameters=model.network_.num_parameters,
+                epochs=len(model.history_.epochs),
+                train_s=model.history_.train_s,
+            )
+            runs.setdefault(cell, []).append(result)
+    return rule.conclude(runs, None if groups is None else column_or_1d(groups))
 
 
 def _holds_arrays(X: Any) -> bool:

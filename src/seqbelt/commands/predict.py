@@ -31,7 +31,7 @@ def _work(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     from seqbelt.workflow.prediction_run import predict
 
     output = Path(arguments.pop("output"))
-    with log_to_stderr(arguments.pop("log_level")):
+    with log_to_stderr(arguments.pop("log_level", logging.INFO)):
         return predict(output=output, context=context, **arguments)
 
 

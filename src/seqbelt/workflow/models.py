@@ -1,4 +1,4 @@
-"""``seqbelt evaluate``: a saved model on the test part of a config's data."""
+"""Load models: from a MODEL argument (bundle folder or MLflow URI) to bundle or predictor."""
 
 from pathlib import Path
 
@@ -11,27 +11,27 @@ from seqbelt.workflow.prepared_data import prepare_data
 
 
 def open_model(model: str, experiment: Experiment) -> tuple[Bundle, str, SequenceStore]:
-    """The bundle, the concrete name of who answers, and the config's data prepared for it.
+    """The bundle, its resolved name (``models:/NAME/3``), and the config's prepared data.
 
-    Raises SettingsError where the config's features, classes or vocabulary are not the model's.
+    Raises SettingsError where features, classes or vocabulary of config and model differ.
     """
     folder, concrete = load_folder(model)
     bundle = Bundle.load(folder)
     if bundle.features != experiment.features:
         raise SettingsError(
-            f"{model} was trained with other features than this config names:\n"
+            f"{model} was trained with other features than this config has:\n"
             f"  model:  {bundle.features.to_dict()}\n  config: {experiment.features.to_dict()}"
         )
     store = prepare_data(experiment).store
     if store.classes != bundle.classes:
         raise SettingsError(
-            f"the classes differ: the model knows {list(bundle.classes)}, "
-            f"the data holds {list(store.classes)}"
+            f"the classes differ: the model has {list(bundle.classes)}, "
+            f"the data {list(store.classes)}"
         )
     if store.learned != bundle.learned:
         raise SettingsError(
-            "the config's training rows give another vocabulary than the model's; evaluate with "
-            "the config and data that it was trained with, or use 'seqbelt predict'"
+            "the vocabulary learned from the config's training rows differs from the model's; use "
+            "the config and data that the model was trained on, or 'seqbelt predict'"
         )
     return bundle, concrete, store
 
@@ -39,8 +39,21 @@ def open_model(model: str, experiment: Experiment) -> tuple[Bundle, str, Sequenc
 URI_PREFIXES = ("models:/", "runs:/")
 
 
+def load(model: str | Path, device: str = "auto") -> Predictor:
+    """Load a saved model for prediction: ``seqbelt.load("models:/pets@champion")``.
+
+    ``model`` is a bundle folder or an MLflow URI (``models:/NAME@champion``, ``models:/NAME/3``,
+    ``runs:/ID/model``); ``device`` is ``auto``, ``cpu`` or ``cuda``. The predictor's ``predict``
+    takes numbered sources (paths, texts, bytes or arrays), ``probabilities`` takes encoded
+    sequences ``(steps, features)``; ``bundle.classes`` names the columns. Raises SeqbeltError
+    where there is no such model or its files are damaged.
+    """
+    folder, _ = load_folder(str(model))
+    return Predictor(Bundle.load(folder), device)
+
+
 def load_predictor(folder: Path, engine: Engine, precision: Precision) -> Predictor:
-    """The bundle in a folder, ready to answer here or on a Ray cluster."""
+    """A predictor for the bundle in a folder, on this machine or on a Ray cluster."""
     bundle = Bundle.load(folder)
     if engine != "ray":
         return Predictor(bundle, engine=engine, precision=precision)
@@ -52,9 +65,9 @@ def load_predictor(folder: Path, engine: Engine, precision: Precision) -> Predic
 
 
 def load_folder(model: str) -> tuple[Path, str]:
-    """The bundle folder of a MODEL argument, and the concrete name of who answers.
+    """The bundle folder of a MODEL argument, and its resolved name (``models:/NAME/3``).
 
-    MODEL is an MLflow URI or a bundle folder. Raises SeqbeltError if there is no such model.
+    Raises SeqbeltError if there is no such model.
     """
     if model.startswith(URI_PREFIXES):
         # A folder needs no MLflow, whose import takes seconds.
@@ -63,7 +76,7 @@ def load_folder(model: str) -> tuple[Path, str]:
         return resolve(model)
     if not Path(model, "bundle.json").is_file():
         raise SeqbeltError(
-            f"'{model}' is no bundle folder (no bundle.json in it) and no MLflow URI "
+            f"'{model}' is neither a bundle folder (no bundle.json in it) nor an MLflow URI "
             "(models:/name@champion, models:/name/3, runs:/id/model)"
         )
     return Path(model), model
