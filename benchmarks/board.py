@@ -99,7 +99,7 @@ class Job:
     def digest(self) -> str:
         """Changes with whatever the result hangs on, as far as settings and data tell."""
         experiment = Experiment.parse(self.config)
-        settings = experiment.plain()
+        settings = experiment.to_dict()
         wanted: Any = [settings["model"], settings["training"]]
         if self.is_setting_free:
             wanted = [experiment.model.max_steps, experiment.model.crop]
@@ -348,8 +348,8 @@ def measure_training(config: dict[str, Any]) -> dict[str, Any] | None:
     }
     shutil.rmtree(trained.folder)
     return {
-        "test": test.plain(),
-        "validation": trained.validation and trained.validation.plain(),
+        "test": test.to_dict(),
+        "validation": trained.validation and trained.validation.to_dict(),
         "cell_controls": shuffled,
         "seconds": round(history.train_s, 2),
         "whole_s": round(time.perf_counter() - began, 2),

@@ -116,7 +116,7 @@ def test_plain_values_parse_back_to_the_same_settings(name, epochs, rate, sizes,
     shape = Box(kind="box", height=rate) if box else Circle(kind="circle", radius=rate)
     loop = Loop(num_epochs=epochs, learning_rate=rate, sizes=tuple(sizes))
     whole = Whole(name=name, shape=shape, loop=loop)
-    assert Whole.parse(whole.plain()) == whole
+    assert Whole.parse(whole.to_dict()) == whole
 
 
 def test_flat_settings_have_dotted_names_and_lose_nothing():

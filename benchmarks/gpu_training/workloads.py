@@ -39,7 +39,7 @@ class Workload:
 
     def change_model(self, **changes: Any) -> Model:
         """The model's settings with some of them changed."""
-        return Model.model_validate({**self.model.plain(), **changes})
+        return Model.model_validate({**self.model.to_dict(), **changes})
 
     def describe(self) -> str:
         """One line for the report."""

@@ -69,17 +69,17 @@ class Settings(BaseModel):
         }
         return cls.parse(override(values, overrides), str(path), lines)
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The settings as JSON-ready values; ``parse`` reads them back."""
         return self.model_dump(mode="json")
 
     def replace(self, **changes: Any) -> Self:
         """The settings with other values, validated. Raises SettingsError."""
-        return self.parse({**self.plain(), **changes}, origin=type(self).__name__)
+        return self.parse({**self.to_dict(), **changes}, origin=type(self).__name__)
 
     def flat(self, prefix: str = "") -> dict[str, Any]:
         """The settings under their dotted names, as a tracker wants them."""
-        return dict(_flatten(self.plain(), prefix))
+        return dict(_flatten(self.to_dict(), prefix))
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

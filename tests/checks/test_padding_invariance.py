@@ -117,7 +117,7 @@ def test_logits_that_are_not_finite_fail_and_are_still_json(rows):
     torch.nn.init.constant_(network.classify.bias, torch.nan)
     found = certify_padding(network, rows)
     assert not found.passed and found.max_difference is None
-    assert json.loads(json.dumps(found.plain(), allow_nan=False))["differences"]["batch"] is None
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["differences"]["batch"] is None
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_an_exact_network_passes(rows, signal, cell, pooling):
     sizes = ("1", "7", "50", "random")
     assert set(found.differences) == {f"{of}_{n}" for of in ("steps", "inputs") for n in sizes}
     assert 0 <= found.max_difference <= found.tolerance < 4e-5
-    assert "passed" in found.sentence and found.plain()["passed"]
+    assert "passed" in found.sentence and found.to_dict()["passed"]
 
 
 @pytest.mark.parametrize("cell", ["lstm", "none"])

@@ -233,7 +233,7 @@ def test_a_control_that_raises_is_a_row_with_the_reason(tmp_path):
     found = {one.key: one.run([fold]) for one in fitted_controls(fold.test.store, MODEL, TRAINING)}
     failed = found.pop("bag-of-words")
     assert failed.test_accuracy is None and "ValueError" in failed.error
-    assert failed.plain()["test_accuracy"] is None and failed.plain()["error"] == failed.error
+    assert failed.to_dict()["test_accuracy"] is None and failed.to_dict()["error"] == failed.error
     assert all(other.error is None for other in found.values())
 
 
@@ -428,7 +428,7 @@ def test_the_conclusion_holds_the_caveat_against_the_best_cell_and_every_control
 def test_the_picture_has_a_row_for_every_control():
     controls = [result_of(rights(0.8), "one"), ControlResult(CONTROL, 0.1, error="none")]
     found = conclusion(controls)
-    figure = comparison_figure(found.cells(), 0.95, [one.plain() for one in controls])
+    figure = comparison_figure(found.cells(), 0.95, [one.to_dict() for one in controls])
     (axes,) = figure.axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["LSTM", "RNN", "one", "some control"]

@@ -40,7 +40,7 @@ def reasons():
 
 
 def test_the_median_model_speaks_for_a_cell(reasons):
-    found = reasons.plain()
+    found = reasons.to_dict()
     assert found["lstm"]["memory_steps"] == dict.fromkeys(PASTS, 16)
     assert found["rnn"]["memory_steps"] == dict.fromkeys(PASTS, 2)
     assert found["rnn"]["gradient_half_life_steps"] == {"before": 40, "trained": 1}

@@ -209,7 +209,7 @@ def test_a_page_and_a_program_are_told_the_same(tmp_path):
     assert found.findings[0].check == "duplicates"
     assert "| leak | duplicates | 1 |" in found.markdown()
     assert "- test 3 = train 0" in found.markdown()
-    assert found.plain()["duplicates"]["severity"] == "leak"
+    assert found.to_dict()["duplicates"]["severity"] == "leak"
 
 
 def test_two_rows_and_one_part_are_enough(tmp_path):

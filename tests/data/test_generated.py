@@ -141,7 +141,7 @@ def test_more_digits_than_there_are_is_explained():
 def test_tasks_are_told_apart_by_kind():
     adapter = TypeAdapter(GeneratedTask)
     for task in TASKS:
-        assert adapter.validate_python(task.plain()) == task
+        assert adapter.validate_python(task.to_dict()) == task
 
 
 @pytest.fixture(scope="module")

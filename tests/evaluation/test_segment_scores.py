@@ -55,7 +55,7 @@ def test_hits_are_those_of_the_reference(seed):
 
 @given(LABELS)
 def test_the_truth_itself_scores_one(labels):
-    scores = score_segments(np.array(labels), np.array(labels)).plain()
+    scores = score_segments(np.array(labels), np.array(labels)).to_dict()
     assert set(scores.values()) == {1.0}
 
 
@@ -69,7 +69,7 @@ def test_unlabelled_steps_are_left_out_on_both_sides():
     none = UNLABELLED
     true = np.array([1, 1, none, none, 1, 1])
     scores = score_segments(true, np.array([1, 1, 0, 2, 1, 1]))
-    assert scores.plain() == score_segments(true, np.ones(6, int)).plain()
+    assert scores.to_dict() == score_segments(true, np.ones(6, int)).to_dict()
     assert (scores.num_true, scores.num_found, scores.edit_total) == (2, 2, 1.0)
 
 
@@ -77,7 +77,7 @@ def test_too_many_segments_cost_even_where_most_steps_are_right():
     true = np.repeat([0, 1], 50)
     found = true.copy()
     found[5:95:10] ^= 1
-    scores = score_segments(true, found).plain()
+    scores = score_segments(true, found).to_dict()
     assert (true == found).mean() == 0.91
     assert scores["segment_f1_50"] < 0.2 and scores["segment_edit"] < 0.2
 
@@ -85,6 +85,6 @@ def test_too_many_segments_cost_even_where_most_steps_are_right():
 def test_counts_of_recordings_add_up():
     one = score_segments(np.array([0, 0, 1]), np.array([0, 0, 1]))
     other = score_segments(np.array([0, 0, 0]), np.array([1, 1, 1]))
-    both = (one + other).plain()
+    both = (one + other).to_dict()
     assert both["segment_f1_10"] == pytest.approx(2 * 2 / 6)
     assert both["segment_edit"] == pytest.approx(0.5)

@@ -116,7 +116,7 @@ def test_the_file_explains_itself():
     session = OnnxNetwork(export_bytes(bundle)).session
     about = session.get_modelmeta().custom_metadata_map
     assert json.loads(about["classes"]) == ["a", "b", "ç"]
-    assert json.loads(about["features"]) == bundle.features.plain()
+    assert json.loads(about["features"]) == bundle.features.to_dict()
     assert json.loads(about["bundle"]) == bundle.fingerprint
     assert about["learned/tokenizer.json"].encode() == bundle.learned["tokenizer.json"]
     assert "last max_steps" in about["crop"] and crop_rule(make()) is None

@@ -199,4 +199,4 @@ def test_a_stem_of_other_settings_stays_as_it_is_given():
     given = {"stem": {"channels": [8, 8], "kernel_sizes": [5, 3], "strides": [1, 3]}}
     model = Model.parse(given)
     assert model.resolve(False, np.full(4, 9000)).stem == model.stem
-    assert Model.parse(model.plain()) == model
+    assert Model.parse(model.to_dict()) == model

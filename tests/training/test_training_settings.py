@@ -103,7 +103,7 @@ def test_what_is_given_stays_and_resolved_settings_have_no_auto_left(is_tokens):
     assert given.resolve(100, is_tokens) == given
     assert not Training(augmentation="none").resolve(100, is_tokens).augmentation.is_on
     resolved = Training().resolve(100, is_tokens)
-    assert {name for name, value in resolved.plain().items() if value == "auto"} == {
+    assert {name for name, value in resolved.to_dict().items() if value == "auto"} == {
         "keep",
         "device",
     }

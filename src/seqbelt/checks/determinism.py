@@ -29,7 +29,7 @@ class DeterminismCertificate:
     blame: str | None
     """Where the first different bits came from: "step 2: gradient of classify.bias"."""
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @property

@@ -40,7 +40,7 @@ class ExportCertificate:
     tolerance: float
     worst_case: str
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @property

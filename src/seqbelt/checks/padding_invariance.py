@@ -37,7 +37,7 @@ class PaddingCertificate:
     differences: dict[str, float | None]
     """Largest difference in each company."""
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @property

@@ -41,7 +41,7 @@ class StreamingCertificate:
     differences: dict[str, float | None]
     """Largest difference for each size of the pieces, in ``steps_`` and in ``inputs_``."""
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @property

@@ -22,7 +22,7 @@ def audit(experiment: Experiment, show: bool = True) -> dict[str, Any]:
     return {
         "store": str(store.folder),
         "headline": found.headline,
-        "findings": found.plain(),
+        "findings": found.to_dict(),
         "audit_s": round(found.audit_s, 3),
     }
 

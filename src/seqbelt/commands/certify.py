@@ -55,10 +55,10 @@ def certify(model: str, experiment: Experiment) -> dict[str, Any]:
         parts["train"],
     )
     certificates: dict[str, dict[str, Any] | None] = {
-        "padding": padding.plain(),
-        "determinism": determinism.plain(),
-        "streaming": streaming.plain() if streaming else None,
-        "export": exported.plain() if exported else None,
+        "padding": padding.to_dict(),
+        "determinism": determinism.to_dict(),
+        "streaming": streaming.to_dict() if streaming else None,
+        "export": exported.to_dict() if exported else None,
     }
     for certificate in (padding, determinism, streaming, exported):
         if certificate is not None:

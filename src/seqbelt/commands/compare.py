@@ -69,8 +69,8 @@ def compare(experiment: Experiment) -> dict[str, Any]:
         "verdict": conclusion.sentence,
         "protocol": protocol,
         "cells": conclusion.cells(),
-        "controls": [control.plain() for control in controls],
-        "reasons": reasons.plain(),
+        "controls": [control.to_dict() for control in controls],
+        "reasons": reasons.to_dict(),
     }
 
 
@@ -167,7 +167,7 @@ def _join(of: list[Trained], reports: list[Report], seed: int) -> RunResult:
         run_ids=tuple(one.run.run_id for one in of),
         seed=seed,
         correct=np.concatenate([report.correct for report in reports]),
-        test=reports[0].plain_of(reports),
+        test=reports[0].merged_dict(reports),
         num_parameters=of[0].bundle.network.num_parameters,
         epochs=float(np.mean([len(one.history.epochs) for one in of])),
         train_s=sum(one.history.train_s for one in of),
@@ -211,7 +211,7 @@ def _log_conclusion(
 ) -> None:
     """The summary run: its name says who won, its description shows how."""
     cells = conclusion.cells()
-    controls = [control.plain() for control in conclusion.controls]
+    controls = [control.to_dict() for control in conclusion.controls]
     pictures = {
         "comparison": comparison_figure(cells, conclusion.confidence, controls),
         **({"reasons": diagnostics_figure(reasons.models)} if reasons.models else {}),

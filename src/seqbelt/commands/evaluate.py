@@ -19,4 +19,4 @@ def evaluate(model: str, experiment: Experiment) -> dict[str, Any]:
     test = crop_part(test, bundle.model.max_steps, bundle.model.crop, for_training=False)
     report = report_on(bundle.network, {"test": test})["test"]
     say(report.per_class().to_string(index=False))
-    return {"model": concrete, "num_sequences": len(test), "test": report.plain()}
+    return {"model": concrete, "num_sequences": len(test), "test": report.to_dict()}

@@ -65,7 +65,7 @@ def export(
         "output": str(output),
         "format": format,
         "model": concrete,
-        **certificate.plain(),
+        **certificate.to_dict(),
         "size_bytes": len(content),
         "speed_ratio": _speed_ratio(bundle.network, exported, _draw(bundle, test)),
         "crop": rule,

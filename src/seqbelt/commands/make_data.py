@@ -28,6 +28,6 @@ def make_data(name: str, folder: Path | None, options: Mapping[str, Any]) -> dic
         "name": name,
         "source": str(folder),
         "num_sequences": num_sequences,
-        "options": task.plain(),
+        "options": task.to_dict(),
         "make_s": round(time.perf_counter() - began, 3),
     }

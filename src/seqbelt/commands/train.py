@@ -29,8 +29,8 @@ def train(experiment: Experiment, resume: bool = False) -> dict[str, Any]:
         "epochs": len(trained.history.epochs),
         "num_parameters": trained.bundle.network.num_parameters,
         "train_s": round(trained.history.train_s, 3),
-        "validation": trained.validation and trained.validation.plain(),
-        "test": trained.test and trained.test.plain(),
+        "validation": trained.validation and trained.validation.to_dict(),
+        "test": trained.test and trained.test.to_dict(),
         "lost_steps": lost_steps(read_part(experiment, store, "train")),
         "interrupted": trained.history.interrupted,
     }

@@ -35,7 +35,7 @@ class Reasons:
 
     models: Mapping[str, Sequence[ModelReasons]]
 
-    def plain(self) -> dict[str, dict[str, Any]]:
+    def to_dict(self) -> dict[str, dict[str, Any]]:
         """For each cell the medians over its models; steps count from the sequence's end."""
         return {cell: _summary(of) for cell, of in self.models.items()}
 
@@ -49,7 +49,7 @@ class Reasons:
             "| share heard that is enough |",
             "|---|---|---|---|---|---|",
         ]
-        for cell, found in self.plain().items():
+        for cell, found in self.to_dict().items():
             half_life, reach = found["gradient_half_life_steps"], found["gradient_reach_steps"]
             steps = ", ".join(f"{count:.0f}" for count in found["memory_steps"].values())
             lines.append(

@@ -59,15 +59,15 @@ class Report:
         """Whose each example is, where examples of one unit are not independent of each other."""
         return None
 
-    def plain(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float]:
         """All scores by name."""
-        return self.scores.plain()
+        return self.scores.to_dict()
 
     @classmethod
-    def plain_of(cls, reports: Sequence["Report"]) -> dict[str, float]:
+    def merged_dict(cls, reports: Sequence["Report"]) -> dict[str, float]:
         """All scores of several reports' examples together."""
         logits = np.concatenate([report.logits for report in reports])
-        return score(logits, np.concatenate([report.labels for report in reports])).plain()
+        return score(logits, np.concatenate([report.labels for report in reports])).to_dict()
 
     def confusion(self) -> np.ndarray:
         """Counts ``(true class, predicted class)``."""

@@ -34,7 +34,7 @@ class SegmentScores:
             self.num_recordings + other.num_recordings,
         )
 
-    def plain(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float]:
         """Segmental F1 at each overlap over all segments, and the recordings' mean edit score."""
         f1 = 2 * self.hits / max(1, self.num_found + self.num_true)
         names = [f"segment_f1_{100 * overlap:.0f}" for overlap in OVERLAPS]

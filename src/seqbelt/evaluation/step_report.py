@@ -66,13 +66,13 @@ class StepReport(Report):
         """How the segments agree, over all recordings."""
         return reduce(add, [score_segments(true, found) for true, found in self.recordings()])
 
-    def plain(self) -> dict[str, float]:
-        return super().plain() | self.segments.plain()
+    def to_dict(self) -> dict[str, float]:
+        return super().to_dict() | self.segments.to_dict()
 
     @classmethod
-    def plain_of(cls, reports: Sequence[Report]) -> dict[str, float]:
+    def merged_dict(cls, reports: Sequence[Report]) -> dict[str, float]:
         segments = [one.segments for one in reports if isinstance(one, StepReport)]
-        return super().plain_of(reports) | reduce(add, segments).plain()
+        return super().merged_dict(reports) | reduce(add, segments).to_dict()
 
     def worst_errors(self, count: int = 50) -> pd.DataFrame:
         """The recordings with the smallest share of right steps."""

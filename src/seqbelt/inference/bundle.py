@@ -76,8 +76,8 @@ class Bundle:
                 "num_features": self.num_features,
                 "temperature": self.temperature,
                 "confidences": self.confidences,
-                "features": self.features.plain(),
-                "model": self.model.plain(),
+                "features": self.features.to_dict(),
+                "model": self.model.to_dict(),
                 "about": self.about,
                 "hashes": HASHES,  # bundles of before have none
             },
@@ -145,7 +145,7 @@ class Bundle:
         except Exception as error:  # tokenizers and JSON raise their own
             raise SeqbeltError(
                 f"the model {self.name}: learned/ does not hold what features of the kind "
-                f"{self.features.plain()['kind']} learn ({type(error).__name__}: {error})"
+                f"{self.features.to_dict()['kind']} learn ({type(error).__name__}: {error})"
             ) from None
         if self.learned and encoder.num_features != self.num_features:
             raise SeqbeltError(
@@ -185,8 +185,8 @@ class Bundle:
         """Changes with every weight, class, feature setting or learned file."""
         digest = hashlib.blake2b(digest_size=16)
         # Without what older bundles do not name, so that their answers stay known.
-        model = {k: v for k, v in self.model.plain().items() if k not in BEFORE or v != BEFORE[k]}
-        settings = [self.features.plain(), self.features.version, model, self.classes]
+        model = {k: v for k, v in self.model.to_dict().items() if k not in BEFORE or v != BEFORE[k]}
+        settings = [self.features.to_dict(), self.features.version, model, self.classes]
         if self.temperature != 1.0:
             settings.append(self.temperature)
         digest.update(json.dumps(settings).encode())

@@ -59,8 +59,8 @@ def _metadata(bundle: Bundle) -> dict[str, str]:
         "format": json.dumps(FORMAT),
         "name": bundle.name,
         "classes": json.dumps(bundle.classes, ensure_ascii=False),
-        "features": json.dumps(bundle.features.plain(), ensure_ascii=False),
-        "model": json.dumps(bundle.model.plain(), ensure_ascii=False),
+        "features": json.dumps(bundle.features.to_dict(), ensure_ascii=False),
+        "model": json.dumps(bundle.model.to_dict(), ensure_ascii=False),
         "bundle": json.dumps(bundle.fingerprint),
         "temperature": json.dumps(bundle.temperature),
     }

@@ -121,10 +121,10 @@ class Model(Settings):
         if self.differences == "auto":
             changes["differences"] = self.stem != "none" and not is_tokens
         if self.stem == "auto" and is_tokens:
-            changes["stem"] = Stem.for_tokens(self.embedding_size).plain()
+            changes["stem"] = Stem.for_tokens(self.embedding_size).to_dict()
         elif self.stem == "auto":
             counted = None if self.pooling == "none" else lengths
-            changes["stem"] = Stem.for_lengths(counted).plain()
+            changes["stem"] = Stem.for_lengths(counted).to_dict()
         return self.replace(**changes) if changes else self
 
     @property

@@ -20,7 +20,7 @@ def comparison_figure(
 ) -> Figure:
     """Test accuracy of each cell: a dot per seed, the mean with its interval.
 
-    Each control, as ``ControlResult.plain`` describes it, is a diamond on a grey line below.
+    Each control, as ``ControlResult.to_dict`` describes it, is a diamond on a grey line below.
     """
     height = 0.9 + 0.7 * len(cells) + 0.3 * len(controls)
     figure = Figure(figsize=(7, height), layout="constrained")

@@ -139,7 +139,7 @@ class TrackedRun:
             "train/epoch_s": epoch.train_s,
         }
         if epoch.validation is not None:
-            values |= {f"val/{key}": value for key, value in epoch.validation.plain().items()}
+            values |= {f"val/{key}": value for key, value in epoch.validation.to_dict().items()}
         self.log_metrics(values, epoch.number)
 
     def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
@@ -173,7 +173,7 @@ class TrackedRun:
         """Scores, report per class, worst errors and calibration of one part."""
         # MLflow's page draws the sections in the alphabet's order: the test comes first.
         prefix = {"validation": "val_best"}.get(part, part)
-        self.log_metrics({f"{prefix}/{k}": v for k, v in report.plain().items()})
+        self.log_metrics({f"{prefix}/{k}": v for k, v in report.to_dict().items()})
         self._log_table(report.per_class(), f"tables/{part}_report_per_class.json")
         self._log_table(report.worst_errors(), f"tables/{part}_worst_errors.json")
         before, after = report.reliability(1.0), report.reliability(report.temperature)

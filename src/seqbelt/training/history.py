@@ -21,7 +21,7 @@ class Epoch:
     validation: Scores | None
 
     @classmethod
-    def from_plain(cls, values: dict[str, Any]) -> "Epoch":
+    def from_dict(cls, values: dict[str, Any]) -> "Epoch":
         """An epoch from what ``dataclasses.asdict`` made of one."""
         scores = values["validation"]
         return cls(**{**values, "validation": None if scores is None else Scores(**scores)})
@@ -51,8 +51,8 @@ class History:
     train_s: float = 0.0
 
     @classmethod
-    def from_plain(cls, values: dict[str, Any]) -> "History":
+    def from_dict(cls, values: dict[str, Any]) -> "History":
         """A history from what ``dataclasses.asdict`` made of one."""
-        epochs = [Epoch.from_plain(epoch) for epoch in values["epochs"]]
+        epochs = [Epoch.from_dict(epoch) for epoch in values["epochs"]]
         reaches = [(number, curve) for number, curve in values["reaches"]]
         return cls(**{**values, "epochs": epochs, "reaches": reaches})

@@ -367,7 +367,7 @@ def restore(loop: Loop, tensors: dict[str, Tensor], about: dict[str, Any]) -> No
         torch.set_rng_state(states["cpu"])
     if "cuda" in states and loop.device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], loop.device)
-    loop.history.epochs = [Epoch.from_plain(epoch) for epoch in about["epochs"]]
+    loop.history.epochs = [Epoch.from_dict(epoch) for epoch in about["epochs"]]
     loop.history.reaches = [(number, curve) for number, curve in about["reaches"]]
     loop.history.best_epoch = about["best_epoch"]
     loop.batch_number, loop.epoch_s = about["batch_number"], about["epoch_s"]

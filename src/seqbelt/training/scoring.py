@@ -28,7 +28,7 @@ class Scores:
     macro_f1: float
     loss: float
 
-    def plain(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float]:
         return asdict(self)
 
 

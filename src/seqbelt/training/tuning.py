@@ -156,7 +156,7 @@ def given(space: Space, model: Model, training: Training) -> dict[str, Any]:
 def with_values(model: Model, training: Training, values: dict[str, Any]) -> tuple[Model, Training]:
     """Model and training with dotted settings replaced. Raises SettingsError."""
     plain: dict[Literal["model", "training"], dict[str, Any]] = {
-        "model": model.plain(), "training": training.plain(),
+        "model": model.to_dict(), "training": training.to_dict(),
     }  # fmt: skip
     for name, value in values.items():
         section, leaf = name.split(".")

@@ -51,7 +51,7 @@ class CompareJournal:
         # How many models are trained at a time changes nothing that is asked for.
         comparison = experiment.comparison.model_copy(update={"num_workers": 1})
         asked = experiment.model_copy(update={"comparison": comparison})
-        text = json.dumps(asked.plain(), sort_keys=True, default=str)
+        text = json.dumps(asked.to_dict(), sort_keys=True, default=str)
         name = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
         self.path = experiment.output / experiment.name / f"compare-{name}.json"
         found = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
@@ -71,7 +71,7 @@ class CompareJournal:
         missing = {f: n for n, f in enumerate(folders) if not (f / FINISHED).exists()}.values()
         if num_workers > 1 and len(missing) > 1:
             self._train_beside(
-                [(jobs[n].experiment.plain(), store.folder, tags, resumed[n]) for n in missing],
+                [(jobs[n].experiment.to_dict(), store.folder, tags, resumed[n]) for n in missing],
                 num_workers,
             )
         else:
@@ -137,6 +137,6 @@ def _read_back(experiment: Experiment, store: SequenceStore, folder: Path) -> Tr
     reports = report_on(network, parts)
     network.cpu()
     run = TrackedRun.attach(about["run_id"])
-    history = History.from_plain(about["history"])
+    history = History.from_dict(about["history"])
     validation, test = reports.get("validation"), reports.get("test")
     return Trained(experiment, store, run, folder, bundle, history, validation, test)

@@ -20,7 +20,7 @@ def open_model(model: str, experiment: Experiment) -> tuple[Bundle, str, Sequenc
     if bundle.features != experiment.features:
         raise SettingsError(
             f"{model} was trained with other features than this config names:\n"
-            f"  model:  {bundle.features.plain()}\n  config: {experiment.features.plain()}"
+            f"  model:  {bundle.features.to_dict()}\n  config: {experiment.features.to_dict()}"
         )
     store = prepare_data(experiment).store
     if store.classes != bundle.classes:

@@ -24,7 +24,7 @@ def prepare_data(
     manifest = experiment.data.load(experiment.features)
     for note in manifest.notes:
         say(note)
-    settings = {"data": experiment.data.plain(), "features": experiment.features.plain()}
+    settings = {"data": experiment.data.to_dict(), "features": experiment.features.to_dict()}
     with bar("preparing", len(manifest)) as progress:
         prepared = prepare_store(
             manifest,

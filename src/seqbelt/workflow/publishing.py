@@ -49,9 +49,9 @@ def _register(trained: Trained, remark: str) -> str:
         say(f"{trained.name}: {padding.sentence}; the model is registered, but not as champion")
     tags = {"model.cell": trained.cell, "data.fingerprint": trained.store.fingerprint}
     if trained.validation is not None:
-        scores = trained.validation.plain()
+        scores = trained.validation.to_dict()
         tags |= {f"validation.{name}": repr(value) for name, value in scores.items()}
-    certificates = {"padding": padding.plain()}
+    certificates = {"padding": padding.to_dict()}
     return log_model(
         trained.run,
         trained.bundle_folder,

@@ -88,8 +88,8 @@ class Search:
         """Another setting, space or data is another search; more trials go on with this one."""
         tuning, experiment = self.experiment.tuning, self.experiment
         about = [
-            experiment.model.plain(), experiment.training.plain(), tuning.seed, tuning.pruning,
-            tuning.plain()["model"], tuning.plain()["training"], sorted(self.space),
+            experiment.model.to_dict(), experiment.training.to_dict(), tuning.seed, tuning.pruning,
+            tuning.to_dict()["model"], tuning.to_dict()["training"], sorted(self.space),
             self.store.fingerprint,
         ]  # fmt: skip
         digest = hashlib.blake2b(json.dumps(about).encode(), digest_size=4).hexdigest()
@@ -113,7 +113,7 @@ class Search:
             if num_workers == 1 or self.num_trials - done < 2:
                 self.work()
             else:
-                plain = self.experiment.plain()
+                plain = self.experiment.to_dict()
                 parts = plain, self.store.folder, self.num_trials, self.fixed
                 for _ in run_in_workers(_work_beside, [parts] * num_workers, num_workers):
                     pass

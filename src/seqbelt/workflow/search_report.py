@@ -70,4 +70,4 @@ def compare_with_given(found: Found) -> str:
 
 
 def _as_yaml(experiment: Experiment) -> str:
-    return yaml.safe_dump(experiment.plain(), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(experiment.to_dict(), sort_keys=False, allow_unicode=True)

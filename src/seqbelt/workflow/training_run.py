@@ -133,7 +133,7 @@ def train_model(
         about={
             "data_fingerprint": store.fingerprint,
             "run_id": run.run_id,
-            "scores": {part: report.plain() for part, report in reports.items()},
+            "scores": {part: report.to_dict() for part, report in reports.items()},
             "step_s": store.about["step_s"],
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
@@ -278,7 +278,7 @@ def open_run(
     tags = {**tags, **split_tags(experiment.data)}
     run = TrackedRun.start(experiment.name, name or experiment.run_name, tags)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(record, {"run_id": run.run_id, "settings": experiment.plain()})
+    write_json(record, {"run_id": run.run_id, "settings": experiment.to_dict()})
     # What a comparison or a search has chosen is in the model and the training already.
     own = {k: v for k, v in experiment.flat().items() if not k.startswith(OTHER_SECTIONS)}
     run.log_settings(own)
@@ -294,7 +294,7 @@ def split_tags(data: Data) -> dict[str, str]:
 
 def run_folder(experiment: Experiment, store: SequenceStore) -> Path:
     """One folder for one set of settings and data: another setting is another model."""
-    settings = {"model": experiment.model.plain(), "training": experiment.training.plain()}
+    settings = {"model": experiment.model.to_dict(), "training": experiment.training.to_dict()}
     text = json.dumps([settings, store.fingerprint], sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
     return experiment.output / experiment.name / f"{experiment.run_name}-{digest}"

@@ -45,7 +45,7 @@ def _tune(
     searches = {name: _search(name, entry, store) for name, entry in entries.items()}
     num_workers = next(iter(entries.values())).comparison.num_workers
     if num_workers > 1:
-        jobs = [(name, entry.plain(), store.folder) for name, entry in entries.items()]
+        jobs = [(name, entry.to_dict(), store.folder) for name, entry in entries.items()]
         for _ in run_in_workers(_search_beside, jobs, num_workers):
             pass
     tuned, words = {}, []

@@ -409,7 +409,7 @@ def test_settings_that_an_own_tokenizer_would_ignore_are_refused(tmp_path):
             }
         )
     kind = Subword.parse({"kind": "subword", "tokenizer_file": "own.json"})
-    assert Subword.parse(kind.plain()) == kind
+    assert Subword.parse(kind.to_dict()) == kind
 
 
 def test_a_tokenizer_file_that_is_none_is_named(tmp_path):

@@ -60,7 +60,7 @@ class ControlResult:
     def test_accuracy(self) -> float | None:
         return None if self.correct is None else float(self.correct.mean())
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
         return {
             "name": self.control.name,

@@ -61,7 +61,7 @@ class Audit:
                 lines += [f"- {_cell(example)}" for example in one.examples]
         return "\n".join(lines) + "\n"
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """JSON-ready: each finding under the name of its check."""
         return {one.check: {k: v for k, v in asdict(one).items() if k != "check"}
                 for one in self.findings}  # fmt: skip

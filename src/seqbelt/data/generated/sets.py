@@ -37,12 +37,12 @@ class GeneratedSet:
         fixed = self.task.model_fields_set  # what makes this set the task that it is
         if refused := sorted(fixed & options.keys()):
             raise SettingsError(f"data.make.{refused[0]}: '{self.name}' decides it; remove it")
-        values = {**self.task.plain(), **options}
+        values = {**self.task.to_dict(), **options}
         return type(self.task).parse(values, origin=f"generated set {self.name}")
 
     def folder(self, task: MemoryTask) -> Path:
         """Where the files of the task go: other options than the set's own are in the name."""
-        ours, values = self.task.plain(), task.plain()
+        ours, values = self.task.to_dict(), task.to_dict()
         other = [f"-{key}_{value}" for key, value in values.items() if value != ours[key]]
         return RAW / "".join([self.name, *other])
 
@@ -102,7 +102,7 @@ def write_task(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f".{folder.name}.lock"):
         about = folder / ABOUT
-        if about.exists() and json.loads(about.read_text("utf-8")) == task.plain():
+        if about.exists() and json.loads(about.read_text("utf-8")) == task.to_dict():
             return
         if folder.exists() and any(folder.iterdir()):
             raise SettingsError(
@@ -115,5 +115,5 @@ def write_task(
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, steps)
             progress(1)
-        write_json(unfinished / ABOUT, task.plain())
+        write_json(unfinished / ABOUT, task.to_dict())
         unfinished.rename(folder)
