@@ -23,9 +23,9 @@ from seqbelt.comparison.statistics import mean_interval
 from seqbelt.comparison.verdict import Verdict, VerdictRule
 from seqbelt.data.sequences import Sequences
 from seqbelt.experiment import Experiment
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
-from seqbelt.training.training_settings import Training
 from seqbelt.workflow.console import say
 from seqbelt.workflow.prepared_data import prepare_data
 

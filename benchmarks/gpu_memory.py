@@ -18,8 +18,8 @@ from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.models.classifier import Model
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
-from seqbelt.training.training_settings import Training
 
 LEFT_BYTES = 1 << 30
 

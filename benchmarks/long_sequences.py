@@ -26,8 +26,8 @@ from seqbelt.data.store.preparation import prepare
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
-from seqbelt.training.training_settings import Training
 
 BATCH, FEATURES, CHUNK = 4, 16, 2000
 CELLS = ("lstm", "gru", "rnn")

@@ -27,8 +27,8 @@ from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.text.text import Character
 from seqbelt.models.classifier import Model
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
-from seqbelt.training.training_settings import Training
 
 NUM_TESTED = 100
 """Reviews on which the reference measures itself after each epoch, outside of its timing."""

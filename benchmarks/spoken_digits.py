@@ -26,8 +26,8 @@ from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.audio.audio import Mfcc
 from seqbelt.models.classifier import Model
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
-from seqbelt.training.training_settings import Training
 
 FEATURES = Mfcc(kind="mfcc", sample_rate=8000, window_ms=64, hop_ms=10, num_coefficients=40)
 HIDDEN, BATCH = 128, 64

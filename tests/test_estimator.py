@@ -15,7 +15,7 @@ from seqbelt.estimator import SequenceClassifier
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
-from seqbelt.training.training_settings import Training
+from seqbelt.training.hyperparameters import Training
 
 SMALL = {
     "hidden_size": 8,

@@ -13,6 +13,7 @@ from seqbelt.features.base import Features, Learned, Source
 
 PLAIN = {
     "scaling": "rows",
+    "differences": False,
     "stem": "none",
     "bidirectional": False,
     "pooling": "attention",

@@ -116,7 +116,7 @@ def waits(workload: Workload, device: torch.device) -> float:
     for layout, is_resident in product(("padded", "packed"), (True, False)):
         loop = make_loop(workload, device, layout=layout)
         if not is_resident:
-            loop.feed.resident = None
+            loop.prefetcher.resident = None
         for _ in range(2 + cuda_graphs.RECORD_AFTER):
             run_epoch(loop)  # whatever is done once is done now
         if device.type == "cuda":

@@ -41,7 +41,7 @@ def run_epoch(loop: Loop, epoch: int = 0) -> int:
         train.lengths, settings.batch_size, settings.seed, epoch, settings.bucket_batches
     )
     loop.network.train()
-    for batch in loop.feed.batches(train, plan, epoch):
+    for batch in loop.prefetcher.batches(train, plan, epoch):
         set_learning_rate(loop.optimizer, settings.learning_rate)
         loop.update(batch)
     return len(plan)

@@ -37,7 +37,7 @@ class Product:
         if not is_recorded:
             self.loop.update = self.loop.step
         if not is_resident:
-            self.loop.feed.resident = None
+            self.loop.prefetcher.resident = None
         self.epoch_number = 0
 
     def epoch(self) -> int:

@@ -13,7 +13,7 @@ from seqbelt.data.store.preparation import prepare
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.base import Features
 from seqbelt.models.classifier import Model
-from seqbelt.training.training_settings import Training
+from seqbelt.training.hyperparameters import Training
 
 NUM_REVIEWS = 30_000
 NUM_LONG = 160

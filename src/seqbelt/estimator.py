@@ -26,9 +26,9 @@ from seqbelt.features.arrays.channels import MAX_FEW_STEPS
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.classifier import Model
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
-from seqbelt.training.training_settings import Training
 
 TEXT_ONLY = {"embedding_size", "embedding_dropout", "vectors"}
 SECTIONS = (Model, Training)

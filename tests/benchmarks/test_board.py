@@ -24,7 +24,7 @@ from board_table import ORDER_FREE, row_of, tables, write_between
 from seqbelt.comparison.baselines.fitted import _SIGNALS, _texts
 from seqbelt.experiment import Experiment
 from seqbelt.models.classifier import Model
-from seqbelt.training.training_settings import Training
+from seqbelt.training.hyperparameters import Training
 
 SETS = read_sets()
 CONFIG = {"name": "a", "data": {"source": "a.csv"}, "features": {"kind": "channels"}}

@@ -15,7 +15,7 @@ import soundfile
 from seqbelt.cli import main
 from seqbelt.commands import predict as predict_apart
 from seqbelt.data.generated.demo_data import DemoData
-from seqbelt.inference.isolation import Watch
+from seqbelt.inference.isolation import ChildContext
 
 CONFIG = """
 name: words
@@ -56,7 +56,7 @@ def in_this_process(request, monkeypatch):
         monkeypatch.setattr(
             predict_apart,
             "supervise",
-            lambda module, arguments, timeout_s: predict_apart._work(arguments, Watch()),
+            lambda module, arguments, timeout_s: predict_apart._work(arguments, ChildContext()),
         )
 
 

@@ -26,7 +26,7 @@ SOURCES = str(Path(isolation.__file__).parents[2])
 DANGEROUS = """
     import signal, threading, time
     from pathlib import Path
-    from seqbelt.features import audio
+    from seqbelt.features.audio import audio
     from seqbelt.inference.isolation import serve
 
     decode = audio.decode_audio
@@ -107,7 +107,9 @@ def test_a_crash_costs_one_item_and_is_remembered(monkeypatch):
     for name, row in expected.items():
         assert rows[name] == row
     put("renamed.wav", b"CRASH")  # the journal knows the content: nobody dies of it again
-    monkeypatch.setattr(isolation._Supervisor, "_blame", lambda *_: pytest.fail("it died again"))
+    monkeypatch.setattr(
+        isolation._Supervisor, "_attribute_crash", lambda *_: pytest.fail("it died again")
+    )
     result, rows = run()
     assert errors(rows)["renamed.wav"].startswith("crashed: ")
 
@@ -136,7 +138,7 @@ def serve_with(body: str) -> None:
 def test_what_nobody_is_to_blame_for_ends_the_job():
     serve_with("""
         import os
-        serve(lambda arguments, watch: os.kill(os.getpid(), 9))
+        serve(lambda arguments, context: os.kill(os.getpid(), 9))
     """)
     with pytest.raises(SeqbeltError, match="SIGKILL"):
         supervise("module", {}, WAIT_S)
@@ -145,10 +147,10 @@ def test_what_nobody_is_to_blame_for_ends_the_job():
 def test_it_is_given_up_when_it_dies_again_and_again():
     serve_with("""
         import os
-        def work(arguments, watch):
+        def work(arguments, context):
             with open("deaths", "a") as file:
                 file.write("x")
-            with watch.board.working_on([7]):
+            with context.board.working_on([7]):
                 os.kill(os.getpid(), 9)
         serve(work)
     """)
@@ -162,7 +164,7 @@ def test_the_child_s_error_is_the_caller_s(kind):
     module = "seqbelt.errors" if kind is not KeyboardInterrupt else "builtins"
     serve_with(f"""
         from {module} import {kind.__name__}
-        def work(arguments, watch):
+        def work(arguments, context):
             raise {kind.__name__}("é is bad")
         serve(work)
     """)
@@ -171,7 +173,7 @@ def test_the_child_s_error_is_the_caller_s(kind):
 
 
 def test_the_result_and_the_arguments_pass_unchanged():
-    serve_with("serve(lambda arguments, watch: {'got': arguments})")
+    serve_with("serve(lambda arguments, context: {'got': arguments})")
     arguments = {"inputs": ["caf\udce9", "new\nline"], "one": None}
     assert supervise("module", arguments, WAIT_S) == {"got": arguments}
 
@@ -180,7 +182,7 @@ def test_a_child_does_not_outlive_its_parent():
     serve_with("""
         import os, time
         from pathlib import Path
-        def work(arguments, watch):
+        def work(arguments, context):
             Path("child").write_text(str(os.getpid()))
             time.sleep(1000)
         serve(work)

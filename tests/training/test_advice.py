@@ -12,8 +12,8 @@ from seqbelt.models.classifier import Model
 from seqbelt.training.advice import Advice, Outcome, advise
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.history import Epoch, History
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.scoring import Scores
-from seqbelt.training.training_settings import Training
 
 COUNTS = np.array([50, 50])
 FINE = Outcome(

@@ -15,8 +15,8 @@ from seqbelt.data.batches import Batch, pad
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import Model
 from seqbelt.training.augmentation import Augmentation
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
-from seqbelt.training.training_settings import Training
 
 EVERYTHING = {
     "time_stretch": 0.3,

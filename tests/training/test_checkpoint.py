@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.training.checkpoint import former, load_checkpoint, save_checkpoint
+from seqbelt.training.checkpoint import load_checkpoint, previous_checkpoint, save_checkpoint
 
 
 def test_round_trip(tmp_path):
@@ -43,7 +43,7 @@ def test_a_damaged_file_gives_way_to_the_one_before(tmp_path, caplog):
     path = tmp_path / "c.safetensors"
     for epoch in (1, 2, 3):
         save_checkpoint(path, {"a": torch.full((50,), float(epoch))}, {"epoch": epoch})
-    assert sorted(p.name for p in tmp_path.iterdir()) == [former(path).name, path.name]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [previous_checkpoint(path).name, path.name]
     path.write_bytes(path.read_bytes()[:-7])
     assert load_checkpoint(path)[1] == {"epoch": 2}
     assert "going on from the one before" in caplog.text

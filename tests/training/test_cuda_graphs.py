@@ -13,8 +13,8 @@ from seqbelt.data.batches import Batch
 from seqbelt.models.classifier import Model
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.cuda_graphs import GraphedSteps, pad_steps, rounded_up
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import Loop, train_network
-from seqbelt.training.training_settings import Training
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 MODEL = Model(hidden_size=16, num_layers=2, bidirectional=True, dropout=0.3, pooling="attention")
@@ -102,15 +102,15 @@ def test_no_step_waits_for_the_gpu(tmp_path, layout, is_resident):
         training, lambda: model.build(3, 2, False), train, None, None, lambda _: None, lambda: None
     )
     if not is_resident:
-        loop.feed.resident = None
+        loop.prefetcher.resident = None
     plan = [torch.arange(8).numpy()] * 4
-    for batch in loop.feed.batches(train, plan, 0):
+    for batch in loop.prefetcher.batches(train, plan, 0):
         loop.update(batch)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns that this mode is a prototype
         torch.cuda.set_sync_debug_mode("error")
     try:
-        for batch in loop.feed.batches(train, plan, 0):
+        for batch in loop.prefetcher.batches(train, plan, 0):
             loop.update(batch)
     finally:
         torch.cuda.set_sync_debug_mode("default")

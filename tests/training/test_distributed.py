@@ -20,9 +20,10 @@ import atexit, glob, json, os, sys, time
 import torch
 from safetensors.torch import save_file
 from toys import PLAIN, UNCHANGED, Ready  # the kind of features that the store has
-from seqbelt.data.store import SequenceStore
+from seqbelt.data.store.store import SequenceStore
 from seqbelt.models.classifier import Model
-from seqbelt.training.settings import Training
+from seqbelt.training.hyperparameters import Training
+from seqbelt.training.loop import train_network
 
 folder, deadly_epoch, resume = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "resume"
 torch.set_num_threads(1)
@@ -60,14 +61,14 @@ def ranks(number, count):
 def test_a_batch_is_shared_out_whole_and_fairly():
     lengths = np.random.default_rng(0).integers(1, 50, 100)
     rows = np.arange(20, 51)
-    shares = [ranks(number, 3).share(rows, lengths) for number in range(3)]
+    shares = [ranks(number, 3).local_rows(rows, lengths) for number in range(3)]
     assert sorted(np.concatenate(shares)) == rows.tolist()
     steps = [lengths[share].sum() for share in shares]
     assert max(steps) - min(steps) <= lengths[rows].max()
 
 
 def test_with_more_processes_than_rows_some_have_none():
-    assert [ranks(number, 3).has_share(np.array([4])) for number in range(3)] == [
+    assert [ranks(number, 3).has_rows(np.array([4])) for number in range(3)] == [
         True,
         False,
         False,
@@ -76,7 +77,7 @@ def test_with_more_processes_than_rows_some_have_none():
 
 def test_alone_the_order_stays():
     rows = np.array([3, 1, 2])
-    assert ranks(0, 1).share(rows, np.array([1, 2, 3, 4])) is rows
+    assert ranks(0, 1).local_rows(rows, np.array([1, 2, 3, 4])) is rows
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.classifier import Model
 from seqbelt.training import device
 from seqbelt.training.history import Epoch
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import Loop, train_network
 from seqbelt.training.scoring import Scores, predict_logits, score
-from seqbelt.training.training_settings import Training
 
 MODEL = Model(**PLAIN | {"hidden_size": 8, "dropout": 0.3})
 TRAINING = Training(num_epochs=4, batch_size=8, learning_rate=0.02, device="cpu", **UNCHANGED)
@@ -137,7 +137,7 @@ the augmentation of the kind, which differs from pass to pass."""
 
 @pytest.fixture
 def two_epochs(monkeypatch):
-    monkeypatch.setattr("seqbelt.training.training_settings.MAX_EPOCHS", 2)
+    monkeypatch.setattr("seqbelt.training.hyperparameters.MAX_EPOCHS", 2)
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])

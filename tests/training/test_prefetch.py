@@ -12,7 +12,7 @@ from seqbelt.data.store.preparation import prepare
 from seqbelt.features.text.text import Character
 from seqbelt.models.classifier import Model
 from seqbelt.training.augmentation import Augmentation
-from seqbelt.training.prefetch import Feed, Resident, ahead, load
+from seqbelt.training.prefetch import Prefetcher, ResidentSequences, load_batches, prefetch
 
 CPU = torch.device("cpu")
 
@@ -46,13 +46,13 @@ def test_resident_batches_are_the_padded_ones_from_any_batch_on(kind, begin, req
     rows = request.getfixturevalue(kind)
     plan = training_plan(rows.lengths, 2, 0, 0, 2)[begin:]
     expected = [make_batch(rows, indices) for indices in plan]
-    assert_same(Resident(rows, CPU).batches(rows, plan), expected)
+    assert_same(ResidentSequences(rows, CPU).batches(rows, plan), expected)
 
 
 @pytest.mark.parametrize("crop", ["head", "tail", "random"])
 def test_resident_steps_serve_every_epoch_s_crops(rows, crop):
     cropped = crop_sequences(rows, 4, crop)
-    resident = Resident(cropped, CPU)
+    resident = ResidentSequences(cropped, CPU)
     for epoch in range(3):
         drawn = draw_crops(cropped, 0, epoch)
         plan = training_plan(drawn.lengths, 8, 0, epoch, 2)
@@ -62,9 +62,9 @@ def test_resident_steps_serve_every_epoch_s_crops(rows, crop):
 
 def test_steps_go_to_the_device_in_slabs_of_whole_sequences(rows, monkeypatch):
     plan = training_plan(rows.lengths, 8, 0, 0, 2)
-    expected = list(Resident(rows, CPU).batches(rows, plan))
+    expected = list(ResidentSequences(rows, CPU).batches(rows, plan))
     monkeypatch.setattr("seqbelt.training.prefetch.SLAB_BYTES", 100)
-    assert_same(Resident(rows, CPU).batches(rows, plan), expected)
+    assert_same(ResidentSequences(rows, CPU).batches(rows, plan), expected)
 
 
 def test_batches_made_ahead_are_the_same_in_the_same_order(rows):
@@ -73,12 +73,12 @@ def test_batches_made_ahead_are_the_same_in_the_same_order(rows):
     def make(indices):
         return make_batch(rows, indices)
 
-    assert_same(ahead(make, plan), load(make, plan, CPU))
+    assert_same(prefetch(make, plan), load_batches(make, plan, CPU))
 
 
 def test_an_epoch_without_batches_has_none(rows):
-    assert not list(Resident(rows, CPU).batches(rows, []))
-    assert not list(ahead(lambda indices: make_batch(rows, indices), []))
+    assert not list(ResidentSequences(rows, CPU).batches(rows, []))
+    assert not list(prefetch(lambda indices: make_batch(rows, indices), []))
 
 
 def test_whoever_stops_early_does_not_wait_for_all_that_was_planned(rows):
@@ -88,7 +88,7 @@ def test_whoever_stops_early_does_not_wait_for_all_that_was_planned(rows):
         made.append(indices)
         return make_batch(rows, indices)
 
-    batches = ahead(make, [np.array([0])] * 100)
+    batches = prefetch(make, [np.array([0])] * 100)
     next(batches)
     batches.close()
     assert len(made) < 20
@@ -100,7 +100,7 @@ def test_an_error_of_the_thread_is_raised_where_the_batch_is_asked_for(rows):
             raise OSError("the disk is gone")
         return make_batch(rows, indices)
 
-    batches = ahead(make, [np.array([0]), np.array([1])])
+    batches = prefetch(make, [np.array([0]), np.array([1])])
     next(batches)
     with pytest.raises(OSError, match="the disk is gone"):
         next(batches)
@@ -111,9 +111,9 @@ def test_augmented_batches_are_never_gathered_from_what_lies_on_a_gpu(rows):
         pytest.skip("needs a GPU")
     network, gpu = Model().build(3, 2, False), torch.device("cuda")
     for augmentation in (Augmentation(), Augmentation(noise_std=0.1)):
-        feed = Feed(rows, augmentation.begin(network, 0), gpu)
-        assert (feed.resident is None) == augmentation.is_on
+        prefetcher = Prefetcher(rows, augmentation.begin(network, 0), gpu)
+        assert (prefetcher.resident is None) == augmentation.is_on
         plan = training_plan(rows.lengths, 8, 0, 0, 2)
         expected = [augmentation.begin(network, 0)(make_batch(rows, some), 0) for some in plan]
-        found = [batch.to(CPU) for batch in feed.batches(rows, plan, 0)]
+        found = [batch.to(CPU) for batch in prefetcher.batches(rows, plan, 0)]
         assert_same(found, expected)

@@ -9,8 +9,8 @@ from toys import PLAIN, UNCHANGED, toy_store
 
 from seqbelt.errors import SeqbeltError
 from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
-from seqbelt.training.training_settings import Training
 
 MODEL = Model(hidden_size=8, **PLAIN)
 TRAINING = Training(num_epochs=3, batch_size=8, learning_rate=0.02, device="cpu", **UNCHANGED)
@@ -116,7 +116,7 @@ class BrokenLater(Broken):
 
 @pytest.mark.parametrize("bad", [5, 17, 29])
 def test_a_batch_that_fails_in_the_second_pass_of_an_epoch_is_named(store, monkeypatch, bad):
-    monkeypatch.setattr("seqbelt.training.training_settings.MAX_EPOCHS", 1)
+    monkeypatch.setattr("seqbelt.training.hyperparameters.MAX_EPOCHS", 1)
     train = store.split("train")
     monkeypatch.setattr(Broken, "first", float(train[bad][0, 0]), raising=False)
     networks = []

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from seqbelt.errors import SeqbeltError, SettingsError, in_words
 from seqbelt.training.interrupts import stop_signals_raised
-from seqbelt.training.launch import is_first
+from seqbelt.training.launch import is_main_process
 
 
 def load(config: Path, overrides: list[str] | None) -> Any:
@@ -48,9 +48,9 @@ def run(work: Callable[[], dict[str, Any]], as_json: bool, after_stop: str = "")
             if (words := in_words(error)) is None:
                 raise
             _fail("; ".join([words, *filter(None, [after_stop])]), 1)
-    if as_json and is_first():
+    if as_json and is_main_process():
         print(json.dumps(result, ensure_ascii=False), flush=True)
-    elif is_first():
+    elif is_main_process():
         for key, value in result.items():
             if isinstance(value, list) and all(isinstance(one, str) for one in value):
                 value = ", ".join(value)

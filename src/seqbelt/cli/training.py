@@ -9,7 +9,7 @@ import typer
 from seqbelt.cli.arguments import AsJson, Config, Overrides
 from seqbelt.cli.running import GOES_ON, load, run
 from seqbelt.errors import SettingsError
-from seqbelt.training.launch import is_alone, is_first
+from seqbelt.training.launch import is_main_process, is_single_process
 
 
 def demo(
@@ -65,7 +65,7 @@ def train(
         from seqbelt.commands.train import train
         from seqbelt.workflow.worker_rank import follow
 
-        take_part = train if is_first() else follow
+        take_part = train if is_main_process() else follow
         return take_part(load(config, overrides), resume)
 
     run(work, as_json, "the same command with --resume goes on")
@@ -77,7 +77,7 @@ def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False
     def work() -> dict[str, Any]:
         from seqbelt.commands.compare import compare
 
-        if not is_alone():
+        if not is_single_process():
             raise SettingsError(
                 "compare trains many models and takes one process; use comparison.num_workers "
                 "instead of torchrun, which is for train"

@@ -6,7 +6,7 @@ Light on purpose: this is what waits while the other process works.
 from pathlib import Path
 from typing import Any
 
-from seqbelt.inference.isolation import Watch, serve, supervise
+from seqbelt.inference.isolation import ChildContext, serve, supervise
 
 
 def predict_apart(
@@ -17,11 +17,11 @@ def predict_apart(
     return supervise(__name__, arguments, timeout_s)
 
 
-def _work(arguments: dict[str, Any], watch: Watch) -> dict[str, Any]:
+def _work(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     from seqbelt.workflow.prediction_run import predict
 
     output = Path(arguments.pop("output"))
-    return predict(output=output, watch=watch, **arguments)
+    return predict(output=output, context=context, **arguments)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from seqbelt.errors import REJECTED, TIMED_OUT, BadInput
 from seqbelt.features.base import Source
 from seqbelt.features.encoding import Encoded, encode_sources, hash_content, stamp_source
-from seqbelt.inference.isolation import Watch
+from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.journal import Answer, Input, Journal, Row
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Prediction, Predictor
@@ -92,7 +92,7 @@ def predict_items(
     key: str = "path",
     model: str = "",
     progress: Callable[[int], object] = lambda done: None,
-    watch: Watch | None = None,
+    context: ChildContext | None = None,
     coverage: float | None = None,
     byte_order_mark: bool = False,
 ) -> Summary:
@@ -100,7 +100,7 @@ def predict_items(
 
     Answers are journalled in ``OUTPUT.journal`` as they come, so that an interrupted run goes on
     where it stopped and a second run answers only what is new. An item that cannot be answered
-    becomes a row with ``error``; what ``watch`` names as culprits is not touched. With a
+    becomes a row with ``error``; the offenders of ``context`` are not read. With a
     ``coverage`` (0 to 1) an answer less confident than that share of the validation rows' is
     rejected: it keeps its probabilities and has no label. ``byte_order_mark`` begins a .csv with
     the mark by which spreadsheets know UTF-8. Raises SettingsError for an unusable
@@ -111,7 +111,7 @@ def predict_items(
     began = time.perf_counter()
     journal = Journal(output.with_name(output.name + ".journal"), predictor.fingerprint)
     try:
-        run = _Run(predictor, journal, Summary(output), watch or Watch())
+        run = _Run(predictor, journal, Summary(output), context or ChildContext())
         for count in run.answer(items):
             progress(count)
         rows = run.counted(_rejecting(journal.rows(), threshold))
@@ -135,28 +135,28 @@ def _rejecting(rows: Iterable[Row], threshold: float | None) -> Iterator[Row]:
         yield row
 
 
-def try_suspects(predictor: Predictor, items: Iterable[Item], watch: Watch) -> None:
-    """Encode each suspect alone, and say so before: who does not come back is the culprit."""
+def try_candidates(predictor: Predictor, items: Iterable[Item], context: ChildContext) -> None:
+    """Encode each candidate alone, marked on the board, so that a crash is attributed to it."""
     for position, item in enumerate(items):
-        if position > max(watch.suspects, default=-1):
+        if position > max(context.candidates, default=-1):
             break
         stamp = stamp_source(item.source)
-        if position not in watch.suspects or stamp in watch.culprits:
+        if position not in context.candidates or stamp in context.offenders:
             continue
-        watch.board.tried = stamp
+        context.board.tried = stamp
         features, encoder = predictor.bundle.features, predictor.encoder
-        list(encode_sources(features, encoder, [(position, item.source)], board=watch.board))
-    watch.board.tried = 0
+        list(encode_sources(features, encoder, [(position, item.source)], board=context.board))
+    context.board.tried = 0
 
 
 class _Run:
     """One pass over the items."""
 
     def __init__(
-        self, predictor: Predictor, journal: Journal, summary: Summary, watch: Watch
+        self, predictor: Predictor, journal: Journal, summary: Summary, context: ChildContext
     ) -> None:
         self.predictor, self.journal, self.summary = predictor, journal, summary
-        self.watch = watch
+        self.context = context
         # A new journal need not be asked, file by file, what it does not know.
         self._is_first = journal.is_empty()
         self._waiting: dict[int, tuple[Item, int]] = {}
@@ -168,7 +168,7 @@ class _Run:
     def answer(self, items: Iterable[Item]) -> Iterator[int]:
         """Journal an answer for each item; yields how many were finished since the last time."""
         try:
-            unanswered, board = self._unanswered(items), self.watch.board
+            unanswered, board = self._unanswered(items), self.context.board
             knows = None if self._is_first else self._knows
             for answer in self.predictor.predict(unanswered, knows, board):
                 self._take(answer)
@@ -189,7 +189,7 @@ class _Run:
             if content_hash and self._knows(content_hash):
                 self.summary.num_reused += 1
                 self._finish(position, item, stamp, content_hash)
-            elif stamp in self.watch.culprits:
+            elif stamp in self.context.offenders:
                 self._refuse(position, item, stamp)
             else:
                 self._waiting[position] = (item, stamp)
@@ -204,7 +204,7 @@ class _Run:
     def _refuse(self, position: int, item: Item, stamp: int) -> None:
         """Keep why an item is not touched. A crash is the content's fault and is journalled; how
         long it takes is not, so the next run tries again."""
-        why, content_hash = self.watch.culprits[stamp], ""
+        why, content_hash = self.context.offenders[stamp], ""
         if why.reason != TIMED_OUT:
             with suppress(BadInput):  # it was just taken away
                 content_hash = hash_content(item.source)

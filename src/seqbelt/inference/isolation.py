@@ -1,8 +1,8 @@
-"""Work on strangers' files in a process of its own, so that a decoder can take nothing else along.
+"""Decode untrusted files in a child process, so that a crash of a decoder costs one item.
 
 The child does the whole job at full speed. When it dies, or an item takes too long, the next child
-first tries alone each item that the dead one was at; the one at which it dies as well is to blame,
-is given its reason, and the job goes on without it (docs/decisions/019-a-child-for-decoders.md).
+first tries each item alone that was being encoded; the one that crashes it again is recorded with
+its reason, and the job continues without it (docs/decisions/019-a-child-for-decoders.md).
 
 Nothing heavy is imported here: the parent only waits.
 """
@@ -35,19 +35,19 @@ POLL_S = 0.2
 LONGEST_STOP_S = 5.0
 """What a child may take to end its work, before it is ended."""
 MAX_UNEXPLAINED = 5
-"""Crashes that no item is to blame for, before the job is given up."""
+"""Crashes that are attributed to no item, before the job is given up."""
 _ERRORS = {kind.__name__: kind for kind in (SettingsError, SeqbeltError, KeyboardInterrupt)}
 
 
 @dataclass
-class Watch:
-    """What a child is told, and where it tells what it is at."""
+class ChildContext:
+    """What the supervisor passes to a child, and the board of items that are being encoded."""
 
     board: Board = field(default_factory=Board)
-    suspects: frozenset[int] = frozenset()
-    """Places among the inputs of those to try alone first."""
-    culprits: dict[int, BadInput] = field(default_factory=dict)
-    """Items not to be touched, by the stamp of their source, and why."""
+    candidates: frozenset[int] = frozenset()
+    """Positions of the inputs to try alone first: one of them crashed the child before."""
+    offenders: dict[int, BadInput] = field(default_factory=dict)
+    """Items that crashed a child or timed out, by the stamp of their source, with the reason."""
 
 
 def supervise(module: str, arguments: dict[str, Any], timeout_s: float) -> dict[str, Any]:
@@ -60,15 +60,15 @@ def supervise(module: str, arguments: dict[str, Any], timeout_s: float) -> dict[
         return _Supervisor(module, arguments, timeout_s, Path(name)).run()
 
 
-def serve(work: Callable[[dict[str, Any], Watch], dict[str, Any]]) -> None:
+def serve(work: Callable[[dict[str, Any], ChildContext], dict[str, Any]]) -> None:
     """The child's side: do the work that the parent asks for, and end when the parent does."""
     folder = Path(sys.argv[1])
     threading.Thread(target=_end_with_parent, daemon=True).start()
     request = json.loads((folder / "request.json").read_text("utf-8"))
-    culprits = {int(stamp): BadInput(*why) for stamp, why in request["culprits"].items()}
-    watch = Watch(Board(folder / "board"), frozenset(request["suspects"]), culprits)
+    offenders = {int(stamp): BadInput(*why) for stamp, why in request["offenders"].items()}
+    context = ChildContext(Board(folder / "board"), frozenset(request["candidates"]), offenders)
     try:
-        answer = {"result": work(request["arguments"], watch)}
+        answer = {"result": work(request["arguments"], context)}
     except (SeqbeltError, KeyboardInterrupt) as error:
         kind = type(error).__name__ if type(error).__name__ in _ERRORS else "SeqbeltError"
         answer = {"error": kind, "message": str(error)}
@@ -102,8 +102,8 @@ class _Supervisor:
         self._command = [sys.executable, "-m", module, str(folder)]
         self._arguments, self._timeout_s, self._folder = arguments, timeout_s, folder
         self._board = Board(folder / "board")
-        self._culprits: dict[int, tuple[str, str]] = {}
-        self._suspects: set[int] = set()
+        self._offenders: dict[int, tuple[str, str]] = {}
+        self._candidates: set[int] = set()
         self._num_unexplained = 0
 
     def run(self) -> dict[str, Any]:
@@ -112,15 +112,15 @@ class _Supervisor:
             answer = self._folder / "answer.json"
             if answer.exists():
                 return _unpack(json.loads(answer.read_text("utf-8", "surrogateescape")))
-            self._blame(status, is_late)
+            self._attribute_crash(status, is_late)
             self._board.clear()
 
     def _run_child(self) -> tuple[int, bool]:
         """The exit status of one child, and whether it was ended because an item took too long."""
         request = {
             "arguments": self._arguments,
-            "suspects": sorted(self._suspects),
-            "culprits": self._culprits,
+            "candidates": sorted(self._candidates),
+            "offenders": self._offenders,
         }
         (self._folder / "request.json").write_text(json.dumps(request), "utf-8", "surrogateescape")
         # In a group of its own, so that Ctrl-C and SIGTERM reach it once, and from here.
@@ -152,20 +152,23 @@ class _Supervisor:
             for index in busy.indices
         ]
 
-    def _blame(self, status: int, is_late: bool) -> None:
-        """Find a culprit, or suspects; give up where there are none."""
+    def _attribute_crash(self, status: int, is_late: bool) -> None:
+        """Record the item that crashed the child, or the candidates for it.
+
+        Raises SeqbeltError where no item was being encoded, or after ``MAX_UNEXPLAINED``.
+        """
         how = _describe(status)
         if self._board.tried:
-            self._culprits[self._board.tried] = (
+            self._offenders[self._board.tried] = (
                 (TIMED_OUT, f"no answer within {self._timeout_s:g} s; --timeout-s allows more")
                 if is_late
                 else (CRASHED, f"reading it ended the process ({how})")
             )
             return
         late = self._late() if is_late else []
-        self._suspects = set(late or (i for busy in self._board.busy() for i in busy.indices))
+        self._candidates = set(late or (i for busy in self._board.busy() for i in busy.indices))
         self._num_unexplained += 1
-        if not self._suspects or self._num_unexplained > MAX_UNEXPLAINED:
+        if not self._candidates or self._num_unexplained > MAX_UNEXPLAINED:
             raise SeqbeltError(
                 f"the process that predicts ended ({how}), and no input is to blame; what was "
                 "answered so far is kept, and the same command goes on"

@@ -131,9 +131,10 @@ class Recurrent(nn.Module):
         torch does so for all layers together, as the packed layout runs them.
         """
         weights = self.weights
-        is_alone = weights.num_layers == 1 and not weights.bidirectional
+        is_single_layer = weights.num_layers == 1 and not weights.bidirectional
         first = weights.weight_ih_l0
-        if first.device.type != "cuda" or is_alone or self.chosen_layout(first.device) != "padded":
+        is_cuda = first.device.type == "cuda"
+        if not is_cuda or is_single_layer or self.chosen_layout(first.device) != "padded":
             return
         mode = torch.backends.cudnn.rnn.get_cudnn_mode(weights.mode)
         for layer in range(weights.num_layers):

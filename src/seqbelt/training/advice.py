@@ -8,8 +8,8 @@ from scipy.special import entr
 
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.history import Epoch, History
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.scoring import Scores
-from seqbelt.training.training_settings import Training
 
 FEW_ROWS = 50
 """Below this an accuracy is off by seven points or more, two times in three."""

@@ -34,18 +34,18 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], about: dict[str, Any
         file.flush()
         os.fsync(file.fileno())
     if path.exists():
-        path.replace(former(path))
+        path.replace(previous_checkpoint(path))
     temporary.replace(path)
 
 
-def former(path: Path) -> Path:
+def previous_checkpoint(path: Path) -> Path:
     """Where the checkpoint before the last one is."""
     return path.with_stem(path.stem + "-former")
 
 
 def has_checkpoint(path: Path) -> bool:
     """Whether there is one to go on from."""
-    return path.exists() or former(path).exists()
+    return path.exists() or previous_checkpoint(path).exists()
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -58,11 +58,11 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         return _load(path)
     except SeqbeltError as error:
-        if not former(path).exists():
+        if not previous_checkpoint(path).exists():
             raise
         if path.exists():
             logger.warning("%s; going on from the one before", error)
-        return _load(former(path))
+        return _load(previous_checkpoint(path))
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -13,7 +13,7 @@ from torch.optim import AdamW, Optimizer
 
 from seqbelt.errors import SettingsError
 from seqbelt.models.fused.build import processor_flags
-from seqbelt.training.launch import is_alone
+from seqbelt.training.launch import is_single_process
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["float32", "tf32", "bf16"]
@@ -26,7 +26,7 @@ def find_device(device: Device, precision: Precision) -> Accelerator:
     """
     from accelerate.state import AcceleratorState
 
-    if not is_alone():
+    if not is_single_process():
         importlib.import_module("torch.distributed.nn")  # loaded later, its defaults hold the group
         atexit.register(_leave_the_group)
     AcceleratorState._reset_state(reset_partial_state=True)

@@ -23,30 +23,30 @@ class Ranks:
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
-        self.count, self.number = accelerator.num_processes, accelerator.process_index
+        self.world_size, self.rank = accelerator.num_processes, accelerator.process_index
 
     @property
-    def is_alone(self) -> bool:
-        return self.count == 1
+    def is_single_process(self) -> bool:
+        return self.world_size == 1
 
-    def share(self, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def local_rows(self, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """This process's part of a batch's ``rows``, as long as the others'; ``lengths`` of all
         sequences. With more processes than rows some read the last row without its label."""
-        if self.is_alone:
+        if self.is_single_process:
             return rows
         order = np.argsort(-lengths[rows], kind="stable")
-        return rows[order[self.number :: self.count]] if self.has_share(rows) else rows[-1:]
+        return rows[order[self.rank :: self.world_size]] if self.has_rows(rows) else rows[-1:]
 
-    def has_share(self, rows: np.ndarray) -> bool:
+    def has_rows(self, rows: np.ndarray) -> bool:
         """Whether a row of the batch is this process's own."""
-        return self.number < len(rows)
+        return self.rank < len(rows)
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all processes, in one message.
 
         Raises SeqbeltError when another process is gone.
         """
-        if self.is_alone:
+        if self.is_single_process:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         try:
@@ -56,9 +56,9 @@ class Ranks:
         for tensor, total in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
-    def join(self, part: np.ndarray, rows: np.ndarray, num_rows: int) -> np.ndarray:
+    def gather_rows(self, part: np.ndarray, rows: np.ndarray, num_rows: int) -> np.ndarray:
         """All processes' parts ``(own rows, ...)`` in one, in the order of ``rows``."""
-        if self.is_alone:
+        if self.is_single_process:
             return part
         parts = self.gather((rows, part))
         whole = np.empty((num_rows, *part.shape[1:]), part.dtype)
@@ -69,7 +69,7 @@ class Ranks:
     def gather(self, value: Any) -> list[Any]:
         """Every process's value, in the order of the processes."""
         try:
-            return [value] if self.is_alone else gather_object([value])
+            return [value] if self.is_single_process else gather_object([value])
         except RuntimeError as error:
             raise _gone(error) from None
 

@@ -1,13 +1,13 @@
-"""How this process was started: alone, or as one of several by ``torchrun`` and its kind."""
+"""Rank and world size of this process, from the environment that ``torchrun`` sets."""
 
 import os
 
 
-def is_alone() -> bool:
-    """Whether this is the only process of a training."""
+def is_single_process() -> bool:
+    """Whether the training runs in one process (``WORLD_SIZE`` is 1 or not set)."""
     return int(os.environ.get("WORLD_SIZE", 1)) == 1
 
 
-def is_first() -> bool:
-    """Whether this process is the one that speaks: writes files and runs. Alone, it is."""
+def is_main_process() -> bool:
+    """Whether this is rank 0, the process that writes files and logs; true outside ``torchrun``."""
     return int(os.environ.get("RANK", 0)) == 0

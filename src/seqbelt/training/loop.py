@@ -36,12 +36,12 @@ from seqbelt.training.device import (
 )
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 from seqbelt.training.history import Epoch, History
+from seqbelt.training.hyperparameters import Training
 from seqbelt.training.interrupts import stop_signals
-from seqbelt.training.losses import LossWatch, MeanCrossEntropy, without_labels
-from seqbelt.training.prefetch import Feed
+from seqbelt.training.losses import MeanCrossEntropy, NonFiniteLossDetector, without_labels
+from seqbelt.training.prefetch import Prefetcher
 from seqbelt.training.scoring import Scores, predict_logits, score
 from seqbelt.training.step import Step
-from seqbelt.training.training_settings import Training
 
 CHECKPOINT_SECONDS = 60.0
 """At most so much training is lost when the power fails."""
@@ -122,7 +122,7 @@ class Loop:
             )
         assert isinstance(settings.augmentation, Augmentation)  # it is resolved
         augment = settings.augmentation.begin(self.model, settings.seed)
-        self.feed = Feed(train, augment, self.device)
+        self.prefetcher = Prefetcher(train, augment, self.device)
         self.sample = draw_sample(train, settings.seed)
         self.reach = measure_reach(self.model, self.sample)
         self.model.to(self.device)
@@ -144,10 +144,10 @@ class Loop:
         )
         self.ranks = self.step.ranks
         # Equal weights everywhere, but each process drops others of its own rows' values.
-        if not self.ranks.is_alone:
-            torch.manual_seed(settings.seed + 1_000_003 * self.ranks.number)
+        if not self.ranks.is_single_process:
+            torch.manual_seed(settings.seed + 1_000_003 * self.ranks.rank)
         self.batch_number = 0
-        self.watch = LossWatch(self.step.totals)
+        self.loss_detector = NonFiniteLossDetector(self.step.totals)
         self.epoch_s = 0.0
         self.update: Callable[[Batch], None] = self.step
         if self._can_record:
@@ -174,9 +174,9 @@ class Loop:
     @property
     def _can_record(self) -> bool:
         """Whether a step computes the same kernels for all batches of a shape, on one GPU."""
-        is_alone = self.device.type == "cuda" and self.accelerator.num_processes == 1
+        is_single_gpu = self.device.type == "cuda" and self.accelerator.num_processes == 1
         has_one_shape = self.history.layout == "padded" and self.chunks is None
-        return self.settings.cuda_graphs and is_alone and has_one_shape
+        return self.settings.cuda_graphs and is_single_gpu and has_one_shape
 
     def _finished(self) -> bool:
         done = len(self.history.epochs)
@@ -216,25 +216,25 @@ class Loop:
         began = saved = time.perf_counter()
         before, done = self.epoch_s, self.batch_number % num_batches
         coming = plan[done:]
-        own = [self.ranks.share(rows, train.lengths) for rows in coming]
-        self.watch.begin(train, plan, done)
-        with closing(self.feed.batches(train, own, number)) as batches:
+        own = [self.ranks.local_rows(rows, train.lengths) for rows in coming]
+        self.loss_detector.begin(train, plan, done)
+        with closing(self.prefetcher.batches(train, own, number)) as batches:
             for rows, batch in zip(coming, batches):
-                if not self.ranks.has_share(rows):
+                if not self.ranks.has_rows(rows):
                     batch = without_labels(batch)
                 progress = (number * num_batches + done) / self.plan.num_updates
                 set_learning_rate(self.optimizer, settings.learning_rate_at(progress))
                 self.update(batch)
-                self.watch.note(done)
+                self.loss_detector.record(done)
                 done += 1
                 self.batch_number += 1
                 self.epoch_s = before + time.perf_counter() - began
                 self.on_step()
                 is_stopped = stopped.is_set()
                 is_due = time.perf_counter() - saved > CHECKPOINT_SECONDS
-                if not self.ranks.is_alone:  # they agree, a step later
-                    self.step.wishes = [is_stopped, is_due]
-                    is_stopped, is_due = self.step.granted
+                if not self.ranks.is_single_process:  # they agree, a step later
+                    self.step.local_flags = [is_stopped, is_due]
+                    is_stopped, is_due = self.step.global_flags
                 if is_stopped:
                     stopped.set()
                     break
@@ -262,7 +262,7 @@ class Loop:
 
     def _end_epoch(self) -> None:
         sums = self.step.totals.clone()
-        self.ranks.add_up([sums[:1]])
+        self.ranks.all_reduce_sum([sums[:1]])
         loss, norm, clipped, count = sums.tolist()
         scores = None
         if self.validation is not None:
@@ -304,17 +304,17 @@ class Loop:
     def _validate(self, validation: Sequences) -> Scores:
         """Scores of all validation rows, of which several processes answer a share each."""
         labels = validation.store.target.labels(validation)
-        if self.ranks.is_alone or validation.store.target.name == "per_step":
+        if self.ranks.is_single_process or validation.store.target.name == "per_step":
             return score(predict_logits(self.network, validation, self.device), labels)
-        rows = np.arange(len(validation))[self.ranks.number :: self.ranks.count]
+        rows = np.arange(len(validation))[self.ranks.rank :: self.ranks.world_size]
         own = np.empty((0, self.model.classify.out_features), np.float32)
         if len(rows):
             own = predict_logits(self.network, validation.take(rows), self.device)
-        return score(self.ranks.join(own, rows, len(validation)), labels)
+        return score(self.ranks.gather_rows(own, rows, len(validation)), labels)
 
     def _check_loss(self) -> None:
         """Raise SeqbeltError if the loss or the gradient is no longer finite."""
-        if (where := self.watch.first_failure()) is None:
+        if (where := self.loss_detector.first_failure()) is None:
             return
         good = self.checkpoint if self.checkpoint and has_checkpoint(self.checkpoint) else None
         kept = f"; {good} holds the state before it" if good else ""
@@ -330,7 +330,7 @@ class Loop:
             return
         self._check_loss()
         state = capture(self)
-        if self.ranks.number == 0:
+        if self.ranks.rank == 0:
             save_checkpoint(self.checkpoint, *state)
 
     def _unwrapped(self) -> SequenceNetwork:
@@ -362,7 +362,7 @@ def restore(loop: Loop, tensors: dict[str, Tensor], about: dict[str, Any]) -> No
     loop.best_weights = _under("best.", tensors)
     unpack_optimizer(loop.optimizer, tensors)
     loop.step.totals.copy_(tensors["totals"])
-    states = _under(f"random.{loop.ranks.number}.", tensors)
+    states = _under(f"random.{loop.ranks.rank}.", tensors)
     if "cpu" in states:  # with other processes than before, the draws are others as well
         torch.set_rng_state(states["cpu"])
     if "cuda" in states and loop.device.type == "cuda":

@@ -53,7 +53,7 @@ class MeanCrossEntropy(nn.Module):
 MAX_IDS = 8
 
 
-class LossWatch:
+class NonFiniteLossDetector:
     """Notes the running sums of the losses and gradient norms after each step of a pass.
 
     They are read when somebody asks, on a CPU at every step.
@@ -70,10 +70,10 @@ class LossWatch:
         self.train, self.plan, self.first, self.num_batches = train, plan, first, first
         self.trace = self.totals.new_zeros(len(plan))
 
-    def note(self, number: int) -> None:
-        """The step of batch ``number`` was made."""
-        self.trace[number] = self.totals[:2].sum()
-        self.num_batches = number + 1
+    def record(self, batch_number: int) -> None:
+        """Record the running sums after the step of a batch, counted from 0 within the pass."""
+        self.trace[batch_number] = self.totals[:2].sum()
+        self.num_batches = batch_number + 1
 
     def first_failure(self) -> str | None:
         """The first batch of the pass after which the sums are not finite, in words."""

@@ -30,15 +30,15 @@ SLAB_BYTES = 64 << 20
 """Copied to a GPU at a time."""
 
 
-class Feed:
+class Prefetcher:
     """The batches of one training, epoch by epoch."""
 
     def __init__(self, sequences: Sequences, augment: Augmenter, device: torch.device) -> None:
         self.augment, self.device = augment, device
-        self.resident: Resident | None = None
+        self.resident: ResidentSequences | None = None
         is_plain = not augment.settings.is_on and sequences.store.target.name == "per_sequence"
         if device.type == "cuda" and is_plain and _fits(sequences, device):
-            self.resident = Resident(sequences, device)
+            self.resident = ResidentSequences(sequences, device)
 
     def batches(self, sequences: Sequences, plan: list[np.ndarray], epoch: int) -> Batches:
         """The batches of a plan. ``sequences`` are those of the beginning, as this epoch crops
@@ -49,10 +49,10 @@ class Feed:
         def make(rows: np.ndarray) -> Batch:
             return self.augment(make_batch(sequences, rows), epoch)
 
-        return load(make, plan, self.device)
+        return load_batches(make, plan, self.device)
 
 
-def load(
+def load_batches(
     make: Callable[[np.ndarray], Batch], plan: list[np.ndarray], device: torch.device
 ) -> Batches:
     """What ``make`` gives for each of the plan's rows, on a device; for a GPU made ahead."""
@@ -60,11 +60,11 @@ def load(
         for rows in plan:
             yield make(rows).to(device)
         return
-    for batch in ahead(lambda rows: make(rows).pin_memory(), plan):
+    for batch in prefetch(lambda rows: make(rows).pin_memory(), plan):
         yield batch.to(device)
 
 
-def ahead(make: Callable[[np.ndarray], Batch], plan: list[np.ndarray]) -> Batches:
+def prefetch(make: Callable[[np.ndarray], Batch], plan: list[np.ndarray]) -> Batches:
     """The batches of a plan in its order, made by a thread while others are used."""
     with ThreadPoolExecutor(1) as thread:
         waiting: deque[Future[Batch]] = deque()
@@ -76,7 +76,7 @@ def ahead(make: Callable[[np.ndarray], Batch], plan: list[np.ndarray]) -> Batche
             yield waiting.popleft().result()
 
 
-class Resident:
+class ResidentSequences:
     """All steps of some sequences, on a device."""
 
     def __init__(self, sequences: Sequences, device: torch.device) -> None:

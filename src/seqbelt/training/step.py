@@ -40,9 +40,9 @@ class Step:
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.totals = torch.zeros(4, dtype=torch.float64, device=accelerator.device)
         self.num_pieces = 1
-        self.wishes = [False, False]
+        self.local_flags = [False, False]
         """Whether this process was told to stop, and wants a checkpoint."""
-        self.granted = [False, False]
+        self.global_flags = [False, False]
         """The same of any process: all of them do so after the same step."""
 
     def __call__(self, batch: Batch) -> None:
@@ -56,11 +56,11 @@ class Step:
     def _gradient(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Leave the gradient of the mean loss; returns the sum of losses and the examples."""
         count = self.loss.count(batch.labels)
-        if not self.ranks.is_alone:
-            told = self.totals.new_tensor([float(count), *self.wishes])
-            self.ranks.add_up([told])
+        if not self.ranks.is_single_process:
+            told = self.totals.new_tensor([float(count), *self.local_flags])
+            self.ranks.all_reduce_sum([told])
             count = told[0].to(count.dtype)
-            self.granted = [number > 0 for number in told[1:].tolist()]
+            self.global_flags = [number > 0 for number in told[1:].tolist()]
         while True:
             self.optimizer.zero_grad(set_to_none=True)
             try:
@@ -71,7 +71,7 @@ class Step:
                 if is_recorded or self.num_pieces >= len(batch.lengths):
                     raise
                 self._split_more(len(batch.lengths))
-        self.ranks.add_up([p.grad for p in self.parameters if p.grad is not None])
+        self.ranks.all_reduce_sum([p.grad for p in self.parameters if p.grad is not None])
         return total, count
 
     def _add_gradients(self, batch: Batch, count: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import Model
 from seqbelt.settings import Seed, Settings
-from seqbelt.training.training_settings import Training
+from seqbelt.training.hyperparameters import Training
 
 Number = int | float
 Count = Annotated[int, Field(ge=1)]

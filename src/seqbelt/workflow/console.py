@@ -17,12 +17,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from seqbelt.training.launch import is_first
+from seqbelt.training.launch import is_main_process
 
 console = Console(stderr=True, highlight=False)
 show_bars = True
 """A worker process shows none: its parent does."""
-is_silent = not is_first()
+is_silent = not is_main_process()
 """Of several processes that train one model, one speaks."""
 
 

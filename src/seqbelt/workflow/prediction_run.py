@@ -9,8 +9,8 @@ from seqbelt.data.sources.names import list_counts, shorten
 from seqbelt.data.store.readings import describe_readings
 from seqbelt.errors import SeqbeltError
 from seqbelt.features.base import Source
-from seqbelt.inference.folder import Item, Summary, predict_items, try_suspects
-from seqbelt.inference.isolation import Watch
+from seqbelt.inference.folder import Item, Summary, predict_items, try_candidates
+from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Engine, Precision, Predictor
 from seqbelt.workflow.console import bar, say
@@ -29,11 +29,11 @@ def predict(
     precision: Precision = "float32",
     coverage: float | None = None,
     byte_order_mark: bool = False,
-    watch: Watch | None = None,
+    context: ChildContext | None = None,
 ) -> dict[str, Any]:
     """The stage: load the model once, answer everything, write one file.
 
-    ``watch`` is for the process that sees to it that no input takes this one along.
+    ``context`` is set in a supervised child process (inference/isolation.py).
     """
     check_output(output)
     paths, settings = parse_inputs(inputs)
@@ -42,8 +42,8 @@ def predict(
     gc.freeze()  # what is loaded stays: the collector need not look through it again and again
     notes: list[str] = []
     key, items = _open(predictor, paths, settings, output, [])
-    if watch is not None and watch.suspects:
-        try_suspects(predictor, items, watch)
+    if context is not None and context.candidates:
+        try_candidates(predictor, items, context)
     key, items = _open(predictor, paths, settings, output, notes)
     for note in notes:
         say(note)
@@ -56,7 +56,7 @@ def predict(
             key=key,
             model=concrete,
             progress=progress,
-            watch=watch,
+            context=context,
             coverage=coverage,
             byte_order_mark=byte_order_mark,
         )

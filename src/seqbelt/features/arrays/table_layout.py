@@ -144,7 +144,7 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
             names = ("Unnamed: 0", *_clean_names(cells, width)[1:]) if has_index else None
             extent = _extent(cells)
             return Layout(1, width, names, first_line, kinds, tuple(notes), False, *extent)
-        if width == 1 and cells[0] == "0":
+        if [*map(as_text, _trimmed(cells))] == ["0"]:  # also before a trailing delimiter
             notes.append(f"line {first_line}, '0', is a value and no header (features.header)")
         if comment is not None and _could_name(comment[1], width):
             notes.append(f"column names are taken from line {comment[0]}, a comment")
@@ -336,7 +336,7 @@ def _fits(cells: Sequence[Cell], width: int) -> bool:
     return (
         len(cells) == width
         or (len(cells) > width and len(_trimmed(cells)) <= width)
-        or (len(cells) == width - 1 and width > 1)
+        or (len(cells) == width - 1 and width > 1 and cells[-1] != "")
     )
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqbelt.models.kind_defaults import NUMBERS, TOKENS, defaults_for
-from seqbelt.training import training_settings
+from seqbelt.training import hyperparameters
 from seqbelt.training.augmentation import Augmentation
-from seqbelt.training.training_settings import MAX_EPOCHS, Plan, Training
+from seqbelt.training.hyperparameters import MAX_EPOCHS, Plan, Training
 
 TABLE = {
     False: replace(NUMBERS, num_passes=40, min_updates=1500, max_updates=2500),
@@ -20,7 +20,7 @@ TABLE = {
 
 @pytest.fixture
 def table(monkeypatch):
-    monkeypatch.setattr(training_settings, "defaults_for", TABLE.__getitem__)
+    monkeypatch.setattr(hyperparameters, "defaults_for", TABLE.__getitem__)
 
 
 @pytest.mark.parametrize(
