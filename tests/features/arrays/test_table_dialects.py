@@ -152,4 +152,4 @@ def test_a_trailing_delimiter_hides_neither_a_header_of_0_nor_a_split_number():
     table = read_text_table(b'"0"\t\r\n"-8"\t\r\n"9"\t\r\n', TableOptions())
     assert any("'0', is a value and no header" in note for note in table.notes)
     with pytest.raises(BadInput, match=r"line 2 has 3 values, line 1 names 1 columns.*decimal"):
-        read_text_table(b"gyr_z,\n0,149,\n0,539,\n-1,034,\n", TableOptions())
+        read_text_table(b"gyr_z,\n0,149,\n0,539,\n-1,334,\n", TableOptions())

@@ -165,7 +165,8 @@ def _below_preamble(
         notes.append(f"line {line} is a row of units: not a step")
         line, cells = preamble.pop()
     filled = [cell for cell in cells if cell != ""]
-    if len(filled) <= 1 < width and not _fits(cells, width):  # a title and no names
+    ends_a_name = 1 < len(cells) == width - 1 and cells[-1] == ""
+    if len(filled) <= 1 < width and not _fits(cells, width) and not ends_a_name:  # a title
         notes.append("lines above the values are left out as titles")
         return Layout(first, width, None, None, kinds, tuple(notes))
     _refuse_mixed(line, cells, kinds)
