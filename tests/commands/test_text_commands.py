@@ -37,7 +37,7 @@ def trained(tmp_path_factory):
     """A project, and what training there printed; tracking takes seconds to set up."""
     with pytest.MonkeyPatch.context() as patch:
         folder = write_project(tmp_path_factory.mktemp("trained"), patch)
-        done = train(Experiment.load("reviews.yaml"))
+        done = train(Experiment.load("reviews.yaml")).result
         yield folder, folder / done["bundle"], done["run_id"]
 
 

@@ -167,7 +167,7 @@ def test_a_server_that_dies_in_the_middle_of_a_training(tmp_path, wav_folder, mo
 
     monkeypatch.setattr(TrackedRun, "log_epoch", kill_and_restart)
     try:
-        result = train(experiment)
+        result = train(experiment).result
         client = MlflowClient(uri)
         run = client.get_run(result["run_id"])
         history = client.get_metric_history(result["run_id"], "train/loss")
