@@ -231,3 +231,12 @@ class TestVectors:
         np.savez(file, x=random(4, 2), y=random(6, 2))
         (encoded,) = encode(vectors(key="y"), file.getvalue())
         assert encoded.shape == (6, 2)
+
+
+def test_only_a_file_leaves_open_which_axis_is_time(tmp_path):
+    """An array from a .ts file, which states its axes, has no remark about them."""
+    features = Channels.parse({"kind": "channels"})
+    array = np.zeros((5, 30), np.float32)
+    np.save(tmp_path / "a.npy", array)
+    assert features.read(array).notes == ()
+    assert "5 steps of 30 channels" in features.read(tmp_path / "a.npy").notes[0]

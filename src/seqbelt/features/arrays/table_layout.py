@@ -180,7 +180,7 @@ def _below_preamble(
     while len(set(names)) < len(names) and preamble and _fits(preamble[-1][1], width):
         line, upper = preamble.pop()
         names = tuple(
-            f"{above} {name}".strip()
+            above if above == name else f"{above} {name}".strip()
             for above, name in zip(_clean_names(upper, width, fill=True), names, strict=True)
         )
         notes.append("column names stand in several lines, which are joined")
