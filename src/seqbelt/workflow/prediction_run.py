@@ -63,6 +63,14 @@ def predict(
     for note in notes:  # what was found while the folders were listed
         say(note)
     _tell(summary, predictor.bundle.classes)
+    if summary.num_partly_read:
+        settings_read = predictor.bundle.model
+        say(
+            f"{summary.num_partly_read:,} inputs are longer than the model reads "
+            f"(model.max_steps: {settings_read.max_steps}, crop: {settings_read.crop}): of one "
+            f"only {summary.min_share_read:.1%} was read; see the column share_read. "
+            "train with crop: windows to read all"
+        )
     if summary.needs_mark and not byte_order_mark:
         say(
             f"{output}: UTF-8 without a mark; for Excel, which would show other letters, write it "
@@ -79,6 +87,11 @@ def predict(
         "model": concrete,
         "reasons": dict(summary.reasons),
         **({"readings": dict(summary.readings)} if summary.readings else {}),
+        **(
+            {"num_partly_read": summary.num_partly_read, "min_share_read": summary.min_share_read}
+            if summary.num_partly_read
+            else {}
+        ),
         "accuracy": summary.accuracy,
         "labels": dict(summary.labels),
     }
