@@ -255,10 +255,10 @@ class _Run:
         """
         classes = self.predictor.bundle.classes
         known = frozenset(classes)
-        labels_steps = self.predictor.bundle.network.labels_steps
+        labels_inputs = self.predictor.labels_inputs
         for row in rows:
             answer = None
-            if labels_steps:
+            if not labels_inputs:
                 row = row._replace(label=None)
             elif row.probabilities is not None and row.error is None:
                 answer = classes[int(row.probabilities.argmax())]

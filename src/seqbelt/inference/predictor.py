@@ -183,6 +183,11 @@ class Predictor:
             share = self.share_read if is_cropped else None
             write_predictions(path, rows, key, bundle.classes, model, byte_order_mark, share)
 
+    @property
+    def labels_inputs(self) -> bool:
+        """Whether an input has one label, and not labelled segments."""
+        return not self.bundle.network.labels_steps
+
     def share_read(self, num_steps: int) -> float:
         """The share, 0..1, of an input of ``num_steps`` steps that its answer is read from."""
         if self.bundle.network.labels_steps:
