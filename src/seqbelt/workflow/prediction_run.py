@@ -138,9 +138,7 @@ def _open_timeline(
     found = Timeline(window_s=window_s, hop_s=hop_s, **given)
     predictor = TimelinePredictor(bundle, found, engine, precision, label_folder=audacity)
     if is_default:
-        say(
-            f"windows of {window_s:g} s, the length of the training sequences; --window-s changes it"
-        )
+        say(f"windows of {window_s:g} s, as the training sequences; --window-s sets another")
     return predictor
 
 
