@@ -119,8 +119,8 @@ def _advice(experiment: Experiment, trained: Sequence[Trained]) -> AdviceByCell:
 
 
 def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[BaselineResult]) -> str:
-    """A sentence on a model's page about the best control, where that is the more accurate one on
-    the same test rows; empty where none is."""
+    """A sentence on a model's page about the controls that are more accurate on the same test rows;
+    empty where none is."""
     folds = {one.experiment.data.fold: one.test for one in trained}
     assert best.test is not None  # a comparison has a test part
     own = [np.full(len(test.correct), fold == best.experiment.data.fold)
@@ -129,12 +129,15 @@ def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[Basel
     found = [(one.correct[:, rows].mean(), one.baseline.name)
              for one in controls if one.correct is not None]  # fmt: skip
     accuracy = best.test.correct.mean()
-    if not found or max(found)[0] <= accuracy:
+    ahead = sorted([one for one in found if one[0] > accuracy], reverse=True)
+    if not ahead:
         return ""
-    theirs, name = max(found)
+    (theirs, name), *more = ahead
+    also = ", ".join(f"'{other}' ({100 * value:.1f} %)" for value, other in more)
     return (
         f"This model loses to a control: '{name}' reaches {100 * theirs:.1f} % on the same "
         f"{rows.sum():,} test rows, this model {100 * accuracy:.1f} %."
+        + (f" Also more accurate: {also}." if also else "")
     )
 
 
