@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from seqbelt.comparison.baselines.baseline import Baseline
-from seqbelt.data.cropping import cut_windows, pool_votes
+from seqbelt.data.cropping import average_window_probabilities, cut_windows
 from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
@@ -115,7 +115,8 @@ class ShuffledSequences(Sequences):
 
 def predict_shuffled(network: SequenceNetwork, test: Sequences, seed: int) -> np.ndarray:
     """Predictions ``(test rows,)`` for shuffled sequences, each shuffled within the steps read."""
-    read, owners = cut_windows(test)
+    read, sequence_index = cut_windows(test)
     shuffled = ShuffledSequences(read.store, read.rows, read.lengths, read.labels, read, seed)
     device = next(network.parameters()).device
-    return pool_votes(predict_logits(network, shuffled, device), owners).argmax(1)
+    logits = predict_logits(network, shuffled, device)
+    return average_window_probabilities(logits, sequence_index).argmax(1)
