@@ -74,6 +74,35 @@ def predict(
         bool,
         typer.Option("--byte-order-mark", help="Begin a .csv with the mark that Excel needs."),
     ] = False,
+    timeline: Annotated[
+        bool,
+        typer.Option("--timeline", help="Label the parts of long recordings: one row a segment."),
+    ] = False,
+    window_s: Annotated[
+        float | None,
+        typer.Option("--window-s", min=0.001, help="Window length; the training clips' if known."),
+    ] = None,
+    hop_s: Annotated[
+        float | None,
+        typer.Option("--hop-s", min=0.001, help="From one window to the next; half a window."),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", min=0.0, max=1.0, help="Confidence a segment reaches; 0.5 unless given."
+        ),
+    ] = None,
+    min_duration_s: Annotated[
+        float | None, typer.Option("--min-duration-s", min=0.0, help="Drop shorter segments.")
+    ] = None,
+    max_gap_s: Annotated[
+        float | None,
+        typer.Option("--max-gap-s", min=0.0, help="Join segments of one label this close."),
+    ] = None,
+    audacity: Annotated[
+        Path | None,
+        typer.Option("--audacity", help="Folder for a label file for Audacity a recording."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Label a folder, files or the rows of a manifest."""
@@ -85,6 +114,18 @@ def predict(
             "on_error": on_error, "engine": engine, "precision": precision, "coverage": coverage,
             "byte_order_mark": byte_order_mark,
         }  # fmt: skip
+        settings = {
+            "window_s": window_s, "hop_s": hop_s, "threshold": threshold,
+            "min_duration_s": min_duration_s, "max_gap_s": max_gap_s,
+        }  # fmt: skip
+        if timeline:
+            options |= {"timeline": settings, "audacity": audacity and str(audacity)}
+        elif audacity or any(value is not None for value in settings.values()):
+            from seqbelt.errors import SettingsError
+
+            given = [name for name, value in settings.items() if value is not None]
+            name = (given or ["audacity"])[0].replace("_", "-")
+            raise SettingsError(f"--{name}: needs --timeline")
         return predict_apart(model, inputs, output, timeout_s, **options)
 
     run(work, as_json, GOES_ON)
@@ -104,6 +145,40 @@ def stream(
     every_steps: Annotated[
         int | None, typer.Option("--every-steps", min=1, help="The same, in steps.")
     ] = None,
+    window_s: Annotated[
+        float | None,
+        typer.Option(
+            "--window-s", min=0.001, help="Answer from the last so many seconds of the signal."
+        ),
+    ] = None,
+    events: Annotated[
+        bool, typer.Option("--events", help="Print changes of the label only.")
+    ] = False,
+    on_event: Annotated[
+        str | None,
+        typer.Option(
+            "--on-event",
+            metavar="COMMAND",
+            help="Shell command to run at each change, with SEQBELT_LABEL and SEQBELT_TIME_S set.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            min=0.0,
+            max=1.0,
+            help="Confidence that a change needs; 0.6 unless given.",
+        ),
+    ] = None,
+    min_duration_s: Annotated[
+        float | None,
+        typer.Option(
+            "--min-duration-s",
+            min=0.0,
+            help="Seconds for which a change needs that confidence; 0.5 unless given.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer a signal while it comes, one line of JSON an answer."""
@@ -113,8 +188,10 @@ def stream(
 
         kind = pcm.value if pcm else None
         found = stream(
-            model, file, pcm=kind, follow=follow, every_ms=every_ms, every_steps=every_steps
-        )
+            model, file, pcm=kind, follow=follow, every_ms=every_ms, every_steps=every_steps,
+            window_s=window_s, events=events, on_event=on_event, threshold=threshold,
+            min_duration_s=min_duration_s,
+        )  # fmt: skip
         return found if as_json else {}  # standard output is for the answers
 
     run(work, as_json)
