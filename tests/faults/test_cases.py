@@ -31,4 +31,4 @@ def test_a_case_is_read_as_meant_or_refused(case: Case, tmp_path: Path, monkeypa
     np.testing.assert_array_equal(found, as_array(case.values))
     readings = done.get("readings", {})
     assert not case.said or any(case.said in said for said in readings)
-    assert prepare(experiment).result.get("readings", {}) == readings  # said again where nothing is done
+    assert prepare(experiment).result.get("readings", {}) == readings

@@ -52,6 +52,7 @@ def set_global_options(
 
 for command in (
     training.demo,
+    data.init,
     training.prepare,
     training.train,
     training.compare,

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import json
 import logging
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,12 @@ log_level = logging.INFO
 
 def load(config: Path, overrides: list[str] | None) -> Any:
     """The experiment of a config file and its overrides. Raises SettingsError."""
+    if config.is_dir() or config.suffix.lower() in (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl"):
+        what = "a folder" if config.is_dir() else "a table"
+        raise SettingsError(
+            f"CONFIG {config}: is {what} and no YAML file with settings; to write one, run: "
+            f"seqbelt init {shlex.quote(str(config))}"
+        )
     from seqbelt.experiment import Experiment
 
     return Experiment.load(config, overrides or [])
