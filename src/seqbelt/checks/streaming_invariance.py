@@ -16,7 +16,7 @@ from seqbelt.checks.padding_invariance import TOLERANCE, _finite, _sample
 from seqbelt.data.batches import pad
 from seqbelt.data.sequences import Sequences
 from seqbelt.features.streaming.steps import StepStream
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.ensemble import Network
 from seqbelt.models.streaming_classifier import StreamingClassifier
 
 STREAMED_STEPS = 8192
@@ -66,7 +66,7 @@ class Signal(NamedTuple):
 
 @torch.inference_mode()
 def certify_streaming(
-    network: SequenceNetwork,
+    network: Network,
     sequences: Sequences,
     signals: Sequence[Signal] = (),
     num_sequences: int = 64,
@@ -106,21 +106,21 @@ def certify_streaming(
     )
 
 
-def _logits_alone(network: SequenceNetwork, steps: np.ndarray) -> Tensor:
+def _logits_alone(network: Network, steps: np.ndarray) -> Tensor:
     """``(1, classes)``: where every step is labelled, the last one's, which has heard all."""
     inputs, lengths = pad([steps])
     logits = network(inputs.to(next(network.parameters()).device), lengths).float().cpu()
     return network.split(logits, lengths)[0][-1:]
 
 
-def _logits_in_pieces(network: SequenceNetwork, steps: np.ndarray, size: int | None) -> Tensor:
+def _logits_in_pieces(network: Network, steps: np.ndarray, size: int | None) -> Tensor:
     reader = StreamingClassifier(network)
     for piece in _pieces(steps, size):
         reader.push(piece)
     return reader.logits.float().cpu()
 
 
-def _logits_of_signal(network: SequenceNetwork, signal: Signal, size: int | None) -> Tensor:
+def _logits_of_signal(network: Network, signal: Signal, size: int | None) -> Tensor:
     reader, stream = StreamingClassifier(network), signal.open_stream()
     for piece in _pieces(signal.inputs, size):
         reader.push(stream.push(piece))

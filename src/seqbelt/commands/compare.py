@@ -9,6 +9,7 @@ from seqbelt.comparison.advice_report import AdviceByCell
 from seqbelt.comparison.baselines.baseline import ControlResult
 from seqbelt.comparison.comparison import Conclusion, RunResult
 from seqbelt.comparison.diagnostics import Reasons
+from seqbelt.comparison.variants import label
 from seqbelt.data.audit import Audit
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.report import Report
@@ -23,6 +24,7 @@ from seqbelt.workflow.baselines import log_controls, run_controls
 from seqbelt.workflow.comparison_run import CompareJournal, Job
 from seqbelt.workflow.console import say
 from seqbelt.workflow.data_audit import audit_first
+from seqbelt.workflow.ensemble_run import average_networks
 from seqbelt.workflow.measure_diagnostics import find_reasons
 from seqbelt.workflow.prepared_data import prepare_data
 from seqbelt.workflow.publishing import register
@@ -42,7 +44,11 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     conclusion, histories = _conclude(experiment, trained, controls, advice)
     reasons = find_reasons(experiment, trained)
     best, chosen_by = _choose(trained)
-    model_uri = register(best, _lost_to(best, trained, controls))
+    ensemble, chosen, name = None, best, best.name
+    if experiment.comparison.ensemble:
+        ensemble = average_networks(best, trained, journal)
+        chosen, name = ensemble.trained, f"the ensemble of {label(best.cell)}"
+    model_uri = register(chosen, _lost_to(chosen, trained, controls))
     # The runs are siblings joined by a tag: MLflow's page folds children away. The summary is
     # made last, so that it stands on top of the page's list.
     tags = {
@@ -56,7 +62,9 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     )
     summary.log_settings(experiment.flat())
     summary.log_text(found.markdown(), "audit.md")
-    registered = f"Registered: `{model_uri}`, {best.name}: {chosen_by}." if model_uri else ""
+    registered = f"Registered: `{model_uri}`, {name}: {chosen_by}." if model_uri else ""
+    if ensemble is not None:
+        registered = f"{ensemble.sentence} {registered}".strip()
     _log_conclusion(summary, conclusion, protocol, advice, reasons, histories, registered)
     summary.finish()
     if model_uri is None:
@@ -71,6 +79,7 @@ def compare(experiment: Experiment) -> dict[str, Any]:
         "cells": conclusion.cells(),
         "controls": [control.to_dict() for control in controls],
         "reasons": reasons.to_dict(),
+        "ensemble": ensemble and ensemble.to_dict(),
     }
 
 

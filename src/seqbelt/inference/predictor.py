@@ -70,7 +70,8 @@ class Predictor:
         round_to_tf32(False)  # answers would depend on the batch beyond the third digit
         self.network = bundle.network.to(self.device).eval()
         self.encoder = bundle.encoder
-        self.network.recurrent.chosen_layout(self.device)  # may load the compiled kernel
+        for one in self.network.networks:
+            one.recurrent.chosen_layout(self.device)  # may load the compiled kernel
         self.precision: Precision = precision
         self._compute = self.network if engine == "torch" else _onnx_network(bundle, precision)
         if precision != "float32":
