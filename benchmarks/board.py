@@ -237,14 +237,14 @@ def jobs_of_set(
     one: BoardSet, path: Path, arguments: argparse.Namespace, wanted: Sequence[str]
 ) -> list[Job]:
     """Prepare a set, in the work folder, and list what is to be done on it; small sets first."""
-    from seqbelt.comparison.baselines.fitted import fitted_controls
+    from seqbelt.comparison.baselines.fitted import fitted_baselines
     from seqbelt.settings import read_yaml
 
     values = override(read_yaml(path), arguments.settings)
     folds = folds_of(values)
     stores = [prepared(fold) for fold in folds]
     experiment = Experiment.parse(values)
-    keys = [c.key for c in fitted_controls(stores[0], experiment.model, experiment.training)]
+    keys = [c.key for c in fitted_baselines(stores[0], experiment.model, experiment.training)]
     num_seeds = arguments.seeds or one.seeds or 3
     jobs = []
     for what in wanted:
@@ -362,9 +362,9 @@ def measure_training(config: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _on_shuffled_steps(trained: Any, test: Any) -> float:
-    from seqbelt.comparison.baselines.signal_baselines import answer_shuffled
+    from seqbelt.comparison.baselines.signal_baselines import predict_shuffled
 
-    answers = answer_shuffled(trained.bundle.network, test, trained.seed)
+    answers = predict_shuffled(trained.bundle.network, test, trained.seed)
     return float((answers == test.labels).mean())
 
 
@@ -374,7 +374,7 @@ CELL_CONTROLS = {"shuffled": _on_shuffled_steps}
 
 def measure_control(config: dict[str, Any], key: str) -> dict[str, Any]:
     """One control of a comparison, over all folds."""
-    from seqbelt.comparison.baselines.fitted import fitted_controls
+    from seqbelt.comparison.baselines.fitted import fitted_baselines
     from seqbelt.training.history import History
     from seqbelt.workflow.baselines import _fold
     from seqbelt.workflow.training_run import Trained
@@ -388,12 +388,12 @@ def measure_control(config: dict[str, Any], key: str) -> dict[str, Any]:
             _fold(Trained(experiment, store, nothing, Path(), nothing, History(), None, None))
         )
     experiment, store = Experiment.parse(config), folds[0].train.store
-    controls = fitted_controls(store, experiment.model, experiment.training)
+    controls = fitted_baselines(store, experiment.model, experiment.training)
     result = next(control for control in controls if control.key == key).run(folds)
     if result.error is not None:
         return {"error": result.error}
     return {
-        "name": result.control.name,
+        "name": result.baseline.name,
         "test": {"accuracy": result.test_accuracy, "macro_f1": result.macro_f1},
         "seconds": round(result.seconds, 2),
         **about_store(store),

@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 import torch
 
-from seqbelt.comparison.variants import as_contestant
+from seqbelt.comparison.variants import apply_variant
 from seqbelt.comparison.verdict import Verdict, VerdictRule
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.sequences import Sequences
@@ -40,7 +40,7 @@ def judge_shuffled(seed: int, rule: VerdictRule) -> Verdict:
     parts = {name: draw(random, count) for name, count in SIZES.items()}
     correct = {}
     for cell in ("lstm", "rnn"):
-        model = as_contestant(Model(hidden_size=8), cell)
+        model = apply_variant(Model(hidden_size=8), cell)
         answers = []
         for training_seed in SEEDS:
             network, _ = train_network(

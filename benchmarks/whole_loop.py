@@ -57,8 +57,8 @@ def main() -> None:
     arguments = parser.parse_args()
     clocked(Step, "__call__", "the network: training steps")
     clocked(SequenceNetwork, "forward", "the network: passes")
-    for name in ("prepare_data", "audit_first", "find_contestants", "run_controls", "log_controls",
-                 "find_reasons", "register", "_log_conclusion"):  # fmt: skip
+    for name in ("prepare_data", "audit_first", "build_variants", "run_baselines", "log_baselines",
+                 "measure_diagnostics", "register", "_log_conclusion"):  # fmt: skip
         clocked(comparison, name, name.strip("_").replace("_", " "))
     experiment = Experiment.load(arguments.config.absolute(), arguments.settings)
     started = time.perf_counter() - BEGAN

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import field_validator, model_validator
 
 from seqbelt.comparison.comparison import Comparison
-from seqbelt.comparison.variants import contestant_of
+from seqbelt.comparison.variants import variant_of
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
 from seqbelt.features.kinds import AnyFeatures
@@ -105,4 +105,4 @@ class Experiment(Settings):
     @property
     def run_name(self) -> str:
         """Short name of one training run: ``lstm-h128-s0``."""
-        return f"{contestant_of(self.model)}-h{self.model.hidden_size}-s{self.training.seed}"
+        return f"{variant_of(self.model)}-h{self.model.hidden_size}-s{self.training.seed}"

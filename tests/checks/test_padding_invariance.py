@@ -163,7 +163,7 @@ def test_the_same_seed_gives_the_same_bits(rows, cell):
     found = certify_determinism(
         build(cell=cell, dropout=0.2), TRAINING, lambda: build(cell=cell, dropout=0.2), rows
     )
-    assert found.passed and found.blame is None
+    assert found.passed and found.first_difference is None
     assert found.num_steps == 4 and found.weights[0] == found.weights[1]
 
 
@@ -181,7 +181,7 @@ def test_a_trained_network_with_a_stem_is_exact_and_repeats_itself(rows, cell, s
     padding = certify_padding(network, rows)
     assert padding.passed and padding.num_flips == 0 and padding.max_difference < 2e-5
     found = certify_determinism(network, TRAINING, make, rows)
-    assert found.passed and found.blame is None and found.num_steps == 4
+    assert found.passed and found.first_difference is None and found.num_steps == 4
 
 
 def test_a_stem_that_reads_the_padding_is_found(rows, monkeypatch):
@@ -210,7 +210,8 @@ def test_an_initialisation_by_chance_is_blamed(rows):
 
     found = certify_determinism(build(), TRAINING, by_chance, rows)
     assert not found.passed and found.weights[0] != found.weights[1]
-    assert found.blame == "initialisation: weights of classify.bias"
+    assert found.first_difference == "initialisation: weights of classify.bias"
+    assert found.to_dict()["blame"] == found.first_difference  # the key in the JSON of before
 
 
 def test_the_part_that_computes_by_chance_is_blamed(rows, monkeypatch):
@@ -222,7 +223,7 @@ def test_the_part_that_computes_by_chance_is_blamed(rows, monkeypatch):
 
     monkeypatch.setattr(Pooling, "forward", forward)
     found = certify_determinism(build(), TRAINING, build, rows)
-    assert found.blame == "step 1: output of pool"
+    assert found.first_difference == "step 1: output of pool"
 
 
 def test_a_gradient_by_chance_is_blamed(rows):
@@ -233,7 +234,7 @@ def test_a_gradient_by_chance_is_blamed(rows):
         return network
 
     found = certify_determinism(build(), TRAINING, build_noisy, rows)
-    assert found.blame == "step 1: gradient of recurrent.weights.weight_hh_l0"
+    assert found.first_difference == "step 1: gradient of recurrent.weights.weight_hh_l0"
 
 
 def test_a_prediction_by_chance_is_blamed(rows):
@@ -241,4 +242,4 @@ def test_a_prediction_by_chance_is_blamed(rows):
     network.dropout.forward = lambda x: x + random.SystemRandom().random()
     found = certify_determinism(network, TRAINING, build, rows)
     assert not found.passed and found.weights[0] == found.weights[1]
-    assert found.blame == "prediction: output of dropout"
+    assert found.first_difference == "prediction: output of dropout"

@@ -6,7 +6,7 @@ import torch
 from toys import PLAIN, toy_store
 
 from seqbelt.checks import streaming_invariance
-from seqbelt.checks.streaming_invariance import Signal, certify_streaming
+from seqbelt.checks.streaming_invariance import StreamedFile, certify_streaming
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.streaming import steps
@@ -29,7 +29,7 @@ def rows(tmp_path_factory):
 def signal(noise):
     samples = 10 * noise(130)
     (steps,) = FEATURES.encode([Audio(samples, 8000)])
-    return Signal(samples, steps, lambda: stream_steps(FEATURES, FEATURES))
+    return StreamedFile(samples, steps, lambda: stream_steps(FEATURES, FEATURES))
 
 
 def build(**settings):

@@ -10,7 +10,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.workflow.search import Search
 from seqbelt.workflow.search_report import log_search
-from seqbelt.workflow.tuned_variants import find_contestants
+from seqbelt.workflow.tuned_variants import build_variants
 
 SETTINGS = {
     "name": "toy",
@@ -137,10 +137,10 @@ def test_workers_share_the_trials_and_make_no_more(store, tmp_path):
 
 
 @pytest.mark.parametrize("protocol", ["equal_parameters", "equal_compute"])
-def test_contestants_are_equal_within_two_per_cent(store, tmp_path, protocol):
+def test_variants_are_equal_within_two_per_cent(store, tmp_path, protocol):
     experiment = search(store, tmp_path, comparison={**SETTINGS["comparison"], "protocol": protocol,
                         }).experiment  # fmt: skip
-    entries, words = find_contestants(experiment, store)
+    entries, words = build_variants(experiment, store)
     networks = [entry.model.build(3, 2, False) for entry in entries.values()]
     sizes = [
         one.num_parameters if protocol == "equal_parameters" else one.recurrent.flops_per_step
@@ -152,10 +152,10 @@ def test_contestants_are_equal_within_two_per_cent(store, tmp_path, protocol):
     assert {entry.training for entry in entries.values()} == {experiment.training}
 
 
-def test_equally_tuned_contestants_had_as_many_trials_each(store, tmp_path):
+def test_equally_tuned_variants_had_as_many_trials_each(store, tmp_path):
     comparison = {**SETTINGS["comparison"], "protocol": "equal_tuning"}
     experiment = search(store, tmp_path, comparison=comparison).experiment
-    entries, words = find_contestants(experiment, store)
+    entries, words = build_variants(experiment, store)
     assert "2 trials for each cell" in words
     import optuna
 

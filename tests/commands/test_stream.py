@@ -225,6 +225,72 @@ def test_a_model_that_needs_the_whole_signal_is_refused(
     assert (code, lines) == (2, []) and "cannot stream" in err and words in err
 
 
+def save_that_follows(**settings) -> str:
+    """A model of one channel: nein where it is high, ja where it is low."""
+    rows = np.ones((3, 1), np.float32)
+    features = Channels(kind="channels", sample_rate=10.0)
+    model = save(features, [rows], cell="rnn", pooling="mean", hidden_size=1, **settings)
+    bundle = Bundle.load(Path(model))
+    with torch.no_grad():
+        for name, weight in bundle.network.named_parameters():
+            weight.zero_()
+            if "weight_ih" in name:
+                weight.fill_(1.0)
+        bundle.network.classify.weight.copy_(torch.tensor([[-4.0], [4.0]]))
+    bundle.save(Path(model))
+    return model
+
+
+def test_events_are_the_changes_and_run_a_command(capsys):
+    model = save_that_follows()
+    levels = np.repeat([-1.0, 1.0, -1.0, 1.0, -1.0], [60, 60, 2, 58, 60])
+    Path("x.csv").write_text("".join(f"{value}\n" for value in levels))
+    command = f"{sys.executable} -c \"import os; e = os.environ; open('log', 'a').write(' '.join("
+    command += "[e['SEQBELT_LABEL'], e['SEQBELT_PREVIOUS'], e['SEQBELT_TIME_S']]) + chr(10))\""
+    options = ["--every-steps", "1", "--window-s", "1", "--events", "--on-event", command]
+    code, lines, err = run(capsys, model, "x.csv", *options, "--json")
+    assert code == 0, err
+    *events, summary = lines
+    assert [(e["previous"], e["label"]) for e in events] == [
+        (None, "ja"), ("ja", "nein"), ("nein", "ja"),
+    ]  # fmt: skip
+    delays = [e["time_s"] - start for e, start in zip(events, (0, 6, 18))]
+    assert all(0.5 <= delay <= 1.6 for delay in delays)
+    assert all(round(e["time_s"] - e["since_s"], 6) == 0.5 for e in events)
+    assert summary["num_events"] == 3 and summary["num_failed_commands"] == 0
+    logged = [line.split(" ") for line in Path("log").read_text().splitlines()]
+    assert logged == [[e["label"], e["previous"] or "", str(e["time_s"])] for e in events]
+
+
+def test_a_command_that_fails_is_reported_and_the_stream_goes_on(capsys):
+    model = save_that_follows()
+    Path("x.csv").write_text("1\n" * 30 + "-1\n" * 30)
+    options = ["--every-steps", "1", "--window-s", "1", "--on-event", "exit 7"]
+    code, lines, err = run(capsys, model, "x.csv", *options, "--json")
+    assert code == 0 and len(lines) == 62  # each answer, the final one, the summary
+    assert err.count("exit code 7") == 2 and lines[-1]["num_failed_commands"] == 2
+
+
+def test_a_model_with_max_steps_says_what_it_reads(capsys):
+    model = save_that_follows(max_steps=10)
+    Path("x.csv").write_text("1\n" * 30 + "-1\n" * 30)
+    code, lines, err = run(capsys, model, "x.csv")
+    assert code == 0 and "at most 10 steps (1 s)" in err
+    assert lines[2]["label"] == "nein" and lines[-1]["label"] == "ja"
+
+
+def test_options_of_events_without_events_are_refused(capsys):
+    model = save_that_follows()
+    Path("x.csv").write_text("1\n" * 30)
+    for options, words in (
+        (["--threshold", "0.7"], "needs --events"),
+        (["--min-duration-s", "1"], "needs --events"),
+        (["--events", "--threshold", "0.4"], "always reaches 0.5"),
+    ):
+        code, lines, err = run(capsys, model, "x.csv", *options)
+        assert (code, lines) == (2, []) and words in err
+
+
 def test_a_table_is_not_sound(capsys):
     model = save(Channels(kind="channels"), [np.ones((3, 2), np.float32)])
     code, _, err = run(capsys, model, "-", "--pcm", "s16le")

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from toys import PLAIN, UNCHANGED, Ready, toy_store
 
-from seqbelt.comparison.baselines.baseline import Control, ControlResult, no_recurrence
-from seqbelt.comparison.baselines.fitted import Fold, fitted_controls, measure
+from seqbelt.comparison.baselines.baseline import Baseline, BaselineResult, no_recurrence_baseline
+from seqbelt.comparison.baselines.fitted import Fold, fitted_baselines, measure
 from seqbelt.comparison.baselines.remarks import remarks
 from seqbelt.comparison.baselines.signal_baselines import (
     ShuffledSequences,
-    answer_shuffled,
-    shuffled_order,
+    predict_shuffled,
+    shuffled_order_baseline,
     statistics,
     statistics_in_time,
 )
@@ -35,7 +35,7 @@ MODEL = Model(
     **PLAIN | {"hidden_size": 4, "embedding_size": 6, "bidirectional": True, "pooling": "last"}
 )
 TRAINING = Training(num_epochs=15, batch_size=8, learning_rate=0.02, device="cpu", **UNCHANGED)
-CONTROL = Control("some control", "some", "It knows something.", "this may not matter", True)
+CONTROL = Baseline("some control", "some", "It knows something.", "this may not matter", True)
 
 
 def fold_of(store) -> Fold:
@@ -98,10 +98,10 @@ def by_length(tmp_path_factory):
 
 
 def accuracies(fold: Fold) -> dict[str, float]:
-    controls = fitted_controls(fold.train.store, MODEL, TRAINING)
+    controls = fitted_baselines(fold.train.store, MODEL, TRAINING)
     results = [control.run([fold]) for control in controls]
     assert [result.error for result in results] == [None] * len(results)
-    return {result.control.key: result.test_accuracy for result in results}
+    return {result.baseline.key: result.test_accuracy for result in results}
 
 
 def test_words_are_known_to_the_controls_for_texts_and_not_to_length(by_word):
@@ -153,14 +153,14 @@ def test_test_rows_teach_nothing(name, request):
     fold = request.getfixturevalue(name)
     few = fold.test.take(np.arange(5))
     unlike = replace(few, labels=1 - few.labels)
-    for control in fitted_controls(fold.train.store, MODEL, TRAINING):
-        answers = control.answer(fold)
-        assert np.array_equal(control.answer(replace(fold, test=unlike)), answers[:5])
+    for control in fitted_baselines(fold.train.store, MODEL, TRAINING):
+        answers = control.predict(fold)
+        assert np.array_equal(control.predict(replace(fold, test=unlike)), answers[:5])
 
 
 def test_folds_are_joined_in_their_order(by_length):
     few = replace(by_length, test=by_length.test.take(np.arange(7)))
-    control = fitted_controls(by_length.test.store, MODEL, TRAINING)[1]
+    control = fitted_baselines(by_length.test.store, MODEL, TRAINING)[1]
     assert control.key == "length"
     one, other = control.run([few]), control.run([by_length])
     both = control.run([few, by_length])
@@ -207,15 +207,15 @@ def test_shuffling_keeps_the_valid_steps_and_is_the_same_each_time(toy):
 
 def test_shuffled_order_costs_what_the_order_told(toy):
     ordered = np.array([toy[index][0, 0] > 0 for index in range(len(toy))]) == toy.labels
-    shuffled = answer_shuffled(FirstStep(), toy, 0) == toy.labels
+    shuffled = predict_shuffled(FirstStep(), toy, 0) == toy.labels
     assert ordered.mean() > 0.95 > 0.8 > shuffled.mean()
 
 
 def test_a_shuffled_answer_depends_on_its_own_row_and_the_seed_alone(toy):
-    answers = answer_shuffled(FirstStep(), toy, 0)
+    answers = predict_shuffled(FirstStep(), toy, 0)
     some = np.arange(len(toy))[::-3]
-    assert np.array_equal(answer_shuffled(FirstStep(), toy.take(some), 0), answers[some])
-    assert not np.array_equal(answer_shuffled(FirstStep(), toy, 1), answers)
+    assert np.array_equal(predict_shuffled(FirstStep(), toy.take(some), 0), answers[some])
+    assert not np.array_equal(predict_shuffled(FirstStep(), toy, 1), answers)
 
 
 @pytest.mark.parametrize("crop", ["head", "tail", "windows"])
@@ -223,14 +223,14 @@ def test_no_step_that_is_not_read_is_shuffled_in(toy, crop):
     """Where one step is read at a time there is nothing to shuffle."""
     cropped = crop_sequences(toy, 1, crop)
     ordered = predict_logits(FirstStep(), cropped, torch.device("cpu")).argmax(1)
-    assert np.array_equal(answer_shuffled(FirstStep(), cropped, 0), ordered)
+    assert np.array_equal(predict_shuffled(FirstStep(), cropped, 0), ordered)
 
 
 def test_a_control_that_raises_is_a_row_with_the_reason(tmp_path):
     words = ("".join(letters) for letters in itertools.product("abcdefg", repeat=3))
     texts = [next(words) for _ in range(16)]  # no word twice: a bag of words has nothing to learn
     fold = token_fold(tmp_path, texts, ["x", "y"] * 8)
-    found = {one.key: one.run([fold]) for one in fitted_controls(fold.test.store, MODEL, TRAINING)}
+    found = {one.key: one.run([fold]) for one in fitted_baselines(fold.test.store, MODEL, TRAINING)}
     failed = found.pop("bag-of-words")
     assert failed.test_accuracy is None and "ValueError" in failed.error
     assert failed.to_dict()["test_accuracy"] is None and failed.to_dict()["error"] == failed.error
@@ -252,9 +252,9 @@ def test_scores_are_means_over_seeds():
     assert found.macro_f1 == pytest.approx((1 + (2 / 3 + 0) / 2) / 2)
 
 
-def result_of(correct, name="some control", knows_order=True) -> ControlResult:
-    control = replace(CONTROL, name=name, knows_order=knows_order)
-    return ControlResult(control, 0.1, np.atleast_2d(correct), macro_f1=0.5)
+def result_of(correct, name="some control", uses_order=True) -> BaselineResult:
+    control = replace(CONTROL, name=name, uses_order=uses_order)
+    return BaselineResult(control, 0.1, np.atleast_2d(correct), macro_f1=0.5)
 
 
 def rights(share, count=1000, seed=0):
@@ -291,7 +291,7 @@ def test_the_caveat_names_the_best_control_and_skips_those_without_answers():
     controls = [
         result_of(rights(0.85, seed=1), "good"),
         result_of(rights(0.95, seed=2), "best"),
-        ControlResult(CONTROL, 0.1, error="no reason"),
+        BaselineResult(CONTROL, 0.1, error="no reason"),
     ]
     said = remarks(Comparison(), "rnn", rights(0.8)[None], controls).caveat
     assert "'best'" in said and "rnn with one seed" in said
@@ -313,14 +313,14 @@ def said_of(share, *controls):
     return remarks(Comparison(), "lstm", cells, controls, remedy="Try this.")
 
 
-def free(share, name="bag of words") -> ControlResult:
-    return result_of(rights(share, seed=3), name, knows_order=False)
+def free(share, name="bag of words") -> BaselineResult:
+    return result_of(rights(share, seed=3), name, uses_order=False)
 
 
 def test_first_of_all_a_cell_that_loses_to_a_control_without_order_has_not_learned():
     found = said_of(0.536, free(0.6, "length only"), free(0.821))
     assert found.warning.startswith(
-        "This LSTM has not learned the task: the control 'bag of words', which knows no order, "
+        "This LSTM has not learned the task: the control 'bag of words', which does not use order, "
         "reaches 82.1 %, it 53.6 % (difference +28.5 points, 95% interval "
     )
     assert found.warning.endswith(" Try this.") and found.caveat == ""
@@ -342,7 +342,7 @@ def test_the_data_is_spoken_of_only_where_the_cell_is_not_behind_any_control_wit
     assert "has not learned" in losing.warning and "may not matter" not in str(losing)
     # Equal within the margin: no order is needed, and that is a claim about the data.
     same = np.stack([rights(0.8)] * 3)
-    equal = [ControlResult(replace(CONTROL, knows_order=False), 0.1, same)]
+    equal = [BaselineResult(replace(CONTROL, uses_order=False), 0.1, same)]
     found = remarks(Comparison(margin=0.05), "lstm", same, equal)
     assert found.warning == "" and "does as well" in found.caveat
     assert found.caveat.endswith("this may not matter.")
@@ -357,7 +357,9 @@ def test_beside_the_warning_a_control_that_is_ahead_is_named_without_a_lesson():
 
 def test_a_cell_on_shuffled_steps_is_no_rival_to_itself_but_to_another_cell():
     for cell in ("lstm", "rnn"):
-        found = said_of(0.8, ControlResult(shuffled_order(cell), 0.1, rights(0.8, seed=3)[None]))
+        found = said_of(
+            0.8, BaselineResult(shuffled_order_baseline(cell), 0.1, rights(0.8, seed=3)[None])
+        )
         assert bool(found.warning) == (cell == "rnn")
         assert found.caveat.endswith("order may not matter here.") == (cell == "lstm")
 
@@ -371,7 +373,9 @@ def test_a_cell_on_shuffled_steps_is_no_rival_to_itself_but_to_another_cell():
     ],
 )
 def test_the_control_without_recurrence_is_named_first(share, claim):
-    without = ControlResult(no_recurrence(knows_order=True), 1.0, rights(share, seed=3)[None])
+    without = BaselineResult(
+        no_recurrence_baseline(uses_order=True), 1.0, rights(share, seed=3)[None]
+    )
     best = result_of(rights(0.95, seed=4), "random convolutions")
     found = said_of(0.8, best, without)
     assert found.warning == ""
@@ -383,7 +387,9 @@ def test_the_control_without_recurrence_is_named_first(share, claim):
 
 
 def test_without_a_stem_the_control_without_recurrence_knows_no_order():
-    without = ControlResult(no_recurrence(knows_order=False), 1.0, rights(0.9, seed=3)[None])
+    without = BaselineResult(
+        no_recurrence_baseline(uses_order=False), 1.0, rights(0.9, seed=3)[None]
+    )
     found = said_of(0.8, without)
     assert found.warning.startswith("This LSTM has not learned the task: the control 'no recurre")
     assert found.caveat == ""
@@ -395,10 +401,10 @@ def test_controls_that_know_no_order_answer_a_reversed_sequence_alike(by_order, 
                        (by_word, {"embeddings"})):  # fmt: skip
         test = fold.test
         backwards = ReversedSequences(test.store, test.rows, test.lengths, test.labels)
-        for control in fitted_controls(test.store, MODEL, TRAINING):
+        for control in fitted_baselines(test.store, MODEL, TRAINING):
             if control.key in keys:
-                answers = [control.answer(replace(fold, test=of)) for of in (test, backwards)]
-                assert np.array_equal(*answers) != control.knows_order, control.name
+                answers = [control.predict(replace(fold, test=of)) for of in (test, backwards)]
+                assert np.array_equal(*answers) != control.uses_order, control.name
 
 
 class ReversedSequences(Sequences):
@@ -416,7 +422,7 @@ def conclusion(controls):
 
 
 def test_the_conclusion_holds_the_caveat_against_the_best_cell_and_every_control():
-    controls = [result_of(rights(0.8)), ControlResult(CONTROL, 0.1, error="a | b")]
+    controls = [result_of(rights(0.8)), BaselineResult(CONTROL, 0.1, error="a | b")]
     found = conclusion(controls)
     assert found.sentence.startswith("Undecided between lstm") and "of rnn" in found.sentence
     rows = found.markdown().splitlines()
@@ -426,7 +432,7 @@ def test_the_conclusion_holds_the_caveat_against_the_best_cell_and_every_control
 
 
 def test_the_picture_has_a_row_for_every_control():
-    controls = [result_of(rights(0.8), "one"), ControlResult(CONTROL, 0.1, error="none")]
+    controls = [result_of(rights(0.8), "one"), BaselineResult(CONTROL, 0.1, error="none")]
     found = conclusion(controls)
     figure = comparison_figure(found.cells(), 0.95, [one.to_dict() for one in controls])
     (axes,) = figure.axes

@@ -5,23 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seqbelt.comparison.diagnostics import ModelReasons, Reasons
-from seqbelt.comparison.memory import HEARD_SHARES, PASTS, Memory
+from seqbelt.comparison.diagnostics import Diagnostics, ModelDiagnostics
+from seqbelt.comparison.memory import EARLIER_STEPS, PREFIX_FRACTIONS, Memory
 from seqbelt.plots.comparison_figures import diagnostics_figure
 from seqbelt.training.gradient_reach import GradientReach
 
 
-def model(fade: float, enough: int, lengths=(5, 9), correct=(True, False)) -> ModelReasons:
+def model(fade: float, enough: int, lengths=(5, 9), correct=(True, False)) -> ModelDiagnostics:
     """A model whose gradient fades by a factor a step and that needs so many last steps."""
     reach = GradientReach(fade ** np.arange(40))
     steps = np.array([1, 2, 4, 8, 16, 40])
     memory = Memory(
         last_steps=steps,
-        by_last_steps={how: np.where(steps >= enough, 0.9, 0.5) for how in PASTS},
-        by_heard_share=np.linspace(0.1, 0.9, len(HEARD_SHARES)),
+        accuracy_by_suffix={how: np.where(steps >= enough, 0.9, 0.5) for how in EARLIER_STEPS},
+        accuracy_by_prefix=np.linspace(0.1, 0.9, len(PREFIX_FRACTIONS)),
         num_sequences=2,
     )
-    return ModelReasons(
+    return ModelDiagnostics(
         before=GradientReach(np.ones(40)),
         trained=reach,
         memory=memory,
@@ -34,15 +34,15 @@ def model(fade: float, enough: int, lengths=(5, 9), correct=(True, False)) -> Mo
 
 @pytest.fixture
 def reasons():
-    return Reasons(
+    return Diagnostics(
         {"lstm": [model(0.9, 8), model(0.9, 16), model(0.5, 16)], "rnn": [model(0.5, 2)]}
     )
 
 
 def test_the_median_model_speaks_for_a_cell(reasons):
     found = reasons.to_dict()
-    assert found["lstm"]["memory_steps"] == dict.fromkeys(PASTS, 16)
-    assert found["rnn"]["memory_steps"] == dict.fromkeys(PASTS, 2)
+    assert found["lstm"]["memory_steps"] == dict.fromkeys(EARLIER_STEPS, 16)
+    assert found["rnn"]["memory_steps"] == dict.fromkeys(EARLIER_STEPS, 2)
     assert found["rnn"]["gradient_half_life_steps"] == {"before": 40, "trained": 1}
     assert found["lstm"]["gradient_half_life_steps"]["trained"] == 7  # 0.9 ** 7 < 0.5
     assert found["rnn"]["gradient_reach_steps"]["trained"] == 10  # 0.5 ** 10 < 1e-3
@@ -57,7 +57,7 @@ def test_the_tables_hold_these_figures(reasons):
 
 
 def test_one_length_needs_no_table_by_length():
-    text = Reasons({"gru": [model(0.9, 8, lengths=(7, 7))]}).markdown()
+    text = Diagnostics({"gru": [model(0.9, 8, lengths=(7, 7))]}).markdown()
     assert "All test sequences are of one length." in text
 
 
@@ -69,7 +69,9 @@ def test_the_picture_has_a_line_for_each_cell_and_folds_may_differ_in_length(rea
         memory=replace(
             short.memory,
             last_steps=short.memory.last_steps[:-1],
-            by_last_steps={how: short.memory.by_last_steps[how][:-1] for how in PASTS},
+            accuracy_by_suffix={
+                how: short.memory.accuracy_by_suffix[how][:-1] for how in EARLIER_STEPS
+            },
         ),
     )
     figure = diagnostics_figure({**reasons.models, "gru": [long, short]})

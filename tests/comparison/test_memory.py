@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from toys import toy_store
 
-from seqbelt.comparison.memory import PASTS, accuracy_by_length, measure_memory
+from seqbelt.comparison.memory import EARLIER_STEPS, accuracy_by_length, measure_memory
 from seqbelt.data.cropping import crop_sequences
 
 CPU = torch.device("cpu")
@@ -43,20 +43,20 @@ def relabel(sequences, labels):
 
 def test_a_model_that_reads_the_first_step_needs_the_whole_length_back(test_part):
     memory = measure_memory(FirstStep(), test_part, CPU)
-    assert memory.by_heard_share.min() == memory.by_heard_share.max() > 0.95
-    assert memory.earliest_share == 0.1
-    for how in PASTS:
+    assert memory.accuracy_by_prefix.min() == memory.accuracy_by_prefix.max() > 0.95
+    assert memory.sufficient_prefix == 0.1
+    for how in EARLIER_STEPS:
         assert memory.lengths[how] > 0.7 * test_part.lengths.max()
-        accuracy = memory.by_last_steps[how]
-        assert accuracy[0] < 0.8 < accuracy[-1] == memory.by_heard_share[-1]
+        accuracy = memory.accuracy_by_suffix[how]
+        assert accuracy[0] < 0.8 < accuracy[-1] == memory.accuracy_by_prefix[-1]
 
 
 def test_a_model_that_reads_the_last_step_needs_one_step_and_all_of_time(test_part):
     ends = np.array([test_part[row][-1, 0] > 0 for row in range(len(test_part))])
     memory = measure_memory(LastStep(), relabel(test_part, ends.astype(np.int64)), CPU)
-    assert memory.lengths == dict.fromkeys(PASTS, 1)
-    assert all((accuracy == 1).all() for accuracy in memory.by_last_steps.values())
-    assert memory.earliest_share == 1.0 and memory.by_heard_share[0] < 0.8
+    assert memory.lengths == dict.fromkeys(EARLIER_STEPS, 1)
+    assert all((accuracy == 1).all() for accuracy in memory.accuracy_by_suffix.values())
+    assert memory.sufficient_prefix == 1.0 and memory.accuracy_by_prefix[0] < 0.8
 
 
 class FirstHalfSum(nn.Module):
@@ -75,7 +75,7 @@ def test_what_the_order_means_nothing_to_survives_the_shuffle_alone(test_part):
     assert memory.lengths["shuffled"] == 1
     assert min(memory.lengths["cut"], memory.lengths["replaced"]) > 5
     # What stands before the last step is another sequence's: its label is another's too.
-    assert 0.3 < memory.by_last_steps["replaced"][0] < 0.7
+    assert 0.3 < memory.accuracy_by_suffix["replaced"][0] < 0.7
 
 
 def test_stretches_count_from_what_the_model_reads(test_part):
@@ -83,7 +83,7 @@ def test_stretches_count_from_what_the_model_reads(test_part):
     cropped = crop_sequences(test_part, 3, "tail")
     starts = np.array([cropped[row][0].sum() > 0 for row in range(len(cropped))])
     memory = measure_memory(FirstStep(), relabel(cropped, starts.astype(np.int64)), CPU)
-    assert memory.last_steps.max() == 3 and (memory.by_heard_share == 1).all()
+    assert memory.last_steps.max() == 3 and (memory.accuracy_by_prefix == 1).all()
 
 
 def test_buckets_hold_each_sequence_once_and_one_length_never_in_two():

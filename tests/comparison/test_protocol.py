@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqbelt.comparison.protocol import describe, match
-from seqbelt.comparison.variants import as_contestant, contestant_of
+from seqbelt.comparison.variants import apply_variant, variant_of
 from seqbelt.models.classifier import Model
 
 CELLS = ["lstm", "gru", "rnn", "rnn_relu"]
@@ -38,16 +38,16 @@ def test_sizes_are_equal_within_two_per_cent(
         cell=first, hidden_size=hidden_size, num_layers=num_layers,
         bidirectional=bidirectional, pooling=pooling, forget_bias="chrono",
     )  # fmt: skip
-    contestant = as_contestant(model, other)
-    matched = match(protocol, model, contestant, build)
+    variant = apply_variant(model, other)
+    matched = match(protocol, model, variant, build)
     expected, found = (MEASURES[protocol](build(one)) for one in (model, matched))
     assert found == pytest.approx(expected, rel=0.02)
-    assert matched.model_copy(update={"hidden_size": hidden_size}) == contestant
+    assert matched.model_copy(update={"hidden_size": hidden_size}) == variant
 
 
 def test_the_relu_rnn_starts_as_the_identity_and_is_told_from_the_other():
-    relu = as_contestant(Model(hidden_size=5), "rnn_relu")
-    assert contestant_of(relu) == "rnn_relu" and contestant_of(Model(cell="rnn")) == "rnn"
+    relu = apply_variant(Model(hidden_size=5), "rnn_relu")
+    assert variant_of(relu) == "rnn_relu" and variant_of(Model(cell="rnn")) == "rnn"
     network = build(relu)
     assert torch.equal(network.recurrent.weights.weight_hh_l0, torch.eye(5))
     assert network.recurrent.weights.nonlinearity == "relu"
@@ -55,7 +55,7 @@ def test_the_relu_rnn_starts_as_the_identity_and_is_told_from_the_other():
 
 def test_a_tiny_network_gets_the_nearest_width_and_the_words_tell_what_was_achieved():
     model = Model(cell="rnn", hidden_size=1)
-    matched = match("equal_parameters", model, as_contestant(model, "lstm"), build)
+    matched = match("equal_parameters", model, apply_variant(model, "lstm"), build)
     assert matched.hidden_size == 1
     text = describe("equal_parameters", {"rnn": model, "lstm": matched}, build)
     assert f"RNN {build(model).num_parameters:,} (1 units)" in text

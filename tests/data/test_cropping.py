@@ -11,12 +11,12 @@ from scipy.special import softmax
 from toys import Ready, toy_store
 
 from seqbelt.data.cropping import (
+    average_window_probabilities,
     crop_sequences,
     crop_steps,
     cut_windows,
     draw_crops,
     lost_steps,
-    pool_votes,
 )
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
@@ -53,9 +53,9 @@ def test_head_is_the_first_steps_and_tail_the_last(rows):
 
 @pytest.mark.parametrize("crop", CROPS)
 def test_one_array_is_cropped_as_the_rows_of_a_store_are(rows, crop):
-    stretches, owners = cut_windows(crop_sequences(rows, 5, crop))
+    stretches, sequence_index = cut_windows(crop_sequences(rows, 5, crop))
     found = [(i, s) for i in range(len(rows)) for s in crop_steps(rows[i], 5, crop)]
-    assert owners.tolist() == [owner for owner, _ in found]
+    assert sequence_index.tolist() == [owner for owner, _ in found]
     for index, (_, stretch) in enumerate(found):
         assert np.array_equal(stretch, stretches[index])
 
@@ -72,11 +72,11 @@ def test_windows_read_every_step_and_are_equally_long(rows, max_steps):
 
 def test_votes_are_the_mean_probability_and_one_alone_keeps_its_logits():
     logits = np.array([[0.0, 9.0], [1.0, -2.0], [30.0, 3.0], [5.0, 5.0]], np.float32)
-    pooled = pool_votes(logits, np.array([0, 1, 1, 2]))
+    pooled = average_window_probabilities(logits, np.array([0, 1, 1, 2]))
     assert np.array_equal(pooled[[0, 2]], logits[[0, 3]])
     expected = softmax(logits[1:3], axis=1).mean(0)
     np.testing.assert_allclose(np.exp(pooled[1]), expected, rtol=1e-6)
-    assert np.array_equal(pool_votes(logits, np.arange(4)), logits)
+    assert np.array_equal(average_window_probabilities(logits, np.arange(4)), logits)
 
 
 @pytest.mark.parametrize("crop", ["random", "windows"])

@@ -10,7 +10,7 @@ from torch import nn
 from toys import PLAIN
 
 from seqbelt.data.batches import pad
-from seqbelt.data.cropping import crop_steps, pool_votes
+from seqbelt.data.cropping import average_window_probabilities, crop_steps
 from seqbelt.evaluation import attribution as module
 from seqbelt.evaluation.attribution import TOLERANCE, explain
 from seqbelt.models import fused
@@ -46,7 +46,7 @@ def probabilities(network, sequence, max_steps=None, crop="head") -> np.ndarray:
     stretches = crop_steps(sequence, max_steps, crop)
     with torch.inference_mode():
         logits = network(*pad(stretches)).double().numpy()
-    return softmax(pool_votes(logits, np.zeros(len(stretches), int))[0])
+    return softmax(average_window_probabilities(logits, np.zeros(len(stretches), int))[0])
 
 
 @pytest.mark.parametrize("is_tokens", [False, True], ids=["numbers", "tokens"])

@@ -105,14 +105,42 @@ def test_rows_of_a_table_stream(differences, cuts):
 
 
 @pytest.mark.parametrize("crop", ["head", "random"])
-def test_a_model_that_reads_the_head_answers_from_the_head(crop):
+def test_a_model_with_max_steps_answers_from_its_last_steps(crop):
     rows = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
     bundle = make(Vectors(kind="vectors"), [rows], max_steps=7, crop=crop)
-    found = hear(bundle, rows, [3, 6, 11])
-    expected = predict(bundle, rows)
-    assert found[-1].num_steps == expected.num_steps == 30
-    for decision in found[6:]:
-        np.testing.assert_allclose(decision.probabilities, expected.probabilities, atol=1e-5)
+    for cuts in ([3, 6, 11], range(30), []):
+        found = hear(bundle, rows, cuts)
+        assert [d.num_steps for d in found] == [*range(1, 31), 30]
+        for decision in found:
+            end = decision.num_steps
+            expected = predict(bundle, rows[max(0, end - 7) : end]).probabilities
+            np.testing.assert_allclose(decision.probabilities, expected, atol=1e-5)
+    assert len({d.probabilities.tobytes() for d in found[:-1]}) == 30  # it repeats nothing
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"bidirectional": True}, {"max_steps": 9, "crop": "windows"}, {"pooling": "attention"}],
+)
+@pytest.mark.parametrize("cuts", [[], [1, 2, 50, 51], range(0, 90, 7)])
+def test_with_a_window_the_answer_is_that_of_the_last_seconds(settings, cuts):
+    rows = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
+    bundle = make(Channels(kind="channels", sample_rate=10.0), [rows], **settings)
+    found = hear(bundle, rows, cuts, every_steps=4, window_s=0.9)
+    assert [d.num_inputs for d in found] == [*range(4, 90, 4), 90]
+    for decision in found:
+        end = decision.num_inputs
+        expected = predict(bundle, rows[max(0, end - 9) : end]).probabilities
+        np.testing.assert_allclose(decision.probabilities, expected, atol=1e-5)
+
+
+def test_a_window_that_cannot_be_read_is_refused():
+    rows = np.ones((9, 2), np.float32)
+    timed = Channels(kind="channels", sample_rate=10.0)
+    with pytest.raises(SettingsError, match=r"at most 0\.5 s"):
+        Stream(make(timed, [rows], max_steps=5), window_s=1.0)
+    with pytest.raises(SettingsError, match="have no time"):
+        Stream(make(Channels(kind="channels"), [rows]), window_s=1.0)
 
 
 def test_how_often_it_answers():

@@ -84,7 +84,7 @@ def test_epochs_that_are_given_are_passes():
 def test_auto_takes_the_kind_s_own_regularisation(is_tokens):
     defaults, resolved = defaults_for(is_tokens), Training().resolve(100, is_tokens)
     assert resolved.label_smoothing == defaults.label_smoothing
-    expected = {} if is_tokens else defaults.augmentation
+    expected = {} if is_tokens else {**defaults.augmentation, **defaults.few_rows_augmentation}
     assert resolved.augmentation == Augmentation(**expected)
     assert resolved.augmentation.is_on is not is_tokens
 

@@ -1,4 +1,4 @@
-"""The determinism certificate: the same work twice gives the same bits, or a name to blame."""
+"""Determinism: repeated training and prediction give the same bits, or the first that differs."""
 
 import hashlib
 from collections.abc import Callable
@@ -24,20 +24,22 @@ class DeterminismCertificate:
 
     passed: bool
     num_steps: int
-    """Training steps that were done twice."""
+    """Training steps repeated."""
     weights: tuple[str, str]
     """Hash of the weights after each training."""
-    blame: str | None
-    """Where the first different bits came from: "step 2: gradient of classify.bias"."""
+    first_difference: str | None
+    """The first tensor that differs, e.g. "step 2: gradient of classify.bias"."""
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        # The JSON contract keeps the key of earlier versions.
+        return {"blame" if key == "first_difference" else key: found[key] for key in found}
 
     @property
     def sentence(self) -> str:
         """The outcome in words."""
-        if self.blame is not None:
-            return f"determinism certificate FAILED: first difference at {self.blame}"
+        if self.first_difference is not None:
+            return f"determinism certificate FAILED: first difference at {self.first_difference}"
         return f"determinism certificate passed: {self.num_steps} steps twice, the same bits"
 
 
@@ -59,19 +61,19 @@ def certify_determinism(
     few = sequences.take(rows)
     trainings = [_train(training, build, few) for _ in range(2)]
     predictions = [_predict(network, few) for _ in range(2)]
-    blame = _first_difference(*trainings) or _first_difference(*predictions)
+    first_difference = _first_difference(*trainings) or _first_difference(*predictions)
     return DeterminismCertificate(
-        passed=blame is None,
+        passed=first_difference is None,
         num_steps=-(-len(few) // batch_size),
         weights=(trainings[0].result, trainings[1].result),
-        blame=blame,
+        first_difference=first_difference,
     )
 
 
 class _Trace:
-    """What was computed, in the order in which it was, as names and hashes of bits.
+    """Names and hashes of the tensors computed, in order.
 
-    The last entry is the result that must agree; the others tell where a difference began.
+    The last entry is the result that must agree; the others locate where a difference began.
     """
 
     def __init__(self, place: str) -> None:

@@ -1,4 +1,4 @@
-"""The export certificate: another engine gives a network's answers, for every length and batch."""
+"""Export parity: another engine gives the network's logits, for every length and batch size."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ BATCH_SIZES = (1, 2, 7)
 TYPICAL_STEPS, MOST_STEPS = 100, 1000
 """Median and longest of generated sequences, of a model that reads as many as there are."""
 Draw = Callable[[int, int], np.ndarray]
-"""A sequence ``(steps, …)`` of a number of steps; the second argument tells several apart."""
+"""Maps a number of steps and a seed to a sequence ``(steps, …)``."""
 
 
 class Case(NamedTuple):
@@ -116,8 +116,8 @@ def certify_export(
 
 
 @torch.inference_mode()
-def company_difference(network: nn.Module, cases: Sequence[Case]) -> float:
-    """By how much a logit moves, at most, because of what else is in the batch."""
+def batch_composition_difference(network: nn.Module, cases: Sequence[Case]) -> float:
+    """Largest change of a logit caused by the other sequences of a batch."""
     worst = 0.0
     for case in cases:
         together = network(case.inputs, case.lengths)

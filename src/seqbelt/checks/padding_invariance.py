@@ -1,8 +1,4 @@
-"""Certificates of an answer: it depends neither on padding nor on what else is in a batch, and
-a signal that comes in pieces gets the answer that it gets whole.
-
-Determinism has a module of its own (``evaluation.determinism``).
-"""
+"""Padding and batch invariance: a sequence's logits depend neither on padding nor on the batch."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,17 +21,17 @@ SAMPLE_STEPS = 131_072
 
 @dataclass(frozen=True)
 class PaddingCertificate:
-    """Answers in company against answers alone. Differences of logits are null where one of
-    them is not finite."""
+    """Logits of batched sequences against each sequence alone. A difference is null where a logit
+    is not finite."""
 
     passed: bool
     max_difference: float | None
     num_flips: int
-    """Sequences with another label in some company."""
+    """Sequences with another predicted label in some batch composition."""
     num_sequences: int
     tolerance: float
     differences: dict[str, float | None]
-    """Largest difference in each company."""
+    """Largest difference for each batch composition."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,39 +51,41 @@ class PaddingCertificate:
 def certify_padding(
     network: Network, sequences: Sequences, num_sequences: int = 256
 ) -> PaddingCertificate:
-    """Compare the logits of sampled sequences, each alone, with those in company.
+    """Compare the logits of sampled sequences, each alone, with those in batches.
 
-    The companies: a batch of mixed lengths; the same with 50 % more padding; with loud numbers
+    Batch compositions: a batch of mixed lengths; the same with 50 % more padding; with loud numbers
     instead of zeros in all padding; and other batches in another order.
     """
-    sample = _sample(sequences, num_sequences)
+    sample = sample_by_length(sequences, num_sequences)
     order = np.random.default_rng(0).permutation(len(sample))
     was_training = network.training
     network.eval()
     alone = _logits(network, sample, np.arange(len(sample)), 1)
-    companies = {
+    compositions = {
         "batch": _logits(network, sample, order),
         "more_padding": _logits(network, sample, order, change=_more_padding),
         "garbage_padding": _logits(network, sample, order, change=_garbage_padding),
         "permuted": _logits(network, sample, np.random.default_rng(1).permutation(order)),
     }
     network.train(was_training)
-    differences = {name: float((found - alone).abs().max()) for name, found in companies.items()}
-    flips = torch.stack([found.argmax(1) != alone.argmax(1) for found in companies.values()])
+    differences = {name: float((found - alone).abs().max()) for name, found in compositions.items()}
+    flips = torch.stack([found.argmax(1) != alone.argmax(1) for found in compositions.values()])
     worst = float(np.max(list(differences.values())))  # unlike max, it keeps a nan
     tolerance = TOLERANCE * max(1.0, float(alone.abs().max()))
     return PaddingCertificate(
         passed=worst <= tolerance and not flips.any(),
-        max_difference=_finite(worst),
+        max_difference=finite_or_none(worst),
         num_flips=int(flips.any(0).sum()),
         num_sequences=len(sample),
         tolerance=tolerance,
-        differences={name: _finite(value) for name, value in differences.items()},
+        differences={name: finite_or_none(value) for name, value in differences.items()},
     )
 
 
-def _sample(sequences: Sequences, num_sequences: int, max_steps: int = SAMPLE_STEPS) -> Sequences:
-    """Sequences evenly spread over the order of lengths, the shortest and the longest included."""
+def sample_by_length(
+    sequences: Sequences, num_sequences: int, max_steps: int = SAMPLE_STEPS
+) -> Sequences:
+    """Sequences evenly spaced in order of length, the shortest and the longest included."""
     order = np.argsort(sequences.lengths, kind="stable")
     affordable = max(8, int(max_steps / sequences.lengths.mean()))
     count = min(num_sequences, affordable, len(order))
@@ -122,7 +120,7 @@ def _more_padding(batch: Batch) -> Batch:
 
 
 def _garbage_padding(batch: Batch) -> Batch:
-    """More padding, and in it the batch's own numbers shuffled: 100 times as loud, or as tokens."""
+    """More padding, filled with the batch's values shuffled: scaled by 100, or as token ids."""
     batch = _more_padding(batch)
     padding = torch.arange(batch.inputs.shape[1]) >= batch.lengths[:, None]
     own = batch.inputs[~padding].flatten()
@@ -133,5 +131,5 @@ def _garbage_padding(batch: Batch) -> Batch:
     return batch._replace(inputs=inputs)
 
 
-def _finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     return value if np.isfinite(value) else None

@@ -1,8 +1,4 @@
-"""Certificates of an answer: it depends neither on padding nor on what else is in a batch, and
-a signal that comes in pieces gets the answer that it gets whole.
-
-Determinism has a module of its own (``evaluation.determinism``).
-"""
+"""Streaming invariance: a signal read in chunks gets the logits it gets whole."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqbelt.checks.padding_invariance import TOLERANCE, _finite, _sample
+from seqbelt.checks.padding_invariance import TOLERANCE, finite_or_none, sample_by_length
 from seqbelt.data.batches import pad
 from seqbelt.data.sequences import Sequences
 from seqbelt.features.streaming.steps import StepStream
@@ -20,26 +16,26 @@ from seqbelt.models.ensemble import Network
 from seqbelt.models.streaming_classifier import StreamingClassifier
 
 STREAMED_STEPS = 8192
-"""The same where steps are read one by one, which is slow."""
-PIECES = {"1": 1, "7": 7, "50": 50, "random": None}
-"""Sizes of the pieces in which the streaming certificate reads."""
+"""Steps of the sampled sequences, at most; they are read one by one, which is slow."""
+CHUNK_SIZES = {"1": 1, "7": 7, "50": 50, "random": None}
+"""Chunk sizes, in steps or in samples; null draws random sizes."""
 
 
 @dataclass(frozen=True)
 class StreamingCertificate:
-    """Answers to sequences in pieces against answers to the whole. Differences of logits are null
-    where one of them is not finite."""
+    """Logits of sequences read in chunks against those read whole. A difference is null where a
+    logit is not finite."""
 
     passed: bool
     max_difference: float | None
     num_flips: int
-    """Sequences and signals with another label in pieces of some size."""
+    """Sequences and files with another predicted label at some chunk size."""
     num_sequences: int
     num_signals: int
-    """Files that were read in pieces of samples or rows, so that the features are tried too."""
+    """Files read in chunks of samples or rows, which checks the features too."""
     tolerance: float
     differences: dict[str, float | None]
-    """Largest difference for each size of the pieces, in ``steps_`` and in ``inputs_``."""
+    """Largest difference for each chunk size, in ``steps_`` and in ``inputs_``."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,9 +51,9 @@ class StreamingCertificate:
         )
 
 
-class Signal(NamedTuple):
-    """One file for the streaming certificate: its samples or rows, its steps, and the stream that
-    makes such steps of pieces."""
+class StreamedFile(NamedTuple):
+    """One file: its samples or rows, its steps, and a factory of the stream that computes steps
+    from chunks."""
 
     inputs: np.ndarray
     steps: np.ndarray
@@ -68,28 +64,28 @@ class Signal(NamedTuple):
 def certify_streaming(
     network: Network,
     sequences: Sequences,
-    signals: Sequence[Signal] = (),
+    files: Sequence[StreamedFile] = (),
     num_sequences: int = 64,
 ) -> StreamingCertificate:
-    """Compare the logits of sampled sequences, and of signals, whole and in pieces.
+    """Compare the logits of sampled sequences, and of files, read whole and in chunks.
 
-    The pieces: of 1, of 7, of 50 and of random numbers of steps, or of a signal's samples or
-    rows. Raises ValueError for a bidirectional network.
+    Chunks of 1, 7, 50 and random numbers of steps, or of a file's samples or rows.
+    Raises ValueError for a bidirectional network.
     """
     was_training = network.training
     network.eval()
-    sample = _sample(sequences, num_sequences, STREAMED_STEPS)
+    sample = sample_by_length(sequences, num_sequences, STREAMED_STEPS)
     whole = [_logits_alone(network, sample[index]) for index in range(len(sample))]
-    own = [_logits_alone(network, signal.steps) for signal in signals]
+    own = [_logits_alone(network, file.steps) for file in files]
     expected = torch.cat([*whole, *own])
     differences: dict[str, float] = {}
     flips = torch.zeros(len(expected), dtype=torch.bool)
-    for name, size in PIECES.items():
-        found = [_logits_in_pieces(network, sample[i], size) for i in range(len(sample))]
-        found += [_logits_of_signal(network, signal, size) for signal in signals]
+    for name, size in CHUNK_SIZES.items():
+        found = [_logits_in_chunks(network, sample[i], size) for i in range(len(sample))]
+        found += [_logits_of_file(network, file, size) for file in files]
         difference = (torch.stack(found) - expected).abs().amax(1)
         differences[f"steps_{name}"] = float(difference[: len(sample)].max())
-        if signals:
+        if files:
             differences[f"inputs_{name}"] = float(difference[len(sample) :].max())
         flips |= torch.stack(found).argmax(1) != expected.argmax(1)
     network.train(was_training)
@@ -97,39 +93,39 @@ def certify_streaming(
     tolerance = TOLERANCE * max(1.0, float(expected.abs().max()))
     return StreamingCertificate(
         passed=worst <= tolerance and not flips.any(),
-        max_difference=_finite(worst),
+        max_difference=finite_or_none(worst),
         num_flips=int(flips.sum()),
         num_sequences=len(sample),
-        num_signals=len(signals),
+        num_signals=len(files),
         tolerance=tolerance,
-        differences={name: _finite(value) for name, value in differences.items()},
+        differences={name: finite_or_none(value) for name, value in differences.items()},
     )
 
 
 def _logits_alone(network: Network, steps: np.ndarray) -> Tensor:
-    """``(1, classes)``: where every step is labelled, the last one's, which has heard all."""
+    """``(1, classes)``; where every step is labelled, those of the last step."""
     inputs, lengths = pad([steps])
     logits = network(inputs.to(next(network.parameters()).device), lengths).float().cpu()
     return network.split(logits, lengths)[0][-1:]
 
 
-def _logits_in_pieces(network: Network, steps: np.ndarray, size: int | None) -> Tensor:
+def _logits_in_chunks(network: Network, steps: np.ndarray, size: int | None) -> Tensor:
     reader = StreamingClassifier(network)
-    for piece in _pieces(steps, size):
-        reader.push(piece)
+    for chunk in _chunks(steps, size):
+        reader.push(chunk)
     return reader.logits.float().cpu()
 
 
-def _logits_of_signal(network: Network, signal: Signal, size: int | None) -> Tensor:
-    reader, stream = StreamingClassifier(network), signal.open_stream()
-    for piece in _pieces(signal.inputs, size):
-        reader.push(stream.push(piece))
+def _logits_of_file(network: Network, file: StreamedFile, size: int | None) -> Tensor:
+    reader, stream = StreamingClassifier(network), file.open_stream()
+    for chunk in _chunks(file.inputs, size):
+        reader.push(stream.push(chunk))
     reader.push(stream.finish())
     return reader.logits.float().cpu()
 
 
-def _pieces(inputs: np.ndarray, size: int | None) -> Iterator[np.ndarray]:
-    """Pieces of ``size`` each, or of random sizes."""
+def _chunks(inputs: np.ndarray, size: int | None) -> Iterator[np.ndarray]:
+    """Chunks of ``size`` each, or of random sizes."""
     random = np.random.default_rng(0)
     start = 0
     while start < len(inputs):

@@ -104,6 +104,40 @@ def stream(
     every_steps: Annotated[
         int | None, typer.Option("--every-steps", min=1, help="The same, in steps.")
     ] = None,
+    window_s: Annotated[
+        float | None,
+        typer.Option(
+            "--window-s", min=0.001, help="Answer from the last so many seconds of the signal."
+        ),
+    ] = None,
+    events: Annotated[
+        bool, typer.Option("--events", help="Print changes of the label only.")
+    ] = False,
+    on_event: Annotated[
+        str | None,
+        typer.Option(
+            "--on-event",
+            metavar="COMMAND",
+            help="Shell command to run at each change, with SEQBELT_LABEL and SEQBELT_TIME_S set.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            min=0.0,
+            max=1.0,
+            help="Confidence that a change needs; 0.6 unless given.",
+        ),
+    ] = None,
+    min_duration_s: Annotated[
+        float | None,
+        typer.Option(
+            "--min-duration-s",
+            min=0.0,
+            help="Seconds for which a change needs that confidence; 0.5 unless given.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer a signal while it comes, one line of JSON an answer."""
@@ -113,8 +147,10 @@ def stream(
 
         kind = pcm.value if pcm else None
         found = stream(
-            model, file, pcm=kind, follow=follow, every_ms=every_ms, every_steps=every_steps
-        )
+            model, file, pcm=kind, follow=follow, every_ms=every_ms, every_steps=every_steps,
+            window_s=window_s, events=events, on_event=on_event, threshold=threshold,
+            min_duration_s=min_duration_s,
+        )  # fmt: skip
         return found if as_json else {}  # standard output is for the answers
 
     run(work, as_json)

@@ -7,7 +7,11 @@ import numpy as np
 
 from seqbelt.checks.determinism import certify_determinism
 from seqbelt.checks.padding_invariance import certify_padding
-from seqbelt.checks.streaming_invariance import Signal, StreamingCertificate, certify_streaming
+from seqbelt.checks.streaming_invariance import (
+    StreamedFile,
+    StreamingCertificate,
+    certify_streaming,
+)
 from seqbelt.data.cropping import crop_part
 from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SettingsError
@@ -85,7 +89,7 @@ def _certify_streaming(
     return certify_streaming(bundle.network, part, signals)
 
 
-def _read_signal(bundle: Bundle, source: Source) -> Signal | None:
+def _read_signal(bundle: Bundle, source: Source) -> StreamedFile | None:
     """The beginning of one file; None where it would have to be resampled."""
     features, encoder = bundle.features, bundle.encoder
     raw = features.read(source)
@@ -98,7 +102,7 @@ def _read_signal(bundle: Bundle, source: Source) -> Signal | None:
         raw = raw._replace(values=raw.values[:NUM_INPUTS])
         inputs = raw.values
     (steps,) = encoder.encode([raw])
-    return Signal(inputs, steps, lambda: stream_steps(features, encoder))
+    return StreamedFile(inputs, steps, lambda: stream_steps(features, encoder))
 
 
 def _store(run_id: str | None, certificates: Mapping[str, Mapping[str, Any] | None]) -> None:

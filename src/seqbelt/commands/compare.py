@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from seqbelt.comparison.advice_report import AdviceByCell
-from seqbelt.comparison.baselines.baseline import ControlResult
+from seqbelt.comparison.baselines.baseline import BaselineResult
 from seqbelt.comparison.comparison import Conclusion, RunResult
-from seqbelt.comparison.diagnostics import Reasons
+from seqbelt.comparison.diagnostics import Diagnostics
 from seqbelt.comparison.variants import label
 from seqbelt.data.audit import Audit
 from seqbelt.errors import SettingsError
@@ -20,16 +20,16 @@ from seqbelt.plots.html import html_page
 from seqbelt.plots.run_figures import learning_curves
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
-from seqbelt.workflow.baselines import log_controls, run_controls
+from seqbelt.workflow.baselines import log_baselines, run_baselines
 from seqbelt.workflow.comparison_run import CompareJournal, Job
 from seqbelt.workflow.console import say
 from seqbelt.workflow.data_audit import audit_first
 from seqbelt.workflow.ensemble_run import average_networks
-from seqbelt.workflow.measure_diagnostics import find_reasons
+from seqbelt.workflow.measure_diagnostics import measure_diagnostics
 from seqbelt.workflow.prepared_data import prepare_data
 from seqbelt.workflow.publishing import register
 from seqbelt.workflow.training_run import Trained, split_tags
-from seqbelt.workflow.tuned_variants import find_contestants
+from seqbelt.workflow.tuned_variants import build_variants
 
 
 def compare(experiment: Experiment) -> dict[str, Any]:
@@ -38,11 +38,11 @@ def compare(experiment: Experiment) -> dict[str, Any]:
     journal = CompareJournal(experiment)
     compare_id = journal.compare_id
     trained, found, protocol = _train_all(folds, journal)
-    controls = run_controls(experiment, trained)
-    log_controls(experiment, controls, compare_id)
+    controls = run_baselines(experiment, trained)
+    log_baselines(experiment, controls, compare_id)
     advice = _advice(experiment, trained)
     conclusion, histories = _conclude(experiment, trained, controls, advice)
-    reasons = find_reasons(experiment, trained)
+    reasons = measure_diagnostics(experiment, trained)
     best, chosen_by = _choose(trained)
     ensemble, chosen, name = None, best, best.name
     if experiment.comparison.ensemble:
@@ -100,7 +100,7 @@ def _train_all(
                 "independent; test on two at least, or set data.folds"
             )
         found = found or audit_first(experiment, store)
-        entries, words = find_contestants(experiment, store)
+        entries, words = build_variants(experiment, store)
         if fold == 0:
             protocol = words + (" Of the first fold." if len(folds) > 1 else "")
             say(f"Protocol: {protocol}")
@@ -124,7 +124,7 @@ def _advice(experiment: Experiment, trained: Sequence[Trained]) -> AdviceByCell:
     return AdviceByCell(models, trained[0].store.is_tokens)
 
 
-def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[ControlResult]) -> str:
+def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[BaselineResult]) -> str:
     """A sentence on a model's page about the best control, where that is the more accurate one on
     the same test rows; empty where none is."""
     folds = {one.experiment.data.fold: one.test for one in trained}
@@ -132,7 +132,7 @@ def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[Contr
     own = [np.full(len(test.correct), fold == best.experiment.data.fold)
            for fold, test in folds.items() if test is not None]  # fmt: skip
     rows = np.concatenate(own)
-    found = [(one.correct[:, rows].mean(), one.control.name)
+    found = [(one.correct[:, rows].mean(), one.baseline.name)
              for one in controls if one.correct is not None]  # fmt: skip
     accuracy = best.test.correct.mean()
     if not found or max(found)[0] <= accuracy:
@@ -147,7 +147,7 @@ def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[Contr
 def _conclude(
     experiment: Experiment,
     trained: list[Trained],
-    controls: Sequence[ControlResult],
+    controls: Sequence[BaselineResult],
     advice: AdviceByCell,
 ) -> tuple[Conclusion, dict[str, History]]:
     """Join the folds of each cell and seed, and judge."""
@@ -214,7 +214,7 @@ def _log_conclusion(
     conclusion: Conclusion,
     protocol: str,
     advice: AdviceByCell,
-    reasons: Reasons,
+    reasons: Diagnostics,
     histories: dict[str, History],
     registered: str,
 ) -> None:

@@ -114,18 +114,18 @@ def _describe(
 ) -> dict[str, Any]:
     """What int8 costs on the same batches, in logits and labels."""
     found = export_parity.certify_export(bundle.network, exported, cases)
-    company = export_parity.company_difference(exported, cases)
+    batch_difference = export_parity.batch_composition_difference(exported, cases)
     difference = np.nan if found.max_difference is None else found.max_difference
     say(
         f"int8: the weights of {', '.join(operators) or 'nothing'}; logits differ by "
         f"{difference:.1e} at most, {found.num_flips} of {found.num_sequences} labels flip; what "
-        f"else is in a batch moves a logit by up to {company:.1e}"
+        f"else is in a batch moves a logit by up to {batch_difference:.1e}"
     )
     return {
         "operators": operators,
         "max_difference": found.max_difference,
         "num_flips": found.num_flips,
-        "company_difference": company,
+        "company_difference": batch_difference,
     }
 
 

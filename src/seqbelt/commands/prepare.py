@@ -15,7 +15,11 @@ def prepare(experiment: Experiment, engine: Engine = "local") -> dict[str, Any]:
     prepared = prepare_data(experiment, encode=encode_on_ray if engine == "ray" else encode_sources)
     about = prepared.store.about
     tokens = {
-        split: {"num_texts": counts.num_texts, "num_tokens": counts.num_tokens, **counts.shares()}
+        split: {
+            "num_texts": counts.num_texts,
+            "num_tokens": counts.num_tokens,
+            **counts.fractions(),
+        }
         for split, counts in prepared.store.token_counts.items()
     }
     return {

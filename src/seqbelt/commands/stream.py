@@ -17,8 +17,14 @@ from seqbelt.features.arrays.channels import ArrayEncoder, ArrayFeatures
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.streaming.byte_streams import Pcm, PcmReader, TableReader, conversion_hint
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.live_events import (
+    MIN_DURATION_S,
+    THRESHOLD,
+    ChangeDetector,
+)
 from seqbelt.inference.live_stream import Decision, Stream
 from seqbelt.workflow.console import say
+from seqbelt.workflow.event_command import EventCommand
 from seqbelt.workflow.models import load_folder
 
 READ_BYTES = 1 << 16
@@ -45,22 +51,45 @@ def stream(
     follow: bool = False,
     every_ms: float | None = None,
     every_steps: int | None = None,
+    window_s: float | None = None,
+    events: bool = False,
+    on_event: str | None = None,
+    threshold: float | None = None,
+    min_duration_s: float | None = None,
 ) -> dict[str, Any]:
     """Answer one signal while it comes; print each answer as a line of JSON; sum up.
 
-    ``file`` is ``-`` for standard input. Raises SettingsError (reason, remedy) where the model
+    ``file`` is ``-`` for standard input. ``window_s`` limits an answer to the last so many seconds.
+    With ``events`` only changes of the label are printed: another label is taken over once it is
+    the likeliest with at least ``threshold`` for ``min_duration_s``. ``on_event`` is a shell
+    command that runs at each change. Raises SettingsError (reason, remedy) where the model
     needs the whole signal, SeqbeltError where the signal has no answer.
     """
     folder, concrete = load_folder(model)
     bundle = Bundle.load(folder)
-    answers = Stream(bundle, every_ms, every_steps)
-    _warm_up(bundle)
+    answers = Stream(bundle, every_ms, every_steps, window_s)
+    changes = _detector(bundle, answers, events or on_event is not None, threshold, min_duration_s)
+    hook = None if on_event is None else EventCommand(on_event)
+    _warm_up(bundle, window_s)
+    _describe_window(bundle, answers, window_s)
     signal = _open(bundle, file, pcm, follow)
     latencies: deque[float] = deque(maxlen=NUM_LATENCIES)
-    num_decisions = 0
+    num_decisions = num_events = 0
     try:
         for decision in _answer(answers, signal, latencies):
-            print(json.dumps(_line(bundle, answers, decision), ensure_ascii=False), flush=True)
+            line = _line(bundle, answers, decision)
+            change = changes and changes.push(
+                line["label"], line["confidence"], line.get("time_s", 0.0)
+            )
+            if change is not None:
+                num_events += 1
+                line |= {"previous": change.previous}
+                if "time_s" in line:
+                    line |= {"since_s": change.since_s}
+                if hook is not None:
+                    hook.start(line)
+            if change is not None or not events:
+                print(json.dumps(line, ensure_ascii=False), flush=True)
             num_decisions += 1
             last = decision
     except BadInput as error:
@@ -69,13 +98,61 @@ def stream(
         # Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SeqbeltError("standard output was closed by its reader") from None
+    finally:
+        if hook is not None:
+            hook.close()
     summary = _summarise(bundle, answers, last, latencies, num_decisions)
+    if changes is not None:
+        summary["num_events"] = num_events
+    if hook is not None:
+        summary["num_failed_commands"] = hook.num_failed
     return {"model": concrete, **summary}
 
 
-def _warm_up(bundle: Bundle) -> None:
+def _detector(
+    bundle: Bundle,
+    answers: Stream,
+    is_asked: bool,
+    threshold: float | None,
+    min_duration_s: float | None,
+) -> ChangeDetector | None:
+    """None where no changes are asked for. Raises SettingsError for options without effect."""
+    if not is_asked:
+        for name, value in (("threshold", threshold), ("min-duration-s", min_duration_s)):
+            if value is not None:
+                raise SettingsError(f"--{name}: needs --events or --on-event")
+        return None
+    least = 1 / len(bundle.classes)
+    if threshold is not None and threshold < least:
+        raise SettingsError(
+            f"--threshold {threshold:g}: the likeliest of {len(bundle.classes)} classes always "
+            f"reaches {least:.3g}; give more"
+        )
+    if answers.input_s is None:
+        if min_duration_s:
+            raise SettingsError(
+                "--min-duration-s: the steps have no time (features.sample_rate is not set)"
+            )
+        min_duration_s = 0.0
+    return ChangeDetector(
+        THRESHOLD if threshold is None else threshold,
+        MIN_DURATION_S if min_duration_s is None else min_duration_s,
+    )
+
+
+def _describe_window(bundle: Bundle, answers: Stream, window_s: float | None) -> None:
+    if window_s is None and answers.window_steps is not None:
+        step_s = bundle.features.step_s()
+        length = "" if step_s is None else f" ({answers.window_steps * step_s:g} s)"
+        say(
+            f"the model reads at most {answers.window_steps:,} steps{length} (model.max_steps): "
+            "from there on each answer is read from the last ones; --window-s gives fewer"
+        )
+
+
+def _warm_up(bundle: Bundle, window_s: float | None) -> None:
     """Load and build now what would keep the first answer waiting."""
-    trial = Stream(bundle, every_steps=1)
+    trial = Stream(bundle, every_steps=1, window_s=window_s)
     if isinstance(bundle.features, AudioFeatures):
         inputs = np.ones(4 * bundle.features.window, np.float32)
     else:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from seqbelt.comparison.variants import contestant_of
+from seqbelt.comparison.variants import variant_of
 from seqbelt.experiment import Experiment
 from seqbelt.workflow.console import say
 from seqbelt.workflow.prepared_data import prepare_data
@@ -19,7 +19,7 @@ def tune(experiment: Experiment) -> dict[str, Any]:
     search = Search(experiment, store, experiment.tuning.num_trials)
     study = search.run(experiment.tuning.num_workers)
     found = search.found(study)
-    path = experiment.output / experiment.name / f"tuned-{contestant_of(experiment.model)}.yaml"
+    path = experiment.output / experiment.name / f"tuned-{variant_of(experiment.model)}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_as_yaml(found.experiment), encoding="utf-8")
     summary = log_search(search, study)

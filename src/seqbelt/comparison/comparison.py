@@ -7,11 +7,11 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from seqbelt.comparison.baselines.baseline import ControlResult
+from seqbelt.comparison.baselines.baseline import BaselineResult
 from seqbelt.comparison.baselines.remarks import Remarks, remarks
 from seqbelt.comparison.protocol import Protocol
 from seqbelt.comparison.statistics import mean_interval
-from seqbelt.comparison.variants import Contestant, label
+from seqbelt.comparison.variants import Variant, label
 from seqbelt.comparison.verdict import Verdict, VerdictRule, headline
 from seqbelt.settings import Seed
 
@@ -19,7 +19,7 @@ from seqbelt.settings import Seed
 class Comparison(VerdictRule):
     """Each cell is trained with each seed on the same batches in the same order."""
 
-    cells: Annotated[tuple[Contestant, ...], Field(min_length=1)] = ("lstm", "rnn")
+    cells: Annotated[tuple[Variant, ...], Field(min_length=1)] = ("lstm", "rnn")
     """Cells to compare; the first is the one that the verdict is about. ``rnn_relu`` is the RNN
     with ReLU that starts as the identity; ``rnn`` is as ``model`` has it."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
@@ -60,7 +60,7 @@ class Comparison(VerdictRule):
         self,
         runs: Mapping[str, Sequence["RunResult"]],
         groups: np.ndarray | None = None,
-        controls: Sequence[ControlResult] = (),
+        controls: Sequence[BaselineResult] = (),
         remedies: Mapping[str, str] | None = None,
     ) -> "Conclusion":
         """Summarise the finished runs of each cell, and what the controls say of the best.
@@ -97,7 +97,7 @@ class Conclusion:
     runs: Mapping[str, Sequence[RunResult]]
     verdict: Verdict | None
     confidence: float
-    controls: Sequence[ControlResult] = ()
+    controls: Sequence[BaselineResult] = ()
     remarks: Remarks = field(default_factory=Remarks)
     """What the controls say of the best cell."""
 
@@ -187,17 +187,20 @@ class Conclusion:
     def _controls_markdown(self) -> list[str]:
         if not self.controls:
             return []
-        lines = ["", "| control | test accuracy | macro-F1 | seconds | order | what it knows |"]
+        lines = ["", "| control | test accuracy | macro-F1 | seconds | order | reads |"]
         lines.append("|---|---|---|---|---|---|")
         for found in self.controls:
             accuracy, macro_f1 = found.test_accuracy, found.macro_f1
             scores = "not computed |"
             if accuracy is not None and macro_f1 is not None:
                 scores = f"{100 * accuracy:.2f} % | {100 * macro_f1:.2f} %"
-            about = found.control.about if found.error is None else _cell_text(found.error)
-            order = "known" if found.control.knows_order else "unknown"
+            description = (
+                found.baseline.description if found.error is None else _cell_text(found.error)
+            )
+            order = "known" if found.baseline.uses_order else "unknown"
             lines.append(
-                f"| {found.control.name} | {scores} | {found.seconds:.1f} | {order} | {about} |"
+                f"| {found.baseline.name} | {scores} | {found.seconds:.1f} | {order} "
+                f"| {description} |"
             )
         return lines
 

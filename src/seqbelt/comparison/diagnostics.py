@@ -1,4 +1,4 @@
-"""Why cells differ: what their gradients reached in training, what their answers make use of."""
+"""Diagnostics of why cells differ: gradient reach in training, steps needed at prediction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,47 +6,47 @@ from typing import Any
 
 import numpy as np
 
-from seqbelt.comparison.memory import PASTS, Memory, accuracy_by_length
+from seqbelt.comparison.memory import EARLIER_STEPS, Memory, accuracy_by_length
 from seqbelt.comparison.variants import label
 from seqbelt.training.gradient_reach import GradientReach
 
 
 @dataclass(frozen=True)
-class ModelReasons:
-    """What was measured on one model of a cell."""
+class ModelDiagnostics:
+    """Diagnostics of one trained model."""
 
     before: GradientReach
     """Before training."""
     trained: GradientReach
     memory: Memory
     half_lives: Sequence[tuple[int, int]]
-    """After some epochs, 0 before the first: the gradient's half-life in steps."""
+    """Pairs of epoch (0: untrained) and half-life of the gradient in steps."""
     clipped_by_epoch: np.ndarray
-    """Share of an epoch's updates whose gradient was clipped."""
+    """Fraction of updates with a clipped gradient, ``(epochs,)``."""
     correct: np.ndarray
-    """Whether each test answer is right, bool ``(sequences,)``."""
+    """Whether each test prediction is correct, bool ``(sequences,)``."""
     lengths: np.ndarray
     """Steps of the test sequences."""
 
 
 @dataclass(frozen=True)
-class Reasons:
-    """The measurements of all models of each cell."""
+class Diagnostics:
+    """Diagnostics of all models of each cell."""
 
-    models: Mapping[str, Sequence[ModelReasons]]
+    models: Mapping[str, Sequence[ModelDiagnostics]]
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """For each cell the medians over its models; steps count from the sequence's end."""
+        """Medians over the models of each cell; steps count from the sequence's end."""
         return {cell: _summary(of) for cell, of in self.models.items()}
 
     def markdown(self) -> str:
-        """Two tables: what each cell could learn from and makes use of; accuracy by length."""
+        """Two tables: gradient reach and steps needed of each cell; accuracy by length."""
         lines = [
             "### Why",
             "",
             "| cell | gradient's half-life, steps: before, trained | reach: before, trained "
-            "| updates clipped | last steps that are enough, the past cut, shuffled, replaced "
-            "| share heard that is enough |",
+            "| updates clipped | last steps needed, earlier ones cut, shuffled, replaced "
+            "| first fraction needed |",
             "|---|---|---|---|---|---|",
         ]
         for cell, found in self.to_dict().items():
@@ -79,21 +79,23 @@ class Reasons:
         return lines
 
 
-def _summary(of: Sequence[ModelReasons]) -> dict[str, Any]:
+def _summary(models: Sequence[ModelDiagnostics]) -> dict[str, Any]:
     def median(values: list[float]) -> float:
         return float(np.median(values))
 
     def both(name: str) -> dict[str, float]:
         return {
-            when: median([getattr(getattr(one, when), name) for one in of])
+            when: median([getattr(getattr(one, when), name) for one in models])
             for when in ("before", "trained")
         }
 
     return {
         "gradient_half_life_steps": both("half_life"),
         "gradient_reach_steps": both("steps"),
-        "median_steps": len(of[0].trained.curve),
-        "clipped": median([float(one.clipped_by_epoch.mean()) for one in of]),
-        "memory_steps": {how: median([one.memory.lengths[how] for one in of]) for how in PASTS},
-        "earliest_share": median([one.memory.earliest_share for one in of]),
+        "median_steps": len(models[0].trained.curve),
+        "clipped": median([float(one.clipped_by_epoch.mean()) for one in models]),
+        "memory_steps": {
+            how: median([one.memory.lengths[how] for one in models]) for how in EARLIER_STEPS
+        },
+        "earliest_share": median([one.memory.sufficient_prefix for one in models]),
     }

@@ -1,10 +1,9 @@
-"""What a trained model uses of the past, measured on its answers.
+"""How many steps a trained model needs, measured on its test predictions.
 
-Steps are taken away and the model is asked again: of the end, how much is enough (the memory it
-makes use of) when what was before is cut off, comes in random order, or is another sequence's; of
-the beginning, how much is enough (how early it could decide). Nothing is trained
-again, so a model that was never shown short sequences may answer them badly: the curves say what
-*this* model needs, not what the data would allow.
+Two curves: accuracy by the number of last steps kept (the memory the model uses), with the earlier
+steps cut, shuffled or replaced by another sequence's; and accuracy by the fraction of first steps
+kept (how early it could decide). Nothing is retrained, so a model that never saw short sequences
+may do badly on them: the curves describe this model, not what the data would allow.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,15 +19,15 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.training.scoring import predict_logits
 
 MAX_SEQUENCES = 1000
-"""Test sequences that are asked again, at most: one point of accuracy can be seen with them."""
+"""Largest number of test sequences measured; enough to resolve about one point of accuracy."""
 NUM_LAGS = 12
-HEARD_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-ENOUGH = 0.01
-"""Accuracy that may be lost by what is still called enough."""
-Past = Literal["cut", "shuffled", "replaced"]
-PASTS: tuple[Past, ...] = get_args(Past)
-"""What is done to the steps before the kept ones. A cut also makes the sequence shorter than any
-the model may know; where the three agree, it is the past's content that was needed."""
+PREFIX_FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+TOLERATED_LOSS = 0.01
+"""Loss of accuracy up to which a shortened sequence counts as sufficient."""
+EarlierSteps = Literal["cut", "shuffled", "replaced"]
+EARLIER_STEPS: tuple[EarlierSteps, ...] = get_args(EarlierSteps)
+"""Treatment of the steps before the kept ones. Cutting also makes the sequence shorter than those
+trained on; where the three agree, the content of the earlier steps was needed."""
 
 
 @dataclass(frozen=True)
@@ -36,54 +35,54 @@ class Memory:
     """Accuracy 0..1 of one model on shortened sequences."""
 
     last_steps: np.ndarray
-    """How many steps at the end were kept: ``(points,)``, rising to the longest sequence."""
-    by_last_steps: Mapping[Past, np.ndarray]
-    """For each thing that is done to the steps before, accuracy at each of ``last_steps``."""
-    by_heard_share: np.ndarray
-    """Accuracy after the first tenth, two tenths, … of each sequence."""
+    """Number of last steps kept, ``(points,)``, rising to the longest sequence."""
+    accuracy_by_suffix: Mapping[EarlierSteps, np.ndarray]
+    """Accuracy ``(points,)`` at each of ``last_steps``, by treatment of the earlier steps."""
+    accuracy_by_prefix: np.ndarray
+    """Accuracy at each of ``PREFIX_FRACTIONS``."""
     num_sequences: int
 
     @property
-    def lengths(self) -> dict[Past, int]:
-        """Fewest steps at the end from which on no more matters: the accuracy stays enough."""
+    def lengths(self) -> dict[EarlierSteps, int]:
+        """Fewest last steps whose accuracy, and that of all longer ones, is within tolerance."""
         return {
-            how: int(self.last_steps[_first_enough(accuracy)])
-            for how, accuracy in self.by_last_steps.items()
+            how: int(self.last_steps[_first_within_tolerance(accuracy)])
+            for how, accuracy in self.accuracy_by_suffix.items()
         }
 
     @property
-    def earliest_share(self) -> float:
-        """Smallest share of a sequence from which on the accuracy stays enough."""
-        return HEARD_SHARES[_first_enough(self.by_heard_share)]
+    def sufficient_prefix(self) -> float:
+        """Smallest first fraction from which on the accuracy stays within tolerance."""
+        return PREFIX_FRACTIONS[_first_within_tolerance(self.accuracy_by_prefix)]
 
 
 def measure_memory(network: nn.Module, sequences: Sequences, device: torch.device) -> Memory:
-    """Ask a model about the ends and the beginnings of sampled sequences."""
+    """Measure accuracy on suffixes and prefixes of sampled sequences."""
     order = np.random.default_rng(0).permutation(len(sequences))[:MAX_SEQUENCES]
     sample = sequences.take(np.sort(order))
     lengths = sample.lengths
     longest = int(lengths.max())
     last_steps = np.unique(np.geomspace(1, longest, NUM_LAGS).round().astype(np.int64))
 
-    def accuracy(asked: Sequences) -> float:
-        logits = predict_logits(network, asked, device)
+    def accuracy(altered: Sequences) -> float:
+        logits = predict_logits(network, altered, device)
         return float((logits.argmax(1) == sample.labels).mean())
 
-    ask: dict[Past, Callable[[np.ndarray], Sequences]] = {
+    shorten: dict[EarlierSteps, Callable[[np.ndarray], Sequences]] = {
         "cut": lambda kept: read_stretch(sample, lengths - kept, kept),
         "shuffled": lambda kept: _with_past(sample, kept, _shuffle),
         "replaced": lambda kept: _with_past(sample, kept, _replace),
     }
     ends = [np.minimum(lengths, count) for count in last_steps]
-    heads = [np.ceil(lengths * share).astype(np.int64) for share in HEARD_SHARES]
+    prefixes = [np.ceil(lengths * fraction).astype(np.int64) for fraction in PREFIX_FRACTIONS]
     return Memory(
         last_steps=last_steps,
-        by_last_steps={
-            how: np.array([accuracy(altered(kept)) for kept in ends])
-            for how, altered in ask.items()
+        accuracy_by_suffix={
+            how: np.array([accuracy(alter(kept)) for kept in ends])
+            for how, alter in shorten.items()
         },
-        by_heard_share=np.array(
-            [accuracy(read_stretch(sample, np.zeros_like(kept), kept)) for kept in heads]
+        accuracy_by_prefix=np.array(
+            [accuracy(read_stretch(sample, np.zeros_like(kept), kept)) for kept in prefixes]
         ),
         num_sequences=len(sample),
     )
@@ -91,23 +90,25 @@ def measure_memory(network: nn.Module, sequences: Sequences, device: torch.devic
 
 @dataclass(frozen=True)
 class _Altered(Sequences):
-    """Sequences whose steps before the last ``kept`` ones are others."""
+    """Sequences whose steps before the last ``kept`` are altered."""
 
-    own: Sequences
+    original: Sequences
     kept: np.ndarray
     alter: Callable[[Sequences, int, int], np.ndarray]
 
     def __getitem__(self, index: int) -> np.ndarray:
-        steps = self.own[index]
+        steps = self.original[index]
         num_before = len(steps) - int(self.kept[index])
-        return np.concatenate([self.alter(self.own, index, num_before), steps[num_before:]])
+        return np.concatenate([self.alter(self.original, index, num_before), steps[num_before:]])
 
 
 def _with_past(
     sample: Sequences, kept: np.ndarray, alter: Callable[[Sequences, int, int], np.ndarray]
 ) -> Sequences:
-    own = read_stretch(sample, np.zeros_like(kept), sample.lengths)
-    return _Altered(own.store, own.rows, own.lengths, own.labels, own, kept, alter)
+    original = read_stretch(sample, np.zeros_like(kept), sample.lengths)
+    return _Altered(
+        original.store, original.rows, original.lengths, original.labels, original, kept, alter
+    )
 
 
 def _shuffle(sample: Sequences, index: int, num_steps: int) -> np.ndarray:
@@ -117,7 +118,7 @@ def _shuffle(sample: Sequences, index: int, num_steps: int) -> np.ndarray:
 
 
 def _replace(sample: Sequences, index: int, num_steps: int) -> np.ndarray:
-    """As many steps of another sequence, again from its beginning where it is too short."""
+    """As many steps of another sequence, repeated where it is too short."""
     random = np.random.default_rng(int(sample.rows[index]))
     others = np.delete(np.arange(len(sample)), index)
     other = sample[int(random.choice(others))] if len(others) else sample[index]
@@ -127,22 +128,22 @@ def _replace(sample: Sequences, index: int, num_steps: int) -> np.ndarray:
 def accuracy_by_length(
     correct: np.ndarray, lengths: np.ndarray, num_buckets: int = 5
 ) -> list[tuple[int, int, int, float]]:
-    """Accuracy in buckets of as many sequences each: shortest, longest, count, accuracy.
+    """Accuracy in buckets of equal counts: shortest, longest (steps), count, accuracy.
 
     ``correct`` bool and ``lengths`` in steps, ``(sequences,)``. Sequences of one length share a
     bucket, so there may be fewer.
     """
-    shares = np.arange(1, num_buckets + 1) / num_buckets
-    bucket = np.searchsorted(np.unique(np.quantile(lengths, shares, method="lower")), lengths)
-    found = []
+    fractions = np.arange(1, num_buckets + 1) / num_buckets
+    bucket = np.searchsorted(np.unique(np.quantile(lengths, fractions, method="lower")), lengths)
+    buckets = []
     for number in np.unique(bucket):
-        own = bucket == number
-        shortest, longest = int(lengths[own].min()), int(lengths[own].max())
-        found.append((shortest, longest, int(own.sum()), float(correct[own].mean())))
-    return found
+        members = bucket == number
+        shortest, longest = int(lengths[members].min()), int(lengths[members].max())
+        buckets.append((shortest, longest, int(members.sum()), float(correct[members].mean())))
+    return buckets
 
 
-def _first_enough(accuracy: np.ndarray) -> int:
-    """Index from which on the accuracy never falls short of the last one."""
-    short = np.flatnonzero(accuracy < accuracy[-1] - ENOUGH)
+def _first_within_tolerance(accuracy: np.ndarray) -> int:
+    """First index from which the accuracy never falls below the last one less the tolerance."""
+    short = np.flatnonzero(accuracy < accuracy[-1] - TOLERATED_LOSS)
     return int(short[-1]) + 1 if len(short) else 0

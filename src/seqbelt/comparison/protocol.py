@@ -54,7 +54,7 @@ def describe(
     models: Mapping[str, Model],
     build: Callable[[Model], SequenceNetwork],
 ) -> str:
-    """The protocol in words, with what was achieved; ``models`` by contestant."""
+    """The protocol in words, with what was achieved; ``models`` by variant."""
     found = ", ".join(
         f"{label(name)} {size(protocol, model, build):,} ({model.hidden_size} units)"
         for name, model in models.items()

@@ -1,11 +1,11 @@
-"""Who may compete in a comparison, and how its pictures name and colour each."""
+"""The variants of a model that a comparison can train, with their labels and colours."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from seqbelt.models.classifier import Model
 
-Contestant = Literal["lstm", "gru", "rnn", "rnn_relu", "none"]
+Variant = Literal["lstm", "gru", "rnn", "rnn_relu", "none"]
 """The cells, and the RNN with ReLU that starts as the identity (Le et al. 2015, arXiv:1504.00941):
 the fairer baseline where a plain RNN forgets."""
 OVERRIDES: Mapping[str, Mapping[str, Any]] = {
@@ -15,7 +15,7 @@ OVERRIDES: Mapping[str, Mapping[str, Any]] = {
     "rnn_relu": {"cell": "rnn", "nonlinearity": "relu", "recurrent_init": "identity"},
     "none": {"cell": "none"},
 }
-"""What sets each one apart from the model as it is given."""
+"""Fields of ``Model`` that each variant overrides."""
 COLOURS = {
     "lstm": "#1f77b4",
     "gru": "#2ca02c",
@@ -23,20 +23,20 @@ COLOURS = {
     "rnn_relu": "#ff7f0e",
     "none": "#7f7f7f",
 }
-"""One colour for each in every picture and on the MLflow page."""
+"""Colour of each variant in figures and on the MLflow page."""
 _LABELS = {"rnn_relu": "RNN (ReLU)", "none": "no recurrence"}
 
 
-def as_contestant(model: Model, name: str) -> Model:
-    """The model as this contestant has it, and nothing else changed."""
+def apply_variant(model: Model, name: str) -> Model:
+    """The model with the variant's overrides."""
     return model.model_copy(update=dict(OVERRIDES[name]))
 
 
-def contestant_of(model: Model) -> str:
-    """The name under which a model's runs and pictures show it."""
+def variant_of(model: Model) -> str:
+    """The variant that a model is; names its runs and its lines in figures."""
     return "rnn_relu" if (model.cell, model.nonlinearity) == ("rnn", "relu") else model.cell
 
 
 def label(name: str) -> str:
-    """A contestant's name for people."""
+    """Display name of a variant, e.g. ``RNN (ReLU)``."""
     return _LABELS.get(name, name.upper())

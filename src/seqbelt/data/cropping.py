@@ -26,18 +26,19 @@ def crop_steps(sequence: np.ndarray, max_steps: int | None, crop: Crop) -> list[
     return [sequence[start : start + max_steps] for start in _starts(length, max_steps, crop)]
 
 
-def pool_votes(logits: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """Logits ``(sequences, classes)`` from those of stretches ``(stretches, classes)``.
+def average_window_probabilities(logits: np.ndarray, sequence_index: np.ndarray) -> np.ndarray:
+    """Logits ``(sequences, classes)`` from those of windows ``(windows, classes)``.
 
-    ``owners`` ``(stretches,)`` ascend from 0: whose stretch each one is. Of several, the logs of
-    the mean probabilities; one alone keeps its logits.
+    ``sequence_index`` ``(windows,)``, ascending from 0: which sequence each window belongs to. A
+    sequence with several windows gets the log of the mean of their probabilities, one with a
+    single window keeps its logits.
     """
-    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+    firsts = np.flatnonzero(np.diff(sequence_index, prepend=-1))
     pooled = logits[firsts]
-    counts = np.diff(np.append(firsts, len(owners)))
-    for owner in np.flatnonzero(counts > 1):
-        votes = log_softmax(logits[firsts[owner] :][: counts[owner]].astype(np.float64), axis=1)
-        pooled[owner] = logsumexp(votes, axis=0) - np.log(counts[owner])
+    counts = np.diff(np.append(firsts, len(sequence_index)))
+    for index in np.flatnonzero(counts > 1):
+        windows = logits[firsts[index] :][: counts[index]].astype(np.float64)
+        pooled[index] = logsumexp(log_softmax(windows, axis=1), axis=0) - np.log(counts[index])
     return pooled
 
 
@@ -133,15 +134,16 @@ def draw_crops(sequences: Sequences, seed: int, epoch: int) -> Sequences:
 
 
 def cut_windows(sequences: Sequences) -> tuple[Sequences, np.ndarray]:
-    """All stretches that the answers are read from, and whose each is, as ``pool_votes`` asks."""
+    """All windows that a prediction is computed from, and ``sequence_index`` ``(windows,)``, as
+    ``average_window_probabilities`` takes it."""
     if not isinstance(sequences, CroppedSequences) or sequences.crop != "windows":
         return sequences, np.arange(len(sequences))
     starts = [
         _starts(full, length, "windows") if full > length else np.zeros(1, np.int64)
         for full, length in zip(sequences.full_lengths.tolist(), sequences.lengths.tolist())
     ]
-    owners = np.repeat(np.arange(len(sequences)), [len(found) for found in starts])
-    return replace(sequences.take(owners), starts=np.concatenate(starts)), owners
+    sequence_index = np.repeat(np.arange(len(sequences)), [len(found) for found in starts])
+    return replace(sequences.take(sequence_index), starts=np.concatenate(starts)), sequence_index
 
 
 def lost_steps(sequences: Sequences) -> float:

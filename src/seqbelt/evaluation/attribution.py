@@ -143,7 +143,7 @@ class _Line:
         return points.float().to(self.inputs.device)[:, None, None].repeat(1, *self.shape)
 
     def _log_probabilities(self, scales: Tensor) -> Tensor:
-        """Logs of the answers' probabilities ``(points, classes)``, as ``pool_votes`` has them."""
+        """Logs of the mean window probabilities ``(points, classes)``."""
         num_points = len(scales)
         inputs = self.inputs.expand(num_points, *self.inputs.shape).flatten(0, 1)
 

@@ -38,9 +38,9 @@ class StepReport(Report):
         return self.sequences.store.target.labels(self.sequences)
 
     @cached_property
-    def owners(self) -> np.ndarray:
+    def sequence_index(self) -> np.ndarray:
         """Which recording each step belongs to."""
-        return self.sequences.store.target.owners(self.sequences)
+        return self.sequences.store.target.sequence_index(self.sequences)
 
     @property
     def groups(self) -> list[str]:
@@ -53,7 +53,7 @@ class StepReport(Report):
     def recordings(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Each recording's true and predicted class indices ``(steps,)``, unlabelled steps so in
         both."""
-        counts = np.bincount(self.owners, minlength=len(self.sequences))
+        counts = np.bincount(self.sequence_index, minlength=len(self.sequences))
         answers = np.split(self.answers, np.cumsum(counts)[:-1])
         for index, own in enumerate(answers):
             true = self.sequences.step_labels(index)
@@ -76,8 +76,8 @@ class StepReport(Report):
 
     def worst_errors(self, count: int = 50) -> pd.DataFrame:
         """The recordings with the smallest share of right steps."""
-        totals = np.bincount(self.owners, minlength=len(self.sequences))
-        right = np.bincount(self.owners, self.correct, minlength=len(self.sequences))
+        totals = np.bincount(self.sequence_index, minlength=len(self.sequences))
+        right = np.bincount(self.sequence_index, self.correct, minlength=len(self.sequences))
         accuracy = right / np.maximum(totals, 1)
         worst = np.argsort(accuracy, kind="stable")[:count]
         return pd.DataFrame(
@@ -90,4 +90,4 @@ class StepReport(Report):
         )
 
     def _of_steps(self, column: str) -> list[str]:
-        return np.array(self.sequences.column(column), dtype=object)[self.owners].tolist()
+        return np.array(self.sequences.column(column), dtype=object)[self.sequence_index].tolist()

@@ -20,8 +20,8 @@ from seqbelt.errors import NOT_FINITE, UNREADABLE, BadInput
 from seqbelt.features.base import Encoder, Features, Source, read_bytes
 from seqbelt.features.crash_board import Board
 
-Numbered: TypeAlias = tuple[int, Source]
-"""A source and the number by which its answer is known."""
+IndexedSource: TypeAlias = tuple[int, Source]
+"""A source and its index among all sources; the outcome carries the same index."""
 CHUNK_ITEMS = 128
 CHUNK_BYTES = 16 << 20
 
@@ -75,7 +75,7 @@ def _as_bytes(source: str | bytes | np.ndarray) -> bytes:
 def encode_sources(
     features: Features,
     encoder: Encoder,
-    sources: Iterable[Numbered],
+    sources: Iterable[IndexedSource],
     is_known: Callable[[str], bool] | None = None,
     num_workers: int | None = None,
     board: Board | None = None,
@@ -109,9 +109,9 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def chunks(sources: Iterable[Numbered], max_items: int) -> Iterator[list[Numbered]]:
+def chunks(sources: Iterable[IndexedSource], max_items: int) -> Iterator[list[IndexedSource]]:
     """Sources, so many at a time or fewer where those are ``CHUNK_BYTES`` already."""
-    chunk: list[Numbered] = []
+    chunk: list[IndexedSource] = []
     num_bytes = 0
     for index, source in sources:
         chunk.append((index, source))
@@ -139,7 +139,7 @@ def _encode_chunk(
     encoder: Encoder,
     is_known: Callable[[str], bool] | None,
     board: Board,
-    chunk: list[Numbered],
+    chunk: list[IndexedSource],
 ) -> list[Encoded]:
     hashes, raws = [], []
     with board.working_on([index for index, _ in chunk]) as slot:

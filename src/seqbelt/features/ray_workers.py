@@ -1,9 +1,9 @@
-"""Windows of sources, dealt out to workers on a Ray cluster.
+"""Dispatch batches of sources to Ray actors.
 
-Each worker reads its sources itself, so paths must mean the same on every machine. A worker that
-dies is started again and its window with it; what ends three workers in a row is looked at source
-by source, and the culprit alone gets no answer. What a worker returns is kept by the process that
-asked, so that whoever keeps a journal or writes parts promises the same as without Ray.
+Each actor reads its sources itself, so paths must be valid on every machine. An actor that dies is
+restarted and its batch retried; a batch that ends three actors in a row is retried source by
+source, and only the source that ends an actor again gets an error. Results return to the calling
+process, so a journal or a store gives the same guarantees as without Ray.
 """
 
 from collections import deque
@@ -15,7 +15,7 @@ from seqbelt.features.base import Encoder, Features, Source
 from seqbelt.features.encoding import (
     CHUNK_ITEMS,
     Encoded,
-    Numbered,
+    IndexedSource,
     chunks,
     encode_sources,
     hash_content,
@@ -56,7 +56,7 @@ class RayWorkers:
 
     def answers(
         self,
-        sources: Iterable[Numbered],
+        sources: Iterable[IndexedSource],
         is_known: Callable[[str], bool] | None = None,
         max_items: int = CHUNK_ITEMS,
     ) -> Iterator[Any]:
@@ -65,7 +65,7 @@ class RayWorkers:
         In their place there is ``Encoded`` without a sequence for content whose hash ``is_known``
         (then every source is read here as well), and with BadInput for what ends its workers.
         """
-        waiting: deque[tuple[list[Numbered], Any]] = deque()
+        waiting: deque[tuple[list[IndexedSource], Any]] = deque()
         for number, chunk in enumerate(chunks(sources, max_items)):
             window = []
             for index, source in chunk:
@@ -80,10 +80,10 @@ class RayWorkers:
         while waiting:
             yield from self._result(*waiting.popleft())
 
-    def _ask(self, number: int, window: list[Numbered]) -> Any:
+    def _ask(self, number: int, window: list[IndexedSource]) -> Any:
         return self._workers[number % len(self._workers)].answer.remote(window)
 
-    def _result(self, window: list[Numbered], answer: Any) -> Iterator[Any]:
+    def _result(self, window: list[IndexedSource], answer: Any) -> Iterator[Any]:
         try:
             yield from self._ray.get(answer)
         except self._ray.exceptions.RayActorError:
@@ -99,7 +99,7 @@ class RayWorkers:
 def encode_on_ray(
     features: Features,
     encoder: Encoder,
-    sources: Iterable[Numbered],
+    sources: Iterable[IndexedSource],
     is_known: Callable[[str], bool],
 ) -> Iterator[Encoded]:
     """As ``encode_sources``, on the cores of a Ray cluster; what ``is_known`` when it begins goes
@@ -114,7 +114,7 @@ class _EncodingWorker:
     def __init__(self, content: tuple[Features, Encoder, Callable[[str], bool]]) -> None:
         self.features, self.encoder, self.is_known = content
 
-    def answer(self, window: list[Numbered]) -> list[Encoded]:
+    def answer(self, window: list[IndexedSource]) -> list[Encoded]:
         return list(
             encode_sources(self.features, self.encoder, window, self.is_known, num_workers=1)
         )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqbelt.data.sources.manifest import spell_out
+from seqbelt.data.sources.manifest import escape_invalid_utf8
 from seqbelt.errors import BadInput, SeqbeltError
 
 WAIT_S = 60.0
@@ -135,7 +135,13 @@ class Journal:
                 database.executemany(
                     "INSERT INTO inputs VALUES (?, ?, ?, ?, ?)",
                     (
-                        (position, spell_out(name), content_hash, error and spell_out(error), label)
+                        (
+                            position,
+                            escape_invalid_utf8(name),
+                            content_hash,
+                            error and escape_invalid_utf8(error),
+                            label,
+                        )
                         for position, name, content_hash, error, label in inputs
                     ),
                 )
@@ -166,7 +172,7 @@ class Journal:
 def _columns(answer: Answer) -> tuple[str, int | None, bytes | None, str | None, str | None]:
     found = answer.probabilities
     if isinstance(found, BadInput):
-        return answer.content_hash, None, None, found.reason, spell_out(found.args[0])
+        return answer.content_hash, None, None, found.reason, escape_invalid_utf8(found.args[0])
     return answer.content_hash, answer.num_steps, found.astype(np.float32).tobytes(), None, None
 
 

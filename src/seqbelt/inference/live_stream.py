@@ -11,7 +11,7 @@ from seqbelt.features.audio.audio_decoding import SILENCE_PEAK
 from seqbelt.features.streaming.steps import stream_steps, why_whole
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.classifier import Model
-from seqbelt.models.streaming_classifier import StreamingClassifier
+from seqbelt.models.streaming_classifier import StreamingClassifier, WindowClassifier
 
 EVERY_MS = 250.0
 """Signal between two answers, where steps have a time and nothing else is asked for."""
@@ -34,13 +34,13 @@ def why_not_streaming(model: Model) -> str | None:
     """Why a model needs the whole sequence, and what to do; None where it can stream."""
     if model.bidirectional:
         return (
-            "the model is bidirectional and reads from the end; train one with "
-            "model.bidirectional: false"
+            "the model is bidirectional and reads from the end; give --window-s, or train one "
+            "with model.bidirectional: false"
         )
     if model.max_steps is not None and model.crop in ("tail", "windows"):
         return (
-            f"model.crop: {model.crop} chooses by the sequence's end what is read; train with "
-            "crop: head or with max_steps: null"
+            f"model.crop: {model.crop} chooses by the sequence's end what is read; give "
+            "--window-s, or train with crop: head or with max_steps: null"
         )
     return None
 
@@ -48,6 +48,28 @@ def why_not_streaming(model: Model) -> str | None:
 def why_not_bundle(bundle: Bundle) -> str | None:
     """Why a bundle cannot stream: its model, or its features."""
     return why_not_streaming(bundle.model) or why_whole(bundle.features)
+
+
+def window_steps(bundle: Bundle, window_s: float | None) -> int | None:
+    """Steps that make ``window_s`` seconds; the model's ``max_steps`` where that is None.
+
+    Raises SettingsError where steps have no time, or where the model does not read so many.
+    """
+    max_steps, step_s = bundle.model.max_steps, bundle.features.step_s()
+    if window_s is None:
+        return max_steps
+    if step_s is None:
+        raise SettingsError(
+            f"--window-s {window_s:g}: the steps have no time (features.sample_rate is not set); "
+            "set it and train anew, or limit the model with model.max_steps"
+        )
+    num_steps = max(1, round(window_s / step_s))
+    if max_steps is not None and num_steps > max_steps:
+        raise SettingsError(
+            f"--window-s {window_s:g}: the model reads at most {max_steps * step_s:g} s "
+            f"(model.max_steps: {max_steps}); give at most that"
+        )
+    return num_steps
 
 
 class Stream:
@@ -58,21 +80,36 @@ class Stream:
     ``features`` sets on the length of a file does not hold for a stream; a silent recording, which
     has no answer as a file, has none here until something is heard.
 
-    Raises SettingsError (reason, remedy) where the answer needs the whole signal.
+    With ``window_s`` an answer is that of the last so many seconds, and earlier ones are forgotten.
+    A model with ``max_steps`` reads no more steps than that: without ``window_s`` it answers from
+    the last ``max_steps`` steps, which are the whole signal until there are more.
+
+    Raises SettingsError (reason, remedy) where the answer needs the whole signal, or where no
+    window of ``window_s`` can be read.
     """
 
     def __init__(
-        self, bundle: Bundle, every_ms: float | None = None, every_steps: int | None = None
+        self,
+        bundle: Bundle,
+        every_ms: float | None = None,
+        every_steps: int | None = None,
+        window_s: float | None = None,
     ) -> None:
-        reason = why_not_bundle(bundle)
+        reason = why_whole(bundle.features) if window_s is not None else why_not_bundle(bundle)
         if reason is not None:
             raise SettingsError(f"this model cannot stream: {reason}")
         self._features = bundle.features
         self._is_audio = isinstance(bundle.features, AudioFeatures)
         self._steps = stream_steps(bundle.features, bundle.encoder)
-        self._classifier = StreamingClassifier(bundle.network.cpu().eval())
+        self.window_steps = window_steps(bundle, window_s)
+        """The steps that an answer is read from at most; None: all."""
+        network = bundle.network.cpu().eval()
+        self._window = None
+        if self.window_steps is not None:
+            self._window = WindowClassifier(network, self.window_steps)
+        # As long as a model has not read its max_steps, the carried state gives the same answer.
+        self._carried = None if window_s is not None else StreamingClassifier(network)
         self._probabilities = bundle.probabilities
-        self._max_steps = bundle.model.max_steps
         self._every = self._inputs_between(every_ms, every_steps)
         self._peak = 0.0
         self.num_inputs = 0
@@ -134,10 +171,15 @@ class Stream:
         if not np.isfinite(steps).all():
             raise BadInput(NOT_FINITE, "the features hold NaN or infinite values")
         self.num_steps += len(steps)
-        if self._max_steps is not None:  # the head is read, and what follows changes nothing
-            steps = steps[: self._max_steps - self._classifier.num_steps]
-        self._classifier.push(steps)
+        if self._window is not None:
+            self._window.push(steps)
+            if self.num_steps > self._window.max_steps:
+                self._carried = None
+        if self._carried is not None:
+            self._carried.push(steps)
 
     def _decide(self, is_final: bool) -> Decision:
-        shares = self._probabilities(self._classifier.logits.numpy())
+        classifier = self._carried or self._window
+        assert classifier is not None
+        shares = self._probabilities(classifier.logits.numpy())
         return Decision(self.num_inputs, self.num_steps, shares, is_final)

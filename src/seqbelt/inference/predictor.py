@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from seqbelt.data.batches import evaluation_plan, pad
-from seqbelt.data.cropping import crop_steps, pool_votes
+from seqbelt.data.cropping import average_window_probabilities, crop_steps
 from seqbelt.errors import NOT_FINITE, WRONG_SHAPE, BadInput, SettingsError
 from seqbelt.features.base import Source
 from seqbelt.features.crash_board import Board
@@ -200,7 +200,9 @@ class Predictor:
         """
         model = self.bundle.model
         cropped = [crop_steps(sequence, model.max_steps, model.crop) for sequence in sequences]
-        owners = np.repeat(np.arange(len(sequences)), [len(stretches) for stretches in cropped])
+        sequence_index = np.repeat(
+            np.arange(len(sequences)), [len(stretches) for stretches in cropped]
+        )
         stretches = [stretch for stretches in cropped for stretch in stretches]
         lengths = np.array([len(stretch) for stretch in stretches])
         logits = np.empty((len(stretches), len(self.bundle.classes)), np.float32)
@@ -214,7 +216,7 @@ class Predictor:
                 inputs, batch_lengths = pad([stretches[index] for index in indices])
                 found = self._compute(inputs.to(self.device), batch_lengths)
                 logits[indices] = found.float().cpu().numpy()
-        return self.bundle.probabilities(pool_votes(logits, owners))
+        return self.bundle.probabilities(average_window_probabilities(logits, sequence_index))
 
 
 def _onnx_network(bundle: Bundle, precision: Precision) -> torch.nn.Module:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from seqbelt.errors import BadInput
-from seqbelt.features.encoding import Encoded, Numbered
+from seqbelt.features.encoding import Encoded, IndexedSource
 from seqbelt.features.ray_workers import RayWorkers
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import WINDOW_ITEMS, Prediction, Predictor
@@ -27,7 +27,7 @@ class RayPredictor(Predictor):
 
     def predict(
         self,
-        sources: Iterable[Numbered],
+        sources: Iterable[IndexedSource],
         is_known: Callable[[str], bool] | None = None,
         board: object = None,
     ) -> Iterator[Prediction | Encoded]:
@@ -52,5 +52,5 @@ class _Worker:
                 path.write_bytes(content)
             self.predictor = Predictor(Bundle.load(Path(folder)))
 
-    def answer(self, window: list[Numbered]) -> list[Prediction | Encoded]:
+    def answer(self, window: list[IndexedSource]) -> list[Prediction | Encoded]:
         return list(self.predictor.predict(window))

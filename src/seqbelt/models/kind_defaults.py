@@ -23,6 +23,9 @@ class KindDefaults:
     max_updates: int
     """Bounds on the updates; a large set is read ``MIN_PASSES`` times at least all the same."""
     augmentation: Mapping[str, float] = field(default_factory=dict)
+    few_rows: int = 0
+    """With fewer training rows ``few_rows_augmentation`` is added."""
+    few_rows_augmentation: Mapping[str, float] = field(default_factory=dict)
 
 
 MIN_PASSES = 3
@@ -43,6 +46,8 @@ NUMBERS = KindDefaults(
         "noise_std": 0.05,
         "mixup_alpha": 0.2,
     },
+    few_rows=500,
+    few_rows_augmentation={"feature_dropout": 0.5},
 )
 TOKENS = KindDefaults(
     dropout=0.5,

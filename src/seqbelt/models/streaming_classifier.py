@@ -4,6 +4,7 @@ Cut wherever you like, the answer after the last step is that of the whole seque
 rounding. What is carried over is the recurrent state and what the pooling has gathered.
 """
 
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
@@ -161,3 +162,44 @@ class _Reader:
         if not self.num_steps:
             raise ValueError("no step was read yet")
         return self._network.classify(self._pooling.pooled)[0]
+
+
+class WindowClassifier:
+    """A network reading the last ``max_steps`` steps of one sequence, and nothing earlier.
+
+    The answer is that of ``network`` for these steps alone, so any network can be used, a
+    bidirectional one too; each answer costs one pass over the window. The network must be in
+    evaluation mode.
+    """
+
+    def __init__(self, network: Network, max_steps: int) -> None:
+        self._network, self.max_steps = network, max_steps
+        self._kept: deque[np.ndarray] = deque()
+        self._num_kept = 0
+        self.num_steps = 0
+        """Steps read so far."""
+
+    def push(self, steps: np.ndarray) -> None:
+        """Read on: float32 ``(steps, features)`` or token ids ``(steps,)``, any number of them."""
+        if not len(steps):
+            return
+        self.num_steps += len(steps)
+        self._kept.append(steps[-self.max_steps :].copy())
+        self._num_kept += len(self._kept[-1])
+        while self._num_kept - len(self._kept[0]) >= self.max_steps:
+            self._num_kept -= len(self._kept.popleft())
+
+    @property
+    @torch.inference_mode()
+    def logits(self) -> Tensor:
+        """Logits ``(classes,)`` of the window, of its last step where steps are labelled. Raises
+        ValueError before the first step."""
+        if not self.num_steps:
+            raise ValueError("no step was read yet")
+        steps = np.concatenate(self._kept)[-self.max_steps :]
+        self._kept, self._num_kept = deque([steps]), len(steps)
+        device = next(self._network.parameters()).device
+        inputs = torch.tensor(steps if steps.ndim == 2 else steps.astype(np.int64))[None]
+        lengths = torch.tensor([len(steps)])
+        found = self._network(inputs.to(device), lengths)
+        return self._network.split(found, lengths)[0][-1]

@@ -1,4 +1,4 @@
-"""Why the cells differ, as a picture: what their gradients reach, and what their answers need."""
+"""Figures of a comparison: accuracies by cell, and why the cells differ."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from seqbelt.comparison.diagnostics import ModelReasons
-from seqbelt.comparison.memory import HEARD_SHARES, PASTS, Memory, accuracy_by_length
+from seqbelt.comparison.diagnostics import ModelDiagnostics
+from seqbelt.comparison.memory import EARLIER_STEPS, PREFIX_FRACTIONS, Memory, accuracy_by_length
 from seqbelt.comparison.variants import COLOURS, label
 from seqbelt.plots.fonts import figure_fonts
 from seqbelt.training.gradient_reach import NEGLIGIBLE
@@ -20,7 +20,7 @@ def comparison_figure(
 ) -> Figure:
     """Test accuracy of each cell: a dot per seed, the mean with its interval.
 
-    Each control, as ``ControlResult.to_dict`` describes it, is a diamond on a grey line below.
+    Each control, as ``BaselineResult.to_dict`` returns it, is a diamond on a grey line below.
     """
     height = 0.9 + 0.7 * len(cells) + 0.3 * len(controls)
     figure = Figure(figsize=(7, height), layout="constrained")
@@ -62,7 +62,7 @@ def _draw_control(axes, row: float, control: Mapping) -> None:
                   fontsize=8, color="#555555")  # fmt: skip
 
 
-Models = Sequence[ModelReasons]
+Models = Sequence[ModelDiagnostics]
 LINES = {"cut": "-", "shuffled": "--", "replaced": ":"}
 
 
@@ -70,10 +70,10 @@ LINES = {"cut": "-", "shuffled": "--", "replaced": ":"}
 def diagnostics_figure(models: Mapping[str, Models]) -> Figure:
     """One row on training, one on answers; a line is the mean over a cell's models."""
     figure = Figure(figsize=(13, 7.6), layout="constrained")
-    (reach, half_life, clipped), (past, heads, lengths) = figure.subplots(2, 3)
+    (reach, half_life, clipped), (past, prefixes, lengths) = figure.subplots(2, 3)
     for draw, axes in (
         (_draw_reach, reach), (_draw_half_life, half_life), (_draw_clipped, clipped),
-        (_draw_past, past), (_draw_heads, heads), (_draw_lengths, lengths),
+        (_draw_past, past), (_draw_prefixes, prefixes), (_draw_lengths, lengths),
     ):  # fmt: skip
         for cell, of in models.items():
             draw(axes, of, {"color": COLOURS.get(cell)}, label(cell))
@@ -91,12 +91,12 @@ def diagnostics_figure(models: Mapping[str, Models]) -> Figure:
                 title="Clipped updates")  # fmt: skip
     clipped.xaxis.set_major_locator(MaxNLocator(integer=True))
     past.set(xscale="log", xlabel="steps kept at the end", title="How much of the past is needed")
-    heads.set(xlabel="share of the sequence heard", title="How early it could decide")
+    prefixes.set(xlabel="fraction of the sequence read", title="How early it could decide")
     lengths.set(xlabel="steps of the sequence", title="Accuracy by length")
     for axes in (half_life, past):
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     half_life.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    for axes in (past, heads, lengths):
+    for axes in (past, prefixes, lengths):
         axes.set_ylabel("test accuracy (%)")
     return figure
 
@@ -122,18 +122,18 @@ def _draw_clipped(axes: Axes, of: Models, style: dict, name: str) -> None:
 
 
 def _draw_past(axes: Axes, of: Models, style: dict, name: str) -> None:
-    for how in PASTS:
+    for how in EARLIER_STEPS:
         kept, accuracy = _mean_over_models(
-            [one.memory for one in of], lambda memory, how=how: memory.by_last_steps[how]
+            [one.memory for one in of], lambda memory, how=how: memory.accuracy_by_suffix[how]
         )
         axes.plot(kept, 100 * accuracy, LINES[how], label=f"{name}, earlier {how}", **style)
 
 
-def _draw_heads(axes: Axes, of: Models, style: dict, name: str) -> None:
+def _draw_prefixes(axes: Axes, of: Models, style: dict, name: str) -> None:
     for one in of:
-        axes.plot(HEARD_SHARES, 100 * one.memory.by_heard_share, alpha=0.35, **style)
-    shares = np.mean([one.memory.by_heard_share for one in of], axis=0)
-    axes.plot(HEARD_SHARES, 100 * shares, linewidth=2, label=name, **style)
+        axes.plot(PREFIX_FRACTIONS, 100 * one.memory.accuracy_by_prefix, alpha=0.35, **style)
+    shares = np.mean([one.memory.accuracy_by_prefix for one in of], axis=0)
+    axes.plot(PREFIX_FRACTIONS, 100 * shares, linewidth=2, label=name, **style)
 
 
 def _draw_lengths(axes: Axes, of: Models, style: dict, name: str) -> None:

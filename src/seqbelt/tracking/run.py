@@ -122,7 +122,7 @@ class TrackedRun:
             {
                 f"data/{split}_{name}": share
                 for split, counts in store.token_counts.items()
-                for name, share in counts.shares().items()
+                for name, share in counts.fractions().items()
             }
         )
         ledger = store.folder / "quarantine.csv"

@@ -60,6 +60,10 @@ class Augmentation(Settings):
     channel_mask: Share = 0.0
     """Largest share of the features, side by side, hidden in the same way."""
 
+    feature_dropout: Share = 0.0
+    """Largest share of the features hidden in the same way, drawn one by one; each row draws its
+    share between 0 and this. One feature at least stays."""
+
     @property
     def is_on(self) -> bool:
         """Whether anything is changed at all."""
@@ -127,6 +131,8 @@ class Augmenter:
             inputs = inputs + noise * (settings.noise_std * self._spread(inputs, lengths))
         if settings.time_mask_steps or settings.channel_mask:
             inputs = torch.where(self._masks(inputs, lengths, random), self.mean, inputs)
+        if settings.feature_dropout:
+            inputs = torch.where(self._dropped(inputs, random), self.mean, inputs)
         padding = _steps(inputs) >= lengths[:, None]
         return batch._replace(inputs=inputs.masked_fill(padding[:, :, None], 0), labels=labels)
 
@@ -187,6 +193,14 @@ class Augmenter:
         widest = np.full(rows, int(self.settings.channel_mask * features))
         channels = _stretch_of(torch.arange(features), widest, np.full(rows, features), random)
         return steps[:, :, None] | channels[:, None, :]
+
+    def _dropped(self, inputs: Tensor, random: np.random.Generator) -> Tensor:
+        """Which features are hidden, ``(batch, 1, features)``."""
+        rows, _, features = inputs.shape
+        shares = self.settings.feature_dropout * random.random((rows, 1, 1))
+        dropped = random.random((rows, 1, features)) < shares
+        dropped[dropped.all(2, keepdims=True).repeat(features, axis=2)] = False
+        return torch.from_numpy(dropped)
 
 
 def _warped(speeds: Tensor, lengths: Tensor) -> Tensor:

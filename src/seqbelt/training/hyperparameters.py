@@ -120,8 +120,11 @@ class Training(Settings):
         elif self.augmentation == "auto":
             # Mixed sequences have no label for every step.
             without = {"mixup_alpha"} if labels_steps else set()
+            extra = defaults.few_rows_augmentation if num_rows < defaults.few_rows else {}
             changes["augmentation"] = {
-                name: value for name, value in defaults.augmentation.items() if name not in without
+                name: value
+                for name, value in {**defaults.augmentation, **extra}.items()
+                if name not in without
             }
         return self.replace(**changes) if changes else self
 

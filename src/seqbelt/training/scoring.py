@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from torch import nn
 
 from seqbelt.data.batches import evaluation_plan, make_batch
-from seqbelt.data.cropping import cut_windows, pool_votes
+from seqbelt.data.cropping import average_window_probabilities, cut_windows
 from seqbelt.data.sequences import Sequences
 from seqbelt.training.prefetch import load_batches
 from seqbelt.training.step_scoring import predict_step_logits
@@ -41,7 +41,7 @@ def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device)
         return predict_step_logits(model, sequences)
     was_training = model.training
     model.eval()
-    stretches, owners = cut_windows(sequences)
+    stretches, sequence_index = cut_windows(sequences)
     plan = evaluation_plan(stretches.lengths, STEPS_AT_ONCE.get(device.type, 4096))
     if not plan:
         raise ValueError("no sequences to score")
@@ -52,7 +52,7 @@ def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device)
     model.train(was_training)
     logits = np.empty_like(ordered)
     logits[np.concatenate(plan)] = ordered
-    return pool_votes(logits, owners)
+    return average_window_probabilities(logits, sequence_index)
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> Scores:

@@ -38,9 +38,9 @@ FINISHED = "finished.json"
 
 @dataclass(frozen=True)
 class Job:
-    """A model to train, and the name of the contestant that it trains for."""
+    """A model to train and the variant it belongs to."""
 
-    contestant: str
+    variant: str
     experiment: Experiment
 
 
@@ -86,7 +86,7 @@ class CompareJournal:
                 trained[number] = _read_back(job.experiment, store, folder)
                 if number not in missing:
                     say(f"{name}: finished before, read back from {folder}")
-        return [replace(trained[n], contestant=job.contestant) for n, job in enumerate(jobs)]
+        return [replace(trained[n], variant=job.variant) for n, job in enumerate(jobs)]
 
     def _train_beside(self, work: Sequence[tuple], num_workers: int) -> None:
         with bar(f"training models, {num_workers} at a time", len(work)) as progress:

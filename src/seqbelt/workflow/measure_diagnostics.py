@@ -1,11 +1,11 @@
-"""The reasons beside a comparison's verdict, measured on its models and its test rows."""
+"""Measure the diagnostics of a comparison's models on its test rows."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from seqbelt.comparison.diagnostics import ModelReasons, Reasons
+from seqbelt.comparison.diagnostics import Diagnostics, ModelDiagnostics
 from seqbelt.comparison.memory import measure_memory
 from seqbelt.experiment import Experiment
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
@@ -13,27 +13,27 @@ from seqbelt.workflow.console import bar
 from seqbelt.workflow.training_run import Trained, read_part
 
 
-def find_reasons(experiment: Experiment, trained: Sequence[Trained]) -> Reasons:
+def measure_diagnostics(experiment: Experiment, trained: Sequence[Trained]) -> Diagnostics:
     """Measure every model of the comparison; nothing is trained.
 
-    Empty where every step is labelled: a step's answer has no beginning and end to take away.
+    Empty where every step is labelled: a step has no beginning and end to cut.
     """
     if experiment.data.labels == "per_step":
-        return Reasons({})
-    found: dict[str, list[ModelReasons]] = {cell: [] for cell in experiment.comparison.cells}
-    with bar("measuring what the models remember", len(trained)) as progress:
+        return Diagnostics({})
+    found: dict[str, list[ModelDiagnostics]] = {cell: [] for cell in experiment.comparison.cells}
+    with bar("measuring gradient reach and memory", len(trained)) as progress:
         for one in trained:
             found[one.cell].append(_measure(one))
             progress()
-    return Reasons(found)
+    return Diagnostics(found)
 
 
-def _measure(one: Trained) -> ModelReasons:
+def _measure(one: Trained) -> ModelDiagnostics:
     network, test = one.bundle.network, one.test
     assert test is not None  # a comparison has a test part
     train = read_part(one.experiment, one.store, "train")
     _, curve = one.history.reaches[0]
-    return ModelReasons(
+    return ModelDiagnostics(
         before=GradientReach(np.array(curve)),
         trained=measure_reach(network, draw_sample(train, one.seed)),
         memory=measure_memory(network, test.sequences, torch.device("cpu")),

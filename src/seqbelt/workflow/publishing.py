@@ -38,7 +38,7 @@ def register(trained: Trained, remark: str = "") -> str | None:
 
 def _registers_later(trained: Trained) -> str:
     """What to do then; of a comparison's models none is resumed by itself."""
-    return "" if trained.contestant else ", and the same command with --resume registers it"
+    return "" if trained.variant else ", and the same command with --resume registers it"
 
 
 def _register(trained: Trained, remark: str) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from seqbelt.comparison.variants import contestant_of
+from seqbelt.comparison.variants import variant_of
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.experiment import Experiment
@@ -59,7 +59,7 @@ class Found:
 @dataclass(frozen=True)
 class Search:
     """One search: ``experiment`` is what it starts from, ``fixed`` names model settings that make
-    the contestant what it is."""
+    the variant what it is."""
 
     experiment: Experiment
     store: SequenceStore
@@ -93,7 +93,7 @@ class Search:
             self.store.fingerprint,
         ]  # fmt: skip
         digest = hashlib.blake2b(json.dumps(about).encode(), digest_size=4).hexdigest()
-        return f"{contestant_of(experiment.model)}-{digest}"
+        return f"{variant_of(experiment.model)}-{digest}"
 
     @property
     def database(self) -> Path:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from seqbelt.comparison.variants import contestant_of, label
+from seqbelt.comparison.variants import label, variant_of
 from seqbelt.experiment import Experiment
 from seqbelt.plots.fonts import to_png
 from seqbelt.plots.search_history import search_figures
@@ -24,12 +24,12 @@ def log_search(search: Search, study: "optuna.Study") -> str:
     """One run that shows a whole search, made once and brought up to date; returns its id."""
     experiment = search.experiment
     monitor, found = experiment.training.monitor, search.found(study)
-    name = f"best {label(contestant_of(experiment.model))}: {monitor} {found.score:.4g}"
+    name = f"best {label(variant_of(experiment.model))}: {monitor} {found.score:.4g}"
     known = study.user_attrs.get(SUMMARY)
     if known is None:
         tags = {"tuning.study": study.study_name, "tuning.summary": "true"}
         run = TrackedRun.start(search.folder.name, name, tags | split_tags(experiment.data))
-        run.log_cell(contestant_of(experiment.model))
+        run.log_cell(variant_of(experiment.model))
         study.set_user_attr(SUMMARY, run.run_id)
     else:
         run = TrackedRun.attach(known)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqbelt.comparison.variants import contestant_of
+from seqbelt.comparison.variants import variant_of
 from seqbelt.data.cropping import crop_part, lost_steps
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
@@ -52,8 +52,8 @@ class Trained:
     history: History
     validation: Report | None
     test: Report | None
-    contestant: str = ""
-    """The name under which it takes part in a comparison."""
+    variant: str = ""
+    """Name of the variant in a comparison; empty outside one."""
 
     @property
     def bundle_folder(self) -> Path:
@@ -65,7 +65,7 @@ class Trained:
 
     @property
     def cell(self) -> str:
-        return self.contestant or contestant_of(self.experiment.model)
+        return self.variant or variant_of(self.experiment.model)
 
     @property
     def seed(self) -> int:
@@ -299,7 +299,7 @@ def open_run(
     # What a comparison or a search has chosen is in the model and the training already.
     own = {k: v for k, v in experiment.flat().items() if not k.startswith(OTHER_SECTIONS)}
     run.log_settings(own)
-    run.log_cell(contestant_of(experiment.model))
+    run.log_cell(variant_of(experiment.model))
     run.log_data(store, experiment.data.source)
     return run
 

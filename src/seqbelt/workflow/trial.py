@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seqbelt.comparison.variants import contestant_of
+from seqbelt.comparison.variants import variant_of
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError
 from seqbelt.experiment import Experiment
@@ -40,7 +40,7 @@ def run_trial(
     """
     from optuna.trial import TrialState
 
-    name = f"{contestant_of(experiment.model)}-t{trial.number:03d}"
+    name = f"{variant_of(experiment.model)}-t{trial.number:03d}"
     tags = {"tuning.study": study.study_name, "tuning.trial": str(trial.number)}
     run = open_run(experiment, store, folder, resume=True, tags=tags, name=name)
     trial.set_user_attr(RUN_ID, run.run_id)

@@ -1,10 +1,10 @@
-"""The contestants of a comparison under its protocol: what is held equal is made equal."""
+"""Settings of each variant of a comparison under its protocol."""
 
 from pathlib import Path
 from typing import Any
 
 from seqbelt.comparison.protocol import describe, match
-from seqbelt.comparison.variants import OVERRIDES, as_contestant, label
+from seqbelt.comparison.variants import OVERRIDES, apply_variant, label
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.experiment import Experiment
 from seqbelt.models.classifier import Model, SequenceNetwork
@@ -13,13 +13,13 @@ from seqbelt.workflow.search_report import log_search
 from seqbelt.workflow.workers import run_in_workers
 
 
-def find_contestants(
+def build_variants(
     experiment: Experiment, store: SequenceStore
 ) -> tuple[dict[str, Experiment], str]:
-    """What each contestant is trained with, and a sentence that says how that was found."""
+    """The experiment of each variant, and a sentence that describes the protocol."""
     comparison = experiment.comparison
     entries = {
-        name: experiment.with_model(as_contestant(experiment.model, name))
+        name: experiment.with_model(apply_variant(experiment.model, name))
         for name in comparison.cells
     }
     if comparison.protocol == "as_given":
@@ -41,7 +41,7 @@ def find_contestants(
 def _tune(
     entries: dict[str, Experiment], store: SequenceStore
 ) -> tuple[dict[str, Experiment], str]:
-    """Search each contestant's settings; the searches, not their trials, run beside each other."""
+    """Tune each variant; the searches run in parallel, the trials of one search do not."""
     searches = {name: _search(name, entry, store) for name, entry in entries.items()}
     num_workers = next(iter(entries.values())).comparison.num_workers
     if num_workers > 1:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqbelt.data.sources.folders import list_files, read_class_folders
-from seqbelt.data.sources.manifest import make_manifest, spell_out
+from seqbelt.data.sources.manifest import escape_invalid_utf8, make_manifest
 from seqbelt.data.sources.tables import Columns, Style, names_items, read_manifest
 from seqbelt.errors import SettingsError
 from seqbelt.features.encoding import hash_content
@@ -179,9 +179,9 @@ def test_any_text_survives_a_manifest(rows):
 
 @given(st.text(st.characters()))  # lone surrogates too
 def test_what_is_spelled_out_is_utf8_and_utf8_is_left_alone(text):
-    spell_out(text).encode("utf-8")
+    escape_invalid_utf8(text).encode("utf-8")
     if not any("\ud800" <= letter <= "\udfff" for letter in text):
-        assert spell_out(text) == text
+        assert escape_invalid_utf8(text) == text
 
 
 def touch(folder: Path, *names: str) -> None:

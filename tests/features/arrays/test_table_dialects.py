@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from seqbelt.errors import BadInput
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.reading import read_words
+from seqbelt.features.arrays.table_layout import TableOptions
+from seqbelt.features.arrays.text_columns import read_text_table
 
 
 def read(content: bytes, **told):
@@ -143,3 +145,11 @@ def test_labels_of_steps_belong_to_the_rows_that_are_read():
     table = "A title\nx;label\n[V];\n0,5;up\n1,5;NA\nTotal;\n".encode("utf-16")
     assert read(table)[0] == [[0.5], [1.5]]
     assert read_words(table, "label", 1e6).tolist() == ["up", "NA"]
+
+
+def test_a_trailing_delimiter_hides_neither_a_header_of_0_nor_a_split_number():
+    """A lone "0" above the values is named as a value; a header of one name has no two columns."""
+    table = read_text_table(b'"0"\t\r\n"-8"\t\r\n"9"\t\r\n', TableOptions())
+    assert any("'0', is a value and no header" in note for note in table.notes)
+    with pytest.raises(BadInput, match=r"line 2 has 3 values, line 1 names 1 columns.*decimal"):
+        read_text_table(b"gyr_z,\n0,149,\n0,539,\n-1,334,\n", TableOptions())

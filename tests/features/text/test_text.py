@@ -240,7 +240,9 @@ def test_cut_lost_and_unknown_are_counted():
     encoder = kind.encoder(kind.learn(["abcd"]))
     sequences, counts = encoder.encode_counted(["abcdabcd", "ab☃d", "☃"])
     assert [len(ids) for ids in sequences] == [4, 4, 1]
-    assert counts == TextCounts(num_texts=3, num_cut=1, num_tokens=13, num_lost=4, num_unknown=2)
+    assert counts == TextCounts(
+        num_texts=3, num_cut=1, num_tokens=13, num_truncated_tokens=4, num_unknown=2
+    )
     assert (counts.cut_share, counts.lost_share, counts.unknown_share) == (1 / 3, 4 / 13, 2 / 9)
     assert counts + counts == encoder.encode_counted(["abcdabcd", "ab☃d", "☃"] * 2)[1]
     assert encoder.encode_counted([]) == ([], TextCounts()) and TextCounts().cut_share == 0

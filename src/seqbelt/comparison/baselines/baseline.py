@@ -1,4 +1,4 @@
-"""What a control is, and what it found."""
+"""A baseline without recurrence (a "control" to users), and its result on the test rows."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,55 +6,55 @@ from typing import Any
 import numpy as np
 
 NO_RECURRENCE = "no-recurrence"
-"""Key of the control that is the cells' own network without its recurrent layer."""
+"""Key of the baseline that is the cells' own network without its recurrent layer."""
 
 
 @dataclass(frozen=True)
-class Control:
-    """A way to answer that lacks something the cells have."""
+class Baseline:
+    """A classifier that lacks something the cells have: order, memory or the input itself."""
 
     name: str
     key: str
-    """Short name: the control's run on the tracking server is ``control-<key>``."""
-    about: str
-    """One sentence: what it knows of a sequence."""
-    lesson: str
-    """What may be so of the data where it does as well as the best cell."""
-    knows_order: bool
-    """Whether it can tell what comes before what, beyond two neighbours. A cell that does not
-    beat a control without that has not learned the task."""
+    """Short name; the baseline's MLflow run is named ``control-<key>``."""
+    description: str
+    """One sentence: what it reads of a sequence."""
+    implication: str
+    """What may hold of the data where the baseline is as accurate as the best cell."""
+    uses_order: bool
+    """Whether it reads the order of steps beyond two neighbours. A cell that does not beat a
+    baseline without order has not been shown to learn the task."""
     cell: str = field(default="", kw_only=True)
-    """The cell that answers, where one does."""
+    """The cell whose trained models predict, if any."""
 
     @property
     def run_name(self) -> str:
         return f"control-{self.key}"
 
 
-def no_recurrence(knows_order: bool) -> Control:
-    """The control that is the cells' own network without its recurrent layer; it knows order where
-    convolutions before it see short patterns."""
-    return Control(
+def no_recurrence_baseline(uses_order: bool) -> Baseline:
+    """The cells' own network without its recurrent layer; it uses order where convolutions
+    precede the recurrent layer."""
+    return Baseline(
         name="no recurrence",
         key=NO_RECURRENCE,
-        about="The cells' network without its recurrent layer, trained once as they are.",
-        lesson="recurrence may gain nothing here",
-        knows_order=knows_order,
+        description="The cells' network without its recurrent layer, trained once as they are.",
+        implication="recurrence may gain nothing here",
+        uses_order=uses_order,
     )
 
 
 @dataclass(frozen=True)
-class ControlResult:
-    """What a control answered, or why it did not."""
+class BaselineResult:
+    """Test scores of a baseline, or the error that prevented them."""
 
-    control: Control
+    baseline: Baseline
     seconds: float
-    """Time to fit it, where it is fitted, and to answer."""
+    """Seconds to fit (where it is fitted) and to predict."""
     correct: np.ndarray | None = None
-    """Whether each test example was answered rightly, bool ``(seeds, examples)``."""
+    """Whether each test prediction is correct, bool ``(seeds, examples)``."""
     macro_f1: float | None = None
     error: str | None = None
-    """Why there are no answers."""
+    """Why there are no predictions."""
 
     @property
     def test_accuracy(self) -> float | None:
@@ -63,9 +63,9 @@ class ControlResult:
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
         return {
-            "name": self.control.name,
-            "about": self.control.about,
-            "knows_order": self.control.knows_order,
+            "name": self.baseline.name,
+            "about": self.baseline.description,
+            "knows_order": self.baseline.uses_order,
             "test_accuracy": self.test_accuracy,
             "macro_f1": self.macro_f1,
             "seconds": round(self.seconds, 3),

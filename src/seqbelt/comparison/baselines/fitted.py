@@ -1,4 +1,4 @@
-"""Controls that are fitted on the training rows, each on less than the cells read."""
+"""Baselines fitted on the training rows, each on less information than the cells read."""
 
 import time
 import warnings
@@ -11,12 +11,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import f1_score
 from sklearn.tree import DecisionTreeClassifier
 
-from seqbelt.comparison.baselines.baseline import Control, ControlResult
+from seqbelt.comparison.baselines.baseline import Baseline, BaselineResult
 from seqbelt.comparison.baselines.random_convolutions import random_convolutions
 from seqbelt.comparison.baselines.signal_baselines import (
     SPANS,
-    answer_from,
-    answer_steps,
+    predict_from,
+    predict_steps,
     statistics,
     statistics_in_time,
 )
@@ -30,7 +30,7 @@ from seqbelt.training.scoring import ZERO
 
 @dataclass(frozen=True)
 class Fold:
-    """What the cells of one fold read, and what builds their untrained network."""
+    """The rows the cells of one fold read, and a builder of their untrained network."""
 
     train: Sequences
     validation: Sequences
@@ -39,22 +39,24 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class FittedControl(Control):
-    """A control with ``answer``: fit on a fold's training rows, answers ``(test rows,)``."""
+class FittedBaseline(Baseline):
+    """A baseline with ``predict``: fit on a fold's training rows, predicted class indices
+    ``(test rows,)``."""
 
-    answer: Callable[[Fold], np.ndarray]
+    predict: Callable[[Fold], np.ndarray]
 
-    def run(self, folds: Sequence[Fold]) -> ControlResult:
-        """Fit and answer on every fold; the folds' test rows are joined in their order."""
+    def run(self, folds: Sequence[Fold]) -> BaselineResult:
+        """Fit and predict on every fold; the folds' test rows are concatenated in order."""
         labels = np.concatenate([example_labels(fold.test) for fold in folds])
         return measure(
-            self, labels, lambda: np.concatenate([self.answer(fold) for fold in folds])[None]
+            self, labels, lambda: np.concatenate([self.predict(fold) for fold in folds])[None]
         )
 
 
-def fitted_controls(store: SequenceStore, model: Model, training: Training) -> list[FittedControl]:
-    """The controls for token ids, for numbers or for labelled steps; those that know least come
-    first.
+def fitted_baselines(
+    store: SequenceStore, model: Model, training: Training
+) -> list[FittedBaseline]:
+    """The baselines for token ids, for numbers or for labelled steps, simplest first.
 
     ``model`` and ``training`` are the cells': the mean of embeddings is trained as they are.
     """
@@ -80,90 +82,92 @@ def _length_only(fold: Fold) -> np.ndarray:
     return tree.predict(fold.test.lengths[:, None])
 
 
-_MAJORITY = FittedControl(
+_MAJORITY = FittedBaseline(
     name="majority class",
     key="majority",
-    about="The most frequent class of the training rows, whatever the sequence.",
-    lesson="the best cell may have learned nothing",
-    knows_order=False,
-    answer=_majority_class,
+    description="The most frequent class of the training rows, whatever the sequence.",
+    implication="the best cell may have learned nothing",
+    uses_order=False,
+    predict=_majority_class,
 )
-_LENGTH = FittedControl(
+_LENGTH = FittedBaseline(
     name="length only",
     key="length",
-    about="How many steps a sequence has, by a decision tree.",
-    lesson="the length may give the class away here",
-    knows_order=False,
-    answer=_length_only,
+    description="How many steps a sequence has, by a decision tree.",
+    implication="the length may reveal the class here",
+    uses_order=False,
+    predict=_length_only,
 )
 _SIGNALS = (
-    FittedControl(
+    FittedBaseline(
         name="summary statistics",
         key="statistics",
-        about="Mean, deviation, extremes and quantiles of each feature over the steps, in no "
+        description="Mean, deviation, extremes and quantiles of each feature over the steps, in no "
         "order, by logistic regression.",
-        lesson="order may not matter here",
-        knows_order=False,
-        answer=lambda fold: answer_from(statistics, fold.train, fold.test),
+        implication="order may not matter here",
+        uses_order=False,
+        predict=lambda fold: predict_from(statistics, fold.train, fold.test),
     ),
-    FittedControl(
+    FittedBaseline(
         name="thirds and spectrum",
         key="spectrum",
-        about="The summary statistics, the mean of each third of the steps and how fast each "
+        description="The summary statistics, the mean of each third of the steps and how fast each "
         "feature changes, by logistic regression.",
-        lesson="no more than coarse order may matter here",
-        knows_order=True,
-        answer=lambda fold: answer_from(statistics_in_time, fold.train, fold.test),
+        implication="no more than coarse order may matter here",
+        uses_order=True,
+        predict=lambda fold: predict_from(statistics_in_time, fold.train, fold.test),
     ),
-    FittedControl(
+    FittedBaseline(
         name="random convolutions",
         key="convolutions",
-        about="How often and how far 2,000 random kernels answer (ROCKET), by ridge regression.",
-        lesson="short patterns may matter here, and no memory beyond them",
-        knows_order=True,
-        answer=lambda fold: random_convolutions(fold.train, fold.test),
+        description="How often and how far 2,000 random kernels respond (ROCKET), by ridge "
+        "regression.",
+        implication="short patterns may matter here, and no memory beyond them",
+        uses_order=True,
+        predict=lambda fold: random_convolutions(fold.train, fold.test),
     ),
 )
 _STEPS = (
-    FittedControl(
+    FittedBaseline(
         name="single steps",
         key="step",
-        about="The step itself, without what is around it, by logistic regression.",
-        lesson="the steps may tell their classes alone here",
-        knows_order=False,
-        answer=lambda fold: answer_steps(fold.train, fold.test, spans=()),
+        description="The step itself, without the steps around it, by logistic regression.",
+        implication="single steps may suffice for their class here",
+        uses_order=False,
+        predict=lambda fold: predict_steps(fold.train, fold.test, spans=()),
     ),
-    FittedControl(
+    FittedBaseline(
         name="steps and their surroundings",
         key="surroundings",
-        about="The step and the means of 9, 33 and 129 steps around it, in no order, by logistic "
-        "regression.",
-        lesson="order may not matter here",
-        knows_order=False,
-        answer=lambda fold: answer_steps(fold.train, fold.test, spans=SPANS),
+        description="The step and the means of 9, 33 and 129 steps around it, in no order, by "
+        "logistic regression.",
+        implication="order may not matter here",
+        uses_order=False,
+        predict=lambda fold: predict_steps(fold.train, fold.test, spans=SPANS),
     ),
 )
 
 
-def _texts(model: Model, training: Training) -> tuple[FittedControl, ...]:
+def _texts(model: Model, training: Training) -> tuple[FittedBaseline, ...]:
     embeddings = partial(mean_of_embeddings, model=model, training=training)
     return (
-        FittedControl(
+        FittedBaseline(
             name="bag of words",
             key="bag-of-words",
-            about="Which tokens and pairs of neighbours occur (tf-idf), by logistic regression.",
-            lesson="order beyond neighbours may not matter here",
-            knows_order=False,
-            answer=lambda fold: bag_of_words(fold.train, fold.test),
+            description="Which tokens and pairs of neighbours occur (tf-idf), by logistic "
+            "regression.",
+            implication="order beyond neighbours may not matter here",
+            uses_order=False,
+            predict=lambda fold: bag_of_words(fold.train, fold.test),
         ),
-        FittedControl(
+        FittedBaseline(
             name="mean of embeddings",
             key="embeddings",
-            about="Which tokens occur: the cells' network without its recurrent layer, trained "
-            "as they are.",
-            lesson="order may not matter here",
-            knows_order=False,
-            answer=lambda fold: embeddings(
+            description="Which tokens occur: the cells' network without its recurrent layer, "
+            "trained as they are.",
+            implication="order may not matter here",
+            uses_order=False,
+            predict=lambda fold: embeddings(
                 fold.train, fold.validation, fold.test, build=fold.build
             ),
         ),
@@ -171,21 +175,21 @@ def _texts(model: Model, training: Training) -> tuple[FittedControl, ...]:
 
 
 def measure(
-    control: Control, labels: np.ndarray, answer: Callable[[], np.ndarray]
-) -> ControlResult:
-    """Score what ``answer`` gives, class indices ``(seeds, examples)``, against ``labels``.
+    baseline: Baseline, labels: np.ndarray, predict: Callable[[], np.ndarray]
+) -> BaselineResult:
+    """Score ``predict()``, class indices ``(seeds, examples)``, against ``labels``.
 
-    Whatever it raises becomes the result's ``error``: a control never costs the comparison.
+    An exception becomes the result's ``error``: a failing baseline never aborts the comparison.
     """
     began = time.perf_counter()
     try:
         with warnings.catch_warnings():
-            # A thousand iterations are enough of a care for a control.
+            # A thousand iterations suffice for a baseline.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            answers = answer()
+            predictions = predict()
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return ControlResult(control, time.perf_counter() - began, error=reason[:300])
+        return BaselineResult(baseline, time.perf_counter() - began, error=reason[:300])
     seconds = time.perf_counter() - began
-    macro_f1 = [f1_score(labels, row, average="macro", zero_division=ZERO) for row in answers]
-    return ControlResult(control, seconds, answers == labels, float(np.mean(macro_f1)))
+    macro_f1 = [f1_score(labels, row, average="macro", zero_division=ZERO) for row in predictions]
+    return BaselineResult(baseline, seconds, predictions == labels, float(np.mean(macro_f1)))

@@ -2,7 +2,8 @@
 
 ROCKET (Dempster et al. 2020, doi:10.1007/s10618-020-00701-z) with the kernels' thresholds taken
 from the data, as MiniRocket does (2021, doi:10.1145/3447548.3467231). Nothing of them is learned;
-a ridge classifier reads how often, and how far, each kernel's answer exceeds its threshold.
+a ridge classifier reads how often, and by how much, each kernel's response exceeds its
+threshold.
 """
 
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ PENALTIES = np.logspace(-1, 5, 7)
 
 
 def random_convolutions(train: Sequences, test: Sequences) -> np.ndarray:
-    """Answers ``(test rows,)``."""
+    """Predictions ``(test rows,)``."""
     kernels = _draw(train)
     classifier = make_pipeline(StandardScaler(), RidgeClassifierCV(PENALTIES))
     classifier.fit(_convolve(kernels, train), train.labels)
@@ -46,8 +47,8 @@ class _Kernels:
     mean: Tensor
     std: Tensor
 
-    def answers(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Answers ``(batch, kernels, steps)``, and which steps are valid ``(batch, 1, steps)``."""
+    def responses(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Responses ``(batch, kernels, steps)``, and the valid steps ``(batch, 1, steps)``."""
         valid = torch.arange(inputs.shape[1]) < lengths[:, None]
         scaled = ((inputs - self.mean) / self.std).masked_fill(~valid[:, :, None], 0)
         padding = self.dilation * (KERNEL_STEPS // 2)  # zeros, the mean, beyond both ends
@@ -57,10 +58,10 @@ class _Kernels:
         return found, valid[:, None]
 
     def features(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Share of the steps above the threshold, and the largest answer: ``(batch, 2 kernels)``"""
-        found, valid = self.answers(inputs, lengths)
-        above = ((found > self.thresholds[:, None]) & valid).sum(2) / lengths[:, None]
-        return torch.cat([above, found.masked_fill(~valid, -torch.inf).amax(2)], dim=1)
+        """Fraction of steps above the threshold and largest response, ``(batch, 2 kernels)``."""
+        values, valid = self.responses(inputs, lengths)
+        above = ((values > self.thresholds[:, None]) & valid).sum(2) / lengths[:, None]
+        return torch.cat([above, values.masked_fill(~valid, -torch.inf).amax(2)], dim=1)
 
 
 def _draw(train: Sequences) -> list[_Kernels]:
@@ -76,10 +77,10 @@ def _draw(train: Sequences) -> list[_Kernels]:
     for dilation in dilations:
         weights = _draw_weights(random, -(-NUM_KERNELS // len(dilations)), len(mean))
         kernels = _Kernels(dilation, weights, torch.zeros(len(weights)), mean, std)
-        found, valid = kernels.answers(inputs, lengths)
-        answers = found.transpose(0, 1)[:, valid[:, 0]].numpy()  # (kernels, valid steps)
-        places = random.integers(answers.shape[1], size=len(weights))
-        thresholds = torch.from_numpy(answers[np.arange(len(weights)), places])
+        found, valid = kernels.responses(inputs, lengths)
+        responses = found.transpose(0, 1)[:, valid[:, 0]].numpy()  # (kernels, valid steps)
+        columns = random.integers(responses.shape[1], size=len(weights))
+        thresholds = torch.from_numpy(responses[np.arange(len(weights)), columns])
         drawn.append(_Kernels(dilation, weights, thresholds, mean, std))
     return drawn
 

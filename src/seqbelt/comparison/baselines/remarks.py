@@ -1,11 +1,11 @@
-"""What the controls say of the best cell: whether it has learned, and what the data may be like."""
+"""Sentences that compare the best cell with the baselines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from seqbelt.comparison.baselines.baseline import NO_RECURRENCE, Control, ControlResult
+from seqbelt.comparison.baselines.baseline import NO_RECURRENCE, Baseline, BaselineResult
 from seqbelt.comparison.variants import label
 from seqbelt.comparison.verdict import Verdict, VerdictRule
 
@@ -15,17 +15,17 @@ class Remarks:
     """Sentences around the verdict between cells."""
 
     warning: str = ""
-    """Comes first: the best cell does not beat a control that knows no order."""
+    """First sentence: the best cell does not beat a baseline that does not use order."""
     caveat: str = ""
-    """Comes last: what the control without recurrence says, and the best control that the best
-    cell does not reliably beat."""
+    """Last sentences: the gain over the same network without recurrence, and the best baseline
+    that the best cell does not reliably beat."""
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """A control and the best cell's verdict against it."""
+    """A baseline and the best cell's verdict against it."""
 
-    control: Control
+    baseline: Baseline
     verdict: Verdict
 
     @property
@@ -43,7 +43,7 @@ def remarks(
     rule: VerdictRule,
     cell: str,
     correct: np.ndarray,
-    controls: Sequence[ControlResult],
+    controls: Sequence[BaselineResult],
     groups: np.ndarray | None = None,
     remedy: str = "",
 ) -> Remarks:
@@ -61,19 +61,19 @@ def remarks(
         if one.correct is not None:
             # What has one seed is the same with any seed (a fitted control), or its luck is left
             # out of the account, which the sentence then says (a cell).
-            both = {cell: _twice(correct), one.control.name: _twice(one.correct)}
-            judged.append(_Judged(one.control, rule.judge(both, groups)[0]))
+            both = {cell: _twice(correct), one.baseline.name: _twice(one.correct)}
+            judged.append(_Judged(one.baseline, rule.judge(both, groups)[0]))
     judged.sort(key=lambda one: (one.verdict.word != "worse", -one.verdict.other_accuracy))
     own_seeds = len(correct)
     # A cell on shuffled steps is no other way to answer: it tells of itself.
     rival = next(
         (one for one in judged
-         if not one.control.knows_order and one.control.cell != cell
+         if not one.baseline.uses_order and one.baseline.cell != cell
          and one.verdict.word in ("worse", "undecided")),
         None,
     )  # fmt: skip
     warning = _warning(rival, own_seeds, remedy) if rival else ""
-    without = [one for one in judged if one.control.key == NO_RECURRENCE and one is not rival]
+    without = [one for one in judged if one.baseline.key == NO_RECURRENCE and one is not rival]
     others = [one for one in judged if not one.is_beaten and one not in (rival, *without)]
     if rival is not None:
         most = rival.verdict.other_accuracy
@@ -83,9 +83,9 @@ def remarks(
     # By accuracy alone: a control reliably ahead by little is not above one far ahead.
     others.sort(key=lambda one: -one.verdict.other_accuracy)
     for one in others[:1]:
-        lesson = f": {one.control.lesson}" if rival is None and not one.is_ahead else ""
+        implication = f": {one.baseline.implication}" if rival is None and not one.is_ahead else ""
         advice = f" {remedy}" if remedy and rival is None and one.verdict.word == "worse" else ""
-        sentences.append(f"{_claim(one, own_seeds)}{lesson}.{advice}")
+        sentences.append(f"{_claim(one, own_seeds)}{implication}.{advice}")
     return Remarks(warning, " ".join(sentences))
 
 
@@ -102,7 +102,7 @@ def _warning(rival: _Judged, num_seeds: int, remedy: str) -> str:
         claim = f"It is not shown that this {name} has learned the task"
     try_this = f" {remedy}" if remedy and rival.is_ahead else ""
     return (
-        f"{claim}: the control '{rival.control.name}', which knows no order, reaches "
+        f"{claim}: the control '{rival.baseline.name}', which does not use order, reaches "
         f"{_percent(verdict.other_accuracy)}, it {_percent(verdict.accuracy)} "
         f"({_evidence(verdict, num_seeds)}).{try_this}"
     )
@@ -119,7 +119,7 @@ def _gain(without: _Judged, num_seeds: int) -> str:
         "undecided": "It is not shown that recurrence gains anything here",
     }[verdict.word]
     return (
-        f"{claim}: the control '{without.control.name}', the same network without it, trained "
+        f"{claim}: the control '{without.baseline.name}', the same network without it, trained "
         f"once, reaches {_percent(verdict.other_accuracy)} against {_percent(verdict.accuracy)} "
         f"of {verdict.cell} ({_evidence(verdict, num_seeds)})."
     )
@@ -133,7 +133,7 @@ def _claim(one: _Judged, num_seeds: int) -> str:
         "undecided": "does as well" if verdict.difference <= 0 else "is not reliably behind",
     }[verdict.word]
     return (
-        f"The control '{one.control.name}' {claim} ({_percent(verdict.other_accuracy)} against "
+        f"The control '{one.baseline.name}' {claim} ({_percent(verdict.other_accuracy)} against "
         f"{_percent(verdict.accuracy)} of {verdict.cell}; {_evidence(verdict, num_seeds)})"
     )
 

@@ -1,4 +1,4 @@
-"""Controls for numeric sequences: what a few numbers of a whole sequence tell."""
+"""Baselines for numeric sequences: summary statistics, single steps, shuffled order."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from seqbelt.comparison.baselines.baseline import Control
-from seqbelt.data.cropping import cut_windows, pool_votes
+from seqbelt.comparison.baselines.baseline import Baseline
+from seqbelt.data.cropping import average_window_probabilities, cut_windows
 from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
@@ -20,12 +20,12 @@ QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 NUM_BANDS = 8
 
 
-def answer_from(
+def predict_from(
     describe: Callable[[np.ndarray], np.ndarray], train: Sequences, test: Sequences
 ) -> np.ndarray:
-    """Answers ``(test rows,)`` of a logistic regression on standardised descriptions.
+    """Predictions ``(test rows,)`` of a logistic regression on standardised descriptors.
 
-    ``describe`` makes one vector of the valid steps ``(steps, features)`` of a sequence.
+    ``describe`` maps the valid steps ``(steps, features)`` of a sequence to one vector.
     """
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     classifier.fit(_describe_all(describe, train), train.labels)
@@ -69,8 +69,8 @@ MOST_STEPS = 50_000
 """Training steps that are fitted, drawn at random: more change little and take minutes."""
 
 
-def answer_steps(train: Sequences, test: Sequences, spans: Sequence[int]) -> np.ndarray:
-    """Answers ``(labelled test steps,)`` of a logistic regression on each step and the means of
+def predict_steps(train: Sequences, test: Sequences, spans: Sequence[int]) -> np.ndarray:
+    """Predictions ``(labelled test steps,)`` of a logistic regression on each step and the means of
     the steps around it."""
     inputs, labels = _labelled(train, spans)
     kept = np.random.default_rng(0).permutation(len(labels))[:MOST_STEPS]
@@ -89,14 +89,14 @@ def _labelled(sequences: Sequences, spans: Sequence[int]) -> tuple[np.ndarray, n
     return np.concatenate(inputs), sequences.store.target.labels(sequences)
 
 
-def shuffled_order(cell: str) -> Control:
-    """The control that a cell is to itself."""
-    return Control(
+def shuffled_order_baseline(cell: str) -> Baseline:
+    """The baseline of a cell on its own inputs in random order."""
+    return Baseline(
         name=f"{cell}, shuffled order",
         key=f"shuffled-{cell}",
-        about=f"The trained {cell} on the same test steps in random order; not trained again.",
-        lesson="order may not matter here",
-        knows_order=False,
+        description=f"The trained {cell} on the same test steps in random order; not retrained.",
+        implication="order may not matter here",
+        uses_order=False,
         cell=cell,
     )
 
@@ -113,9 +113,10 @@ class ShuffledSequences(Sequences):
         return random.permutation(self.ordered[index])
 
 
-def answer_shuffled(network: SequenceNetwork, test: Sequences, seed: int) -> np.ndarray:
-    """Answers ``(test rows,)`` to shuffled sequences, each within the steps that are read of it."""
-    read, owners = cut_windows(test)
+def predict_shuffled(network: SequenceNetwork, test: Sequences, seed: int) -> np.ndarray:
+    """Predictions ``(test rows,)`` for shuffled sequences, each shuffled within the steps read."""
+    read, sequence_index = cut_windows(test)
     shuffled = ShuffledSequences(read.store, read.rows, read.lengths, read.labels, read, seed)
     device = next(network.parameters()).device
-    return pool_votes(predict_logits(network, shuffled, device), owners).argmax(1)
+    logits = predict_logits(network, shuffled, device)
+    return average_window_probabilities(logits, sequence_index).argmax(1)

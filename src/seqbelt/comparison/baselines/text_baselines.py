@@ -1,4 +1,4 @@
-"""Controls for token ids: which tokens a text has, without where they stand."""
+"""Baselines for token ids: which tokens a text has, without their positions."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ hard (chosen on the validation rows of two review corpora, of 7,000 and 140,000 
 
 
 def bag_of_words(train: Sequences, test: Sequences) -> np.ndarray:
-    """Answers ``(test rows,)`` of a logistic regression on tf-idf of tokens and pairs of them.
+    """Predictions ``(test rows,)`` of a logistic regression on tf-idf of tokens and pairs of them.
 
     Raises ValueError where no token occurs in two training rows.
     """
@@ -42,8 +42,8 @@ def mean_of_embeddings(
     training: Training,
     build: Callable[[], SequenceNetwork],
 ) -> np.ndarray:
-    """Answers ``(test rows,)`` of the mean of each text's embeddings and a linear layer, trained
-    exactly as the cells are (Iyyer et al. 2015, doi:10.3115/v1/P15-1162, without their hidden
+    """Predictions ``(test rows,)`` of a linear layer on each text's mean embedding, trained exactly
+    as the cells are (Iyyer et al. 2015, doi:10.3115/v1/P15-1162, without their hidden
     layers).
 
     ``build`` builds a cell's untrained network, whose embedding this one begins with.

@@ -1,4 +1,4 @@
-"""Rows that stand on both sides of a split, wholly or nearly; contents with several labels."""
+"""Duplicates between parts, exact and near, and contents with several labels."""
 
 from collections.abc import Callable
 
@@ -7,16 +7,17 @@ import numpy as np
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding, Severity
 from seqbelt.data.audit.rows import PARTS, Rows
 
-Twins = tuple[np.ndarray, np.ndarray]
-"""Rows that have a twin, and the twin of each."""
-FindTwins = Callable[[np.ndarray, np.ndarray], Twins]
-"""Called with held-out rows and the rows before them."""
+DuplicatePairs = tuple[np.ndarray, np.ndarray]
+"""Rows that have a duplicate in an earlier part, and one duplicate of each: two int arrays of row
+numbers of equal length."""
+FindDuplicates = Callable[[np.ndarray, np.ndarray], DuplicatePairs]
+"""Called with the rows of a held-out part and the rows of the parts before it."""
 
 
-def exact_twins(rows: Rows) -> FindTwins:
-    """What finds rows of the very same content."""
+def exact_duplicates(rows: Rows) -> FindDuplicates:
+    """A function that finds rows with equal content hashes."""
 
-    def find(held: np.ndarray, before: np.ndarray) -> Twins:
+    def find(held: np.ndarray, before: np.ndarray) -> DuplicatePairs:
         content, first = np.unique(rows.content[before], return_index=True)
         if not len(content):
             return held[:0], held[:0]
@@ -29,26 +30,28 @@ def exact_twins(rows: Rows) -> FindTwins:
 
 def check_duplicates(rows: Rows) -> Finding:
     """Content of the training rows in the test part, and the like."""
-    return _check_twins(rows, "duplicates", "have the very content of", exact_twins(rows))
+    return _check_pairs(rows, "duplicates", "have the very content of", exact_duplicates(rows))
 
 
-def check_near_duplicates(rows: Rows, find: FindTwins, what: str, severity: Severity) -> Finding:
+def check_near_duplicates(
+    rows: Rows, find: FindDuplicates, what: str, severity: Severity
+) -> Finding:
     """Rows nearly like one on the other side; those of the very same content are not counted."""
-    exact = exact_twins(rows)
+    exact = exact_duplicates(rows)
 
-    def find_others(held: np.ndarray, before: np.ndarray) -> Twins:
+    def find_others(held: np.ndarray, before: np.ndarray) -> DuplicatePairs:
         return find(np.setdiff1d(held, exact(held, before)[0]), before)
 
     relation = f"have nearly the {what} of"
-    return _check_twins(rows, "near-duplicates", relation, find_others, severity)
+    return _check_pairs(rows, "near-duplicates", relation, find_others, severity)
 
 
-def _check_twins(
-    rows: Rows, check: str, relation: str, find: FindTwins, severity: Severity = "leak"
+def _check_pairs(
+    rows: Rows, check: str, relation: str, find: FindDuplicates, severity: Severity = "leak"
 ) -> Finding:
     count, said, examples = 0, [], []
     for name, held, before in rows.sides():
-        found, twins = find(held, before)
+        found, duplicates = find(held, before)
         earlier = " or ".join(part for part in PARTS[: PARTS.index(name)] if len(rows.part(part)))
         if not len(found):
             continue
@@ -57,7 +60,7 @@ def _check_twins(
         said.append(
             f"{len(found):,} of {len(held):,} {name} rows ({share:.2%}) {relation} a {earlier} row"
         )
-        examples += [f"{rows.name(a)} = {rows.name(b)}" for a, b in zip(found, twins)]
+        examples += [f"{rows.name(a)} = {rows.name(b)}" for a, b in zip(found, duplicates)]
     if not count:
         return Finding(check, "ok", 0, "none between the parts")
     return Finding(check, severity, count, "; ".join(said), tuple(examples[:MAX_EXAMPLES]))

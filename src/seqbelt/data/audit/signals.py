@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial import KDTree
 
-from seqbelt.data.audit.duplicates import FindTwins, Twins
+from seqbelt.data.audit.duplicates import DuplicatePairs, FindDuplicates
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
 from seqbelt.data.audit.rows import Rows
 from seqbelt.data.store.store import SequenceStore
@@ -23,8 +23,9 @@ NUM_CANDIDATES, REACH = 3, 0.3
 share of the distance between two random summaries."""
 
 
-def similar_signals(store: SequenceStore) -> tuple[FindTwins, np.ndarray]:
-    """What finds rows whose sequences are alike, and whether each row's sequence is constant."""
+def similar_signals(store: SequenceStore) -> tuple[FindDuplicates, np.ndarray]:
+    """A function that finds rows with similar sequences, and bool ``(rows,)``: whether each row's
+    sequence is constant."""
     num_rows = store.index.num_rows
     sample = np.random.default_rng(0).permutation(num_rows)[:SAMPLE]
     steps = np.concatenate([store.sequence(row)[:: _stride(store, row)] for row in sample])
@@ -37,7 +38,7 @@ def similar_signals(store: SequenceStore) -> tuple[FindTwins, np.ndarray]:
         constant[row] = len(sequence) > 1 and bool((sequence == sequence[0]).all())
     points, radius = _reduce(summaries, sample)
 
-    def find(held: np.ndarray, before: np.ndarray) -> Twins:
+    def find(held: np.ndarray, before: np.ndarray) -> DuplicatePairs:
         if not len(before) or not len(held):
             return held[:0], held[:0]
         near, place = KDTree(points[before]).query(
@@ -50,9 +51,9 @@ def similar_signals(store: SequenceStore) -> tuple[FindTwins, np.ndarray]:
             for row, other in zip(held[a].tolist(), before[place[a, nth]].tolist())
             if scale.distance(store.sequence(row), store.sequence(other)) <= DISTANCE
         ]
-        twins = dict(reversed(pairs))  # the nearest stays
-        found = sorted(twins)
-        return np.array(found, dtype=int), np.array([twins[row] for row in found], dtype=int)
+        nearest = dict(reversed(pairs))  # the nearest stays
+        found = sorted(nearest)
+        return np.array(found, dtype=int), np.array([nearest[row] for row in found], dtype=int)
 
     return find, constant
 

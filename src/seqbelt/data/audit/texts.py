@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from seqbelt.data.audit.duplicates import FindTwins, Twins
+from seqbelt.data.audit.duplicates import DuplicatePairs, FindDuplicates
 
 WIDTH = 5
 """Characters in a shingle."""
@@ -24,8 +24,9 @@ MAX_CANDIDATES = 8
 """Candidates for one text in one band: all texts of one form letter are alike, one is enough."""
 
 
-def similar_texts(texts: Sequence[str]) -> FindTwins:
-    """What finds rows whose texts are alike, case and white space aside; one text for each row."""
+def similar_texts(texts: Sequence[str]) -> FindDuplicates:
+    """A function that finds rows with similar texts, ignoring case and white space; ``texts`` has
+    one text for each row of the store."""
     plain = [" ".join(unicodedata.normalize("NFKC", text).casefold().split()) for text in texts]
     names = {text: code for code, text in enumerate(dict.fromkeys(plain))}
     codes = np.array([names[text] for text in plain], dtype=np.int64)
@@ -34,22 +35,22 @@ def similar_texts(texts: Sequence[str]) -> FindTwins:
     shingles, counts = _shingles([text for text in names if len(text) >= MIN_CHARACTERS])
     bands = _bands(shingles, counts)
 
-    def find(held: np.ndarray, before: np.ndarray) -> Twins:
+    def find(held: np.ndarray, before: np.ndarray) -> DuplicatePairs:
         known, first = np.unique(codes[before], return_index=True)
         asked = codes[held]
-        twin = np.full(len(held), -1)
+        duplicate = np.full(len(held), -1)
         if not len(known):
             return held[:0], held[:0]
         spot = np.searchsorted(known, asked).clip(max=len(known) - 1)
         equal = known[spot] == asked
-        twin[equal] = before[first[spot[equal]]]
+        duplicate[equal] = before[first[spot[equal]]]
         rest = np.flatnonzero(~equal & long[asked])
         found = known[long[known]]
         a, b = _candidates(bands[:, place[asked[rest]]], bands[:, place[found]])
         similar = _jaccard(shingles, counts, place[asked[rest[a]]], place[found[b]]) >= SIMILARITY
         spot = np.searchsorted(known, found[b[similar]])
-        twin[rest[a[similar]]] = before[first[spot]]
-        return held[twin >= 0], twin[twin >= 0]
+        duplicate[rest[a[similar]]] = before[first[spot]]
+        return held[duplicate >= 0], duplicate[duplicate >= 0]
 
     return find
 

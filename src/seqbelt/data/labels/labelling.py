@@ -25,7 +25,8 @@ ROUNDING = 1e-6
 
 
 class Labelling(Protocol):
-    """How the rows of a manifest get their labels; what it hands out is its own affair."""
+    """How the rows of a manifest get their labels; the type of the labels is up to the
+    implementation."""
 
     name: TargetName
 

@@ -42,7 +42,7 @@ class Target(Protocol):
         """Class index of each example, ``(examples,)``, sequence after sequence."""
         ...
 
-    def owners(self, sequences: Labelled) -> np.ndarray:
+    def sequence_index(self, sequences: Labelled) -> np.ndarray:
         """Which sequence each example belongs to, ``(examples,)``, ascending."""
         ...
 
@@ -58,7 +58,7 @@ class SequenceTarget:
     def labels(self, sequences: Labelled) -> np.ndarray:
         return sequences.labels
 
-    def owners(self, sequences: Labelled) -> np.ndarray:
+    def sequence_index(self, sequences: Labelled) -> np.ndarray:
         return np.arange(len(sequences))
 
 
@@ -77,7 +77,7 @@ class StepTarget:
     def labels(self, sequences: Labelled) -> np.ndarray:
         return np.concatenate([of[of != UNLABELLED] for of in _each(sequences)] or [_NONE])
 
-    def owners(self, sequences: Labelled) -> np.ndarray:
+    def sequence_index(self, sequences: Labelled) -> np.ndarray:
         counts = [np.count_nonzero(of != UNLABELLED) for of in _each(sequences)]
         return np.repeat(np.arange(len(sequences)), counts)
 

@@ -21,15 +21,15 @@ def find_files(manifest: Manifest) -> Manifest:
     """
     if manifest.arrays:
         return manifest
-    odd, notes = dict(manifest.odd), list(manifest.notes)
+    overrides, notes = dict(manifest.overrides), list(manifest.notes)
     for name in ("path", "segments"):
         if name not in manifest.table.column_names:
             continue
         found, said = _find_all(manifest.root, manifest.paths(name))
         if found:
-            odd[name] = {**odd.get(name, {}), **found}
+            overrides[name] = {**overrides.get(name, {}), **found}
         notes += said
-    return replace(manifest, odd=odd, notes=tuple(notes))
+    return replace(manifest, overrides=overrides, notes=tuple(notes))
 
 
 def _find_all(root: Path, given: Sequence[str]) -> tuple[dict[int, str], list[str]]:

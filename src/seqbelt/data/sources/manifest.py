@@ -28,9 +28,9 @@ class Manifest:
     table: pa.Table
     root: Path = Path()
     arrays: Sequence[np.ndarray] = field(default=())
-    odd: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
-    """What to read where it is not what the table says, by column and row: paths and texts that
-    are not valid UTF-8, whose bytes the table spells out, and files found under another name."""
+    overrides: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    """Values that replace the table's when content is read, by column and row: paths and texts
+    that are not valid UTF-8 (the table holds them escaped), and files found under another name."""
     problems: Mapping[int, str] = field(default_factory=dict)
     """Why a row cannot be used as it is written, by row."""
     notes: tuple[str, ...] = ()
@@ -60,12 +60,12 @@ class Manifest:
             yield from (self.arrays[row] for row in rows)
             return
         name = "text" if "text" in self.table.column_names else "path"
-        column, odd = self.table[name], self.odd.get(name, {})
+        column, overrides = self.table[name], self.overrides.get(name, {})
         decodes = self.encoding != "utf-8"
         for start in range(0, len(rows), ROWS_AT_ONCE):  # one by one is slow, all takes memory
             some = rows[start : start + ROWS_AT_ONCE]
             for row, content in zip(some, column.take(pa.array(some)).to_pylist(), strict=True):
-                content = odd.get(row, content)
+                content = overrides.get(row, content)
                 if name == "text":
                     yield content
                 else:
@@ -74,8 +74,8 @@ class Manifest:
 
     def paths(self, name: str = "path") -> list[str]:
         """Where the files of a column are, as far as they were found; relative to ``root``."""
-        odd = self.odd.get(name, {})
-        return [odd.get(row, path) for row, path in enumerate(self.column(name))]
+        overrides = self.overrides.get(name, {})
+        return [overrides.get(row, path) for row, path in enumerate(self.column(name))]
 
     def segments(self) -> list[Path | None]:
         """Each item's table of segments: the one that its row names, or else the one beside it."""
@@ -144,20 +144,26 @@ def make_manifest(
         **({} if segments is None else {"segments": segments}),
     }
     spelled: dict[str, pa.Array] = {}
-    odd: dict[str, dict[int, str]] = {}
+    overrides: dict[str, dict[int, str]] = {}
     for name, values in columns.items():
         try:
             spelled[name] = pa.array(values, pa.string())
         except UnicodeEncodeError:  # rare, and slow to mend
-            valid = [*map(spell_out, values)]
+            valid = [*map(escape_invalid_utf8, values)]
             spelled[name] = pa.array(valid, pa.string())
             if name in ("path", "text"):
-                odd[name] = {row: v for row, v in enumerate(values) if v != valid[row]}
+                overrides[name] = {row: v for row, v in enumerate(values) if v != valid[row]}
     return Manifest(
-        pa.table(spelled), root, arrays, odd, problems or {}, tuple(notes), tuple(columns_found)
+        pa.table(spelled),
+        root,
+        arrays,
+        overrides,
+        problems or {},
+        tuple(notes),
+        tuple(columns_found),
     )
 
 
-def spell_out(text: str) -> str:
-    """Text that every file can hold: what is not valid UTF-8 is written as in ``\\udcff``."""
+def escape_invalid_utf8(text: str) -> str:
+    """Text that can be encoded as UTF-8: surrogates become escapes such as ``\\udcff``."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,5 @@
+"""Prepared sequences on disk."""
+
+from seqbelt.data.store.store import SequenceStore
+
+__all__ = ["SequenceStore"]

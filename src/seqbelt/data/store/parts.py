@@ -93,20 +93,20 @@ def part_paths(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.arrow"))
 
 
-def adopt_parts(folder: Path) -> None:
-    """Give an empty parts folder those of a store beside its own that has the same features.
+def reuse_parts(folder: Path) -> None:
+    """Hard-link the parts of another store with the same features into an empty parts folder.
 
-    A folder of parts is named by its features, parts are keyed by content and never changed: what
-    one experiment has encoded another need not. Nothing is copied, the files get a second name.
+    A folder of parts is named by the fingerprint of its features, parts are keyed by content hash
+    and never changed, so what one experiment has encoded another can use. Nothing is copied.
     """
     if part_paths(folder):
         return
-    for twin in sorted(folder.parent.parent.glob(f"*/{folder.name}")):
-        paths = part_paths(twin)
-        if twin == folder or not paths:
+    for other in sorted(folder.parent.parent.glob(f"*/{folder.name}")):
+        paths = part_paths(other)
+        if other == folder or not paths:
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        paths += twin.glob("readings.json")
+        paths += other.glob("readings.json")
         try:
             for path in paths:
                 os.link(path, folder / path.name)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +13,21 @@ from filelock import FileLock, Timeout
 
 from seqbelt.data.labels.labelling import Labelling, SequenceLabelling
 from seqbelt.data.sources.manifest import Manifest
-from seqbelt.data.store.parts import PartWriter, adopt_parts, open_part, part_paths
+from seqbelt.data.store.parts import PartWriter, open_part, part_paths, reuse_parts
 from seqbelt.data.store.readings import Readings
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.data.store.token_counts import count_tokens
 from seqbelt.data.store.writing import Outcome, write_ledger, write_store
 from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SeqbeltError
 from seqbelt.features.base import Encoder, Features, Learned
-from seqbelt.features.encoding import Encoded, Numbered, encode_sources, stamp_source
+from seqbelt.features.encoding import Encoded, IndexedSource, encode_sources, stamp_source
 from seqbelt.features.text.encoder import TextEncoder
 
 Progress = Callable[[int], object]
 """Called with the number of items finished since the last call."""
-Encode = Callable[[Features, Encoder, Iterable[Numbered], Callable[[str], bool]], Iterator[Encoded]]
+Encode = Callable[
+    [Features, Encoder, Iterable[IndexedSource], Callable[[str], bool]], Iterator[Encoded]
+]
 """``encode_sources``, or whoever does the same elsewhere."""
 
 
@@ -105,7 +107,7 @@ class _Preparation:
         for name, content in learned.items():
             (parts / "learned").mkdir(parents=True, exist_ok=True)
             (parts / "learned" / name).write_bytes(content)
-        adopt_parts(parts)
+        reuse_parts(parts)
         self._stamp_hashes, self._known = _known_content(parts)
         self._readings = Readings(parts)
         writer = PartWriter(parts)
@@ -126,7 +128,7 @@ class _Preparation:
             about["readings"] = readings
         if isinstance(encoder, TextEncoder):
             counts = count_tokens(self.features, encoder, self.manifest, outcomes, parts)
-            about["tokens"] = {split: asdict(count) for split, count in counts.items()}
+            about["tokens"] = {split: count.to_stored() for split, count in counts.items()}
         write_store(self.folder, self.manifest, self.labelling, parts, outcomes, about)
 
     def _learn(self) -> Learned:
@@ -166,7 +168,7 @@ class _Preparation:
     def _encode(self, encoder: Encoder, writer: PartWriter) -> Iterator[Outcome]:
         """Yield each row's outcome; only content that no part holds is encoded."""
 
-        def unknown() -> Iterator[Numbered]:
+        def unknown() -> Iterator[IndexedSource]:
             for row, source in enumerate(self.manifest.sources()):
                 if problem := self.labelling.problem(self.manifest, row):
                     ready.append(Outcome(row, "", problem))

@@ -86,8 +86,11 @@ class SequenceStore:
 
     @property
     def token_counts(self) -> dict[str, TextCounts]:
-        """What limits and vocabulary cost each split of texts; empty for other sequences."""
-        return {name: TextCounts(**counts) for name, counts in self.about.get("tokens", {}).items()}
+        """Truncated texts and unknown tokens of each split; empty where sequences are not texts."""
+        return {
+            name: TextCounts.from_stored(counts)
+            for name, counts in self.about.get("tokens", {}).items()
+        }
 
     @property
     def learned(self) -> Learned:

@@ -144,7 +144,7 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
             names = ("Unnamed: 0", *_clean_names(cells, width)[1:]) if has_index else None
             extent = _extent(cells)
             return Layout(1, width, names, first_line, kinds, tuple(notes), False, *extent)
-        if width == 1 and cells[0] == "0":
+        if [*map(as_text, _trimmed(cells))] == ["0"]:  # also before a trailing delimiter
             notes.append(f"line {first_line}, '0', is a value and no header (features.header)")
         if comment is not None and _could_name(comment[1], width):
             notes.append(f"column names are taken from line {comment[0]}, a comment")
@@ -165,7 +165,8 @@ def _below_preamble(
         notes.append(f"line {line} is a row of units: not a step")
         line, cells = preamble.pop()
     filled = [cell for cell in cells if cell != ""]
-    if len(filled) <= 1 < width and not _fits(cells, width):  # a title and no names
+    ends_a_name = 1 < len(cells) == width - 1 and cells[-1] == ""
+    if len(filled) <= 1 < width and not _fits(cells, width) and not ends_a_name:  # a title
         notes.append("lines above the values are left out as titles")
         return Layout(first, width, None, None, kinds, tuple(notes))
     _refuse_mixed(line, cells, kinds)
@@ -336,7 +337,7 @@ def _fits(cells: Sequence[Cell], width: int) -> bool:
     return (
         len(cells) == width
         or (len(cells) > width and len(_trimmed(cells)) <= width)
-        or (len(cells) == width - 1 and width > 1)
+        or (len(cells) == width - 1 and width > 1 and cells[-1] != "")
     )
 
 

@@ -67,7 +67,9 @@ class PcmReader:
     def _begin(self, content: bytes) -> int | None:
         """The place of the first sample; None if that is not known yet."""
         if content.startswith(NOT_PCM):
-            raise SettingsError("compressed audio comes in. " + conversion_hint(self.sample_rate))
+            raise SettingsError(
+                "the input is compressed audio. " + conversion_hint(self.sample_rate)
+            )
         if not content.startswith(b"RIFF"):
             return 0 if len(content) >= 4 or self._is_ended else None
         place = 12
@@ -84,7 +86,9 @@ class PcmReader:
                 self._read_format(content[place : place + size])
             place += size + size % 2  # chunks are padded to an even length
         if len(content) > MAX_WAV_HEADER or self._is_ended:
-            raise BadInput(TRUNCATED, "the WAV ends, or goes on and on, before its samples begin")
+            raise BadInput(
+                TRUNCATED, f"no data chunk in the first {MAX_WAV_HEADER:,} bytes of the WAV"
+            )
         return None
 
     def _read_format(self, content: bytes) -> None:
@@ -93,7 +97,7 @@ class PcmReader:
             tag = struct.unpack_from("<H", content, 24)[0]
         if (tag, bits) not in WAV_FORMATS or rate != self.sample_rate or not channels:
             raise SettingsError(
-                f"a WAV of {rate} Hz and {bits} bits (format {tag}) comes in; expected "
+                f"unsupported WAV: {rate} Hz, {bits} bits (format {tag}); expected "
                 f"{self.sample_rate} Hz, 16-bit integers or 32-bit floats. "
                 + conversion_hint(self.sample_rate)
             )

@@ -51,7 +51,7 @@ class LocalTransform:
     def finish(self) -> np.ndarray:
         """The remaining rows. Raises BadInput if there was no input at all."""
         if not self._num_inputs:
-            raise BadInput(EMPTY, "the signal ended before it began")
+            raise BadInput(EMPTY, "the input is empty")
         return self._rows(None)
 
     def _rows(self, end: int | None) -> np.ndarray:

@@ -1,7 +1,7 @@
 """From texts to token ids with a Hugging Face tokenizer, fast and with the losses counted."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -29,15 +29,15 @@ MAX_REMEMBERED_CHARACTERS = 4_000_000
 
 @dataclass(frozen=True)
 class TextCounts:
-    """What the limits and the vocabulary cost. Counts of several batches add up with ``+``."""
+    """Truncated texts and unknown tokens. Counts of several batches add up with ``+``."""
 
     num_texts: int = 0
     num_cut: int = 0
     """Texts longer than ``max_length``."""
     num_tokens: int = 0
     """Tokens before the cut."""
-    num_lost: int = 0
-    """Tokens that were cut."""
+    num_truncated_tokens: int = 0
+    """Tokens beyond ``max_length``."""
     num_unknown: int = 0
     """Unknown tokens among those kept."""
 
@@ -46,23 +46,36 @@ class TextCounts:
 
     @property
     def cut_share(self) -> float:
-        """Share of texts that were cut, 0 to 1."""
+        """Fraction of texts that were truncated, 0 to 1."""
         return self.num_cut / max(1, self.num_texts)
 
     @property
     def lost_share(self) -> float:
-        """Share of tokens that were cut, 0 to 1."""
-        return self.num_lost / max(1, self.num_tokens)
+        """Fraction of tokens that were truncated, 0 to 1."""
+        return self.num_truncated_tokens / max(1, self.num_tokens)
 
     @property
     def unknown_share(self) -> float:
-        """Share of unknown tokens among those kept, 0 to 1."""
-        return self.num_unknown / max(1, self.num_tokens - self.num_lost)
+        """Fraction of unknown tokens among those kept, 0 to 1."""
+        return self.num_unknown / max(1, self.num_tokens - self.num_truncated_tokens)
 
-    def shares(self) -> dict[str, float]:
-        """The three shares by name: what a report and a tracking run say of them."""
+    def fractions(self) -> dict[str, float]:
+        """The three fractions under the names that JSON output and metrics have."""
         names = ("cut_share", "lost_share", "unknown_share")
         return {name: getattr(self, name) for name in names}
+
+    def to_stored(self) -> dict[str, int]:
+        """The counts under the keys of ``store.json``, which do not follow the names here."""
+        return {_STORED_NAMES.get(name, name): count for name, count in vars(self).items()}
+
+    @classmethod
+    def from_stored(cls, counts: Mapping[str, int]) -> "TextCounts":
+        """The counts that ``to_stored`` gave."""
+        names = {stored: name for name, stored in _STORED_NAMES.items()}
+        return cls(**{names.get(name, name): count for name, count in counts.items()})
+
+
+_STORED_NAMES = {"num_truncated_tokens": "num_lost"}
 
 
 class TextEncoder:
@@ -84,7 +97,7 @@ class TextEncoder:
         # This module cuts, and only the batches pad.
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        # A text that writes "[PAD]" is a text, not an order.
+        # Do not parse special tokens, such as "[PAD]", in user text.
         self._tokenizer.encode_special_tokens = True
         self._word_ids: dict[str, bytes] = {}
         self._num_remembered = 0
@@ -118,7 +131,7 @@ class TextEncoder:
             num_texts=len(sequences),
             num_cut=len(too_long),
             num_tokens=int(lengths.clip(min=1).sum()),
-            num_lost=int((lengths - self.max_length).clip(min=0).sum()),
+            num_truncated_tokens=int((lengths - self.max_length).clip(min=0).sum()),
             num_unknown=self._count_unknown(sequences),
         )
 

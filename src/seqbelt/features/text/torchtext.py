@@ -64,7 +64,8 @@ def _make_normalizer(tokenizer: str) -> normalizers.Normalizer:
 
 
 def import_torchtext() -> ModuleType:
-    """torchtext, without its farewell. Raises SettingsError where it cannot be imported."""
+    """Import torchtext, silencing its deprecation warning. Raises SettingsError where it cannot be
+    imported."""
     try:
         import torchtext  # pyright: ignore[reportMissingImports]  # an extra, on its own versions
 
