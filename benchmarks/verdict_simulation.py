@@ -2,6 +2,7 @@
 
     python benchmarks/verdict_simulation.py [REPEATS]           (400 repeats: about 3 minutes)
     python benchmarks/verdict_simulation.py [REPEATS] coverage  (only that: half a minute)
+    python benchmarks/verdict_simulation.py [REPEATS] groups    (held-out speakers: a minute)
 
 Two cells answer the same test examples. A model gets an example right when a normal score is
 above a threshold; the score adds the example's difficulty (shared by all), the cell's own
@@ -101,6 +102,44 @@ def print_coverage(rule: VerdictRule, repeats: int) -> None:
             )
 
 
+def draw_held_out(
+    rng: np.random.Generator, num_groups: int, rows: int, num_seeds: int, spread: float
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Two equally good cells on held-out groups: each group suits one of the two better, by a
+    normal score of deviation ``spread``. Returns the cells' results and each row's group."""
+    groups = np.repeat(np.arange(num_groups), rows)
+    difficulty = 1.0 * rng.standard_normal(num_groups)[groups] + rng.standard_normal(len(groups))
+    cells = {}
+    for name in ("a", "b"):
+        own = spread * rng.standard_normal(num_groups)[groups]
+        luck = 0.2 * rng.standard_normal((num_seeds, 1))
+        rest = rng.standard_normal((num_seeds, len(groups)))
+        cells[name] = 1.5 + difficulty + own + luck + rest > 0
+    return cells, groups
+
+
+def print_groups(rule: VerdictRule, repeats: int) -> None:
+    """False claims about new groups where rows are judged, and where groups are."""
+    print("No difference over all groups: claims, per cent, with rows or groups as the unit")
+    print(f"{'groups':>8}{'rows each':>11}{'spread':>8}{'rows':>8}{'groups':>8}")
+    for seed, (num_groups, rows, spread) in enumerate(
+        (groups, rows, spread)
+        for groups in (3, 4, 6, 8, 20)
+        for rows in (20, 100)
+        for spread in (0.0, 0.3, 0.6)
+    ):
+        rng = np.random.default_rng(seed)
+        by_row, by_group = [], []
+        for _ in range(repeats):
+            cells, groups = draw_held_out(rng, num_groups, rows, 3, spread)
+            by_row += rule.judge(cells)
+            by_group += rule.judge(cells, groups)
+        print(
+            f"{num_groups:8}{rows:11}{spread:8.1f}{100 * claim_rate(by_row):8.1f}"
+            f"{100 * claim_rate(by_group):8.1f}"
+        )
+
+
 def equivalence_rate(verdicts: list[Verdict]) -> float:
     return sum(verdict.word == "equivalent" for verdict in verdicts) / len(verdicts)
 
@@ -128,10 +167,10 @@ def worlds(accuracy: float):
             yield World(num_seeds, num_examples, (accuracy, accuracy), collapse=0.2)
 
 
-def main(repeats: int, only_coverage: bool) -> None:
+def main(repeats: int, only: str) -> None:
     rule = VerdictRule(margin=0.02)
-    if only_coverage:
-        print_coverage(rule, repeats)
+    if only:
+        {"coverage": print_coverage, "groups": print_groups}[only](rule, repeats)
         return
     print("No difference: seeds, examples, accuracy, spread of seeds")
     print(f"{'':42}{'claims':>8}{'covers':>8}{'half width':>12}{'bootstrap':>11}")
@@ -165,4 +204,4 @@ def main(repeats: int, only_coverage: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400, "coverage" in sys.argv)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400, sys.argv[2] if len(sys.argv) > 2 else "")

@@ -75,4 +75,7 @@ def test_compare_judges_all_folds_together(project, capsys):
     assert stop.value.code == 0
     result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert len(result["cells"]["lstm"]["runs"]) == 6  # two seeds, three folds
-    assert "36 test examples" in result["verdict"]
+    assert "36 test examples of 3 groups not trained on" in result["verdict"]
+    (verdict,) = result["verdicts"]
+    assert verdict["pair"] == ["lstm", "rnn"]
+    assert (verdict["unit"], verdict["num_units"]) == ("group", 3)

@@ -1,11 +1,12 @@
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from seqbelt.comparison.verdict import VerdictRule, headline
+from seqbelt.comparison.verdict import VerdictRule, headline, in_order
 from seqbelt.errors import SeqbeltError, SettingsError
 
 RULE = VerdictRule(margin=0.02)
@@ -135,19 +136,69 @@ def test_one_seed_is_never_decided():
     assert "at least three" in verdict.sentence
 
 
-def test_three_cells_are_corrected_and_the_best_pair_leads():
+def test_three_cells_are_corrected_and_lstm_against_rnn_leads():
     cells = {"rnn": _cell(0.6), "lstm": _cell(0.9, seed=1), "gru": _cell(0.88, seed=2)}
     verdicts = RULE.judge(cells)
     assert [(v.cell, v.other) for v in verdicts] == [
         ("rnn", "lstm"), ("rnn", "gru"), ("lstm", "gru")
     ]  # fmt: skip
     alone = RULE.judge({name: cells[name] for name in ("lstm", "gru")})[0]
-    assert headline(verdicts) is verdicts[2]
+    assert headline(verdicts) is verdicts[0]
+    assert [(v.cell, v.other) for v in in_order(verdicts)] == [
+        ("rnn", "lstm"), ("lstm", "gru"), ("rnn", "gru")
+    ]  # fmt: skip
+    without = RULE.judge({"gru": cells["gru"], "none": cells["rnn"], "lstm": cells["lstm"]})
+    assert {headline(without).cell, headline(without).other} == {"lstm", "gru"}
     assert verdicts[2].p_value >= alone.p_value
     pair = RULE.judge({name: cells[name] for name in ("rnn", "lstm")})[0]
     assert verdicts[0].p_value == pytest.approx(min(3 * pair.p_value, 1), rel=0.6)
     assert verdicts[0].p_value > 1.5 * pair.p_value
     assert "Holm over 3 pairs" in verdicts[0].sentence
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_interval_excludes_zero_exactly_where_the_adjusted_p_value_does(seed):
+    cells = {f"{k}": _cell(0.8 + 0.02 * k, 3, 300, seed=10 * seed + k) for k in range(4)}
+    for verdict in VerdictRule(margin=1e-6).judge(cells):
+        assert (verdict.low > 0 or verdict.high < 0) == (verdict.p_value <= 0.05)
+
+
+def test_a_verdict_is_json_ready_and_names_its_unit():
+    cells = {"lstm": _cell(0.9), "rnn": _cell(0.87, seed=1)}
+    by_row, by_group = (RULE.judge(cells, groups)[0] for groups in (None, np.arange(1000) // 200))
+    found = json.loads(json.dumps(by_group.to_dict()))
+    assert found["pair"] == ["lstm", "rnn"] and found["metric"] == "accuracy"
+    assert (found["unit"], found["num_units"]) == ("group", 5)
+    assert found["low"] <= found["difference"] <= found["high"]
+    assert found["p_adjusted"] == by_group.p_value and found["word"] == by_group.word
+    assert by_row.to_dict()["unit"] == "row" and by_row.to_dict()["num_units"] == 1000
+    assert "1,000 test examples of 5 groups not trained on" in by_group.sentence
+    assert "1,000 test examples)" in by_row.sentence
+    one_seed = RULE.judge({"lstm": _cell(0.9, 1), "rnn": _cell(0.9, 1)})[0].to_dict()
+    assert one_seed["low"] is None and one_seed["high"] is None
+
+
+def test_too_few_groups_are_what_lacks_and_not_seeds():
+    """Four subjects who differ among each other: no number of seeds tells of a fifth."""
+    subjects = np.repeat(np.arange(4), 100)
+    gain = np.array([0.2, 0.0, 0.15, -0.05])[subjects]
+    chance = np.random.default_rng(0)
+    cells = {"lstm": chance.random((20, 400)) < 0.7 + gain, "rnn": chance.random((20, 400)) < 0.7}
+    verdict = RULE.judge(cells, subjects)[0]
+    assert verdict.word == "undecided" and verdict.more_seeds is None
+    assert verdict.min_examples is not None and verdict.min_examples > 4
+    assert f"at least {verdict.min_examples} groups that are not trained on" in verdict.sentence
+
+
+def test_by_group_a_difference_of_the_tested_speakers_is_no_claim_about_others():
+    """Three speakers, 100 rows each, no difference over all speakers: rows claim one too often."""
+    chance = np.random.default_rng(5)
+    claims = {"rows": 0, "groups": 0}
+    for _ in range(100):
+        cells, groups = simulation.draw_held_out(chance, 3, 100, num_seeds=3, spread=0.6)
+        claims["rows"] += RULE.judge(cells)[0].word in ("better", "worse")
+        claims["groups"] += RULE.judge(cells, groups)[0].word in ("better", "worse")
+    assert claims["groups"] <= 8 < claims["rows"]
 
 
 def test_groups_and_pairing_reach_the_verdict():

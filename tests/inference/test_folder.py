@@ -341,3 +341,30 @@ def test_answers_are_counted_by_class_and_unknown_classes_are_told(tmp_path, wav
     assert summary.num_labelled == summary.num_labelled_answered == 16
     right = sum(row["label"] == item.label for row, item in zip(rows, items, strict=True))
     assert summary.num_right == right
+
+
+@pytest.mark.parametrize(("crop", "is_cropped"), [("head", True), ("windows", False)])
+def test_how_much_was_read_is_a_column_where_some_input_is_too_long(
+    tmp_path, write_wavs, noise, wav_bytes, crop, is_cropped
+):
+    folder = tmp_path / "long"
+    folder.mkdir()
+    for name, num_samples in (("a", 4000), ("b", 40_000)):
+        (folder / f"{name}.wav").write_bytes(wav_bytes(noise(num_samples)))
+    bundle = make()
+    (length, long) = (row["num_steps"] for row in run_and_read(folder, tmp_path, bundle))
+    cropped = replace(bundle, model=bundle.model.replace(max_steps=length, crop=crop))
+    for _ in range(2):  # the second run reads the journal
+        summary = run(folder, tmp_path / "out.jsonl", cropped)
+        rows = read(tmp_path / "out.jsonl")
+        if is_cropped:
+            shares = [row["share_read"] for row in rows]
+            np.testing.assert_allclose(shares, [1, length / long], rtol=1e-6)
+            assert summary.num_partly_read == 1 and summary.min_share_read == length / long
+        else:
+            assert "share_read" not in rows[0] and summary.num_partly_read == 0
+
+
+def run_and_read(folder: Path, tmp_path: Path, bundle: Bundle) -> list[dict]:
+    run(folder, tmp_path / "whole.jsonl", bundle)
+    return read(tmp_path / "whole.jsonl")

@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 for command in (
     training.demo,
+    data.init,
     training.prepare,
     training.train,
     training.compare,

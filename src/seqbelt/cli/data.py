@@ -72,3 +72,32 @@ def audit(config: Config, overrides: Overrides = None, as_json: AsJson = False) 
         return audit(load(config, overrides), show=not as_json)
 
     run(work, as_json)
+
+
+def init(
+    source: Annotated[
+        Path, typer.Argument(metavar="FOLDER|TABLE", help="Files by class, or a table of items.")
+    ],
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="The config to write; NAME.yaml if left out."),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            "--pattern",
+            help="Regular expression with (?P<label>...) or (?P<group>...) in the files' names.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look at data, write a commented config for it, and name what is wrong with the data."""
+
+    def work() -> dict[str, Any]:
+        from seqbelt.commands.init import init
+
+        return init(source, output, overrides or [], pattern, force, show=not as_json)
+
+    run(work, as_json)

@@ -74,6 +74,35 @@ def predict(
         bool,
         typer.Option("--byte-order-mark", help="Begin a .csv with the mark that Excel needs."),
     ] = False,
+    timeline: Annotated[
+        bool,
+        typer.Option("--timeline", help="Label the parts of long recordings: one row a segment."),
+    ] = False,
+    window_s: Annotated[
+        float | None,
+        typer.Option("--window-s", min=0.001, help="Window length; the training clips' if known."),
+    ] = None,
+    hop_s: Annotated[
+        float | None,
+        typer.Option("--hop-s", min=0.001, help="From one window to the next; half a window."),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", min=0.0, max=1.0, help="Confidence a segment reaches; 0.5 unless given."
+        ),
+    ] = None,
+    min_duration_s: Annotated[
+        float | None, typer.Option("--min-duration-s", min=0.0, help="Drop shorter segments.")
+    ] = None,
+    max_gap_s: Annotated[
+        float | None,
+        typer.Option("--max-gap-s", min=0.0, help="Join segments of one label this close."),
+    ] = None,
+    audacity: Annotated[
+        Path | None,
+        typer.Option("--audacity", help="Folder for a label file for Audacity a recording."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Label a folder, files or the rows of a manifest."""
@@ -85,6 +114,18 @@ def predict(
             "on_error": on_error, "engine": engine, "precision": precision, "coverage": coverage,
             "byte_order_mark": byte_order_mark,
         }  # fmt: skip
+        settings = {
+            "window_s": window_s, "hop_s": hop_s, "threshold": threshold,
+            "min_duration_s": min_duration_s, "max_gap_s": max_gap_s,
+        }  # fmt: skip
+        if timeline:
+            options |= {"timeline": settings, "audacity": audacity and str(audacity)}
+        elif audacity or any(value is not None for value in settings.values()):
+            from seqbelt.errors import SettingsError
+
+            given = [name for name, value in settings.items() if value is not None]
+            name = (given or ["audacity"])[0].replace("_", "-")
+            raise SettingsError(f"--{name}: needs --timeline")
         return predict_apart(model, inputs, output, timeout_s, **options)
 
     run(work, as_json, GOES_ON)

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,12 @@ from seqbelt.training.launch import is_main_process
 
 def load(config: Path, overrides: list[str] | None) -> Any:
     """The experiment that a config and its replaced settings describe."""
+    if config.is_dir() or config.suffix.lower() in (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl"):
+        what = "a folder" if config.is_dir() else "a table"
+        raise SettingsError(
+            f"CONFIG {config}: is {what} and no YAML file with settings; to write one, run: "
+            f"seqbelt init {shlex.quote(str(config))}"
+        )
     from seqbelt.experiment import Experiment
 
     return Experiment.load(config, overrides or [])

@@ -1,5 +1,6 @@
 """``seqbelt compare``: cells × seeds under one protocol, and the verdict."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from seqbelt.comparison.baselines.baseline import BaselineResult
 from seqbelt.comparison.comparison import Conclusion, RunResult
 from seqbelt.comparison.diagnostics import Diagnostics
 from seqbelt.comparison.variants import label
+from seqbelt.comparison.verdict import Unit
 from seqbelt.data.audit import Audit
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.report import Report
@@ -75,6 +77,7 @@ def compare(experiment: Experiment) -> dict[str, Any]:
         "parent_run_id": summary.run_id,
         "model_uri": model_uri,
         "verdict": conclusion.sentence,
+        "verdicts": [verdict.to_dict() for verdict in conclusion.verdicts],
         "protocol": protocol,
         "cells": conclusion.cells(),
         "controls": [control.to_dict() for control in controls],
@@ -125,8 +128,8 @@ def _advice(experiment: Experiment, trained: Sequence[Trained]) -> AdviceByCell:
 
 
 def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[BaselineResult]) -> str:
-    """A sentence on a model's page about the best control, where that is the more accurate one on
-    the same test rows; empty where none is."""
+    """A sentence on a model's page about the controls that are more accurate on the same test rows;
+    empty where none is."""
     folds = {one.experiment.data.fold: one.test for one in trained}
     assert best.test is not None  # a comparison has a test part
     own = [np.full(len(test.correct), fold == best.experiment.data.fold)
@@ -135,12 +138,15 @@ def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[Basel
     found = [(one.correct[:, rows].mean(), one.baseline.name)
              for one in controls if one.correct is not None]  # fmt: skip
     accuracy = best.test.correct.mean()
-    if not found or max(found)[0] <= accuracy:
+    ahead = sorted([one for one in found if one[0] > accuracy], reverse=True)
+    if not ahead:
         return ""
-    theirs, name = max(found)
+    (theirs, name), *more = ahead
+    also = ", ".join(f"'{other}' ({100 * value:.1f} %)" for value, other in more)
     return (
         f"This model loses to a control: '{name}' reaches {100 * theirs:.1f} % on the same "
         f"{rows.sum():,} test rows, this model {100 * accuracy:.1f} %."
+        + (f" Also more accurate: {also}." if also else "")
     )
 
 
@@ -153,7 +159,7 @@ def _conclude(
     """Join the folds of each cell and seed, and judge."""
     runs: dict[str, list[RunResult]] = {cell: [] for cell in experiment.comparison.cells}
     histories = {}
-    groups, units = list[str](), list[str]()
+    reports = list[Report]()
     for cell in experiment.comparison.cells:
         for seed in experiment.comparison.seeds:
             of = [one for one in trained if (one.cell, one.seed) == (cell, seed)]
@@ -161,14 +167,61 @@ def _conclude(
             runs[cell].append(_join(of, reports, seed))
             histories |= {f"{one.name}-f{k}" if len(of) > 1 else one.name: one.history
                           for k, one in enumerate(of)}  # fmt: skip
-            groups = [name for report in reports for name in report.groups]
-            units = [name for report in reports for name in report.units or ()]
-    # With folds the question is about new groups; under an official split, about new rows, or
-    # new recordings where their steps are what is answered.
-    by_group = experiment.data.folds == "group" and len(set(groups)) > 1
-    grouped = np.array(groups) if by_group else np.array(units) if units else None
+    units, unit, scope = _test_units([
+        (report, set(one.store.split("train").column("group")))
+        for one, report in zip(of, reports, strict=True)
+    ])  # fmt: skip
     remedies = {cell: advice.remedy(cell) for cell in runs}
-    return experiment.comparison.conclude(runs, grouped, controls, remedies), histories
+    conclusion = experiment.comparison.conclude(runs, units, controls, remedies, unit, scope)
+    return conclusion, histories
+
+
+def _test_units(folds: Sequence[tuple[Report, set[str]]]) -> tuple[np.ndarray | None, Unit, str]:
+    """The independent unit of each test example, what the units are, and a sentence about what
+    they cannot show; of each fold its report and the groups of its training rows.
+
+    Test rows of groups that no training row is of are correlated within their groups, and the
+    question is about new groups, whatever made the split (a known set's own, ``test_groups``,
+    folds). Rows of groups that are trained on stand for themselves, or for their recording where
+    steps are labelled. No units are given where every example is one.
+    """
+    names, held_out, num_rows, num_held_out = list[str](), set[str](), 0, 0
+    has_recordings = False
+    for fold, (report, trained_on) in enumerate(folds):
+        own = report.units
+        has_recordings |= own is not None
+        own = own or [str(row) for row in range(len(report.correct))]
+        for group, name in zip(report.groups, own, strict=True):
+            is_held_out = bool(group) and group not in trained_on
+            num_held_out += is_held_out
+            num_rows += 1
+            if is_held_out:
+                held_out.add(group)
+            names.append(f"group {group}" if is_held_out else f"{fold} {name}")
+    if num_held_out and len(set(names)) > 1:
+        if len(set(names)) == num_rows:  # every row is a group of its own
+            return None, "row", ""
+        share = num_held_out / num_rows
+        scope = (
+            ""
+            if num_held_out == num_rows
+            else f"{share:.0%} of the test examples are of groups that are not trained on; "
+            "the others count singly."
+        )
+        return np.array(names), "group", scope
+    scope = ""
+    if num_held_out:
+        scope = (
+            f"All test examples are of one group, '{min(held_out)}': this is a verdict about "
+            "that group, not about new groups; test on several (data.test_groups, data.folds: "
+            "group)."
+        )
+    if not has_recordings:
+        return None, "row", scope
+    own = [
+        f"{fold} {name}" for fold, (report, _) in enumerate(folds) for name in report.units or ()
+    ]
+    return np.array(own), "recording", scope
 
 
 def _join(of: list[Trained], reports: list[Report], seed: int) -> RunResult:
@@ -241,6 +294,14 @@ def _log_conclusion(
     captions = {name.replace("_", " "): picture for name, picture in pictures.items()}
     summary.log_text(html_page(conclusion.headline, description, captions), "report.html")
     summary.describe_experiment(description)
+    for verdict in conclusion.verdicts:
+        pair, values = f"verdict/{verdict.cell}_less_{verdict.other}", verdict.to_dict()
+        numbers = {name: values[name] for name in ("difference", "low", "high", "p_adjusted")}
+        summary.log_metrics({f"{pair}_{k}": v for k, v in numbers.items() if v is not None})
+    summary.log_text(
+        json.dumps([verdict.to_dict() for verdict in conclusion.verdicts], indent=1),
+        "verdicts.json",
+    )
     for cell, found in cells.items():
         for name in ("test_accuracy", "test_macro_f1"):
             bounds = {key: value for key, value in found[name].items() if value is not None}

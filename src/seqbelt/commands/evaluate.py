@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seqbelt.data.cropping import crop_part
+from seqbelt.data.cropping import crop_part, lost_steps
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
@@ -17,6 +17,17 @@ def evaluate(model: str, experiment: Experiment) -> dict[str, Any]:
     if not len(test):
         raise SettingsError("the config's data has no test part; set data.test_fraction above 0")
     test = crop_part(test, bundle.model.max_steps, bundle.model.crop, for_training=False)
+    share = 1 - lost_steps(test) if bundle.model.crop != "windows" else 1.0
+    if share < 1:
+        say(
+            f"{share:.1%} of the test part's steps are read (model.max_steps: "
+            f"{bundle.model.max_steps}, crop: {bundle.model.crop})"
+        )
     report = report_on(bundle.network, {"test": test})["test"]
     say(report.per_class().to_string(index=False))
-    return {"model": concrete, "num_sequences": len(test), "test": report.to_dict()}
+    return {
+        "model": concrete,
+        "num_sequences": len(test),
+        **({"share_read": round(share, 6)} if share < 1 else {}),
+        "test": report.to_dict(),
+    }

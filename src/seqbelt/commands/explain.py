@@ -66,6 +66,13 @@ def explain(
     steps, result = _explain(predictor, item.name, sequence, tokens)
     result = {"model": concrete, **result}
     say(steps.caption)
+    if result["num_unread"]:
+        num_read = result["num_steps"] - result["num_unread"]
+        say(
+            f"{num_read:,} of {result['num_steps']:,} steps were read "
+            f"({num_read / result['num_steps']:.1%}; model.max_steps: {bundle.model.max_steps}, "
+            f"crop: {bundle.model.crop})"
+        )
     if result["completeness_gap"] > attribution.TOLERANCE:
         say(f"completeness gap {result['completeness_gap']:.1%}: take the shares as rough")
     target = output / _file_stem(item.name, item_id)

@@ -21,6 +21,8 @@ def _work(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     from seqbelt.workflow.prediction_run import predict
 
     output = Path(arguments.pop("output"))
+    if arguments.get("audacity") is not None:
+        arguments["audacity"] = Path(arguments["audacity"])
     return predict(output=output, context=context, **arguments)
 
 

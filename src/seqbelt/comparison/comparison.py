@@ -12,7 +12,7 @@ from seqbelt.comparison.baselines.remarks import Remarks, remarks
 from seqbelt.comparison.protocol import Protocol
 from seqbelt.comparison.statistics import mean_interval
 from seqbelt.comparison.variants import Variant, label
-from seqbelt.comparison.verdict import Verdict, VerdictRule, headline
+from seqbelt.comparison.verdict import Unit, Verdict, VerdictRule, in_order
 from seqbelt.settings import Seed
 
 
@@ -62,17 +62,21 @@ class Comparison(VerdictRule):
         groups: np.ndarray | None = None,
         controls: Sequence[BaselineResult] = (),
         remedies: Mapping[str, str] | None = None,
+        unit: Unit = "group",
+        scope: str = "",
     ) -> "Conclusion":
         """Summarise the finished runs of each cell, and what the controls say of the best.
 
         ``remedies`` has a sentence for each cell: what to try where it has not learned the task.
+        ``groups`` and ``unit`` are as for ``judge``; ``scope`` is a sentence about what the test
+        rows cannot show.
         """
         correct = {cell: np.stack([run.correct for run in of]) for cell, of in runs.items()}
-        verdict = headline(self.judge(correct, groups)) if len(runs) > 1 else None
+        verdicts = in_order(self.judge(correct, groups, unit=unit)) if len(runs) > 1 else []
         best = max(correct, key=lambda cell: correct[cell].mean())
         remedy = (remedies or {}).get(best, "")
         said = remarks(self, best, correct[best], controls, groups, remedy)
-        return Conclusion(runs, verdict, self.confidence, controls, said)
+        return Conclusion(runs, verdicts, self.confidence, controls, said, scope)
 
 
 @dataclass(frozen=True)
@@ -95,11 +99,19 @@ class Conclusion:
     """The comparison's table and verdict, for a page, a terminal and a program."""
 
     runs: Mapping[str, Sequence[RunResult]]
-    verdict: Verdict | None
+    verdicts: Sequence[Verdict]
+    """Of every pair of cells, LSTM against RNN first; empty with one cell."""
     confidence: float
     controls: Sequence[BaselineResult] = ()
     remarks: Remarks = field(default_factory=Remarks)
-    """What the controls say of the best cell."""
+    """How the best cell compares with the baselines."""
+    scope: str = ""
+    """What the test rows cannot show; empty where nothing needs saying."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The first of the verdicts."""
+        return self.verdicts[0] if self.verdicts else None
 
     def cells(self) -> dict[str, dict[str, Any]]:
         """For each cell: mean and interval of its test scores over seeds, and its runs."""
@@ -136,7 +148,10 @@ class Conclusion:
     def sentence(self) -> str:
         """The verdict in words; first, where it is so, that the best cell has not learned."""
         verdict = self.verdict.sentence if self.verdict else "One cell: nothing to compare."
-        return " ".join(filter(None, [self.remarks.warning, verdict, self.remarks.caveat]))
+        others = "; ".join(one.short for one in self.verdicts[1:])
+        pairs = f"Other pairs: {others}." if others else ""
+        parts = [self.remarks.warning, verdict, pairs, self.scope, self.remarks.caveat]
+        return " ".join(filter(None, parts))
 
     @property
     def headline(self) -> str:
@@ -169,7 +184,26 @@ class Conclusion:
                 f"| {100 * found['test_macro_f1']['mean']:.2f} % | {found['num_parameters']:,} "
                 f"| {found['epochs']:.1f} | {found['train_s']:.1f} |"
             )
-        return "\n".join([*lines, *self._segments_markdown(), *self._controls_markdown()])
+        more = [*self._pairs_markdown(), *self._segments_markdown(), *self._controls_markdown()]
+        return "\n".join([*lines, *more])
+
+    def _pairs_markdown(self) -> list[str]:
+        """A row for each pair, where there are several."""
+        if len(self.verdicts) < 2:
+            return []
+        lines = [
+            "",
+            "| pair | verdict | difference, points | interval | p, Holm |",
+            "|---" * 5 + "|",
+        ]
+        for one in self.verdicts:
+            known = one.to_dict()["low"] is not None
+            interval = f"{100 * one.low:+.1f} to {100 * one.high:+.1f}" if known else "one seed"
+            lines.append(
+                f"| {label(one.cell)} against {label(one.other)} | {one.word} "
+                f"| {100 * one.difference:+.1f} | {interval} | {one.p_value:.3f} |"
+            )
+        return lines
 
     def _segments_markdown(self) -> list[str]:
         """Scores of segments, where steps are labelled."""
@@ -181,7 +215,7 @@ class Conclusion:
         lines = ["", f"| segments | {' | '.join(titles)} |", "|---" * (len(names) + 1) + "|"]
         for cell, found in cells.items():
             means = " | ".join(f"{100 * found[name]['mean']:.1f} %" for name in names)
-            lines.append(f"| {cell.upper()} | {means} |")
+            lines.append(f"| {label(cell)} | {means} |")
         return lines
 
     def _controls_markdown(self) -> list[str]:

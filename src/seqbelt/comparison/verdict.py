@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,9 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.settings import Settings
 
 Word = Literal["better", "worse", "equivalent", "undecided"]
+Unit = Literal["row", "recording", "group"]
+"""What is independent of the rest of its kind: a test row, a recording whose steps are scored, or a
+group (speaker, subject, machine) that no training row is of."""
 MAX_MORE_SEEDS = 100
 """Past this the advice is more test examples: nobody trains a hundred more models."""
 
@@ -43,7 +46,8 @@ class Verdict:
     """Accuracy of ``cell`` less that of ``other``."""
     low: float
     high: float
-    """The difference's interval for this pair alone; nan where a cell has one seed."""
+    """Interval of the difference at the level at which Holm tests this pair, so that it excludes
+    zero exactly where the adjusted p value is small enough; nan where a cell has one seed."""
     confidence: float
     margin: float
     p_value: float
@@ -58,7 +62,54 @@ class Verdict:
     more_seeds: int | None = None
     """Undecided: further seeds for each cell that would decide if the difference stays."""
     min_examples: int | None = None
-    """Undecided and seeds alone would not do: the fewest test examples that could decide."""
+    """Undecided and seeds alone would not do: the fewest test examples that could decide; counted
+    in units where those are recordings or groups."""
+    unit: Unit = "row"
+    num_units: int | None = None
+    """Independent units among the test examples; null where each example is one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The verdict as JSON-ready values; differences are fractions."""
+
+        def known(bound: float) -> float | None:
+            return None if math.isnan(bound) else bound
+
+        return {
+            "pair": [self.cell, self.other],
+            "metric": "accuracy",
+            "word": self.word,
+            "accuracies": [self.accuracy, self.other_accuracy],
+            "difference": self.difference,
+            "low": known(self.low),
+            "high": known(self.high),
+            "confidence": self.confidence,
+            "margin": self.margin,
+            "p_adjusted": self.p_value,
+            "p_equivalence_adjusted": self.p_equivalence,
+            "num_pairs": self.num_pairs,
+            "unit": self.unit,
+            "num_units": self.num_examples if self.num_units is None else self.num_units,
+            "num_examples": self.num_examples,
+            "num_seeds": list(self.num_seeds),
+            "looks": None,  # repeated looks at growing seed lists are not counted
+            "more_seeds": self.more_seeds,
+        }
+
+    @property
+    def short(self) -> str:
+        """The verdict in one clause, e.g. "lstm better than gru (+4.0 points, ...)"."""
+        claim = {
+            "better": f"{self.cell} is better than {self.other}",
+            "worse": f"{self.cell} is worse than {self.other}",
+            "equivalent": f"{self.cell} and {self.other} are equivalent",
+            "undecided": f"undecided between {self.cell} and {self.other}",
+        }[self.word]
+        if math.isnan(self.low):
+            return f"{claim} ({_signed(self.difference)} points, no interval)"
+        return (
+            f"{claim} ({_signed(self.difference)} points, "
+            f"{_signed(self.low)} to {_signed(self.high)})"
+        )
 
     @property
     def sentence(self) -> str:
@@ -77,6 +128,9 @@ class Verdict:
         seeds = " and ".join(str(count) for count in sorted(set(self.num_seeds)))
         plural = "" if max(self.num_seeds) == 1 else "s"
         data = f"{seeds} seed{plural}, {self.num_examples:,} test examples"
+        if self.num_units is not None:
+            kind = {"group": "groups not trained on", "recording": "recordings", "row": "rows"}
+            data = f"{data} of {self.num_units:,} {kind[self.unit]}"
         if math.isnan(self.low):
             return f"difference {_signed(self.difference)} points, no interval ({data})"
         p = self.p_equivalence if self.word == "equivalent" else self.p_value
@@ -93,9 +147,13 @@ class Verdict:
         if self.more_seeds is not None:
             return f" About {self.more_seeds} more seeds per cell would decide, if it stays so."
         if self.min_examples is not None:
+            units = {
+                "group": "groups that are not trained on",
+                "recording": "test recordings",
+                "row": "test examples",
+            }[self.unit]
             return (
-                " More seeds would not decide;"
-                f" at least {self.min_examples:,} test examples are needed."
+                f" More seeds would not decide; at least {self.min_examples:,} {units} are needed."
             )
         return ""
 
@@ -113,25 +171,39 @@ class VerdictRule(Settings):
         correct: Mapping[str, np.ndarray],
         groups: np.ndarray | None = None,
         seeds_paired: bool = False,
+        unit: Unit = "group",
     ) -> tuple[Verdict, ...]:
         """Judge every pair of cells, in the order of ``correct``.
 
         ``correct``: cell -> bool ``(seeds, examples)``, the same examples in the same order for
-        all, as many seeds as each has. ``groups`` ``(examples,)``: recordings of one speaker, say;
-        the claim is then about new groups. ``seeds_paired``: seed k of all cells shares a data
-        split or the like, not only its number. A reliable difference within the margin is called
-        equivalent. Raises SeqbeltError if the arrays do not fit.
+        all, as many seeds as each has. ``groups`` ``(examples,)`` names the independent unit of
+        each example, a speaker, say; the claim is then about new ones, and ``unit`` names what
+        they are. ``seeds_paired``: seed k of all cells shares a data split or the like, not only
+        its number. A reliable difference within the margin is called equivalent. Raises
+        SeqbeltError if the arrays do not fit.
         """
         _check(correct, groups, seeds_paired)
+        num_units = None if groups is None else len(np.unique(groups))
         pairs = list(combinations(correct, 2))
         found = [
             accuracy_difference(correct[a], correct[b], groups, seeds_paired) for a, b in pairs
         ]
-        p_values = holm(np.array([one.p_value() for one in found]))
+        own_p = np.array([one.p_value() for one in found])
+        p_values = holm(own_p)
+        # How much stricter than alone Holm tests each pair: the interval is widened alike.
+        strictness = np.clip(p_values / own_p, 1, len(pairs))
         equivalence = holm(np.array([one.equivalence_p(self.margin) for one in found]))
         return tuple(
-            self._verdict(correct, pair, one, p_value, p_equivalence, len(pairs))
-            for pair, one, p_value, p_equivalence in zip(pairs, found, p_values, equivalence)
+            replace(
+                self._verdict(
+                    correct, pair, one, p_value, p_equivalence, len(pairs), strict, num_units
+                ),
+                unit="row" if groups is None else unit,
+                num_units=num_units,
+            )
+            for pair, one, p_value, p_equivalence, strict in zip(
+                pairs, found, p_values, equivalence, strictness
+            )
         )
 
     def _verdict(
@@ -142,6 +214,8 @@ class VerdictRule(Settings):
         p_value: float,
         p_equivalence: float,
         num_pairs: int,
+        strictness: float,
+        num_units: int | None,
     ) -> Verdict:
         a, b = (correct[cell] for cell in pair)
         level = 1 - self.confidence
@@ -154,8 +228,8 @@ class VerdictRule(Settings):
         if word == "undecided":
             more_seeds = self._more_seeds(found, level / num_pairs)
             if more_seeds is None:
-                min_examples = self._min_examples(found, level / num_pairs, a.shape[1])
-        interval = found.interval(self.confidence)
+                min_examples = self._min_examples(found, level / num_pairs, num_units or a.shape[1])
+        interval = found.interval(1 - level / strictness)
         return Verdict(
             word=word,
             cell=pair[0],
@@ -204,13 +278,21 @@ class VerdictRule(Settings):
 
 
 def headline(verdicts: Sequence[Verdict]) -> Verdict:
-    """The one to show first: the most accurate cell against the runner-up.
+    """The one to show first: LSTM against RNN, whose difference the project is about; where they do
+    not both take part, the most accurate cell against the runner-up."""
+    return in_order(verdicts)[0]
 
-    Of two cells it is their verdict, about the cell that was named first.
-    """
-    return max(verdicts, key=lambda verdict: sorted(
-        [verdict.accuracy, verdict.other_accuracy], reverse=True
-    ))  # fmt: skip
+
+def in_order(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """LSTM against RNN first, then against the RNN with ReLU, then by the accuracy of the pair."""
+
+    def rank(verdict: Verdict) -> tuple[int, list[float]]:
+        pair = {verdict.cell, verdict.other}
+        leads = [{"lstm", "rnn"}, {"lstm", "rnn_relu"}]
+        place = leads.index(pair) if pair in leads else len(leads)
+        return place, sorted([-verdict.accuracy, -verdict.other_accuracy])
+
+    return sorted(verdicts, key=rank)
 
 
 def _with_more_seeds(cell: Component, more: int) -> Component:

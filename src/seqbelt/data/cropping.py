@@ -42,6 +42,13 @@ def average_window_probabilities(logits: np.ndarray, sequence_index: np.ndarray)
     return pooled
 
 
+def share_read(num_steps: int, max_steps: int | None, crop: Crop) -> float:
+    """The share, 0..1, of a sequence's steps that its answer is read from."""
+    if max_steps is None or crop == "windows" or num_steps <= max_steps:
+        return 1.0
+    return max_steps / num_steps
+
+
 def _starts(length: int, max_steps: int, crop: Crop) -> np.ndarray:
     """Where the stretches begin that an answer is read from, for a longer sequence."""
     last = length - max_steps

@@ -50,6 +50,10 @@ class Summary:
     """How many inputs were given each class."""
     unknown_labels: Counter[str] = field(default_factory=Counter)
     """Classes that inputs are known to have and the model does not know, with their inputs."""
+    num_partly_read: int = 0
+    """Inputs of which a part was read (model.max_steps)."""
+    min_share_read: float = 1.0
+    """Of the input of which the smallest share was read."""
     needs_mark: bool = False
     """Whether the output is a csv with characters that a spreadsheet reads by a mark only."""
 
@@ -65,6 +69,11 @@ class Summary:
             "answered": self.num_right / answered if answered else None,
             "num_labelled": self.num_labelled,
         }
+
+    def count_share(self, share: float) -> None:
+        """Take into account how much of an input was read."""
+        self.num_partly_read += share < 1
+        self.min_share_read = min(self.min_share_read, share)
 
     def count(self, row: Row, answer: str | None, classes: Collection[str]) -> None:
         """Take one row of the output into account; ``answer`` is None where there is none."""
@@ -115,7 +124,7 @@ def predict_items(
         for count in run.answer(items):
             progress(count)
         rows = run.counted(_rejecting(journal.rows(), threshold))
-        predictor.write(output, rows, key, model, byte_order_mark)
+        predictor.write(output, rows, key, model, byte_order_mark, journal.max_num_steps())
     finally:
         journal.close()
     names = "".join(predictor.bundle.classes)
@@ -246,12 +255,14 @@ class _Run:
         """
         classes = self.predictor.bundle.classes
         known = frozenset(classes)
-        labels_steps = self.predictor.bundle.network.labels_steps
+        labels_inputs = self.predictor.labels_inputs
         for row in rows:
             answer = None
-            if labels_steps:
+            if not labels_inputs:
                 row = row._replace(label=None)
             elif row.probabilities is not None and row.error is None:
                 answer = classes[int(row.probabilities.argmax())]
+            if row.error is None and row.num_steps:
+                self.summary.count_share(self.predictor.share_read(row.num_steps))
             self.summary.count(row, answer, known)
             yield row

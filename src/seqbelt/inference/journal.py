@@ -151,6 +151,15 @@ class Journal:
                 "the same command again when there is room"
             ) from None
 
+    def max_num_steps(self) -> int:
+        """Steps of the longest of this run's inputs that have an answer; 0 where none has."""
+        found = self._one(
+            """SELECT MAX(num_steps) FROM inputs JOIN answers
+               ON answers.model = ? AND answers.content_hash = inputs.content_hash""",
+            self.model,
+        )
+        return (found[0] if found else None) or 0
+
     def rows(self) -> Iterator[Row]:
         """This run's inputs in their order, each with its answer."""
         query = """SELECT name, inputs.content_hash, num_steps, probabilities, reason, message,

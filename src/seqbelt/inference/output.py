@@ -3,7 +3,7 @@
 import codecs
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -82,8 +82,12 @@ def write_predictions(
     classes: tuple[str, ...],
     model: str,
     byte_order_mark: bool = False,
+    share_read: Callable[[int], float] | None = None,
 ) -> None:
-    """Write one row an input; ``key`` names the first column: ``path`` or ``id``."""
+    """Write one row an input; ``key`` names the first column: ``path`` or ``id``.
+
+    ``share_read`` adds a column of that name: from a number of steps to the share that was read.
+    """
     schema = pa.schema(
         [
             (key, pa.string()),
@@ -91,12 +95,13 @@ def write_predictions(
             ("confidence", pa.float32()),
             *((f"p_{name}", pa.float32()) for name in classes),
             ("num_steps", pa.int64()),
+            *([("share_read", pa.float32())] if share_read else []),
             ("error", pa.string()),
             ("content_hash", pa.string()),
             ("model", pa.string()),
         ]
     )
-    tables = (_table(chunk, classes, model, schema) for chunk in _chunks(rows))
+    tables = (_table(chunk, classes, model, schema, share_read) for chunk in _chunks(rows))
     write_table(path, schema, tables, byte_order_mark)
 
 
@@ -124,7 +129,13 @@ def write_table(
         temporary.unlink(missing_ok=True)
 
 
-def _table(rows: list[Row], classes: tuple[str, ...], model: str, schema: pa.Schema) -> pa.Table:
+def _table(
+    rows: list[Row],
+    classes: tuple[str, ...],
+    model: str,
+    schema: pa.Schema,
+    share_read: Callable[[int], float] | None = None,
+) -> pa.Table:
     """The rows as columns; what an unlabelled row has no answer for is null.
 
     A rejected answer has no label, but shows how sure it was.
@@ -144,6 +155,7 @@ def _table(rows: list[Row], classes: tuple[str, ...], model: str, schema: pa.Sch
         pa.array(shares[np.arange(len(rows)), best], mask=is_missing),
         *(pa.array(shares[:, place], mask=is_missing) for place in range(len(classes))),
         [None if missing else row.num_steps for row, missing in zip(rows, is_missing)],
+        *([[_share(row, share_read) for row in rows]] if share_read else []),
         [row.error for row in rows],
         [row.content_hash for row in rows],
         [model] * len(rows),
@@ -153,6 +165,10 @@ def _table(rows: list[Row], classes: tuple[str, ...], model: str, schema: pa.Sch
         for column, field in zip(columns, schema, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _share(row: Row, share_read: Callable[[int], float]) -> float | None:
+    return share_read(row.num_steps) if row.num_steps and row.probabilities is not None else None
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

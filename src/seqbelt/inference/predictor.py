@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from seqbelt.data.batches import evaluation_plan, pad
-from seqbelt.data.cropping import average_window_probabilities, crop_steps
+from seqbelt.data.cropping import average_window_probabilities, crop_steps, share_read
 from seqbelt.errors import NOT_FINITE, WRONG_SHAPE, BadInput, SettingsError
 from seqbelt.features.base import Source
 from seqbelt.features.crash_board import Board
@@ -176,14 +176,33 @@ class Predictor:
         key: str,
         model: str,
         byte_order_mark: bool = False,
+        max_num_steps: int = 0,
     ) -> None:
-        """Write a prediction file of journalled answers: one row an input, or one a segment."""
+        """Write a prediction file of journalled answers: one row an input, or one a segment.
+
+        Where the longest input, of ``max_num_steps`` steps, is not read whole, a column
+        ``share_read`` tells how much of each was.
+        """
         bundle = self.bundle
         step_s = bundle.features.step_s()
         if bundle.network.labels_steps and step_s is not None:
             write_segments(path, rows, key, bundle.classes, step_s, model, byte_order_mark)
         else:
-            write_predictions(path, rows, key, bundle.classes, model, byte_order_mark)
+            is_cropped = self.share_read(max_num_steps) < 1
+            share = self.share_read if is_cropped else None
+            write_predictions(path, rows, key, bundle.classes, model, byte_order_mark, share)
+
+    @property
+    def labels_inputs(self) -> bool:
+        """Whether an input has one label, and not labelled segments."""
+        return not self.bundle.network.labels_steps
+
+    def share_read(self, num_steps: int) -> float:
+        """The share, 0..1, of an input of ``num_steps`` steps that its answer is read from."""
+        if self.bundle.network.labels_steps:
+            return 1.0
+        model = self.bundle.model
+        return share_read(num_steps, model.max_steps, model.crop)
 
     def _rows(self, sequences: list[np.ndarray]) -> Sequence[np.ndarray]:
         if not self.network.labels_steps:

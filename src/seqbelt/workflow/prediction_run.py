@@ -1,18 +1,25 @@
 """``seqbelt predict``: labels for a folder, files or a manifest."""
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seqbelt.data.sources.names import list_counts, shorten
 from seqbelt.data.store.readings import describe_readings
-from seqbelt.errors import SeqbeltError
+from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Source
+from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item, Summary, predict_items, try_candidates
 from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Engine, Precision, Predictor
+from seqbelt.inference.timeline import (
+    Timeline,
+    TimelinePredictor,
+    check_timeline,
+    default_window_s,
+)
 from seqbelt.workflow.console import bar, say
 from seqbelt.workflow.inputs import list_items, parse_inputs
 from seqbelt.workflow.models import load_folder, load_predictor
@@ -29,6 +36,8 @@ def predict(
     precision: Precision = "float32",
     coverage: float | None = None,
     byte_order_mark: bool = False,
+    timeline: Mapping[str, float | None] | None = None,
+    audacity: Path | None = None,
     context: ChildContext | None = None,
 ) -> dict[str, Any]:
     """The stage: load the model once, answer everything, write one file.
@@ -38,11 +47,14 @@ def predict(
     check_output(output)
     paths, settings = parse_inputs(inputs)
     folder, concrete = load_folder(model)
-    predictor = load_predictor(folder, engine, precision)
+    if timeline is None:
+        predictor = load_predictor(folder, engine, precision)
+    else:
+        predictor = _open_timeline(folder, timeline, engine, precision, coverage, audacity)
     gc.freeze()  # what is loaded stays: the collector need not look through it again and again
     notes: list[str] = []
     key, items = _open(predictor, paths, settings, output, [])
-    if context is not None and context.candidates:
+    if context is not None and context.candidates and timeline is None:
         try_candidates(predictor, items, context)
     key, items = _open(predictor, paths, settings, output, notes)
     for note in notes:
@@ -63,6 +75,14 @@ def predict(
     for note in notes:  # what was found while the folders were listed
         say(note)
     _tell(summary, predictor.bundle.classes)
+    if summary.num_partly_read:
+        settings_read = predictor.bundle.model
+        say(
+            f"{summary.num_partly_read:,} inputs are longer than the model reads "
+            f"(model.max_steps: {settings_read.max_steps}, crop: {settings_read.crop}): of one "
+            f"only {summary.min_share_read:.1%} was read; see the column share_read. "
+            "train with crop: windows to read all"
+        )
     if summary.needs_mark and not byte_order_mark:
         say(
             f"{output}: UTF-8 without a mark; for Excel, which would show other letters, write it "
@@ -79,9 +99,47 @@ def predict(
         "model": concrete,
         "reasons": dict(summary.reasons),
         **({"readings": dict(summary.readings)} if summary.readings else {}),
+        **(
+            {"num_partly_read": summary.num_partly_read, "min_share_read": summary.min_share_read}
+            if summary.num_partly_read
+            else {}
+        ),
         "accuracy": summary.accuracy,
         "labels": dict(summary.labels),
     }
+
+
+def _open_timeline(
+    folder: Path,
+    timeline: Mapping[str, float | None],
+    engine: Engine,
+    precision: Precision,
+    coverage: float | None,
+    audacity: Path | None,
+) -> TimelinePredictor:
+    """``timeline`` holds the fields of ``Timeline``; None takes the default."""
+    if engine == "ray":
+        raise SettingsError("--timeline: --engine ray has none; leave --engine out")
+    if coverage is not None:
+        raise SettingsError("--coverage: --timeline has --threshold instead")
+    bundle = Bundle.load(folder)
+    given = {name: value for name, value in timeline.items() if value is not None}
+    window_s = given.pop("window_s", None)
+    is_default = window_s is None
+    window_s = window_s or default_window_s(bundle)
+    if window_s is None:
+        # The kind and the time of the steps are checked first: another window would not help.
+        check_timeline(bundle, Timeline(1.0, 1.0))
+        raise SettingsError(
+            "--timeline: this model does not tell how long its training sequences were; give "
+            "--window-s, about their length"
+        )
+    hop_s = given.pop("hop_s", window_s / 2)
+    found = Timeline(window_s=window_s, hop_s=hop_s, **given)
+    predictor = TimelinePredictor(bundle, found, engine, precision, label_folder=audacity)
+    if is_default:
+        say(f"windows of {window_s:g} s, as the training sequences; --window-s sets another")
+    return predictor
 
 
 def _open(

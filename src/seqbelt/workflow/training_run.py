@@ -158,6 +158,7 @@ def make_bundle(
             "run_id": run_id,
             "scores": {part: report.to_dict() for part, report in reports.items()},
             "step_s": store.about["step_s"],
+            "median_num_steps": int(np.median(store.split("train").lengths)),
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),

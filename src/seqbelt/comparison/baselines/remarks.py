@@ -21,6 +21,9 @@ class Remarks:
     that the best cell does not reliably beat."""
 
 
+_GRAVEST = {"majority": 0, "length": 1}
+
+
 @dataclass(frozen=True)
 class _Judged:
     """A baseline and the best cell's verdict against it."""
@@ -31,6 +34,16 @@ class _Judged:
     @property
     def is_beaten(self) -> bool:
         return self.verdict.word == "better"
+
+    @property
+    def is_as_good(self) -> bool:
+        """Whether the baseline is shown not to be worse than the cell by the margin or more."""
+        return self.verdict.word == "equivalent" or self.verdict.high < self.verdict.margin
+
+    @property
+    def gravity(self) -> int:
+        """Rank, gravest first: majority class, length, no order, order."""
+        return _GRAVEST.get(self.baseline.key, 3 if self.baseline.uses_order else 2)
 
     @property
     def is_ahead(self) -> bool:
@@ -51,8 +64,8 @@ def remarks(
 
     ``correct`` ``(seeds, examples)`` is the cell's, ``groups`` ``(examples,)`` as the rule's
     ``judge`` takes them. ``remedy`` is a sentence: what to try where the cell has not learned the
-    task. Nothing is claimed of the data unless the cell beats every control that knows no order,
-    or is equivalent to it.
+    task. Nothing is claimed of the data unless the cell beats every baseline that does not use
+    order, or is equivalent to it; and only by a baseline shown not to be worse by the margin.
     """
     if correct.shape[1] < 2:  # from one example nothing follows
         return Remarks()
@@ -63,7 +76,9 @@ def remarks(
             # out of the account, which the sentence then says (a cell).
             both = {cell: _twice(correct), one.baseline.name: _twice(one.correct)}
             judged.append(_Judged(one.baseline, rule.judge(both, groups)[0]))
-    judged.sort(key=lambda one: (one.verdict.word != "worse", -one.verdict.other_accuracy))
+    judged.sort(
+        key=lambda one: (one.verdict.word != "worse", one.gravity, -one.verdict.other_accuracy)
+    )
     own_seeds = len(correct)
     # A cell on shuffled steps is no other way to answer: it tells of itself.
     rival = next(
@@ -83,9 +98,17 @@ def remarks(
     # By accuracy alone: a control reliably ahead by little is not above one far ahead.
     others.sort(key=lambda one: -one.verdict.other_accuracy)
     for one in others[:1]:
-        implication = f": {one.baseline.implication}" if rival is None and not one.is_ahead else ""
+        explains = rival is None and one.verdict.word != "worse" and one.is_as_good
+        implication = f": {one.baseline.implication}" if explains else ""
         advice = f" {remedy}" if remedy and rival is None and one.verdict.word == "worse" else ""
         sentences.append(f"{_claim(one, own_seeds)}{implication}.{advice}")
+    named = [rival, *without, *others[:1]]
+    ahead = [one for one in judged if one.verdict.word == "worse" and one not in named]
+    if ahead:
+        names = ", ".join(
+            f"'{one.baseline.name}' ({_percent(one.verdict.other_accuracy)})" for one in ahead
+        )
+        sentences.append(f"Also better than {cell}: {names}.")
     return Remarks(warning, " ".join(sentences))
 
 
@@ -127,11 +150,11 @@ def _gain(without: _Judged, num_seeds: int) -> str:
 
 def _claim(one: _Judged, num_seeds: int) -> str:
     verdict = one.verdict
-    claim = {
-        "worse": "does better",
-        "equivalent": "does as well",
-        "undecided": "does as well" if verdict.difference <= 0 else "is not reliably behind",
-    }[verdict.word]
+    claim = "cannot be told apart"
+    if verdict.word == "worse":
+        claim = "does better"
+    elif one.is_as_good:
+        claim = "does as well"
     return (
         f"The control '{one.baseline.name}' {claim} ({_percent(verdict.other_accuracy)} against "
         f"{_percent(verdict.accuracy)} of {verdict.cell}; {_evidence(verdict, num_seeds)})"

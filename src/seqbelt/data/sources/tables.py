@@ -114,12 +114,12 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
     )
 
 
-def read_columns(path: Path) -> dict[str, list[str]]:
+def read_columns(path: Path, style: Style | None = None) -> dict[str, list[str]]:
     """The columns of a table by name, every value as text.
 
     Raises SettingsError for a file that is no table, and for two columns of one name.
     """
-    table = _read_table(path, Style(), None, [])
+    table = _read_table(path, style or Style(), None, [])
     names = [clean_name(name) for name in table.names]
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise SettingsError(f"{path}: column '{twice[0]}' is there twice")

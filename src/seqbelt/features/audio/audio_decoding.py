@@ -44,7 +44,7 @@ def decode_audio(source: Path | bytes, max_duration_s: float) -> Audio:
     Raises BadInput if it is unreadable, empty, silent, truncated, not audio, not finite, or
     longer than ``max_duration_s``.
     """
-    content = _whole_wav(read_bytes(source))
+    content = whole_wav(read_bytes(source))
     for decode in (_decode_plain_wav, _decode_soundfile):
         try:
             samples, sample_rate = decode(content, max_duration_s)
@@ -82,7 +82,7 @@ def _refuse_too_long(num_samples: int, sample_rate: int, max_duration_s: float) 
         )
 
 
-def _whole_wav(content: bytes) -> bytes:
+def whole_wav(content: bytes) -> bytes:
     """Refuse a WAV whose data chunk promises more bytes than follow. libsndfile would not say so.
 
     Recorders that stream leave the size at 0 or at the largest number: those are whole, and the

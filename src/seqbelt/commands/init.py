@@ -1,0 +1,328 @@
+"""``seqbelt init``: a commented config for a folder or a table, and what is wrong with the data."""
+
+import csv
+import io
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqbelt.data.sources.dataset import Data
+from seqbelt.data.sources.file_name_patterns import (
+    FileNames,
+    find_groups,
+    find_labels,
+    read_pattern,
+)
+from seqbelt.data.sources.folders import list_files
+from seqbelt.data.sources.item_kinds import (
+    Look,
+    find_rare,
+    find_twins,
+    kind_of_files,
+    look_into_files,
+    look_into_texts,
+)
+from seqbelt.data.sources.manifest import Manifest
+from seqbelt.data.sources.names import find_lookalikes, find_missing, list_counts, shorten
+from seqbelt.data.sources.table_columns import look_into_table
+from seqbelt.data.sources.tables import is_manifest_file
+from seqbelt.errors import BadInput, SettingsError
+from seqbelt.experiment import NOT_IN_NAMES, Experiment
+from seqbelt.features.encoding import hash_content
+from seqbelt.settings import override
+
+MAX_HASHED = 20_000
+"""Items whose content is compared for exact twins, unless their files differ in size."""
+
+
+def init(
+    source: Path,
+    output: Path | None = None,
+    overrides: Sequence[str] = (),
+    pattern: str | None = None,
+    force: bool = False,
+    show: bool = True,
+) -> dict[str, Any]:
+    """Look at ``source``, write the config, and report what was taken and why.
+
+    ``overrides`` settle what cannot be told from the data, as in ``data.label_column=genre``, and
+    ``pattern`` finds labels and groups in the names of files. The config has been loaded and its
+    items listed before it is written. Raises SettingsError where two readings are possible.
+    """
+    if not source.exists():
+        raise SettingsError(f"FOLDER|TABLE {source}: no such file or folder")
+    name = _name_of(source)
+    output = output or Path(f"{name}.yaml")
+    items = output.with_name(f"{output.stem}_items.csv")
+    found = _Findings({"source": str(source)}, override({}, overrides), output.parent)
+    if source.is_dir():
+        look = _look_into_folder(source, pattern, found)
+    elif is_manifest_file(source):
+        if pattern:
+            raise SettingsError("--pattern reads the names of a folder's files; this is a table")
+        look = _look_into_table(source, found)
+    else:
+        raise SettingsError(
+            f"{source}: neither a folder nor a table of items (.csv, .tsv, .jsonl, .parquet, .xlsx)"
+        )
+    if found.items is not None:
+        found.data["source"] = str(items)
+    for path in [output, *([items] if found.items is not None else [])]:
+        if path.exists() and not force:
+            raise SettingsError(f"{path} exists; name another with --output, or add --force")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    config = _write_yaml(name, look, found)
+    experiment, manifest = _check(config, items, found, overrides)
+    _write(output, config)
+    if found.items is not None:
+        _write(items, found.items)
+
+    counts = Counter(manifest.column("label").tolist())
+    splits = Counter(manifest.column("split").tolist())
+    num_train = splits["train"]
+    plan = experiment.training.resolve(num_train, experiment.features.is_tokens).plan(num_train)
+    warnings = [*manifest.notes, *look.warnings, *_find_faults(manifest, counts)]
+    result = {
+        "config": str(output),
+        "kind": look.kind,
+        "num_items": len(manifest),
+        "classes": dict(sorted(counts.items())),
+        "reasons": {
+            **{f"data.{key}": why for key, why in found.reasons.items()},
+            **{f"features.{key}": why for key, why in look.reasons.items()},
+        },
+        "warnings": warnings,
+    }
+    if show:
+        _print(result, look, splits, plan.sentence, output)
+    return result
+
+
+class _Findings:
+    """The ``data`` section as it is found out, and why each setting is as it is."""
+
+    def __init__(self, data: dict[str, Any], given: dict[str, Any], output_folder: Path) -> None:
+        self.data = data
+        self.output_folder = output_folder
+        self.given = given
+        self.reasons: dict[str, str] = {}
+        self.items: str | None = None
+        """Content of the manifest to write, where names of files hold labels or groups."""
+
+    @property
+    def given_data(self) -> dict[str, Any]:
+        return self.given.get("data") or {}
+
+
+def _look_into_folder(folder: Path, pattern: str | None, found: _Findings) -> Look:
+    paths = list(list_files(folder))
+    if not paths:
+        raise SettingsError(f"{folder}: no files")
+    loose = [path for path in paths if "/" not in path]
+    tables = [path for path in loose if is_manifest_file(Path(path)) and path[-4:] != ".txt"]
+    others = [path for path in paths if path not in tables and not is_manifest_file(Path(path))]
+    if tables and others and not pattern:
+        if len(tables) > 1:
+            raise SettingsError(
+                f"{folder}: {len(tables)} tables lie beside the files ({shorten(tables)}); name "
+                f"the one that lists them: seqbelt init {folder / tables[0]}"
+            )
+        found.data["source"] = str(folder / tables[0])
+        found.reasons["source"] = "the one table beside the files; it names them"
+        return _look_into_table(folder / tables[0], found)
+    by_class = len(loose) < len(paths)
+    if not by_class:
+        kind = kind_of_files(folder, paths)
+        read = read_pattern(paths, pattern) if pattern else find_labels(str(folder), paths)
+        if not read.labels:
+            raise SettingsError("--pattern: there are no class folders, so it needs (?P<label>...)")
+        found.reasons["source"] = f"a list of the files, with labels as {read.reason}"
+        rows = [(folder / path, label, "") for path, label in zip(paths, read.labels, strict=True)]
+        _write_items(found, rows, read.groups)
+        return look_into_files(kind, [folder / path for path in paths])
+    manifest = Data.parse({**found.data, **found.given_data}, "data").list_items()
+    paths = manifest.paths()
+    kind = kind_of_files(folder, paths)
+    files = [folder / path for path in paths]
+    labels = manifest.column("label").tolist()
+    splits = manifest.column("split").tolist()
+    parts = sorted({split for split in splits if split})
+    found.reasons["source"] = "one sub-folder per class" + (
+        f", below folders for {', '.join(parts)}" if parts else ""
+    )
+    read = read_pattern(paths, pattern) if pattern else _groups_below(paths)
+    if read is not None and (read.labels or read.groups):
+        found.reasons["source"] += f"; written as a list of the files, for groups {read.reason}"
+        rows = list(zip(files, read.labels or labels, splits, strict=True))
+        _write_items(found, rows, read.groups)
+    return look_into_files(kind, files)
+
+
+def _groups_below(paths: Sequence[str]) -> FileNames | None:
+    """Groups in the names below the class folders, which are left out: ``speaker1`` is a class
+    where the class folders are called so."""
+    return find_groups([path.split("/", 1)[1] for path in paths])
+
+
+def _write_items(
+    found: _Findings, rows: Sequence[tuple[Path, str, str]], groups: Sequence[str]
+) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label", "split", *(["group"] if groups else [])])
+    for row, (path, label, split) in enumerate(rows):
+        relative = os.path.relpath(path, found.output_folder)
+        writer.writerow([relative, label, split, *groups[row : row + 1]])
+    found.items = text.getvalue()
+
+
+def _look_into_table(path: Path, found: _Findings) -> Look:
+    told = Data.parse({**found.data, **found.given_data}, "data")
+    given = {key: getattr(told, key) for key in found.given_data}
+    table = look_into_table(path, given)
+    found.data |= table.settings
+    found.reasons |= table.reasons
+    found.reasons.setdefault("source", f"a table with {len(table.values)} columns")
+    if "path" not in table.columns:
+        texts = [text for text in table.values[table.columns["text"]] if text]
+        return look_into_texts(texts, len(texts))
+    manifest = Data.parse({**found.data, **found.given_data}, "data").list_items()
+    paths = manifest.paths()
+    return look_into_files(
+        kind_of_files(path.parent, paths), [manifest.root / one for one in paths if one]
+    )
+
+
+def _write_yaml(name: str, look: Look, found: _Findings) -> str:
+    """The config: one line a setting, above it the reason as a comment."""
+    given = found.given
+    sections = {
+        "data": {**found.data, **found.given_data},
+        "features": {**look.settings, **(given.get("features") or {})},
+        "model": {"cell": "lstm", **(given.get("model") or {})},
+    }
+    reasons = {"data": found.reasons, "features": look.reasons, "model": {}}
+    others = {key: value for key, value in given.items() if key not in (*sections, "name")}
+    lines = [
+        "# Written by seqbelt init. Every comment gives the reason of the line below it.",
+        f"name: {_scalar(given.get('name', name))}",
+    ]
+    for section, settings in sections.items():
+        lines.append(f"{section}:")
+        for key, value in settings.items():
+            if why := reasons[section].get(key):
+                lines.append(f"  # {_one_line(why)}")
+            lines.append(f"  {key}: {_scalar(value)}")
+        usual = {key: why for key, why in reasons[section].items() if key not in settings}
+        lines += [
+            f"  # {key}: {_scalar(key.removesuffix('_column'))}  # {_one_line(why)}"
+            for key, why in usual.items()
+            if key.endswith("_column")
+        ]
+    lines += [f"{key}: {_scalar(value)}" for key, value in others.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _scalar(value: Any) -> str:
+    """A value in one line of YAML."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
+def _check(
+    config: str, items: Path, found: _Findings, overrides: Sequence[str]
+) -> tuple[Experiment, Manifest]:
+    """Load the config and list its items with their parts, before anything is written."""
+    # Paths in the list are relative to its folder, so it is tried there.
+    listed = items.with_name(f".{os.getpid()}_{items.name}")
+    replaced = [*overrides]
+    try:
+        if found.items is not None:
+            listed.write_text(found.items, encoding="utf-8")
+            replaced.append(f"data.source={json.dumps(str(listed))}")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "config.yaml")
+            path.write_text(config, encoding="utf-8")
+            experiment = Experiment.load(path, replaced)
+        return experiment, experiment.data.load(experiment.features)
+    finally:
+        listed.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: str) -> None:
+    """Write a file as a whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(content, encoding="utf-8")
+    beside.replace(path)
+
+
+def _find_faults(manifest: Manifest, counts: Counter[str]) -> list[str]:
+    """What is wrong with the items: labels that look alike or are missing, twins, rare classes."""
+    labelled = {label: count for label, count in counts.items() if label}
+    found = [
+        *find_lookalikes(labelled, "classes"),
+        *find_missing(labelled, "class"),
+        *find_rare(labelled),
+        *(why for _, why in sorted(manifest.problems.items())[:3]),
+    ]
+    if counts[""]:
+        found.append(f"{counts['']:,} items have no label")
+    if len(labelled) == 1:
+        found.append("there is one class; nothing can be told apart")
+    sources = list(manifest.sources())
+    sizes = [_size_of(source) for source in sources]
+    often = Counter(sizes)
+    same = [row for row, size in enumerate(sizes) if often[size] > 1]
+    if len(same) > MAX_HASHED:
+        found.append(
+            f"the contents of {len(same) - MAX_HASHED:,} items were not compared; "
+            "seqbelt data audit compares all"
+        )
+    hashes = [""] * len(sources)
+    for row in same[:MAX_HASHED]:
+        try:
+            hashes[row] = hash_content(sources[row])
+        except BadInput as error:
+            found.append(f"{sources[row]}: {error}")
+    names = manifest.column("id").tolist()
+    return found + find_twins(names, hashes, manifest.column("label").tolist())
+
+
+def _size_of(source: Any) -> int:
+    """Bytes or characters; contents of other sizes differ."""
+    if isinstance(source, Path):
+        try:
+            return source.stat().st_size
+        except OSError:
+            return -1
+    return source.nbytes if isinstance(source, np.ndarray) else len(source)
+
+
+def _name_of(source: Path) -> str:
+    stem = source.resolve().name if source.is_dir() else source.resolve().stem
+    name = "".join(" " if one in NOT_IN_NAMES or not one.isprintable() else one for one in stem)
+    return "_".join(name.split()).strip("._") or "data"
+
+
+def _print(
+    result: dict[str, Any], look: Look, splits: Counter[str], plan: str, output: Path
+) -> None:
+    print(f"{look.kind}: {result['num_items']:,} items; lengths: {look.lengths}")
+    print(f"classes: {list_counts(result['classes'])}")
+    print("parts: " + ", ".join(f"{part or 'none'} {n:,}" for part, n in sorted(splits.items())))
+    for key, why in result["reasons"].items():
+        print(f"{key}: {_one_line(why)}")
+    print(f"training: {plan}")
+    for warning in result["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"next: seqbelt prepare {output}")

@@ -1,0 +1,129 @@
+"""Labels and groups in the names of files: ``7_jackson_12.wav``, ``dog-speaker03-1.wav``."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from seqbelt.data.sources.names import shorten
+from seqbelt.errors import SettingsError
+
+GROUP_WORDS = (
+    "speaker", "spk", "subject", "subj", "user", "person", "patient", "participant", "actor",
+    "singer", "session", "device", "site", "화자", "피험자", "참가자", "환자",
+)  # fmt: skip
+"""What the names of groups begin with: rows of one are alike beyond their class."""
+_GROUP = re.compile(
+    rf"(?:^|[^a-z가-힣])({'|'.join(GROUP_WORDS)})[-_ ]?([0-9]+|[a-z](?![a-z]))", re.I
+)
+
+
+class FileNames(NamedTuple):
+    """What a pattern finds in the names."""
+
+    labels: list[str]
+    """Empty where the pattern has no ``label``."""
+    groups: list[str]
+    reason: str
+
+
+def read_pattern(paths: Sequence[str], pattern: str) -> FileNames:
+    """Labels and groups by a regular expression with groups named ``label`` and ``group``, looked
+    for in each path. Raises SettingsError for a name in which it is not found."""
+    try:
+        form = re.compile(pattern)
+    except re.error as error:
+        raise SettingsError(f"--pattern: '{pattern}' is no regular expression ({error})") from None
+    known = set(form.groupindex)
+    if not known or known - {"label", "group"}:
+        raise SettingsError(
+            f"--pattern: '{pattern}' names {sorted(known) or 'nothing'}; expected (?P<label>...), "
+            "(?P<group>...) or both"
+        )
+    found = [form.search(path) for path in paths]
+    if missing := [path for path, one in zip(paths, found, strict=True) if one is None]:
+        raise SettingsError(
+            f"--pattern: '{pattern}' is not found in {len(missing):,} of {len(paths):,} names: "
+            f"{shorten(missing, 3)}"
+        )
+    read = {
+        name: [one[name] or "" for one in found if one] if name in known else []
+        for name in ("label", "group")
+    }
+    return FileNames(read["label"], read["group"], f"by --pattern '{pattern}'")
+
+
+def find_groups(paths: Sequence[str]) -> FileNames | None:
+    """Groups by a word such as ``speaker`` with a number in the names; None where there are none.
+
+    Raises SettingsError where some names have one and others do not.
+    """
+    found = [_GROUP.search(path) for path in paths]
+    groups = [f"{one[1]}{one[2]}".casefold() if one else "" for one in found]
+    if len(set(filter(None, groups))) < 2:
+        return None
+    if missing := [path for path, group in zip(paths, groups, strict=True) if not group]:
+        raise SettingsError(
+            f"names of files tell a group in {len(paths) - len(missing):,} of {len(paths):,} "
+            f"files, such as '{next(filter(None, groups))}', and none in others: "
+            f"{shorten(missing, 3)}. Rename those, or write a manifest (.csv) with the columns "
+            "path, label and group"
+        )
+    words = sorted({one[1].casefold() for one in found if one})
+    return FileNames([], groups, f"'{words[0]}' and its number in the names of the files")
+
+
+def find_labels(folder: str, paths: Sequence[str]) -> FileNames:
+    """Labels by the one part of the names, between ``_``, ``-`` and blanks, that can be a class.
+
+    Raises SettingsError where there is none, or several could be meant.
+    """
+    groups = find_groups(paths)
+    names = [PurePosixPath(path).stem for path in paths]
+    bare = [_GROUP.sub("_", name) for name in names] if groups else names
+    parts = [[part for part in re.split(r"[_\- ]+", name) if part] for name in bare]
+    widths = Counter(map(len, parts))
+    if len(widths) > 1 or not parts or widths.keys() <= {0}:
+        first = {len(part): name for part, name in zip(parts, names, strict=True)}
+        raise SettingsError(
+            f"{folder}: no sub-folders with classes, and the names of the files do not have the "
+            f"same number of parts ({shorten(first.values(), 3)}). Put the files of each class "
+            "into a folder of its own, or say where the label stands: --pattern "
+            r"'(?P<label>[^_/]+)_[^/]*$'"
+        )
+    (width,) = widths
+    # A single word with a number at its end: dog12 is a dog.
+    columns = [[part[at] for part in parts] for at in range(width)]
+    if width == 1:
+        columns = [[re.sub(r"[0-9()]+$", "", part) or part for part in columns[0]]]
+    fitting = [at for at, column in enumerate(columns) if _can_be_label(column)]
+    if not fitting:
+        raise SettingsError(
+            f"{folder}: no sub-folders with classes, and no part of the files' names repeats as a "
+            f"class does ({shorten(names, 3)}). Put the files of each class into a folder of its "
+            "own, or write a manifest (.csv) with the columns path and label"
+        )
+    if len(fitting) > 1:
+        patterns = "; ".join(
+            f"--pattern '{_pattern(at)}' ({shorten(sorted(set(columns[at])))})" for at in fitting
+        )
+        raise SettingsError(
+            f"{folder}: {len(fitting)} parts of the files' names could be the class. Say which: "
+            f"{patterns}"
+        )
+    at = fitting[0]
+    reason = f"part {at + 1} of the files' names: '{columns[at][0]}' of '{names[0]}'"
+    if groups:
+        reason += f"; groups by {groups.reason}"
+    return FileNames(columns[at], groups.groups if groups else [], reason)
+
+
+def _can_be_label(values: Sequence[str]) -> bool:
+    counts = Counter(values)
+    return len(counts) > 1 and 2 * len(counts) <= len(values) and max(counts.values()) > 2
+
+
+def _pattern(at: int) -> str:
+    before = r"[^_\- /]+[_\- ]+" * at
+    return rf"(?:^|/){before}(?P<label>[^_\- /]+)[^/]*$"

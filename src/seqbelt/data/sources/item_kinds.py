@@ -1,0 +1,290 @@
+"""Which kind of data some files are, with the feature settings that read them."""
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqbelt.data.sources.names import shorten
+from seqbelt.errors import BadInput, SettingsError
+from seqbelt.features.arrays.channels import Channels, Steps
+from seqbelt.features.arrays.time_columns import is_time_name
+
+_ENDINGS = {
+    "audio": "wav flac mp3 ogg oga opus m4a aac aiff aif wma amr au",
+    "video": "mp4 avi mov mkv webm mpg mpeg wmv m4v flv gif",
+    "text": "md html htm xml rst",
+    "arrays": "npy npz mat h5 hdf5 pt pth",
+    "tables": "csv tsv parquet xlsx xlsm xlsb xls ods dat",
+    "images": "jpg jpeg png bmp tif tiff webp",
+}
+KIND_OF_ENDING = {f".{end}": kind for kind, ends in _ENDINGS.items() for end in ends.split()}
+NUM_LOOKED_INTO = 200
+"""Files whose header is read for rates and lengths: enough to see the usual ones."""
+NUM_READ = 5
+"""Tables and arrays that are read whole to see how they are written."""
+FEW_TEXTS = 1000
+"""Fewer texts are too few to learn pieces of words from."""
+
+
+class Look(NamedTuple):
+    """What files of one kind have in common."""
+
+    kind: str
+    """``audio``, ``video``, ``text``, ``tables`` or ``arrays``."""
+    settings: dict[str, Any]
+    """The ``features`` section."""
+    reasons: dict[str, str]
+    """Why each setting of the section is as it is."""
+    lengths: str
+    """How long the items are, in words."""
+    warnings: tuple[str, ...] = ()
+
+
+def kind_of_files(folder: Path, paths: Sequence[str]) -> str:
+    """The one kind that files are of; files of no kind (a README without ending, say) are left out.
+
+    Raises SettingsError for files of several kinds, and of none.
+    """
+    counts: dict[str, list[str]] = {}
+    for path in paths:
+        ending = Path(path).suffix.lower()
+        kind = KIND_OF_ENDING.get(ending, "")
+        if ending in (".txt", ".asc"):
+            kind = "txt"
+        if kind:
+            counts.setdefault(kind, []).append(path)
+    if texts := counts.pop("txt", None):
+        some = texts[:NUM_READ]
+        kind = "tables" if all(_is_number_table(folder / path) for path in some) else "text"
+        counts.setdefault(kind, []).extend(texts)
+    if not counts:
+        endings = Counter(Path(path).suffix or "(none)" for path in paths)
+        raise SettingsError(
+            f"{folder}: no file of a kind that can be read; the endings are "
+            f"{shorten(f'{end} {count:,}' for end, count in endings.most_common())}; expected "
+            "audio, video, text, tables of channels (.csv, .xlsx) or arrays (.npy, .mat, .h5)"
+        )
+    if len(counts) > 1:
+        found = "; ".join(
+            f"{kind} {len(some):,} (such as {some[0]})" for kind, some in sorted(counts.items())
+        )
+        raise SettingsError(
+            f"{folder}: files of several kinds: {found}. One model reads one kind: move the "
+            "others away, or write a manifest (.csv) with the columns path and label that names "
+            "the files to take"
+        )
+    (kind,) = counts
+    if kind == "images":
+        raise SettingsError(
+            f"{folder}: still images ({shorten(counts[kind], 1)}) are no sequences; expected "
+            "videos, or arrays of shape (steps, features) made from the images"
+        )
+    return kind
+
+
+def _is_number_table(path: Path) -> bool:
+    try:
+        Channels(kind="channels").read(path)
+    except BadInput:
+        return False
+    return True
+
+
+def look_into_files(kind: str, files: Sequence[Path]) -> Look:
+    """The feature settings for files of a kind, with sample rates and lengths of some of them."""
+    some = [*files]
+    if len(some) > NUM_LOOKED_INTO:
+        some = some[:: -(-len(some) // NUM_LOOKED_INTO)]
+    if kind == "audio":
+        return _look_into_audio(some, len(files))
+    if kind == "video":
+        settings = {"kind": "frame_differences"}
+        why = {"kind": "videos; frames adds what stands still to what moves"}
+        seconds = [length for path in some if (length := _media_length(path)[1])]
+        return Look(kind, settings, why, _describe("s", seconds, len(files)))
+    if kind == "text":
+        return look_into_texts([_text_of(path) for path in some], len(files))
+    return _look_into_arrays(kind, some, len(files))
+
+
+def look_into_texts(texts: Sequence[str], num_texts: int) -> Look:
+    """The feature settings for texts."""
+    letters = Counter(
+        "hangul" if "\uac00" <= one <= "\ud7a3" else "other"
+        for text in texts[:NUM_LOOKED_INTO]
+        for one in text
+        if one.isalpha()
+    )
+    if num_texts >= FEW_TEXTS:
+        kind, why = "subword", f"{num_texts:,} texts are enough to learn pieces of words from"
+    elif letters["hangul"] > letters["other"]:
+        kind, why = "jamo", f"mostly Hangul, and {num_texts:,} texts are few for subword"
+    else:
+        kind, why = "character", f"{num_texts:,} texts are few for subword"
+    return Look(
+        "text",
+        {"kind": kind},
+        {"kind": why},
+        _describe("characters", [len(text) for text in texts], num_texts),
+    )
+
+
+def _look_into_audio(files: Sequence[Path], num_files: int) -> Look:
+    looked = {path: _media_length(path) for path in files}
+    rates = Counter(rate for rate, _ in looked.values() if rate)
+    if not rates:
+        raise SettingsError(
+            f"{files[0]}: neither this nor any other of {len(files):,} files can be read as audio; "
+            "expected .wav, .flac, .mp3, .ogg, .m4a"
+        )
+    rate = rates.most_common(1)[0][0]
+    found = ", ".join(f"{one:,} Hz in {count:,}" for one, count in rates.most_common(5))
+    warnings = []
+    if len(rates) > 1:
+        warnings.append(f"several sample rates ({found}): all are resampled to {rate:,} Hz")
+    if broken := [path.name for path, (rate_found, _) in looked.items() if not rate_found]:
+        warnings.append(
+            f"{len(broken):,} of {len(files):,} files that were looked into cannot be read as "
+            f"audio ({shorten(broken, 3)}); prepare puts them into quarantine.csv"
+        )
+    return Look(
+        "audio",
+        {"kind": "log_mel", "sample_rate": rate},
+        {
+            "kind": "audio files",
+            "sample_rate": f"the most frequent of {len(files):,} files looked into: {found}",
+        },
+        _describe("s", [length for _, length in looked.values() if length], num_files),
+        tuple(warnings),
+    )
+
+
+def _media_length(path: Path) -> tuple[int, float]:
+    """Sample rate in Hz, 0 for videos, and length in seconds; zeros for what cannot be read."""
+    import av
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(io.BytesIO(path.read_bytes())) as file:
+            return file.samplerate, file.frames / file.samplerate
+    except (soundfile.LibsndfileError, OSError):
+        pass
+    try:
+        with av.open(str(path)) as container:
+            sounds = container.streams.audio
+            rate = sounds[0].rate if sounds and not container.streams.video else 0
+            return rate or 0, (container.duration or 0) / av.time_base
+    except (av.FFmpegError, OSError, ValueError):
+        return 0, 0.0
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _look_into_arrays(kind: str, files: Sequence[Path], num_files: int) -> Look:
+    features = Channels(kind="channels")
+    read: list[Steps] = []
+    problems: list[str] = []
+    for path in files[:NUM_READ]:
+        try:
+            read.append(features.read(path))
+        except BadInput as error:
+            problems.append(f"{path}: {error}")
+    if not read:
+        raise SettingsError(
+            f"no numbers can be read from the first {len(files[:NUM_READ])} files. {problems[0]}"
+        )
+    settings: dict[str, Any] = {"kind": "channels"}
+    why = {
+        "kind": "tables of numbers, a row per step"
+        if kind == "tables"
+        else "arrays of numbers; vectors takes them as they are, such as ready embeddings"
+    }
+    if rate := _rate_of(read):
+        settings["sample_rate"] = rate
+        why["sample_rate"] = f"the spacing of the column of times in {len(read)} files"
+    warnings = [*problems]
+    if notes := sorted({note for one in read for note in one.notes}):
+        why["kind"] += "; read so: " + "; ".join(notes)
+    if asides := sorted({f"{one.name or one.place} ({one.why})" for r in read for one in r.asides}):
+        why["kind"] += "; no channels: " + ", ".join(asides)
+    names = {one.names for one in read}
+    if len(names) > 1:
+        warnings.append("the tables have different columns; features.channels names those to read")
+    elif (found := next(iter(names))) is not None:
+        why["kind"] += "; channels: " + shorten(found, 12)
+    return Look(
+        kind,
+        settings,
+        why,
+        _describe("steps", [len(one.values) for one in read], num_files),
+        tuple(warnings),
+    )
+
+
+def _rate_of(read: Sequence[Steps]) -> float | None:
+    """Steps per second, in Hz, where times named as seconds are evenly spaced in all files."""
+    units = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+    rates = []
+    for one in read:
+        for aside in one.asides:
+            name = (aside.name or "").lower()
+            unit = name.rstrip(")]").replace("[", "_").replace("(", "_").rsplit("_", 1)[-1].strip()
+            spacing = np.diff(aside.values)
+            if not is_time_name(name) or unit not in units or not len(spacing):
+                continue
+            usual = float(np.median(spacing)) * units[unit]
+            if usual > 0 and np.allclose(spacing * units[unit], usual, rtol=0.1):
+                rates.append(1 / usual)
+    if len(rates) != len(read) or max(rates) > 1.01 * min(rates):
+        return None
+    return float(f"{np.median(rates):.4g}")
+
+
+def _describe(unit: str, lengths: Iterable[float], num_items: int) -> str:
+    lengths = sorted(lengths)
+    if not lengths:
+        return "unknown"
+    middle = lengths[len(lengths) // 2]
+    said = f"{lengths[0]:.4g} to {lengths[-1]:.4g} {unit}, median {middle:.4g}"
+    total = ""
+    if unit == "s":
+        total = f", about {sum(lengths) / len(lengths) * num_items:,.0f} s in all"
+    return said + total + (f" ({len(lengths):,} looked into)" if len(lengths) < num_items else "")
+
+
+def find_twins(names: Sequence[str], hashes: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """Sentences about items with the same content: how many, and which have different labels."""
+    by_hash: dict[str, list[int]] = {}
+    for row, key in enumerate(hashes):
+        if key:
+            by_hash.setdefault(key, []).append(row)
+    twins = [rows for rows in by_hash.values() if len(rows) > 1]
+    torn = [rows for rows in twins if len({labels[row] for row in rows}) > 1]
+    found = []
+    for some, what in ((twins, ""), (torn, " and different labels")):
+        if some:
+            shown = " = ".join(f"{names[row]} ({labels[row]})" for row in some[0][:3])
+            found.append(
+                f"{sum(map(len, some)):,} items have the same content as another{what}: {shown}"
+            )
+    return found
+
+
+def find_rare(counts: Mapping[str, int]) -> list[str]:
+    """A sentence about classes with too few items to train on and to test."""
+    once = [name for name, count in counts.items() if count == 1]
+    if not once:
+        return []
+    return [
+        f"classes with one item, which cannot be both learned and tested: {shorten(once, 10)}; "
+        "add items, or remove the class"
+    ]

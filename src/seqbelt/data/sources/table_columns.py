@@ -1,0 +1,257 @@
+"""How a table is written, and which of its columns are paths, texts, labels and groups."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seqbelt.data.sources.delimited import read_head
+from seqbelt.data.sources.file_name_patterns import GROUP_WORDS
+from seqbelt.data.sources.names import part_of, shorten
+from seqbelt.data.sources.tables import Style, ending_of, read_columns
+from seqbelt.data.sources.text_encoding import SAMPLE_BYTES
+from seqbelt.errors import SettingsError
+from seqbelt.features.arrays.workbook_texts import is_workbook
+from seqbelt.features.text.text_decoding import (
+    decode_text,
+    mark_of,
+    rank_encodings,
+    wide_encoding,
+)
+
+_NAMES = {
+    "path": "path file filename file_name filepath file_path wav audio video clip recording 파일 "
+    "경로 파일명",
+    "text": "text review sentence document comment content message utterance body tweet question "
+    "본문 내용 리뷰 문장 텍스트",
+    "label": "label labels class classname class_name category target y emotion sentiment genre "
+    "intent activity diagnosis 라벨 레이블 클래스 분류 범주 감정 정답",
+    "split": "split set fold subset partition part 분할",
+    "id": "id uid key index row no number 번호",
+    "group": " ".join(["group", "groups", *GROUP_WORDS, "그룹"]),
+}
+ENOUGH_LEAD = 0.2
+"""How far the best encoding's score is ahead of the next where it is taken, and said with what it
+reads. Where nothing is said, ``data.encoding`` needs more (``CLEAR_LEAD``)."""
+NUM_LOOKED_AT = 200
+"""Values of a column that are looked up as paths."""
+MAX_CLASSES = 100
+"""More different values are no classes, unless the column is called so."""
+
+
+class TableLook(NamedTuple):
+    """How a table is read."""
+
+    settings: dict[str, Any]
+    """Settings of ``data`` that differ from their defaults."""
+    reasons: dict[str, str]
+    """Why each is as it is; for columns with their usual names too."""
+    columns: dict[str, str]
+    """Name of the column for each of path, text, label, split, group, id, if there is one."""
+    values: Mapping[str, Sequence[str]]
+
+
+def look_into_table(path: Path, given: Mapping[str, Any]) -> TableLook:
+    """Find out how a table is written and what its columns are; ``given`` settings of ``data`` are
+    taken as they are. Raises SettingsError where two readings are possible."""
+    settings: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    if ending_of(path) in (".csv", ".tsv", ".txt"):
+        content = path.read_bytes()
+        encoding = given.get("encoding") or _find_encoding(path, content[:SAMPLE_BYTES], reasons)
+        if encoding != "utf-8":
+            settings["encoding"] = encoding
+        delimiter = given.get("delimiter") or _find_delimiter(path, content, encoding, reasons)
+        if delimiter != Style().delimiter_of(path):
+            settings["delimiter"] = delimiter
+    sheet = given.get("sheet")
+    if is_workbook(path) and sheet is not None:
+        settings["sheet"] = sheet
+    style = Style(
+        given.get("header"),
+        given.get("quoting", True),
+        settings.get("encoding", "utf-8"),
+        settings.get("delimiter"),
+        sheet,
+    )
+    values = read_columns(path, style)
+    if not values or not len(next(iter(values.values()))):
+        raise SettingsError(f"{path}: no rows; expected a header and a row per item")
+    columns = _find_roles(path, values, given, reasons)
+    for role, name in columns.items():
+        if name != role:
+            settings[f"{role}_column"] = name
+    return TableLook(settings, reasons, columns, values)
+
+
+def _find_encoding(path: Path, sample: bytes, reasons: dict[str, str]) -> str:
+    if mark := mark_of(sample):
+        return "utf-8" if mark == "utf-8-sig" else mark
+    if wide := wide_encoding(sample):
+        reasons["encoding"] = "every other byte is zero"
+        return wide
+    cut = sample.rfind(b"\n") + 1 if len(sample) == SAMPLE_BYTES else len(sample)
+    try:
+        sample[:cut].decode("utf-8")
+        return "utf-8"
+    except UnicodeDecodeError as error:
+        where = error.start
+    lines = b"\n".join([line for line in sample[:cut].splitlines() if not line.isascii()][:200])
+    ranked = rank_encodings(lines)
+    near = [one for one in ranked if one.score > ranked[0].score - ENOUGH_LEAD]
+    if len(near) != 1:
+        tried = " or ".join(f"data.encoding={one.encoding}" for one in near[:3])
+        raise SettingsError(
+            f"{path}: is not UTF-8 (byte {where}), and several encodings read it; say which: "
+            f"{tried or 'data.encoding=NAME'}"
+        )
+    line = next((one for one in near[0].text.splitlines() if one.strip()), "")
+    reasons["encoding"] = f"not UTF-8; in this encoding it reads '{line[:30]}'"
+    return near[0].encoding
+
+
+def _find_delimiter(path: Path, content: bytes, encoding: str, reasons: dict[str, str]) -> str:
+    default = Style().delimiter_of(path)
+    plain = decode_text(content[:SAMPLE_BYTES], encoding).encode() if encoding != "utf-8" else (
+        content[:SAMPLE_BYTES].removeprefix(b"\xef\xbb\xbf")
+    )  # fmt: skip
+    widths = {}
+    for delimiter in dict.fromkeys([default, ",", ";", "\t", "|"]):
+        names = read_head(plain, delimiter, default, True, None, (), []).names
+        filled = [name.strip() for name in names]
+        if len(names) > 1 and all(filled) and len(set(filled)) == len(filled):
+            widths[delimiter] = len(names)
+    if default in widths or not widths:
+        return default
+    if len(widths) > 1:
+        tried = " or ".join(
+            f"data.delimiter={_name(one)} ({n} columns)" for one, n in widths.items()
+        )
+        raise SettingsError(f"{path}: several delimiters part the header; say which: {tried}")
+    (found,) = widths
+    reasons["delimiter"] = f"it parts the header into {widths[found]} columns, {default!r} does not"
+    return found
+
+
+def _name(delimiter: str) -> str:
+    return {"\t": "tab", ";": "semicolon", ",": "comma", "|": "pipe"}[delimiter]
+
+
+def _find_roles(
+    path: Path,
+    values: Mapping[str, Sequence[str]],
+    given: Mapping[str, Any],
+    reasons: dict[str, str],
+) -> dict[str, str]:
+    roles: dict[str, str] = {}
+    for role in _NAMES:
+        if (name := given.get(f"{role}_column")) is None:
+            continue
+        if name not in values:
+            raise SettingsError(
+                f"{path}: no column '{name}' (data.{role}_column); found {shorten(values, 30)}"
+            )
+        roles[role], reasons[f"{role}_column"] = name, "as given on the command line"
+    free = [name for name in values if name not in roles.values() and any(values[name])]
+
+    def take(role: str, name: str, why: str) -> None:
+        roles[role], reasons[f"{role}_column"] = name, why
+        free.remove(name)
+
+    called = {role: set(names.split()) for role, names in _NAMES.items()}
+
+    def named(role: str) -> list[str]:
+        exact = [name for name in free if name.casefold() == role]
+        return exact or [name for name in free if _bare(name) in called[role]]
+
+    if "path" not in roles:
+        there = [name for name in free if _are_files(path.parent, values[name])]
+        if len(there) > 1:
+            raise _in_doubt(path, "path", there, values, "name files that exist")
+        if there:
+            take("path", there[0], "its values are files that exist")
+    if "text" not in roles and "path" not in roles:
+        found = named("text") or [name for name in free if _are_texts(values[name])]
+        if len(found) > 1:
+            raise _in_doubt(path, "text", found, values, "could hold the texts")
+        if found:
+            take("text", found[0], "its name, or its long and different values")
+    if "path" not in roles and "text" not in roles:
+        lost = named("path")
+        if lost:
+            raise SettingsError(
+                f"{path}: column '{lost[0]}' is called like paths, but '{values[lost[0]][0]}' is "
+                f"no file in {path.parent} or the working directory; correct the paths, which are "
+                "relative to the table"
+            )
+        raise SettingsError(
+            f"{path}: no column with paths of files that exist or with texts; found "
+            f"{shorten(values, 30)}. Name yours: data.path_column=NAME or data.text_column=NAME. "
+            "Is the table one recording? Then init its folder"
+        )
+    if "split" not in roles:
+        found = [name for name in named("split") if all(map(part_of, filter(None, values[name])))]
+        if len(found) > 1:
+            raise _in_doubt(path, "split", found, values, "name parts of a split")
+        if found:
+            take("split", found[0], "its values name train, validation or test")
+    if "group" not in roles:
+        found = [n for n in named("group") if 1 < len(set(values[n])) < len(values[n])]
+        if len(found) > 1:
+            raise _in_doubt(path, "group", found, values, "could be the groups")
+        if found:
+            number = len(set(values[found[0]]))
+            take(
+                "group", found[0], f"its name; {number:,} groups, each kept on one side of a split"
+            )
+    if "id" not in roles:
+        found = [n for n in named("id") if len(set(values[n])) == len(values[n])]
+        if found:
+            take("id", found[0], "its name, and no value is there twice")
+    if "label" not in roles:
+        found = [name for name in named("label") if len(set(values[name])) > 1]
+        why = "its name"
+        if not found:
+            found = [name for name in free if _can_be_label(values[name])]
+            why = "the only other column whose values repeat as classes do"
+        if len(found) > 1:
+            raise _in_doubt(path, "label", found, values, "could be the label")
+        if not found:
+            raise SettingsError(
+                f"{path}: no column with classes; found {shorten(values, 30)}. Name yours: "
+                "data.label_column=NAME"
+            )
+        take("label", found[0], f"{why}; {len(set(values[found[0]])):,} classes")
+    return roles
+
+
+def _in_doubt(
+    path: Path, role: str, names: Sequence[str], values: Mapping[str, Sequence[str]], what: str
+) -> SettingsError:
+    shown = "; ".join(
+        f"data.{role}_column={name} ({shorten(dict.fromkeys(filter(None, values[name])), 4)})"
+        for name in names[:8]
+    )
+    return SettingsError(f"{path}: {len(names)} columns {what}; say which: {shown}")
+
+
+def _bare(name: str) -> str:
+    """A name in lower case, without ``_id`` at its end."""
+    return name.casefold().strip().replace(" ", "_").removesuffix("_id").removesuffix("_no")
+
+
+def _are_files(folder: Path, values: Sequence[str]) -> bool:
+    some = [value for value in values if value][:NUM_LOOKED_AT]
+    spelled = [value.strip().replace("\\", "/") for value in some]
+    there = [(folder / one).is_file() or Path(one).is_file() for one in spelled]
+    return 2 * sum(there) > len(there)
+
+
+def _are_texts(values: Sequence[str]) -> bool:
+    filled = [value for value in values if value]
+    different = len(set(filled)) > len(filled) / 2
+    return different and sum(" " in value.strip() for value in filled) > len(filled) / 2
+
+
+def _can_be_label(values: Sequence[str]) -> bool:
+    filled = [value for value in values if value]
+    return 1 < len(set(filled)) <= min(MAX_CLASSES, len(filled) // 2)

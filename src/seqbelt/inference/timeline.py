@@ -1,0 +1,386 @@
+"""A model of clips along long recordings: windows of one length, merged into segments.
+
+Each window is classified as the clip that it would be if it were cut out of the recording: it is
+resampled, encoded and normalised alone. So answers depend on nothing but the window's samples, and
+memory holds the windows of one batch, however long a recording is.
+"""
+
+import hashlib
+import io
+import mmap
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import soundfile
+
+from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput, SettingsError
+from seqbelt.features.arrays.channels import ArrayFeatures, Steps
+from seqbelt.features.audio.audio import AudioFeatures
+from seqbelt.features.audio.audio_decoding import SILENCE_PEAK, Audio, decode_audio, whole_wav
+from seqbelt.features.base import Source
+from seqbelt.features.crash_board import Board
+from seqbelt.features.encoding import Encoded, hash_content
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.journal import Row
+from seqbelt.inference.output import write_table
+from seqbelt.inference.predictor import Engine, Precision, Prediction, Predictor
+
+BLOCK_SAMPLES = 1 << 18
+MAX_BATCH_WINDOWS = 256
+MAX_BATCH_INPUTS = 4 << 20
+"""Samples or rows in a batch of windows at most, so that long windows do not add up."""
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """How windows are laid and merged; all times in seconds."""
+
+    window_s: float
+    hop_s: float
+    threshold: float = 0.5
+    """Confidence that a segment reaches at least once."""
+    min_duration_s: float = 0.0
+    """Shorter segments are dropped."""
+    max_gap_s: float = 0.0
+    """Segments of one label with no more than this between them are joined."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a recording with one label; times in seconds."""
+
+    start_s: float
+    end_s: float
+    label: int
+    confidence: float
+    """Mean probability of the label."""
+
+
+def default_window_s(bundle: Bundle) -> float | None:
+    """Seconds of a typical training sequence; of ``max_steps`` where those are fewer. None where
+    the bundle tells neither, or steps have no time."""
+    step_s = bundle.features.step_s()
+    if step_s is None:
+        return None
+    lengths = [bundle.about.get("median_num_steps"), bundle.model.max_steps]
+    known = [length for length in lengths if length]
+    return min(known) * step_s if known else None
+
+
+def merge(edges_s: np.ndarray, probabilities: np.ndarray, timeline: Timeline) -> list[Segment]:
+    """Segments from cells: cell ``i`` reaches from ``edges_s[i]`` to ``edges_s[i + 1]`` and has
+    ``probabilities[i]`` ``(classes,)``, NaN where there is no answer.
+
+    Neighbouring cells with the same likeliest class are one segment if one of them reaches the
+    threshold (hysteresis: the others need not). Then gaps are closed, short ones are dropped, and
+    gaps that this left are closed.
+    """
+    found: list[Segment] = []
+    is_known = ~np.isnan(probabilities).any(axis=1)
+    best = np.where(is_known, np.where(is_known[:, None], probabilities, 0).argmax(axis=1), -1)
+    starts = np.flatnonzero(np.diff(best, prepend=-2))
+    for start, stop in zip(starts, np.append(starts[1:], len(best)), strict=True):
+        label = int(best[start])
+        if label < 0 or probabilities[start:stop, label].max() < timeline.threshold:
+            continue
+        weights = np.diff(edges_s[start : stop + 1])
+        confidence = float(np.average(probabilities[start:stop, label], weights=weights))
+        found.append(Segment(float(edges_s[start]), float(edges_s[stop]), label, confidence))
+    found = _close_gaps(found, timeline.max_gap_s)
+    # Edges are rounded to samples: a microsecond less is not shorter.
+    least = timeline.min_duration_s - 1e-6
+    found = [one for one in found if one.end_s - one.start_s >= least]
+    return _close_gaps(found, timeline.max_gap_s)
+
+
+def _close_gaps(segments: list[Segment], max_gap_s: float) -> list[Segment]:
+    joined: list[Segment] = []
+    for one in segments:
+        before = joined[-1] if joined else None
+        if (
+            before is not None
+            and before.label == one.label
+            and one.start_s - before.end_s <= max_gap_s + 1e-6
+        ):
+            lengths = [before.end_s - before.start_s, one.end_s - one.start_s]
+            sure = float(np.average([before.confidence, one.confidence], weights=lengths))
+            joined[-1] = Segment(before.start_s, one.end_s, one.label, sure)
+        else:
+            joined.append(one)
+    return joined
+
+
+class TimelinePredictor(Predictor):
+    """Classifies windows along recordings instead of whole recordings.
+
+    A journalled answer holds each window's start and end in seconds and its probabilities, so
+    another threshold, minimum duration or gap needs no new computation.
+
+    Raises SettingsError for a model that cannot do so.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        timeline: Timeline,
+        engine: Engine = "torch",
+        precision: Precision = "float32",
+        device: str = "auto",
+        label_folder: Path | None = None,
+    ) -> None:
+        """``label_folder`` takes a label file of Audacity's for each recording."""
+        check_timeline(bundle, timeline)
+        super().__init__(bundle, device, engine, precision)
+        self.timeline, self._label_folder = timeline, label_folder
+        self.fingerprint += f"-timeline-{timeline.window_s:g}-{timeline.hop_s:g}"
+
+    @property
+    def labels_inputs(self) -> bool:
+        return False
+
+    def share_read(self, num_steps: int) -> float:
+        return 1.0
+
+    def predict(
+        self,
+        sources: Iterable[tuple[int, Source]],
+        is_known: Callable[[str], bool] | None = None,
+        board: Board | None = None,
+    ) -> Iterator[Prediction | Encoded]:
+        """Classify the windows of each recording, one recording after the other."""
+        for index, source in sources:
+            content_hash = ""
+            try:
+                content_hash = _hash(source)
+                if is_known is not None and is_known(content_hash):
+                    yield Encoded(index, content_hash, None)
+                    continue
+                found: np.ndarray | BadInput = self._classify(source)
+            except BadInput as error:
+                found = error
+            except (soundfile.LibsndfileError, OSError) as error:
+                found = BadInput(UNREADABLE, f"{type(error).__name__}: {error}")
+            num_windows = 0 if isinstance(found, BadInput) else len(found)
+            packed = found if isinstance(found, BadInput) else found.astype(np.float32).ravel()
+            yield Prediction(index, content_hash, num_windows, packed)
+
+    def _classify(self, source: Source) -> np.ndarray:
+        """Rows ``(windows, 2 + classes)``: start and end in seconds, probabilities."""
+        rows: list[np.ndarray] = []
+        rate, pieces = _open(self.bundle, source)
+        size = max(1, round(self.timeline.window_s * rate))
+        at_once = max(1, min(MAX_BATCH_WINDOWS, MAX_BATCH_INPUTS // size))
+        windows = cut_windows(pieces, size, self.timeline.hop_s * rate)
+        while batch := list(islice(windows, at_once)):
+            rows += self._classify_batch(batch, rate)
+        if not rows:
+            raise BadInput(EMPTY, "the recording has no samples")
+        answers = np.array(rows)
+        if np.isnan(answers[:, 2:]).all():
+            raise BadInput(SILENT, "no sample of the recording is loud enough")
+        return answers
+
+    def _classify_batch(self, batch: list[tuple[int, np.ndarray]], rate: float) -> list[np.ndarray]:
+        is_audio = isinstance(self.bundle.features, AudioFeatures)
+        num_classes = len(self.bundle.classes)
+        rows = [
+            np.array([first / rate, (first + len(one)) / rate, *[np.nan] * num_classes])
+            for first, one in batch
+        ]
+        places, raws = [], []
+        for place, (first, one) in enumerate(batch):
+            if is_audio:
+                peak = np.abs(one).max()
+                if not np.isfinite(peak):
+                    raise BadInput(NOT_FINITE, f"NaN or infinite samples after {first / rate:g} s")
+                if peak < SILENCE_PEAK:
+                    continue
+            places.append(place)
+            raws.append(Audio(one, int(rate)) if is_audio else Steps(one))
+        if raws:
+            sequences = self.encoder.encode(raws)
+            for place, found in zip(places, self.probabilities(sequences), strict=True):
+                rows[place][2:] = found
+        return rows
+
+    def segments(self, packed: np.ndarray) -> list[Segment]:
+        """The segments of a journalled answer."""
+        rows = packed.reshape(-1, 2 + len(self.bundle.classes)).astype(np.float64)
+        centres = rows[:, :2].mean(axis=1)
+        inner = (centres[1:] + centres[:-1]) / 2
+        edges = np.concatenate([rows[:1, 0], inner, rows[-1:, 1]])
+        return merge(edges, rows[:, 2:], self.timeline)
+
+    def write(
+        self,
+        path: Path,
+        rows: Iterable[Row],
+        key: str,
+        model: str,
+        byte_order_mark: bool = False,
+        max_num_steps: int = 0,
+    ) -> None:
+        """Write one row a segment, and one with its error for an input that cannot be read."""
+        names = ("start_s", "end_s")
+        schema = pa.schema(
+            [
+                (key, pa.string()),
+                *((name, pa.float64()) for name in names),
+                ("label", pa.string()),
+                ("confidence", pa.float32()),
+                ("error", pa.string()),
+                ("content_hash", pa.string()),
+                ("model", pa.string()),
+            ]
+        )
+        write_table(path, schema, self._tables(rows, key, model, schema), byte_order_mark)
+
+    def _tables(
+        self, rows: Iterable[Row], key: str, model: str, schema: pa.Schema
+    ) -> Iterator[pa.Table]:
+        for row in rows:
+            about = {key: row.name, "content_hash": row.content_hash, "model": model}
+            if row.error is not None or row.probabilities is None:
+                yield pa.Table.from_pylist([about | {"error": row.error}], schema)
+                continue
+            found = [
+                {
+                    "start_s": round(one.start_s, 3),
+                    "end_s": round(one.end_s, 3),
+                    "label": self.bundle.classes[one.label],
+                    "confidence": one.confidence,
+                }
+                for one in self.segments(row.probabilities)
+            ]
+            if self._label_folder is not None:
+                _write_audacity(self._label_folder, row.name, found)
+            if found:
+                yield pa.Table.from_pylist([about | one for one in found], schema)
+
+
+def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
+    """Raise SettingsError (reason, remedy) where a model cannot classify such windows."""
+    features, model = bundle.features, bundle.model
+    if bundle.network.labels_steps:
+        raise SettingsError(
+            "--timeline: this model labels every step; 'predict' without --timeline gives its "
+            "segments"
+        )
+    if not isinstance(features, AudioFeatures):
+        if not isinstance(features, ArrayFeatures):
+            kind = features.to_dict()["kind"]
+            raise SettingsError(f"--timeline: needs audio or channels, not features of kind {kind}")
+        if features.sample_rate is None:
+            raise SettingsError(
+                "--timeline: the steps have no time; train with features.sample_rate"
+            )
+    if timeline.hop_s > timeline.window_s:
+        raise SettingsError(
+            f"--hop-s {timeline.hop_s:g}: leaves gaps between windows of {timeline.window_s:g} s; "
+            "give at most that"
+        )
+    step_s = features.step_s()
+    if model.max_steps is not None and model.crop != "windows" and step_s is not None:
+        longest_s = model.max_steps * step_s
+        if timeline.window_s > longest_s + step_s:
+            raise SettingsError(
+                f"--window-s {timeline.window_s:g}: the model reads at most {longest_s:g} s "
+                f"(model.max_steps: {model.max_steps}); give at most that"
+            )
+
+
+def cut_windows(
+    pieces: Iterable[np.ndarray], size: int, hop: float
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Windows of ``size`` inputs, the first input's number with each, from pieces of any length.
+
+    Window ``i`` begins at ``round(i * hop)``; where the last of those does not reach the end,
+    one more ends there. What is shorter than a window is one window. Memory holds one window and
+    one piece.
+    """
+    kept = np.empty(0)
+    first = num_cut = 0  # number of the first input that is kept; windows so far
+    is_begun = False
+    end_of_last = 0
+    for piece in pieces:
+        if not len(piece):
+            continue
+        kept = np.concatenate([kept, piece]) if is_begun else piece
+        is_begun = True
+        while (start := round(num_cut * hop)) + size <= first + len(kept):
+            yield start, kept[start - first : start - first + size].copy()
+            end_of_last = start + size
+            num_cut += 1
+        # A window that ends with the recording may begin up to a window before its end.
+        drop = min(round(num_cut * hop), first + len(kept) - size) - first
+        if drop > 0:
+            kept, first = kept[drop:].copy(), first + drop
+    end = first + len(kept)
+    if is_begun and end > end_of_last:
+        start = max(0, end - size)
+        yield start, kept[start - first :].copy()
+
+
+def _open(bundle: Bundle, source: Source) -> tuple[float, Iterator[np.ndarray]]:
+    """The rate in Hz of a recording, and its mono samples or rows in pieces."""
+    features = bundle.features
+    if isinstance(features, AudioFeatures):
+        if isinstance(source, Path):
+            return _open_audio(source)
+        unlimited = features.model_copy(update={"max_duration_s": float("inf")})
+        audio = unlimited.read(source)
+        return audio.sample_rate, iter([audio.samples])
+    assert isinstance(features, ArrayFeatures) and features.sample_rate is not None
+    found = features.read(source)
+    bundle.encoder.encode([found])  # refuses another width, and other names
+    return features.sample_rate, iter([found.values])
+
+
+def _open_audio(path: Path) -> tuple[float, Iterator[np.ndarray]]:
+    if not path.stat().st_size:
+        raise BadInput(EMPTY, "the file is empty")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        whole = whole_wav(content)  # refuses a WAV that was cut off
+        patched = None if whole is content else io.BytesIO(bytes(whole))
+    try:
+        sound = soundfile.SoundFile(patched or str(path))
+    except soundfile.LibsndfileError:  # what PyAV reads is decoded as a whole
+        audio = decode_audio(path, float("inf"))
+        return audio.sample_rate, iter([audio.samples])
+    return sound.samplerate, _read_blocks(sound)
+
+
+def _read_blocks(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    with sound:
+        while len(block := sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+            one = block.shape[1] == 1
+            yield block[:, 0] if one else block.mean(axis=1, dtype=np.float32)
+
+
+def _hash(source: Source) -> str:
+    """``hash_content`` without the whole file in memory."""
+    if not isinstance(source, Path):
+        return hash_content(source)
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with source.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise BadInput(UNREADABLE, f"the file cannot be read ({error})") from None
+    return digest.hexdigest()
+
+
+def _write_audacity(folder: Path, name: str, segments: list[dict[str, Any]]) -> None:
+    """``FOLDER/NAME.txt``, as Audacity's File > Import > Labels reads it."""
+    parts = [part for part in Path(name).parts if part not in ("..", Path(name).anchor)]
+    path = folder.joinpath(*parts)
+    path = path.with_name(path.name + ".txt")
+    lines = [f"{one['start_s']:.6f}\t{one['end_s']:.6f}\t{one['label']}\n" for one in segments]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines), "utf-8")

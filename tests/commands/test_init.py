@@ -1,0 +1,224 @@
+"""``seqbelt init`` on folders and tables as people keep them."""
+
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+from workbook_files import write_workbook
+
+from seqbelt.cli import app
+from seqbelt.commands.init import init
+from seqbelt.commands.prepare import prepare
+from seqbelt.errors import SettingsError
+from seqbelt.experiment import Experiment
+
+RANDOM = np.random.default_rng(0)
+TEXTS = [f"the film number {n} was {('good', 'bad')[n % 2]} to see" for n in range(24)]
+
+
+def sound(path: Path, rate: int = 8000) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(RANDOM.integers(-9000, 9000, rate // 4).astype("<i2").tobytes())
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode(encoding))
+
+
+def class_folders(at: Path) -> None:
+    for n in range(20):
+        sound(at / ("dog", "cat")[n % 2] / f"{n}.wav", (8000, 16000)[n == 3])
+    write(at / "README.txt", "made in May")
+
+
+def split_folders(at: Path) -> None:
+    for n in range(24):
+        sound(at / ("Training", "Training", "Test")[n % 3] / ("dog", "cat")[n % 2] / f"{n}.wav")
+
+
+def groups_in_names(at: Path) -> None:
+    for n in range(24):
+        sound(at / ("yes", "no")[n % 2] / f"speaker{n // 4:02}_{n}.wav")
+
+
+def labels_in_names(at: Path) -> None:
+    for n in range(20):
+        sound(at / f"{('stop', 'go')[n % 2]}{n}.wav")
+
+
+def manifest_beside_files(at: Path) -> None:
+    rows = []
+    for n in range(20):
+        sound(at / "clips" / f"{n}.wav")
+        rows.append(f"clips/{n}.wav;{('up', 'down')[n % 2]};p{n // 4}")
+    write(at / "list.csv", "\n".join(["Datei;class;speaker_id", *rows]))
+
+
+def korean_table(at: Path) -> None:
+    rows = [
+        f"{n},이 영화는 정말 {('좋았어요', '별로예요')[n % 2]} {n}번 봤다,{n % 2}"
+        for n in range(24)
+    ]
+    write(at, "\n".join(["번호,리뷰,라벨", *rows]), "cp949")
+
+
+def workbook(at: Path) -> None:
+    rows = [["comment", "sentiment"], *([t, ("pos", "neg")[n % 2]] for n, t in enumerate(TEXTS))]
+    write_workbook(at, {"Sheet1": rows})
+
+
+def tab_table(at: Path) -> None:
+    rows = [f"{t}\t{('pos', 'neg')[n % 2]}\t{('train', 'dev', 'test')[n // 2 % 3]}" for n, t in
+            enumerate(TEXTS)]  # fmt: skip
+    write(at, "\n".join(["sentence\tkind\tsplit", *rows]))
+
+
+def channel_tables(at: Path) -> None:
+    for n in range(20):
+        rows = [f"{k * 20};{RANDOM.normal():.3f};{RANDOM.normal():.3f}" for k in range(40)]
+        table = "\n".join(["time_ms;ax;ay", *rows]).replace(".", ",")
+        write(at / ("walk", "run")[n % 2] / f"{n}.csv", table)
+
+
+def arrays(at: Path) -> None:
+    for n in range(20):
+        (at / ("a", "b")[n % 2]).mkdir(parents=True, exist_ok=True)
+        np.save(at / ("a", "b")[n % 2] / f"{n}.npy", RANDOM.normal(size=(30 + n, 3)))
+
+
+def text_files(at: Path) -> None:
+    for n, text in enumerate(TEXTS):
+        write(at / ("pos", "neg")[n % 2] / f"{n}.txt", text)
+
+
+def mixed_kinds(at: Path) -> None:
+    class_folders(at)
+    for n in range(3):
+        write(at / "dog" / f"{n}.csv", "x,y\n1,2\n3,4\n")
+
+
+def two_labels(at: Path) -> None:
+    rows = [f"{t},{('a', 'b')[n % 2]},{('x', 'y', 'z')[n % 3]}" for n, t in enumerate(TEXTS)]
+    write(at, "\n".join(["text,mood,topic", *rows]))
+
+
+def two_name_parts(at: Path) -> None:
+    for n in range(24):
+        sound(at / f"{n % 3}_{('ann', 'bob')[n // 12]}_{n}.wav")
+
+
+READ = [
+    (class_folders, "in", "audio", {"features.sample_rate": 8000}),
+    (split_folders, "in", "audio", {}),
+    (groups_in_names, "in", "audio", {"data.source": "in_items.csv"}),
+    (labels_in_names, "in", "audio", {"data.source": "in_items.csv"}),
+    (manifest_beside_files, "in", "audio", {"data.path_column": "Datei", "data.delimiter": ";",
+                                            "data.label_column": "class"}),
+    (korean_table, "in.csv", "text", {"data.encoding": "cp949", "data.text_column": "리뷰",
+                                      "features.kind": "jamo"}),
+    (workbook, "in.xlsx", "text", {"data.label_column": "sentiment"}),
+    (tab_table, "in.csv", "text", {"data.delimiter": "\t", "data.label_column": "kind"}),
+    (channel_tables, "in", "tables", {"features.sample_rate": 50.0}),
+    (arrays, "in", "arrays", {}),
+    (text_files, "in", "text", {}),
+]  # fmt: skip
+REFUSED = [
+    (mixed_kinds, "in", "files of several kinds: audio 20 .*; tables 3"),
+    (two_labels, "in.csv", "2 columns could be the label; .*data.label_column=topic"),
+    (two_name_parts, "in", r"2 parts of the files' names could be the class.*--pattern"),
+]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("make", "name", "kind", "expected"), READ, ids=lambda one: getattr(
+    one, "__name__", None))  # fmt: skip
+def test_messy_data_is_prepared_without_an_edit(make, name, kind, expected):
+    make(Path(name))
+    found = init(Path(name), show=False)
+    assert found["kind"] == kind and len(found["classes"]) == 2
+    experiment = Experiment.load(found["config"])
+    for key, value in expected.items():
+        section, setting = key.split(".")
+        assert getattr(getattr(experiment, section), setting) == value
+        assert found["reasons"][key]
+    done = prepare(experiment)
+    assert done["num_quarantined"] == 0
+    assert done["num_sequences"] == found["num_items"] == sum(found["classes"].values())
+
+
+@pytest.mark.parametrize(("make", "name", "reason"), REFUSED, ids=lambda one: getattr(
+    one, "__name__", None))  # fmt: skip
+def test_what_can_be_read_in_two_ways_is_refused_and_nothing_is_written(make, name, reason):
+    make(Path(name))
+    with pytest.raises(SettingsError, match=reason):
+        init(Path(name), show=False)
+    assert [path.name for path in Path().iterdir()] == [name]
+    assert CliRunner().invoke(app, ["init", name]).exit_code == 2
+
+
+def test_a_refusal_is_settled_by_what_it_says():
+    two_labels(Path("in.csv"))
+    found = init(Path("in.csv"), overrides=["data.label_column=topic"], show=False)
+    assert set(found["classes"]) == {"x", "y", "z"}
+    two_name_parts(Path("names"))
+    with pytest.raises(SettingsError) as refused:
+        init(Path("names"), show=False)
+    pattern = str(refused.value).split("--pattern '")[2].split("'")[0]
+    found = init(Path("names"), pattern=pattern, show=False)
+    assert set(found["classes"]) == {"ann", "bob"}
+
+
+def test_groups_in_names_are_kept_on_one_side():
+    groups_in_names(Path("in"))
+    experiment = Experiment.load(init(Path("in"), show=False)["config"])
+    manifest = experiment.data.load(experiment.features)
+    sides = {}
+    for group, split in zip(manifest.column("group"), manifest.column("split"), strict=True):
+        sides.setdefault(group, set()).add(split)
+    assert len(sides) == 6 and all(len(one) == 1 for one in sides.values())
+
+
+def test_faults_of_the_data_are_reported():
+    class_folders(Path("in"))
+    one = Path("in/dog/0.wav").read_bytes()
+    for path in ("in/cat/twin.wav", "in/Dog/other.wav"):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_bytes(one)
+    said = "\n".join(init(Path("in"), show=False)["warnings"])
+    assert "'Dog' (1)" in said and "differ only in case" in said
+    assert "classes with one item" in said and "several sample rates" in said
+    assert "3 items have the same content as another and different labels" in said
+
+
+def test_a_config_is_not_overwritten_without_force():
+    text_files(Path("in"))
+    init(Path("in"), show=False)
+    Path("in.yaml").write_text("mine")
+    with pytest.raises(SettingsError, match=r"in.yaml exists.*--force"):
+        init(Path("in"), show=False)
+    assert Path("in.yaml").read_text() == "mine"
+    init(Path("in"), force=True, show=False)
+    assert Path("in.yaml").read_text() != "mine"
+
+
+def test_json_has_the_promised_keys_and_prepare_of_a_folder_proposes_init():
+    text_files(Path("in"))
+    result = CliRunner().invoke(app, ["init", "in", "--output", "my.yaml", "--json"])
+    assert result.exit_code == 0
+    keys = {"config", "kind", "num_items", "classes", "reasons", "warnings"}
+    assert set(json.loads(result.stdout.splitlines()[-1])) == keys
+    result = CliRunner().invoke(app, ["prepare", "in"])
+    assert result.exit_code == 2 and "seqbelt init in" in result.output
