@@ -18,6 +18,7 @@ from seqbelt.features.text.text import Word
 from seqbelt.inference.bundle import Bundle, hash_of_bundle, write_hashes
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
+from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.stem import Stem
 
 CLASSES = ("no", "yes", "10")
@@ -318,3 +319,66 @@ def test_a_stem_is_part_of_the_fingerprint():
     stems = ["none", Stem(), Stem(strides=(1, 1, 2))]
     found = {make(model=Model(**BOTH_WAYS | {"stem": stem})).fingerprint for stem in stems}
     assert len(found) == 3
+
+
+def make_ensemble(number=3, **changes) -> Bundle:
+    return make(network=Ensemble([make(seed=seed).network for seed in range(number)]), **changes)
+
+
+def test_an_ensemble_comes_back_whole(tmp_path):
+    bundle = make_ensemble()
+    bundle.save(tmp_path)
+    again = Bundle.load(tmp_path)
+    assert isinstance(again.network, Ensemble) and len(again.network.networks) == 3
+    assert again.fingerprint == bundle.fingerprint != make().fingerprint
+    inputs, lengths = torch.randn(4, 9, 6), torch.tensor([9, 3, 1, 5])
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            again.network(inputs, lengths), bundle.network(inputs, lengths), rtol=0, atol=0
+        )
+    assert not any(one.training for one in again.network.networks)
+    assert "weights-3.safetensors" in (tmp_path / "SHA256SUMS").read_text()
+
+
+def test_predictions_of_an_ensemble_are_the_mean_of_its_networks(tmp_path):
+    bundle = make_ensemble(2)
+    bundle.save(tmp_path)
+    sequences = [np.random.default_rng(n).normal(size=(n, 6)).astype(np.float32) for n in (5, 1, 9)]
+    found = Predictor(Bundle.load(tmp_path)).probabilities(sequences)
+    each = [Predictor(make(seed=seed)).probabilities(sequences) for seed in range(2)]
+    np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-6)
+    assert np.abs(found - each[0]).max() > 1e-3, "the networks do not differ"
+
+
+def test_a_bundle_of_one_network_names_no_number(tmp_path):
+    make_ensemble().save(tmp_path)
+    make().save(tmp_path)  # in the same folder: no network of the ensemble is left
+    assert sorted(path.name for path in tmp_path.glob("weights*")) == ["weights.safetensors"]
+    values = json.loads((tmp_path / "bundle.json").read_text())
+    assert values["format"] == 1 and "num_networks" not in values
+    assert Bundle.load(tmp_path).fingerprint == make().fingerprint
+
+
+@pytest.mark.parametrize(
+    "number, format", [(2, 2), (4, 2), (1, 2), (3, 1), ("3", 2), (10**12, 2), (-1, 2)]
+)
+def test_a_number_of_networks_that_was_mistyped_is_refused(tmp_path, number, format):
+    make_ensemble().save(tmp_path)
+    values = json.loads((tmp_path / "bundle.json").read_text())
+    values |= {"num_networks": number, "format": format}
+    (tmp_path / "bundle.json").write_text(json.dumps(values))
+    write_hashes(tmp_path)
+    with pytest.raises(SeqbeltError, match="num_networks"):
+        Bundle.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights-2.safetensors"])
+def test_a_network_of_an_ensemble_that_was_changed_or_removed_is_named(tmp_path, name):
+    make_ensemble().save(tmp_path)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(SeqbeltError, match=f"{name}: was changed"):
+        Bundle.load(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(SeqbeltError, match=name):
+        Bundle.load(tmp_path)

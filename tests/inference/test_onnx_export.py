@@ -1,6 +1,7 @@
 """The ONNX file gives the network's answers, for every cell, pooling, batch and length."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from seqbelt.features.text.text import Character
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.onnx_export import OnnxNetwork, crop_rule, export_bytes, quantize
 from seqbelt.models.classifier import Model
+from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.stem import Stem
 
 MEDIAN, LONGEST = 9, 23
@@ -146,3 +148,20 @@ def test_int8_is_smaller_and_near(cell):
     for inputs, lengths in batches(bundle):
         one, other = exact(inputs, lengths), near(inputs, lengths)
         assert 0 < (one - other).abs().max() < 0.1 * one.abs().max() + 0.1
+
+
+@pytest.mark.parametrize("kind", ["numbers", "tokens"])
+def test_an_ensemble_is_exported_with_its_average(kind):
+    options = {} if kind == "numbers" else {
+        "features": Character(kind="character"), "learn_from": ["abc", "cde"]
+    }  # fmt: skip
+    bundle = make(**options)
+    torch.manual_seed(1)
+    other = bundle.model.build(bundle.num_features, 3, bundle.features.is_tokens).eval()
+    both = replace(bundle, network=Ensemble([bundle.network, other]))
+    exported = OnnxNetwork(export_bytes(both))
+    assert_same(both, exported)
+    with torch.inference_mode():
+        inputs, lengths = next(batches(both))
+        alone = bundle.network(inputs, lengths).softmax(1)
+        assert (exported(inputs, lengths).softmax(1) - alone).abs().max() > 1e-3

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -165,3 +167,41 @@ def test_what_does_not_go_together_is_refused():
     bundle = make(LogMel(kind="log_mel", sample_rate=8000, num_bands=12)).bundle
     with pytest.raises(SettingsError, match="--precision bf16"):
         Predictor(bundle, "cpu", engine="onnx", precision="bf16")
+
+
+def test_threads_and_tf32_of_the_caller_stay_also_while_the_generator_waits(predictor, noise):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        another = Predictor(predictor.bundle, "cpu")
+        waiting = another.predict(enumerate([noise(4000, seed) for seed in range(2000)]))
+        next(waiting)
+        with ThreadPoolExecutor(1) as thread:  # one that starts meanwhile
+            found = thread.submit(torch.get_num_threads).result()
+        assert (torch.get_num_threads(), found) == (3, 3)
+        assert torch.backends.cudnn.allow_tf32
+        torch.set_num_threads(2)  # the caller's choice stands
+        next(waiting)
+        assert torch.get_num_threads() == 2
+        waiting.close()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_network_computes_in_one_thread_for_each_worker(predictor, noise, monkeypatch):
+    found, forward = [], predictor.network.forward
+
+    def note(*arguments):
+        found.append(torch.get_num_threads())
+        return forward(*arguments)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        monkeypatch.setattr(predictor.network, "forward", note)
+        list(predictor.predict(enumerate([noise(4000, seed) for seed in range(700)])))
+    finally:
+        torch.set_num_threads(before)
+    assert found and set(found) == {1}

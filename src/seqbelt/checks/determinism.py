@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.ensemble import Network
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
@@ -43,7 +44,7 @@ class DeterminismCertificate:
 
 
 def certify_determinism(
-    network: SequenceNetwork,
+    network: Network,
     training: Training,
     build: Callable[[], SequenceNetwork],
     sequences: Sequences,
@@ -91,11 +92,13 @@ class _Trace:
             digest.update(bits.numpy().tobytes())
         self.entries.append((f"{self.place}: {name}", digest.hexdigest()))
 
-    def watch(self, network: nn.Module) -> None:
+    def watch(self, network: Network) -> None:
         """Add the output of each part of the network, and each gradient, as they are computed."""
-        for name, part in network.named_children():
-            hook = partial(self._add_output, name)
-            self._hooks.append(part.register_forward_hook(hook))
+        for number, one in enumerate(network.networks, start=1):
+            which = f" of network {number}" if len(network.networks) > 1 else ""
+            for name, part in one.named_children():
+                hook = partial(self._add_output, name + which)
+                self._hooks.append(part.register_forward_hook(hook))
         for name, parameter in network.named_parameters():
             hook = partial(self.add, f"gradient of {name}")
             self._hooks.append(parameter.register_hook(hook))
@@ -150,7 +153,7 @@ def _train(
     return trace
 
 
-def _predict(network: SequenceNetwork, sequences: Sequences) -> _Trace:
+def _predict(network: Network, sequences: Sequences) -> _Trace:
     trace = _Trace("prediction")
     trace.watch(network)
     device = next(network.parameters()).device

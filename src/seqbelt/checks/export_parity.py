@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seqbelt.checks.padding_invariance import TOLERANCE
 from seqbelt.data.batches import pad
 from seqbelt.data.sequences import Sequences
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.ensemble import Network
 
 BATCH_SIZES = (1, 2, 7)
 TYPICAL_STEPS, MOST_STEPS = 100, 1000
@@ -65,7 +65,7 @@ def draw_from(sequences: Sequences) -> tuple[Draw, int, int]:
     return draw, int(np.sort(lengths)[len(lengths) // 2]), int(lengths.max())
 
 
-def draw_generated(network: SequenceNetwork, max_steps: int | None) -> tuple[Draw, int, int]:
+def draw_generated(network: Network, max_steps: int | None) -> tuple[Draw, int, int]:
     """Noise of the training steps' mean and deviation, or random tokens; and two lengths."""
 
     def draw(num_steps: int, number: int) -> np.ndarray:
@@ -92,7 +92,7 @@ def make_cases(draw: Draw, median: int, longest: int) -> Iterator[Case]:
 
 @torch.inference_mode()
 def certify_export(
-    network: SequenceNetwork, exported: nn.Module, cases: Sequence[Case]
+    network: Network, exported: nn.Module, cases: Sequence[Case]
 ) -> ExportCertificate:
     """Compare the two engines' logits on every batch; a single difference too large fails."""
     network.eval()

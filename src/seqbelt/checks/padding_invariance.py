@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqbelt.data.batches import Batch, make_batch
 from seqbelt.data.sequences import Sequences
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.ensemble import Network
 
 TOLERANCE = 1e-5
 """Largest allowed difference of float32 logits; where logits exceed 1, relative to the largest."""
@@ -49,7 +49,7 @@ class PaddingCertificate:
 
 @torch.inference_mode()
 def certify_padding(
-    network: SequenceNetwork, sequences: Sequences, num_sequences: int = 256
+    network: Network, sequences: Sequences, num_sequences: int = 256
 ) -> PaddingCertificate:
     """Compare the logits of sampled sequences, each alone, with those in batches.
 
@@ -93,7 +93,7 @@ def sample_by_length(
 
 
 def _logits(
-    network: SequenceNetwork,
+    network: Network,
     sequences: Sequences,
     order: np.ndarray,
     batch_size: int = BATCH_SIZE,

@@ -12,7 +12,7 @@ from seqbelt.checks.padding_invariance import TOLERANCE, finite_or_none, sample_
 from seqbelt.data.batches import pad
 from seqbelt.data.sequences import Sequences
 from seqbelt.features.streaming.steps import StepStream
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.ensemble import Network
 from seqbelt.models.streaming_classifier import StreamingClassifier
 
 STREAMED_STEPS = 8192
@@ -62,7 +62,7 @@ class StreamedFile(NamedTuple):
 
 @torch.inference_mode()
 def certify_streaming(
-    network: SequenceNetwork,
+    network: Network,
     sequences: Sequences,
     files: Sequence[StreamedFile] = (),
     num_sequences: int = 64,
@@ -102,21 +102,21 @@ def certify_streaming(
     )
 
 
-def _logits_alone(network: SequenceNetwork, steps: np.ndarray) -> Tensor:
+def _logits_alone(network: Network, steps: np.ndarray) -> Tensor:
     """``(1, classes)``; where every step is labelled, those of the last step."""
     inputs, lengths = pad([steps])
     logits = network(inputs.to(next(network.parameters()).device), lengths).float().cpu()
     return network.split(logits, lengths)[0][-1:]
 
 
-def _logits_in_chunks(network: SequenceNetwork, steps: np.ndarray, size: int | None) -> Tensor:
+def _logits_in_chunks(network: Network, steps: np.ndarray, size: int | None) -> Tensor:
     reader = StreamingClassifier(network)
     for chunk in _chunks(steps, size):
         reader.push(chunk)
     return reader.logits.float().cpu()
 
 
-def _logits_of_file(network: SequenceNetwork, file: StreamedFile, size: int | None) -> Tensor:
+def _logits_of_file(network: Network, file: StreamedFile, size: int | None) -> Tensor:
     reader, stream = StreamingClassifier(network), file.open_stream()
     for chunk in _chunks(file.inputs, size):
         reader.push(stream.push(chunk))

@@ -9,6 +9,7 @@ from seqbelt.comparison.advice_report import AdviceByCell
 from seqbelt.comparison.baselines.baseline import BaselineResult
 from seqbelt.comparison.comparison import Conclusion, RunResult
 from seqbelt.comparison.diagnostics import Diagnostics
+from seqbelt.comparison.variants import label
 from seqbelt.comparison.verdict import Unit
 from seqbelt.data.audit import Audit
 from seqbelt.errors import SettingsError
@@ -24,6 +25,7 @@ from seqbelt.workflow.baselines import log_baselines, run_baselines
 from seqbelt.workflow.comparison_run import CompareJournal, Job
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.data_audit import audit_first
+from seqbelt.workflow.ensemble_run import average_networks
 from seqbelt.workflow.measure_diagnostics import measure_diagnostics
 from seqbelt.workflow.outcome import Outcome
 from seqbelt.workflow.prepared_data import prepare_data
@@ -44,7 +46,11 @@ def compare(experiment: Experiment) -> Outcome:
     conclusion, histories = _conclude(experiment, trained, controls, advice)
     reasons = measure_diagnostics(experiment, trained)
     best, chosen_by = _choose(trained)
-    model_uri = register(best, _lost_to(best, trained, controls))
+    ensemble, chosen, name = None, best, best.name
+    if experiment.comparison.ensemble:
+        ensemble = average_networks(best, trained, journal)
+        chosen, name = ensemble.trained, f"the ensemble of {label(best.cell)}"
+    model_uri = register(chosen, _lost_to(chosen, trained, controls))
     # The runs are siblings joined by a tag: MLflow's page folds children away. The summary is
     # made last, so that it stands on top of the page's list.
     tags = {
@@ -58,7 +64,9 @@ def compare(experiment: Experiment) -> Outcome:
     )
     summary.log_settings(experiment.flat())
     summary.log_text(found.markdown(), "audit.md")
-    registered = f"Registered: `{model_uri}`, {best.name}: {chosen_by}." if model_uri else ""
+    registered = f"Registered: `{model_uri}`, {name}: {chosen_by}." if model_uri else ""
+    if ensemble is not None:
+        registered = f"{ensemble.sentence} {registered}".strip()
     _log_conclusion(summary, conclusion, protocol, advice, reasons, histories, registered)
     summary.finish()
     if model_uri is None:
@@ -74,6 +82,7 @@ def compare(experiment: Experiment) -> Outcome:
         "cells": conclusion.cells(),
         "controls": [control.to_dict() for control in controls],
         "reasons": reasons.to_dict(),
+        "ensemble": ensemble and ensemble.to_dict(),
     }
     return Outcome(result)
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from seqbelt.comparison.baselines.baseline import BaselineResult
 from seqbelt.comparison.baselines.remarks import Remarks, remarks
@@ -34,6 +34,20 @@ class Comparison(VerdictRule):
     """Models that are trained at a time, in processes that share the CPU's threads."""
     controls: bool = True
     """Whether what needs no recurrence is fitted and scored beside the cells."""
+
+    ensemble: bool = False
+    """Register the average of the chosen cell's networks over all seeds, and not one of them: more
+    accurate as a rule, and each prediction computes as many networks. The verdict stays that of
+    the single networks."""
+
+    @model_validator(mode="after")
+    def _ensemble_needs_seeds(self) -> Self:
+        if self.ensemble and len(self.seeds) < 2:
+            raise ValueError(
+                f"ensemble: true averages over seeds, but seeds has {len(self.seeds)}; give two "
+                "seeds or more, or set ensemble: false"
+            )
+        return self
 
     @field_validator("cells", "seeds")
     @classmethod

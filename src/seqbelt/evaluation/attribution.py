@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from seqbelt.data.batches import pad
 from seqbelt.data.cropping import Crop, crop_steps
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.ensemble import Network
 
 METHOD = "integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365)"
 TOLERANCE = 0.01
@@ -63,7 +63,7 @@ class Explanation:
 
 
 def explain(
-    network: SequenceNetwork,
+    network: Network,
     sequence: np.ndarray,
     max_steps: int | None = None,
     crop: Crop = "head",
@@ -91,11 +91,11 @@ class _Line:
     of its own to be differentiated by: that gives its share without a gradient for each feature.
     """
 
-    def __init__(self, network: SequenceNetwork, inputs: Tensor, lengths: Tensor) -> None:
+    def __init__(self, network: Network, inputs: Tensor, lengths: Tensor) -> None:
         self.network, self.inputs, self.lengths = network, inputs, lengths
         self.shape = inputs.shape[:2]
         # What it puts out is 0 at the baseline.
-        self.first = network.embed if network.is_tokens else network.normalize
+        self.first = [one.embed if one.is_tokens else one.normalize for one in network.networks]
 
     def ends(self) -> tuple[int, float, float]:
         """The predicted class, and its log-odds at the baseline and at the sequence."""
@@ -150,17 +150,18 @@ class _Line:
         def scale(module: nn.Module, arguments: Any, steps: Tensor) -> Tensor:
             return steps * scales.flatten(0, 1)[:, :, None]
 
-        hook = self.first.register_forward_hook(scale)  # type: ignore[arg-type]
+        hooks = [one.register_forward_hook(scale) for one in self.first]  # type: ignore[arg-type]
         try:
             logits = self.network(inputs, self.lengths.repeat(num_points))
         finally:
-            hook.remove()
+            for hook in hooks:
+                hook.remove()
         votes = logits.float().log_softmax(1).view(num_points, len(self.lengths), -1)
         return votes.logsumexp(1) - math.log(len(self.lengths))
 
 
 @contextmanager
-def _differentiable(network: SequenceNetwork) -> Iterator[None]:
+def _differentiable(network: Network) -> Iterator[None]:
     """Without dropout, and yet with a backward pass, which cuDNN has in training mode only."""
     was_training = network.training
     network.eval()

@@ -13,11 +13,11 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.evaluation.calibration import fit_temperature
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.segment_scores import SegmentScores, score_segments
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.ensemble import Network
 from seqbelt.training.scoring import predict_logits
 
 
-def report_on(network: SequenceNetwork, parts: Mapping[str, Sequences]) -> dict[str, Report]:
+def report_on(network: Network, parts: Mapping[str, Sequences]) -> dict[str, Report]:
     """Answers to the parts that have rows, calibrated on the validation rows if there are any."""
     device = next(network.parameters()).device
     logits = {name: predict_logits(network, of, device) for name, of in parts.items() if len(of)}

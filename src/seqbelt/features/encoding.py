@@ -79,17 +79,19 @@ def encode_sources(
     is_known: Callable[[str], bool] | None = None,
     num_workers: int | None = None,
     board: Board | None = None,
+    initializer: Callable[[], object] | None = None,
 ) -> Iterator[Encoded]:
     """Encode numbered sources, yielding one outcome for each, in their order.
 
     Content whose hash ``is_known`` is hashed but not decoded. Decoding and transforms run in
     threads (both leave Python's lock); only a few chunks are in memory at a time, however many
-    sources there are. The ``board`` tells what each thread is at.
+    sources there are. The ``board`` tells what each thread is at. Each thread calls the
+    ``initializer`` first.
     """
     num_workers, board = num_workers or available_cores(), board or Board()
     encode = partial(_encode_chunk, features, encoder, is_known, board)
     pending: deque[Future[list[Encoded]]] = deque()
-    with ThreadPoolExecutor(num_workers, thread_name_prefix="encode") as pool:
+    with ThreadPoolExecutor(num_workers, "encode", initializer) as pool:
         try:
             for chunk in chunks(sources, CHUNK_ITEMS):
                 pending.append(pool.submit(encode, chunk))

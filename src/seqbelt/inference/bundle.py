@@ -2,6 +2,7 @@
 
 bundle.json          settings, class list, sizes, fingerprint, versions
 weights.safetensors  the network's weights; no pickle anywhere
+weights-2.safetensors, ...  the other networks of an average (models/ensemble.py)
 learned/             what the encoder learned from training rows (a tokenizer, say)
 SHA256SUMS           the hash of each of these files, as sha256sum writes them
 
@@ -31,8 +32,11 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.kinds import AnyFeatures
 from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.models.ensemble import Ensemble, Network
 
 FORMAT = 1
+ENSEMBLE_FORMAT = 2
+"""Of a bundle that averages several networks, which versions without ensembles refuse to read."""
 BEFORE = {"stem": "none", "scaling": "rows", "differences": False}
 """Settings of a model that older bundles do not name, with what those models do."""
 HASHES = "SHA256SUMS"
@@ -48,7 +52,7 @@ class Bundle:
     model: Model
     classes: tuple[str, ...]
     num_features: int
-    network: SequenceNetwork
+    network: Network
     about: dict[str, Any]
     """For people: data fingerprint, scores, versions."""
     temperature: float = 1.0
@@ -65,12 +69,18 @@ class Bundle:
             old.unlink()
         for name, content in self.learned.items():
             (folder / "learned" / name).write_bytes(content)
-        weights = {n: t.detach().cpu().contiguous() for n, t in self.network.state_dict().items()}
-        (folder / "weights.safetensors").write_bytes(save(weights))
+        for old in folder.glob("weights-*.safetensors"):
+            old.unlink()
+        networks = self.network.networks
+        for name, network in zip(_weight_files(len(networks)), networks, strict=True):
+            weights = {n: t.detach().cpu().contiguous() for n, t in network.state_dict().items()}
+            (folder / name).write_bytes(save(weights))
+        several = {"num_networks": len(networks)} if len(networks) > 1 else {}
         write_json(
             folder / "bundle.json",
             {
-                "format": FORMAT,
+                "format": ENSEMBLE_FORMAT if several else FORMAT,
+                **several,
                 "name": self.name,
                 "classes": self.classes,
                 "num_features": self.num_features,
@@ -102,18 +112,26 @@ class Bundle:
     def _load(cls, folder: Path) -> "Bundle":
         files = _read_files(folder)
         values = json.loads(files["bundle.json"])
-        if values["format"] != FORMAT:
+        if values["format"] not in (FORMAT, ENSEMBLE_FORMAT):
             raise SeqbeltError(
-                f"{folder}: bundle format {values['format']}, this version reads {FORMAT}"
+                f"{folder}: bundle format {values['format']}, this version reads {FORMAT} and "
+                f"{ENSEMBLE_FORMAT}"
             )
         _check_hashes(folder, files, is_needed="hashes" in values)
         features = TypeAdapter(AnyFeatures).validate_json(json.dumps(values["features"]))
         model = Model.parse({**BEFORE, **values["model"]}, origin=str(folder / "bundle.json"))
         classes, num_features = _check_values(values)
-        weights = load(files["weights.safetensors"])
-        _check_weights(weights, model, num_features, len(classes), features.is_tokens)
-        network = model.build(num_features, len(classes), features.is_tokens)
-        network.load_state_dict(weights)
+        names = [name for name in files if name.startswith("weights")]
+        number = _num_networks(values)
+        if number != len(names) or names != _weight_files(number):
+            raise ValueError(f"num_networks: {number}, found {', '.join(names)}")
+        networks: list[SequenceNetwork] = []
+        for name in names:
+            weights = load(files[name])
+            _check_weights(weights, model, num_features, len(classes), features.is_tokens)
+            networks.append(model.build(num_features, len(classes), features.is_tokens))
+            networks[-1].load_state_dict(weights)
+        network = Ensemble(networks) if len(networks) > 1 else networks[0]
         learned = {
             name.removeprefix("learned/"): content
             for name, content in files.items()
@@ -219,6 +237,8 @@ def _hash(content: bytes) -> str:
 def _read_files(folder: Path) -> dict[str, bytes]:
     """The content of each file of a bundle by its name in the folder."""
     names = ["bundle.json", "weights.safetensors"]
+    more = [path.name for path in folder.glob("weights-*.safetensors")]
+    names += sorted(more, key=lambda name: (len(name), name))
     names += [f"learned/{path.name}" for path in sorted((folder / "learned").glob("*"))]
     for name in names:
         if (folder / name).exists() and not (folder / name).is_file():  # a pipe would never end
@@ -252,6 +272,21 @@ def _check_hashes(folder: Path, files: Mapping[str, bytes], is_needed: bool) -> 
                 f"{folder / name}: was changed after the bundle was saved (its hash is not the one "
                 f"in {HASHES}); {accept}"
             )
+
+
+def _weight_files(num_networks: int) -> list[str]:
+    """The names of the files of weights, one for each network."""
+    numbers = range(2, num_networks + 1)
+    return ["weights.safetensors", *(f"weights-{number}.safetensors" for number in numbers)]
+
+
+def _num_networks(values: Mapping[str, Any]) -> int:
+    """How many networks are averaged. Raises ValueError for what ``save`` never writes."""
+    number = values.get("num_networks", 1)
+    is_several = values["format"] == ENSEMBLE_FORMAT
+    if type(number) is not int or number < 1 or (number > 1) != is_several:
+        raise ValueError(f"num_networks: {number!r} does not go with format {values['format']}")
+    return number
 
 
 def _check_values(values: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:

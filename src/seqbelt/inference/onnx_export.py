@@ -77,13 +77,13 @@ def _metadata(bundle: Bundle) -> dict[str, str]:
 class OnnxNetwork(nn.Module):
     """An ONNX file as a network: padded ``inputs`` and ``lengths`` in, logits out.
 
-    It computes on the CPU, with as many threads as torch.
+    It computes on the CPU, with as many threads as torch unless ``num_threads`` is given.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, num_threads: int | None = None) -> None:
         super().__init__()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = num_threads or torch.get_num_threads()
         self.session = onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"]
         )

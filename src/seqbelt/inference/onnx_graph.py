@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from seqbelt.models.classifier import NEGLIGIBLE_SPREAD, SequenceNetwork, Standardize
+from seqbelt.models.ensemble import Network
 from seqbelt.models.pooling import ATTENDING, Pooling
 from seqbelt.models.recurrent import Cell, Recurrent
 from seqbelt.models.stem import StemBlock, StemLayers
@@ -28,7 +29,7 @@ _PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def build_graph(
-    network: SequenceNetwork, metadata: Mapping[str, str], temperature: float = 1.0
+    network: Network, metadata: Mapping[str, str], temperature: float = 1.0
 ) -> onnx.ModelProto:
     """The network in evaluation mode as an ONNX model.
 
@@ -38,15 +39,8 @@ def build_graph(
     ``temperature``. The metadata's texts travel in the file.
     """
     graph = _Graph()
-    steps, lengths = _first_steps(graph, network), "lengths"
-    if network.stem is not None:
-        steps, lengths = _stem(graph, network.stem, steps)
-    if isinstance(network.recurrent, Recurrent):
-        outputs, final = _recurrent(graph, network.recurrent, steps, lengths)
-    else:
-        outputs, final = steps, _last_valid(graph, steps, lengths)
-    pooled = _pool(graph, network.pool, outputs, final, lengths)
-    graph.name_last("logits", _linear(graph, pooled, network.classify))
+    logits = [_logits(graph, one) for one in network.networks]
+    graph.name_last("logits", logits[0] if len(logits) == 1 else _average(graph, logits))
     scaled = graph.add("Div", "logits", graph.constant(np.float32(temperature)))
     graph.name_last("probabilities", graph.add("Softmax", scaled, axis=1))
     model = helper.make_model(
@@ -63,6 +57,28 @@ def build_graph(
     return model
 
 
+def _logits(graph: "_Graph", network: SequenceNetwork) -> str:
+    """One network's logits ``(batch, classes)``."""
+    steps, lengths = _first_steps(graph, network), "lengths"
+    if network.stem is not None:
+        steps, lengths = _stem(graph, network.stem, steps)
+    if isinstance(network.recurrent, Recurrent):
+        outputs, final = _recurrent(graph, network.recurrent, steps, lengths)
+    else:
+        outputs, final = steps, _last_valid(graph, steps, lengths)
+    pooled = _pool(graph, network.pool, outputs, final, lengths)
+    return _linear(graph, pooled, network.classify)
+
+
+def _average(graph: "_Graph", logits: list[str]) -> str:
+    """Logs of the mean probabilities ``(batch, classes)``, as ``average_logits`` has them."""
+    rows = [graph.add("LogSoftmax", one, axis=1) for one in logits]
+    rows = [graph.add("Unsqueeze", one, _axis(graph, 0)) for one in rows]
+    stacked = graph.add("Concat", *rows, axis=0)
+    total = graph.add("ReduceLogSumExp", stacked, axes=[0], keepdims=0)
+    return graph.add("Sub", total, graph.constant(np.float32(np.log(len(logits)))))
+
+
 class _Graph:
     """Nodes and constants in the making; a value is its name."""
 
@@ -73,7 +89,8 @@ class _Graph:
     def constant(self, value: Tensor | np.ndarray | np.generic, name: str | None = None) -> str:
         """A fixed array; only the embedding and the recurrent weights need names of their own."""
         array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-        name = name or f"constant_{len(self.constants)}"
+        if name is None or any(name == one.name for one in self.constants):
+            name = f"{name or 'constant'}_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
@@ -96,7 +113,7 @@ class _Graph:
         self.nodes[-1].output[0] = name
 
 
-def _declared_inputs(network: SequenceNetwork) -> list[onnx.ValueInfoProto]:
+def _declared_inputs(network: Network) -> list[onnx.ValueInfoProto]:
     if network.is_tokens:
         kind, shape, about = onnx.TensorProto.INT64, ["batch", "steps"], "token ids"
     else:
@@ -112,7 +129,7 @@ def _declared_inputs(network: SequenceNetwork) -> list[onnx.ValueInfoProto]:
     ]
 
 
-def _declared_outputs(network: SequenceNetwork) -> list[onnx.ValueInfoProto]:
+def _declared_outputs(network: Network) -> list[onnx.ValueInfoProto]:
     shape = ["batch", network.classify.out_features]
     return [
         helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)

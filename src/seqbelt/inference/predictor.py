@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,7 +21,7 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_predictions
 from seqbelt.inference.segment_output import pack_segments, write_segments
-from seqbelt.training.device import round_to_tf32
+from seqbelt.training.device import without_tf32
 from seqbelt.training.step_scoring import label_steps
 
 Engine = Literal["torch", "onnx", "ray"]
@@ -49,7 +48,11 @@ class Prediction:
 
 
 class Predictor:
-    """A bundle ready to answer. Answers do not depend on what else is in a batch (1e-5)."""
+    """A bundle ready to predict. Probabilities do not depend on what else is in a batch (1e-5).
+
+    The caller's number of torch threads stays as it is, also between two predictions. On a GPU,
+    TF32 is off while the network computes, and set back afterwards.
+    """
 
     def __init__(
         self,
@@ -67,10 +70,10 @@ class Predictor:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() and engine == "torch" else "cpu"
         self.device = torch.device(device)
-        round_to_tf32(False)  # answers would depend on the batch beyond the third digit
         self.network = bundle.network.to(self.device).eval()
         self.encoder = bundle.encoder
-        self.network.recurrent.chosen_layout(self.device)  # may load the compiled kernel
+        for one in self.network.networks:
+            one.recurrent.chosen_layout(self.device)  # may load the compiled kernel
         self.precision: Precision = precision
         self._compute = self.network if engine == "torch" else _onnx_network(bundle, precision)
         if precision != "float32":
@@ -91,19 +94,25 @@ class Predictor:
         The ``board`` tells what is being decoded.
         """
         features, num_workers = self.bundle.features, self._num_workers
-        encoded = encode_sources(features, self.encoder, sources, is_known, board=board)
+        encoded = encode_sources(
+            features, self.encoder, sources, is_known, board=board, initializer=use_one_thread
+        )
         pending: deque[Future[list[Prediction | Encoded]]] = deque()
-        with _one_thread_each(), ThreadPoolExecutor(num_workers, "network") as pool:
-            try:
-                for window in _windows(encoded):
-                    pending.append(pool.submit(self._answer, window))
-                    if len(pending) > num_workers:
-                        yield from pending.popleft().result()
-                while pending:
-                    yield from pending.popleft().result()
-            finally:  # a reader that stops early, or Ctrl-C, waits for no further window
-                for future in pending:
-                    future.cancel()
+        torch.get_num_threads()  # fixes this thread's own number before the workers start
+        try:
+            with ThreadPoolExecutor(num_workers, "network", use_one_thread) as pool:
+                try:
+                    for window in _windows(encoded):
+                        pending.append(pool.submit(self._answer, window))
+                        if len(pending) > num_workers:
+                            yield from _with_own_threads(pending.popleft().result())
+                    while pending:
+                        yield from _with_own_threads(pending.popleft().result())
+                finally:  # a reader that stops early, or Ctrl-C, waits for no further window
+                    for future in pending:
+                        future.cancel()
+        finally:
+            _keep_num_threads()
 
     @property
     def _num_workers(self) -> int:
@@ -199,7 +208,9 @@ class Predictor:
         if not self.network.labels_steps:
             return [*self.probabilities(sequences)]
         lengths = np.array([len(sequence) for sequence in sequences])
-        return [pack_segments(found) for found in label_steps(self.network, sequences, lengths)]
+        with without_tf32(self.device):
+            found = label_steps(self.network, sequences, lengths)
+        return [pack_segments(logits) for logits in found]
 
     def probabilities(self, sequences: list[np.ndarray]) -> np.ndarray:
         """Class probabilities float32 ``(sequences, classes)`` of encoded sequences.
@@ -215,7 +226,11 @@ class Predictor:
         lengths = np.array([len(stretch) for stretch in stretches])
         logits = np.empty((len(stretches), len(self.bundle.classes)), np.float32)
         is_half = self.precision == "bf16"
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, is_half):
+        with (
+            without_tf32(self.device),  # with it probabilities depend on the batch's composition
+            torch.inference_mode(),
+            torch.autocast(self.device.type, torch.bfloat16, is_half),
+        ):
             for indices in evaluation_plan(lengths):
                 inputs, batch_lengths = pad([stretches[index] for index in indices])
                 found = self._compute(inputs.to(self.device), batch_lengths)
@@ -232,19 +247,29 @@ def _onnx_network(bundle: Bundle, precision: Precision) -> torch.nn.Module:
         raise SettingsError(
             f"--engine onnx: {error.name} cannot be imported; pip install 'seqbelt[onnx]'"
         ) from None
-    with _one_thread_each():
-        return OnnxNetwork(export_bytes(bundle))
+    return OnnxNetwork(export_bytes(bundle), num_threads=1)
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """torch's operations do not share out their work: our own threads do."""
-    before = torch.get_num_threads()
+def use_one_thread() -> None:
+    """Run torch's operations of the calling thread in that thread alone.
+
+    torch keeps this number for each thread, but threads that start later begin with the last one
+    that any thread has set; ``_keep_num_threads`` sets that back.
+    """
     torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+
+
+def _keep_num_threads() -> None:
+    """Let threads that start from now on begin with the calling thread's number again."""
+    torch.set_num_threads(torch.get_num_threads())
+
+
+def _with_own_threads(
+    answers: Iterable[Prediction | Encoded],
+) -> Iterator[Prediction | Encoded]:
+    """The same, yielded after the workers' number of threads is no default any more."""
+    _keep_num_threads()
+    yield from answers
 
 
 def _windows(encoded: Iterable[Encoded]) -> Iterator[list[Encoded]]:

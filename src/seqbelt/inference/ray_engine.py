@@ -21,7 +21,8 @@ class RayPredictor(Predictor):
         super().__init__(bundle, device="cpu")
         with tempfile.TemporaryDirectory() as folder:
             bundle.save(Path(folder))
-            files = {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob("*.*")}
+            paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+            files = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
         self._workers = RayWorkers(_Worker, files, use_gpus=True)
 
     def predict(

@@ -280,6 +280,11 @@ class SequenceNetwork(nn.Module):
         return self.embed(inputs) if self.is_tokens else self.normalize(inputs, lengths)
 
     @property
+    def networks(self) -> tuple["SequenceNetwork", ...]:
+        """This network, as ``Ensemble.networks`` has several."""
+        return (self,)
+
+    @property
     def reduction(self) -> int:
         """Input steps for each step that the recurrence reads."""
         return 1 if self.stem is None else self.stem.reduction

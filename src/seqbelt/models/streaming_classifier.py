@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.ensemble import Network, average_logits
 from seqbelt.models.pooling import ATTENDING, Pooling
 from seqbelt.models.recurrent import State
 
@@ -80,10 +81,37 @@ class _Sums(NamedTuple):
 
 
 class StreamingClassifier:
-    """A network reading one sequence as it comes; the network must be in evaluation mode.
+    """A network, or the average of several, reading one sequence as it comes.
 
-    Raises ValueError for a bidirectional network, which reads from the end.
+    The network must be in evaluation mode. Raises ValueError for a bidirectional network, which
+    reads from the end.
     """
+
+    def __init__(self, network: Network) -> None:
+        self._readers = [_Reader(one) for one in network.networks]
+
+    @property
+    def num_steps(self) -> int:
+        """Steps read so far."""
+        return self._readers[0].num_steps
+
+    def push(self, steps: np.ndarray) -> None:
+        """Read on: float32 ``(steps, features)`` or token ids ``(steps,)``, any number of them."""
+        for reader in self._readers:
+            reader.push(steps)
+
+    def label(self, steps: np.ndarray) -> Tensor:
+        """Read on, at least one step, and classify each: logits ``(steps, classes)``."""
+        return average_logits([reader.label(steps) for reader in self._readers])
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits ``(classes,)`` of the steps so far. Raises ValueError before the first."""
+        return average_logits([reader.logits for reader in self._readers])
+
+
+class _Reader:
+    """One network reading one sequence as it comes."""
 
     def __init__(self, network: SequenceNetwork) -> None:
         if network.settings.bidirectional:
@@ -144,7 +172,7 @@ class WindowClassifier:
     evaluation mode.
     """
 
-    def __init__(self, network: SequenceNetwork, max_steps: int) -> None:
+    def __init__(self, network: Network, max_steps: int) -> None:
         self._network, self.max_steps = network, max_steps
         self._kept: deque[np.ndarray] = deque()
         self._num_kept = 0

@@ -90,6 +90,21 @@ def round_to_tf32(is_rounded: bool) -> None:
     torch.backends.cudnn.allow_tf32 = is_rounded
 
 
+@contextmanager
+def without_tf32(device: torch.device) -> Iterator[None]:
+    """Within it a GPU multiplies float32 exactly; the settings of before are restored. On another
+    device nothing is changed."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    round_to_tf32(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
 def make_optimizer(network: nn.Module, learning_rate: float, weight_decay: float) -> AdamW:
     """AdamW, in one kernel for all weights where torch has that.
 

@@ -50,7 +50,9 @@ class CompareJournal:
     def __init__(self, experiment: Experiment) -> None:
         # How many models are trained at a time changes nothing that is asked for.
         asked = experiment.replace(comparison=experiment.comparison.replace(num_workers=1))
-        text = json.dumps(asked.to_dict(), sort_keys=True, default=str)
+        values = asked.to_dict()
+        values["comparison"].pop("ensemble")  # it changes what is registered, not what is trained
+        text = json.dumps(values, sort_keys=True, default=str)
         name = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
         self.path = experiment.output / experiment.name / f"compare-{name}.json"
         found = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
@@ -64,7 +66,7 @@ class CompareJournal:
     ) -> list[Trained]:
         """Train the models of one fold, or go on with them, or read them back; in their order."""
         folders = [run_folder(job.experiment, store) for job in jobs]
-        resumed = [self._begin(folder) and (folder / RUN).exists() for folder in folders]
+        resumed = [self.begin(folder) and (folder / RUN).exists() for folder in folders]
         trained: dict[int, Trained] = {}
         # Another name for the same settings is the same model: it is trained once.
         missing = {f: n for n, f in enumerate(folders) if not (f / FINISHED).exists()}.values()
@@ -90,7 +92,7 @@ class CompareJournal:
             for _ in run_in_workers(_train_in_worker, work, num_workers):
                 progress()
 
-    def _begin(self, folder: Path) -> bool:
+    def begin(self, folder: Path) -> bool:
         """Note that this model is ours; whether it was so before."""
         if str(folder) in self._begun:
             return True

@@ -48,6 +48,8 @@ def _register(trained: Trained, remark: str) -> str:
     if not padding.passed:
         echo(f"{trained.name}: {padding.sentence}; the model is registered, but not as champion")
     tags = {"model.cell": trained.cell, "data.fingerprint": trained.store.fingerprint}
+    if (number := len(trained.bundle.network.networks)) > 1:
+        tags["model.num_networks"] = str(number)
     if trained.validation is not None:
         scores = trained.validation.to_dict()
         tags |= {f"validation.{name}": repr(value) for name, value in scores.items()}

@@ -21,6 +21,7 @@ from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.classifier import Model
+from seqbelt.models.ensemble import Network
 from seqbelt.models.stem import Stem
 from seqbelt.plots.fonts import hint, to_png
 from seqbelt.plots.run_figures import augmentation_figure, learning_curves, report_figures
@@ -122,30 +123,10 @@ def train_model(
     parts = ("validation",) if history.interrupted else ("validation", "test")
     parts = parts if history.epochs else ()
     reports = report_on(network, {part: rows[part] for part in parts})
-    bundle = Bundle(
-        name=experiment.name,
-        features=experiment.features,
-        learned=store.learned,
-        model=experiment.model,
-        classes=store.classes,
-        num_features=store.num_features,
-        network=network.cpu(),
-        about={
-            "data_fingerprint": store.fingerprint,
-            "run_id": run.run_id,
-            "scores": {part: report.to_dict() for part, report in reports.items()},
-            "step_s": store.about["step_s"],
-            "median_num_steps": int(np.median(store.split("train").lengths)),
-        },
-        temperature=next(iter(reports.values())).temperature if reports else 1.0,
-        confidences=_confidences(reports.get("validation")),
-    )
+    bundle = make_bundle(experiment, store, network.cpu(), reports, run.run_id)
     if history.epochs:
         bundle.save(folder / "bundle")  # before anything that needs the tracking server
-        for part, report in reports.items():
-            run.log_report(report, part)
-            for figure_name, figure in report_figures(report).items():
-                run.log_artifact(f"pictures/{part}_{figure_name}.png", to_png(figure))
+        log_reports(run, reports)
         run.log_history(history)
         curves = learning_curves({experiment.run_name: history})
         run.log_artifact("pictures/learning_curves.png", to_png(curves))
@@ -154,6 +135,42 @@ def train_model(
     if not history.interrupted:
         _report_advice(trained)
     return trained
+
+
+def make_bundle(
+    experiment: Experiment,
+    store: SequenceStore,
+    network: Network,
+    reports: Mapping[str, Report],
+    run_id: str,
+) -> Bundle:
+    """The bundle of a trained network on the CPU, calibrated as its ``reports`` by part are."""
+    return Bundle(
+        name=experiment.name,
+        features=experiment.features,
+        learned=store.learned,
+        model=experiment.model,
+        classes=store.classes,
+        num_features=store.num_features,
+        network=network,
+        about={
+            "data_fingerprint": store.fingerprint,
+            "run_id": run_id,
+            "scores": {part: report.to_dict() for part, report in reports.items()},
+            "step_s": store.about["step_s"],
+            "median_num_steps": int(np.median(store.split("train").lengths)),
+        },
+        temperature=next(iter(reports.values())).temperature if reports else 1.0,
+        confidences=_confidences(reports.get("validation")),
+    )
+
+
+def log_reports(run: TrackedRun, reports: Mapping[str, Report]) -> None:
+    """Log the scores, tables and figures of each part's report."""
+    for part, report in reports.items():
+        run.log_report(report, part)
+        for name, figure in report_figures(report).items():
+            run.log_artifact(f"pictures/{part}_{name}.png", to_png(figure))
 
 
 def _report_advice(trained: Trained) -> None:

@@ -1,0 +1,112 @@
+"""The average of a comparison's networks of one cell, as one model with a run of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from seqbelt.comparison.variants import label
+from seqbelt.evaluation.step_report import report_on
+from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.ensemble import Ensemble
+from seqbelt.workflow.comparison_run import CompareJournal
+from seqbelt.workflow.console import say
+from seqbelt.workflow.training_run import (
+    RUN,
+    Trained,
+    log_reports,
+    make_bundle,
+    open_run,
+    read_part,
+)
+
+
+@dataclass(frozen=True)
+class EnsembleResult:
+    """The average as a trained model, and the networks that it averages."""
+
+    trained: Trained
+    members: Sequence[Trained]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the JSON of ``compare``; scores are None where a part has no rows."""
+        accuracies = {
+            part: [getattr(one, part).scores.accuracy for one in self.members]
+            for part in ("validation", "test")
+            if getattr(self.trained, part) is not None
+        }
+        return {
+            "cell": self.trained.cell,
+            "num_networks": len(self.members),
+            "seeds": [one.seed for one in self.members],
+            "run_id": self.trained.run.run_id,
+            "num_parameters": self.trained.bundle.network.num_parameters,
+            **{
+                f"{part}_accuracy": {
+                    "average": getattr(self.trained, part).scores.accuracy,
+                    "members_mean": float(np.mean(accuracies[part])),
+                    "members": accuracies[part],
+                }
+                if part in accuracies
+                else None
+                for part in ("validation", "test")
+            },
+        }
+
+    @property
+    def sentence(self) -> str:
+        """What was averaged, its test accuracy beside that of its members, and what it costs."""
+        found = self.to_dict()
+        number, test = found["num_networks"], found["test_accuracy"]
+        return (
+            f"The average of {number} {label(self.trained.cell)} networks (seeds "
+            f"{', '.join(map(str, found['seeds']))}): test accuracy {100 * test['average']:.2f} %, "
+            f"mean of its members {100 * test['members_mean']:.2f} %; a prediction computes "
+            f"{number} networks and takes about {number} times as long as one."
+        )
+
+
+def average_networks(
+    best: Trained, trained: Sequence[Trained], journal: CompareJournal
+) -> EnsembleResult:
+    """Average the networks of the best model's cell over all seeds, on the best model's fold.
+
+    The average is calibrated and scored anew, saved as a bundle, and logged as a run of its own.
+    """
+    fold = best.experiment.data.fold
+    members = [one for one in trained if (one.cell, one.experiment.data.fold) == (best.cell, fold)]
+    networks = [one.bundle.network for one in members]
+    assert all(isinstance(one, SequenceNetwork) for one in networks)
+    folder = best.folder.with_name(f"{best.folder.name}-ensemble")
+    run = open_run(
+        best.experiment,
+        best.store,
+        folder,
+        resume=journal.begin(folder) and (folder / RUN).exists(),
+        tags={"compare.id": journal.compare_id, "model.num_networks": str(len(members))},
+        name=f"{best.name}-ensemble",
+    )
+    network = Ensemble([one for one in networks if isinstance(one, SequenceNetwork)]).eval()
+    device = torch.device(best.history.device)
+    parts = {name: read_part(best.experiment, best.store, name) for name in ("validation", "test")}
+    reports = report_on(network.to(device), parts)
+    network.cpu()
+    bundle = make_bundle(best.experiment, best.store, network, reports, run.run_id)
+    bundle.about["seeds"] = [one.seed for one in members]
+    bundle.save(folder / "bundle")
+    log_reports(run, reports)
+    averaged = replace(
+        best,
+        run=run,
+        folder=folder,
+        bundle=bundle,
+        validation=reports.get("validation"),
+        test=reports.get("test"),
+    )
+    result = EnsembleResult(averaged, members)
+    run.describe(result.sentence)
+    run.finish()
+    say(result.sentence)
+    return result
