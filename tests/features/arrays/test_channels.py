@@ -71,13 +71,14 @@ class TestChannels:
         assert reason_of(channels(channels=["y"]), random(3, 2)) == "wrong shape"
         assert reason_of(channels(channels=[2]), random(3, 2)) == "wrong shape"
 
-    def test_an_array_of_few_steps_and_many_channels_is_said(self):
+    def test_an_array_of_few_steps_and_many_channels_is_said(self, tmp_path):
         settings = channels()
-        raw = settings.read(random(3, 40))
+        np.save(tmp_path / "a.npy", random(3, 40))
+        raw = settings.read(tmp_path / "a.npy")
         encoder = settings.encoder(settings.learn([raw]))
         (said,) = settings.remarks(raw, encoder)
         assert "3 steps of 40 channels (features.time_axis: 1" in said
-        turned = channels(time_axis=1).read(random(3, 40))
+        turned = channels(time_axis=1).read(tmp_path / "a.npy")
         assert turned.values.shape == (40, 3) and not turned.notes
 
     def test_other_ranks_are_refused(self):
@@ -231,3 +232,8 @@ class TestVectors:
         np.savez(file, x=random(4, 2), y=random(6, 2))
         (encoded,) = encode(vectors(key="y"), file.getvalue())
         assert encoded.shape == (6, 2)
+
+
+def test_only_a_file_leaves_open_which_axis_is_time():
+    """An array from a .ts file, which states its axes, has no remark about them."""
+    assert channels().read(random(3, 40)).notes == ()

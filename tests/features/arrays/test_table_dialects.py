@@ -153,3 +153,11 @@ def test_a_trailing_delimiter_hides_neither_a_header_of_0_nor_a_split_number():
     assert any("'0', is a value and no header" in note for note in table.notes)
     with pytest.raises(BadInput, match=r"line 2 has 3 values, line 1 names 1 columns.*decimal"):
         read_text_table(b"gyr_z,\n0,149,\n0,539,\n-1,334,\n", TableOptions())
+
+
+def test_a_row_index_is_none_of_the_channels_below_joined_names():
+    """Two lines of names whose first cell is empty still leave the index without a name."""
+    rows = "".join(f"{n}|{n % 3}.5|2.25\n" for n in range(7, 19))
+    steps = Channels.parse({"kind": "channels"}).read(f"|low|high\n|acc|acc\n{rows}".encode())
+    assert steps.names == ("low acc", "high acc")
+    assert [aside.place for aside in steps.asides] == [0]

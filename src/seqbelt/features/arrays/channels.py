@@ -106,6 +106,8 @@ class ArrayFeatures(Features):
         """Read ``(steps, channels)`` or what the settings say. Raises BadInput."""
         path_or_content = Path(source) if isinstance(source, str) else source
         steps = self._arrange(self._read_array(path_or_content).without(self.ignore))
+        if isinstance(source, np.ndarray):  # the order of its axes is known: a .ts file states it
+            steps = steps._replace(notes=())
         if len(steps.values) > self.max_steps:
             found = f"{len(steps.values)} steps; features.max_steps allows {self.max_steps}"
             raise BadInput(TOO_LONG, found)

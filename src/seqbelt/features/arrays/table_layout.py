@@ -140,6 +140,8 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
         first_line, cells = rows[0]
         if _is_pandas_header(cells, rows[1:], kinds, first_line):
             has_index = len(cells) > 1 and cells[0] == ""
+            if cells[-1] == "" and not _fits(cells, width):
+                _refuse_misfit(rows[1:], first_line, len(_trimmed(cells)), width)
             notes.append(f"line {first_line} is a header of numbers, as pandas writes: not a step")
             names = ("Unnamed: 0", *_clean_names(cells, width)[1:]) if has_index else None
             extent = _extent(cells)
@@ -180,7 +182,7 @@ def _below_preamble(
     while len(set(names)) < len(names) and preamble and _fits(preamble[-1][1], width):
         line, upper = preamble.pop()
         names = tuple(
-            f"{above} {name}".strip()
+            above if above == name else f"{above} {name}".strip()
             for above, name in zip(_clean_names(upper, width, fill=True), names, strict=True)
         )
         notes.append("column names stand in several lines, which are joined")

@@ -3,11 +3,12 @@
 Only numpy and the decoders are imported here, so that a worker process starts quickly.
 """
 
+import hashlib
 import io
 import struct
 import wave
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -22,6 +23,7 @@ from seqbelt.errors import (
     WRONG_TYPE,
     BadInput,
 )
+from seqbelt.features.audio.stated_lengths import refuse_cut_short
 from seqbelt.features.base import read_bytes, reason_of
 
 SILENCE_PEAK = 1e-4
@@ -29,6 +31,10 @@ SILENCE_PEAK = 1e-4
 MIN_RATE, MAX_RATE = 100, 1_000_000
 """Rates in Hz that a recording can have; a damaged header may claim any, and memory would be taken
 for it."""
+
+
+COMPLETE = 0.98
+"""Fraction of the stated duration that a whole recording has: encoders pad and skip at the ends."""
 
 
 class Audio(NamedTuple):
@@ -45,6 +51,7 @@ def decode_audio(source: Path | bytes, max_duration_s: float) -> Audio:
     longer than ``max_duration_s``.
     """
     content = whole_wav(read_bytes(source))
+    refuse_cut_short(content)
     for decode in (_decode_plain_wav, _decode_soundfile):
         try:
             samples, sample_rate = decode(content, max_duration_s)
@@ -122,10 +129,55 @@ def _decode_soundfile(content: bytes, max_duration_s: float) -> tuple[np.ndarray
     with soundfile.SoundFile(io.BytesIO(content)) as file:
         # The header's count is a claim; refuse before memory is taken for it.
         _refuse_too_long(file.frames, file.samplerate, max_duration_s)
-        samples = file.read(dtype="float32")
+        if file.format == "FLAC" and file.subtype in _FLAC_BYTES:
+            return _read_flac(file, content), file.samplerate
+        # The count is named because GSM cannot be read "to the end": it has no seek.
+        samples = file.read(frames=file.frames, dtype="float32")
         if len(samples) < file.frames and file.format in ("FLAC", "OGG"):
             raise BadInput(TRUNCATED, f"{len(samples)} of {file.frames} samples are there")
         return samples, file.samplerate
+
+
+_FLAC_BYTES = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}
+"""Bytes of a sample, as the MD5 of a FLAC counts them."""
+
+
+def _read_flac(file: soundfile.SoundFile, content: bytes) -> np.ndarray:
+    """Samples ``(samples, channels)`` of a FLAC, compared with its count and its MD5."""
+    try:
+        samples = file.read(frames=file.frames, dtype="int32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise BadInput(TRUNCATED, f"damaged or cut short: {reason_of(error)}") from None
+    if len(samples) < file.frames:
+        raise BadInput(TRUNCATED, f"{len(samples)} of {file.frames} samples are there")
+    stated = content[26:42] if content[:4] == b"fLaC" else b""
+    if stated.strip(b"\0"):
+        width = _FLAC_BYTES[file.subtype]
+        high = np.ascontiguousarray(samples, "<i4").view(np.uint8).reshape(-1, 4)[:, 4 - width :]
+        if hashlib.md5(high.tobytes(), usedforsecurity=False).digest() != stated:
+            raise BadInput(UNREADABLE, "damaged: the samples do not have the MD5 that is stated")
+    return samples.astype(np.float32) / np.float32(2**31)
+
+
+STATED_BY = ("matroska", "asf", "mov")
+"""Containers, as FFmpeg names them, whose header states a duration; others are estimated."""
+
+
+_MEDIA_SIGNATURES = ((4, b"ftyp"), (0, b"\x1aE\xdf\xa3"), (0, b"0&\xb2u\x8ef\xcf\x11"))
+"""First bytes of MP4, Matroska and WMA, whose index may stand at the end that is missing."""
+
+
+def _refuse_shorter(container: Any, stream: Any, duration_s: float) -> None:
+    """Raise where a container states a longer stream than was decoded."""
+    if not container.format.name.startswith(STATED_BY):
+        return
+    stated = None
+    if stream.duration:
+        stated = float(stream.duration * stream.time_base)
+    elif container.duration and len(container.streams) == 1:
+        stated = container.duration / 1e6
+    if stated is not None and duration_s < COMPLETE * stated - 0.1:
+        raise BadInput(TRUNCATED, f"{duration_s:.1f} of {stated:.1f} s are there")
 
 
 def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int]:
@@ -147,7 +199,11 @@ def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int
                     _refuse_too_long(num_samples, piece.sample_rate, max_duration_s)
             if not pieces:
                 raise BadInput(EMPTY, "the audio stream has no samples")
+            _refuse_shorter(container, stream, num_samples / stream.sample_rate)
             return np.concatenate(pieces), stream.sample_rate
     except (FFmpegError, ValueError) as error:
+        if any(content.startswith(mark, place) for place, mark in _MEDIA_SIGNATURES):
+            why = f"begins as a media file, but cannot be decoded ({reason_of(error)})"
+            raise BadInput(TRUNCATED, why) from None
         why = f"not an audio file that can be decoded ({reason_of(error)})"
         raise BadInput(WRONG_TYPE, why) from None

@@ -158,6 +158,8 @@ def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float
     # AVI has a frame rate and no times; FFmpeg's guess at them goes astray on B-frames.
     is_timed = container.format.name != "avi"
     expected = stream.frames
+    if expected and container.duration:  # an edit list hides frames before a cut
+        expected = min(expected, container.duration / av.time_base * rate)
     if not expected and container.duration and len(container.streams) == 1:
         expected = container.duration / av.time_base * rate
     _refuse_too_long(expected / rate, max_duration_s)

@@ -1,0 +1,113 @@
+"""Audio containers that state how long they are: is all of it there?
+
+Decoders return what there is of a recording that was cut short, most of them without an error.
+Sizes that a streaming recorder leaves open (0, or the largest number) state nothing.
+"""
+
+import struct
+from collections.abc import Iterator
+
+from seqbelt.errors import TRUNCATED, BadInput
+
+TOLERANCE = 0.99
+"""Fraction of a stated MP3 length that must be there: some encoders miscount a frame."""
+_W64_RIFF = b"riff\x2e\x91\xcf\x11"
+_OPEN_32 = 0xFFFFFFFF - 64
+
+
+def refuse_cut_short(content: bytes) -> None:
+    """Raise BadInput (truncated) where a container states more than ``content`` holds.
+
+    Checks RF64, Wave64, AIFF, AU, CAF, Ogg, and MP3 with a Xing or Info header; other content
+    passes.
+    """
+    start = content[:4]
+    if start in (b"RF64", b"BW64") and content[8:12] == b"WAVE":
+        _check_chunks(content, "<I", 12, b"data", _ds64_size(content))
+    elif content.startswith(_W64_RIFF):
+        (stated,) = struct.unpack_from("<Q", content.ljust(24, b"\0"), 16)
+        if 24 < stated < 1 << 62:
+            _refuse_missing(len(content), stated)
+    elif start == b"FORM" and content[8:12] in (b"AIFF", b"AIFC"):
+        _check_chunks(content, ">I", 12, b"SSND", None)
+    elif start in (b".snd", b"dns.") and len(content) >= 12:
+        offset, stated = struct.unpack_from(">II" if start == b".snd" else "<II", content, 4)
+        if 0 < stated < _OPEN_32:
+            _refuse_missing(len(content) - offset, stated)
+    elif start == b"caff":
+        _check_chunks(content, ">q", 8, b"data", None)
+    elif start == b"OggS":
+        _check_last_page(content)
+    else:
+        _check_xing(content)
+
+
+def _refuse_missing(present: int, stated: int) -> None:
+    if present < stated:
+        raise BadInput(TRUNCATED, f"{max(0, present)} of {stated} bytes are there")
+
+
+def _ds64_size(content: bytes) -> int | None:
+    """The size of an RF64's samples, which stands in its first chunk."""
+    if content[12:16] != b"ds64" or len(content) < 36:
+        return None
+    return struct.unpack_from("<Q", content, 28)[0]
+
+
+def _check_chunks(
+    content: bytes, size_format: str, first: int, name: bytes, stated: int | None
+) -> None:
+    """Find the chunk of samples and compare its size, or ``stated``, with the bytes there are."""
+    for found, place, size in _chunks(content, size_format, first):
+        if found != name:
+            continue
+        size = size if stated is None else stated
+        is_open = size <= 0 or (size >= _OPEN_32 and size_format.endswith("I") and stated is None)
+        if not is_open:
+            _refuse_missing(len(content) - place, size)
+        return
+    raise BadInput(TRUNCATED, "the file ends before its samples begin")
+
+
+def _chunks(content: bytes, size_format: str, place: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, place of the content and size of each chunk."""
+    header = 4 + struct.calcsize(size_format)
+    while place + header <= len(content):
+        (size,) = struct.unpack_from(size_format, content, place + 4)
+        yield content[place : place + 4], place + header, size
+        if size < 0:
+            return
+        place += header + size + (size % 2 if size_format.endswith("I") else 0)
+
+
+def _check_last_page(content: bytes) -> None:
+    """An Ogg stream ends with a whole page that says so."""
+    place = content.rfind(b"OggS")
+    if len(content) - place >= 27:
+        num_segments = content[place + 26]
+        lacing = content[place + 27 : place + 27 + num_segments]
+        is_whole = len(lacing) == num_segments and len(content) - place >= 27 + num_segments + sum(
+            lacing
+        )
+        if is_whole and content[place + 5] & 4:
+            return
+    raise BadInput(TRUNCATED, "the last Ogg page does not end the stream")
+
+
+def _check_xing(content: bytes) -> None:
+    """An MP3's first frame may state the bytes of all frames."""
+    first = 0
+    if content[:3] == b"ID3" and len(content) >= 10:
+        a, b, c, d = content[6:10]  # seven bits each
+        first = 10 + (a << 21 | b << 14 | c << 7 | d)
+    if len(content) < first + 2 or content[first] != 0xFF or content[first + 1] < 0xE0:
+        return
+    head = content[first : first + 256]
+    place = max(head.find(b"Xing"), head.find(b"Info"))
+    if place < 0 or len(head) < place + 16:
+        return
+    (flags,) = struct.unpack_from(">I", head, place + 4)
+    if flags & 2:
+        (stated,) = struct.unpack_from(">I", head, place + (12 if flags & 1 else 8))
+        if len(content) - first < TOLERANCE * stated:
+            _refuse_missing(len(content) - first, stated)

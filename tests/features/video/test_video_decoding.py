@@ -1,0 +1,32 @@
+"""Decoding of clips whose container hides a part of them."""
+
+import av
+import numpy as np
+
+from seqbelt.features.video.video_decoding import FrameFormat, decode_video
+
+
+def test_a_clip_cut_by_an_edit_list_is_whole(tmp_path):
+    """Cut without encoding again: the packets before the cut are there and hidden."""
+    with av.open(str(tmp_path / "long.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=10, options={"g": "250"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(120):
+            image = np.full((48, 64, 3), 2 * number, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        output.mux(stream.encode())
+    with (
+        av.open(str(tmp_path / "long.mp4")) as source,
+        av.open(str(tmp_path / "cut.mp4"), "w") as output,
+    ):
+        video = source.streams.video[0]
+        copy = output.add_stream_from_template(video)
+        for packet in source.demux(video):
+            if packet.dts is None or packet.pts * packet.time_base > 6.3:
+                continue
+            offset = round(3.3 / packet.time_base)
+            packet.pts, packet.dts, packet.stream = packet.pts - offset, packet.dts - offset, copy
+            output.mux(packet)
+    frames = list(decode_video(tmp_path / "cut.mp4", FrameFormat(32, 24, True), None, 60))
+    assert len(frames) == 30  # of 64 that the container holds
+    assert 60 < frames[0].mean() < frames[-1].mean()
