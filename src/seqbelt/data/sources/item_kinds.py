@@ -167,6 +167,7 @@ def _media_length(path: Path) -> tuple[int, float]:
     """Sample rate in Hz, 0 for videos, and length in seconds; zeros for what cannot be read."""
     import av
     import soundfile
+    from av.error import FFmpegError
 
     try:
         with soundfile.SoundFile(io.BytesIO(path.read_bytes())) as file:
@@ -178,7 +179,7 @@ def _media_length(path: Path) -> tuple[int, float]:
             sounds = container.streams.audio
             rate = sounds[0].rate if sounds and not container.streams.video else 0
             return rate or 0, (container.duration or 0) / av.time_base
-    except (av.FFmpegError, OSError, ValueError):
+    except (FFmpegError, OSError, ValueError):
         return 0, 0.0
 
 
