@@ -267,7 +267,7 @@ def test_what_cannot_be_explained_is_refused_with_its_reason(inputs, capsys):
         ([model], 2, "a FILE, or a text"),
         ([model, recording, "--text", "good"], 2, "a FILE, or a text"),
         ([model, inputs / "audio"], 2, "not one input"),
-        ([inputs, recording], 1, "no bundle folder"),
+        ([inputs, recording], 1, "neither a bundle folder"),
         ([model, recording, "--output", "broken.wav/x"], 1, "--output broken.wav/x"),
     ):
         found, result, err = run(capsys, *arguments)

@@ -160,7 +160,7 @@ def test_what_cannot_be_exported_says_why_and_leaves_no_file(capsys, monkeypatch
         ([model, "--output", "toy.pb"], 2, "ends in .onnx"),
         ([model, "--output", "folder.onnx"], 2, "is a folder"),
         ([model, "--output", "file/toy.onnx"], 1, "cannot be written"),
-        (["nothing", "--output", "toy.onnx"], 1, "no bundle folder"),
+        (["nothing", "--output", "toy.onnx"], 1, "neither a bundle folder"),
         ([model, "--output", "toy.onnx", "--config", "none.yaml"], 2, "none.yaml"),
     ):
         code, found, err = run(capsys, *arguments)

@@ -154,7 +154,7 @@ def test_messy_data_is_prepared_without_an_edit(make, name, kind, expected):
         section, setting = key.split(".")
         assert getattr(getattr(experiment, section), setting) == value
         assert found["reasons"][key]
-    done = prepare(experiment)
+    done = prepare(experiment).result
     assert done["num_quarantined"] == 0
     assert done["num_sequences"] == found["num_items"] == sum(found["classes"].values())
 

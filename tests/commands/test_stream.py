@@ -198,7 +198,7 @@ def test_what_cannot_be_answered_says_why(noise, wav_bytes, capsys, monkeypatch)
         ([model, "broken.wav"], 1, "broken.wav: "),
         ([model, "-", "--follow"], 2, "--follow"),
         ([model, "-", "--every-ms", "9", "--every-steps", "9"], 2, "one of them"),
-        (["nothing", "quiet.wav"], 1, "no bundle folder"),
+        (["nothing", "quiet.wav"], 1, "neither a bundle folder"),
     ):
         code, lines, err = run(capsys, *arguments)
         assert (code, lines) == (expected, []) and words in err, (arguments, err)
