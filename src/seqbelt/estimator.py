@@ -8,7 +8,7 @@ import inspect
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -238,7 +238,7 @@ def compare(
     runs: dict[str, list[RunResult]] = {}
     for cell in rule.cells:
         for seed in rule.seeds:
-            model = clone(classifier or SequenceClassifier())
+            model = cast(SequenceClassifier, clone(classifier or SequenceClassifier()))
             model.set_params(**OVERRIDES[cell], seed=seed).fit(X, y)
             if model.history_.interrupted:
                 raise KeyboardInterrupt

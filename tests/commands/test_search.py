@@ -114,7 +114,7 @@ def test_settings_that_explode_are_given_up_not_the_search(store, tmp_path):
 def test_two_commands_do_not_share_a_search(store, tmp_path):
     first = search(store, tmp_path)
     first.folder.mkdir(parents=True)
-    with first._alone(), pytest.raises(SeqbeltError, match="another process"):
+    with first._locked(), pytest.raises(SeqbeltError, match="another process"):
         search(store, tmp_path).run()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -81,7 +81,7 @@ def merge(edges_s: np.ndarray, probabilities: np.ndarray, timeline: Timeline) ->
     gaps that this left are closed.
     """
     found: list[Segment] = []
-    is_known = ~np.isnan(probabilities).any(axis=1)
+    is_known = np.asarray(~np.isnan(probabilities).any(axis=1))
     best = np.where(is_known, np.where(is_known[:, None], probabilities, 0).argmax(axis=1), -1)
     starts = np.flatnonzero(np.diff(best, prepend=-2))
     for start, stop in zip(starts, np.append(starts[1:], len(best)), strict=True):
@@ -332,7 +332,7 @@ def _open(bundle: Bundle, source: Source) -> tuple[float, Iterator[np.ndarray]]:
     if isinstance(features, AudioFeatures):
         if isinstance(source, Path):
             return _open_audio(source)
-        unlimited = features.model_copy(update={"max_duration_s": float("inf")})
+        unlimited = features.replace(max_duration_s=1e12)
         audio = unlimited.read(source)
         return audio.sample_rate, iter([audio.samples])
     assert isinstance(features, ArrayFeatures) and features.sample_rate is not None
@@ -345,7 +345,7 @@ def _open_audio(path: Path) -> tuple[float, Iterator[np.ndarray]]:
     if not path.stat().st_size:
         raise BadInput(EMPTY, "the file is empty")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        whole = whole_wav(content)  # refuses a WAV that was cut off
+        whole = whole_wav(cast(bytes, content))  # a mapped file slices as bytes do
         patched = None if whole is content else io.BytesIO(bytes(whole))
     try:
         sound = soundfile.SoundFile(patched or str(path))

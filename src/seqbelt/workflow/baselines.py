@@ -11,6 +11,7 @@ from seqbelt.comparison.baselines.signal_baselines import predict_shuffled, shuf
 from seqbelt.data.cropping import crop_sequences
 from seqbelt.data.sequences import Sequences
 from seqbelt.experiment import Experiment
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
@@ -124,7 +125,9 @@ def _shuffled(experiment: Experiment, cell: str, trained: Sequence[Trained]) -> 
 
     def predict(one: Trained) -> np.ndarray:
         test = read_part(one.experiment, one.store, "test")
-        return predict_shuffled(one.bundle.network, test, one.seed)
+        network = one.bundle.network
+        assert isinstance(network, SequenceNetwork)  # a run trains one network
+        return predict_shuffled(network, test, one.seed)
 
     labels = np.concatenate([one.store.split("test").labels for one in of_seeds[0]])
     return measure(

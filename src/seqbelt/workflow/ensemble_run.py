@@ -12,7 +12,7 @@ from seqbelt.evaluation.step_report import report_on
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.workflow.comparison_run import CompareJournal
-from seqbelt.workflow.console import say
+from seqbelt.workflow.console import echo
 from seqbelt.workflow.training_run import (
     RUN,
     Trained,
@@ -108,5 +108,5 @@ def average_networks(
     result = EnsembleResult(averaged, members)
     run.describe(result.sentence)
     run.finish()
-    say(result.sentence)
+    echo(result.sentence)
     return result

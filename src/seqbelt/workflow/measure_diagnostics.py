@@ -8,6 +8,7 @@ import torch
 from seqbelt.comparison.diagnostics import Diagnostics, ModelDiagnostics
 from seqbelt.comparison.memory import measure_memory
 from seqbelt.experiment import Experiment
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 from seqbelt.workflow.console import bar
 from seqbelt.workflow.training_run import Trained, read_part
@@ -31,6 +32,7 @@ def measure_diagnostics(experiment: Experiment, trained: Sequence[Trained]) -> D
 def _measure(one: Trained) -> ModelDiagnostics:
     network, test = one.bundle.network, one.test
     assert test is not None  # a comparison has a test part
+    assert isinstance(network, SequenceNetwork)  # a run trains one network
     train = read_part(one.experiment, one.store, "train")
     _, curve = one.history.reaches[0]
     return ModelDiagnostics(

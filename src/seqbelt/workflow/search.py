@@ -216,8 +216,8 @@ class Search:
                 yield
         except Timeout:
             raise SeqbeltError(
-                f"{self.database}: another process is at this search; wait for it, or let it work "
-                "with more processes: tuning.num_workers"
+                f"{self.database}: another process is running this search; wait, or raise "
+                "tuning.num_workers in that process"
             ) from None
 
 
