@@ -29,26 +29,31 @@ def write_reviews(path: Path, labels: list[str], head: str = "text,label") -> No
     path.write_text("\n".join([head, *lines, ""]), "utf-8")
 
 
-def test_01_parts_beside_another_folder(project, write_wavs, capsys):
+@pytest.fixture(autouse=True)
+def log_messages(caplog):
+    caplog.set_level("INFO", logger="seqbelt")
+
+
+def test_01_parts_beside_another_folder(project, write_wavs, caplog):
     write_wavs(project / "lay/Train", 12)
     write_wavs(project / "lay/Test", 8, first_seed=50)
     (project / "lay/docs").mkdir()
     (project / "lay/docs/readme.txt").write_text("notes")
     store = prepare(AUDIO, source="lay").store
     assert store.classes == ("high", "low") and store.about["splits"]["test"] == 8
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "docs" in said and "high 10, low 10" in said
 
 
-def test_06_labels_that_look_alike(project, capsys):
+def test_06_labels_that_look_alike(project, caplog):
     nfd = unicodedata.normalize("NFD", "긍정")
     write_reviews(project / "a.csv", ["긍정", "부정", "긍정 ", "\u200b부정", nfd])
     assert prepare(TEXT, source="a.csv").store.classes == ("긍정", "부정")
     assert len(prepare(TEXT, source="a.csv", labels_as_written=True).store.classes) == 5
     write_reviews(project / "b.csv", ["pos", "neg", "POS"])
-    capsys.readouterr()
+    caplog.clear()
     assert len(prepare(TEXT, source="b.csv").store.classes) == 3
-    assert "'POS'" in capsys.readouterr().err
+    assert "'POS'" in caplog.text
 
 
 def test_07_labels_that_are_missing(project):
@@ -66,13 +71,13 @@ def test_13_a_transcript_beside_the_recording(project, write_wavs):
     assert prepare(AUDIO, source="m.csv").num_quarantined == 0
 
 
-def test_16_a_linked_class_folder(project, write_wavs, capsys):
+def test_16_a_linked_class_folder(project, write_wavs, caplog):
     write_wavs(project / "disk", 12)
     (project / "top").mkdir()
     (project / "disk/low").rename(project / "top/low")
     (project / "top/high").symlink_to("../disk/high")
     assert prepare(AUDIO, source="top").store.classes == ("high", "low")
-    assert "high" in capsys.readouterr().err
+    assert "high" in caplog.text
 
 
 def test_20_texts_in_another_encoding(project):

@@ -69,7 +69,7 @@ def import_torchtext() -> ModuleType:
     try:
         import torchtext  # pyright: ignore[reportMissingImports]  # an extra, on its own versions
 
-        torchtext.disable_torchtext_deprecation_warning()
+        torchtext.disable_torchtext_deprecation_warning()  # pyright: ignore[reportAttributeAccessIssue]
         import torchtext.data.utils  # pyright: ignore[reportMissingImports]
         import torchtext.vocab  # pyright: ignore[reportMissingImports]
     except (ImportError, OSError) as error:  # OSError: built for another torch
