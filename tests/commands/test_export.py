@@ -165,7 +165,7 @@ def test_what_cannot_be_exported_says_why_and_leaves_no_file(capsys, monkeypatch
     ):
         code, found, err = run(capsys, *arguments)
         assert (code, found) == (expected, None) and words in err, (arguments, err)
-    monkeypatch.setattr("seqbelt.workflow.export_check.find_spec", lambda name: None)
+    monkeypatch.setitem(stage.missing_packages.__globals__, "find_spec", lambda name: None)
     code, _, err = run(capsys, model, "--output", "toy.onnx")
     assert code == 1 and "pip install 'seqbelt[onnx]'" in err
     assert files() == present
