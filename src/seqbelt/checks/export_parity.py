@@ -1,14 +1,14 @@
 """Export parity: another engine gives the network's logits, for every length and batch size."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seqbelt.checks.padding_invariance import TOLERANCE
+from seqbelt.checks.certificate import LogitCertificate, finite_or_none, tolerance_for
 from seqbelt.data.batches import pad
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.ensemble import Network
@@ -29,28 +29,19 @@ class Case(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ExportCertificate:
-    """Logits of an exported file against the network's. Null where one is not finite."""
+class ExportCertificate(LogitCertificate):
+    """Logits of an exported file against the network's."""
 
-    passed: bool
-    max_difference: float | None
-    num_flips: int
-    """Sequences with another label."""
-    num_sequences: int
     tolerance: float
     worst_case: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
     @property
     def sentence(self) -> str:
         """The outcome in words."""
-        found = "nan" if self.max_difference is None else f"{self.max_difference:.1e}"
         return (
-            f"export certificate {'passed' if self.passed else 'FAILED'}: logits differ by {found} "
-            f"at most (allowed {self.tolerance:.1e}), with {self.worst_case}; {self.num_flips} of "
-            f"{self.num_sequences} labels flip"
+            f"export certificate {'passed' if self.passed else 'FAILED'}: logits differ by "
+            f"{self.shown_difference} at most (allowed {self.tolerance:.1e}), with "
+            f"{self.worst_case}; {self.num_flips} of {self.num_sequences} labels flip"
         )
 
 
@@ -104,10 +95,10 @@ def certify_export(
         flips += int((found.argmax(1) != wanted.argmax(1)).sum())
         largest = max(largest, float(wanted.abs().max()))
     place = int(np.argmax(differences))  # a nan counts as the largest
-    tolerance = TOLERANCE * max(1.0, largest)
+    tolerance = tolerance_for(largest)
     return ExportCertificate(
         passed=differences[place] <= tolerance and flips == 0,
-        max_difference=differences[place] if np.isfinite(differences[place]) else None,
+        max_difference=finite_or_none(differences[place]),
         num_flips=flips,
         num_sequences=sum(len(case.lengths) for case in cases),
         tolerance=tolerance,

@@ -1,48 +1,36 @@
 """Padding and batch invariance: a sequence's logits depend neither on padding nor on the batch."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seqbelt.checks.certificate import LogitCertificate, finite_or_none, tolerance_for
 from seqbelt.data.batches import Batch, make_batch
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.ensemble import Network
 
-TOLERANCE = 1e-5
-"""Largest allowed difference of float32 logits; where logits exceed 1, relative to the largest."""
 BATCH_SIZE = 32
 SAMPLE_STEPS = 131_072
 """Steps of the sampled sequences, at most, so that long signals take seconds and not minutes."""
 
 
 @dataclass(frozen=True)
-class PaddingCertificate:
-    """Logits of batched sequences against each sequence alone. A difference is null where a logit
-    is not finite."""
+class PaddingCertificate(LogitCertificate):
+    """Logits of batched sequences against each sequence alone."""
 
-    passed: bool
-    max_difference: float | None
-    num_flips: int
-    """Sequences with another predicted label in some batch composition."""
-    num_sequences: int
     tolerance: float
     differences: dict[str, float | None]
     """Largest difference for each batch composition."""
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
     @property
     def sentence(self) -> str:
         """The outcome in words."""
-        found = "nan" if self.max_difference is None else f"{self.max_difference:.1e}"
         return (
             f"padding certificate {'passed' if self.passed else 'FAILED'}: logits differ by "
-            f"{found} at most (allowed {self.tolerance:.1e}), {self.num_flips} of "
+            f"{self.shown_difference} at most (allowed {self.tolerance:.1e}), {self.num_flips} of "
             f"{self.num_sequences} labels flip"
         )
 
@@ -71,7 +59,7 @@ def certify_padding(
     differences = {name: float((found - alone).abs().max()) for name, found in compositions.items()}
     flips = torch.stack([found.argmax(1) != alone.argmax(1) for found in compositions.values()])
     worst = float(np.max(list(differences.values())))  # unlike max, it keeps a nan
-    tolerance = TOLERANCE * max(1.0, float(alone.abs().max()))
+    tolerance = tolerance_for(float(alone.abs().max()))
     return PaddingCertificate(
         passed=worst <= tolerance and not flips.any(),
         max_difference=finite_or_none(worst),
@@ -129,7 +117,3 @@ def _garbage_padding(batch: Batch) -> Batch:
     places = torch.randint(len(own), inputs[padding].shape, generator=generator)
     inputs[padding] = own[places] if inputs.dim() == 2 else 100 * own[places] + 100
     return batch._replace(inputs=inputs)
-
-
-def finite_or_none(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -1,14 +1,15 @@
 """Streaming invariance: a signal read in chunks gets the logits it gets whole."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from seqbelt.checks.padding_invariance import TOLERANCE, finite_or_none, sample_by_length
+from seqbelt.checks.certificate import LogitCertificate, finite_or_none, tolerance_for
+from seqbelt.checks.padding_invariance import sample_by_length
 from seqbelt.data.batches import pad
 from seqbelt.data.sequences import Sequences
 from seqbelt.features.streaming.steps import StepStream
@@ -22,32 +23,22 @@ CHUNK_SIZES = {"1": 1, "7": 7, "50": 50, "random": None}
 
 
 @dataclass(frozen=True)
-class StreamingCertificate:
-    """Logits of sequences read in chunks against those read whole. A difference is null where a
-    logit is not finite."""
+class StreamingCertificate(LogitCertificate):
+    """Logits of sequences read in chunks against those read whole."""
 
-    passed: bool
-    max_difference: float | None
-    num_flips: int
-    """Sequences and files with another predicted label at some chunk size."""
-    num_sequences: int
     num_signals: int
     """Files read in chunks of samples or rows, which checks the features too."""
     tolerance: float
     differences: dict[str, float | None]
     """Largest difference for each chunk size, in ``steps_`` and in ``inputs_``."""
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
     @property
     def sentence(self) -> str:
         """The outcome in words."""
-        found = "nan" if self.max_difference is None else f"{self.max_difference:.1e}"
         return (
             f"streaming certificate {'passed' if self.passed else 'FAILED'}: logits differ by "
-            f"{found} at most (allowed {self.tolerance:.1e}), {self.num_flips} labels flip, in "
-            f"{self.num_sequences} sequences and {self.num_signals} files"
+            f"{self.shown_difference} at most (allowed {self.tolerance:.1e}), {self.num_flips} "
+            f"labels flip, in {self.num_sequences} sequences and {self.num_signals} files"
         )
 
 
@@ -90,7 +81,7 @@ def certify_streaming(
         flips |= torch.stack(found).argmax(1) != expected.argmax(1)
     network.train(was_training)
     worst = float(np.max(list(differences.values())))  # unlike max, it keeps a nan
-    tolerance = TOLERANCE * max(1.0, float(expected.abs().max()))
+    tolerance = tolerance_for(float(expected.abs().max()))
     return StreamingCertificate(
         passed=worst <= tolerance and not flips.any(),
         max_difference=finite_or_none(worst),

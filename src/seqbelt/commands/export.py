@@ -100,11 +100,10 @@ def _open(model: str, experiment: Experiment | None) -> tuple[Bundle, str, Seque
 
 
 def _failure(certificate: ExportCertificate, output: Path, test: Sequences | None) -> str:
-    found = certificate.max_difference
     remedy = "" if test else "; --config CONFIG compares on real sequences instead of generated"
     return (
         f"{output} was not written: with {certificate.worst_case}, its logits differ by "
-        f"{'nan' if found is None else f'{found:.1e}'} (allowed {certificate.tolerance:.1e}), and "
+        f"{certificate.shown_difference} (allowed {certificate.tolerance:.1e}), and "
         f"{certificate.num_flips} of {certificate.num_sequences} labels{remedy}"
     )
 
@@ -115,11 +114,10 @@ def _describe(
     """What int8 costs on the same batches, in logits and labels."""
     found = export_parity.certify_export(bundle.network, exported, cases)
     batch_difference = export_parity.batch_composition_difference(exported, cases)
-    difference = np.nan if found.max_difference is None else found.max_difference
     echo(
         f"int8: the weights of {', '.join(operators) or 'nothing'}; logits differ by "
-        f"{difference:.1e} at most, {found.num_flips} of {found.num_sequences} labels flip; what "
-        f"else is in a batch moves a logit by up to {batch_difference:.1e}"
+        f"{found.shown_difference} at most, {found.num_flips} of {found.num_sequences} labels "
+        f"flip; what else is in a batch moves a logit by up to {batch_difference:.1e}"
     )
     return {
         "operators": operators,

@@ -1,0 +1,39 @@
+"""What the certificates that compare logits have in common."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+TOLERANCE = 1e-5
+"""Largest allowed difference of float32 logits; where logits exceed 1, relative to the largest."""
+
+
+@dataclass(frozen=True)
+class LogitCertificate:
+    """Logits computed in one way against those computed in another."""
+
+    passed: bool
+    max_difference: float | None
+    """Null where a logit is not finite."""
+    num_flips: int
+    """Sequences (or files) with another predicted label."""
+    num_sequences: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def shown_difference(self) -> str:
+        """The largest difference as messages show it."""
+        return "nan" if self.max_difference is None else f"{self.max_difference:.1e}"
+
+
+def finite_or_none(value: float) -> float | None:
+    """A number that JSON can hold."""
+    return value if np.isfinite(value) else None
+
+
+def tolerance_for(largest_logit: float) -> float:
+    """The allowed difference, of logits up to ``largest_logit`` in absolute value."""
+    return TOLERANCE * max(1.0, largest_logit)
