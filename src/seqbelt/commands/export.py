@@ -14,6 +14,7 @@ from seqbelt.checks.export_parity import ExportCertificate
 from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.cropping import crop_sequences
 from seqbelt.data.sequences import Sequences
+from seqbelt.data.store.parts import write_whole
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.evaluation.report import Report
 from seqbelt.experiment import Experiment
@@ -146,12 +147,9 @@ def _accuracy(
 
 
 def _write(output: Path, content: bytes) -> None:
-    """All or nothing: a file under this name is whole."""
-    part = output.with_name(f".{output.name}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(output)
+        write_whole(output, content)
     except OSError as error:
         raise SeqbeltError(f"--output {output}: cannot be written ({error})") from None
 

@@ -33,6 +33,7 @@ from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import find_lookalikes, find_missing, list_counts, shorten
 from seqbelt.data.sources.table_columns import look_into_table
 from seqbelt.data.sources.tables import is_manifest_file
+from seqbelt.data.store.parts import write_whole
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.experiment import NOT_IN_NAMES, Experiment
 from seqbelt.features.encoding import hash_content
@@ -81,9 +82,9 @@ def init(
     output.parent.mkdir(parents=True, exist_ok=True)
     config = _write_yaml(name, look, found)
     experiment, manifest = _check(config, items, found, overrides)
-    _write(output, config)
+    write_whole(output, config.encode())
     if found.items is not None:
-        _write(items, found.items)
+        write_whole(items, found.items.encode())
 
     counts = Counter(manifest.column("label").tolist())
     splits = Counter(manifest.column("split").tolist())
@@ -258,13 +259,6 @@ def _check(
         return experiment, experiment.data.load(experiment.features)
     finally:
         listed.unlink(missing_ok=True)
-
-
-def _write(path: Path, content: str) -> None:
-    """Write a file as a whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(content, encoding="utf-8")
-    beside.replace(path)
 
 
 def _find_faults(manifest: Manifest, counts: Counter[str]) -> list[str]:

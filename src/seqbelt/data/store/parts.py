@@ -143,8 +143,13 @@ def open_part(path: Path) -> Iterator[PartBatch]:
 
 
 def write_json(path: Path, values: object) -> None:
-    """Write JSON so that the file is either the old one or the new one, never half."""
-    temporary = path.with_name(path.name + ".tmp")
+    """Write JSON as ``write_whole`` does."""
     text = json.dumps(values, indent=2, ensure_ascii=False, default=str)
-    temporary.write_text(text + "\n", encoding="utf-8")
+    write_whole(path, (text + "\n").encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is either the old one or the new one, never half."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
     temporary.replace(path)
