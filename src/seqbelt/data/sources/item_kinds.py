@@ -1,6 +1,5 @@
 """Which kind of data some files are, with the feature settings that read them."""
 
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -170,7 +169,7 @@ def _media_length(path: Path) -> tuple[int, float]:
     from av.error import FFmpegError
 
     try:
-        with soundfile.SoundFile(io.BytesIO(path.read_bytes())) as file:
+        with path.open("rb") as content, soundfile.SoundFile(content) as file:
             return file.samplerate, file.frames / file.samplerate
     except (soundfile.LibsndfileError, OSError):
         pass
