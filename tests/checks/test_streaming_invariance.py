@@ -46,7 +46,7 @@ def test_an_exact_network_passes(rows, signal, cell, pooling):
     assert (found.num_sequences, found.num_signals) == (len(rows), 1)
     sizes = ("1", "7", "50", "random")
     assert set(found.differences) == {f"{of}_{n}" for of in ("steps", "inputs") for n in sizes}
-    assert 0 <= found.max_difference <= found.tolerance < 4e-5
+    assert 0 <= found.max_difference <= found.tolerance < 2e-5
     assert "passed" in found.sentence and found.to_dict()["passed"]
 
 
@@ -57,7 +57,7 @@ def test_a_network_with_a_stem_passes(rows, signal, cell, strides):
     network = build(cell=cell, stem=stem, pooling="attention_max")
     found = certify_streaming(network, rows, [signal])
     assert found.passed and found.num_flips == 0
-    assert 0 <= found.max_difference <= found.tolerance < 4e-5
+    assert 0 <= found.max_difference <= found.tolerance < 2e-5
 
 
 def test_a_stem_that_forgets_the_last_steps_is_found(rows, monkeypatch):

@@ -59,7 +59,7 @@ def test_neither_padding_nor_neighbours_change_an_answer(cell, strides, bidirect
     assert (alone[1:] - alone[:-1]).abs().amax(1).min() > 1e-3, "else the test sees nothing"
     for garbage in (0.0, 50.0, torch.nan):
         found = network(padded(garbage, extra=6), LENGTHS)
-        torch.testing.assert_close(found, alone, rtol=1e-6, atol=2e-6)
+        torch.testing.assert_close(found, alone, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("strides", STRIDES, ids=str)
@@ -102,6 +102,27 @@ def test_every_cut_gives_the_answer_of_the_whole(strides, cell):
     network, steps = build(strides, cell=cell), draw(37)
     expected = network(steps[None], torch.tensor([37]))[0]
     for size in range(1, 38):
+        reader = StreamingClassifier(network)
+        for start in range(0, 37, size):
+            reader.push(steps[start : start + size].numpy())
+        torch.testing.assert_close(reader.logits, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("strides", STRIDES, ids=str)
+@torch.inference_mode()
+def test_differences_see_neither_padding_nor_where_a_stream_is_cut(strides):
+    network = build(strides, differences=True)
+    network.normalize.learn(torch.zeros(NUM_FEATURES), torch.ones(NUM_FEATURES))
+    rows = zip(LENGTHS.tolist(), LENGTHS[:, None])
+    alone = torch.cat([network(draw(length)[None], lengths) for length, lengths in rows])
+    allowed = 1e-6 * max(1.0, float(alone.abs().max()))
+    found = network(padded(torch.nan, extra=6), LENGTHS)
+    torch.testing.assert_close(found, alone, rtol=0, atol=allowed)
+    without = build(strides)
+    assert not torch.equal(without(padded(0.0), LENGTHS), alone), "else the test sees nothing"
+    steps = draw(37)
+    expected = network(steps[None], torch.tensor([37]))[0]
+    for size in (1, 2, 5, 36):
         reader = StreamingClassifier(network)
         for start in range(0, 37, size):
             reader.push(steps[start : start + size].numpy())

@@ -30,6 +30,8 @@ EVERYTHING = {
     "channel_mask": 0.5,
     "feature_dropout": 0.5,
 }
+MOVING = EVERYTHING | {"feature_dropout": 0.0}
+"""Without what draws every row towards the mean."""
 NUM_CLASSES = 4
 MEAN, STD = torch.tensor([1.0, -2.0, 5.0]), torch.tensor([0.5, 1.0, 2.0])
 some_lengths = st.lists(st.integers(1, 20), min_size=1, max_size=9)
@@ -292,7 +294,7 @@ def store(tmp_path_factory):
 
 
 def test_every_cell_reads_the_same_augmented_rows_and_validation_reads_its_own(store):
-    training = Training(num_epochs=2, batch_size=8, augmentation=Augmentation(**EVERYTHING))
+    training = Training(num_epochs=2, batch_size=8, augmentation=Augmentation(**MOVING))
     read: dict[tuple[str, bool], list] = {}
     for cell in ("lstm", "rnn"):
 
@@ -314,7 +316,7 @@ def test_every_cell_reads_the_same_augmented_rows_and_validation_reads_its_own(s
         rows = store.split(part)
         plain = 2 * sum(float(rows[index].sum()) for index in range(len(rows)))  # two epochs
         sums[is_training] = sum(float(one.sum()) for one in read["lstm", is_training]) - plain
-    assert abs(sums[True]) > 0.1 and abs(sums[False]) < 1e-3
+    assert abs(sums[True]) > 1 and abs(sums[False]) < 1e-3
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 6])
