@@ -1,4 +1,4 @@
-"""The whole configuration: one YAML file. Only the stages see it."""
+"""The whole configuration: one YAML file. Only commands and workflow see it."""
 
 from pathlib import Path
 from typing import Self

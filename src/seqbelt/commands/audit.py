@@ -13,7 +13,7 @@ COLOURS = {"leak": "red", "warning": "yellow", "ok": "green"}
 
 
 def audit(experiment: Experiment, show: bool = True) -> Outcome:
-    """The stage: prepare if need be, audit, report; ``show`` prints the table."""
+    """Prepare if need be, audit, report; ``show`` prints the table."""
     store = prepare_data(experiment).store
     found = audit_data(experiment, store)
     if show:

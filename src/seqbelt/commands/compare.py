@@ -35,7 +35,7 @@ from seqbelt.workflow.tuned_variants import build_variants
 
 
 def compare(experiment: Experiment) -> Outcome:
-    """The stage: train every cell with every seed on every fold, judge, write it all to MLflow."""
+    """Train every cell with every seed on every fold, judge, write it all to MLflow."""
     folds = [experiment.with_data(data) for data in experiment.data.each_fold()]
     journal = CompareJournal(experiment)
     compare_id = journal.compare_id

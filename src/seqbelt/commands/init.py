@@ -23,8 +23,8 @@ from seqbelt.data.sources.file_name_patterns import (
 from seqbelt.data.sources.folders import list_files
 from seqbelt.data.sources.item_kinds import (
     Look,
+    find_duplicates,
     find_rare,
-    find_twins,
     kind_of_files,
     look_into_files,
     look_into_texts,
@@ -41,7 +41,7 @@ from seqbelt.settings import override
 from seqbelt.workflow.outcome import Outcome
 
 MAX_HASHED = 20_000
-"""Items whose content is compared for exact twins, unless their files differ in size."""
+"""Items whose content is compared for duplicates, unless their files differ in size."""
 
 
 def init(
@@ -262,7 +262,7 @@ def _check(
 
 
 def _find_faults(manifest: Manifest, counts: Counter[str]) -> list[str]:
-    """What is wrong with the items: labels that look alike or are missing, twins, rare classes."""
+    """What is wrong with the items: duplicates, rare classes, labels missing or alike."""
     labelled = {label: count for label, count in counts.items() if label}
     found = [
         *find_lookalikes(labelled, "classes"),
@@ -273,7 +273,7 @@ def _find_faults(manifest: Manifest, counts: Counter[str]) -> list[str]:
     if counts[""]:
         found.append(f"{counts['']:,} items have no label")
     if len(labelled) == 1:
-        found.append("there is one class; nothing can be told apart")
+        found.append("there is only one class; a classifier needs two")
     sources = list(manifest.sources())
     sizes = [_size_of(source) for source in sources]
     often = Counter(sizes)
@@ -290,7 +290,7 @@ def _find_faults(manifest: Manifest, counts: Counter[str]) -> list[str]:
         except BadInput as error:
             found.append(f"{sources[row]}: {error}")
     names = manifest.column("id").tolist()
-    return found + find_twins(names, hashes, manifest.column("label").tolist())
+    return found + find_duplicates(names, hashes, manifest.column("label").tolist())
 
 
 def _size_of(source: Any) -> int:

@@ -12,7 +12,7 @@ from seqbelt.workflow.outcome import Outcome
 
 
 def make_data(name: str, folder: Path | None, options: Mapping[str, Any]) -> Outcome:
-    """The stage: write the set; without a folder of its own, to where a config's name finds it."""
+    """Write the set; without a folder of its own, to where a config's name finds it."""
     if name not in GENERATED_SETS:
         raise SettingsError(
             f"no generated set '{name}'; there are: {', '.join(GENERATED_SETS)}. "

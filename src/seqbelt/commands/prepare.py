@@ -12,7 +12,7 @@ Engine = Literal["local", "ray"]
 
 
 def prepare(experiment: Experiment, engine: Engine = "local") -> Outcome:
-    """The stage: prepare, here or on a Ray cluster, and report."""
+    """Prepare, here or on a Ray cluster, and report."""
     prepared = prepare_data(experiment, encode=encode_on_ray if engine == "ray" else encode_sources)
     about = prepared.store.about
     tokens = {

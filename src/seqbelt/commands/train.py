@@ -10,7 +10,7 @@ from seqbelt.workflow.training_run import read_part, train_model
 
 
 def train(experiment: Experiment, resume: bool = False) -> Outcome:
-    """The stage: prepare if need be, train, evaluate once, register."""
+    """Prepare if need be, train, evaluate once, register."""
     store = prepare_data(experiment, LONGEST_PREPARATION_S).store
     trained = train_model(experiment, store, resume=resume)
     model_uri = None

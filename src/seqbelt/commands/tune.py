@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def tune(experiment: Experiment) -> Outcome:
-    """The stage: make the trials that are missing, show them, write the best settings."""
+    """Make the trials that are missing, show them, write the best settings."""
     store = prepare_data(experiment).store
     search = Search(experiment, store, experiment.tuning.num_trials)
     study = search.run(experiment.tuning.num_workers)

@@ -1,4 +1,4 @@
-"""``seqbelt data audit``: leaks and faults of the prepared data."""
+"""Audit prepared data, before a run or for a report."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``seqbelt export``: a model as one file for another engine, compared before it is written."""
+"""Compare an exported file with its network, for ``export`` and for ``certify``."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""``seqbelt predict``: labels for a folder, files or a manifest."""
+"""From INPUT arguments (folders, files, a manifest) to the items to predict."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

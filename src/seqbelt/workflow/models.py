@@ -9,6 +9,8 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Engine, Precision, Predictor
 from seqbelt.workflow.prepared_data import prepare_data
 
+URI_PREFIXES = ("models:/", "runs:/")
+
 
 def open_model(model: str, experiment: Experiment) -> tuple[Bundle, str, SequenceStore]:
     """The bundle, its resolved name (``models:/NAME/3``), and the config's prepared data.
@@ -34,9 +36,6 @@ def open_model(model: str, experiment: Experiment) -> tuple[Bundle, str, Sequenc
             "the config and data that the model was trained on, or 'seqbelt predict'"
         )
     return bundle, concrete, store
-
-
-URI_PREFIXES = ("models:/", "runs:/")
 
 
 def load(model: str | Path, device: str = "auto") -> Predictor:

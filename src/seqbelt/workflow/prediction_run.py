@@ -1,4 +1,4 @@
-"""``seqbelt predict``: labels for a folder, files or a manifest."""
+"""Predict folders, files or a manifest with one model into one table; resumable."""
 
 import gc
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ def predict(
     audacity: Path | None = None,
     context: ChildContext | None = None,
 ) -> dict[str, Any]:
-    """The stage: load the model once, answer everything, write one file.
+    """Load the model once, answer everything, write one file.
 
     ``context`` is set in a supervised child process (inference/isolation.py).
     """

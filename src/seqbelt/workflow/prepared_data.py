@@ -1,4 +1,4 @@
-"""``seqbelt prepare``: sources to a sequence store."""
+"""Bring the store of an experiment up to date, and print what is in it."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""``seqbelt train``: one model, one MLflow run, one registered version."""
+"""Register the model of a run, with its certificate and an input example."""
 
 from typing import cast
 

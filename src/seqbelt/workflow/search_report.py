@@ -1,4 +1,4 @@
-"""``seqbelt tune``: search the settings of one model, and write the best as a config."""
+"""One MLflow run that shows a whole search, and the best settings as YAML."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""``seqbelt train``: one model, one MLflow run, one registered version."""
+"""Train one model into one run and one bundle, or resume it."""
 
 import hashlib
 import json

@@ -261,16 +261,18 @@ def _describe(unit: str, lengths: Iterable[float], num_items: int) -> str:
     return said + total + (f" ({len(lengths):,} looked into)" if len(lengths) < num_items else "")
 
 
-def find_twins(names: Sequence[str], hashes: Sequence[str], labels: Sequence[str]) -> list[str]:
+def find_duplicates(
+    names: Sequence[str], hashes: Sequence[str], labels: Sequence[str]
+) -> list[str]:
     """Sentences about items with the same content: how many, and which have different labels."""
     by_hash: dict[str, list[int]] = {}
     for row, key in enumerate(hashes):
         if key:
             by_hash.setdefault(key, []).append(row)
-    twins = [rows for rows in by_hash.values() if len(rows) > 1]
-    torn = [rows for rows in twins if len({labels[row] for row in rows}) > 1]
+    duplicates = [rows for rows in by_hash.values() if len(rows) > 1]
+    conflicting = [rows for rows in duplicates if len({labels[row] for row in rows}) > 1]
     found = []
-    for some, what in ((twins, ""), (torn, " and different labels")):
+    for some, what in ((duplicates, ""), (conflicting, " and different labels")):
         if some:
             shown = " = ".join(f"{names[row]} ({labels[row]})" for row in some[0][:3])
             found.append(
