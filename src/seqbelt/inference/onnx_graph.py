@@ -140,7 +140,7 @@ def _declared_outputs(network: Network) -> list[onnx.ValueInfoProto]:
 def _first_steps(graph: _Graph, network: SequenceNetwork) -> str:
     """Embedded or normalised steps ``(batch, steps, width)``."""
     if network.is_tokens:
-        return graph.add("Gather", graph.constant(network.embed.weight, "embedding"), "inputs")
+        return graph.add("Gather", graph.constant(network.embed.table(), "embedding"), "inputs")
     normalize = network.normalize
     centred = graph.add("Sub", "inputs", graph.constant(normalize.mean))
     by_rows = graph.add("Div", centred, graph.constant(normalize.std))

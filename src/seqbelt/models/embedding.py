@@ -18,7 +18,13 @@ class Embedding(nn.Embedding):
     In training a share ``dropout`` of all tokens is zero, each wherever it stands in the batch, so
     that no answer hangs on one word (Gal & Ghahramani 2016, arXiv:1512.05287). ``frozen`` rows are
     no trainable numbers: they stay as ``start_from`` or loading left them.
+
+    After ``compose`` a token's vector is the mean of two rows, which other tokens may share: those
+    of a piece and of the word that it is part of.
     """
+
+    parts: Tensor | None
+    """Rows of each token, int64 ``(num_tokens, 2)``; None: each token has its own."""
 
     def __init__(
         self, num_tokens: int, size: int, dropout: float = 0.0, frozen: bool = False
@@ -27,14 +33,30 @@ class Embedding(nn.Embedding):
         nn.init.normal_(self.weight, std=INITIAL_STD)
         self.weight.requires_grad_(not frozen)
         self.dropout = dropout
+        self.register_buffer("parts", None)
+
+    def compose(self, parts: np.ndarray) -> None:
+        """Make each token the mean of the rows ``parts`` ``(num_tokens, 2)``."""
+        self.parts = torch.from_numpy(parts).to(self.weight.device)
 
     def forward(self, input: Tensor) -> Tensor:
         """Vectors ``(batch, steps, size)`` of token ids ``(batch, steps)``."""
-        steps = super().forward(input)
-        if not self.training or not self.dropout:
-            return steps
-        kept = F.dropout(steps.new_ones(self.num_embeddings), self.dropout)
-        return steps * kept[input][:, :, None]
+        rows = input if self.parts is None else self.parts[input]
+        vectors = super().forward(rows)
+        if self.training and self.dropout:
+            kept = F.dropout(vectors.new_ones(self.num_embeddings), self.dropout)
+            vectors = vectors * kept[rows].unsqueeze(-1)
+        return vectors if self.parts is None else vectors.mean(2)
+
+    def table(self) -> Tensor:
+        """The vector of every token, ``(num_tokens, size)``."""
+        return self.weight if self.parts is None else self.weight[self.parts].mean(1)
+
+    def _load_from_state_dict(self, state_dict, prefix, *arguments, **options) -> None:
+        # A saved embedding says itself whether it is composed.
+        parts = state_dict.get(prefix + "parts")
+        self.parts = None if parts is None else torch.empty_like(parts, device=self.weight.device)
+        super()._load_from_state_dict(state_dict, prefix, *arguments, **options)
 
     @torch.no_grad()
     def start_from(self, vectors: np.ndarray, is_found: np.ndarray) -> None:

@@ -7,6 +7,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
+from seqbelt.features.base import Encoder
 from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.features.text.word_vectors import AlignedVectors, WordVectors
 from seqbelt.models.classifier import SequenceNetwork
@@ -23,8 +24,10 @@ def network_builder(
     SettingsError where they cannot be read, or the features have no vocabulary.
     """
     model, aligned = experiment.model, None
+    encoder = experiment.features.encoder(store.learned) if store.is_tokens else None
+    parts = encoder.parts if isinstance(encoder, TextEncoder) else None
     if model.vectors is not None:
-        vocabulary = _vocabulary(experiment, store)
+        vocabulary = _vocabulary(encoder)
         # Frozen settings are hashable, which pyright cannot know.
         aligned = _align(model.vectors, vocabulary)  # pyright: ignore[reportArgumentType]
         coverage = _report_coverage(aligned, model.vectors, train)
@@ -34,6 +37,8 @@ def network_builder(
     def build() -> SequenceNetwork:
         num_classes = len(store.classes)
         network = model.build(store.num_features, num_classes, store.is_tokens, train.lengths)
+        if parts is not None:
+            network.embed.compose(parts)
         if aligned is not None:
             network.embed.start_from(*aligned)
         return network
@@ -41,8 +46,7 @@ def network_builder(
     return build
 
 
-def _vocabulary(experiment: Experiment, store: SequenceStore) -> tuple[str, ...]:
-    encoder = experiment.features.encoder(store.learned)
+def _vocabulary(encoder: Encoder | None) -> tuple[str, ...]:
     if not isinstance(encoder, TextEncoder):
         raise SettingsError(
             "model.vectors: word vectors are for texts, but these features have no vocabulary; "

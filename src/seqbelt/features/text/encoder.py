@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seqbelt.features.text.word_entries import WordEntries
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -82,10 +84,17 @@ class TextEncoder:
     """Encodes texts as ``TextFeatures.read`` returns them.
 
     ``by_words`` encodes each distinct word once and remembers it: right only where no token
-    spans white space and words do not influence each other, worth it only for subwords.
+    spans white space and words do not influence each other, worth it only for subwords. ``words``
+    (only with it) have entries of their own, as ``WordEntries`` describes.
     """
 
-    def __init__(self, content: bytes, max_length: int, by_words: bool = False) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        max_length: int,
+        by_words: bool = False,
+        words: Sequence[Sequence[int]] = (),
+    ) -> None:
         from tokenizers import AddedToken, Tokenizer
 
         self._tokenizer = Tokenizer.from_buffer(content)
@@ -94,6 +103,9 @@ class TextEncoder:
         self.unknown_id: int = unknown_id(self._tokenizer)  # type: ignore[assignment]
         self.vocabulary: list[str] = _tokens_by_id(self._tokenizer.get_vocab())
         """The token of each id; a text has no token of an id that the tokenizer leaves out ("")."""
+        self._words = WordEntries(words, self.vocabulary) if words else None
+        if self._words is not None:
+            self.vocabulary += self._words.names
         # This module cuts, and only the batches pad.
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -111,6 +123,11 @@ class TextEncoder:
     def num_features(self) -> int:
         """Size of the vocabulary: every id is below it."""
         return len(self.vocabulary)
+
+    @property
+    def parts(self) -> np.ndarray | None:
+        """Rows of the embedding that each id is the mean of, ``(ids, 2)``; None: its own row."""
+        return None if self._words is None else self._words.parts
 
     def encode(self, raws: Sequence[str]) -> list[np.ndarray]:
         """Token ids of each text: int32 ``(steps,)``, 1 to ``max_length`` steps."""
@@ -178,8 +195,13 @@ class TextEncoder:
             content, width = ids.tobytes(), ids.itemsize
             start = 0
             for end in (*(np.flatnonzero(ids == self._separator_id) * width), len(content)):
-                yield content[start:end]
+                yield self._with_entries(content[start:end])
                 start = end + width
+
+    def _with_entries(self, content: bytes) -> bytes:
+        if self._words is None:
+            return content
+        return self._words.replace(np.frombuffer(content, dtype=np.int32)).tobytes()
 
 
 def unknown_id(tokenizer: "Tokenizer") -> int | None:

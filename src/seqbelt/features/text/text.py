@@ -5,7 +5,10 @@ from the training texts and kept as ``tokenizer.json``; the kinds differ in what
 """
 
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
@@ -16,6 +19,9 @@ from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput, Se
 from seqbelt.features.base import Features, Learned, Source, read_bytes
 from seqbelt.features.text.encoder import FILE, TextEncoder
 from seqbelt.features.text.text_decoding import decode_text, describe_encodings, wide_encoding
+from seqbelt.features.text.word_entries import FILE as WORDS_FILE
+from seqbelt.features.text.word_entries import MAX_ENTRIES as MAX_WORD_ENTRIES
+from seqbelt.features.text.word_entries import learn_words, read_words
 
 if TYPE_CHECKING:  # 0.1 s to import, and the command line only reads settings
     from tokenizers import Tokenizer
@@ -146,7 +152,8 @@ class TextFeatures(Features):
 
     def encoder(self, learned: Learned) -> TextEncoder:
         by_words = self._encodes_by_words and self.tokenizer_file is None
-        return TextEncoder(learned[FILE], self.max_length, by_words)
+        words = read_words(learned[WORDS_FILE]) if WORDS_FILE in learned else ()
+        return TextEncoder(learned[FILE], self.max_length, by_words, words)
 
     _encodes_by_words: ClassVar[bool] = False
     """Words do not influence each other, and finding their pieces is what takes the time."""
@@ -175,6 +182,11 @@ class Subword(TextFeatures):
     unseen: Literal["unknown", "bytes"] = "unknown"
     """What a character outside the vocabulary becomes: the unknown token, or its UTF-8 bytes
     (256 entries of the vocabulary)."""
+    whole_words: bool = True
+    """Give words that were seen at least ``min_count`` times in training entries of their own
+    beside their pieces, as far as ``vocabulary_size`` leaves room; without it a word is its pieces
+    alone."""
+    version: ClassVar[int] = 2
     _encodes_by_words: ClassVar[bool] = True
 
     @model_validator(mode="after")
@@ -195,6 +207,20 @@ class Subword(TextFeatures):
             num_words = sum(len(text.split()) for text in texts)
             size = min(max(num_words // WORDS_PER_ENTRY, MIN_ENTRIES), MAX_ENTRIES)
         return train_subwords(texts, self.algorithm, size, self.min_count, self.unseen == "bytes")
+
+    def learn(self, raws: Iterable[str]) -> Learned:
+        texts = list(raws)
+        learned = super().learn(texts)
+        if not self.whole_words or self.tokenizer_file is not None:
+            return learned
+        counts = Counter(chain.from_iterable(text.split() for text in texts))
+        encoder = self.replace(max_length=sys.maxsize).encoder(learned)
+        sequences = zip(encoder.encode(list(counts)), counts.values(), strict=True)
+        room = MAX_WORD_ENTRIES
+        if self.vocabulary_size != "auto":
+            room = max(0, self.vocabulary_size - encoder.num_features)
+        words = learn_words(sequences, encoder.vocabulary, self.min_count, room)
+        return {**learned, WORDS_FILE: words}
 
 
 class Word(TextFeatures):

@@ -74,7 +74,8 @@ def train_subwords(
         trainer = trainers.UnigramTrainer(unk_token=UNKNOWN, **common)
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+        # Runs of letters and digits, and runs of other characters: "good" is the same in "good!".
+        [pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace()]
     )
     # Trainers take every character they see into the vocabulary, whatever its count and the
     # size that was asked for; so they see the frequent ones only.
