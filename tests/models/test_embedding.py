@@ -78,3 +78,45 @@ def test_the_dropout_of_the_settings_reaches_the_embedding():
     assert not torch.equal(network(ids, lengths), network(ids, lengths))
     network.eval()
     assert torch.equal(network(ids, lengths), network(ids, lengths))
+
+
+class TestComposed:
+    parts = np.array([[0, 0], [1, 1], [0, 2], [1, 2]])
+
+    def embedding(self, **settings) -> Embedding:
+        torch.manual_seed(0)
+        embedding = Embedding(4, 3, **settings)
+        embedding.compose(self.parts)
+        return embedding
+
+    def test_a_token_is_the_mean_of_its_two_rows(self):
+        embedding = self.embedding()
+        rows = embedding.weight
+        vectors = embedding(torch.tensor([[1, 3]]))[0]
+        torch.testing.assert_close(vectors, torch.stack([rows[1], (rows[1] + rows[2]) / 2]))
+        torch.testing.assert_close(embedding.table()[[1, 3]], vectors)
+
+    def test_in_training_whole_rows_are_dropped(self):
+        embedding = self.embedding(dropout=0.5)
+        vectors = torch.stack([embedding(torch.tensor([[3]]))[0, 0] for _ in range(400)])
+        rows = embedding.weight.detach()
+        possible = torch.stack([0 * rows[1], rows[1], rows[2], rows[1] + rows[2]])
+        nearest = torch.cdist(vectors, possible).min(1)
+        assert nearest.values.max() < 1e-6
+        assert nearest.indices.bincount(minlength=4).min() > 60
+
+    def test_a_saved_embedding_is_composed_again_and_an_older_one_is_not(self):
+        saved = self.embedding().state_dict()
+        loaded = Embedding(4, 3)
+        loaded.load_state_dict(saved)
+        assert loaded.parts is not None
+        torch.testing.assert_close(loaded.table(), self.embedding().table())
+        del saved["parts"]
+        loaded.load_state_dict(saved)
+        assert loaded.parts is None
+
+    @pytest.mark.parametrize("parts", [[[0, 4]], [[0, 0]] * 3, [[0, -1]] * 4])
+    def test_rows_that_are_not_there_are_refused(self, parts):
+        saved = self.embedding().state_dict() | {"parts": torch.tensor(parts)}
+        with pytest.raises(RuntimeError, match="parts: expected"):
+            Embedding(4, 3).load_state_dict(saved)

@@ -52,11 +52,21 @@ class Embedding(nn.Embedding):
         """The vector of every token, ``(num_tokens, size)``."""
         return self.weight if self.parts is None else self.weight[self.parts].mean(1)
 
-    def _load_from_state_dict(self, state_dict, prefix, *arguments, **options) -> None:
-        # A saved embedding says itself whether it is composed.
+    def _load_from_state_dict(
+        self, state_dict, prefix, metadata, strict, missing, unexpected, errors
+    ) -> None:
+        # Whether an embedding is composed is known from what was saved.
         parts = state_dict.get(prefix + "parts")
-        self.parts = None if parts is None else torch.empty_like(parts, device=self.weight.device)
-        super()._load_from_state_dict(state_dict, prefix, *arguments, **options)
+        self.parts = None if parts is None else torch.zeros_like(parts, device=self.weight.device)
+        if parts is not None and (
+            parts.shape != (self.num_embeddings, 2)
+            or not bool(((parts >= 0) & (parts < self.num_embeddings)).all())
+        ):
+            errors.append(f"{prefix}parts: expected ({self.num_embeddings}, 2) numbers of rows")
+            return
+        super()._load_from_state_dict(
+            state_dict, prefix, metadata, strict, missing, unexpected, errors
+        )
 
     @torch.no_grad()
     def start_from(self, vectors: np.ndarray, is_found: np.ndarray) -> None:
