@@ -54,7 +54,7 @@ class RayWorkers:
         self._content = ray.put(content)
         self._workers = [remote.remote(self._content) for _ in range(count)]
 
-    def answers(
+    def results(
         self,
         sources: Iterable[IndexedSource],
         is_known: Callable[[str], bool] | None = None,
@@ -105,7 +105,7 @@ def encode_on_ray(
     """As ``encode_sources``, on the cores of a Ray cluster; what ``is_known`` when it begins goes
     to the workers, so that no source is read here."""
     workers = RayWorkers(_EncodingWorker, (features, encoder, is_known), use_gpus=False)
-    return workers.answers(sources)
+    return workers.results(sources)
 
 
 class _EncodingWorker:

@@ -32,7 +32,7 @@ class RayPredictor(Predictor):
         board: object = None,
     ) -> Iterator[Prediction | Encoded]:
         """As ``Predictor.predict``, on the cluster."""
-        for answer in self._workers.answers(sources, is_known, WINDOW_ITEMS):
+        for answer in self._workers.results(sources, is_known, WINDOW_ITEMS):
             if isinstance(answer, Encoded) and isinstance(answer.sequence, BadInput):
                 yield Prediction(answer.index, answer.content_hash, 0, answer.sequence)
             else:

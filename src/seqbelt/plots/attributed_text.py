@@ -24,15 +24,15 @@ class Span(NamedTuple):
 
 
 def spans(
-    text: str, offsets: Sequence[tuple[int, int]], shares: np.ndarray, is_unknown: np.ndarray
+    text: str, offsets: Sequence[tuple[int, int]], attributions: np.ndarray, is_unknown: np.ndarray
 ) -> list[Span]:
     """Cut a text at its tokens' places; tokens that share a place (bytes, jamo) become one span.
 
-    ``shares`` and ``is_unknown`` ``(tokens,)`` belong to the ``offsets``.
+    ``attributions`` and ``is_unknown`` ``(tokens,)`` belong to the ``offsets``.
     """
     found: list[Span] = []
     end = 0
-    for (start, stop), share, unknown in zip(offsets, shares.tolist(), is_unknown.tolist()):
+    for (start, stop), share, unknown in zip(offsets, attributions.tolist(), is_unknown.tolist()):
         if start > end:
             found.append(Span(text[end:start], None))
         fresh = text[max(start, end) : stop]
@@ -68,8 +68,8 @@ def text_page(steps: Steps, found: Sequence[Span], notes: Sequence[str]) -> str:
 
 
 def _strongest(found: Sequence[Span]) -> float:
-    shares = [abs(span.share) for span in found if span.share is not None]
-    return float(np.nanmax([1e-9, *shares]))
+    attributions = [abs(span.share) for span in found if span.share is not None]
+    return float(np.nanmax([1e-9, *attributions]))
 
 
 def _tint(share: float, strongest: float) -> str:

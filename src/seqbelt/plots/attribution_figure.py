@@ -26,7 +26,7 @@ OWN_VIEW = ("kind", "deltas", "subtract_mean")
 
 
 def draw(bundle: Bundle, source: Source, sequence: np.ndarray, steps: Steps) -> Figure:
-    """The recording's spectrogram, the clip's frames or the signal's lines, with the shares."""
+    """Draw a spectrogram, frames or lines of the input, with the attributions."""
     features = bundle.features
     if isinstance(features, AudioFeatures):
         return _draw_audio(features, source, steps)
@@ -49,7 +49,7 @@ def _draw_audio(features: AudioFeatures, source: Source, steps: Steps) -> Figure
 
 
 def _draw_video(features: VideoFeatures, source: Source, steps: Steps) -> Figure:
-    chosen = choose_frames(steps.shares)
+    chosen = choose_frames(steps.attributions)
     wanted = set(chosen.tolist())
     frame_format = _frame_format(source)
     clip = Path(source) if isinstance(source, str) else source

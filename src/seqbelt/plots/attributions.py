@@ -20,7 +20,7 @@ FOR, AGAINST = "#2166ac", "#b2182b"
 """Blue and red are told apart by nearly everybody."""
 FOR_TINT, AGAINST_TINT = "#7fb3dc", "#f4957c"
 """The same, light enough for black letters and lines on them."""
-TINTS = LinearSegmentedColormap.from_list("shares", [AGAINST_TINT, "white", FOR_TINT])
+TINTS = LinearSegmentedColormap.from_list("attributions", [AGAINST_TINT, "white", FOR_TINT])
 UNREAD = "#e4e4e4"
 MOST_LINES = 8
 """Features that get a plot each; more are drawn as one image."""
@@ -31,27 +31,27 @@ MOST_FRAMES = 9
 
 @dataclass(frozen=True)
 class Steps:
-    """What all pictures show: whose steps, what was answered, and the shares."""
+    """What all pictures show: whose steps, what was answered, and the attributions."""
 
     title: str
     label: str
     """The predicted class."""
-    shares: np.ndarray
+    attributions: np.ndarray
     """float ``(steps,)``; NaN at steps that were not read."""
     step_s: float | None
     """Seconds from one step to the next; None counts steps."""
     caption: str = ""
-    """What the shares add up to."""
+    """What the attributions add up to."""
 
     @property
     def times(self) -> np.ndarray:
         """Where each step stands, in seconds or steps."""
-        return np.arange(len(self.shares)) * (self.step_s or 1)
+        return np.arange(len(self.attributions)) * (self.step_s or 1)
 
     @property
     def edges(self) -> np.ndarray:
         """Where each step begins, and where the last one ends, when drawn as a bar."""
-        return (np.arange(len(self.shares) + 1) - 0.5) * (self.step_s or 1)
+        return (np.arange(len(self.attributions) + 1) - 0.5) * (self.step_s or 1)
 
     @property
     def time_label(self) -> str:
@@ -60,7 +60,7 @@ class Steps:
     @property
     def strongest(self) -> float:
         """Largest share either way; never 0, so that it can be divided by."""
-        return float(np.nanmax(np.abs(self.shares), initial=1e-9))
+        return float(np.nanmax(np.abs(self.attributions), initial=1e-9))
 
 
 @figure_fonts()
@@ -107,10 +107,10 @@ def signal_figure(steps: Steps, values: np.ndarray, names: Sequence[str]) -> Fig
     return figure
 
 
-def choose_frames(shares: np.ndarray) -> np.ndarray:
+def choose_frames(attributions: np.ndarray) -> np.ndarray:
     """Steps whose frames are shown: of each ninth of the clip the one with the largest share."""
-    parts = np.array_split(np.arange(len(shares)), min(MOST_FRAMES, len(shares)))
-    strength = np.abs(np.nan_to_num(shares))
+    parts = np.array_split(np.arange(len(attributions)), min(MOST_FRAMES, len(attributions)))
+    strength = np.abs(np.nan_to_num(attributions))
     return np.array([part[strength[part].argmax()] for part in parts])
 
 
@@ -140,7 +140,7 @@ def video_figure(steps: Steps, chosen: np.ndarray, frames: Sequence[np.ndarray])
 
 
 def _stacked(steps: Steps, num_plots: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Plots of this height above a plot for the shares, all on one time axis."""
+    """Plots of this height above a plot for the attributions, all on one time axis."""
     heights = [height] * num_plots + [1.8]
     figure = Figure(figsize=(9, sum(heights) + 0.8), layout="constrained")
     _write_around(figure, steps)
@@ -155,9 +155,9 @@ def _write_around(figure: Figure, steps: Steps) -> None:
 
 
 def _draw_shares(axes: Axes, steps: Steps) -> None:
-    shares = np.nan_to_num(steps.shares)
-    axes.stairs(shares.clip(min=0), steps.edges, fill=True, color=FOR)
-    axes.stairs(shares.clip(max=0), steps.edges, fill=True, color=AGAINST)
+    attributions = np.nan_to_num(steps.attributions)
+    axes.stairs(attributions.clip(min=0), steps.edges, fill=True, color=FOR)
+    axes.stairs(attributions.clip(max=0), steps.edges, fill=True, color=AGAINST)
     axes.axhline(0, color="black", linewidth=0.6)
     _shade_unread(axes, steps)
     axes.set_xlim(steps.edges[0], steps.edges[-1])
@@ -188,7 +188,8 @@ def _shade(axes: Axes, steps: Steps) -> None:
     """Colour the background by share."""
     low, high = axes.get_ylim()
     axes.imshow(
-        np.nan_to_num(steps.shares)[None], cmap=TINTS, vmin=-steps.strongest, vmax=steps.strongest,
+        np.nan_to_num(steps.attributions)[None],
+        cmap=TINTS, vmin=-steps.strongest, vmax=steps.strongest,
         extent=(steps.edges[0], steps.edges[-1], low, high), aspect="auto", zorder=-1,
         interpolation="nearest",
     )  # fmt: skip
@@ -197,7 +198,7 @@ def _shade(axes: Axes, steps: Steps) -> None:
 
 def _shade_unread(axes: Axes, steps: Steps) -> None:
     """Grey where no step was read."""
-    changes = np.flatnonzero(np.diff(np.isnan(steps.shares), prepend=False, append=False))
+    changes = np.flatnonzero(np.diff(np.isnan(steps.attributions), prepend=False, append=False))
     for place in changes.reshape(-1, 2):
         start, end = steps.edges[place].tolist()
         axes.axvspan(start, end, color=UNREAD, zorder=-0.5)
@@ -206,5 +207,5 @@ def _shade_unread(axes: Axes, steps: Steps) -> None:
 
 
 def _colour(steps: Steps, step: int) -> Any:
-    share = steps.shares[step]
+    share = steps.attributions[step]
     return UNREAD if np.isnan(share) else TINTS(0.5 + 0.5 * share / steps.strongest)
