@@ -22,7 +22,7 @@ from seqbelt.errors import BadInput
 from seqbelt.features.base import Source, read_bytes
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.segment_output import unpack_segments
-from seqbelt.inference.serving import COLUMNS, AnsweringChild, ServeLimits, read_row
+from seqbelt.inference.serving import COLUMNS, ModelProcess, ServeLimits, read_row
 
 
 def signature(bundle: Path) -> ModelSignature:
@@ -73,7 +73,7 @@ class SequenceModel(PythonModel):
         self.limits = ServeLimits.from_environment()
         self.features, self.classes = bundle.features, bundle.classes
         self.labels_steps = bundle.network.labels_steps
-        self.child = AnsweringChild(folder, self.limits)
+        self.child = ModelProcess(folder, self.limits)
         _bound_requests(self.limits)
 
     def predict(
@@ -97,10 +97,10 @@ class SequenceModel(PythonModel):
         rows: list[dict[str, Any]] = [
             {"error": str(source)} if isinstance(source, BadInput) else {} for source in sources
         ]
-        places = [i for i, source in enumerate(sources) if not isinstance(source, BadInput)]
+        indices = [i for i, source in enumerate(sources) if not isinstance(source, BadInput)]
         contents = [source for source in sources if not isinstance(source, BadInput)]
-        for place, answer in zip(places, self.child.answer(contents) if contents else ()):
-            rows[place] = self._row(answer, is_path=isinstance(records[place]["path"], str))
+        for index, reply in zip(indices, self.child.predict(contents) if contents else ()):
+            rows[index] = self._row(reply, is_path=isinstance(records[index]["path"], str))
         frame = pd.DataFrame(rows, columns=list(output_columns(self.classes, self.labels_steps)))
         # A server would write missing values as NaN, which is not JSON; None becomes null.
         return frame.astype(object).where(frame.notna(), None)

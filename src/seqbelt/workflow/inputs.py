@@ -13,7 +13,7 @@ from seqbelt.data.sources.text_encoding import check_encoding_name, read_text_fi
 from seqbelt.errors import SettingsError
 from seqbelt.features.base import Features, Source
 from seqbelt.inference.folder import Item
-from seqbelt.inference.output import is_own_file
+from seqbelt.inference.output import is_prediction_file
 from seqbelt.settings import override
 
 
@@ -96,7 +96,7 @@ def _files(
             continue
         folder_notes: list[str] = []
         for name in list_files(path, folder_notes):
-            if is_own_file(path / name):
+            if is_prediction_file(path / name):
                 earlier.append(name)
                 continue
             item_name = f"{path}/{name}" if len(inputs) > 1 else name
