@@ -175,7 +175,7 @@ class _Run:
         self._stamps: list[tuple[int, str]] = []
         self._committed = time.monotonic()
 
-    def result(self, items: Iterable[Item]) -> Iterator[int]:
+    def predict(self, items: Iterable[Item]) -> Iterator[int]:
         """Predict the items into the journal; yields the number of items finished since the last
         time."""
         try:
