@@ -101,7 +101,13 @@ class Training(Settings):
     """Stop the gradient at the start of a chunk (truncated back-propagation through time): faster
     with model.pooling last, but dependencies longer than a chunk are hardly learned."""
 
-    def resolve(self, num_rows: int, is_tokens: bool, labels_steps: bool = False) -> Self:
+    def resolve(
+        self,
+        num_rows: int,
+        is_tokens: bool,
+        labels_steps: bool = False,
+        is_spectrum: bool = False,
+    ) -> Self:
         """The settings with every ``auto`` except ``keep`` replaced by its value, for ``num_rows``
         training rows of token ids or of numbers."""
         defaults, changes = defaults_for(is_tokens), {}
@@ -121,7 +127,12 @@ class Training(Settings):
         elif self.augmentation == "auto":
             # Mixed sequences have no label for every step.
             without = {"mixup_alpha"} if labels_steps else set()
-            extra = defaults.few_rows_augmentation if num_rows < defaults.few_rows else {}
+            if is_spectrum:
+                extra = defaults.spectrum_augmentation
+            elif num_rows < defaults.few_rows:
+                extra = defaults.few_rows_augmentation
+            else:
+                extra = {}
             changes["augmentation"] = {
                 name: value
                 for name, value in {**defaults.augmentation, **extra}.items()
