@@ -8,6 +8,7 @@ import pytest
 import torch
 from toys import PLAIN
 
+from seqbelt.data.labels.segments import Segment, read_segments
 from seqbelt.errors import SettingsError
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
@@ -61,7 +62,11 @@ def test_segments_stand_where_the_tone_is_and_a_rerun_reuses_them(
 
     def run(**options):
         predictor = TimelinePredictor(
-            bundle, Timeline(0.5, 0.25, **options), device="cpu", label_folder=tmp_path / "labels"
+            bundle,
+            Timeline(0.5, 0.25, **options),
+            device="cpu",
+            audacity=tmp_path / "labels",
+            raven=tmp_path / "tables",
         )
         summary = predict_items(predictor, [Item("x.wav", tmp_path / "x.wav")], out)
         return summary, [json.loads(line) for line in out.read_text().splitlines()]
@@ -75,6 +80,14 @@ def test_segments_stand_where_the_tone_is_and_a_rerun_reuses_them(
     assert rows[0]["start_s"] == 0 and rows[-1]["end_s"] == pytest.approx(30.3, abs=1e-3)
     labels = (tmp_path / "labels" / "x.wav.txt").read_text().splitlines()
     assert [line.split("\t")[2] for line in labels] == [row["label"] for row in rows]
+    expected = [Segment(row["start_s"], row["end_s"], row["label"]) for row in rows]
+    assert read_segments(tmp_path / "labels" / "x.wav.txt") == expected
+    table = tmp_path / "tables" / "x.wav.Table.1.selections.txt"
+    assert read_segments(table) == expected
+    header, first, *_ = (line.split("\t") for line in table.read_text().splitlines())
+    selection = dict(zip(header, first, strict=True))
+    assert float(selection["High Freq (Hz)"]) == RATE / 2
+    assert float(selection["Confidence"]) == pytest.approx(rows[0]["confidence"], abs=1e-4)
     monkeypatch.setattr(module, "BLOCK_SAMPLES", 777)
     monkeypatch.setattr(module, "MAX_BATCH_WINDOWS", 3)
     out.with_name("out.jsonl.journal").unlink()

@@ -124,6 +124,10 @@ def predict(
         Path | None,
         typer.Option("--audacity", help="Folder for Audacity label files, one per recording."),
     ] = None,
+    raven: Annotated[
+        Path | None,
+        typer.Option("--raven", help="Folder for Raven selection tables, one per recording."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict the class of files, of all files in folders, or of the rows of a manifest."""
@@ -140,12 +144,16 @@ def predict(
             "min_duration_s": min_duration_s, "max_gap_s": max_gap_s,
         }  # fmt: skip
         if timeline:
-            options |= {"timeline": settings, "audacity": audacity and str(audacity)}
-        elif audacity or any(value is not None for value in settings.values()):
+            options |= {
+                "timeline": settings,
+                "audacity": audacity and str(audacity),
+                "raven": raven and str(raven),
+            }
+        elif audacity or raven or any(value is not None for value in settings.values()):
             from seqbelt.errors import SettingsError
 
             given = [name for name, value in settings.items() if value is not None]
-            name = (given or ["audacity"])[0].replace("_", "-")
+            name = (given or ["audacity" if audacity else "raven"])[0].replace("_", "-")
             raise SettingsError(f"--{name}: needs --timeline")
         return predict_in_child(model, inputs, output, timeout_s, **options)
 

@@ -31,8 +31,9 @@ def _work(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     from seqbelt.workflow.prediction_run import predict
 
     output = Path(arguments.pop("output"))
-    if arguments.get("audacity") is not None:
-        arguments["audacity"] = Path(arguments["audacity"])
+    for name in ("audacity", "raven"):
+        if arguments.get(name) is not None:
+            arguments[name] = Path(arguments[name])
     with log_to_stderr(arguments.pop("log_level", logging.INFO)):
         return predict(output=output, context=context, **arguments)
 

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import soundfile
 
+from seqbelt.data.labels.label_tracks import write_label_track, write_selection_table
+from seqbelt.data.sources.manifest import RAVEN_SIDECARS
 from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput, SettingsError
 from seqbelt.features.arrays.channels import ArrayFeatures, Steps
 from seqbelt.features.audio.audio import AudioFeatures
@@ -130,13 +132,21 @@ class TimelinePredictor(Predictor):
         engine: Engine = "torch",
         precision: Precision = "float32",
         device: str = "auto",
-        label_folder: Path | None = None,
+        audacity: Path | None = None,
+        raven: Path | None = None,
     ) -> None:
-        """``label_folder`` is the output folder for Audacity label files."""
+        """``audacity`` and ``raven`` are output folders for label tracks and selection tables."""
         check_timeline(bundle, timeline)
         super().__init__(bundle, device, engine, precision)
-        self.timeline, self._label_folder = timeline, label_folder
+        self.timeline, self._audacity, self._raven = timeline, audacity, raven
         self.fingerprint += f"-timeline-{timeline.window_s:g}-{timeline.hop_s:g}"
+
+    @property
+    def _high_frequency_hz(self) -> float:
+        """Half the sample rate that the model reads."""
+        features = self.bundle.features
+        assert isinstance(features, AudioFeatures | ArrayFeatures)  # check_timeline
+        return (features.sample_rate or 0) / 2
 
     @property
     def labels_inputs(self) -> bool:
@@ -256,8 +266,11 @@ class TimelinePredictor(Predictor):
                 }
                 for segment in self.segments(row.probabilities)
             ]
-            if self._label_folder is not None:
-                _write_audacity(self._label_folder, row.name, records)
+            if self._audacity is not None:
+                write_label_track(_beneath(self._audacity, row.name, ".txt"), records)
+            if self._raven is not None:
+                path = _beneath(self._raven, row.name, RAVEN_SIDECARS[0])
+                write_selection_table(path, records, self._high_frequency_hz)
             if records:
                 yield pa.Table.from_pylist([about | segment for segment in records], schema)
 
@@ -375,14 +388,8 @@ def _hash(source: Source) -> str:
     return digest.hexdigest()
 
 
-def _write_audacity(folder: Path, name: str, segments: list[dict[str, Any]]) -> None:
-    """Write ``FOLDER/NAME.txt`` in the format of Audacity's File > Import > Labels."""
+def _beneath(folder: Path, name: str, ending: str) -> Path:
+    """The file in ``folder`` for a recording: its path without what leads out of the folder."""
     parts = [part for part in Path(name).parts if part not in ("..", Path(name).anchor)]
     path = folder.joinpath(*parts)
-    path = path.with_name(path.name + ".txt")
-    lines = [
-        f"{segment['start_s']:.6f}\t{segment['end_s']:.6f}\t{segment['label']}\n"
-        for segment in segments
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(lines), "utf-8")
+    return path.with_name(path.name + ending)

@@ -38,6 +38,7 @@ def predict(
     byte_order_mark: bool = False,
     timeline: Mapping[str, float | None] | None = None,
     audacity: Path | None = None,
+    raven: Path | None = None,
     context: ChildContext | None = None,
 ) -> dict[str, Any]:
     """Load a model, predict all inputs, write one file; returns the result for JSON.
@@ -50,7 +51,7 @@ def predict(
     if timeline is None:
         predictor = load_predictor(folder, engine, precision)
     else:
-        predictor = _open_timeline(folder, timeline, engine, precision, coverage, audacity)
+        predictor = _open_timeline(folder, timeline, engine, precision, coverage, audacity, raven)
     gc.freeze()  # keep the garbage collector from scanning the loaded model again and again
     notes: list[str] = []
     key, items = _open(predictor, paths, settings, output, [])
@@ -116,6 +117,7 @@ def _open_timeline(
     precision: Precision,
     coverage: float | None,
     audacity: Path | None,
+    raven: Path | None,
 ) -> TimelinePredictor:
     """The predictor of a timeline. ``timeline`` has the fields of ``Timeline``; None is the
     default."""
@@ -137,7 +139,9 @@ def _open_timeline(
         )
     hop_s = given.pop("hop_s", window_s / 2)
     settings = Timeline(window_s=window_s, hop_s=hop_s, **given)
-    predictor = TimelinePredictor(bundle, settings, engine, precision, label_folder=audacity)
+    predictor = TimelinePredictor(
+        bundle, settings, engine, precision, audacity=audacity, raven=raven
+    )
     if is_default:
         echo(f"windows of {window_s:g} s, as long as the training sequences; see --window-s")
     return predictor

@@ -1,8 +1,8 @@
 """Label tracks of Audacity and selection tables of Raven: text files with tabs and seconds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput
 
@@ -104,3 +104,30 @@ def _raven_label(path: Path, header: list[str], label_column: str) -> str:
         f"{path.name}: no column '{label_column}'; found {found}; name the one with the labels in "
         "data.label_column",
     )
+
+
+def write_label_track(path: Path, segments: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``start_s``, ``end_s`` and ``label`` of segments as Audacity imports labels."""
+    lines = [f"{one['start_s']:.6f}\t{one['end_s']:.6f}\t{one['label']}\n" for one in segments]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines), "utf-8")
+
+
+def write_selection_table(
+    path: Path, segments: Sequence[Mapping[str, Any]], high_frequency_hz: float
+) -> None:
+    """Write segments, with their ``confidence``, as a selection table of Raven.
+
+    ``high_frequency_hz`` is the upper edge of every selection, which Raven draws as a box.
+    """
+    header = ("Selection", "View", "Channel", RAVEN_BEGIN, RAVEN_END)
+    header += ("Low Freq (Hz)", "High Freq (Hz)", "Annotation", "Confidence")
+    rows = [
+        (
+            number, "Spectrogram 1", 1, f"{one['start_s']:.6f}", f"{one['end_s']:.6f}",
+            0, f"{high_frequency_hz:g}", one["label"], f"{one['confidence']:.4f}",
+        )
+        for number, one in enumerate(segments, start=1)
+    ]  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join("\t".join(map(str, row)) + "\n" for row in (header, *rows)), "utf-8")
