@@ -6,6 +6,7 @@ that needs them, so that ``--help`` and ``--version`` are fast.
 """
 
 import logging
+import os
 from typing import Annotated, NoReturn
 
 import typer
@@ -81,5 +82,8 @@ app.add_typer(data_app, name="data")
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point of ``seqbelt`` and ``python -m seqbelt``; exits with the command's code."""
+    # OpenMP reads this when torch is loaded. Threads that wait in a busy loop, as they do without
+    # it, take the core from the thread that they wait for as soon as another process is running.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     app(args=arguments, prog_name="seqbelt")
     raise AssertionError("typer exits by itself")
