@@ -149,6 +149,47 @@ def test_a_sequence_without_steps_is_refused(layout):
         make(layout)(inputs, torch.tensor([3, 0]))
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("width", [-1, 1, 27], ids=["narrow", "wide", "far-wider"])
+def test_inputs_of_another_width_are_refused(layout, width):
+    recurrent = make(layout)
+    expected = recurrent.weights.input_size
+    inputs = torch.zeros(2, 4, expected + width, dtype=torch.float64)
+    with pytest.raises(ValueError, match=rf"expected \(batch, steps, {expected}\)"):
+        recurrent(inputs, torch.tensor([4, 2]))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "lengths, message",
+    [
+        (torch.tensor([4, 2, 1]), r"expected int64 \(2,\), got int64 \(3,\)"),
+        (torch.tensor([4, 2], dtype=torch.int32), r"got int32 \(2,\)"),
+        (torch.tensor([[4, 2]]), r"got int64 \(1, 2\)"),
+        (torch.tensor([5, 2]), "5 exceeds the 4 steps given"),
+    ],
+    ids=["too-many", "int32", "two-dimensional", "too-long"],
+)
+def test_lengths_that_do_not_belong_to_the_inputs_are_refused(layout, lengths, message):
+    recurrent = make(layout)
+    inputs = torch.zeros(2, 4, recurrent.weights.input_size, dtype=torch.float64)
+    with pytest.raises(ValueError, match=message):
+        recurrent(inputs, lengths)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_empty_batch_and_a_state_of_another_batch_are_refused(layout):
+    recurrent = make(layout)
+    width = recurrent.weights.input_size
+    empty = torch.zeros(0, 4, width, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"none of them 0, got \(0, 4"):
+        recurrent(empty, torch.zeros(0, dtype=torch.int64))
+    inputs, lengths = random_batch([3, 2])
+    _, state = recurrent(*random_batch([3, 2, 1]))
+    with pytest.raises(ValueError, match="state: expected"):
+        recurrent(inputs, lengths, state)
+
+
 def test_auto_never_needs_a_compiler(monkeypatch):
     monkeypatch.setattr(fused, "is_available", lambda: False)
     assert make("auto").chosen_layout(torch.device("cpu")) == "padded"

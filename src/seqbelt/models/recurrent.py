@@ -106,19 +106,44 @@ class Recurrent(nn.Module):
         backward one. The padded layout has an LSTM's final cell state only for the longest
         sequences of the batch; for the others it is NaN.
 
-        Raises ValueError for a sequence without steps and for a state with a bidirectional network,
-        whose backward direction starts at the end.
+        Raises ValueError for shapes and lengths that do not belong together, for a sequence without
+        steps, and for a state with a bidirectional network, whose backward direction starts at the
+        end.
         """
-        if lengths.device.type == "cpu" and int(lengths.min()) < 1:
-            raise ValueError("every sequence needs at least one step")
-        if state is not None and self.weights.bidirectional:
-            raise ValueError("a bidirectional network cannot start from a state")
+        self._check(inputs, lengths, state)
         layout = self.chosen_layout(inputs.device)
         if layout == "packed":
             return self._run_packed(inputs, lengths, state)
         if layout == "fused":
             return self._run_fused(inputs, lengths, state)
         return self._run_padded(inputs, lengths, state)
+
+    def _check(self, inputs: Tensor, lengths: Tensor, state: State | None) -> None:
+        weights = self.weights
+        if inputs.ndim != 3 or inputs.shape[2] != weights.input_size or 0 in inputs.shape:
+            raise ValueError(
+                f"inputs: expected (batch, steps, {weights.input_size}), none of them 0, got "
+                f"{tuple(inputs.shape)}"
+            )
+        if lengths.dtype != torch.int64 or lengths.shape != inputs.shape[:1]:
+            raise ValueError(
+                f"lengths: expected int64 ({len(inputs)},), got {lengths.dtype} "
+                f"{tuple(lengths.shape)}".replace("torch.", "")
+            )
+        if lengths.device.type == "cpu":
+            shortest, longest = (int(end) for end in lengths.aminmax())
+            if shortest < 1:
+                raise ValueError("every sequence needs at least one step")
+            if longest > inputs.shape[1]:
+                raise ValueError(f"lengths: {longest} exceeds the {inputs.shape[1]} steps given")
+        if state is None:
+            return
+        if weights.bidirectional:
+            raise ValueError("a bidirectional network cannot start from a state")
+        expected = (weights.num_layers, len(inputs), weights.hidden_size)
+        for part in (state,) if isinstance(state, Tensor) else state:
+            if tuple(part.shape) != expected:
+                raise ValueError(f"state: expected {expected}, got {tuple(part.shape)}")
 
     def _apply(self, *arguments: Any) -> "Recurrent":
         super()._apply(*arguments)  # moves the weights to another device or precision
