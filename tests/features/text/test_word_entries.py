@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seqbelt.features.text.text import Subword
-from seqbelt.features.text.word_entries import FILE, WordEntries, learn_words, read_words
+from seqbelt.features.text.word_entries import WORDS_FILE, WordEntries, learn_words, read_words
 
 PIECES = ["< padding >", "< unknown >", "▁un", "kind", "▁", "ly", "▁the"]
 UNKIND, UNKINDLY, THE = (2, 3), (2, 3, 5), (6,)
@@ -51,9 +51,9 @@ class TestLearnWords:
 
 
 def make_texts(count: int = 1500) -> list[str]:
-    """Twice the same words of twelve random letters: more than the smallest vocabulary holds."""
+    """Six times the same words of twelve random letters: more than the smallest vocabulary holds."""
     letters = np.random.default_rng(0).choice(list("abcdefghij"), (count, 12))
-    return ["".join(word) for word in letters] * 2
+    return ["".join(word) for word in letters] * 6
 
 
 class TestSubword:
@@ -67,7 +67,9 @@ class TestSubword:
 
     def test_a_frequent_word_has_the_same_entries_wherever_it_stands(self, texts, learned):
         encoder = Subword(kind="subword").encoder(learned)
-        pieces = Subword(kind="subword").encoder({n: learned[n] for n in learned if n != FILE})
+        pieces = Subword(kind="subword").encoder(
+            {n: learned[n] for n in learned if n != WORDS_FILE}
+        )
         assert pieces.parts is None and encoder.parts is not None
         assert len(encoder.parts) == len(encoder.vocabulary) == encoder.num_features
         num_entries = 0
@@ -80,7 +82,7 @@ class TestSubword:
         assert num_entries > 200
 
     def test_without_whole_words_nothing_but_pieces_is_learned(self, texts):
-        assert FILE not in Subword(kind="subword", whole_words=False).learn(texts)
+        assert WORDS_FILE not in Subword(kind="subword", whole_words=False).learn(texts)
 
     @pytest.mark.parametrize("size", [100, 500])
     def test_a_vocabulary_of_a_given_size_is_not_exceeded(self, texts, size):

@@ -19,9 +19,13 @@ from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput, Se
 from seqbelt.features.base import Features, Learned, Source, read_bytes
 from seqbelt.features.text.encoder import FILE, TextEncoder
 from seqbelt.features.text.text_decoding import decode_text, describe_encodings, wide_encoding
-from seqbelt.features.text.word_entries import FILE as WORDS_FILE
-from seqbelt.features.text.word_entries import MAX_ENTRIES as MAX_WORD_ENTRIES
-from seqbelt.features.text.word_entries import learn_words, read_words
+from seqbelt.features.text.word_entries import (
+    MAX_WORD_ENTRIES,
+    MIN_WORD_COUNT,
+    WORDS_FILE,
+    learn_words,
+    read_words,
+)
 
 if TYPE_CHECKING:  # 0.1 s to import, and the command line only reads settings
     from tokenizers import Tokenizer
@@ -183,9 +187,8 @@ class Subword(TextFeatures):
     """What a character outside the vocabulary becomes: the unknown token, or its UTF-8 bytes
     (256 entries of the vocabulary)."""
     whole_words: bool = True
-    """Give words that were seen at least ``min_count`` times in training entries of their own
-    beside their pieces, as far as ``vocabulary_size`` leaves room; without it a word is its pieces
-    alone."""
+    """Give the frequent words of the training texts entries of their own beside their pieces, as
+    far as ``vocabulary_size`` leaves room; without it a word is its pieces alone."""
     version: ClassVar[int] = 2
     _encodes_by_words: ClassVar[bool] = True
 
@@ -219,7 +222,7 @@ class Subword(TextFeatures):
         room = MAX_WORD_ENTRIES
         if self.vocabulary_size != "auto":
             room = max(0, self.vocabulary_size - encoder.num_features)
-        words = learn_words(sequences, encoder.vocabulary, self.min_count, room)
+        words = learn_words(sequences, encoder.vocabulary, MIN_WORD_COUNT, room)
         return {**learned, WORDS_FILE: words}
 
 
