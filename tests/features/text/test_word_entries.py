@@ -51,7 +51,7 @@ class TestLearnWords:
 
 
 def make_texts(count: int = 1500) -> list[str]:
-    """Six times the same words of twelve random letters: more than the smallest vocabulary holds."""
+    """The same words of twelve random letters six times: more than a small vocabulary holds."""
     letters = np.random.default_rng(0).choice(list("abcdefghij"), (count, 12))
     return ["".join(word) for word in letters] * 6
 
