@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from scipy.special import log_softmax
 from sklearn.metrics import classification_report, confusion_matrix
 
 from seqbelt.data.sequences import Sequences
@@ -43,6 +44,12 @@ class Report:
     def scores(self) -> Scores:
         """Accuracy, macro-F1 and loss."""
         return score(self.logits, self.labels)
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Cross-entropy of each example in nats ``(examples,)``, of the network itself."""
+        log_probabilities = log_softmax(self.logits.astype(np.float64), axis=1)
+        return -log_probabilities[np.arange(len(self.labels)), self.labels]
 
     @cached_property
     def answers(self) -> np.ndarray:

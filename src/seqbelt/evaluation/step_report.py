@@ -64,7 +64,12 @@ class StepReport(Report):
     @cached_property
     def segments(self) -> SegmentScores:
         """How the segments agree, over all recordings."""
-        return reduce(add, [score_segments(true, found) for true, found in self.recordings()])
+        return reduce(add, self.segments_of_recordings)
+
+    @cached_property
+    def segments_of_recordings(self) -> list[SegmentScores]:
+        """How the segments of each recording agree."""
+        return [score_segments(true, found) for true, found in self.recordings()]
 
     def to_dict(self) -> dict[str, float]:
         return super().to_dict() | self.segments.to_dict()

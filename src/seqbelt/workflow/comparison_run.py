@@ -1,8 +1,10 @@
 """What a comparison has done so far, on disk: killed at any moment, the same command goes on.
 
-The journal stands beside the models while a comparison is under way and is removed at its end, so
-that a comparison that is asked for anew is made anew. A model that is finished is read back, one
-that was cut off goes on from its checkpoint; both give the very result of an undisturbed run.
+The journal stands beside the models. It is one for all seed lists of a comparison: asked for with
+more seeds, the comparison goes on with the models that are finished, and the looks at it are
+counted. A model that is finished is read back, one that was cut off goes on from its checkpoint;
+both give the very result of an undisturbed run. Asked for with the same seeds as before, a finished
+comparison is made anew, which is no further look.
 """
 
 import hashlib
@@ -15,6 +17,7 @@ from typing import Any
 
 import torch
 
+from seqbelt.comparison.looks import Looks
 from seqbelt.data.store.parts import write_json
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.evaluation.step_report import report_on
@@ -44,22 +47,91 @@ class Job:
     experiment: Experiment
 
 
+_NEWER = {"ensemble", "metric", "max_seeds"}
+"""Settings of a comparison that an earlier version did not know, or left out of the name."""
+_NOT_TRAINED = _NEWER | {"seeds", "margin", "confidence", "controls"}
+"""Settings that change which models there are, or what is said of them, but no model."""
+
+
+def _digest(experiment: Experiment, without: set[str]) -> str:
+    # How many models are trained at a time changes nothing that is asked for.
+    asked = experiment.replace(comparison=experiment.comparison.replace(num_workers=1))
+    values = asked.to_dict()
+    for name in without:
+        values["comparison"].pop(name)
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
 class CompareJournal:
     """One comparison's identity, and which of its models were begun."""
 
     def __init__(self, experiment: Experiment) -> None:
-        # How many models are trained at a time changes nothing that is asked for.
-        asked = experiment.replace(comparison=experiment.comparison.replace(num_workers=1))
-        values = asked.to_dict()
-        values["comparison"].pop("ensemble")  # it changes what is registered, not what is trained
-        text = json.dumps(values, sort_keys=True, default=str)
-        name = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-        self.path = experiment.output / experiment.name / f"compare-{name}.json"
-        found = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
-        self.compare_id: str = found.get("compare_id", uuid.uuid4().hex[:8])
+        self._comparison = experiment.comparison
+        self._fingerprint = ""
+        folder = experiment.output / experiment.name
+        self.path = folder / f"compare-{_digest(experiment, _NOT_TRAINED)}.json"
+        self._old_path = folder / f"compare-{_digest(experiment, _NEWER)}.json"
+        """Of a comparison that an earlier version of the program began."""
+        found = {}
+        for path in (self._old_path, self.path):
+            found |= json.loads(path.read_text("utf-8")) if path.exists() else {}
         self._begun: list[str] = found.get("begun", [])
+        self._looks: list[dict[str, Any]] = found.get("looks", [])
+        self._kept: list[str] = found.get("kept", [])
+        """Folders of the models that were trained for an earlier look."""
+        seen = self._seen
+        is_longer = not self._looks or seen < set(self._comparison.seeds)
+        if not is_longer and not self._begun:
+            self._kept = []
+        self.compare_id: str = found.get("compare_id", "")
+        if not self.compare_id or not (self._begun or self._kept):
+            self.compare_id = uuid.uuid4().hex[:8]
         if self._begun:
             echo(f"{self.path}: going on with a comparison that was cut off")
+        elif self._kept:
+            echo(
+                f"{self.path}: going on with the {len(self._kept)} models of "
+                f"{len(seen)} seeds; {self.looks.words}"
+            )
+
+    @property
+    def _seen(self) -> set[int]:
+        """All seeds of the looks so far at this metric."""
+        return {seed for look in self._looks_at_metric for seed in look["seeds"]}
+
+    @property
+    def _looks_at_metric(self) -> list[dict[str, Any]]:
+        return [look for look in self._looks if look["metric"] == self._comparison.metric]
+
+    @property
+    def looks(self) -> Looks:
+        """This look and those before it. The same seeds once more are the same look."""
+        seeds = set(self._comparison.seeds)
+        before = list[set[int]]()
+        for look in self._looks_at_metric:
+            if set(look["seeds"]) == seeds:
+                break
+            before.append(set(look["seeds"]))
+        counts = list[int]()
+        all_seeds = set[int]()
+        for one in before:
+            all_seeds |= one
+            counts.append(len(all_seeds))
+        is_grown = all(one <= after for one, after in zip(before, [*before[1:], seeds]))
+        return Looks(
+            len(seeds) if is_grown else len(all_seeds | seeds),
+            tuple(counts),
+            self._comparison.max_seeds,
+            is_grown,
+        )
+
+    def check_data(self, fingerprint: str) -> None:
+        """Forget the looks at other data: they are no looks at this comparison."""
+        if any(look["fingerprint"] != fingerprint for look in self._looks):
+            echo(f"{self.path}: the data changed; looks are counted from the start")
+            self._looks, self._kept = [], []
+        self._fingerprint = fingerprint
 
     def train(
         self, jobs: Sequence[Job], store: SequenceStore, tags: dict[str, str], num_workers: int
@@ -96,16 +168,39 @@ class CompareJournal:
         """Note that this model is ours; whether it was so before."""
         if str(folder) in self._begun:
             return True
-        for name in (FINISHED, CHECKPOINT, RUN):  # of an earlier comparison
-            (folder / name).unlink(missing_ok=True)
+        if is_kept := str(folder) in self._kept:
+            is_kept = (folder / FINISHED).exists()
+        if not is_kept:
+            for name in (FINISHED, CHECKPOINT, RUN):  # of an earlier comparison
+                (folder / name).unlink(missing_ok=True)
         self._begun.append(str(folder))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self.path, {"compare_id": self.compare_id, "begun": self._begun})
-        return False
+        self._write()
+        return is_kept
 
     def close(self) -> None:
-        """The comparison is made: the next one begins anew."""
-        self.path.unlink(missing_ok=True)
+        """The comparison is made: note the look, and keep its models for a longer seed list."""
+        look = {
+            "seeds": list(self._comparison.seeds),
+            "metric": self._comparison.metric,
+            "fingerprint": self._fingerprint,
+        }
+        if look not in self._looks:
+            self._looks.append(look)
+        self._kept = list(dict.fromkeys([*self._kept, *self._begun]))
+        self._begun = []
+        self._write()
+        if self._old_path != self.path:
+            self._old_path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "compare_id": self.compare_id,
+            "begun": self._begun,
+            "kept": self._kept,
+            "looks": self._looks,
+        }
+        write_json(self.path, state)
 
 
 def train_one(
