@@ -83,6 +83,11 @@ class Features(Settings):
     version: ClassVar[int] = 1
     """Raised whenever the same settings give other numbers, so that prepared data is redone."""
 
+    @property
+    def is_spectrum(self) -> bool:
+        """Whether the features are the bands of a spectrum, in order of rising frequency."""
+        return False
+
     def read(self, source: Source) -> Any:
         """Decode one source into what ``Encoder.encode`` takes. Raises BadInput, nothing else."""
         raise NotImplementedError
