@@ -86,7 +86,7 @@ def test_killed_three_times_it_gives_the_undisturbed_table(project, capsys):
         assert ran
         assert list(models.glob("compare-*.json"))
     found, err = compare(capsys)
-    assert "going on with a comparison that was cut off" in err and "read back from" in err
+    assert "resuming the interrupted comparison" in err and "loaded from" in err
     (journal,) = models.glob("compare-*.json")
     assert json.loads(journal.read_text())["begun"] == []
 
@@ -99,7 +99,7 @@ def test_killed_three_times_it_gives_the_undisturbed_table(project, capsys):
     assert {run.info.status for run in runs} == {"FINISHED"}
 
     undisturbed, err = compare(capsys)
-    assert "cut off" not in err and "read back" not in err
+    assert "resuming" not in err and "loaded from" not in err
     assert table(found) == table(undisturbed)
 
 
@@ -108,7 +108,7 @@ def test_a_comparison_asked_for_anew_is_made_anew(project, capsys):
     small = ["training.num_epochs=1", "comparison.cells=[lstm]"]
     first, _ = compare(capsys, *small)
     second, err = compare(capsys, *small)
-    assert "read back" not in err
+    assert "loaded from" not in err
     runs = (set(found["cells"]["lstm"]["runs"]) for found in (first, second))
     assert not set.intersection(*runs)
     assert table(first) == table(second)
@@ -125,7 +125,7 @@ def test_killed_with_its_workers_it_gives_the_undisturbed_table(project, capsys)
     _, alive = psutil.wait_procs(workers, timeout=WAIT_S)
     assert not alive  # nobody trains on
     found, err = compare(capsys, beside)
-    assert "going on with a comparison that was cut off" in err
+    assert "resuming the interrupted comparison" in err
     undisturbed, _ = compare(capsys)  # one after the other
     assert table(found) == table(undisturbed)
 
@@ -191,7 +191,7 @@ def test_a_longer_seed_list_gives_the_table_of_one_comparison(project, capsys):
     first, err = compare(capsys, *small)
     assert "2 seeds x" in err and "can show a difference of" in err
     longer, err = compare(capsys, *small, "comparison.seeds=[0,1,2]")
-    assert "look 2 of 2" in err and err.count("read back from") == 4
+    assert "look 2 of 2" in err and err.count("loaded from") == 4
     assert longer["verdicts"][0]["looks"] == 2
     assert longer["cells"]["lstm"]["runs"][:2] == first["cells"]["lstm"]["runs"]
     assert "can show a difference of" in longer["protocol"]

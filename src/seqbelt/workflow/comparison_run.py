@@ -1,10 +1,9 @@
-"""What a comparison has done so far, on disk: killed at any moment, the same command goes on.
+"""The journal of a comparison, from which an interrupted comparison resumes.
 
-The journal stands beside the models. It is one for all seed lists of a comparison: asked for with
-more seeds, the comparison goes on with the models that are finished, and the looks at it are
-counted. A model that is finished is read back, one that was cut off goes on from its checkpoint;
-both give the very result of an undisturbed run. Asked for with the same seeds as before, a finished
-comparison is made anew, which is no further look.
+The journal is a file beside the models, one for all seed lists of a comparison. Finished models are
+loaded, interrupted ones resume from their checkpoints; the result is that of an uninterrupted
+comparison. With more seeds than before, the finished models are loaded and the looks at the
+comparison counted; with the same seeds a complete comparison is repeated, which is no further look.
 """
 
 import hashlib
@@ -64,7 +63,7 @@ def _digest(experiment: Experiment, without: set[str]) -> str:
 
 
 class CompareJournal:
-    """One comparison's identity, and which of its models were begun."""
+    """The id of a comparison and the models that it has started."""
 
     def __init__(self, experiment: Experiment) -> None:
         self._comparison = experiment.comparison
@@ -72,7 +71,7 @@ class CompareJournal:
         folder = experiment.output / experiment.name
         self.path = folder / f"compare-{_digest(experiment, _NOT_TRAINED)}.json"
         self._old_path = folder / f"compare-{_digest(experiment, _NEWER)}.json"
-        """Of a comparison that an earlier version of the program began."""
+        """Name of the journal in earlier versions."""
         found = {}
         for path in (self._old_path, self.path):
             found |= json.loads(path.read_text("utf-8")) if path.exists() else {}
@@ -88,11 +87,11 @@ class CompareJournal:
         if not self.compare_id or not (self._begun or self._kept):
             self.compare_id = uuid.uuid4().hex[:8]
         if self._begun:
-            echo(f"{self.path}: going on with a comparison that was cut off")
+            echo(f"{self.path}: resuming the interrupted comparison")
         elif self._kept:
             echo(
-                f"{self.path}: going on with the {len(self._kept)} models of "
-                f"{len(seen)} seeds; {self.looks.words}"
+                f"{self.path}: extending the comparison of {len(seen)} seeds "
+                f"({len(self._kept)} models); {self.looks.words}"
             )
 
     @property
@@ -127,7 +126,7 @@ class CompareJournal:
         )
 
     def check_data(self, fingerprint: str) -> None:
-        """Forget the looks at other data: they are no looks at this comparison."""
+        """Discard the looks at other data."""
         if any(look["fingerprint"] != fingerprint for look in self._looks):
             echo(f"{self.path}: the data changed; looks are counted from the start")
             self._looks, self._kept = [], []
@@ -136,11 +135,11 @@ class CompareJournal:
     def train(
         self, jobs: Sequence[Job], store: SequenceStore, tags: dict[str, str], num_workers: int
     ) -> list[Trained]:
-        """Train the models of one fold, or go on with them, or read them back; in their order."""
+        """Train, resume or load the models of one fold; returns them in order."""
         folders = [run_folder(job.experiment, store) for job in jobs]
         resumed = [self.begin(folder) and (folder / RUN).exists() for folder in folders]
         trained: dict[int, Trained] = {}
-        # Another name for the same settings is the same model: it is trained once.
+        # Two variants with the same settings are one model, trained once.
         missing = {f: n for n, f in enumerate(folders) if not (f / FINISHED).exists()}.values()
         if num_workers > 1 and len(missing) > 1:
             self._train_in_parallel(
@@ -156,7 +155,7 @@ class CompareJournal:
                 folder, name = folders[number], job.experiment.run_name
                 trained[number] = _load_finished(job.experiment, store, folder)
                 if number not in missing:
-                    echo(f"{name}: finished before, read back from {folder}")
+                    echo(f"{name}: already finished, loaded from {folder}")
         return [replace(trained[n], variant=job.variant) for n, job in enumerate(jobs)]
 
     def _train_in_parallel(self, work: Sequence[tuple], num_workers: int) -> None:
@@ -165,7 +164,7 @@ class CompareJournal:
                 progress()
 
     def begin(self, folder: Path) -> bool:
-        """Note that this model is ours; whether it was so before."""
+        """Record a model as started; returns whether it was recorded before."""
         if str(folder) in self._begun:
             return True
         if is_kept := str(folder) in self._kept:
@@ -178,7 +177,7 @@ class CompareJournal:
         return is_kept
 
     def close(self) -> None:
-        """The comparison is made: note the look, and keep its models for a longer seed list."""
+        """Record the look of the complete comparison, and keep its models for more seeds."""
         look = {
             "seeds": list(self._comparison.seeds),
             "metric": self._comparison.metric,
@@ -206,7 +205,7 @@ class CompareJournal:
 def train_one(
     experiment: Experiment, store: SequenceStore, tags: dict[str, str], resume: bool
 ) -> Trained:
-    """Train one model to its end and note that it is finished. Raises KeyboardInterrupt."""
+    """Train one model and record it as finished. Raises KeyboardInterrupt if interrupted."""
     trained = train_model(experiment, store, resume=resume, tags=tags)
     if trained.history.interrupted:
         trained.run.finish("KILLED")
@@ -224,7 +223,7 @@ def _train_in_worker(
 
 
 def _load_finished(experiment: Experiment, store: SequenceStore, folder: Path) -> Trained:
-    """A finished model; its answers are computed again, for they are not kept."""
+    """Load a finished model; its predictions are not stored and are computed again."""
     about = json.loads((folder / FINISHED).read_text("utf-8"))
     bundle = Bundle.load(folder / "bundle")
     device = torch.device(about["history"]["device"])
