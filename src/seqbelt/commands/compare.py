@@ -276,7 +276,7 @@ def _join(models: list[Trained], reports: list[Report], seed: int) -> RunResult:
 
 
 def _answers(report: Report) -> Answers:
-    answers = Answers(report.labels, report.answers, report.losses)
+    answers = Answers(report.labels, report.predictions, report.losses)
     if not isinstance(report, StepReport):
         return answers
     segments = [

@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 from sklearn.metrics import classification_report, confusion_matrix
 
 from seqbelt.data.sequences import Sequences
-from seqbelt.evaluation.calibration import Reliability, reliability, softmax
+from seqbelt.evaluation.calibration import Reliability, error_interval, reliability, softmax
 from seqbelt.training.scoring import ZERO, Scores, score
 
 
@@ -101,6 +101,11 @@ class Report:
     def reliability(self, temperature: float) -> Reliability:
         """Confidence against accuracy, at a temperature."""
         return reliability(softmax(self.logits, temperature), self.labels)
+
+    def calibration_error_interval(self) -> tuple[float, float]:
+        """95 % interval of the calibrated probabilities' expected calibration error."""
+        probabilities = softmax(self.logits, self.temperature)
+        return error_interval(probabilities, self.labels, self.units)
 
     def worst_errors(self, count: int = 50) -> pd.DataFrame:
         """The wrong predictions with the highest confidence."""
