@@ -79,7 +79,9 @@ class Experiment(Settings):
         per_step = self.data.labels == "per_step"
         return self.replace(
             model=self.model.resolve(is_tokens, train.lengths),
-            training=self.training.resolve(len(train), is_tokens, per_step),
+            training=self.training.resolve(
+                len(train), is_tokens, per_step, self.features.is_spectrum
+            ),
         )
 
     @property

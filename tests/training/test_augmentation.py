@@ -13,6 +13,7 @@ from toys import toy_store
 
 from seqbelt.data.batches import Batch, pad
 from seqbelt.errors import SettingsError
+from seqbelt.experiment import Experiment
 from seqbelt.models.classifier import Model
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.hyperparameters import Training
@@ -23,6 +24,8 @@ EVERYTHING = {
     "time_warp": 0.3,
     "shift": 0.2,
     "rotation_deg": 40.0,
+    "frequency_warp": 0.3,
+    "equalizer_std": 0.3,
     "scale_std": 0.2,
     "mixup_alpha": 0.4,
     "noise_std": 0.1,
@@ -156,6 +159,41 @@ def test_a_shift_moves_whole_steps_and_holds_the_end_that_is_left():
             seen.add(moved)
             assert np.array_equal(row[:, 0], np.clip(np.arange(count) + moved, 0, count - 1))
         assert seen == set(range(-count // 5, count // 5 + 1))
+
+
+def test_a_frequency_warp_reads_every_step_at_bands_stretched_by_one_factor():
+    """A row whose bands are their own numbers shows where each band was read."""
+    bands = torch.arange(3.0).repeat(400, 5, 1)
+    lengths = torch.full((400,), 5)
+    batch = Batch(bands, lengths, torch.zeros(400, dtype=torch.long), np.arange(400))
+    warped = augmenter(frequency_warp=0.25)(batch, 0).inputs
+    assert torch.equal(warped, warped[:, :1].expand_as(warped))
+    assert (warped[:, 0, 0] == 0).all()
+    factors = warped[:, 0, 1]
+    assert 0.8 <= factors.min() < 0.85 and 1.2 < factors.max() <= 1.25
+    torch.testing.assert_close(warped[:, 0, 2], (2 * factors).clamp_max(2))
+
+
+def test_an_equalizer_adds_one_smooth_curve_of_its_size_to_every_step():
+    lengths = torch.full((2000,), 4)
+    batch = Batch(torch.zeros(2000, 4, 3), lengths, torch.zeros(2000).long(), np.arange(2000))
+    added = augmenter(equalizer_std=0.5)(batch, 0).inputs
+    assert torch.equal(added, added[:, :1].expand_as(added))
+    # The sum of the cosines' squares over 1, 2, 3 and 4, in the middle of three bands.
+    cosines = np.cos((np.arange(3) + 0.5)[:, None] * np.arange(1, 5) * np.pi / 3)
+    spread = 0.5 * STD * torch.from_numpy(np.sqrt((cosines**2 / np.arange(1, 5)).sum(1))).float()
+    torch.testing.assert_close(added[:, 0].std(0), spread, rtol=0.06, atol=0)
+    assert (added[:, 0].mean(0).abs() < 0.1 * STD).all()
+
+
+@pytest.mark.parametrize("kind, is_on", [("log_mel", True), ("mfcc", False)])
+def test_spectra_are_warped_and_equalized_by_default_and_other_numbers_are_not(store, kind, is_on):
+    experiment = Experiment.parse(
+        {"name": "x", "data": {"source": "x.csv"}, "features": {"kind": kind}}
+    )
+    augmentation = experiment.resolve(False, store.split("train")).training.augmentation
+    assert isinstance(augmentation, Augmentation)
+    assert bool(augmentation.frequency_warp) is bool(augmentation.equalizer_std) is is_on
 
 
 def test_a_rotation_keeps_lengths_and_angles_and_turns_all_groups_of_three_together():

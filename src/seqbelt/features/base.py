@@ -129,6 +129,11 @@ class Features(Settings):
         """Larger files are refused before anything of them is read."""
         return MAX_FILE_BYTES
 
+    @property
+    def is_spectrum(self) -> bool:
+        """Whether the features are the bands of a spectrum, in order of rising frequency."""
+        return False
+
     def read(self, source: Source) -> Any:
         """Decode one source into what ``Encoder.encode`` takes. Raises BadInput, nothing else."""
         raise NotImplementedError

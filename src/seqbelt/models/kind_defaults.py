@@ -23,8 +23,10 @@ class KindDefaults:
     max_updates: int
     """Bounds on the updates; a large set is read ``MIN_PASSES`` times at least all the same."""
     augmentation: Mapping[str, float] = field(default_factory=dict)
+    spectrum_augmentation: Mapping[str, float] = field(default_factory=dict)
+    """Added where the features are the bands of a spectrum."""
     few_rows: int = 0
-    """With fewer training rows ``few_rows_augmentation`` is added."""
+    """With fewer training rows ``few_rows_augmentation`` is added, unless they are spectra."""
     few_rows_augmentation: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -46,6 +48,7 @@ NUMBERS = KindDefaults(
         "noise_std": 0.05,
         "mixup_alpha": 0.2,
     },
+    spectrum_augmentation={"frequency_warp": 0.2, "equalizer_std": 0.5},
     few_rows=500,
     few_rows_augmentation={"feature_dropout": 0.5},
 )

@@ -25,6 +25,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Size = Annotated[float, Field(ge=0)]
 NUM_SPEEDS = 5
 """Places along a sequence at which ``time_warp`` draws a speed."""
+NUM_EQUALIZER_CURVES = 4
+"""Cosines that an equalizer's curve is the sum of: half a period over all bands, up to two."""
 
 
 class Augmentation(Settings):
@@ -44,6 +46,14 @@ class Augmentation(Settings):
     rotation_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Largest rotation in degrees, about an axis of any direction. Features are taken in groups
     of three (x, y, z), which turn together."""
+    frequency_warp: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest relative change of frequency, for features that are the bands of a spectrum in rising
+    order: each row is read at bands that are stretched or compressed by one factor, as other
+    vocal tracts would do (Jaitly & Hinton 2013, vocal tract length perturbation)."""
+    equalizer_std: Size = 0.0
+    """Standard deviation of a curve that is added to the bands of a spectrum, in each band's
+    standard deviations: smooth over the bands and the same at every step, as another microphone
+    or room would do (FilterAugment, Nam et al. 2022, arXiv:2110.03282)."""
     scale_std: Size = 0.0
     """Standard deviation of the factor, around 1, that each feature's distance from its training
     mean is multiplied by (Um et al. 2017)."""
@@ -121,6 +131,10 @@ class Augmenter:
         inputs, lengths, labels, _ = batch
         if settings.rotation_deg:
             inputs = self._rotate(inputs, random)
+        if settings.frequency_warp:
+            inputs = self._warp_frequency(inputs, random)
+        if settings.equalizer_std:
+            inputs = inputs + self._equalizer(len(inputs), random)
         if settings.scale_std:
             factors = 1 + settings.scale_std * _normal(random, (len(inputs), 1, len(self.mean)))
             inputs = self.mean + (inputs - self.mean) * factors
@@ -160,6 +174,23 @@ class Augmenter:
         vectors = inputs.reshape(len(inputs), -1, 3).numpy()
         # numpy's product of many vectors by a 3 x 3 matrix is several times faster than torch's
         return torch.from_numpy(vectors @ turns.transpose(0, 2, 1)).reshape(inputs.shape)
+
+    def _warp_frequency(self, inputs: Tensor, random: np.random.Generator) -> Tensor:
+        """Read each row between its bands, at bands multiplied by one factor."""
+        rows, _, bands = inputs.shape
+        largest = np.log1p(self.settings.frequency_warp)
+        factors = torch.exp(largest * _uniform(random, rows))[:, None]
+        positions = (torch.arange(bands) * factors).clamp_max(bands - 1)
+        return _read_at(inputs.transpose(1, 2), positions).transpose(1, 2)
+
+    def _equalizer(self, rows: int, random: np.random.Generator) -> Tensor:
+        """A smooth curve over the bands for each row, ``(batch, 1, bands)``: a few cosines."""
+        bands = len(self.std)
+        order = torch.arange(1, NUM_EQUALIZER_CURVES + 1)
+        phases = (torch.arange(bands)[None] + 0.5) * order[:, None] * (np.pi / bands)
+        curves = phases.cos() / order[:, None].sqrt()
+        weights = _normal(random, (rows, NUM_EQUALIZER_CURVES))
+        return (self.settings.equalizer_std * self.std * (weights @ curves))[:, None]
 
     def _mix(
         self, inputs: Tensor, lengths: Tensor, labels: Tensor, random: np.random.Generator

@@ -100,7 +100,13 @@ class Training(Settings):
     """Stop the gradient where a chunk begins (truncated back-propagation through time): quicker
     with model.pooling last, but what must be carried for longer than a chunk is hardly learned."""
 
-    def resolve(self, num_rows: int, is_tokens: bool, labels_steps: bool = False) -> Self:
+    def resolve(
+        self,
+        num_rows: int,
+        is_tokens: bool,
+        labels_steps: bool = False,
+        is_spectrum: bool = False,
+    ) -> Self:
         """The settings with every ``auto`` but ``keep`` replaced by what it stands for, for so
         many training rows of a kind."""
         defaults, changes = defaults_for(is_tokens), {}
@@ -120,7 +126,12 @@ class Training(Settings):
         elif self.augmentation == "auto":
             # Mixed sequences have no label for every step.
             without = {"mixup_alpha"} if labels_steps else set()
-            extra = defaults.few_rows_augmentation if num_rows < defaults.few_rows else {}
+            if is_spectrum:
+                extra = defaults.spectrum_augmentation
+            elif num_rows < defaults.few_rows:
+                extra = defaults.few_rows_augmentation
+            else:
+                extra = {}
             changes["augmentation"] = {
                 name: value
                 for name, value in {**defaults.augmentation, **extra}.items()

@@ -339,3 +339,9 @@ def test_an_impossible_rate_is_refused(wav_bytes, noise, claimed):
     content[24:28] = claimed.to_bytes(4, "little")
     with pytest.raises(BadInput, match="samples a second"):
         LogMel(kind="log_mel", sample_rate=8000).read(bytes(content))
+
+
+def test_only_log_mel_bands_alone_are_a_spectrum():
+    assert features("log_mel").is_spectrum
+    for other in (features("log_mel", deltas=1), features("mfcc"), features("spectral")):
+        assert not other.is_spectrum

@@ -9,6 +9,7 @@ from seqbelt.data.audit.balance import (
     check_lengths,
     check_quarantine,
     check_short,
+    check_steps,
 )
 from seqbelt.data.audit.duplicates import (
     check_duplicates,
@@ -37,6 +38,8 @@ def audit_store(store: SequenceStore, texts: Sequence[str] | None = None) -> Aud
     if store.target.name == "per_sequence":
         findings += [check_labels(rows), check_classes(rows), check_balance(rows)]
         findings.append(check_lengths(rows))
+    else:
+        findings.append(check_steps(rows))
     findings += [check_short(rows), check_quarantine(rows)]
     return Audit.of(findings, time.perf_counter() - began)
 

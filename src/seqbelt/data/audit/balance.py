@@ -32,6 +32,30 @@ def check_balance(rows: Rows) -> Finding:
     return Finding("balance", "warning", len(rare), said + "; watch macro-F1", examples)
 
 
+def check_steps(rows: Rows) -> Finding:
+    """Labelled steps of each class in the training recordings, and the share without a label."""
+    train = rows.part("train")
+    classes = rows.store.classes
+    counts = np.zeros(len(classes), np.int64)
+    for row in train:
+        labels = rows.store.step_labels(int(row))
+        counts += np.bincount(labels[labels >= 0], minlength=len(classes))
+    total = int(rows.num_steps[train].sum())
+    unlabelled = 1 - counts.sum() / max(1, total)
+    fractions = ", ".join(
+        f"'{name}' {count / max(1, counts.sum()):.1%}" for name, count in zip(classes, counts)
+    )
+    message = (
+        f"{total:,} training steps, {unlabelled:.1%} without a label; of the others {fractions}"
+    )
+    rare = np.flatnonzero(IMBALANCE * counts <= counts.max())
+    if not len(rare):
+        return Finding("steps", "ok", 0, message)
+    examples = tuple(f"{classes[one]}: {counts[one]:,}" for one in rare[:MAX_EXAMPLES])
+    remedy = "; try training.class_weights: balanced, and watch macro-F1"
+    return Finding("steps", "warning", len(rare), message + remedy, examples)
+
+
 def check_classes(rows: Rows) -> Finding:
     """Parts in which some class has no row."""
     missing = [

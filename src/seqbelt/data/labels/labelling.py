@@ -24,6 +24,10 @@ ROUNDING = 1e-6
 """In steps: a segment that begins so little after a step begins with it."""
 
 
+MILLISECONDS = 10
+"""Times that exceed a recording's duration by this factor are taken for another unit."""
+
+
 class Labelling(Protocol):
     """How the rows of a manifest get their labels; the type of the labels is up to the
     implementation."""
@@ -91,7 +95,15 @@ class StepNames(NamedTuple):
 
     names: tuple[str, ...]
     codes: np.ndarray
-    """Place of each step's label in ``names``; -1 where it has none."""
+    """Index of each step's label in ``names``; -1 where it has none."""
+
+    def with_background(self, name: str) -> "StepNames":
+        """Steps without a label get this one."""
+        uncovered = self.codes < 0
+        if not uncovered.any():
+            return self
+        names = self.names if name in self.names else (*self.names, name)
+        return StepNames(names, np.where(uncovered, names.index(name), self.codes))
 
 
 class StepLabelling:
@@ -101,10 +113,14 @@ class StepLabelling:
     name: TargetName = "per_step"
 
     def __init__(
-        self, label_column: str, features: Features, labels_as_written: bool = True
+        self,
+        label_column: str,
+        features: Features,
+        labels_as_written: bool = True,
+        background: str | None = None,
     ) -> None:
         self.label_column, self.features = label_column, features
-        self.labels_as_written = labels_as_written
+        self.labels_as_written, self.background = labels_as_written, background
 
     def check(self, features: Features, encoder: Encoder) -> None:
         if features.is_tokens:
@@ -131,6 +147,8 @@ class StepLabelling:
     def stamp(self, manifest: Manifest) -> bytes:
         stamps = [0 if path is None else stamp_source(path) for path in manifest.segments()]
         how = f"{self.label_column}\0{self.labels_as_written}"
+        if self.background is not None:
+            how += f"\0{self.background}"
         return how.encode() + np.array(stamps, dtype=np.uint64).tobytes()
 
     def problem(self, manifest: Manifest, row: int) -> BadInput | None:
@@ -139,20 +157,26 @@ class StepLabelling:
     def read(
         self, manifest: Manifest, rows: Sequence[int], num_steps: Sequence[int]
     ) -> list[StepNames | BadInput]:
-        segments, step_s = manifest.segments(), self.features.step_s()
+        tables, step_s = manifest.segments(), self.features.step_s()
         assert step_s is not None  # ``check`` has seen to it
 
         def read_row(row: int, count: int) -> StepNames | BadInput:
-            path = segments[row]
+            path = tables[row]
             try:
-                if path is None:
-                    words = self._clean(self._read_column(manifest.source(row)))
-                    found = _name_rows(words, count, self.features.num_steps(len(words)))
+                if path is not None:
+                    segments = self._read_segments(path)
+                    _check_duration(path, segments, count * step_s)
+                    steps = _name_segments(segments, count, step_s)
+                elif self.background is not None and not self._reads_tables(manifest.source(row)):
+                    steps = StepNames((), np.full(count, -1))
                 else:
-                    found = _name_segments(self._read_segments(path), count, step_s)
+                    words = self._clean(self._read_column(manifest.source(row)))
+                    steps = _name_rows(words, count, self.features.num_steps(len(words)))
             except BadInput as error:
                 return error
-            return found if found.names else BadInput(UNKNOWN_LABEL, "no step has a label")
+            if self.background is not None:
+                steps = steps.with_background(self.background)
+            return steps if steps.names else BadInput(UNKNOWN_LABEL, "no step has a label")
 
         with ThreadPoolExecutor(available_cores()) as pool:
             return list(pool.map(read_row, rows, num_steps))
@@ -186,6 +210,10 @@ class StepLabelling:
             "step_labels": pa.LargeListArray.from_arrays(offsets, pa.array(np.concatenate(found))),
         }
 
+    def _reads_tables(self, source: Source) -> bool:
+        """Whether the recordings are tables, which may have a column of labels."""
+        return isinstance(self.features, ArrayFeatures) and not isinstance(source, np.ndarray)
+
     def _read_column(self, source: Source) -> np.ndarray:
         if isinstance(self.features, ArrayFeatures) and not isinstance(source, np.ndarray):
             content = Path(source) if isinstance(source, str) else source
@@ -210,6 +238,23 @@ def _name_rows(words: np.ndarray, count: int, expected: int) -> StepNames:
     names, codes = np.unique(words[nearest], return_inverse=True)
     empty = int(names[0] == "")  # sorted, the empty word comes first
     return StepNames(tuple(names[empty:].tolist()), codes - empty)
+
+
+def _check_duration(path: Path, segments: Sequence[Segment], duration_s: float) -> None:
+    """Raise BadInput where segments cannot belong to a recording of this duration."""
+    if segments and segments[-1].end_s > MILLISECONDS * duration_s:
+        raise BadInput(
+            WRONG_SHAPE,
+            f"{path.name}: a segment ends at {segments[-1].end_s:g} s, the recording at "
+            f"{duration_s:g} s; if these are milliseconds, name the columns start_ms and end_ms",
+        )
+    # A recording's last window may begin some steps before its end.
+    if segments and segments[-1].start_s > duration_s + 1:
+        raise BadInput(
+            WRONG_SHAPE,
+            f"{path.name}: a segment begins at {segments[-1].start_s:g} s, after the end of the "
+            f"recording ({duration_s:g} s)",
+        )
 
 
 def _name_segments(segments: Sequence[Segment], count: int, step_s: float) -> StepNames:

@@ -1,13 +1,14 @@
 """Segments: which stretch of a recording is what, in a table or in labelled steps."""
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from seqbelt.data.labels.label_tracks import LabelRow, read_label_track
 from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.data.sources.tables import read_columns
 from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SettingsError
@@ -21,38 +22,77 @@ class Segment(NamedTuple):
     label: str
 
 
-def read_segments(path: Path, label_column: str = "label") -> Sequence[Segment]:
-    """Read a table (.csv, .tsv, .jsonl, .parquet) with ``start_s``, ``end_s`` and labels.
+def read_segments(path: Path, label_column: str = "label") -> list[Segment]:
+    """Read the labelled segments of one recording, in order of time.
 
-    Returns the segments in time. Raises BadInput where the table cannot be read, or where its
-    segments overlap, end before they begin or have no label.
+    A table (.csv, .tsv, .jsonl, .parquet, .xlsx) has the columns ``start_s`` and ``end_s``, or
+    ``start_ms`` and ``end_ms``, and ``label_column``; a .txt file is a label track of Audacity or a
+    selection table of Raven. Overlapping segments of one label become one. A table without rows
+    is a recording without a segment.
+
+    Raises BadInput where the table cannot be read, or where segments of different labels overlap,
+    a segment ends before it begins or has no label.
     """
+    if path.suffix.lower() == ".txt":
+        rows = read_label_track(path, label_column)
+    else:
+        rows = _read_table(path, label_column)
+    segments = [_segment(path, row) for row in rows]
+    merged = sorted(
+        one
+        for _, of_label in groupby(sorted(segments, key=_by_label), key=lambda one: one.label)
+        for one in _merge(of_label)
+    )
+    for one, following in pairwise(merged):
+        if following.start_s < one.end_s:
+            message = f"'{following.label}' begins at {following.start_s:g} s, before '{one.label}'"
+            raise BadInput(WRONG_SHAPE, f"{path.name}: {message} has ended at {one.end_s:g} s")
+    return merged
+
+
+def _read_table(path: Path, label_column: str) -> Iterator[LabelRow]:
     try:
         columns = read_columns(path)
     except SettingsError as error:
         raise BadInput(UNREADABLE, str(error)) from None
-    wanted = ("start_s", "end_s", label_column)
+    in_ms = "start_s" not in columns and "start_ms" in columns
+    unit = "ms" if in_ms else "s"
+    wanted = (f"start_{unit}", f"end_{unit}", label_column)
     if missing := [name for name in wanted if name not in columns]:
-        found = ", ".join(columns)
-        raise BadInput(WRONG_SHAPE, f"{path.name}: no column '{missing[0]}'; found {found}")
+        names = ", ".join(columns)
+        raise BadInput(WRONG_SHAPE, f"{path.name}: no column '{missing[0]}'; found {names}")
     rows = zip(*(columns[name] for name in wanted), strict=True)
-    segments = sorted(_segment(path, number, *row) for number, row in enumerate(rows, start=1))
-    for one, following in pairwise(segments):
-        if following.start_s < one.end_s:
-            said = f"'{following.label}' begins at {following.start_s:g} s, before '{one.label}'"
-            raise BadInput(WRONG_SHAPE, f"{path.name}: {said} has ended at {one.end_s:g} s")
-    return segments
+    for number, (start, end, label) in enumerate(rows, start=1):
+        yield LabelRow(f"segment {number}", start, end, label, 0.001 if in_ms else 1.0)
 
 
-def _segment(path: Path, number: int, start: str, end: str, label: str) -> Segment:
+def _segment(path: Path, row: LabelRow) -> Segment:
     try:
-        start_s, end_s = float(start), float(end)
+        start_s, end_s = float(row.start) * row.unit_s, float(row.end) * row.unit_s
     except ValueError:
         start_s = end_s = math.nan
-    if not (0 <= start_s < end_s < math.inf) or not label:
-        said = f"from '{start}' to '{end}' with the label '{label}'"
-        raise BadInput(WRONG_SHAPE, f"{path.name}, segment {number}: {said}")
-    return Segment(start_s, end_s, label)
+    if not (0 <= start_s < end_s < math.inf) or not row.label:
+        message = f"from '{row.start}' to '{row.end}' with the label '{row.label}'"
+        raise BadInput(WRONG_SHAPE, f"{path.name}, {row.position}: {message}")
+    return Segment(start_s, end_s, row.label)
+
+
+def _by_label(segment: Segment) -> tuple[str, float]:
+    return segment.label, segment.start_s
+
+
+def _merge(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """Segments of one label, in order of their beginnings, with overlapping ones joined."""
+    current: Segment | None = None
+    for segment in segments:
+        if current is None or segment.start_s >= current.end_s:
+            if current is not None:
+                yield current
+            current = segment
+        else:
+            current = current._replace(end_s=max(current.end_s, segment.end_s))
+    if current is not None:
+        yield current
 
 
 class Runs(NamedTuple):

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from seqbelt.data.labels.labelling import Labelling, SequenceLabelling, StepLabelling
 from seqbelt.data.labels.targets import TargetName
@@ -64,8 +64,12 @@ class Data(Settings):
     labels: TargetName = "per_sequence"
     """What is learned: one class a sequence, or one for every step. Steps are labelled by a table
     of segments (``start_s``, ``end_s``, label) that the manifest names or that lies beside the
-    recording as NAME.segments.csv, or else by ``label_column`` of the recording's own table; a
-    step without a label is neither learned nor scored."""
+    recording as NAME.segments.csv (or Audacity's NAME.txt, or Raven's NAME.selections.txt), or
+    else by ``label_column`` of the recording's own table. A step without a label is of the class
+    ``background``, or, without one, neither learned nor scored."""
+    background: Annotated[str, Field(min_length=1)] | None = None
+    """With ``labels: per_step``, the class of what no segment covers, and of recordings without a
+    table of segments."""
     make: dict[str, int | str] = Field(default_factory=dict)
     """Options of a generated set that replace its own: ``lag``, ``num_train``, ``seed``, ..."""
     prepared: Path | None = None
@@ -126,6 +130,12 @@ class Data(Settings):
     sheet: str | None = None
     """Sheet of a workbook that is the manifest; null takes the one with the columns."""
 
+    @model_validator(mode="after")
+    def _background_is_for_steps(self) -> Self:
+        if self.background is not None and self.labels != "per_step":
+            raise ValueError("background is for labels: per_step; remove it")
+        return self
+
     def load(self, features: Features | None = None) -> Manifest:
         """List the items, as these features read them, and give each its split.
 
@@ -137,6 +147,8 @@ class Data(Settings):
         manifest, whole_groups = self._keep_protocol(self.list_items(features))
         if self.labels == "per_sequence":
             manifest = self._check_labels(manifest)
+        elif self.background is not None:
+            manifest = self._note_background(manifest)
         if self.folds is not None:
             folds = rows_of_folds(manifest, self.folds, self.whole_groups, self.split_seed)
             if self.fold >= len(folds):
@@ -172,10 +184,24 @@ class Data(Settings):
             return manifest
         return replace(manifest, notes=(*manifest.notes, f"{self.source}: {question}"))
 
+    def _note_background(self, manifest: Manifest) -> Manifest:
+        """State how many recordings are background throughout for want of a table."""
+        count = sum(path is None for path in manifest.segments())
+        if not count or self.label_column in manifest.columns_found:
+            return manifest
+        note = (
+            f"{count:,} of {len(manifest):,} recordings have no table of segments: all of their "
+            f"steps are '{self.background}', unless their own table has a column "
+            f"'{self.label_column}'"
+        )
+        return replace(manifest, notes=(*manifest.notes, f"{self.source}: {note}"))
+
     def labelling(self, features: Features) -> Labelling:
         """What gives sequences of these features their labels."""
         if self.labels == "per_step":
-            return StepLabelling(self.label_column, features, self.labels_as_written)
+            return StepLabelling(
+                self.label_column, features, self.labels_as_written, self.background
+            )
         return SequenceLabelling()
 
     def each_fold(self) -> list["Data"]:

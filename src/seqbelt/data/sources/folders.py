@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from seqbelt.data.sources.manifest import SIDECAR, Manifest, make_manifest
+from seqbelt.data.sources.manifest import RAVEN_SIDECARS, SIDECAR, Manifest, make_manifest
 from seqbelt.data.sources.names import clean_name, part_of, resembles_part, shorten
 from seqbelt.errors import SettingsError
 
@@ -38,7 +38,9 @@ def list_files(folder: Path, notes: list[str] | None = None) -> Iterator[str]:
         try:
             with os.scandir(folder / relative) as scan:
                 for entry in scan:
-                    if is_system_name(entry.name) or entry.name.endswith(SIDECAR):
+                    if is_system_name(entry.name) or entry.name.endswith(
+                        (SIDECAR, *RAVEN_SIDECARS)
+                    ):
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         below.append(_Folder(prefix + entry.name, chain, num_links))
@@ -153,7 +155,7 @@ def read_class_folders(
 def read_recordings(folder: Path, split_folders: bool | None = None) -> Manifest:
     """Every file below a folder, or below its folders of parts; no labels."""
     notes: list[str] = []
-    paths = list(list_files(folder, notes))
+    paths = _without_label_tracks(list(list_files(folder, notes)))
     if not paths:
         raise SettingsError(f"data.source: no files in {folder}")
     split_paths = [path.split("/") for path in paths]
@@ -172,6 +174,12 @@ def read_recordings(folder: Path, split_folders: bool | None = None) -> Manifest
         root=folder,
         notes=[f"{folder}: {note}" for note in notes],
     )
+
+
+def _without_label_tracks(paths: Sequence[str]) -> list[str]:
+    """Without the .txt files that have another file of the same name beside them."""
+    others = {path.rpartition(".")[0] for path in paths if not path.endswith(".txt")}
+    return [path for path in paths if not path.endswith(".txt") or path[:-4] not in others]
 
 
 class _Top(NamedTuple):

@@ -13,7 +13,11 @@ from seqbelt.features.base import Features, Source
 
 ROWS_AT_ONCE = 1024
 SIDECAR = ".segments.csv"
-"""Ends the name of the table that labels the stretches of the recording beside it."""
+"""Ends the name of the table that labels the segments of the recording beside it."""
+RAVEN_SIDECARS = (".Table.1.selections.txt", ".selections.txt")
+"""End the names of Raven's selection tables."""
+SIDECARS = (SIDECAR, *RAVEN_SIDECARS, ".txt")
+"""Endings of tables of segments, the first that is there counts; the last is Audacity's."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,9 @@ class Manifest:
             return [None] * len(self)
         named = "segments" in self.table.column_names
         given = self.paths("segments") if named else [""] * len(self)
-        beside = (self.root / Path(path).with_suffix(SIDECAR) for path in self.paths())
         return [
-            self.root / name if name else path if path.is_file() else None
-            for name, path in zip(given, beside, strict=True)
+            self.root / name if name else _segments_beside(self.root / path)
+            for name, path in zip(given, self.paths(), strict=True)
         ]
 
     def reading(self, features: Features) -> "Manifest":
@@ -162,6 +165,12 @@ def make_manifest(
         tuple(notes),
         tuple(columns_found),
     )
+
+
+def _segments_beside(recording: Path) -> Path | None:
+    """The table of segments beside a recording, if there is one."""
+    tables = (recording.with_name(recording.stem + ending) for ending in SIDECARS)
+    return next((path for path in tables if path != recording and path.is_file()), None)
 
 
 def escape_invalid_utf8(text: str) -> str:

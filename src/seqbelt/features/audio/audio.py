@@ -155,6 +155,10 @@ class LogMel(AudioFeatures):
     """Energies below this are raised to it, so that digital silence is not minus infinity."""
 
     @property
+    def is_spectrum(self) -> bool:
+        return not self.deltas
+
+    @property
     def num_base_features(self) -> int:
         return self.num_bands
 
@@ -226,6 +230,10 @@ class Mfcc(LogMel):
     kind: Literal["mfcc"]  # type: ignore[assignment]  # narrows the tag of its base
     num_coefficients: Annotated[int, Field(ge=1)] = 40
     """Coefficients kept; no more than ``num_bands``."""
+
+    @property
+    def is_spectrum(self) -> bool:
+        return False
 
     @property
     def num_base_features(self) -> int:
