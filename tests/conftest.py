@@ -171,10 +171,10 @@ def ended_by() -> Callable[[str, type], type]:
 
     def make(name: str, worker: type) -> type:
         class Deadly(worker):
-            def answer(self, window):
+            def process(self, window):
                 if any(source.name == name for _, source in window):
                     os._exit(1)
-                return super().answer(window)
+                return super().process(window)
 
         return Deadly
 

@@ -56,7 +56,7 @@ def run_checks(workloads: list[Workload], device: torch.device) -> list[Check]:
         ("a training repeated", 0, lambda: repeated(workload, device)),
         ("a training interrupted and resumed", 0, lambda: resumed(workload, device)),
         ("probabilities against the CPU's", 1e-5, lambda: probabilities(workload, device)),
-        ("explanation against the CPU's, relative", 1e-2, lambda: shares(workload, device)),
+        ("explanation against the CPU's, relative", 1e-2, lambda: attributions(workload, device)),
         ("backbone's features against the CPU's, relative", 1e-4, lambda: backbone(device)),
     ]
     return [_run(*check) for check in checks]
@@ -187,12 +187,12 @@ def probabilities(workload: Workload, device: torch.device) -> float:
     return float(np.abs(one - other).max())
 
 
-def shares(workload: Workload, device: torch.device) -> float:
+def attributions(workload: Workload, device: torch.device) -> float:
     """Largest difference of a step's share, relative to the largest share."""
     sequence = workload.part("validation")[0]
     network = _bundle(workload).network
-    expected = explain(network.cpu(), sequence).shares
-    found = explain(network.to(device), sequence).shares
+    expected = explain(network.cpu(), sequence).attributions
+    found = explain(network.to(device), sequence).attributions
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 

@@ -1,7 +1,7 @@
 """Classify sequences with recurrent networks, and compare LSTM with RNN.
 
 ``SequenceClassifier`` is a scikit-learn estimator; ``load`` opens a saved or registered model for
-prediction; ``compare`` trains several cells over several seeds on arrays and judges the difference.
+prediction; ``compare`` trains several cells with several seeds on arrays and tests the difference.
 """
 
 from importlib import import_module

@@ -1,21 +1,21 @@
-"""The errors that a user is meant to read."""
+"""Errors with messages for users."""
 
 import errno
 import sqlite3
 
 
 class SeqbeltError(Exception):
-    """The work could not be done; the message says what was found and what to do (exit code 1)."""
+    """The work failed; the message has the cause and the remedy (exit code 1)."""
 
 
 class SettingsError(SeqbeltError):
-    """A command's arguments or settings are wrong; nothing was started (exit code 2)."""
+    """Invalid arguments or settings; nothing was started (exit code 2)."""
 
 
 class BadInput(SeqbeltError):
-    """One input has no usable content. It costs that input a label and nothing else.
+    """One input is not usable; other inputs are not affected.
 
-    ``reason`` is a short fixed word that summaries count by; the message is for people.
+    ``reason`` is one of the constants below, by which summaries count; the message has the details.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -29,7 +29,7 @@ class BadInput(SeqbeltError):
         return f"{self.reason}: {super().__str__()}"
 
 
-# The reasons that a ledger may name. One word list, so that two runs can be compared.
+# The reasons in quarantine files and summaries.
 UNREADABLE = "unreadable"
 EMPTY = "empty"
 SILENT = "silent"
@@ -42,34 +42,34 @@ CRASHED = "crashed"
 TIMED_OUT = "timed out"
 UNKNOWN_LABEL = "unknown label"
 REJECTED = "rejected"
-_PLACE_ERRORS = {
-    errno.ENOSPC: "the disk is full; make room",
-    errno.EDQUOT: "your share of the disk is full; make room",
-    errno.EROFS: "the place cannot be written (a read-only file system)",
-    errno.EACCES: "permission denied; make it readable and, for what is written, writable",
+_OS_ERRORS = {
+    errno.ENOSPC: "the disk is full; free disk space",
+    errno.EDQUOT: "the disk quota is exceeded; free disk space",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied; make it readable and, for output, writable",
     errno.EPERM: "the operation is not permitted",
-    errno.ENAMETOOLONG: "the name is too long for this file system; take a shorter one",
+    errno.ENAMETOOLONG: "the name is too long for this file system; choose a shorter one",
     errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
-    errno.EIO: "the disk, or the terminal, answers no more",
-    errno.ENOTDIR: "a file stands where a folder is needed; move it away",
-    errno.EEXIST: "stands in the way; move it away",
-    errno.EISDIR: "a folder stands where a file is needed; move it away",
+    errno.EIO: "input/output error of the disk or the terminal",
+    errno.ENOTDIR: "is a file, but a folder is needed; move it",
+    errno.EEXIST: "already exists; move it",
+    errno.EISDIR: "is a folder, but a file is needed; move it",
 }
 
 
 def in_words(error: BaseException) -> str | None:
-    """What a fault of the place says to a user: a full disk, a folder that cannot be written, no
-    memory. None for an error of another kind."""
+    """A message for errors of the environment: a full disk, missing permissions, no memory. None
+    for other errors."""
     seen: set[int] = set()
-    found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        if isinstance(found, MemoryError):
-            return "there is not enough memory; raise the limit, or take less at a time"
-        if isinstance(found, OSError) and found.errno in _PLACE_ERRORS:
-            where = f"{found.filename}: " if found.filename else ""
-            return f"{where}{_PLACE_ERRORS[found.errno]}"
-        if isinstance(found, sqlite3.OperationalError):
-            return f"a database cannot be used ({found}); make room, and make its folder writable"
-        found = found.__cause__ or found.__context__
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, MemoryError):
+            return "out of memory; raise the limit, or process less at a time"
+        if isinstance(cause, OSError) and cause.errno in _OS_ERRORS:
+            where = f"{cause.filename}: " if cause.filename else ""
+            return f"{where}{_OS_ERRORS[cause.errno]}"
+        if isinstance(cause, sqlite3.OperationalError):
+            return f"a database cannot be used ({cause}); free disk space, or make it writable"
+        cause = cause.__cause__ or cause.__context__
     return None

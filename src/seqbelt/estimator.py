@@ -39,27 +39,27 @@ TRANSPOSE = "pass X.transpose(0, 2, 1)"
 
 
 def _parameters() -> dict[str, inspect.Parameter]:
-    """Every setting of the sections whose value is plain, with the default of its own field."""
-    found = {}
+    """The settings with a scalar value, with the defaults of their fields."""
+    parameters = {}
     for section in SECTIONS:
         for name, field in section.model_fields.items():
             is_plain = isinstance(field.default, str | int | float | bool | None)
             if is_plain and name not in TEXT_ONLY:
-                found[name] = inspect.Parameter(
+                parameters[name] = inspect.Parameter(
                     name, inspect.Parameter.KEYWORD_ONLY, default=field.default
                 )
-    return found
+    return parameters
 
 
 class SequenceClassifier(ClassifierMixin, BaseEstimator):
     """Classify sequences of numbers with an LSTM, a GRU or an RNN.
 
     ``X`` is a list of arrays ``(steps, features)`` of any lengths, an array ``(sequences, steps,
-    features)``, or, for one number a step, an array ``(sequences, steps)``. One in aeon's order
-    ``(sequences, channels, steps)`` must be transposed: of few steps of many features
-    ``fit`` warns, and ``predict`` refuses it where the width shows it. Every setting of
-    ``model`` and ``training`` in a config is a parameter here and means the same;
-    ``validation_fraction`` of the rows, stratified, chooses the best epoch (0 keeps the last).
+    features)``, or, for one feature, an array ``(sequences, steps)``. An array in aeon's order
+    ``(sequences, channels, steps)`` must be transposed: ``fit`` warns about few steps with many
+    features, and ``predict`` raises if the width does not fit. Every setting of ``model`` and
+    ``training`` in a config is a parameter with the same meaning; ``validation_fraction`` of the
+    rows, stratified, chooses the best epoch (0 keeps the last).
 
     After ``fit``: ``classes_``, ``n_features_in_``, ``network_`` (a torch module), ``history_``.
     """
@@ -69,7 +69,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         known = _parameters()
         if unknown := settings.keys() - known.keys():
             raise TypeError(
-                f"no such setting: {', '.join(sorted(unknown))}; known: {sorted(known)}"
+                f"no such setting: {', '.join(sorted(unknown))}; valid settings: {sorted(known)}"
             )
         for name, parameter in known.items():
             setattr(self, name, settings.get(name, parameter.default))
@@ -90,7 +90,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("SequenceClassifier needs samples of 2 classes, found one class")
         self.model_ = self._section(Model)
         if self.model_.pooling == "none":
-            raise SettingsError("pooling none classifies every step; here a sequence has one label")
+            raise SettingsError(
+                "pooling: none classifies every step; SequenceClassifier needs a label per sequence"
+            )
         train, validation = self._split(self._crop(arrays, labels.astype(np.int64)))
         width = arrays[0].shape[1]
 
@@ -117,7 +119,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[best]
 
     def save(self, folder: str | Path) -> None:
-        """Write a model folder that ``seqbelt predict`` takes, for .npy files ``(steps,
+        """Write a model folder for ``seqbelt predict``, which reads .npy files ``(steps,
         features)``."""
         check_is_fitted(self)
         width = len(self.network_.normalize.mean)
@@ -134,17 +136,17 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Load what ``save`` wrote: ``predict`` and ``predict_proba`` work as before.
+        """Load a folder written by ``save``, for ``predict`` and ``predict_proba``.
 
-        ``classes_`` are strings, as they are saved. Parameters of the training have their
-        defaults, and there is no ``history_``; a later ``fit`` trains from scratch with the saved
-        model settings. Raises SeqbeltError for a damaged folder, SettingsError for a model of
-        files or texts, which ``seqbelt.load`` opens.
+        ``classes_`` are strings. Training parameters have their defaults, and there is no
+        ``history_``; a later ``fit`` trains from scratch with the saved model settings. Raises
+        SeqbeltError for a damaged folder, SettingsError for a model of files or texts; use
+        ``seqbelt.load`` for those.
         """
         bundle = Bundle.load(Path(folder))
         if not isinstance(bundle.features, Vectors) or bundle.network.labels_steps:
             raise SettingsError(
-                f"{folder}: not a model of arrays with one label a sequence; use seqbelt.load"
+                f"{folder}: not a model of arrays with one label per sequence; use seqbelt.load"
             )
         saved = bundle.model.to_dict()
         model = cls(**{name: saved[name] for name in _parameters() if name in saved})
@@ -171,19 +173,19 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         return rows.take(np.sort(train)), rows.take(np.sort(validation))
 
     def _read(self, X: Any, *, reset: bool) -> list[np.ndarray]:
-        """Float32 ``(steps, features)`` each, checked as scikit-learn checks its inputs."""
-        if not _holds_arrays(X):
+        """The sequences as float32 ``(steps, features)``, validated like scikit-learn's inputs."""
+        if not _contains_arrays(X):
             rows = np.asarray(validate_data(self, X, reset=reset, dtype=np.float32))
             return list(rows[:, :, None])
-        arrays = [np.asarray(one, dtype=np.float32) for one in X]
-        arrays = [one[:, None] if one.ndim == 1 else one for one in arrays]
-        widths = {one.shape[1:] for one in arrays}
+        arrays = [np.asarray(array, dtype=np.float32) for array in X]
+        arrays = [array[:, None] if array.ndim == 1 else array for array in arrays]
+        widths = {array.shape[1:] for array in arrays}
         if len(widths) > 1 or arrays[0].ndim != 2:
             raise ValueError(
                 f"every sequence must be (steps, features), all of one width; found {widths}"
             )
-        for number, one in enumerate(arrays):
-            if not len(one) or not np.isfinite(one).all():
+        for number, array in enumerate(arrays):
+            if not len(array) or not np.isfinite(array).all():
                 raise ValueError(f"sequence {number} has no steps, or NaN or infinite values")
         steps, width = arrays[0].shape
         if reset:
@@ -195,11 +197,11 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
                     stacklevel=3,
                 )
         elif width != self.n_features_in_:
-            is_turned = all(len(one) == self.n_features_in_ for one in arrays)
+            is_turned = all(len(array) == self.n_features_in_ for array in arrays)
             raise ValueError(
                 f"X has {width} features, but SequenceClassifier is expecting "
                 f"{self.n_features_in_} features as input"
-                + (f"; each sequence has as many steps: {TRANSPOSE}" if is_turned else "")
+                + (f"; each sequence has that number of steps: {TRANSPOSE}" if is_turned else "")
             )
         return arrays
 
@@ -263,17 +265,17 @@ def compare(
     return rule.conclude(runs, None if groups is None else column_or_1d(groups))
 
 
-def _holds_arrays(X: Any) -> bool:
-    """Whether each item is a sequence of its own; else X is a matrix with a sequence a row."""
+def _contains_arrays(X: Any) -> bool:
+    """Whether each item is a sequence; else X is a matrix with one sequence per row."""
     if isinstance(X, np.ndarray):
         return X.ndim > 2 or (X.dtype == object and X.ndim == 1 and len(X) > 0)
     if not isinstance(X, list | tuple) or not len(X):
         return False
-    return np.ndim(X[0]) > 1 or len({np.shape(one)[:1] for one in X}) > 1
+    return np.ndim(X[0]) > 1 or len({np.shape(item)[:1] for item in X}) > 1
 
 
 def _plain(value: Any) -> Any:
-    """A search hands over NumPy's numbers, which JSON does not know."""
+    """Convert NumPy scalars, which a grid search passes, to Python's."""
     return value.item() if isinstance(value, np.generic | torch.Tensor) else value
 
 

@@ -1,4 +1,4 @@
-"""The whole configuration: one YAML file. Only commands and workflow see it."""
+"""The complete configuration, one YAML file; used by commands and workflow only."""
 
 from pathlib import Path
 from typing import Self
@@ -17,65 +17,67 @@ from seqbelt.training.tuning import Tuning
 
 NOT_IN_NAMES = "/:%?#@\\\"'"
 MAX_NAME_BYTES = 200
-"""Folders and files that are named after an experiment add some letters to it; 255 fit."""
+"""Names of folders and files add a suffix to it, within 255 bytes."""
 
 
 class Experiment(Settings):
-    """What a config file describes: one data set, one way to look at it, one kind of model."""
+    """The content of a config file: data set, features, model, training and comparison."""
 
     name: str
     """Name of the MLflow experiment and of the registered model."""
     data: Data
-    """Where the items come from and how they are split."""
+    """The data set and its splits."""
     features: AnyFeatures
-    """How a source becomes a sequence."""
+    """How sources are encoded as sequences."""
     model: Model = Model()
     """The network."""
     training: Training = Training()
-    """How it is trained."""
+    """How the network is trained."""
     comparison: Comparison = Comparison()
     """Which cells are compared, over which seeds."""
     tuning: Tuning = Tuning()
-    """Which settings are searched, and how."""
+    """The hyperparameter search."""
     output: Path = Path("outputs")
     """Folder for checkpoints and bundles."""
 
     @field_validator("name")
     @classmethod
-    def _fits_everywhere(cls, name: str) -> str:
-        """A name is a folder's, an MLflow experiment's and a part of ``models:/name@champion``."""
+    def _check_name(cls, name: str) -> str:
+        """The name is used for folders, the MLflow experiment and ``models:/name@champion``."""
         if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
             raise ValueError(
-                f"a name of {len(name.encode('utf-8', 'surrogatepass'))} bytes, which is more than "
-                f"the {MAX_NAME_BYTES} that fit into the names of folders; take a shorter one"
+                f"{len(name.encode('utf-8', 'surrogatepass'))} bytes exceed the {MAX_NAME_BYTES} "
+                "allowed in names of folders; choose a shorter name"
             )
         if not name.strip() or name != name.strip() or name.startswith("."):
-            raise ValueError("a name is not empty, begins with no dot, and has no blanks around it")
-        odd = sorted({sign for sign in name if sign in NOT_IN_NAMES or not sign.isprintable()})
-        if odd:
             raise ValueError(
-                f"a name holds none of {' '.join(NOT_IN_NAMES)} and nothing that cannot be "
-                f"printed, for they mean something in models:/NAME@champion; here {odd}"
+                "must not be empty, start with a dot, or start or end with white space"
+            )
+        invalid = sorted({char for char in name if char in NOT_IN_NAMES or not char.isprintable()})
+        if invalid:
+            raise ValueError(
+                f"contains {invalid}; {' '.join(NOT_IN_NAMES)} and unprintable characters are not "
+                "allowed in models:/NAME@champion"
             )
         return name
 
     @model_validator(mode="after")
-    def _classify_what_is_labelled(self) -> "Experiment":
-        """Labels for every step leave nothing to pool, so it need not be said twice."""
+    def _check_pooling(self) -> "Experiment":
+        """Default to ``pooling: none`` with labels for steps, and refuse any other combination."""
         per_step = self.data.labels == "per_step"
         if per_step and "pooling" not in self.model.model_fields_set:
             model = self.model.replace(pooling="none")
-            object.__setattr__(self, "model", model)  # settings are frozen once they are made
+            object.__setattr__(self, "model", model)  # settings are frozen
         if per_step != (self.model.pooling == "none"):
             raise ValueError(
-                f"model.pooling: {self.model.pooling} does not go with data.labels: "
-                f"{self.data.labels}; pooling none, and nothing else, classifies every step"
+                f"model.pooling: {self.model.pooling} cannot be used with data.labels: "
+                f"{self.data.labels}; use pooling none with labels per_step, and only then"
             )
         return self
 
     def resolve(self, is_tokens: bool, train: Sequences) -> Self:
-        """The experiment with every ``auto`` of model and training replaced by what it stands for
-        on these training rows."""
+        """The experiment with every ``auto`` of model and training replaced by its value for these
+        training rows."""
         per_step = self.data.labels == "per_step"
         return self.replace(
             model=self.model.resolve(is_tokens, train.lengths),
@@ -86,7 +88,7 @@ class Experiment(Settings):
 
     @property
     def store_folder(self) -> Path:
-        """Where the prepared sequences are."""
+        """Folder of the prepared sequences."""
         return self.data.prepared or Path("data/prepared") / self.name
 
     def with_model(self, model: Model) -> "Experiment":
@@ -94,11 +96,11 @@ class Experiment(Settings):
         return self.replace(model=model)
 
     def with_seed(self, seed: int) -> "Experiment":
-        """The same experiment with another seed, and nothing else changed."""
+        """The same experiment with another seed."""
         return self.replace(training=self.training.replace(seed=seed))
 
     def with_data(self, data: Data) -> "Experiment":
-        """The same experiment on other data: another fold, say."""
+        """The same experiment on other data, such as another fold."""
         return self.replace(data=data)
 
     @property

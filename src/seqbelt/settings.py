@@ -1,7 +1,7 @@
 """Strict, frozen settings read from YAML, with ``dotted.key=value`` overrides.
 
-A settings class *is* the thing it describes: the class whose fields one YAML section fills does
-the work of that section. A default is written once, on the field.
+The class whose fields a YAML section sets also does the work of that section. A default is written
+once, on the field.
 """
 
 import difflib
@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from seqbelt.errors import SettingsError
 
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
-"""What numpy, torch and scikit-learn all take."""
+"""The range that numpy, torch and scikit-learn accept."""
 
 
 class Settings(BaseModel):
-    """Base of every settings class: unknown keys are errors, types are not guessed."""
+    """Base of every settings class: unknown keys are errors, types are not converted."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -42,19 +42,18 @@ class Settings(BaseModel):
         """Build the settings from plain values.
 
         ``origin`` names the file in messages, ``lines`` has the line of a dotted setting in it.
-        Raises SettingsError with every fault found: the dotted setting, what stands there, what was
-        expected.
+        Raises SettingsError with every fault: the dotted setting, its value, what was expected.
         """
         try:
-            # Through JSON, because strict JSON knows that a path is written as a string and a
-            # tuple as a list, while it still refuses "3" for 3.
+            # Through JSON, because strict JSON accepts a string for a path and a list for a tuple,
+            # but not "3" for 3.
             return cls.model_validate_json(json.dumps(values, default=str))
         except ValidationError as error:
             faults = "\n".join(
                 f"  {_describe(fault, cls, values)}{_line_of(fault, values, lines or {})}"
                 for fault in error.errors()
             )
-            raise SettingsError(f"{origin}: settings not understood\n{faults}") from None
+            raise SettingsError(f"{origin}: invalid settings\n{faults}") from None
 
     @classmethod
     def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
@@ -70,13 +69,13 @@ class Settings(BaseModel):
         return cls.parse(override(values, overrides), str(path), lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON-ready values; ``parse`` reads them back."""
+        """The settings as JSON-serialisable values, the inverse of ``parse``."""
         return self.model_dump(mode="json")
 
     def replace(self, **changes: Any) -> Self:
-        """The settings with other values, validated as if they were read from a file.
+        """A copy with other values, validated as if they were read from a file.
 
-        Which settings were given and which have their default stays known. Raises SettingsError.
+        ``model_fields_set`` is kept. Raises SettingsError.
         """
         values = {
             name: value.to_dict() if isinstance(value, Settings) else value
@@ -91,21 +90,21 @@ class Settings(BaseModel):
         )
 
     def flat(self, prefix: str = "") -> dict[str, Any]:
-        """The settings under their dotted names, as a tracker wants them."""
+        """The settings by dotted name, for a tracker."""
         return dict(_flatten(self.to_dict(), prefix))
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
-    Raises SettingsError, with the line, if the file is missing, too large, broken, no mapping, or
-    can be read in two ways: a key twice, a number like ``010`` or ``1:30``.
+    Raises SettingsError, with the line, if the file is missing, too large, invalid, not a mapping,
+    or ambiguous: a duplicate key, or a number like ``010`` or ``1:30``.
     """
     return read_with_lines(path)[0]
 
 
 def read_with_lines(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """What ``read_yaml`` reads, and the line of each setting by its dotted name."""
+    """As ``read_yaml``, with the line of each setting by dotted name."""
     try:
         with Path(path).open("rb") as file:
             content = file.read(MAX_BYTES + 1)  # a device or a pipe may have no end
@@ -123,7 +122,7 @@ def read_with_lines(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: cannot be read as a YAML config ({error})") from None
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not valid YAML: {_in_words(error)}") from None
+        raise SettingsError(f"{path}: not valid YAML: {_message(error)}") from None
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: expected 'key: value' lines, found {type(values).__name__}")
     return values, lines
@@ -142,26 +141,26 @@ def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]
             section = section.setdefault(parent, {})
             if not isinstance(section, dict):
                 raise SettingsError(f"override '{_shortened(text)}': '{parent}' is not a section")
-        if len(value) == 1 and not value.isalnum():  # a sign, which YAML may take for its own
+        if len(value) == 1 and not value.isalnum():  # a character that may be YAML syntax
             section[leaf] = value
             continue
         try:
             section[leaf] = parse_yaml(value)
         except yaml.YAMLError as error:
             raise SettingsError(
-                f"override '{_shortened(text)}': the value is not valid YAML: {_in_words(error)}"
+                f"override '{_shortened(text)}': the value is not valid YAML: {_message(error)}"
             ) from None
     return values
 
 
 def parse_yaml(text: str, lines: dict[str, int] | None = None) -> Any:
-    """The plain values of one YAML document; ``lines`` is filled with each dotted key's line.
+    """Parse one YAML document; ``lines`` is filled with each dotted key's line.
 
-    Raises yaml.YAMLError for what is broken, too deep, too large once its aliases are written out,
-    or can be read in two ways.
+    Raises yaml.YAMLError for invalid YAML, for too deep or (with aliases expanded) too large
+    documents, and for ambiguous values.
     """
     depth = 0
-    for event in yaml.parse(text, _Loader):  # needs no recursion, unlike what comes after it
+    for event in yaml.parse(text, _Loader):  # without recursion, unlike the construction
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
@@ -182,30 +181,30 @@ def parse_yaml(text: str, lines: dict[str, int] | None = None) -> Any:
 
 
 MAX_BYTES = 1 << 20
-"""Of a config: more is another file."""
+"""Largest size of a config."""
 MAX_DEPTH = 40
 MAX_NODES = 100_000
-"""Values of a config, its aliases written out."""
+"""Largest number of values in a config, with aliases expanded."""
 _TAGS = frozenset(
     f"tag:yaml.org,2002:{name}"
     for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge", "value")
 )
 _OLD_OCTAL = re.compile(r"[-+]?0[0-9_]+")
-"""8 in YAML 1.1, 10 in YAML 1.2."""
+"""Octal in YAML 1.1, decimal in YAML 1.2."""
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 """Minutes and seconds in YAML 1.1: 1:30 is 90."""
 _MAX_DIGITS = 40
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which ``1e-3`` is a number (YAML 1.2), not a word, and dates stay text.
+    """YAML in which ``1e-3`` is a number (YAML 1.2), not a string, and dates are strings.
 
-    What two readers could read as two things is refused.
+    Ambiguous values are errors.
     """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if node.tag not in _TAGS:
-            raise _at(node, f"the tag {node.tag!r} has no meaning in a config; leave it out")
+            raise _at(node, f"the tag {node.tag!r} is not allowed in a config; remove it")
         if isinstance(node, yaml.ScalarNode):
             self._check_scalar(node)
         elif isinstance(node, yaml.MappingNode):
@@ -215,16 +214,16 @@ class _Loader(yaml.SafeLoader):
     def _check_scalar(self, node: yaml.ScalarNode) -> None:
         value = node.value
         if "\0" in value:
-            raise _at(node, "a zero byte is part of no setting")
+            raise _at(node, "a zero byte is not allowed")
         if node.tag not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
             return
         if _SEXAGESIMAL.fullmatch(value):
-            raise _at(node, f"{value} is a number to the base 60 here: write the number that is "
-                            f'meant, or "{value}" in quotes for a text')  # fmt: skip
+            raise _at(node, f"{value} is a base-60 number in YAML 1.1: write a decimal number, or "
+                            f'"{value}" in quotes for a string')  # fmt: skip
         if _OLD_OCTAL.fullmatch(value):
-            raise _at(node, f"{value} is an octal number to some readers and a decimal one to "
-                            f"others: write {value.replace('_', '').lstrip('+-0') or '0'}, or "
-                            f'"{value}" in quotes for a text')  # fmt: skip
+            raise _at(node, f"{value} is octal in YAML 1.1 and decimal in YAML 1.2: write "
+                            f"{value.replace('_', '').lstrip('+-0') or '0'}, or "
+                            f'"{value}" in quotes for a string')  # fmt: skip
         if len(value) > _MAX_DIGITS:
             raise _at(node, f"a number of {len(value)} characters ({_shortened(value)})")
 
@@ -232,13 +231,13 @@ class _Loader(yaml.SafeLoader):
         first: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise _at(key, "the name of a setting is a word, not a list or a section")
+                raise _at(key, "the name of a setting must be a string, not a list or a section")
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             name, line = key.value, key.start_mark.line + 1
             if name in first:
-                raise _at(key, f"'{key.value}' is there twice, first in line {first[name]}; "
-                               "leave one of them out")  # fmt: skip
+                raise _at(key, f"duplicate key '{key.value}', first in line {first[name]}; "
+                               "remove one of them")  # fmt: skip
             first[name] = line
 
 
@@ -254,7 +253,7 @@ _Loader.add_implicit_resolver(
 
 
 def _check_aliases(root: yaml.Node) -> None:
-    """Raise where an alias holds itself, or a few lines would become millions of values."""
+    """Raise for an alias that contains itself, and for aliases that expand to too many values."""
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node) -> int:
@@ -262,29 +261,29 @@ def _check_aliases(root: yaml.Node) -> None:
             return 1
         known = sizes.get(id(node))
         if known == 0:
-            raise _at(node, "what this anchor names holds itself")
+            raise _at(node, "this anchor contains itself")
         if known is None:
-            sizes[id(node)] = 0  # under way
+            sizes[id(node)] = 0  # in progress
             pairs = node.value if isinstance(node, yaml.MappingNode) else [(v,) for v in node.value]
             known = sizes[id(node)] = 1 + sum(size(part) for pair in pairs for part in pair)
             if known > MAX_NODES:
-                raise _at(node, f"more than {MAX_NODES:,} values once its aliases are written out")
+                raise _at(node, f"more than {MAX_NODES:,} values with aliases expanded")
         return known
 
     size(root)
 
 
 def _lines_of(node: yaml.Node, prefix: str = "") -> Iterable[tuple[str, int]]:
-    """The line of each key of a mapping and of each entry of a list, under its dotted name."""
+    """The line of each key of a mapping and of each entry of a list, by dotted name."""
     if isinstance(node, yaml.MappingNode):
         pairs = [(key.value, key, value) for key, value in node.value]
     elif isinstance(node, yaml.SequenceNode):
         pairs = [(str(number), value, value) for number, value in enumerate(node.value)]
     else:
         return
-    for name, place, value in pairs:
+    for name, key, value in pairs:
         if isinstance(name, str):
-            yield f"{prefix}{name}", place.start_mark.line + 1
+            yield f"{prefix}{name}", key.start_mark.line + 1
             yield from _lines_of(value, f"{prefix}{name}.")
 
 
@@ -292,8 +291,8 @@ def _at(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
-def _in_words(error: yaml.YAMLError) -> str:
-    """``line 3, column 5: what is wrong``, where the error knows the place."""
+def _message(error: yaml.YAMLError) -> str:
+    """``line 3, column 5: problem``, if the error has a position."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return str(error)
     mark = error.problem_mark
@@ -326,7 +325,9 @@ def _describe(fault: Any, cls: type[BaseModel], values: Mapping[str, Any]) -> st
     if fault["type"] == "extra_forbidden":
         known = _known_keys(cls, fault["loc"][:-1])
         close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
+        hint = (
+            f"did you mean '{close[0]}'?" if close else f"valid settings here: {', '.join(known)}"
+        )
         return f"{where}: no such setting; {hint}"
     if fault["type"] == "missing":
         return f"{where}: required, but not given"
@@ -335,11 +336,11 @@ def _describe(fault: Any, cls: type[BaseModel], values: Mapping[str, Any]) -> st
 
 
 def _line_of(fault: Any, values: Mapping[str, Any], lines: Mapping[str, int]) -> str:
-    """Where the file says what is at fault, or the section that it is in."""
+    """The line of the faulty setting, or of its section."""
     parts = _dotted(fault["loc"], values).split(".")
     if fault["type"].startswith("union_tag") and "tag" in fault["ctx"]:
         parts.append(fault["ctx"]["discriminator"].replace("'", ""))
-    # What is not in the file stands in a section that is; what was replaced stands nowhere.
+    # A missing setting gets the line of its section; an overridden one has no line.
     is_absent = fault["type"] in ("missing", "union_tag_not_found")
     for count in range(len(parts), 0 if is_absent else len(parts) - 1, -1):
         if line := lines.get(".".join(parts[:count])):
@@ -348,7 +349,7 @@ def _line_of(fault: Any, values: Mapping[str, Any], lines: Mapping[str, int]) ->
 
 
 def _dotted(location: tuple[int | str, ...], values: Any) -> str:
-    """The setting's name as a user writes it: without the tag that a union adds to the place."""
+    """The setting's dotted name, without the tag that a union adds to the location."""
     names = []
     for part in location:
         if isinstance(values, Mapping) and values.get("kind") == part and part not in values:
@@ -362,7 +363,7 @@ def _dotted(location: tuple[int | str, ...], values: Any) -> str:
 
 
 def _known_keys(cls: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The setting names allowed at a dotted place; a union's tag is one part of the place."""
+    """The setting names allowed at a location, which may include a union's tag."""
     candidates: list[type[BaseModel]] = [cls]
     for part in location:
         below = [

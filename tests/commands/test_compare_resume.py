@@ -84,7 +84,7 @@ def test_killed_three_times_it_gives_the_undisturbed_table(project, capsys):
         assert ran
         assert list(models.glob("compare-*.json"))
     found, err = compare(capsys)
-    assert "going on with a comparison that was cut off" in err and "read back from" in err
+    assert "resuming the interrupted comparison" in err and "loaded from" in err
     assert not list(models.glob("compare-*.json"))
 
     from seqbelt.tracking.connection import connect, experiment_id
@@ -96,7 +96,7 @@ def test_killed_three_times_it_gives_the_undisturbed_table(project, capsys):
     assert {run.info.status for run in runs} == {"FINISHED"}
 
     undisturbed, err = compare(capsys)
-    assert "cut off" not in err and "read back" not in err
+    assert "resuming" not in err and "loaded from" not in err
     assert table(found) == table(undisturbed)
 
 
@@ -105,7 +105,7 @@ def test_a_comparison_asked_for_anew_is_made_anew(project, capsys):
     small = ["training.num_epochs=1", "comparison.cells=[lstm]"]
     first, _ = compare(capsys, *small)
     second, err = compare(capsys, *small)
-    assert "read back" not in err
+    assert "loaded from" not in err
     runs = (set(found["cells"]["lstm"]["runs"]) for found in (first, second))
     assert not set.intersection(*runs)
     assert table(first) == table(second)
@@ -122,6 +122,6 @@ def test_killed_with_its_workers_it_gives_the_undisturbed_table(project, capsys)
     _, alive = psutil.wait_procs(workers, timeout=WAIT_S)
     assert not alive  # nobody trains on
     found, err = compare(capsys, beside)
-    assert "going on with a comparison that was cut off" in err
+    assert "resuming the interrupted comparison" in err
     undisturbed, _ = compare(capsys)  # one after the other
     assert table(found) == table(undisturbed)

@@ -131,7 +131,7 @@ def test_a_control_without_answers_costs_nothing_else(project, capsys):
     Path("unlike.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     result, summary, runs = compare(capsys, *ONE_MODEL, "data.source=unlike.jsonl")
     # Three validation rows: that is said in the terminal, in the run and in the report.
-    advice = "without validation rows nothing tells which weights are the better ones"
+    advice = "without validation rows the best epoch cannot be chosen"
     assert advice in summary.data.tags["mlflow.note.content"]
     assert advice in runs["rnn-h4-s0"].data.tags["mlflow.note.content"]
     controls = {control["name"]: control for control in result["controls"]}

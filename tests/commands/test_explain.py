@@ -88,9 +88,9 @@ def check(result, source) -> list[dict[str, str]]:
     assert result["completeness_gap"] < 0.01 and "arXiv:1703.01365" in result["method"]
     rows = read_table(result)
     assert [int(row["step"]) for row in rows] == list(range(len(rows)))
-    shares = [float(row["share"]) for row in rows if row["share"]]
+    attributions = [float(row["share"]) for row in rows if row["share"]]
     difference = result["log_odds"] - result["baseline_log_odds"]
-    assert sum(shares) == pytest.approx(difference, rel=0.011, abs=1e-3)
+    assert sum(attributions) == pytest.approx(difference, rel=0.011, abs=1e-3)
     for path in result["files"]:
         if path.endswith(".png"):
             with Image.open(path) as picture:
@@ -156,13 +156,13 @@ def test_a_clip_gets_its_frames(inputs, capsys, frame_rate):
 
 
 def test_frames_are_spread_over_the_clip_and_are_the_strongest_of_their_part():
-    shares = np.full(90, 0.1)
-    shares[[17, 44]] = -5, 3
-    shares[80:] = np.nan
-    chosen = choose_frames(shares)
+    attributions = np.full(90, 0.1)
+    attributions[[17, 44]] = -5, 3
+    attributions[80:] = np.nan
+    chosen = choose_frames(attributions)
     assert len(chosen) == 9 and {17, 44} <= set(chosen.tolist())
     assert (chosen // 10).tolist() == list(range(9))
-    assert choose_frames(shares[:3]).tolist() == [0, 1, 2]
+    assert choose_frames(attributions[:3]).tolist() == [0, 1, 2]
 
 
 def test_a_signal_gets_its_channels_and_what_is_not_read_is_empty(inputs, capsys):
@@ -198,7 +198,7 @@ def test_one_item_of_many_is_named_by_its_id(capsys):
     second = np.array([2 * k % 7 for k in range(12)], np.float32)[:, None]
     check(result, second)
     code, _, err = run(capsys, model, "two.ts", "--id", "two.ts:6")
-    assert code == 2 and "no item of this name" in err
+    assert code == 2 and "no such item" in err
 
 
 def test_a_text_gets_a_page_that_escapes_what_it_shows(capsys):
@@ -262,9 +262,9 @@ def test_what_cannot_be_explained_is_refused_with_its_reason(inputs, capsys):
         ([model, "broken.wav"], 1, "broken.wav: "),
         ([model, "none.wav"], 2, "none.wav: no such file"),
         ([model, "--text", "good"], 2, "reads files, not texts"),
-        ([model], 2, "a FILE, or a text"),
-        ([model, recording, "--text", "good"], 2, "a FILE, or a text"),
-        ([model, inputs / "audio"], 2, "not one input"),
+        ([model], 2, "either FILE or --text"),
+        ([model, recording, "--text", "good"], 2, "either FILE or --text"),
+        ([model, inputs / "audio"], 2, "has several inputs"),
         ([inputs, recording], 1, "neither a bundle folder"),
         ([model, recording, "--output", "broken.wav/x"], 1, "--output broken.wav/x"),
     ):

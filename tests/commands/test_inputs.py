@@ -6,7 +6,7 @@ from seqbelt.errors import SettingsError
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Word
 from seqbelt.inference.journal import Journal, Row
-from seqbelt.inference.output import is_own_file, write_predictions
+from seqbelt.inference.output import is_prediction_file, write_predictions
 from seqbelt.workflow.inputs import list_items
 
 WORD = Word(kind="word")
@@ -49,10 +49,10 @@ def test_files_of_earlier_predictions_are_no_inputs_and_that_is_said(tmp_path, n
     assert names([tmp_path], notes=notes) == ["a.wav", "other.csv"]
     assert name in notes[-1] and "earlier" in notes[-1]
     (tmp_path / f"{name}.journal").unlink()
-    assert is_own_file(tmp_path / name)
-    assert not is_own_file(write(tmp_path / "my.journal", "dear diary"))
+    assert is_prediction_file(tmp_path / name)
+    assert not is_prediction_file(write(tmp_path / "my.journal", "dear diary"))
     Journal(tmp_path / "other.csv.journal", "m").close()
-    assert is_own_file(tmp_path / "other.csv")
+    assert is_prediction_file(tmp_path / "other.csv")
 
 
 def test_texts_of_a_folder_are_read_by_an_encoding_for_predict_too(tmp_path):

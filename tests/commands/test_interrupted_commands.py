@@ -13,6 +13,6 @@ def test_an_interrupt_inside_a_library_s_error_ends_in_one_sentence(capsys):
             raise ValueError("error calling a function: KeyboardInterrupt") from interrupt
 
     with pytest.raises(SystemExit) as stopped:
-        run(work, False, "the same command goes on")
+        run(work, False, "run it again")
     assert stopped.value.code == 1
-    assert capsys.readouterr().err == "seqbelt: stopped by SIGHUP; the same command goes on\n"
+    assert capsys.readouterr().err == "seqbelt: stopped by SIGHUP; run it again\n"

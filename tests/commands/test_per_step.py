@@ -78,7 +78,7 @@ def test_one_test_recording_is_not_enough_to_compare(project, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["compare", "moves.yaml", "name=one", *only])
     assert stop.value.code == 2
-    assert "one test recording" in capsys.readouterr().err
+    assert "the test part has one recording" in capsys.readouterr().err
 
 
 def test_predictions_are_segments_of_the_whole_recording(project, capsys):

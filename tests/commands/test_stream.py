@@ -152,7 +152,7 @@ def test_a_growing_file_is_followed_until_it_is_stopped(noise, capsys, monkeypat
 
     monkeypatch.setattr(stage.time, "sleep", sleep)
     code, lines, err = run(capsys, model, "x.raw", "--follow", "--json")
-    assert code == 0 and "the signal ends here" in err and not to_come
+    assert code == 0 and "stopped by Ctrl-C" in err and not to_come
     check(lines[-1], from_integers(content))
 
 
@@ -315,4 +315,6 @@ def test_answers_come_while_the_signal_does_and_a_closed_reader_ends_it(noise):
             process.stdin.write(content)
         assert process.wait(60) == 1
         err = process.stderr.read().decode()
-    assert "closed by its reader" in err and "Traceback" not in err and "Exception" not in err
+    assert (
+        "closed by the reading process" in err and "Traceback" not in err and "Exception" not in err
+    )

@@ -117,7 +117,7 @@ def test_a_table_to_predict_is_read_as_it_is_told(project, trained, capsys):
             'quoting: Input should be a valid boolean; found "',
         ),
         (["good.wav", "data.quoting=false"], "data.quoting=false: tells how a manifest is read"),
-        (["data.quoting=false"], "INPUT: name a file or a folder"),
+        (["data.quoting=false"], "INPUT: give a file or a folder"),
         (["reviews.csv", "data.text_column=review"], "no column 'path' or 'review'"),
         (["reviews.csv", "missing.csv"], "INPUT missing.csv: no such file or folder"),
     ],
@@ -173,4 +173,4 @@ def test_vectors_are_for_texts(project, capsys):
         )
     )
     code, _, said = run(capsys, "train", "tables.yaml", "model.vectors.path=vectors.txt")
-    assert code == 2 and "model.vectors: word vectors are for texts" in said
+    assert code == 2 and "model.vectors: word vectors need texts" in said

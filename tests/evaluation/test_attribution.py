@@ -1,4 +1,4 @@
-"""Laws that the shares of an answer's steps keep."""
+"""Laws that the attributions of an answer's steps keep."""
 
 import warnings
 
@@ -83,18 +83,18 @@ def test_shares_sum_to_what_the_input_changes_in_the_log_odds(settings, is_token
     assert [found.baseline_log_odds, found.log_odds] == pytest.approx(ends, abs=1e-4)
     difference = ends[1] - ends[0]
     assert abs(difference) > 0.02  # else there is nothing to sum to
-    assert np.nansum(found.shares) == pytest.approx(difference, rel=TOLERANCE)
+    assert np.nansum(found.attributions) == pytest.approx(difference, rel=TOLERANCE)
     assert found.gap < TOLERANCE
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_every_layout_gives_the_same_shares(cell):
-    shares = []
+    attributions = []
     for layout in LAYOUTS:
         network = make(cell=cell, layout=layout, bidirectional=True, pooling="mean", num_layers=2)
-        shares.append(explain(network, draw(10), 4, "windows").shares)
-    for other in shares[1:]:
-        np.testing.assert_allclose(other, shares[0], atol=1e-5)
+        attributions.append(explain(network, draw(10), 4, "windows").attributions)
+    for other in attributions[1:]:
+        np.testing.assert_allclose(other, attributions[0], atol=1e-5)
 
 
 def test_the_shares_agree_with_a_sum_over_many_even_points():
@@ -108,7 +108,7 @@ def test_the_shares_agree_with_a_sum_over_many_even_points():
     found_probabilities = network(inputs, torch.full((2000,), 7)).softmax(1)[:, found.predicted]
     (gradient,) = torch.autograd.grad(torch.logit(found_probabilities).sum(), entering)
     total = (gradient.mean(0) * steps).sum(1)
-    np.testing.assert_allclose(found.shares, total, atol=2e-3 * np.abs(total).max())
+    np.testing.assert_allclose(found.attributions, total, atol=2e-3 * np.abs(total).max())
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_a_network_without_memory_decides_by_the_steps_that_it_pools(settings, d
         if "weight_hh" in name:
             nn.init.zeros_(weights)
     crop = (settings.get("max_steps"), settings.get("crop", "head"))
-    shares = np.nan_to_num(explain(network, draw(9), *crop).shares)
-    assert np.flatnonzero(shares).tolist() == deciding
+    attributions = np.nan_to_num(explain(network, draw(9), *crop).attributions)
+    assert np.flatnonzero(attributions).tolist() == deciding
 
 
 def test_a_trained_network_gives_the_share_to_the_step_that_tells_the_class():
@@ -145,7 +145,9 @@ def test_a_trained_network_gives_the_share_to_the_step_that_tells_the_class():
         optimizer.zero_grad()
         nn.functional.cross_entropy(network(inputs, torch.full((256,), 8)), targets).backward()
         optimizer.step()
-    strongest = [np.abs(explain(network, sequence).shares).argmax() for sequence in sequences[:12]]
+    strongest = [
+        np.abs(explain(network, sequence).attributions).argmax() for sequence in sequences[:12]
+    ]
     assert np.mean(np.array(strongest) == 3) > 0.9
 
 
@@ -155,22 +157,22 @@ def test_what_has_no_influence_has_no_share():
         network.recurrent.weights.weight_ih_l0[:, 2] = 0  # the third feature is ignored
     sequence = draw(8)
     sequence[5] = (0.5, 0.5, 90.0)  # the mean but for the ignored feature
-    shares = explain(network, sequence).shares
-    assert shares[5] == 0 and np.count_nonzero(shares) == 7
+    attributions = explain(network, sequence).attributions
+    assert attributions[5] == 0 and np.count_nonzero(attributions) == 7
     tokens = make(is_tokens=True, pooling="max")
     with torch.no_grad():
         tokens.embed.weight[7] = 0
-    shares = explain(tokens, np.array([3, 7, 5, 7], np.int32)).shares
-    assert shares[[1, 3]].tolist() == [0, 0] and shares[[0, 2]].all()
+    attributions = explain(tokens, np.array([3, 7, 5, 7], np.int32)).attributions
+    assert attributions[[1, 3]].tolist() == [0, 0] and attributions[[0, 2]].all()
 
 
 def test_steps_that_the_model_does_not_read_have_no_share():
     network, sequence = make(), draw(10)
-    head, tail = (explain(network, sequence, 4, crop).shares for crop in ("head", "tail"))
+    head, tail = (explain(network, sequence, 4, crop).attributions for crop in ("head", "tail"))
     assert np.isnan(head).tolist() == [False] * 4 + [True] * 6
     assert np.isnan(tail).tolist() == [True] * 6 + [False] * 4
-    np.testing.assert_allclose(head[:4], explain(network, sequence[:4]).shares, atol=1e-6)
-    assert not np.isnan(explain(network, sequence, 4, "windows").shares).any()
+    np.testing.assert_allclose(head[:4], explain(network, sequence[:4]).attributions, atol=1e-6)
+    assert not np.isnan(explain(network, sequence, 4, "windows").attributions).any()
 
 
 def test_a_sudden_flip_on_the_line_is_found():
@@ -186,7 +188,7 @@ def test_a_sudden_flip_on_the_line_is_found():
         network.classify.weight[1, 0] = 3
     found = explain(network, np.array([[0.3], [1.0]], np.float32))
     assert found.predicted == 1 and found.log_odds - found.baseline_log_odds > 5
-    assert found.shares[0] == 0 and found.gap < TOLERANCE
+    assert found.attributions[0] == 0 and found.gap < TOLERANCE
     assert found.num_points < 1000
 
 
@@ -194,7 +196,7 @@ def test_an_answer_that_nothing_changes_has_no_shares_and_no_gap():
     network = make()
     nn.init.zeros_(network.classify.weight)
     found = explain(network, draw(5))
-    assert not found.shares.any() and found.gap == 0
+    assert not found.attributions.any() and found.gap == 0
 
 
 def test_explaining_leaves_the_network_as_it_was(monkeypatch):
@@ -203,9 +205,9 @@ def test_explaining_leaves_the_network_as_it_was(monkeypatch):
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        one, other = (explain(network, draw(6)).shares for _ in range(2))
+        one, other = (explain(network, draw(6)).attributions for _ in range(2))
     np.testing.assert_array_equal(one, other)  # no dropout
     assert network.training and not network.normalize._forward_hooks
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(before[name], now) for name, now in network.state_dict().items())
-    np.testing.assert_allclose(one, explain(network.eval(), draw(6)).shares, atol=1e-6)
+    np.testing.assert_allclose(one, explain(network.eval(), draw(6)).attributions, atol=1e-6)

@@ -70,7 +70,7 @@ def test_unlabelled_steps_are_left_out_on_both_sides():
     true = np.array([1, 1, none, none, 1, 1])
     scores = score_segments(true, np.array([1, 1, 0, 2, 1, 1]))
     assert scores.to_dict() == score_segments(true, np.ones(6, int)).to_dict()
-    assert (scores.num_true, scores.num_found, scores.edit_total) == (2, 2, 1.0)
+    assert (scores.num_true, scores.num_predicted, scores.edit_total) == (2, 2, 1.0)
 
 
 def test_too_many_segments_cost_even_where_most_steps_are_right():

@@ -81,7 +81,7 @@ def test_a_killed_training_is_closed_by_the_next_one(tmp_path):
     process.communicate()
     assert status_of(folder, run_id) == "RUNNING"
     said = ended(seqbelt(folder, "train", "c.yaml"), 0)
-    assert f"run {run_id}: its process is gone" in said
+    assert f"run {run_id}: its process has ended" in said
     assert status_of(folder, run_id) == "KILLED"
 
 

@@ -35,7 +35,7 @@ def in_steps(features, encoder, sources, is_known):
     """As ``encode_on_ray``, with windows so small that each worker has several."""
     content = (features, encoder, is_known)
     workers = ray_workers.RayWorkers(ray_workers._EncodingWorker, content, use_gpus=False)
-    return workers.answers(sources, max_items=2)
+    return workers.results(sources, max_items=2)
 
 
 def assert_same(found, expected):

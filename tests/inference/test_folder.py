@@ -338,9 +338,9 @@ def test_answers_are_counted_by_class_and_unknown_classes_are_told(tmp_path, wav
     rows = read(tmp_path / "out.jsonl")
     assert summary.labels == Counter(row["label"] for row in rows)
     assert summary.unknown_labels == {"lo ": 8}
-    assert summary.num_labelled == summary.num_labelled_answered == 16
+    assert summary.num_labelled == summary.num_labelled_predicted == 16
     right = sum(row["label"] == item.label for row, item in zip(rows, items, strict=True))
-    assert summary.num_right == right
+    assert summary.num_correct == right
 
 
 @pytest.mark.parametrize(("crop", "is_cropped"), [("head", True), ("windows", False)])

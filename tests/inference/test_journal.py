@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqbelt.errors import BadInput, SeqbeltError
-from seqbelt.inference.journal import Answer, Input, Journal
+from seqbelt.inference.journal import Input, Journal, JournalEntry
 
 SHARES = np.array([0.25, 0.75], np.float32)
 
@@ -19,10 +19,10 @@ def journal(tmp_path):
 
 
 def test_rows_come_in_input_order_joined_with_their_answers(journal):
-    journal.record([Input(2, "c", "h1")], [Answer("h1", 5, SHARES)], [])
+    journal.record([Input(2, "c", "h1")], [JournalEntry("h1", 5, SHARES)], [])
     journal.record(
         [Input(0, "a", "h2"), Input(1, "b", None, "unreadable: gone")],
-        [Answer("h2", 0, BadInput("silent", "no sound"))],
+        [JournalEntry("h2", 0, BadInput("silent", "no sound"))],
         [],
     )
     first, second, third = journal.rows()
@@ -34,21 +34,21 @@ def test_rows_come_in_input_order_joined_with_their_answers(journal):
 
 def test_answers_outlive_the_process_and_inputs_do_not(tmp_path):
     first = Journal(tmp_path / "j", "m")
-    first.record([Input(0, "a", "h")], [Answer("h", 3, SHARES)], [(7, "h")])
+    first.record([Input(0, "a", "h")], [JournalEntry("h", 3, SHARES)], [(7, "h")])
     first.close()
     again = Journal(tmp_path / "j", "m")
-    assert again.knows("h")
+    assert again.contains("h")
     assert again.hash_of(7) == "h"
     assert list(again.rows()) == []
     again.close()
 
 
 def test_another_model_knows_no_answers_but_knows_the_files(tmp_path, journal):
-    journal.record([], [Answer("h", 3, SHARES)], [(7, "h")])
+    journal.record([], [JournalEntry("h", 3, SHARES)], [(7, "h")])
     other = Journal(tmp_path / "j", "model-b")
-    assert not other.knows("h")
+    assert not other.contains("h")
     assert other.hash_of(7) == "h"
-    other.record([Input(0, "a", "h")], [Answer("h", 3, SHARES[::-1])], [])
+    other.record([Input(0, "a", "h")], [JournalEntry("h", 3, SHARES[::-1])], [])
     journal.record([Input(0, "a", "h")], [], [])
     np.testing.assert_array_equal(next(other.rows()).probabilities, SHARES[::-1])
     np.testing.assert_array_equal(next(journal.rows()).probabilities, SHARES)
@@ -56,8 +56,8 @@ def test_another_model_knows_no_answers_but_knows_the_files(tmp_path, journal):
 
 
 def test_the_first_answer_stays(journal):
-    journal.record([Input(0, "a", "h")], [Answer("h", 3, SHARES)], [])
-    journal.record([], [Answer("h", 9, SHARES[::-1])], [])
+    journal.record([Input(0, "a", "h")], [JournalEntry("h", 3, SHARES)], [])
+    journal.record([], [JournalEntry("h", 9, SHARES[::-1])], [])
     (row,) = journal.rows()
     assert row.num_steps == 3
     np.testing.assert_array_equal(row.probabilities, SHARES)
@@ -66,8 +66,8 @@ def test_the_first_answer_stays(journal):
 def test_a_failed_transaction_leaves_nothing(journal):
     journal.record([Input(0, "a", "h")], [], [])
     with pytest.raises(SeqbeltError, match="cannot be written"):
-        journal.record([Input(0, "twice", "k")], [Answer("k", 1, SHARES)], [(3, "k")])
-    assert not journal.knows("k")
+        journal.record([Input(0, "twice", "k")], [JournalEntry("k", 1, SHARES)], [(3, "k")])
+    assert not journal.contains("k")
     assert journal.hash_of(3) is None
 
 
@@ -88,7 +88,7 @@ def test_any_64_bit_stamp_is_found_again(tmp_path_factory, stamp):
 def test_any_name_and_message_can_be_journalled(journal, name):
     journal.record(
         [Input(0, name, "h"), Input(1, "b", None, f"unreadable: {name}")],
-        [Answer("h", 0, BadInput("silent", name))],
+        [JournalEntry("h", 0, BadInput("silent", name))],
         [],
     )
     first, second = journal.rows()
@@ -107,7 +107,9 @@ def test_many_may_open_and_write_one_new_journal_at_once(tmp_path):
         start.wait()
         try:
             journal = Journal(tmp_path / "j", "m")
-            journal.record([Input(0, "a", "h")], [Answer("h", number, SHARES)], [(number, "h")])
+            journal.record(
+                [Input(0, "a", "h")], [JournalEntry("h", number, SHARES)], [(number, "h")]
+            )
             journal.close()
         except Exception as error:
             errors.append(error)

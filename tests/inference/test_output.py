@@ -89,7 +89,7 @@ def test_a_folder_and_a_place_below_a_file_are_refused(tmp_path):
     with pytest.raises(SettingsError, match="folder"):
         check_output(tmp_path / "out.csv")
     (tmp_path / "file").touch()
-    with pytest.raises(SettingsError, match="cannot be made"):
+    with pytest.raises(SettingsError, match="cannot be created"):
         check_output(tmp_path / "file" / "out.csv")
 
 

@@ -11,7 +11,7 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference import serving
 from seqbelt.inference.bundle import Bundle
-from seqbelt.inference.serving import AnsweringChild, ServeLimits
+from seqbelt.inference.serving import ModelProcess, ServeLimits
 from seqbelt.models.classifier import Model
 
 
@@ -34,21 +34,21 @@ def assert_alike(found, expected):
 
 @pytest.mark.slow
 def test_a_child_that_dies_or_hangs_costs_what_it_was_at(folder, wav_bytes, noise, monkeypatch):
-    child = AnsweringChild(folder, ServeLimits(timeout_s=1.0))
+    child = ModelProcess(folder, ServeLimits(timeout_s=1.0))
     sources = [wav_bytes(noise(4000, seed)) for seed in range(3)] + [b"no recording"]
     try:
-        first = child.answer(sources)
+        first = child.predict(sources)
         assert [set(row) for row in first] == [{"values"}] * 3 + [{"error", "reason"}]
         assert all(np.isclose(sum(row["values"]), 1) for row in first[:3])
         assert child._process is not None
         os.kill(child._process.pid, signal.SIGKILL)
-        assert_alike(child.answer(sources), first)
+        assert_alike(child.predict(sources), first)
         os.kill(child._process.pid, signal.SIGSTOP)
         monkeypatch.setattr(serving, "NETWORK_S", 0.2)
-        (late,) = child.answer(sources[:1])
+        (late,) = child.predict(sources[:1])
         assert "values" in late or late["error"].startswith("timed out")
         monkeypatch.undo()
-        assert_alike(child.answer(sources), first)
+        assert_alike(child.predict(sources), first)
     finally:
         child.close()
 
@@ -56,7 +56,7 @@ def test_a_child_that_dies_or_hangs_costs_what_it_was_at(folder, wav_bytes, nois
 @pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_is_an_error(folder):
     (folder / "weights.safetensors").write_bytes(b"")
-    child = AnsweringChild(folder, ServeLimits())
+    child = ModelProcess(folder, ServeLimits())
     with pytest.raises(SeqbeltError, match=r"weights\.safetensors: was changed"):
-        child.answer([b"x"])
+        child.predict([b"x"])
     child.close()

@@ -55,7 +55,7 @@ def test_files_below_a_root_are_read(root, path):
 def test_a_text_is_never_a_path():
     assert read_row({"text": "/etc/passwd"}, ServeLimits(), True) == "/etc/passwd"
     found = read_row({"text": "/etc/passwd"}, ServeLimits(root=Path("/")), False)
-    assert isinstance(found, BadInput) and "takes files, not texts" in str(found)
+    assert isinstance(found, BadInput) and "reads files, not texts" in str(found)
 
 
 @pytest.mark.parametrize("row", [{}, {"text": None}, {"path": "a", "text": "b"}, {"base64": 3}])

@@ -203,12 +203,12 @@ def test_chrono_remembers_the_steps_that_the_stem_leaves():
     ("settings", "words"),
     [
         ({"stem": {"kernel_sizes": [7, 4, 3]}}, r"kernel_sizes \(7, 4, 3\) must be odd"),
-        ({"stem": {"strides": [1, 2]}}, "strides 2: give each block one"),
+        ({"stem": {"strides": [1, 2]}}, "channels has 3 entries"),
         ({"stem": {"channels": [64]}}, "channels has 1 entries"),
         ({"stem": {"channels": []}}, "stem"),
         ({"stem": {"strides": [1, 0, 1]}}, "strides"),
         ({"stem": "some"}, "stem"),
-        ({"stem": {"strides": [1, 1, 2]}, "pooling": "none"}, "every step must stay; set all"),
+        ({"stem": {"strides": [1, 1, 2]}, "pooling": "none"}, "needs every step; set all"),
     ],
 )
 def test_what_makes_no_stem_is_refused_with_the_reason(settings, words):

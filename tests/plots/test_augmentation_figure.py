@@ -36,6 +36,9 @@ def test_a_mixed_label_is_written_with_its_shares(train):
     grids = [draw(train, seed, mixup_alpha=1.0)[1] for seed in range(3)]
     titles = [axes.get_title() for grid in grids for axes in grid[:, 1:].flat]
     for title in titles:
-        shares = [float(part.split()[1]) for part in title.split(", ")]
-        assert sum(shares) == pytest.approx(1, abs=0.011) and shares == sorted(shares)[::-1]
+        attributions = [float(part.split()[1]) for part in title.split(", ")]
+        assert (
+            sum(attributions) == pytest.approx(1, abs=0.011)
+            and attributions == sorted(attributions)[::-1]
+        )
     assert any("no" in title and "yes" in title for title in titles)

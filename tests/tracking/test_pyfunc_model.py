@@ -19,7 +19,7 @@ from seqbelt.tracking.pyfunc_model import SequenceModel, _bound_requests, _keep_
 class Child:
     """Answers the first class to all but what is ``bad``."""
 
-    def answer(self, sources):
+    def predict(self, sources):
         return [
             {"error": "unreadable: row 1 holds 'root:x'", "reason": "unreadable"}
             if source in ("bad", b"bad")
@@ -103,15 +103,15 @@ def test_each_row_has_its_own_answer_or_error(model, monkeypatch):
     good, odd, empty, bad, file, out = found["error"]
     assert good is None and "not base64" in odd and "one of path" in empty
     assert "root:x" in bad  # who sent a text knows it
-    assert file == "unreadable: of no use to this model"  # and of a file nothing is told
-    assert "leads out" in out
+    assert file == "unreadable: not usable by this model"  # and of a file nothing is told
+    assert "outside the served folder" in out
     json.dumps(found.to_dict("records"), allow_nan=False)
 
 
 def test_a_text_is_no_path_to_a_model_of_signals(model):
     frame = pd.DataFrame({"text": ["/etc/passwd"], "base64": [None]})
     (error,) = model(Channels(kind="channels")).predict(None, frame)["error"]
-    assert "takes files, not texts" in error
+    assert "reads files, not texts" in error
     content = base64.b64encode(b"1,2").decode()
     assert model(Channels(kind="channels")).predict(None, pd.DataFrame({"base64": [content]}))[
         "label"

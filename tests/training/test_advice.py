@@ -20,7 +20,7 @@ FINE = Outcome(
     classes=("cat", "dog"),
     train_counts=10 * COUNTS,
     validation_counts=COUNTS,
-    answered_counts=np.array([48, 52]),
+    predicted_counts=np.array([48, 52]),
     scores=Scores(0.9, 0.9, 0.3),
     unread=0.0,
     is_tokens=False,
@@ -72,7 +72,7 @@ def test_best_at_the_first_epoch_is_learned_by_heart(is_tokens, setting):
 
 def test_an_early_best_without_a_falling_loss_is_not_learned_by_heart():
     falling = [0.8, *np.linspace(0.78, 0.7, 9)]
-    assert all("by heart" not in one.finding
+    assert all("overfits" not in one.finding
                for one in advise(history_of(falling, last_loss=0.5), FINE, Training()))  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def test_clipping_counts_in_the_later_half_only():
 
 
 def test_a_class_that_is_never_answered_is_named():
-    outcome = replace(FINE, answered_counts=np.array([100, 0]), scores=Scores(0.5, 0.33, 0.7))
+    outcome = replace(FINE, predicted_counts=np.array([100, 0]), scores=Scores(0.5, 0.33, 0.7))
     found = only(outcome=outcome)
     assert "'dog' (50 of 100 rows)" in found.finding and "class_weights" in found.setting
 
@@ -118,7 +118,7 @@ def test_a_loss_at_chance_has_learned_nothing():
 def test_chance_is_that_of_the_classes_shares():
     """Nine to one: a loss of 0.33 is what the shares alone give, 0.69 were they weighed equally."""
     skewed = replace(FINE, train_counts=np.array([900, 100]))
-    assert "next to nothing" in only(history_of(last_loss=0.32), skewed).finding
+    assert "hardly fitted" in only(history_of(last_loss=0.32), skewed).finding
     assert advise(history_of(last_loss=0.32), skewed, Training(class_weights="balanced")) == []
 
 
@@ -135,22 +135,22 @@ def test_smoothed_labels_and_mixed_rows_keep_the_loss_up():
 
 
 def test_too_few_validation_rows_do_not_choose_and_tell_nothing_of_epochs():
-    few = replace(FINE, validation_counts=COUNTS // 10, answered_counts=COUNTS // 10)
+    few = replace(FINE, validation_counts=COUNTS // 10, predicted_counts=COUNTS // 10)
     found = only(history_of([*RISING[:-1], 0.95]), few)
     assert found.finding == "10 validation rows are too few to choose by"
-    none = replace(FINE, validation_counts=0 * COUNTS, answered_counts=0 * COUNTS, scores=None)
+    none = replace(FINE, validation_counts=0 * COUNTS, predicted_counts=0 * COUNTS, scores=None)
     assert "without validation rows" in only(history_of([None] * 10), none).finding
 
 
 def test_a_validation_part_that_lacks_a_class_is_said():
     lacking = replace(
-        FINE, validation_counts=np.array([100, 0]), answered_counts=np.array([90, 10])
+        FINE, validation_counts=np.array([100, 0]), predicted_counts=np.array([90, 10])
     )
     assert "lack 1 of 2 classes" in only(outcome=lacking).finding
 
 
 def test_every_setting_that_is_named_exists():
-    never = replace(FINE, answered_counts=np.array([100, 0]), unread=0.9)
+    never = replace(FINE, predicted_counts=np.array([100, 0]), unread=0.9)
     falling = [0.8, *np.linspace(0.78, 0.7, 9)]
     cases = [
         (history_of([*RISING[:-1], 0.95], last_loss=0.69, clipped=1.0), never),

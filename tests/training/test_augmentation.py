@@ -315,7 +315,7 @@ def test_mixup_stretches_the_other_row_to_the_first_ones_steps():
 
 def test_rotation_of_features_that_are_not_in_threes_is_refused():
     network = Model(hidden_size=2).build(4, 2, is_tokens=False)
-    with pytest.raises(SettingsError, match=r"rotation_deg.*found 4"):
+    with pytest.raises(SettingsError, match=r"rotation_deg.*got 4"):
         Augmentation(rotation_deg=10).begin(network, 0)
 
 

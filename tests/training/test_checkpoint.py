@@ -30,12 +30,12 @@ def test_a_flipped_bit_is_refused(tmp_path):
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    with pytest.raises(SeqbeltError, match="wrong hash"):
+    with pytest.raises(SeqbeltError, match="hash mismatch"):
         load_checkpoint(path)
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):
-    with pytest.raises(SeqbeltError, match="no checkpoint to go on from"):
+    with pytest.raises(SeqbeltError, match="no checkpoint to resume from"):
         load_checkpoint(tmp_path / "none.safetensors")
 
 
@@ -46,6 +46,6 @@ def test_a_damaged_file_gives_way_to_the_one_before(tmp_path, caplog):
     assert sorted(p.name for p in tmp_path.iterdir()) == [previous_checkpoint(path).name, path.name]
     path.write_bytes(path.read_bytes()[:-7])
     assert load_checkpoint(path)[1] == {"epoch": 2}
-    assert "going on from the one before" in caplog.text
+    assert "resuming from the previous checkpoint" in caplog.text
     path.unlink()  # killed between two renames
     assert load_checkpoint(path)[1] == {"epoch": 2}

@@ -196,7 +196,7 @@ def test_two_machines_learn_what_one_process_does_and_notice_each_other_s_end(fo
         (folder / name).unlink()
     codes, outputs = run_nodes(folder, deadly_epoch=2)
     assert all(codes)
-    assert "another process of this training is gone" in outputs[0]
+    assert "another process of this training has ended" in outputs[0]
     codes, outputs = run_nodes(folder, how="resume")
     assert codes == [0, 0], outputs
     found, _ = results(folder)

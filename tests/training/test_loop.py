@@ -278,7 +278,7 @@ def test_bf16_learns_too_and_keeps_float32_weights(store):
 
 def test_bf16_is_refused_where_the_processor_would_emulate_it(store, monkeypatch):
     monkeypatch.setattr(device, "processor_flags", lambda: frozenset({"avx2", "fma"}))
-    with pytest.raises(SettingsError, match=r"training\.precision.*use float32"):
+    with pytest.raises(SettingsError, match=r"training\.precision.*set it to float32"):
         fit(store, TRAINING.model_copy(update={"precision": "bf16"}))
 
 

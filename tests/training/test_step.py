@@ -52,10 +52,10 @@ def test_a_batch_that_does_not_fit_is_split_with_the_same_result(store, caplog):
         torch.testing.assert_close(parts.state_dict()[name], value, rtol=1e-4, atol=1e-5)
     told = [record.getMessage() for record in caplog.records]
     assert [text.split(" in ")[1] for text in told] == [
-        "2 pieces, with the same result. training.batch_size, model.max_steps or "
-        "training.chunk_steps take less.",
-        "4 pieces, with the same result. training.batch_size, model.max_steps or "
-        "training.chunk_steps take less.",
+        "2 pieces, with the same result. Lower training.batch_size, model.max_steps or "
+        "training.chunk_steps to use less memory.",
+        "4 pieces, with the same result. Lower training.batch_size, model.max_steps or "
+        "training.chunk_steps to use less memory.",
     ]
 
 
@@ -82,7 +82,7 @@ def test_a_loss_that_is_not_finite_names_the_rows_and_the_last_good_checkpoint(
     train = store.split("train")
     bad = 5
     monkeypatch.setattr(Broken, "first", float(train[bad][0, 0]), raising=False)
-    with pytest.raises(SeqbeltError, match="no longer finite in epoch 1, batch") as caught:
+    with pytest.raises(SeqbeltError, match="not finite in epoch 1, batch") as caught:
         fit(store, Broken, checkpoint=tmp_path / "c.safetensors")
     assert train.column("id")[bad] in str(caught.value).replace(",", " ").split()
     assert "c.safetensors" not in str(caught.value), "there is no good one yet"
@@ -126,7 +126,7 @@ def test_a_batch_that_fails_in_the_second_pass_of_an_epoch_is_named(store, monke
         return networks[-1]
 
     training = TRAINING.replace(num_epochs=None, num_updates=12)  # one epoch of three passes
-    with pytest.raises(SeqbeltError, match="no longer finite in epoch 1, batch") as caught:
+    with pytest.raises(SeqbeltError, match="not finite in epoch 1, batch") as caught:
         train_network(training, build, train, None)
     firsts = networks[0].bad_inputs[:, 0, 0].tolist()
     ids = train.column("id")

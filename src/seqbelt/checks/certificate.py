@@ -1,4 +1,4 @@
-"""What the certificates that compare logits have in common."""
+"""Common parts of the certificates that compare logits."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,7 +15,7 @@ class LogitCertificate:
 
     passed: bool
     max_difference: float | None
-    """Null where a logit is not finite."""
+    """None if a logit is not finite."""
     num_flips: int
     """Sequences (or files) with another predicted label."""
     num_sequences: int
@@ -25,15 +25,15 @@ class LogitCertificate:
 
     @property
     def shown_difference(self) -> str:
-        """The largest difference as messages show it."""
+        """The largest difference, formatted for messages."""
         return "nan" if self.max_difference is None else f"{self.max_difference:.1e}"
 
 
 def finite_or_none(value: float) -> float | None:
-    """A number that JSON can hold."""
+    """The value, or None if JSON cannot represent it."""
     return value if np.isfinite(value) else None
 
 
 def tolerance_for(largest_logit: float) -> float:
-    """The allowed difference, of logits up to ``largest_logit`` in absolute value."""
+    """The allowed difference of logits up to ``largest_logit`` in absolute value."""
     return TOLERANCE * max(1.0, largest_logit)

@@ -1,4 +1,5 @@
-"""Determinism: repeated training and prediction give the same bits, or the first that differs."""
+"""Determinism: repeated training and prediction give the same bits, or the first tensor that
+differs."""
 
 import hashlib
 from collections.abc import Callable
@@ -31,13 +32,13 @@ class DeterminismCertificate:
     """The first tensor that differs, e.g. "step 2: gradient of classify.bias"."""
 
     def to_dict(self) -> dict[str, Any]:
-        found = asdict(self)
-        # The JSON contract keeps the key of earlier versions.
-        return {"blame" if key == "first_difference" else key: found[key] for key in found}
+        values = asdict(self)
+        # JSON keeps the key of earlier versions.
+        return {"blame" if key == "first_difference" else key: values[key] for key in values}
 
     @property
     def sentence(self) -> str:
-        """The outcome in words."""
+        """The outcome as a sentence."""
         if self.first_difference is not None:
             return f"determinism certificate FAILED: first difference at {self.first_difference}"
         return f"determinism certificate passed: {self.num_steps} steps twice, the same bits"
@@ -52,8 +53,8 @@ def certify_determinism(
 ) -> DeterminismCertificate:
     """Train twice from one seed and compare all weights; predict twice and compare all logits.
 
-    ``build`` makes the untrained model, as it does for ``Training.fit``; ``network`` is the
-    trained one, which predicts; ``sequences`` are training rows, of which a few are used.
+    ``build`` returns the untrained network; ``network`` is the trained one, which predicts; a few
+    of the training rows ``sequences`` are used.
     """
     training = training.resolve(len(sequences), network.is_tokens, network.labels_steps)
     batch_size = training.plan(len(sequences)).batch_size
@@ -76,8 +77,8 @@ class _Trace:
     The last entry is the result that must agree; the others locate where a difference began.
     """
 
-    def __init__(self, place: str) -> None:
-        self.place = place
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
         self.entries: list[tuple[str, str]] = []
         self._hooks: list[Any] = []
 
@@ -90,14 +91,14 @@ class _Trace:
         for tensor in tensors:
             bits = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
             digest.update(bits.numpy().tobytes())
-        self.entries.append((f"{self.place}: {name}", digest.hexdigest()))
+        self.entries.append((f"{self.stage}: {name}", digest.hexdigest()))
 
     def watch(self, network: Network) -> None:
         """Add the output of each part of the network, and each gradient, as they are computed."""
-        for number, one in enumerate(network.networks, start=1):
-            which = f" of network {number}" if len(network.networks) > 1 else ""
-            for name, part in one.named_children():
-                hook = partial(self._add_output, name + which)
+        for number, member in enumerate(network.networks, start=1):
+            suffix = f" of network {number}" if len(network.networks) > 1 else ""
+            for name, part in member.named_children():
+                hook = partial(self._add_output, name + suffix)
                 self._hooks.append(part.register_forward_hook(hook))
         for name, parameter in network.named_parameters():
             hook = partial(self.add, f"gradient of {name}")
@@ -112,7 +113,7 @@ class _Trace:
 
 
 def _tensors(outputs: Any) -> list[Tensor]:
-    """The tensors in what a layer returns: outputs alone, or with a state of one or two."""
+    """The tensors in a layer's outputs, which may include a state."""
     if isinstance(outputs, Tensor):
         return [outputs]
     return [tensor for part in outputs for tensor in _tensors(part)]
@@ -121,7 +122,7 @@ def _tensors(outputs: Any) -> list[Tensor]:
 def _train(
     training: Training, build: Callable[[], SequenceNetwork], sequences: Sequences
 ) -> _Trace:
-    """One epoch over a few sequences by the very loop that trains."""
+    """One epoch over a few sequences, with the training loop."""
     trace = _Trace("initialisation")
     networks: list[SequenceNetwork] = []
     num_steps = 0
@@ -133,7 +134,7 @@ def _train(
     def on_start(_: object) -> None:
         on_weights()
         trace.watch(networks[0])
-        trace.place = "step 1"
+        trace.stage = "step 1"
 
     def on_weights() -> None:
         values = networks[0].state_dict()
@@ -145,9 +146,9 @@ def _train(
         nonlocal num_steps
         on_weights()
         num_steps += 1
-        trace.place = f"step {num_steps + 1}"
+        trace.stage = f"step {num_steps + 1}"
 
-    # The hooks look at numbers, which a recorded step does not show.
+    # The hooks read values, which a CUDA graph does not expose.
     short = training.replace(num_epochs=1, cuda_graphs=False)
     train_network(short, traced_build, sequences, None, on_start=on_start, on_step=on_step)
     return trace
@@ -165,9 +166,9 @@ def _predict(network: Network, sequences: Sequences) -> _Trace:
     return trace
 
 
-def _first_difference(one: _Trace, other: _Trace) -> str | None:
-    """Where two traces of the same work part; None if their results agree."""
-    if one.result == other.result:
+def _first_difference(first: _Trace, second: _Trace) -> str | None:
+    """The first difference of two traces of the same work; None if their results agree."""
+    if first.result == second.result:
         return None
-    pairs = zip(one.entries, other.entries)
-    return next((found[0] for found, again in pairs if found != again), one.entries[-1][0])
+    pairs = zip(first.entries, second.entries)
+    return next((entry[0] for entry, repeated in pairs if entry != repeated), first.entries[-1][0])

@@ -15,7 +15,7 @@ from seqbelt.models.ensemble import Network
 
 BATCH_SIZES = (1, 2, 7)
 TYPICAL_STEPS, MOST_STEPS = 100, 1000
-"""Median and longest of generated sequences, of a model that reads as many as there are."""
+"""Median and longest length of generated sequences for a model without ``max_steps``."""
 Draw = Callable[[int, int], np.ndarray]
 """Maps a number of steps and a seed to a sequence ``(steps, …)``."""
 
@@ -37,16 +37,16 @@ class ExportCertificate(LogitCertificate):
 
     @property
     def sentence(self) -> str:
-        """The outcome in words."""
+        """The outcome as a sentence."""
         return (
             f"export certificate {'passed' if self.passed else 'FAILED'}: logits differ by "
             f"{self.shown_difference} at most (allowed {self.tolerance:.1e}), with "
-            f"{self.worst_case}; {self.num_flips} of {self.num_sequences} labels flip"
+            f"{self.worst_case}; {self.num_flips} of {self.num_sequences} labels change"
         )
 
 
 def draw_from(sequences: Sequences) -> tuple[Draw, int, int]:
-    """Beginnings of real sequences, the real median length and the longest."""
+    """A function that returns prefixes of real sequences, and their median and largest length."""
     lengths = sequences.lengths
 
     def draw(num_steps: int, number: int) -> np.ndarray:
@@ -57,7 +57,8 @@ def draw_from(sequences: Sequences) -> tuple[Draw, int, int]:
 
 
 def draw_generated(network: Network, max_steps: int | None) -> tuple[Draw, int, int]:
-    """Noise of the training steps' mean and deviation, or random tokens; and two lengths."""
+    """A function that returns noise with the training mean and deviation, or random tokens; and two
+    lengths."""
 
     def draw(num_steps: int, number: int) -> np.ndarray:
         random = np.random.default_rng((num_steps, number))
@@ -71,38 +72,40 @@ def draw_generated(network: Network, max_steps: int | None) -> tuple[Draw, int, 
 
 
 def make_cases(draw: Draw, median: int, longest: int) -> Iterator[Case]:
-    """Batches of 1, 2 and 7 sequences of mixed lengths, each led by 1, 2, median, longest steps."""
+    """Batches of 1, 2 and 7 sequences of mixed lengths, starting with 1, 2, median or longest
+    steps."""
     lengths = {"1 step": 1, "2 steps": 2, "the median length": median, "the longest": longest}
     kept = {name: steps for name, steps in lengths.items() if steps <= longest}
-    for place, (name, steps) in enumerate(kept.items()):
-        mixed = np.roll(list(kept.values()), -place).tolist()
+    for index, (name, steps) in enumerate(kept.items()):
+        mixed = np.roll(list(kept.values()), -index).tolist()
         for size in BATCH_SIZES:
             rows = [draw(mixed[row % len(mixed)], row) for row in range(size)]
-            yield Case(f"a batch of {size} led by {name}, {steps}", *pad(rows))
+            yield Case(f"a batch of {size} starting with {name}, {steps}", *pad(rows))
 
 
 @torch.inference_mode()
 def certify_export(
     network: Network, exported: nn.Module, cases: Sequence[Case]
 ) -> ExportCertificate:
-    """Compare the two engines' logits on every batch; a single difference too large fails."""
+    """Compare the two engines' logits on every batch; a single difference above the tolerance
+    fails."""
     network.eval()
     differences, flips, largest = [], 0, 0.0
     for case in cases:
-        wanted = network(case.inputs, case.lengths)
-        found = exported(case.inputs, case.lengths)
-        differences.append(float((found - wanted).abs().max()))
-        flips += int((found.argmax(1) != wanted.argmax(1)).sum())
-        largest = max(largest, float(wanted.abs().max()))
-    place = int(np.argmax(differences))  # a nan counts as the largest
+        expected = network(case.inputs, case.lengths)
+        outputs = exported(case.inputs, case.lengths)
+        differences.append(float((outputs - expected).abs().max()))
+        flips += int((outputs.argmax(1) != expected.argmax(1)).sum())
+        largest = max(largest, float(expected.abs().max()))
+    worst = int(np.argmax(differences))  # a nan counts as the largest
     tolerance = tolerance_for(largest)
     return ExportCertificate(
-        passed=differences[place] <= tolerance and flips == 0,
-        max_difference=finite_or_none(differences[place]),
+        passed=differences[worst] <= tolerance and flips == 0,
+        max_difference=finite_or_none(differences[worst]),
         num_flips=flips,
         num_sequences=sum(len(case.lengths) for case in cases),
         tolerance=tolerance,
-        worst_case=cases[place].name,
+        worst_case=cases[worst].name,
     )
 
 
@@ -113,7 +116,7 @@ def batch_composition_difference(network: nn.Module, cases: Sequence[Case]) -> f
     for case in cases:
         together = network(case.inputs, case.lengths)
         for row, length in enumerate(case.lengths.tolist()):
-            own = slice(row, row + 1)
-            alone = network(case.inputs[own, :length], case.lengths[own])
-            worst = max(worst, float((together[own] - alone).abs().max()))
+            single = slice(row, row + 1)
+            alone = network(case.inputs[single, :length], case.lengths[single])
+            worst = max(worst, float((together[single] - alone).abs().max()))
     return worst

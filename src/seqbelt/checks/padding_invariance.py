@@ -14,7 +14,7 @@ from seqbelt.models.ensemble import Network
 
 BATCH_SIZE = 32
 SAMPLE_STEPS = 131_072
-"""Steps of the sampled sequences, at most, so that long signals take seconds and not minutes."""
+"""Largest number of steps in the sample, so that long signals take seconds, not minutes."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class PaddingCertificate(LogitCertificate):
 
     @property
     def sentence(self) -> str:
-        """The outcome in words."""
+        """The outcome as a sentence."""
         return (
             f"padding certificate {'passed' if self.passed else 'FAILED'}: logits differ by "
             f"{self.shown_difference} at most (allowed {self.tolerance:.1e}), {self.num_flips} of "
-            f"{self.num_sequences} labels flip"
+            f"{self.num_sequences} labels change"
         )
 
 
@@ -41,7 +41,7 @@ def certify_padding(
 ) -> PaddingCertificate:
     """Compare the logits of sampled sequences, each alone, with those in batches.
 
-    Batch compositions: a batch of mixed lengths; the same with 50 % more padding; with loud numbers
+    Batch compositions: a batch of mixed lengths; the same with 50 % more padding; with large values
     instead of zeros in all padding; and other batches in another order.
     """
     sample = sample_by_length(sequences, num_sequences)
@@ -56,9 +56,11 @@ def certify_padding(
         "permuted": _logits(network, sample, np.random.default_rng(1).permutation(order)),
     }
     network.train(was_training)
-    differences = {name: float((found - alone).abs().max()) for name, found in compositions.items()}
-    flips = torch.stack([found.argmax(1) != alone.argmax(1) for found in compositions.values()])
-    worst = float(np.max(list(differences.values())))  # unlike max, it keeps a nan
+    differences = {
+        name: float((logits - alone).abs().max()) for name, logits in compositions.items()
+    }
+    flips = torch.stack([logits.argmax(1) != alone.argmax(1) for logits in compositions.values()])
+    worst = float(np.max(list(differences.values())))  # unlike max, this keeps NaN
     tolerance = tolerance_for(float(alone.abs().max()))
     return PaddingCertificate(
         passed=worst <= tolerance and not flips.any(),
@@ -87,18 +89,18 @@ def _logits(
     batch_size: int = BATCH_SIZE,
     change: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> Tensor:
-    """Logits ``(examples, classes)`` in the sequences' own order, computed in another."""
+    """Logits ``(examples, classes)`` in the order of the sequences, computed in another."""
     device = next(network.parameters()).device
-    found: list[Tensor] = []
+    results: list[Tensor] = []
     for start in range(0, len(order), batch_size):
         batch = change(make_batch(sequences, order[start : start + batch_size])).to(device)
         logits = network(batch.inputs, batch.lengths).float().cpu()
-        found += network.split(logits, batch.lengths)
-    return torch.cat([found[place] for place in np.argsort(order)])
+        results += network.split(logits, batch.lengths)
+    return torch.cat([results[index] for index in np.argsort(order)])
 
 
 def _more_padding(batch: Batch) -> Batch:
-    """Half as many steps again, of zeros."""
+    """Add zeros for half as many steps again."""
     num_steps = batch.inputs.shape[1]
     longer = batch.inputs.new_zeros(
         len(batch.inputs), num_steps + -(-num_steps // 2), *batch.inputs.shape[2:]
@@ -111,9 +113,9 @@ def _garbage_padding(batch: Batch) -> Batch:
     """More padding, filled with the batch's values shuffled: scaled by 100, or as token ids."""
     batch = _more_padding(batch)
     padding = torch.arange(batch.inputs.shape[1]) >= batch.lengths[:, None]
-    own = batch.inputs[~padding].flatten()
+    values = batch.inputs[~padding].flatten()
     inputs = batch.inputs.clone()
     generator = torch.Generator().manual_seed(0)
-    places = torch.randint(len(own), inputs[padding].shape, generator=generator)
-    inputs[padding] = own[places] if inputs.dim() == 2 else 100 * own[places] + 100
+    indices = torch.randint(len(values), inputs[padding].shape, generator=generator)
+    inputs[padding] = values[indices] if inputs.dim() == 2 else 100 * values[indices] + 100
     return batch._replace(inputs=inputs)

@@ -1,4 +1,4 @@
-"""Streaming invariance: a signal read in chunks gets the logits it gets whole."""
+"""Streaming invariance: a signal read in chunks gives the same logits as at once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from seqbelt.models.ensemble import Network
 from seqbelt.models.streaming_classifier import StreamingClassifier
 
 STREAMED_STEPS = 8192
-"""Steps of the sampled sequences, at most; they are read one by one, which is slow."""
+"""Largest number of steps in the sample; reading single steps is slow."""
 CHUNK_SIZES = {"1": 1, "7": 7, "50": 50, "random": None}
 """Chunk sizes, in steps or in samples; null draws random sizes."""
 
 
 @dataclass(frozen=True)
 class StreamingCertificate(LogitCertificate):
-    """Logits of sequences read in chunks against those read whole."""
+    """Logits of sequences read in chunks against those read at once."""
 
     num_signals: int
     """Files read in chunks of samples or rows, which checks the features too."""
@@ -34,11 +34,11 @@ class StreamingCertificate(LogitCertificate):
 
     @property
     def sentence(self) -> str:
-        """The outcome in words."""
+        """The outcome as a sentence."""
         return (
             f"streaming certificate {'passed' if self.passed else 'FAILED'}: logits differ by "
             f"{self.shown_difference} at most (allowed {self.tolerance:.1e}), {self.num_flips} "
-            f"labels flip, in {self.num_sequences} sequences and {self.num_signals} files"
+            f"labels change, in {self.num_sequences} sequences and {self.num_signals} files"
         )
 
 
@@ -58,7 +58,7 @@ def certify_streaming(
     files: Sequence[StreamedFile] = (),
     num_sequences: int = 64,
 ) -> StreamingCertificate:
-    """Compare the logits of sampled sequences, and of files, read whole and in chunks.
+    """Compare the logits of sampled sequences, and of files, read at once and in chunks.
 
     Chunks of 1, 7, 50 and random numbers of steps, or of a file's samples or rows.
     Raises ValueError for a bidirectional network.
@@ -66,21 +66,21 @@ def certify_streaming(
     was_training = network.training
     network.eval()
     sample = sample_by_length(sequences, num_sequences, STREAMED_STEPS)
-    whole = [_logits_alone(network, sample[index]) for index in range(len(sample))]
-    own = [_logits_alone(network, file.steps) for file in files]
-    expected = torch.cat([*whole, *own])
+    sequence_logits = [_logits_alone(network, sample[index]) for index in range(len(sample))]
+    file_logits = [_logits_alone(network, file.steps) for file in files]
+    expected = torch.cat([*sequence_logits, *file_logits])
     differences: dict[str, float] = {}
     flips = torch.zeros(len(expected), dtype=torch.bool)
     for name, size in CHUNK_SIZES.items():
-        found = [_logits_in_chunks(network, sample[i], size) for i in range(len(sample))]
-        found += [_logits_of_file(network, file, size) for file in files]
-        difference = (torch.stack(found) - expected).abs().amax(1)
+        in_chunks = [_logits_in_chunks(network, sample[i], size) for i in range(len(sample))]
+        in_chunks += [_logits_of_file(network, file, size) for file in files]
+        difference = (torch.stack(in_chunks) - expected).abs().amax(1)
         differences[f"steps_{name}"] = float(difference[: len(sample)].max())
         if files:
             differences[f"inputs_{name}"] = float(difference[len(sample) :].max())
-        flips |= torch.stack(found).argmax(1) != expected.argmax(1)
+        flips |= torch.stack(in_chunks).argmax(1) != expected.argmax(1)
     network.train(was_training)
-    worst = float(np.max(list(differences.values())))  # unlike max, it keeps a nan
+    worst = float(np.max(list(differences.values())))  # unlike max, this keeps NaN
     tolerance = tolerance_for(float(expected.abs().max()))
     return StreamingCertificate(
         passed=worst <= tolerance and not flips.any(),
@@ -94,7 +94,7 @@ def certify_streaming(
 
 
 def _logits_alone(network: Network, steps: np.ndarray) -> Tensor:
-    """``(1, classes)``; where every step is labelled, those of the last step."""
+    """Logits ``(1, classes)``, with labels for steps those of the last step."""
     inputs, lengths = pad([steps])
     logits = network(inputs.to(next(network.parameters()).device), lengths).float().cpu()
     return network.split(logits, lengths)[0][-1:]

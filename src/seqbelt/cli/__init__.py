@@ -1,4 +1,4 @@
-"""The ``seqbelt`` command line. Each command parses its arguments, runs, prints its result.
+"""The ``seqbelt`` command line. Each command parses its arguments, runs and prints its result.
 
 Exit codes, set by the commands (``workflow.outcome``): 0 done; 1 the work failed; 2 bad arguments
 or settings; 3 done, but some inputs were quarantined. Heavy packages are imported by the command

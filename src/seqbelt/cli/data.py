@@ -84,24 +84,28 @@ def audit(config: Config, overrides: Overrides = None, as_json: AsJson = False) 
 
 def init(
     source: Annotated[
-        Path, typer.Argument(metavar="FOLDER|TABLE", help="Files by class, or a table of items.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER|TABLE",
+            help="Folder with one sub-folder per class, or a table of items.",
+        ),
     ],
     overrides: Overrides = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="The config to write; NAME.yaml if left out."),
+        typer.Option("--output", help="Config file to write; NAME.yaml unless given."),
     ] = None,
     pattern: Annotated[
         str | None,
         typer.Option(
             "--pattern",
-            help="Regular expression with (?P<label>...) or (?P<group>...) in the files' names.",
+            help="Regular expression for file names, with (?P<label>...) or (?P<group>...).",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look at data, write a commented config for it, and name what is wrong with the data."""
+    """Inspect data, write a commented config for it, and report faults of the data."""
 
     def work() -> Outcome:
         from seqbelt.commands.init import init

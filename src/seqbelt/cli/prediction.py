@@ -1,4 +1,4 @@
-"""Commands that predict: on files and folders, and on a live signal."""
+"""Commands that predict files, folders and live signals."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -79,36 +79,50 @@ def predict(
     ] = None,
     byte_order_mark: Annotated[
         bool,
-        typer.Option("--byte-order-mark", help="Begin a .csv with a byte order mark, for Excel."),
+        typer.Option("--byte-order-mark", help="Start a .csv with a byte order mark, for Excel."),
     ] = False,
     timeline: Annotated[
         bool,
-        typer.Option("--timeline", help="Label the parts of long recordings: one row a segment."),
+        typer.Option(
+            "--timeline", help="Label parts of long recordings; one output row per segment."
+        ),
     ] = False,
     window_s: Annotated[
         float | None,
-        typer.Option("--window-s", min=0.001, help="Window length; the training clips' if known."),
+        typer.Option(
+            "--window-s",
+            min=0.001,
+            help="Window length in seconds; by default that of the training clips.",
+        ),
     ] = None,
     hop_s: Annotated[
         float | None,
-        typer.Option("--hop-s", min=0.001, help="From one window to the next; half a window."),
+        typer.Option(
+            "--hop-s", min=0.001, help="Seconds between window starts; half a window unless given."
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
-            "--threshold", min=0.0, max=1.0, help="Confidence a segment reaches; 0.5 unless given."
+            "--threshold",
+            min=0.0,
+            max=1.0,
+            help="Smallest confidence of a segment; 0.5 unless given.",
         ),
     ] = None,
     min_duration_s: Annotated[
-        float | None, typer.Option("--min-duration-s", min=0.0, help="Drop shorter segments.")
+        float | None,
+        typer.Option("--min-duration-s", min=0.0, help="Drop segments shorter than this."),
     ] = None,
     max_gap_s: Annotated[
         float | None,
-        typer.Option("--max-gap-s", min=0.0, help="Join segments of one label this close."),
+        typer.Option(
+            "--max-gap-s", min=0.0, help="Join segments of one label with gaps up to this."
+        ),
     ] = None,
     audacity: Annotated[
         Path | None,
-        typer.Option("--audacity", help="Folder for a label file for Audacity a recording."),
+        typer.Option("--audacity", help="Folder for Audacity label files, one per recording."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -165,7 +179,7 @@ def stream(
     window_s: Annotated[
         float | None,
         typer.Option(
-            "--window-s", min=0.001, help="Answer from the last so many seconds of the signal."
+            "--window-s", min=0.001, help="Predict from the last N seconds of the signal."
         ),
     ] = None,
     events: Annotated[
@@ -185,7 +199,7 @@ def stream(
             "--threshold",
             min=0.0,
             max=1.0,
-            help="Confidence that a change needs; 0.6 unless given.",
+            help="Smallest confidence of a new label; 0.6 unless given.",
         ),
     ] = None,
     min_duration_s: Annotated[
@@ -193,7 +207,7 @@ def stream(
         typer.Option(
             "--min-duration-s",
             min=0.0,
-            help="Seconds for which a change needs that confidence; 0.5 unless given.",
+            help="Seconds that a new label must last; 0.5 unless given.",
         ),
     ] = None,
     as_json: AsJson = False,

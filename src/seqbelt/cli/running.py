@@ -26,7 +26,7 @@ def load(config: Path, overrides: list[str] | None) -> Any:
     if config.is_dir() or config.suffix.lower() in (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl"):
         what = "a folder" if config.is_dir() else "a table"
         raise SettingsError(
-            f"CONFIG {config}: is {what} and no YAML file with settings; to write one, run: "
+            f"CONFIG {config}: is {what}, not a YAML file with settings; to create one, run "
             f"seqbelt init {shlex.quote(str(config))}"
         )
     from seqbelt.experiment import Experiment

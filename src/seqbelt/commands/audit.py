@@ -1,4 +1,4 @@
-"""``seqbelt data audit``: leaks and faults of the prepared data."""
+"""``seqbelt data audit``: leaks and other faults of the prepared data."""
 
 from rich.console import Console
 from rich.table import Table
@@ -13,23 +13,29 @@ COLOURS = {"leak": "red", "warning": "yellow", "ok": "green"}
 
 
 def audit(experiment: Experiment, show: bool = True) -> Outcome:
-    """Prepare if need be, audit, report; ``show`` prints the table."""
+    """Prepare the data if necessary and audit it; ``show`` prints the table."""
     store = prepare_data(experiment).store
-    found = audit_data(experiment, store)
+    report = audit_data(experiment, store)
     if show:
-        _print_table(found)
+        _print_table(report)
     result = {
         "store": str(store.folder),
-        "headline": found.headline,
-        "findings": found.to_dict(),
-        "audit_s": round(found.audit_s, 3),
+        "headline": report.headline,
+        "findings": report.to_dict(),
+        "audit_s": round(report.audit_s, 3),
     }
     return Outcome(result)
 
 
-def _print_table(found: Audit) -> None:
+def _print_table(report: Audit) -> None:
     table = Table("severity", "check", "count", "finding")
-    for one in found.findings:
-        said = "\n  ".join([one.sentence, *one.examples])
-        table.add_row(one.severity, one.check, f"{one.count:,}", said, style=COLOURS[one.severity])
+    for finding in report.findings:
+        text = "\n  ".join([finding.sentence, *finding.examples])
+        table.add_row(
+            finding.severity,
+            finding.check,
+            f"{finding.count:,}",
+            text,
+            style=COLOURS[finding.severity],
+        )
     Console(markup=False, highlight=False).print(table)

@@ -1,4 +1,4 @@
-"""``seqbelt certify``: evidence that a saved model's answers are what they seem."""
+"""``seqbelt certify``: invariance, determinism and export checks of a saved model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,16 +28,16 @@ from seqbelt.workflow.outcome import DONE, FAILED, Outcome
 
 NUM_FILES = 4
 NUM_INPUTS = 12_000
-"""Samples or rows of a file, at most, that the streaming certificate reads one by one."""
+"""Samples or rows of a file, at most, that the streaming certificate reads."""
 
 
 def certify(model: str, experiment: Experiment) -> Outcome:
     """Certify a model on the config's data, and store the certificates with it in MLflow.
 
-    Padding is tried on test rows (validation or training rows where there are none), determinism
-    on a short training as the config has it, streaming on the same rows and on some of their files;
-    it is null for a model that needs the whole sequence. The export is tried on the same rows; it
-    is null where the extra ``onnx`` is not installed.
+    Padding, streaming and export are checked on test rows (validation or training rows if there are
+    none), streaming on some of their files too, determinism on a short training with the config's
+    settings. Streaming is null for a model that needs the complete sequence, export without the
+    extra ``onnx``.
     """
     bundle, concrete, store = open_model(model, experiment)
     parts = {
@@ -47,7 +47,9 @@ def certify(model: str, experiment: Experiment) -> Outcome:
         for name in ("test", "validation", "train")
     }
     if not len(parts["train"]):
-        raise SettingsError("the config's data has no training rows; determinism needs some")
+        raise SettingsError(
+            "the config's data has no training rows, which the determinism check needs"
+        )
     padding = certify_padding(bundle.network, next(part for part in parts.values() if len(part)))
     streaming = _certify_streaming(bundle, experiment, parts)
     exported = certify_bundle(bundle, next(part for part in parts.values() if len(part)))
@@ -69,14 +71,16 @@ def certify(model: str, experiment: Experiment) -> Outcome:
         if certificate is not None:
             echo(f"{concrete}: {certificate.sentence}")
     _store(bundle.about.get("run_id"), certificates)
-    has_failed = any(found is not None and not found["passed"] for found in certificates.values())
+    has_failed = any(
+        result is not None and not result["passed"] for result in certificates.values()
+    )
     return Outcome(certificates, FAILED if has_failed else DONE)
 
 
 def _certify_streaming(
     bundle: Bundle, experiment: Experiment, parts: Mapping[str, Sequences]
 ) -> StreamingCertificate | None:
-    """None where ``seqbelt stream`` would refuse the model."""
+    """The streaming certificate; None where ``seqbelt stream`` refuses the model."""
     if why_not_streaming(bundle.model) is not None:
         return None
     part = next(part for part in parts.values() if len(part))
@@ -84,15 +88,15 @@ def _certify_streaming(
         return certify_streaming(bundle.network, part)
     manifest = experiment.data.list_items(experiment.features)
     rows = {item: row for row, item in enumerate(manifest.column("id"))}
-    places = np.linspace(0, len(part) - 1, min(NUM_FILES, len(part))).round().astype(int)
-    names = part.take(places).column("id")
+    indices = np.linspace(0, len(part) - 1, min(NUM_FILES, len(part))).round().astype(int)
+    names = part.take(indices).column("id")
     sources = manifest.sources([rows[name] for name in names])
     signals = [signal for source in sources if (signal := _read_signal(bundle, source))]
     return certify_streaming(bundle.network, part, signals)
 
 
 def _read_signal(bundle: Bundle, source: Source) -> StreamedFile | None:
-    """The beginning of one file; None where it would have to be resampled."""
+    """The first ``NUM_INPUTS`` samples of a file; None if it would have to be resampled."""
     features, encoder = bundle.features, bundle.encoder
     raw = features.read(source)
     if isinstance(features, AudioFeatures):
@@ -111,4 +115,4 @@ def _store(run_id: str | None, certificates: Mapping[str, Mapping[str, Any] | No
     from seqbelt.tracking.publish import log_certificates
 
     if run_id is None or not log_certificates(run_id, certificates):
-        echo(f"run {run_id} is not in this tracking store: the certificates are only printed")
+        echo(f"run {run_id} is not in this tracking store; the certificates are not saved")

@@ -35,42 +35,42 @@ from seqbelt.workflow.tuned_variants import build_variants
 
 
 def compare(experiment: Experiment) -> Outcome:
-    """Train every cell with every seed on every fold, judge, write it all to MLflow."""
+    """Train every cell with every seed on every fold, compare them, log all to MLflow."""
     folds = [experiment.with_data(data) for data in experiment.data.each_fold()]
     journal = CompareJournal(experiment)
     compare_id = journal.compare_id
-    trained, found, protocol = _train_all(folds, journal)
+    trained, data_audit, protocol = _train_all(folds, journal)
     controls = run_baselines(experiment, trained)
     log_baselines(experiment, controls, compare_id)
     advice = _advice(experiment, trained)
     conclusion, histories = _conclude(experiment, trained, controls, advice)
-    reasons = measure_diagnostics(experiment, trained)
+    diagnostics = measure_diagnostics(experiment, trained)
     best, chosen_by = _choose(trained)
     ensemble, chosen, name = None, best, best.name
     if experiment.comparison.ensemble:
         ensemble = average_networks(best, trained, journal)
         chosen, name = ensemble.trained, f"the ensemble of {label(best.cell)}"
     model_uri = register(chosen, _lost_to(chosen, trained, controls))
-    # The runs are siblings joined by a tag: MLflow's page folds children away. The summary is
-    # made last, so that it stands on top of the page's list.
+    # Runs are joined by a tag, since MLflow's page hides child runs. The summary is created last,
+    # so that it is first in the page's list.
     tags = {
         "compare.id": compare_id,
         "compare.summary": "true",
-        "audit.findings": found.headline,
-        "mlflow.runColor": "#333333",  # no cell's
+        "audit.findings": data_audit.headline,
+        "mlflow.runColor": "#333333",  # not used by any cell
     }
     summary = TrackedRun.start(
         experiment.name, conclusion.headline, tags | split_tags(experiment.data)
     )
     summary.log_settings(experiment.flat())
-    summary.log_text(found.markdown(), "audit.md")
+    summary.log_text(data_audit.markdown(), "audit.md")
     registered = f"Registered: `{model_uri}`, {name}: {chosen_by}." if model_uri else ""
     if ensemble is not None:
         registered = f"{ensemble.sentence} {registered}".strip()
-    _log_conclusion(summary, conclusion, protocol, advice, reasons, histories, registered)
+    _log_conclusion(summary, conclusion, protocol, advice, diagnostics, histories, registered)
     summary.finish()
     if model_uri is None:
-        echo("the same command registers the best model when the tracking server is back")
+        echo("no model registered, the tracking server is unavailable; run the command again later")
     else:
         journal.close()
     result = {
@@ -81,7 +81,7 @@ def compare(experiment: Experiment) -> Outcome:
         "protocol": protocol,
         "cells": conclusion.cells(),
         "controls": [control.to_dict() for control in controls],
-        "reasons": reasons.to_dict(),
+        "reasons": diagnostics.to_dict(),
         "ensemble": ensemble and ensemble.to_dict(),
     }
     return Outcome(result)
@@ -91,7 +91,7 @@ def _train_all(
     folds: list[Experiment], journal: CompareJournal
 ) -> tuple[list[Trained], Audit, str]:
     """Audit the first fold's data, then train every cell with every seed on every fold."""
-    finished, found, protocol = [], None, ""
+    finished, data_audit, protocol = [], None, ""
     for fold, experiment in enumerate(folds):
         store = prepare_data(experiment).store
         if not len(store.split("test")):
@@ -100,13 +100,13 @@ def _train_all(
             )
         if store.target.name == "per_step" and len(folds) == 1 and len(store.split("test")) < 2:
             raise SettingsError(
-                "comparison: one test recording tells nothing of others, and its steps are not "
-                "independent; test on two at least, or set data.folds"
+                "comparison: the test part has one recording, whose steps are not independent; "
+                "use at least two test recordings, or set data.folds"
             )
-        found = found or audit_first(experiment, store)
-        entries, words = build_variants(experiment, store)
+        data_audit = data_audit or audit_first(experiment, store)
+        entries, sentence = build_variants(experiment, store)
         if fold == 0:
-            protocol = words + (" Of the first fold." if len(folds) > 1 else "")
+            protocol = sentence + (" Of the first fold." if len(folds) > 1 else "")
             echo(f"Protocol: {protocol}")
         tags = {"compare.id": journal.compare_id} | ({"fold": str(fold)} if len(folds) > 1 else {})
         jobs = [
@@ -115,12 +115,12 @@ def _train_all(
             for name, entry in entries.items()
         ]
         finished += journal.train(jobs, store, tags, experiment.comparison.num_workers)
-    assert found is not None
-    return finished, found, protocol
+    assert data_audit is not None
+    return finished, data_audit, protocol
 
 
 def _advice(experiment: Experiment, trained: Sequence[Trained]) -> AdviceByCell:
-    """What the models of each cell suggest to change."""
+    """The advice from the models of each cell."""
     models = {
         cell: [one.advice for one in trained if one.cell == cell]
         for cell in experiment.comparison.cells
@@ -129,23 +129,23 @@ def _advice(experiment: Experiment, trained: Sequence[Trained]) -> AdviceByCell:
 
 
 def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[BaselineResult]) -> str:
-    """A sentence on a model's page about the controls that are more accurate on the same test rows;
-    empty where none is."""
+    """A sentence for the model's page on controls that are more accurate on the same test rows;
+    empty if there is none."""
     folds = {one.experiment.data.fold: one.test for one in trained}
     assert best.test is not None  # a comparison has a test part
-    own = [np.full(len(test.correct), fold == best.experiment.data.fold)
+    masks = [np.full(len(test.correct), fold == best.experiment.data.fold)
            for fold, test in folds.items() if test is not None]  # fmt: skip
-    rows = np.concatenate(own)
-    found = [(one.correct[:, rows].mean(), one.baseline.name)
+    rows = np.concatenate(masks)
+    accuracies = [(one.correct[:, rows].mean(), one.baseline.name)
              for one in controls if one.correct is not None]  # fmt: skip
     accuracy = best.test.correct.mean()
-    ahead = sorted([one for one in found if one[0] > accuracy], reverse=True)
-    if not ahead:
+    better = sorted([one for one in accuracies if one[0] > accuracy], reverse=True)
+    if not better:
         return ""
-    (theirs, name), *more = ahead
+    (best_accuracy, name), *more = better
     also = ", ".join(f"'{other}' ({100 * value:.1f} %)" for value, other in more)
     return (
-        f"This model loses to a control: '{name}' reaches {100 * theirs:.1f} % on the same "
+        f"A control is more accurate: '{name}' reaches {100 * best_accuracy:.1f} % on the same "
         f"{rows.sum():,} test rows, this model {100 * accuracy:.1f} %."
         + (f" Also more accurate: {also}." if also else "")
     )
@@ -157,20 +157,20 @@ def _conclude(
     controls: Sequence[BaselineResult],
     advice: AdviceByCell,
 ) -> tuple[Conclusion, dict[str, History]]:
-    """Join the folds of each cell and seed, and judge."""
+    """Join the folds of each cell and seed, and conclude."""
     runs: dict[str, list[RunResult]] = {cell: [] for cell in experiment.comparison.cells}
     histories = {}
     reports = list[Report]()
     for cell in experiment.comparison.cells:
         for seed in experiment.comparison.seeds:
-            of = [one for one in trained if (one.cell, one.seed) == (cell, seed)]
-            reports = [one.test for one in of if one.test is not None]
-            runs[cell].append(_join(of, reports, seed))
-            histories |= {f"{one.name}-f{k}" if len(of) > 1 else one.name: one.history
-                          for k, one in enumerate(of)}  # fmt: skip
+            models = [one for one in trained if (one.cell, one.seed) == (cell, seed)]
+            reports = [one.test for one in models if one.test is not None]
+            runs[cell].append(_join(models, reports, seed))
+            histories |= {f"{one.name}-f{k}" if len(models) > 1 else one.name: one.history
+                          for k, one in enumerate(models)}  # fmt: skip
     units, unit, scope = _test_units([
         (report, set(one.store.split("train").column("group")))
-        for one, report in zip(of, reports, strict=True)
+        for one, report in zip(models, reports, strict=True)
     ])  # fmt: skip
     remedies = {cell: advice.remedy(cell) for cell in runs}
     conclusion = experiment.comparison.conclude(runs, units, controls, remedies, unit, scope)
@@ -178,21 +178,21 @@ def _conclude(
 
 
 def _test_units(folds: Sequence[tuple[Report, set[str]]]) -> tuple[np.ndarray | None, Unit, str]:
-    """The independent unit of each test example, what the units are, and a sentence about what
-    they cannot show; of each fold its report and the groups of its training rows.
+    """The independent unit of each test example, the kind of unit, and a sentence on the limits.
+    ``folds`` has the report and the groups of the training rows of each fold.
 
-    Test rows of groups that no training row is of are correlated within their groups, and the
-    question is about new groups, whatever made the split (a known set's own, ``test_groups``,
-    folds). Rows of groups that are trained on stand for themselves, or for their recording where
-    steps are labelled. No units are given where every example is one.
+    Test rows of a group without training rows are correlated, and the result is about new groups,
+    however the split was made (the data set's split, ``test_groups``, folds). Rows of other groups
+    are independent, or belong to their recording with labels for steps. Returns None as units where
+    every example is one.
     """
     names, held_out, num_rows, num_held_out = list[str](), set[str](), 0, 0
     has_recordings = False
     for fold, (report, trained_on) in enumerate(folds):
-        own = report.units
-        has_recordings |= own is not None
-        own = own or [str(row) for row in range(len(report.correct))]
-        for group, name in zip(report.groups, own, strict=True):
+        units = report.units
+        has_recordings |= units is not None
+        units = units or [str(row) for row in range(len(report.correct))]
+        for group, name in zip(report.groups, units, strict=True):
             is_held_out = bool(group) and group not in trained_on
             num_held_out += is_held_out
             num_rows += 1
@@ -200,48 +200,48 @@ def _test_units(folds: Sequence[tuple[Report, set[str]]]) -> tuple[np.ndarray | 
                 held_out.add(group)
             names.append(f"group {group}" if is_held_out else f"{fold} {name}")
     if num_held_out and len(set(names)) > 1:
-        if len(set(names)) == num_rows:  # every row is a group of its own
+        if len(set(names)) == num_rows:  # one row per group
             return None, "row", ""
-        share = num_held_out / num_rows
+        fraction = num_held_out / num_rows
         scope = (
             ""
             if num_held_out == num_rows
-            else f"{share:.0%} of the test examples are of groups that are not trained on; "
-            "the others count singly."
+            else f"{fraction:.0%} of the test examples belong to groups without training rows; "
+            "the other examples count as independent."
         )
         return np.array(names), "group", scope
     scope = ""
     if num_held_out:
         scope = (
-            f"All test examples are of one group, '{min(held_out)}': this is a verdict about "
-            "that group, not about new groups; test on several (data.test_groups, data.folds: "
+            f"All test examples belong to one group, '{min(held_out)}': the verdict holds for "
+            "that group, not for new groups; test on several (data.test_groups, data.folds: "
             "group)."
         )
     if not has_recordings:
         return None, "row", scope
-    own = [
+    units = [
         f"{fold} {name}" for fold, (report, _) in enumerate(folds) for name in report.units or ()
     ]
-    return np.array(own), "recording", scope
+    return np.array(units), "recording", scope
 
 
-def _join(of: list[Trained], reports: list[Report], seed: int) -> RunResult:
+def _join(models: list[Trained], reports: list[Report], seed: int) -> RunResult:
     return RunResult(
-        run_ids=tuple(one.run.run_id for one in of),
+        run_ids=tuple(model.run.run_id for model in models),
         seed=seed,
         correct=np.concatenate([report.correct for report in reports]),
         test=reports[0].merged_dict(reports),
-        num_parameters=of[0].bundle.network.num_parameters,
-        epochs=float(np.mean([len(one.history.epochs) for one in of])),
-        train_s=sum(one.history.train_s for one in of),
+        num_parameters=models[0].bundle.network.num_parameters,
+        epochs=float(np.mean([len(model.history.epochs) for model in models])),
+        train_s=sum(model.history.train_s for model in models),
     )
 
 
 def _choose(trained: Sequence[Trained]) -> tuple[Trained, str]:
-    """The model to register, and in words why it is the one.
+    """The model to register, and the reason as text.
 
-    Without validation rows nothing tells one seed from another but the test rows, which must not;
-    those choose the cell alone, by its mean over all seeds and folds.
+    Without validation rows the test rows choose the cell, by its mean over all seeds and folds, but
+    never the seed.
     """
     if all(one.validation is not None for one in trained):
         return max(trained, key=_validation_rank), "the best by validation"
@@ -272,16 +272,16 @@ def _log_conclusion(
     histories: dict[str, History],
     registered: str,
 ) -> None:
-    """The summary run: its name says who won, its description shows how."""
+    """Log the verdict, the figures and the tables to the summary run."""
     cells = conclusion.cells()
     controls = [control.to_dict() for control in conclusion.controls]
-    pictures = {
+    figures = {
         "comparison": comparison_figure(cells, conclusion.confidence, controls),
         **({"reasons": diagnostics_figure(reasons.models)} if reasons.models else {}),
         "learning_curves": learning_curves(histories),
     }
-    for name, picture in pictures.items():
-        summary.log_artifact(f"pictures/{name}.png", to_png(picture))
+    for name, figure in figures.items():
+        summary.log_artifact(f"pictures/{name}.png", to_png(figure))
     parts = [
         conclusion.markdown(),
         f"Protocol: {protocol}",
@@ -292,7 +292,7 @@ def _log_conclusion(
     description = "\n\n".join(filter(None, parts))
     summary.describe(description)
     summary.log_text(description, "comparison.md")
-    captions = {name.replace("_", " "): picture for name, picture in pictures.items()}
+    captions = {name.replace("_", " "): figure for name, figure in figures.items()}
     summary.log_text(html_page(conclusion.headline, description, captions), "report.html")
     summary.describe_experiment(description)
     for verdict in conclusion.verdicts:
@@ -303,7 +303,7 @@ def _log_conclusion(
         json.dumps([verdict.to_dict() for verdict in conclusion.verdicts], indent=1),
         "verdicts.json",
     )
-    for cell, found in cells.items():
+    for cell, scores in cells.items():
         for name in ("test_accuracy", "test_macro_f1"):
-            bounds = {key: value for key, value in found[name].items() if value is not None}
+            bounds = {key: value for key, value in scores[name].items() if value is not None}
             summary.log_metrics({f"verdict/{cell}_{name}_{k}": v for k, v in bounds.items()})

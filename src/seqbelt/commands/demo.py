@@ -1,4 +1,4 @@
-"""``seqbelt demo``: the whole main job on generated data, offline, in minutes."""
+"""``seqbelt demo``: prepare, compare and predict on generated data, offline."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ CONFIGS = Path(__file__).parent / "demo_configs"
 
 
 def demo(folder: Path) -> Outcome:
-    """Generate, prepare, compare, register, predict; say how to look at it."""
+    """Generate data, prepare, compare, register and predict, and print the verdicts."""
     results: dict[str, Any] = {}
     for config in sorted(CONFIGS.glob("*.yaml")):
         kind = config.stem
@@ -41,8 +41,8 @@ def demo(folder: Path) -> Outcome:
 def _print_table(results: dict[str, Any]) -> None:
     table = Table("data", "cell", "test accuracy", "interval", "verdict")
     for kind, result in results.items():
-        for number, (cell, found) in enumerate(result["cells"].items()):
-            accuracy = found["test_accuracy"]
+        for number, (cell, scores) in enumerate(result["cells"].items()):
+            accuracy = scores["test_accuracy"]
             table.add_row(
                 kind if number == 0 else "",
                 label(cell),
@@ -53,4 +53,4 @@ def _print_table(results: dict[str, Any]) -> None:
     Console(stderr=True).print(table)
     for kind, result in results.items():
         echo(f"{kind}: predictions in {result['predictions']['output']}")
-    echo("\nLook at the runs:  seqbelt ui   then open the address that it prints")
+    echo("\nTo see the runs, start 'seqbelt ui' and open the address that it prints")

@@ -1,4 +1,4 @@
-"""``seqbelt evaluate``: a saved model on the test part of a config's data."""
+"""``seqbelt evaluate``: scores of a saved model on the test part of a config's data."""
 
 from seqbelt.data.cropping import crop_part, lost_steps
 from seqbelt.errors import SettingsError
@@ -10,16 +10,16 @@ from seqbelt.workflow.outcome import Outcome
 
 
 def evaluate(model: str, experiment: Experiment) -> Outcome:
-    """Encode the test part as the model was trained, and score it."""
+    """Encode the test part with the model's features, and score it."""
     bundle, concrete, store = open_model(model, experiment)
     test = store.split("test")
     if not len(test):
         raise SettingsError("the config's data has no test part; set data.test_fraction above 0")
     test = crop_part(test, bundle.model.max_steps, bundle.model.crop, for_training=False)
-    share = 1 - lost_steps(test) if bundle.model.crop != "windows" else 1.0
-    if share < 1:
+    fraction = 1 - lost_steps(test) if bundle.model.crop != "windows" else 1.0
+    if fraction < 1:
         echo(
-            f"{share:.1%} of the test part's steps are read (model.max_steps: "
+            f"{fraction:.1%} of the test part's steps are read (model.max_steps: "
             f"{bundle.model.max_steps}, crop: {bundle.model.crop})"
         )
     report = report_on(bundle.network, {"test": test})["test"]
@@ -27,7 +27,7 @@ def evaluate(model: str, experiment: Experiment) -> Outcome:
     result = {
         "model": concrete,
         "num_sequences": len(test),
-        **({"share_read": round(share, 6)} if share < 1 else {}),
+        **({"share_read": round(fraction, 6)} if fraction < 1 else {}),
         "test": report.to_dict(),
     }
     return Outcome(result)

@@ -1,4 +1,4 @@
-"""``seqbelt explain``: which steps of one input decided, as a table and a picture."""
+"""``seqbelt explain``: attributions of one prediction to its steps, as a table and a figure."""
 
 import csv
 import re
@@ -26,8 +26,8 @@ from seqbelt.workflow.inputs import list_items, parse_inputs
 from seqbelt.workflow.models import load_folder
 from seqbelt.workflow.outcome import Outcome
 
-NUM_TOLD = 3
-"""Steps for and against that are named on the screen; the table has all."""
+NUM_STRONGEST = 3
+"""Steps for and against that are printed; the table has all."""
 DPI = 150
 
 
@@ -39,24 +39,26 @@ def explain(
     output: Path,
     settings: Sequence[str] = (),
 ) -> Outcome:
-    """Answer one input, give each of its steps a share of the answer, write a table and a picture.
+    """Predict one input, attribute the prediction to its steps, write a table and a figure.
 
     Raises SettingsError where FILE, ``--text`` and ``--id`` do not name one input, SeqbeltError
-    (file, reason) where that input has no answer. ``settings`` tell how a manifest is read.
+    (file, reason) if it cannot be predicted. ``settings`` are those of the manifest.
     """
     if (file is None) == (text is None):
-        raise SettingsError("name one input: a FILE, or a text with --text")
+        raise SettingsError("give one input: either FILE or --text")
     if file is not None:
         paths, settings = parse_inputs([file, *settings])
         if len(paths) > 1:
-            raise SettingsError(f"FILE {paths[1]}: one input is explained, and {file} is one")
+            raise SettingsError(
+                f"FILE {paths[1]}: only one input can be explained, and {file} is already given"
+            )
     folder, concrete = load_folder(model)
     predictor = Predictor(Bundle.load(folder))
     bundle = predictor.bundle
     if bundle.network.labels_steps:
         raise SettingsError(
-            f"{model}: labels every step, and 'explain' tells why a sequence has its one label; "
-            "'seqbelt predict' gives the segments"
+            f"{model}: 'explain' needs a model with one label per sequence, this one labels every "
+            "step; 'seqbelt predict' gives the segments"
         )
     item = _find_item(bundle, file, text, item_id, settings)
     try:
@@ -75,7 +77,7 @@ def explain(
             f"crop: {bundle.model.crop})"
         )
     if result["completeness_gap"] > attribution.TOLERANCE:
-        echo(f"completeness gap {result['completeness_gap']:.1%}: take the shares as rough")
+        echo(f"completeness gap {result['completeness_gap']:.1%}: the attributions are approximate")
     target = output / _file_stem(item.name, item_id)
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -91,40 +93,42 @@ def explain(
 def _explain(
     predictor: Predictor, name: str, sequence: np.ndarray, tokens: "_Tokens | None"
 ) -> tuple[Steps, dict[str, Any]]:
-    """What is drawn, and what is reported."""
+    """The steps for the figure, and the result."""
     bundle = predictor.bundle
-    found = attribution.explain(
+    explanation = attribution.explain(
         predictor.network, sequence, bundle.model.max_steps, bundle.model.crop
     )
-    confidence = float(predictor.probabilities([sequence])[0, found.predicted])
-    label = bundle.classes[found.predicted]
+    confidence = float(predictor.probabilities([sequence])[0, explanation.predicted])
+    label = bundle.classes[explanation.predicted]
     steps = Steps(
         title=f"{label}  {confidence:.1%}  ·  {Path(name).name}",
         label=label,
-        shares=found.shares if tokens is None else tokens.lengthen(found.shares),
+        attributions=explanation.attributions
+        if tokens is None
+        else tokens.pad(explanation.attributions),
         step_s=bundle.features.step_s(),
-        caption=_caption(label, found, confidence),
+        caption=_caption(label, explanation, confidence),
     )
     return steps, {
         "label": label,
         "confidence": round(confidence, 6),
-        "num_steps": len(steps.shares),
-        "num_unread": int(np.isnan(steps.shares).sum()),
-        "log_odds": round(found.log_odds, 6),
-        "baseline_log_odds": round(found.baseline_log_odds, 6),
+        "num_steps": len(steps.attributions),
+        "num_unread": int(np.isnan(steps.attributions).sum()),
+        "log_odds": round(explanation.log_odds, 6),
+        "baseline_log_odds": round(explanation.baseline_log_odds, 6),
         "method": attribution.METHOD,
-        "num_points": found.num_points,
-        "completeness_gap": found.gap,
+        "num_points": explanation.num_points,
+        "completeness_gap": explanation.gap,
     }
 
 
-def _caption(label: str, found: attribution.Explanation, confidence: float) -> str:
-    """What the shares add up to. A model may lean to a class before it has read anything."""
-    shares = np.nan_to_num(found.shares)
+def _caption(label: str, explanation: attribution.Explanation, confidence: float) -> str:
+    """The sums of the attributions, and the probability that they start from and lead to."""
+    attributions = np.nan_to_num(explanation.attributions)
+    gain, loss = attributions.clip(min=0).sum(), attributions.clip(max=0).sum()
     return (
-        f"{shares[shares > 0].sum():+.2f} nats of log-odds for and {shares[shares < 0].sum():+.2f} "
-        f"against move “{label}” from {expit(found.baseline_log_odds):.1%}, for an input that says "
-        f"nothing, to {confidence:.1%}."
+        f"{gain:+.2f} nats of log-odds for and {loss:+.2f} against raise or lower “{label}” from "
+        f"{expit(explanation.baseline_log_odds):.1%} at the baseline to {confidence:.1%}."
     )
 
 
@@ -135,10 +139,10 @@ def _find_item(
     item_id: str | None,
     settings: Sequence[str],
 ) -> Item:
-    """The one input that the arguments name."""
+    """The input given by the arguments."""
     if text is not None:
         if not bundle.features.reads_text:
-            raise SettingsError("--text: this model reads files, not texts; name a FILE")
+            raise SettingsError("--text: this model reads files, not texts; give a FILE")
         return Item("text", text)
     assert file is not None
     _, items = list_items([Path(file)], bundle.features, settings)
@@ -146,11 +150,12 @@ def _find_item(
         for item in items:
             if item.name == item_id:
                 return item
-        raise SettingsError(f"--id {item_id}: {file} has no item of this name")
+        raise SettingsError(f"--id {item_id}: {file} has no such item")
     first = list(islice(items, 2))
     if len(first) != 1:
         example = f", one of {first[0].name!r}, {first[1].name!r}, …" if first else ""
-        raise SettingsError(f"FILE {file}: not one input; name the item with --id{example}")
+        contents = "several inputs" if first else "no input"
+        raise SettingsError(f"FILE {file}: has {contents}; choose one with --id{example}")
     return first[0]
 
 
@@ -163,39 +168,39 @@ def _write_signal(
     target: Path, bundle: Bundle, item: Item, sequence: np.ndarray, steps: Steps
 ) -> list[Path]:
     table = target.with_name(target.name + ".csv")
-    picture = target.with_name(target.name + ".png")
+    figure = target.with_name(target.name + ".png")
     _write_table(table, steps)
-    picture.write_bytes(to_png(draw(bundle, item.source, sequence, steps), DPI))
+    figure.write_bytes(to_png(draw(bundle, item.source, sequence, steps), DPI))
     unit = " s" if steps.step_s else ""
     _print_strongest(steps, [f"{time:g}{unit}" for time in steps.times.round(4)])
-    return [table, picture]
+    return [table, figure]
 
 
 class _Tokens(NamedTuple):
-    """A text and where its tokens are, also those that were cut."""
+    """A text and the offsets of its tokens, truncated ones included."""
 
     text: str
     offsets: list[tuple[int, int]]
     is_unknown: np.ndarray
 
-    def lengthen(self, shares: np.ndarray) -> np.ndarray:
-        """``shares`` of the tokens that the model was given, NaN for those that were cut."""
-        return np.append(shares, np.full(len(self.offsets) - len(shares), np.nan))
+    def pad(self, attributions: np.ndarray) -> np.ndarray:
+        """``attributions`` padded with NaN for the truncated tokens."""
+        return np.append(attributions, np.full(len(self.offsets) - len(attributions), np.nan))
 
 
 def _read_tokens(bundle: Bundle, item: Item) -> _Tokens:
     features = bundle.features
     assert isinstance(features, TextFeatures)
     text = features.read(item.source)
-    # Without the limit, so that what was cut is shown too, as not read.
-    whole = features.replace(max_length=sys.maxsize).encoder(bundle.learned)
-    (ids,) = whole.encode([text])
-    return _Tokens(text, whole.offsets(text), ids == whole.unknown_id)
+    # Without the limit, so that truncated tokens are shown too, as not read.
+    encoder = features.replace(max_length=sys.maxsize).encoder(bundle.learned)
+    (ids,) = encoder.encode([text])
+    return _Tokens(text, encoder.offsets(text), ids == encoder.unknown_id)
 
 
 def _write_text(target: Path, tokens: _Tokens, steps: Steps, result: dict[str, Any]) -> list[Path]:
     text, offsets, is_unknown = tokens
-    spans = attributed_text.spans(text, offsets, steps.shares, is_unknown)
+    spans = attributed_text.spans(text, offsets, steps.attributions, is_unknown)
     notes = [f"{name.replace('_', ' ')}: {value}" for name, value in result.items()]
     page = attributed_text.text_page(steps, spans, notes)
     table, html = (target.with_name(target.name + end) for end in (".csv", ".html"))
@@ -207,12 +212,12 @@ def _write_text(target: Path, tokens: _Tokens, steps: Steps, result: dict[str, A
 
 
 def _write_table(path: Path, steps: Steps, tokens: Sequence[str] | None = None) -> None:
-    """One row a step; a step that was not read has no share."""
+    """One row for each step; the share is empty for a step that was not read."""
     columns = {
-        "step": range(len(steps.shares)),
+        "step": range(len(steps.attributions)),
         "start_s": steps.times.round(6).tolist() if steps.step_s else None,
         "token": tokens,
-        "share": ["" if np.isnan(share) else f"{share:.6g}" for share in steps.shares],
+        "share": ["" if np.isnan(share) else f"{share:.6g}" for share in steps.attributions],
     }
     present = {name: values for name, values in columns.items() if values is not None}
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -222,11 +227,16 @@ def _write_table(path: Path, steps: Steps, tokens: Sequence[str] | None = None) 
 
 
 def _print_strongest(steps: Steps, names: Sequence[str]) -> None:
-    """The strongest steps, in words."""
-    shares = np.nan_to_num(steps.shares)
-    order = np.argsort(shares, kind="stable")
-    for words, strongest in (("for", order[::-1][:NUM_TOLD]), ("against", order[:NUM_TOLD])):
-        sign = 1 if words == "for" else -1
-        told = [f"{names[i]} ({shares[i]:+.2f})" for i in strongest if sign * shares[i] > 0]
-        if told:
-            echo(f"{words} {steps.label}: {', '.join(told)}")
+    """Print the strongest steps."""
+    attributions = np.nan_to_num(steps.attributions)
+    order = np.argsort(attributions, kind="stable")
+    for direction, strongest in (
+        ("for", order[::-1][:NUM_STRONGEST]),
+        ("against", order[:NUM_STRONGEST]),
+    ):
+        sign = 1 if direction == "for" else -1
+        listed = [
+            f"{names[i]} ({attributions[i]:+.2f})" for i in strongest if sign * attributions[i] > 0
+        ]
+        if listed:
+            echo(f"{direction} {steps.label}: {', '.join(listed)}")

@@ -1,4 +1,4 @@
-"""``seqbelt export``: a model as one file for another engine, compared before it is written."""
+"""``seqbelt export``: a model as an ONNX file, compared with the model before it is written."""
 
 import time
 from collections.abc import Callable
@@ -28,20 +28,20 @@ from seqbelt.workflow.outcome import Outcome
 FORMATS = ("onnx", "onnx-int8")
 NUM_TIMED = 64
 TIMED_S = 1.0
-"""For so long, and three times at least, both engines take turns; the fastest turns count."""
+"""Time for which, and three times at least, both engines run in turns; the fastest runs count."""
 
 
 def export(model: str, format: str, output: Path, experiment: Experiment | None = None) -> Outcome:
-    """Write a model as ONNX, if it answers there as here; with a config, on its test rows too.
+    """Write a model as ONNX if both give the same predictions; with a config on its test rows too.
 
-    Raises SettingsError for an unknown format or an impossible output, SeqbeltError where the
-    extra is not installed or the answers differ; nothing is written then.
+    Raises SettingsError for an unknown format or an invalid output, SeqbeltError if the extra is
+    not installed or the predictions differ; then nothing is written.
     """
     _check(format, output)
     bundle, concrete, test = _open(model, experiment)
     if bundle.network.labels_steps:
-        raise SettingsError(f"{model}: labels every step, which the ONNX graph does not offer yet")
-    # After the settings, because the extra may be missing.
+        raise SettingsError(f"{model}: labels every step, which the ONNX export does not support")
+    # Imported after the check of the settings, because the extra may be missing.
     from seqbelt.inference.onnx_export import OnnxNetwork, crop_rule, export_bytes, quantize
 
     content = export_bytes(bundle)
@@ -60,7 +60,7 @@ def export(model: str, format: str, output: Path, experiment: Experiment | None 
     _write(output, content)
     rule = crop_rule(bundle)
     if rule is not None:
-        echo(f"the file reads all steps that it is given: {rule}; do so before")
+        echo(f"the exported network reads all steps of its input; crop before: {rule}")
     result = {
         "output": str(output),
         "format": format,
@@ -81,11 +81,11 @@ def _check(format: str, output: Path) -> None:
     if output.suffix != ".onnx":
         raise SettingsError(f"--output {output}: expected a name that ends in .onnx")
     if output.is_dir():
-        raise SettingsError(f"--output {output}: is a folder; name a file")
+        raise SettingsError(f"--output {output}: is a folder; give a file")
     if missing_packages():
         raise SeqbeltError(
-            f"--format {format} needs the packages {' and '.join(EXTRA)}, and "
-            f"{' and '.join(missing_packages())} cannot be imported: pip install 'seqbelt[onnx]'"
+            f"--format {format} needs the packages {' and '.join(EXTRA)}; "
+            f"{' and '.join(missing_packages())} cannot be imported; pip install 'seqbelt[onnx]'"
         )
 
 
@@ -101,7 +101,7 @@ def _open(model: str, experiment: Experiment | None) -> tuple[Bundle, str, Seque
 
 
 def _failure(certificate: ExportCertificate, output: Path, test: Sequences | None) -> str:
-    remedy = "" if test else "; --config CONFIG compares on real sequences instead of generated"
+    remedy = "" if test else "; --config CONFIG compares on real instead of generated sequences"
     return (
         f"{output} was not written: with {certificate.worst_case}, its logits differ by "
         f"{certificate.shown_difference} (allowed {certificate.tolerance:.1e}), and "
@@ -112,18 +112,19 @@ def _failure(certificate: ExportCertificate, output: Path, test: Sequences | Non
 def _describe(
     bundle: Bundle, exported: nn.Module, operators: list[str], cases: list[export_parity.Case]
 ) -> dict[str, Any]:
-    """What int8 costs on the same batches, in logits and labels."""
-    found = export_parity.certify_export(bundle.network, exported, cases)
+    """The effect of int8 on the same batches, in logits and labels."""
+    certificate = export_parity.certify_export(bundle.network, exported, cases)
     batch_difference = export_parity.batch_composition_difference(exported, cases)
     echo(
         f"int8: the weights of {', '.join(operators) or 'nothing'}; logits differ by "
-        f"{found.shown_difference} at most, {found.num_flips} of {found.num_sequences} labels "
-        f"flip; what else is in a batch moves a logit by up to {batch_difference:.1e}"
+        f"{certificate.shown_difference} at most, {certificate.num_flips} of "
+        f"{certificate.num_sequences} labels change; batch composition changes a logit by "
+        f"up to {batch_difference:.1e}"
     )
     return {
         "operators": operators,
-        "max_difference": found.max_difference,
-        "num_flips": found.num_flips,
+        "max_difference": certificate.max_difference,
+        "num_flips": certificate.num_flips,
         "company_difference": batch_difference,
     }
 
@@ -131,17 +132,17 @@ def _describe(
 def _accuracy(
     bundle: Bundle, exported: nn.Module, test: Sequences | None
 ) -> dict[str, float | int] | None:
-    """Of the model and of its file, on all test rows."""
+    """Accuracy of the model and of the exported file, on all test rows."""
     if test is None:
         return None
     cpu = torch.device("cpu")
-    own = Report(test, predict_logits(bundle.network, test, cpu))
-    other = Report(test, predict_logits(exported, test, cpu))
-    echo(f"test accuracy {own.scores.accuracy:.4f}, in the file {other.scores.accuracy:.4f}")
+    original = Report(test, predict_logits(bundle.network, test, cpu))
+    copy = Report(test, predict_logits(exported, test, cpu))
+    echo(f"test accuracy {original.scores.accuracy:.4f}, in the file {copy.scores.accuracy:.4f}")
     return {
-        "model": own.scores.accuracy,
-        "file": other.scores.accuracy,
-        "num_flips": int((own.answers != other.answers).sum()),
+        "model": original.scores.accuracy,
+        "file": copy.scores.accuracy,
+        "num_flips": int((original.predictions != copy.predictions).sum()),
         "num_sequences": len(test),
     }
 
@@ -157,16 +158,16 @@ def _write(output: Path, content: bytes) -> None:
 def _speed_ratio(
     network: nn.Module, exported: nn.Module, drawing: tuple[export_parity.Draw, int, int]
 ) -> float:
-    """Sequences a second of the file, divided by the predictor's: in its batches, taking turns."""
+    """Sequences per second of the exported network, divided by the model's, in the same batches."""
     draw, median, longest = drawing
     lengths = np.linspace(1, min(2 * median, longest), NUM_TIMED).astype(int)
     rows = [draw(int(steps), number) for number, steps in enumerate(lengths)]
     batches = [pad([rows[i] for i in indices]) for indices in evaluation_plan(lengths)]
     seconds: list[list[float]] = []
     while len(seconds) < 3 or np.sum(seconds) < TIMED_S:
-        seconds.append([_time(one, batches) for one in (network, exported)])
-    own, other = np.min(seconds, axis=0)
-    return round(float(own / other), 3)
+        seconds.append([_time(engine, batches) for engine in (network, exported)])
+    original, other = np.min(seconds, axis=0)
+    return round(float(original / other), 3)
 
 
 @torch.inference_mode()

@@ -1,4 +1,5 @@
-"""``seqbelt init``: a commented config for a folder or a table, and what is wrong with the data."""
+"""``seqbelt init``: write a commented config for a folder or a table, and report faults of the
+data."""
 
 import csv
 import io
@@ -41,7 +42,7 @@ from seqbelt.settings import override
 from seqbelt.workflow.outcome import Outcome
 
 MAX_HASHED = 20_000
-"""Items whose content is compared for duplicates, unless their files differ in size."""
+"""Largest number of items of equal size whose contents are compared for duplicates."""
 
 
 def init(
@@ -52,9 +53,9 @@ def init(
     force: bool = False,
     show: bool = True,
 ) -> Outcome:
-    """Look at ``source``, write the config, and report what was taken and why.
+    """Inspect ``source``, write the config, and report the settings with their reasons.
 
-    ``overrides`` settle what cannot be told from the data, as in ``data.label_column=genre``, and
+    ``overrides`` set what the data does not determine, as in ``data.label_column=genre``, and
     ``pattern`` finds labels and groups in the names of files. The config has been loaded and its
     items listed before it is written. Raises SettingsError where two readings are possible.
     """
@@ -68,7 +69,9 @@ def init(
         look = _look_into_folder(source, pattern, found)
     elif is_manifest_file(source):
         if pattern:
-            raise SettingsError("--pattern reads the names of a folder's files; this is a table")
+            raise SettingsError(
+                "--pattern: applies to the names of a folder's files, but the source is a table"
+            )
         look = _look_into_table(source, found)
     else:
         raise SettingsError(
@@ -78,7 +81,7 @@ def init(
         found.data["source"] = str(items)
     for path in [output, *([items] if found.items is not None else [])]:
         if path.exists() and not force:
-            raise SettingsError(f"{path} exists; name another with --output, or add --force")
+            raise SettingsError(f"{path} exists; choose another with --output, or add --force")
     output.parent.mkdir(parents=True, exist_ok=True)
     config = _write_yaml(name, look, found)
     experiment, manifest = _check(config, items, found, overrides)
@@ -108,7 +111,7 @@ def init(
 
 
 class _Findings:
-    """The ``data`` section as it is found out, and why each setting is as it is."""
+    """The settings of the ``data`` section so far, with the reasons."""
 
     def __init__(self, data: dict[str, Any], given: dict[str, Any], output_folder: Path) -> None:
         self.data = data
@@ -116,7 +119,7 @@ class _Findings:
         self.given = given
         self.reasons: dict[str, str] = {}
         self.items: str | None = None
-        """Content of the manifest to write, where names of files hold labels or groups."""
+        """Content of the manifest to write, where names of files contain labels or groups."""
 
     @property
     def given_data(self) -> dict[str, Any]:
@@ -133,11 +136,11 @@ def _look_into_folder(folder: Path, pattern: str | None, found: _Findings) -> Lo
     if tables and others and not pattern:
         if len(tables) > 1:
             raise SettingsError(
-                f"{folder}: {len(tables)} tables lie beside the files ({shorten(tables)}); name "
-                f"the one that lists them: seqbelt init {folder / tables[0]}"
+                f"{folder}: {len(tables)} tables beside the files ({shorten(tables)}); choose "
+                f"the one that lists the files: seqbelt init {folder / tables[0]}"
             )
         found.data["source"] = str(folder / tables[0])
-        found.reasons["source"] = "the one table beside the files; it names them"
+        found.reasons["source"] = "the only table beside the files"
         return _look_into_table(folder / tables[0], found)
     by_class = len(loose) < len(paths)
     if not by_class:
@@ -168,8 +171,7 @@ def _look_into_folder(folder: Path, pattern: str | None, found: _Findings) -> Lo
 
 
 def _groups_below(paths: Sequence[str]) -> FileNames | None:
-    """Groups in the names below the class folders, which are left out: ``speaker1`` is a class
-    where the class folders are called so."""
+    """Groups in the names below the class folders, whose own names are labels."""
     return find_groups([path.split("/", 1)[1] for path in paths])
 
 
@@ -186,8 +188,8 @@ def _write_items(
 
 
 def _look_into_table(path: Path, found: _Findings) -> Look:
-    told = Data.parse({**found.data, **found.given_data}, "data")
-    given = {key: getattr(told, key) for key in found.given_data}
+    data = Data.parse({**found.data, **found.given_data}, "data")
+    given = {key: getattr(data, key) for key in found.given_data}
     table = look_into_table(path, given)
     found.data |= table.settings
     found.reasons |= table.reasons
@@ -198,12 +200,12 @@ def _look_into_table(path: Path, found: _Findings) -> Look:
     manifest = Data.parse({**found.data, **found.given_data}, "data").list_items()
     paths = manifest.paths()
     return look_into_files(
-        kind_of_files(path.parent, paths), [manifest.root / one for one in paths if one]
+        kind_of_files(path.parent, paths), [manifest.root / name for name in paths if name]
     )
 
 
 def _write_yaml(name: str, look: Look, found: _Findings) -> str:
-    """The config: one line a setting, above it the reason as a comment."""
+    """The config: one line for each setting, with the reason as a comment above it."""
     given = found.given
     sections = {
         "data": {**found.data, **found.given_data},
@@ -238,14 +240,14 @@ def _scalar(value: Any) -> str:
 
 
 def _one_line(text: str) -> str:
-    return "".join(one if one.isprintable() else " " for one in text)
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _check(
     config: str, items: Path, found: _Findings, overrides: Sequence[str]
 ) -> tuple[Experiment, Manifest]:
     """Load the config and list its items with their parts, before anything is written."""
-    # Paths in the list are relative to its folder, so it is tried there.
+    # Paths in the list are relative to its folder, so it is written there.
     listed = items.with_name(f".{os.getpid()}_{items.name}")
     replaced = [*overrides]
     try:
@@ -262,24 +264,24 @@ def _check(
 
 
 def _find_faults(manifest: Manifest, counts: Counter[str]) -> list[str]:
-    """What is wrong with the items: duplicates, rare classes, labels missing or alike."""
+    """Faults of the items: duplicates, rare classes, missing and similar labels."""
     labelled = {label: count for label, count in counts.items() if label}
-    found = [
+    faults = [
         *find_lookalikes(labelled, "classes"),
         *find_missing(labelled, "class"),
         *find_rare(labelled),
         *(why for _, why in sorted(manifest.problems.items())[:3]),
     ]
     if counts[""]:
-        found.append(f"{counts['']:,} items have no label")
+        faults.append(f"{counts['']:,} items have no label")
     if len(labelled) == 1:
-        found.append("there is only one class; a classifier needs two")
+        faults.append("there is only one class; a classifier needs two")
     sources = list(manifest.sources())
     sizes = [_size_of(source) for source in sources]
     often = Counter(sizes)
     same = [row for row, size in enumerate(sizes) if often[size] > 1]
     if len(same) > MAX_HASHED:
-        found.append(
+        faults.append(
             f"the contents of {len(same) - MAX_HASHED:,} items were not compared; "
             "seqbelt data audit compares all"
         )
@@ -288,13 +290,13 @@ def _find_faults(manifest: Manifest, counts: Counter[str]) -> list[str]:
         try:
             hashes[row] = hash_content(sources[row])
         except BadInput as error:
-            found.append(f"{sources[row]}: {error}")
+            faults.append(f"{sources[row]}: {error}")
     names = manifest.column("id").tolist()
-    return found + find_duplicates(names, hashes, manifest.column("label").tolist())
+    return faults + find_duplicates(names, hashes, manifest.column("label").tolist())
 
 
 def _size_of(source: Any) -> int:
-    """Bytes or characters; contents of other sizes differ."""
+    """Size in bytes or characters; contents of different sizes differ."""
     if isinstance(source, Path):
         try:
             return source.stat().st_size
@@ -305,7 +307,7 @@ def _size_of(source: Any) -> int:
 
 def _name_of(source: Path) -> str:
     stem = source.resolve().name if source.is_dir() else source.resolve().stem
-    name = "".join(" " if one in NOT_IN_NAMES or not one.isprintable() else one for one in stem)
+    name = "".join(" " if char in NOT_IN_NAMES or not char.isprintable() else char for char in stem)
     return "_".join(name.split()).strip("._") or "data"
 
 

@@ -12,18 +12,18 @@ from seqbelt.workflow.outcome import Outcome
 
 
 def make_data(name: str, folder: Path | None, options: Mapping[str, Any]) -> Outcome:
-    """Write the set; without a folder of its own, to where a config's name finds it."""
+    """Write the set to a folder; by default to the one where configs look for it."""
     if name not in GENERATED_SETS:
         raise SettingsError(
-            f"no generated set '{name}'; there are: {', '.join(GENERATED_SETS)}. "
-            "Known sets are fetched: seqbelt data get"
+            f"no generated set '{name}'; choose one of: {', '.join(GENERATED_SETS)}. "
+            "To download a known set: seqbelt data get NAME"
         )
     began = time.perf_counter()
     generated = GENERATED_SETS[name]
     task = generated.with_options(options)
     folder = folder or generated.folder(task)
     num_sequences = task.num_train + task.num_validation + task.num_test
-    with bar(f"making {name}", num_sequences) as progress:
+    with bar(f"generating {name}", num_sequences) as progress:
         write_task(task, folder, progress)
     result = {
         "name": name,

@@ -1,7 +1,7 @@
 """``seqbelt predict``: run the prediction in a supervised child process.
 
-A file that crashes its decoder, or hangs it, costs that one input: the child is restarted without
-it. This module imports nothing heavy, since the parent only waits; the prediction itself is
+When a file crashes or hangs its decoder, the child is restarted without that input. This module
+imports nothing heavy, since the parent only waits; the work is in
 ``workflow.prediction_run.predict``.
 """
 

@@ -1,4 +1,4 @@
-"""``seqbelt prepare``: sources to a sequence store."""
+"""``seqbelt prepare``: encode sources into a sequence store."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ Engine = Literal["local", "ray"]
 
 
 def prepare(experiment: Experiment, engine: Engine = "local") -> Outcome:
-    """Prepare, here or on a Ray cluster, and report."""
+    """Prepare the data, on this machine or on a Ray cluster."""
     prepared = prepare_data(experiment, encode=encode_on_ray if engine == "ray" else encode_sources)
     about = prepared.store.about
     tokens = {

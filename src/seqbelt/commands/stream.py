@@ -1,4 +1,4 @@
-"""``seqbelt stream``: answers to a signal while it comes, as lines of JSON."""
+"""``seqbelt stream``: predictions for a live signal, as lines of JSON."""
 
 import json
 import os
@@ -30,18 +30,18 @@ from seqbelt.workflow.outcome import Outcome
 
 READ_BYTES = 1 << 16
 POLL_S = 0.05
-"""How often a growing file is looked at."""
+"""Interval between reads of a growing file."""
 NUM_LATENCIES = 10_000
-"""The last ones that are kept, so that memory does not grow with the signal."""
+"""Latencies kept, the last ones, so that memory does not grow with the signal."""
 
 
 class Signal(NamedTuple):
-    """Where a signal comes from: ``decode`` makes samples or rows of what ``pieces`` gives."""
+    """A signal in pieces; ``decode`` converts a piece to samples or rows."""
 
     pieces: Iterator[Any]
     decode: Callable[[Any], np.ndarray]
     finish: Callable[[], np.ndarray]
-    """What was held back until the end."""
+    """Returns what remains at the end."""
 
 
 def stream(
@@ -58,13 +58,13 @@ def stream(
     threshold: float | None = None,
     min_duration_s: float | None = None,
 ) -> Outcome:
-    """Answer one signal while it comes; print each answer as a line of JSON; sum up.
+    """Predict one signal as it arrives; print each prediction as a line of JSON, then a summary.
 
-    ``file`` is ``-`` for standard input. ``window_s`` limits an answer to the last so many seconds.
-    With ``events`` only changes of the label are printed: another label is taken over once it is
-    the likeliest with at least ``threshold`` for ``min_duration_s``. ``on_event`` is a shell
-    command that runs at each change. Raises SettingsError (reason, remedy) where the model
-    needs the whole signal, SeqbeltError where the signal has no answer.
+    ``file`` is ``-`` for standard input. ``window_s`` limits a prediction to the last seconds of
+    the signal. With ``events`` only changes of the label are printed: the label changes once
+    another is the likeliest with at least ``threshold`` for ``min_duration_s``. ``on_event`` is a
+    shell command that runs at each change. Raises SettingsError if the model needs the complete
+    signal, SeqbeltError if the signal cannot be predicted.
     """
     folder, concrete = load_folder(model)
     bundle = Bundle.load(folder)
@@ -77,7 +77,7 @@ def stream(
     latencies: deque[float] = deque(maxlen=NUM_LATENCIES)
     num_decisions = num_events = 0
     try:
-        for decision in _answer(answers, signal, latencies):
+        for decision in _decide(answers, signal, latencies):
             line = _line(bundle, answers, decision)
             change = changes and changes.push(
                 line["label"], line["confidence"], line.get("time_s", 0.0)
@@ -96,9 +96,9 @@ def stream(
     except BadInput as error:
         raise SeqbeltError(f"{_name(file)}: {error}") from None
     except BrokenPipeError:
-        # Python would complain once more when it flushes at its end.
+        # Otherwise Python fails again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SeqbeltError("standard output was closed by its reader") from None
+        raise SeqbeltError("standard output was closed by the reading process") from None
     finally:
         if hook is not None:
             hook.close()
@@ -113,21 +113,21 @@ def stream(
 def _detector(
     bundle: Bundle,
     answers: Stream,
-    is_asked: bool,
+    is_needed: bool,
     threshold: float | None,
     min_duration_s: float | None,
 ) -> ChangeDetector | None:
-    """None where no changes are asked for. Raises SettingsError for options without effect."""
-    if not is_asked:
+    """The detector of changes, or None. Raises SettingsError for options without effect."""
+    if not is_needed:
         for name, value in (("threshold", threshold), ("min-duration-s", min_duration_s)):
             if value is not None:
                 raise SettingsError(f"--{name}: needs --events or --on-event")
         return None
-    least = 1 / len(bundle.classes)
-    if threshold is not None and threshold < least:
+    minimum = 1 / len(bundle.classes)
+    if threshold is not None and threshold < minimum:
         raise SettingsError(
             f"--threshold {threshold:g}: the likeliest of {len(bundle.classes)} classes always "
-            f"reaches {least:.3g}; give more"
+            f"reaches {minimum:.3g}; use a larger value"
         )
     if answers.input_s is None:
         if min_duration_s:
@@ -147,12 +147,12 @@ def _describe_window(bundle: Bundle, answers: Stream, window_s: float | None) ->
         length = "" if step_s is None else f" ({answers.window_steps * step_s:g} s)"
         echo(
             f"the model reads at most {answers.window_steps:,} steps{length} (model.max_steps): "
-            "from there on each answer is read from the last ones; --window-s gives fewer"
+            "after that each prediction uses the last ones; --window-s sets a shorter window"
         )
 
 
 def _warm_up(bundle: Bundle, window_s: float | None) -> None:
-    """Load and build now what would keep the first answer waiting."""
+    """Load and build now what would delay the first prediction."""
     trial = Stream(bundle, every_steps=1, window_s=window_s)
     if isinstance(bundle.features, AudioFeatures):
         inputs = np.ones(4 * bundle.features.window, np.float32)
@@ -163,9 +163,9 @@ def _warm_up(bundle: Bundle, window_s: float | None) -> None:
     trial.finish()
 
 
-def _answer(answers: Stream, signal: Signal, latencies: deque[float]) -> Iterator[Decision]:
-    """All decisions, the final one last. The time that each one cost goes into ``latencies``:
-    from the arrival of the piece, or the decision before in it, to the decision."""
+def _decide(answers: Stream, signal: Signal, latencies: deque[float]) -> Iterator[Decision]:
+    """Yield all decisions, the final one last. Their latencies, from the arrival of the piece or
+    the previous decision in it, are appended to ``latencies``."""
     spent = 0.0
     for piece in signal.pieces:
         began = time.perf_counter()
@@ -182,15 +182,17 @@ def _answer(answers: Stream, signal: Signal, latencies: deque[float]) -> Iterato
 
 
 def _line(bundle: Bundle, answers: Stream, decision: Decision) -> dict[str, Any]:
-    shares = decision.probabilities
-    best = int(shares.argmax())
-    heard = {"time_s": round(decision.num_inputs * answers.input_s, 6)} if answers.input_s else {}
+    probabilities = decision.probabilities
+    best = int(probabilities.argmax())
+    time = {"time_s": round(decision.num_inputs * answers.input_s, 6)} if answers.input_s else {}
     return {
-        **heard,
+        **time,
         "step": decision.num_steps,
         "label": bundle.classes[best],
-        "confidence": round(float(shares[best]), 6),
-        "p": {name: round(float(p), 6) for name, p in zip(bundle.classes, shares, strict=True)},
+        "confidence": round(float(probabilities[best]), 6),
+        "p": {
+            name: round(float(p), 6) for name, p in zip(bundle.classes, probabilities, strict=True)
+        },
         "final": decision.is_final,
     }
 
@@ -204,9 +206,9 @@ def _summarise(
 ) -> dict[str, Any]:
     line = _line(bundle, answers, last)
     median, p95 = (round(1000 * float(np.percentile(latencies, q)), 3) for q in (50, 95))
-    heard = f"{line['time_s']:g} s, " if "time_s" in line else ""
+    duration = f"{line['time_s']:g} s, " if "time_s" in line else ""
     echo(
-        f"{line['label']} {line['confidence']:.1%}: {heard}{last.num_steps:,} steps, "
+        f"{line['label']} {line['confidence']:.1%}: {duration}{last.num_steps:,} steps, "
         f"{num_decisions:,} decisions; latency of a decision {median:g} ms (median), "
         f"{p95:g} ms (95 % are faster)"
     )
@@ -224,13 +226,13 @@ def _summarise(
 def _open(bundle: Bundle, file: str, pcm: Pcm | None, follow: bool) -> Signal:
     features = bundle.features
     if follow and file == "-":
-        raise SettingsError("--follow: standard input ends by itself; name a FILE that grows")
+        raise SettingsError("--follow: needs a FILE, not standard input")
     if file != "-" and not Path(file).is_file():
         raise SettingsError(f"FILE {file}: no such file")
     if pcm is not None and not isinstance(features, AudioFeatures):
-        raise SettingsError("--pcm: this model reads tables of numbers, not sound")
+        raise SettingsError("--pcm: this model reads tables of numbers, not audio")
     if file != "-" and not follow and pcm is None:
-        return _read_whole(bundle, Path(file))
+        return _read_file(bundle, Path(file))
     if isinstance(features, AudioFeatures):
         reader = PcmReader(features.sample_rate, pcm or "s16le")
     else:
@@ -240,28 +242,28 @@ def _open(bundle: Bundle, file: str, pcm: Pcm | None, follow: bool) -> Signal:
     return Signal(pieces, reader.push, reader.finish)
 
 
-def _read_whole(bundle: Bundle, path: Path) -> Signal:
-    """A file that is complete, decoded as ``predict`` decodes it."""
+def _read_file(bundle: Bundle, path: Path) -> Signal:
+    """A complete file, decoded as in ``predict``."""
     features = bundle.features
     try:
-        found = features.read(path)
+        raw = features.read(path)
         if isinstance(features, AudioFeatures):
-            values, rate = found
+            values, rate = raw
             if rate != features.sample_rate:
                 raise SettingsError(
-                    f"FILE {path}: {rate} Hz, and the model hears {features.sample_rate} Hz: "
-                    f"resampling needs the whole recording. {conversion_hint(features.sample_rate)}"
+                    f"FILE {path}: {rate} Hz, but the model expects {features.sample_rate} Hz, "
+                    f"and a stream is not resampled. {conversion_hint(features.sample_rate)}"
                 )
         else:
-            bundle.encoder.encode([found])  # refuses another width, and other names
-            values = found.values
+            bundle.encoder.encode([raw])  # raises for another number or names of columns
+            values = raw.values
     except BadInput as error:
         raise SeqbeltError(f"{path}: {error}") from None
     return Signal(iter([values]), lambda piece: piece, lambda: values[:0])
 
 
 def _read_pieces(file: str, follow: bool) -> Iterator[bytes]:
-    """Bytes as they come, at most ``READ_BYTES`` at a time."""
+    """Bytes as they arrive, at most ``READ_BYTES`` at a time."""
     if file == "-":
         source = cast(BufferedReader, sys.stdin.buffer)
         while content := source.read1(READ_BYTES):
@@ -278,11 +280,11 @@ def _read_pieces(file: str, follow: bool) -> Iterator[bytes]:
 
 
 def _until_stopped(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Ctrl-C is how a live signal ends."""
+    """End the signal at Ctrl-C."""
     try:
         yield from pieces
     except KeyboardInterrupt:
-        echo("stopped by Ctrl-C: the signal ends here")
+        echo("stopped by Ctrl-C")
 
 
 def _name(file: str) -> str:

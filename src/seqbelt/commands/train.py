@@ -10,7 +10,7 @@ from seqbelt.workflow.training_run import read_part, train_model
 
 
 def train(experiment: Experiment, resume: bool = False) -> Outcome:
-    """Prepare if need be, train, evaluate once, register."""
+    """Prepare the data if necessary, train, evaluate and register."""
     store = prepare_data(experiment, LONGEST_PREPARATION_S).store
     trained = train_model(experiment, store, resume=resume)
     model_uri = None
@@ -18,7 +18,7 @@ def train(experiment: Experiment, resume: bool = False) -> Outcome:
         model_uri = register(trained)
     trained.run.finish("KILLED" if trained.history.interrupted else "FINISHED")
     if trained.history.interrupted:
-        echo("the same command with --resume goes on")
+        echo("run the same command with --resume to continue")
     result = {
         "run_id": trained.run.run_id,
         "model_uri": model_uri,

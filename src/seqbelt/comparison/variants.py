@@ -6,8 +6,8 @@ from typing import Any, Literal
 from seqbelt.models.classifier import Model
 
 Variant = Literal["lstm", "gru", "rnn", "rnn_relu", "none"]
-"""The cells, and the RNN with ReLU that starts as the identity (Le et al. 2015, arXiv:1504.00941):
-the fairer baseline where a plain RNN forgets."""
+"""The cells, and the RNN with ReLU and identity initialisation (Le et al. 2015, arXiv:1504.00941),
+which keeps its state longer than a plain RNN."""
 OVERRIDES: Mapping[str, Mapping[str, Any]] = {
     "lstm": {"cell": "lstm"},
     "gru": {"cell": "gru"},
@@ -33,8 +33,9 @@ def apply_variant(model: Model, name: str) -> Model:
 
 
 def variant_of(model: Model) -> str:
-    """The variant that a model is; names its runs and its lines in figures."""
-    return "rnn_relu" if (model.cell, model.nonlinearity) == ("rnn", "relu") else model.cell
+    """The variant of a model, for the names of runs: ``rnn_relu`` only with all its overrides."""
+    is_relu = all(getattr(model, name) == value for name, value in OVERRIDES["rnn_relu"].items())
+    return "rnn_relu" if is_relu else model.cell
 
 
 def label(name: str) -> str:

@@ -1,13 +1,13 @@
-"""Which steps decided: shares of an answer's log-odds, step by step.
+"""Attribution of a prediction to the steps of its sequence.
 
-Integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365). The baseline is the input that
-says nothing: for numbers the mean step of the training rows, which is 0 once standardised, for
-tokens an embedding of 0. On the straight line from there to the sequence the gradient is summed
-up, and what a step collects is its share.
+Integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365). The baseline is an input without
+information: for numbers the mean step of the training rows, which is 0 once standardised; for
+tokens an embedding of 0. The gradient is integrated along the straight line from the baseline to
+the sequence, and the integral at a step is its attribution.
 
-What is shared out are the predicted class's log-odds, because a network's logits are known only up
-to a number that all classes have in common. The shares add up to the log-odds of the answer less
-those of the baseline (completeness); how far the sum misses is measured and reported.
+The log-odds of the predicted class are attributed, because logits are defined only up to a constant
+added to all classes. The attributions add up to the log-odds at the sequence minus those at the
+baseline (completeness); the gap is measured and reported.
 """
 
 import math
@@ -27,25 +27,25 @@ from seqbelt.models.ensemble import Network
 
 METHOD = "integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365)"
 TOLERANCE = 0.01
-"""Completeness gap that is small enough, relative to what is shared out."""
+"""Tolerated completeness gap, relative to the difference of the log-odds."""
 NOTHING = 0.01
-"""Log-odds in nats: an answer that differs less from the baseline's leaves nothing to share."""
+"""Smallest difference of the log-odds from the baseline's, in nats, that can be attributed."""
 NUM_PARTS, NODES = 4, 9
-"""Parts of the line at first, and points in each: all that most sequences need."""
+"""Initial parts of the line, and points in each: enough for most sequences."""
 NARROWEST = 2.0**-20
-"""Parts are halved no further: float32 cannot tell their points apart."""
+"""Smallest part of the line: below it float32 points coincide."""
 MOST_POINTS = 4096
-"""On the whole line, about; then its parts are taken as they are."""
+"""Approximate limit of points on the line; then parts are not halved any more."""
 STEPS_AT_ONCE = 32_768
-"""Padded steps of all points computed together: tens of megabytes."""
+"""Padded steps computed at once: tens of megabytes."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """How much each step spoke for the predicted class, or, below 0, against it."""
+    """The attribution of one prediction: positive for the predicted class, negative against it."""
 
-    shares: np.ndarray
-    """float64 ``(steps,)``, in nats of log-odds; NaN at steps that the network did not read."""
+    attributions: np.ndarray
+    """float64 ``(steps,)``, in nats of log-odds; NaN at steps that the network does not read."""
     predicted: int
     """Index of the predicted class."""
     log_odds: float
@@ -57,9 +57,9 @@ class Explanation:
 
     @property
     def gap(self) -> float:
-        """How far the shares' sum misses the difference of the log-odds, relative to it."""
+        """Relative gap between the attributions' sum and the difference of the log-odds."""
         difference = self.log_odds - self.baseline_log_odds
-        return abs(float(np.nansum(self.shares)) - difference) / max(abs(difference), NOTHING)
+        return abs(float(np.nansum(self.attributions)) - difference) / max(abs(difference), NOTHING)
 
 
 def explain(
@@ -68,33 +68,34 @@ def explain(
     max_steps: int | None = None,
     crop: Crop = "head",
 ) -> Explanation:
-    """Explain the answer to one encoded sequence, ``(steps, features)`` or ``(steps,)`` token ids.
+    """Explain the prediction for one encoded sequence, ``(steps, features)`` or token ids
+    ``(steps,)``.
 
-    ``max_steps`` and ``crop`` are the model's: what is explained is the answer that it gives, be
-    it the mean probability over windows. A step that two windows read gets its shares in both.
-    Runs on the network's own device and changes nothing.
+    ``max_steps`` and ``crop`` are the model's; with windows the mean probability is explained, and
+    a step in two windows gets the attributions of both. Runs on the network's device and changes
+    nothing.
     """
-    places = crop_steps(np.arange(len(sequence)), max_steps, crop)
-    inputs, lengths = pad([sequence[place] for place in places])
+    windows = crop_steps(np.arange(len(sequence)), max_steps, crop)
+    inputs, lengths = pad([sequence[window] for window in windows])
     line = _Line(network, inputs.to(next(network.parameters()).device), lengths)
     with _differentiable(network):
         predicted, baseline_log_odds, log_odds = line.ends()
         collected, num_points = line.collect(predicted, log_odds - baseline_log_odds)
-    shares = _join(collected, places, len(sequence))
-    return Explanation(shares, predicted, log_odds, baseline_log_odds, num_points)
+    attributions = _join(collected, windows, len(sequence))
+    return Explanation(attributions, predicted, log_odds, baseline_log_odds, num_points)
 
 
 class _Line:
-    """The straight line from the baseline to a sequence, which is read in one stretch or more.
+    """The straight line from the baseline to a sequence, which is read in one or more windows.
 
-    A point is named by its scale, 0 at the baseline and 1 at the sequence. Each step has a scale
-    of its own to be differentiated by: that gives its share without a gradient for each feature.
+    A point is given by its scale, 0 at the baseline and 1 at the sequence. Each step has its own
+    scale, whose derivative is the step's attribution, without a gradient for each feature.
     """
 
     def __init__(self, network: Network, inputs: Tensor, lengths: Tensor) -> None:
         self.network, self.inputs, self.lengths = network, inputs, lengths
         self.shape = inputs.shape[:2]
-        # What it puts out is 0 at the baseline.
+        # Modules whose output is 0 at the baseline.
         self.first = [one.embed if one.is_tokens else one.normalize for one in network.networks]
 
     def ends(self) -> tuple[int, float, float]:
@@ -105,11 +106,11 @@ class _Line:
         return predicted, float(_log_odds(start, predicted)), float(_log_odds(end, predicted))
 
     def collect(self, predicted: int, difference: float) -> tuple[np.ndarray, int]:
-        """What each step collects, ``(stretches, steps)``, and at how many points.
+        """Attributions ``(windows, steps)`` and the number of points.
 
-        A part of the line is halved until it collects what the log-odds change over it. Points
-        at equal distances would miss what they change by: a recurrent network can flip from one
-        state to another within a thousandth of the line.
+        A part of the line is halved until its integral equals the change of the log-odds. Equally
+        spaced points can miss the change: a recurrent network can switch states within a thousandth
+        of the line.
         """
         nodes, weights = _lobatto(NODES)
         tolerance = TOLERANCE * max(abs(difference), NOTHING) / (4 * NUM_PARTS)
@@ -118,51 +119,52 @@ class _Line:
         while parts:
             start, end = parts.popleft()
             log_odds, slopes = self._differentiate(start + (end - start) * nodes, predicted)
-            found = (end - start) * np.tensordot(weights, slopes, axes=1)
+            integral = (end - start) * np.tensordot(weights, slopes, axes=1)
             num_points += len(nodes)
-            missed = abs(found.sum() - (log_odds[-1] - log_odds[0]))
+            missed = abs(integral.sum() - (log_odds[-1] - log_odds[0]))
             if missed > tolerance and end - start > NARROWEST and num_points < MOST_POINTS:
                 middle = (start + end) / 2
                 parts += [(start, middle), (middle, end)]
             else:
-                collected += found
+                collected += integral
         return collected, num_points
 
     def _differentiate(self, points: np.ndarray, predicted: int) -> tuple[np.ndarray, np.ndarray]:
-        """Log-odds ``(points,)`` and their slopes by each scale ``(points, stretches, steps)``."""
+        """Log-odds ``(points,)`` and their derivatives by each scale ``(points, windows,
+        steps)``."""
         log_odds, slopes = [], []
-        for some in torch.from_numpy(points).split(max(1, STEPS_AT_ONCE // self.shape.numel())):
-            scales = self._scales(some).requires_grad_()
-            found = _log_odds(self._log_probabilities(scales), predicted)
-            log_odds.append(found.detach().double().cpu())
-            slopes.append(torch.autograd.grad(found.sum(), scales)[0].double().cpu())
+        for chunk in torch.from_numpy(points).split(max(1, STEPS_AT_ONCE // self.shape.numel())):
+            scales = self._scales(chunk).requires_grad_()
+            chunk_log_odds = _log_odds(self._log_probabilities(scales), predicted)
+            log_odds.append(chunk_log_odds.detach().double().cpu())
+            slopes.append(torch.autograd.grad(chunk_log_odds.sum(), scales)[0].double().cpu())
         return torch.cat(log_odds).numpy(), torch.cat(slopes).numpy()
 
     def _scales(self, points: Tensor) -> Tensor:
-        """The same scale for every step: ``(points, stretches, steps)``."""
+        """The same scale for every step: ``(points, windows, steps)``."""
         return points.float().to(self.inputs.device)[:, None, None].repeat(1, *self.shape)
 
     def _log_probabilities(self, scales: Tensor) -> Tensor:
-        """Logs of the mean window probabilities ``(points, classes)``."""
+        """Log of the mean window probabilities ``(points, classes)``."""
         num_points = len(scales)
         inputs = self.inputs.expand(num_points, *self.inputs.shape).flatten(0, 1)
 
         def scale(module: nn.Module, arguments: Any, steps: Tensor) -> Tensor:
             return steps * scales.flatten(0, 1)[:, :, None]
 
-        hooks = [one.register_forward_hook(scale) for one in self.first]  # type: ignore[arg-type]
+        hooks = [module.register_forward_hook(scale) for module in self.first]  # type: ignore[arg-type]
         try:
             logits = self.network(inputs, self.lengths.repeat(num_points))
         finally:
             for hook in hooks:
                 hook.remove()
-        votes = logits.float().log_softmax(1).view(num_points, len(self.lengths), -1)
-        return votes.logsumexp(1) - math.log(len(self.lengths))
+        log_probabilities = logits.float().log_softmax(1).view(num_points, len(self.lengths), -1)
+        return log_probabilities.logsumexp(1) - math.log(len(self.lengths))
 
 
 @contextmanager
 def _differentiable(network: Network) -> Iterator[None]:
-    """Without dropout, and yet with a backward pass, which cuDNN has in training mode only."""
+    """Evaluation mode with a backward pass, which cuDNN supports in training mode only."""
     was_training = network.training
     network.eval()
     try:
@@ -187,10 +189,10 @@ def _log_odds(log_probabilities: Tensor, predicted: int) -> Tensor:
     return log_probabilities[..., predicted] - rest
 
 
-def _join(collected: np.ndarray, places: list[np.ndarray], num_steps: int) -> np.ndarray:
-    """Each stretch's shares at their places in the sequence; NaN where no stretch is."""
-    shares = np.full(num_steps, np.nan)
-    shares[np.concatenate(places)] = 0
-    for row, place in zip(collected, places, strict=True):
-        shares[place] += row[: len(place)]
-    return shares
+def _join(collected: np.ndarray, windows: list[np.ndarray], num_steps: int) -> np.ndarray:
+    """Attributions of all windows, added at their positions in the sequence; NaN elsewhere."""
+    attributions = np.full(num_steps, np.nan)
+    attributions[np.concatenate(windows)] = 0
+    for row, window in zip(collected, windows, strict=True):
+        attributions[window] += row[: len(window)]
+    return attributions

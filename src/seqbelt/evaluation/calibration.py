@@ -1,4 +1,4 @@
-"""Do the confidences mean what they say? Temperature scaling and reliability. Pure NumPy."""
+"""Calibration of confidences: temperature scaling and reliability."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,12 +17,13 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that makes validation rows likeliest (Guo et al. 2017, arXiv:1706.04599).
+    """The temperature that maximises the likelihood of validation rows (Guo et al. 2017,
+    arXiv:1706.04599).
 
     ``logits`` ``(examples, classes)``, ``labels`` int ``(examples,)``. Above 1 the model was
-    overconfident. No decision changes; fit on validation rows, never on those of the test. Where
-    all n rows are right, the likeliest would be to be sure of everything; so each row's target
-    leaves 1 / (n + 2) to the other classes (the rule of succession, as in Platt 1999).
+    overconfident. No predicted class changes. Fit it on validation rows, never on test rows. Where
+    all n rows are right, the maximum would be at full certainty; so each row's target leaves 1 / (n
+    + 2) to the other classes (the rule of succession, as in Platt 1999).
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
@@ -32,15 +33,15 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     doubt = 1 / (num_rows + 2)
     targets = np.full(logits.shape, doubt / (num_classes - 1))
     targets[np.arange(num_rows), labels] = 1 - doubt
-    aimed = (targets * logits).sum(axis=1)
+    target_logits = (targets * logits).sum(axis=1)
 
     def loss(log_temperature: float) -> float:
         scale = np.exp(-log_temperature)
-        return float(np.mean(logsumexp(scale * logits, axis=1) - scale * aimed))
+        return float(np.mean(logsumexp(scale * logits, axis=1) - scale * target_logits))
 
     bounds = (np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))  # type: ignore[union-attr]  # scipy's result is untyped
+    result = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(result.x))  # type: ignore[union-attr]  # scipy's result is untyped
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Reliability:
     confidence: np.ndarray
     """Mean confidence in the predicted class."""
     accuracy: np.ndarray
-    """Share of right predictions."""
+    """Fraction of correct predictions."""
     count: np.ndarray
     """Examples in the bin."""
 

@@ -1,4 +1,4 @@
-"""What one model does on one part of the data: scores, a report per class, its worst errors."""
+"""Results of one model on one part of the data: scores, per class, worst errors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from seqbelt.training.scoring import ZERO, Scores, score
 
 @dataclass(frozen=True)
 class Report:
-    """Answers of a model on some sequences; ``logits`` float32 ``(examples, classes)``.
+    """Predictions of a model for some sequences; ``logits`` float32 ``(examples, classes)``.
 
-    The examples are the sequences themselves; ``StepReport`` has labelled steps.
+    The examples are the sequences; in a ``StepReport`` they are the labelled steps.
     """
 
     sequences: Sequences
     logits: np.ndarray
     temperature: float = 1.0
-    """What the logits are divided by for a confidence; scores and answers do not change."""
+    """Divisor of the logits for confidences; scores and predictions do not depend on it."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ class Report:
 
     @property
     def groups(self) -> list[str]:
-        """Whose each example is: speaker, subject or source recording."""
+        """The group of each example: speaker, subject or source recording."""
         return self.sequences.column("group")
 
     @cached_property
@@ -45,18 +45,18 @@ class Report:
         return score(self.logits, self.labels)
 
     @cached_property
-    def answers(self) -> np.ndarray:
+    def predictions(self) -> np.ndarray:
         """Predicted class indices ``(examples,)``."""
         return self.logits.argmax(1)
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether each answer is right, bool ``(examples,)``."""
-        return self.answers == self.labels
+        """Whether each prediction is correct, bool ``(examples,)``."""
+        return self.predictions == self.labels
 
     @property
     def units(self) -> list[str] | None:
-        """Whose each example is, where examples of one unit are not independent of each other."""
+        """The unit of each example, where examples of one unit are not independent; else None."""
         return None
 
     def to_dict(self) -> dict[str, float]:
@@ -71,13 +71,13 @@ class Report:
 
     def confusion(self) -> np.ndarray:
         """Counts ``(true class, predicted class)``."""
-        return confusion_matrix(self.labels, self.answers, labels=range(len(self.classes)))
+        return confusion_matrix(self.labels, self.predictions, labels=range(len(self.classes)))
 
     def per_class(self) -> pd.DataFrame:
         """Precision, recall, F1 and count of each class."""
         report = classification_report(
             self.labels,
-            self.answers,
+            self.predictions,
             labels=range(len(self.classes)),
             target_names=self.classes,
             output_dict=True,
@@ -88,7 +88,7 @@ class Report:
 
     @property
     def confidences(self) -> np.ndarray:
-        """Calibrated probability of each answer ``(examples,)``."""
+        """Calibrated probability of each prediction ``(examples,)``."""
         return softmax(self.logits, self.temperature).max(1)
 
     def reliability(self, temperature: float) -> Reliability:
@@ -96,18 +96,18 @@ class Report:
         return reliability(softmax(self.logits, temperature), self.labels)
 
     def worst_errors(self, count: int = 50) -> pd.DataFrame:
-        """The wrong answers that were given most confidently."""
-        shares = softmax(self.logits, self.temperature)
+        """The wrong predictions with the highest confidence."""
+        probabilities = softmax(self.logits, self.temperature)
         wrong = np.flatnonzero(~self.correct)
-        worst = wrong[np.argsort(-shares[wrong, self.answers[wrong]])][:count]
+        worst = wrong[np.argsort(-probabilities[wrong, self.predictions[wrong]])][:count]
         names = np.array(self.classes, dtype=object)
         return pd.DataFrame(
             {
                 "id": self.sequences.take(worst).column("id"),
                 "true": names[self.labels[worst]],
-                "predicted": names[self.answers[worst]],
-                "confidence": shares[worst, self.answers[worst]],
-                "p_true": shares[worst, self.labels[worst]],
+                "predicted": names[self.predictions[worst]],
+                "confidence": probabilities[worst, self.predictions[worst]],
+                "p_true": probabilities[worst, self.labels[worst]],
                 "num_steps": self.sequences.lengths[worst],
             }
         )

@@ -1,4 +1,4 @@
-"""What one model does where every step has a label."""
+"""Results of one model with labels for steps."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,20 +18,25 @@ from seqbelt.training.scoring import predict_logits
 
 
 def report_on(network: Network, parts: Mapping[str, Sequences]) -> dict[str, Report]:
-    """Answers to the parts that have rows, calibrated on the validation rows if there are any."""
+    """Reports on the parts that have rows, calibrated on the validation rows if there are any."""
     device = next(network.parameters()).device
-    logits = {name: predict_logits(network, of, device) for name, of in parts.items() if len(of)}
+    logits = {
+        name: predict_logits(network, part, device) for name, part in parts.items() if len(part)
+    }
     temperature = 1.0
     if "validation" in logits:
         rows = parts["validation"]
         temperature = fit_temperature(logits["validation"], rows.store.target.labels(rows))
-    kind = StepReport if network.labels_steps else Report
-    return {name: kind(parts[name], found, temperature) for name, found in logits.items()}
+    report_class = StepReport if network.labels_steps else Report
+    return {
+        name: report_class(parts[name], part_logits, temperature)
+        for name, part_logits in logits.items()
+    }
 
 
 @dataclass(frozen=True)
 class StepReport(Report):
-    """Answers at labelled steps: ``logits`` ``(labelled steps, classes)``."""
+    """Predictions at labelled steps: ``logits`` ``(labelled steps, classes)``."""
 
     @cached_property
     def labels(self) -> np.ndarray:  # type: ignore[override]
@@ -39,7 +44,7 @@ class StepReport(Report):
 
     @cached_property
     def sequence_index(self) -> np.ndarray:
-        """Which recording each step belongs to."""
+        """Index of the recording of each step."""
         return self.sequences.store.target.sequence_index(self.sequences)
 
     @property
@@ -51,19 +56,19 @@ class StepReport(Report):
         return self._of_steps("id")
 
     def recordings(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Each recording's true and predicted class indices ``(steps,)``, unlabelled steps so in
-        both."""
+        """Each recording's true and predicted class indices ``(steps,)``; unlabelled steps are
+        ``UNLABELLED`` in both."""
         counts = np.bincount(self.sequence_index, minlength=len(self.sequences))
-        answers = np.split(self.answers, np.cumsum(counts)[:-1])
-        for index, own in enumerate(answers):
+        predictions = np.split(self.predictions, np.cumsum(counts)[:-1])
+        for index, labelled in enumerate(predictions):
             true = self.sequences.step_labels(index)
-            found = np.full(len(true), UNLABELLED)
-            found[true != UNLABELLED] = own
-            yield true, found
+            predicted = np.full(len(true), UNLABELLED)
+            predicted[true != UNLABELLED] = labelled
+            yield true, predicted
 
     @cached_property
     def segments(self) -> SegmentScores:
-        """How the segments agree, over all recordings."""
+        """Segment scores over all recordings."""
         return reduce(add, [score_segments(true, found) for true, found in self.recordings()])
 
     def to_dict(self) -> dict[str, float]:
@@ -71,11 +76,11 @@ class StepReport(Report):
 
     @classmethod
     def merged_dict(cls, reports: Sequence[Report]) -> dict[str, float]:
-        segments = [one.segments for one in reports if isinstance(one, StepReport)]
+        segments = [report.segments for report in reports if isinstance(report, StepReport)]
         return super().merged_dict(reports) | reduce(add, segments).to_dict()
 
     def worst_errors(self, count: int = 50) -> pd.DataFrame:
-        """The recordings with the smallest share of right steps."""
+        """The recordings with the lowest accuracy over steps."""
         totals = np.bincount(self.sequence_index, minlength=len(self.sequences))
         right = np.bincount(self.sequence_index, self.correct, minlength=len(self.sequences))
         accuracy = right / np.maximum(totals, 1)

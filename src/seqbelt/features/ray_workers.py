@@ -54,13 +54,13 @@ class RayWorkers:
         self._content = ray.put(content)
         self._workers = [remote.remote(self._content) for _ in range(count)]
 
-    def answers(
+    def results(
         self,
         sources: Iterable[IndexedSource],
         is_known: Callable[[str], bool] | None = None,
         max_items: int = CHUNK_ITEMS,
     ) -> Iterator[Any]:
-        """The workers' answers, in windows of at most ``max_items`` sources.
+        """The workers' results, in windows of at most ``max_items`` sources.
 
         In their place there is ``Encoded`` without a sequence for content whose hash ``is_known``
         (then every source is read here as well), and with BadInput for what ends its workers.
@@ -81,7 +81,7 @@ class RayWorkers:
             yield from self._result(*waiting.popleft())
 
     def _ask(self, number: int, window: list[IndexedSource]) -> Any:
-        return self._workers[number % len(self._workers)].answer.remote(window)
+        return self._workers[number % len(self._workers)].process.remote(window)
 
     def _result(self, window: list[IndexedSource], answer: Any) -> Iterator[Any]:
         try:
@@ -105,7 +105,7 @@ def encode_on_ray(
     """As ``encode_sources``, on the cores of a Ray cluster; what ``is_known`` when it begins goes
     to the workers, so that no source is read here."""
     workers = RayWorkers(_EncodingWorker, (features, encoder, is_known), use_gpus=False)
-    return workers.answers(sources)
+    return workers.results(sources)
 
 
 class _EncodingWorker:
@@ -114,7 +114,7 @@ class _EncodingWorker:
     def __init__(self, content: tuple[Features, Encoder, Callable[[str], bool]]) -> None:
         self.features, self.encoder, self.is_known = content
 
-    def answer(self, window: list[IndexedSource]) -> list[Encoded]:
+    def process(self, window: list[IndexedSource]) -> list[Encoded]:
         return list(
             encode_sources(self.features, self.encoder, window, self.is_known, num_workers=1)
         )

@@ -1,13 +1,13 @@
-"""The bundle: a trained model as a folder that explains itself.
+"""The bundle: a trained model as a folder.
 
 bundle.json          settings, class list, sizes, fingerprint, versions
 weights.safetensors  the network's weights; no pickle anywhere
-weights-2.safetensors, ...  the other networks of an average (models/ensemble.py)
-learned/             what the encoder learned from training rows (a tokenizer, say)
-SHA256SUMS           the hash of each of these files, as sha256sum writes them
+weights-2.safetensors, ...  the other networks of an ensemble (models/ensemble.py)
+learned/             what the encoder learned from training rows, such as a tokenizer
+SHA256SUMS           the hash of each of these files, in the format of sha256sum
 
-A file that is not the one that was saved is refused. ``python -m seqbelt.inference.bundle FOLDER``
-accepts a bundle as it is: it writes the hashes anew, after a change that was made on purpose.
+A bundle with a changed file is not loaded. After an intended change,
+``python -m seqbelt.inference.bundle FOLDER`` updates the hashes.
 """
 
 import hashlib
@@ -35,15 +35,15 @@ from seqbelt.models.ensemble import Ensemble, Network
 
 FORMAT = 1
 ENSEMBLE_FORMAT = 2
-"""Of a bundle that averages several networks, which versions without ensembles refuse to read."""
-BEFORE = {"stem": "none", "scaling": "rows", "differences": False}
-"""Settings of a model that older bundles do not name, with what those models do."""
+"""Format of a bundle with several networks, which versions without ensembles do not read."""
+OLD_DEFAULTS = {"stem": "none", "scaling": "rows", "differences": False}
+"""Settings missing in older bundles, with the values that those models have."""
 HASHES = "SHA256SUMS"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained model and all that is needed to use it on new files."""
+    """A trained model with all that is needed to predict new files."""
 
     name: str
     features: Features
@@ -53,17 +53,19 @@ class Bundle:
     num_features: int
     network: Network
     about: dict[str, Any]
-    """For people: data fingerprint, scores, versions."""
+    """Information for users: data fingerprint, scores, versions."""
     temperature: float = 1.0
-    """What an answer's logits are divided by before they become probabilities (calibration)."""
+    """Divisor of the logits before the softmax (calibration)."""
     confidences: tuple[float, ...] = ()
-    """Of the validation rows: the smallest confidence, the one above a per cent of them, and so
-    on to the largest. Empty where there were none."""
+    """Quantiles of the validation rows' confidences at 0, 1, ..., 100 per cent; empty without
+    validation rows."""
 
     def save(self, folder: Path) -> None:
-        """Write the bundle; an older one in the same folder is replaced."""
+        """Write the bundle, replacing an older one in the same folder."""
         (folder / "learned").mkdir(parents=True, exist_ok=True)
-        (folder / HASHES).unlink(missing_ok=True)  # it is written last: a cut shows
+        (folder / HASHES).unlink(
+            missing_ok=True
+        )  # written last, so an interrupted save is detected
         for old in (folder / "learned").glob("*"):
             old.unlink()
         for name, content in self.learned.items():
@@ -88,7 +90,7 @@ class Bundle:
                 "features": self.features.to_dict(),
                 "model": self.model.to_dict(),
                 "about": self.about,
-                "hashes": HASHES,  # bundles of before have none
+                "hashes": HASHES,  # missing in older bundles
             },
         )
         write_hashes(folder)
@@ -97,15 +99,15 @@ class Bundle:
     def load(cls, folder: Path) -> "Bundle":
         """Read a bundle.
 
-        Raises SeqbeltError if the folder holds none, a damaged one, or one of which a file is not
-        the one that was saved.
+        Raises SeqbeltError if the folder contains no bundle, or if a file is damaged or was
+        changed.
         """
         try:
             return cls._load(folder)
         except SeqbeltError:
             raise
-        except Exception as error:  # safetensors, JSON, torch, the file system raise their own
-            raise SeqbeltError(f"{folder}: no usable model bundle here ({error})") from None
+        except Exception as error:  # from safetensors, JSON, torch or the file system
+            raise SeqbeltError(f"{folder}: not a usable model bundle ({error})") from None
 
     @classmethod
     def _load(cls, folder: Path) -> "Bundle":
@@ -118,7 +120,7 @@ class Bundle:
             )
         _check_hashes(folder, files, is_needed="hashes" in values)
         features = parse_stored(values["features"])
-        model = Model.parse({**BEFORE, **values["model"]}, origin=str(folder / "bundle.json"))
+        model = Model.parse({**OLD_DEFAULTS, **values["model"]}, origin=str(folder / "bundle.json"))
         classes, num_features = _check_values(values)
         names = [name for name in files if name.startswith("weights")]
         number = _num_networks(values)
@@ -145,64 +147,70 @@ class Bundle:
             num_features=num_features,
             network=network.eval(),
             about=values["about"],
-            temperature=values.get("temperature", 1.0),  # bundles before calibration have none
+            temperature=values.get("temperature", 1.0),  # missing in older bundles
             confidences=tuple(values.get("confidences", ())),
         )
 
     @cached_property
     def encoder(self) -> Encoder:
-        """Turns what ``features.read`` returns into sequences.
+        """Encodes what ``features.read`` returns.
 
-        Raises SeqbeltError where what was learned is not of these features or not of this network.
+        Raises SeqbeltError if the learned files do not fit the features or the network.
         """
         try:
             encoder = self.features.encoder(self.learned)
         except SeqbeltError:
             raise
-        except Exception as error:  # tokenizers and JSON raise their own
+        except Exception as error:  # from tokenizers or JSON
             raise SeqbeltError(
-                f"the model {self.name}: learned/ does not hold what features of the kind "
-                f"{self.features.to_dict()['kind']} learn ({type(error).__name__}: {error})"
+                f"the model {self.name}: learned/ does not fit features of kind "
+                f"{self.features.to_dict()['kind']} ({type(error).__name__}: {error})"
             ) from None
         if self.learned and encoder.num_features != self.num_features:
             raise SeqbeltError(
-                f"the model {self.name}: learned/ is of another model: it gives "
-                f"{encoder.num_features} features, the network takes {self.num_features}"
+                f"the model {self.name}: learned/ belongs to another model: the encoder "
+                f"gives {encoder.num_features} features, the network needs {self.num_features}"
             )
         return encoder
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities, float32, of answers' logits ``(…, classes)``.
+        """Calibrated probabilities float32 ``(..., classes)`` of logits ``(..., classes)``.
 
-        The largest is where the largest logit is, though rounding should make two of them equal.
+        The class with the largest logit has the largest probability, even after rounding.
         """
-        shares = softmax(logits.astype(np.float64) / self.temperature, axis=-1).astype(np.float32)
+        probabilities = softmax(logits.astype(np.float64) / self.temperature, axis=-1).astype(
+            np.float32
+        )
         best = logits.argmax(-1, keepdims=True)
-        is_lost = shares.argmax(-1, keepdims=True) != best
-        least = np.nextafter(shares.max(-1, keepdims=True), np.float32(2))
-        own = np.take_along_axis(shares, best, -1)
-        np.put_along_axis(shares, best, np.where(is_lost, least, own), -1)
-        return shares
+        is_tied = probabilities.argmax(-1, keepdims=True) != best
+        minimum = np.nextafter(probabilities.max(-1, keepdims=True), np.float32(2))
+        current = np.take_along_axis(probabilities, best, -1)
+        np.put_along_axis(probabilities, best, np.where(is_tied, minimum, current), -1)
+        return probabilities
 
     def threshold(self, coverage: float) -> float:
-        """The confidence that a share ``coverage`` of the validation rows reaches.
+        """The confidence that a fraction ``coverage`` of the validation rows reaches.
 
-        Raises SettingsError where the model was trained without validation rows, or labels steps.
+        Raises SettingsError if the model was trained without validation rows, or labels steps.
         """
         if not self.confidences:
             why = "labels steps" if self.network.labels_steps else "had no validation rows"
             raise SettingsError(
-                f"--coverage {coverage:g}: this model {why}, so nothing is known about how sure it "
-                "usually is; leave --coverage out, or train with data.validation_fraction"
+                f"--coverage {coverage:g}: this model {why}, so its validation confidences are "
+                "unknown; remove --coverage, or train with data.validation_fraction"
             )
         return float(np.quantile(self.confidences, 1 - coverage))
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with every weight, class, feature setting or learned file."""
+        """Hash of weights, classes, feature settings and learned files."""
         digest = hashlib.blake2b(digest_size=16)
-        # Without what older bundles do not name, so that their answers stay known.
-        model = {k: v for k, v in self.model.to_dict().items() if k not in BEFORE or v != BEFORE[k]}
+        # Without the old defaults, so that journals of older bundles stay valid.
+        model = {
+            k: v
+            for k, v in self.model.to_dict().items()
+            if k not in OLD_DEFAULTS or v != OLD_DEFAULTS[k]
+        }
         settings = [self.features.identity(), self.features.version, model, self.classes]
         if self.temperature != 1.0:
             settings.append(self.temperature)
@@ -216,7 +224,7 @@ class Bundle:
 
 
 def write_hashes(folder: Path) -> None:
-    """Write the hash of each file of a bundle, as ``sha256sum`` does."""
+    """Write the hash of each file of a bundle in the format of ``sha256sum``."""
     lines = [f"{_hash(content)}  {name}\n" for name, content in _read_files(folder).items()]
     partial = folder / f"{HASHES}.tmp"
     partial.write_text("".join(lines), "utf-8")
@@ -224,7 +232,7 @@ def write_hashes(folder: Path) -> None:
 
 
 def hash_of_bundle(folder: Path) -> str:
-    """One hash of all files of a saved bundle, whatever they are called elsewhere."""
+    """One hash of all files of a saved bundle."""
     files = _read_files(folder)
     return _hash("".join(f"{_hash(files[name])}  {name}\n" for name in sorted(files)).encode())
 
@@ -240,21 +248,23 @@ def _read_files(folder: Path) -> dict[str, bytes]:
     names += sorted(more, key=lambda name: (len(name), name))
     names += [f"learned/{path.name}" for path in sorted((folder / "learned").glob("*"))]
     for name in names:
-        if (folder / name).exists() and not (folder / name).is_file():  # a pipe would never end
-            raise SeqbeltError(f"{folder / name}: no regular file")
+        if (folder / name).exists() and not (
+            folder / name
+        ).is_file():  # reading a pipe would never end
+            raise SeqbeltError(f"{folder / name}: not a regular file")
     return {name: (folder / name).read_bytes() for name in names}
 
 
 def _check_hashes(folder: Path, files: Mapping[str, bytes], is_needed: bool) -> None:
-    """Raise SeqbeltError, naming the file, where one is not what was saved."""
+    """Raise SeqbeltError with the file's name if one was changed, added or removed."""
     accept = (
-        f"restore it, or, if the change is meant, accept the bundle as it is with "
+        f"restore it, or, if the change is intended, accept the bundle with "
         f"'python -m seqbelt.inference.bundle {folder}'"
     )
     path = folder / HASHES
     if not path.is_file():
         if is_needed:
-            raise SeqbeltError(f"{path}: is missing, so nothing tells whether a file was changed; "
+            raise SeqbeltError(f"{path}: is missing, so changed files cannot be detected; "
                                f"{accept}")  # fmt: skip
         return
     expected = {}
@@ -268,38 +278,38 @@ def _check_hashes(folder: Path, files: Mapping[str, bytes], is_needed: bool) -> 
             raise SeqbeltError(f"{folder / name}: was not part of the bundle; {accept}")
         if expected[name] != _hash(files[name]):
             raise SeqbeltError(
-                f"{folder / name}: was changed after the bundle was saved (its hash is not the one "
-                f"in {HASHES}); {accept}"
+                f"{folder / name}: was changed after the bundle was saved (its hash differs from "
+                f"{HASHES}); {accept}"
             )
 
 
 def _weight_files(num_networks: int) -> list[str]:
-    """The names of the files of weights, one for each network."""
+    """The names of the weight files, one for each network."""
     numbers = range(2, num_networks + 1)
     return ["weights.safetensors", *(f"weights-{number}.safetensors" for number in numbers)]
 
 
 def _num_networks(values: Mapping[str, Any]) -> int:
-    """How many networks are averaged. Raises ValueError for what ``save`` never writes."""
+    """Number of networks. Raises ValueError for an invalid value."""
     number = values.get("num_networks", 1)
     is_several = values["format"] == ENSEMBLE_FORMAT
     if type(number) is not int or number < 1 or (number > 1) != is_several:
-        raise ValueError(f"num_networks: {number!r} does not go with format {values['format']}")
+        raise ValueError(f"num_networks: {number!r} is invalid for format {values['format']}")
     return number
 
 
 def _check_values(values: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
-    """Classes and number of features. Raises ValueError for what no training saves."""
+    """Classes and number of features. Raises ValueError for invalid values."""
     classes, num_features = tuple(values["classes"]), values["num_features"]
     if not all(isinstance(name, str) for name in classes) or len(set(classes)) != len(classes):
-        raise ValueError("classes: expected texts, no two alike")
+        raise ValueError("classes: expected different strings")
     if type(num_features) is not int or num_features < 1:
         raise ValueError(f"num_features: expected a whole number, found {num_features!r}")
     temperature = values.get("temperature", 1.0)
     if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
         raise ValueError(f"temperature: expected a number above 0, found {temperature!r}")
     confidences = values.get("confidences", ())
-    if not all(isinstance(one, int | float) and 0 <= one <= 1 for one in confidences):
+    if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in confidences):
         raise ValueError("confidences: expected numbers from 0 to 1")
     return classes, num_features
 
@@ -311,25 +321,25 @@ def _check_weights(
     num_classes: int,
     is_tokens: bool,
 ) -> None:
-    """Raise ValueError for weights of another network, before that one is built: a size that was
-    mistyped may be one that no memory holds."""
+    """Raise ValueError for weights of another network. No memory is allocated before, since a wrong
+    size may be huge."""
     layers = sum(name.startswith("recurrent.weights.weight_hh_l") for name in weights)
     if model.cell != "none" and layers != model.num_layers * (1 + model.bidirectional):
         raise ValueError(
-            f"the weights are of {layers} recurrent layers and directions, bundle.json says "
+            f"the weights have {layers} recurrent layers and directions, bundle.json has "
             f"num_layers {model.num_layers}, bidirectional {str(model.bidirectional).lower()}"
         )
-    with torch.device("meta"):  # shapes alone
+    with torch.device("meta"):  # shapes only
         expected = model.build(num_features, num_classes, is_tokens).state_dict()
     for name, tensor in expected.items():
-        found = tuple(weights[name].shape) if name in weights else "nothing"
-        if found != tuple(tensor.shape):
+        shape = tuple(weights[name].shape) if name in weights else "nothing"
+        if shape != tuple(tensor.shape):
             raise ValueError(
-                f"{name}: expected {tuple(tensor.shape)} by bundle.json, found {found}"
+                f"{name}: bundle.json needs shape {tuple(tensor.shape)}, found {shape}"
             )
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise ValueError(f"{name}: holds NaN or infinite values")
+            raise ValueError(f"{name}: contains NaN or infinite values")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Prediction over many inputs into one file: resumable, each input once, memory flat."""
+"""Predict many inputs into one file: resumable, with bounded memory."""
 
 import time
 from collections import Counter
@@ -12,27 +12,27 @@ from seqbelt.errors import REJECTED, TIMED_OUT, BadInput
 from seqbelt.features.base import Source
 from seqbelt.features.encoding import Encoded, encode_sources, hash_content, stamp_source
 from seqbelt.inference.isolation import ChildContext
-from seqbelt.inference.journal import Answer, Input, Journal, Row
+from seqbelt.inference.journal import Input, Journal, JournalEntry, Row
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Prediction, Predictor
 
 COMMIT_S = 1.0
 COMMIT_ITEMS = 16_384
-"""Answers go into the journal once a second, or when there are so many: what a kill can cost."""
+"""Interval and number of predictions between commits to the journal."""
 
 
 class Item(NamedTuple):
-    """One input: the name that its row carries, and where its content comes from."""
+    """One input: the name in its row, and the source of its content."""
 
     name: str
     source: Source
     label: str | None = None
-    """Its class, where that is known; it changes no answer."""
+    """Its true class, if known; does not affect the prediction."""
 
 
 @dataclass
 class Summary:
-    """What a run did. ``reasons`` counts the inputs without a label."""
+    """The counts of a run. ``reasons`` counts the inputs without a predicted label."""
 
     output: Path
     num_predicted: int = 0
@@ -41,42 +41,43 @@ class Summary:
     predict_s: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
     readings: Counter[str] = field(default_factory=Counter)
-    """How inputs were read where that was not evident, and how many; of this run's answers."""
+    """Remarks on how inputs were read, with counts; for this run's predictions only."""
     num_labelled: int = 0
-    """Inputs whose class is known."""
-    num_labelled_answered: int = 0
-    num_right: int = 0
+    """Inputs with a known class."""
+    num_labelled_predicted: int = 0
+    num_correct: int = 0
     labels: Counter[str] = field(default_factory=Counter)
-    """How many inputs were given each class."""
+    """Number of inputs predicted as each class."""
     unknown_labels: Counter[str] = field(default_factory=Counter)
-    """Classes that inputs are known to have and the model does not know, with their inputs."""
+    """True classes that the model does not have, with counts."""
     num_partly_read: int = 0
-    """Inputs of which a part was read (model.max_steps)."""
+    """Inputs that were not read completely (model.max_steps)."""
     min_share_read: float = 1.0
-    """Of the input of which the smallest share was read."""
+    """Smallest fraction read of an input."""
     needs_mark: bool = False
-    """Whether the output is a csv with characters that a spreadsheet reads by a mark only."""
+    """Whether the output is a csv that a spreadsheet reads correctly only with a byte order
+    mark."""
 
     @property
     def accuracy(self) -> dict[str, float | int | None] | None:
-        """Over all inputs whose class is known, where one without an answer is not right, and over
-        those that were answered; None where no class is known."""
+        """Accuracy over all labelled inputs, counting those without a prediction as errors, and
+        over the predicted ones; None without labelled inputs."""
         if not self.num_labelled:
             return None
-        answered = self.num_labelled_answered
+        num_predicted = self.num_labelled_predicted
         return {
-            "all": self.num_right / self.num_labelled,
-            "answered": self.num_right / answered if answered else None,
+            "all": self.num_correct / self.num_labelled,
+            "answered": self.num_correct / num_predicted if num_predicted else None,
             "num_labelled": self.num_labelled,
         }
 
-    def count_share(self, share: float) -> None:
-        """Take into account how much of an input was read."""
-        self.num_partly_read += share < 1
-        self.min_share_read = min(self.min_share_read, share)
+    def count_fraction_read(self, fraction: float) -> None:
+        """Count an input of which a fraction was read."""
+        self.num_partly_read += fraction < 1
+        self.min_share_read = min(self.min_share_read, fraction)
 
-    def count(self, row: Row, answer: str | None, classes: Collection[str]) -> None:
-        """Take one row of the output into account; ``answer`` is None where there is none."""
+    def count(self, row: Row, prediction: str | None, classes: Collection[str]) -> None:
+        """Count one row of the output; ``prediction`` is None if there is none."""
         if row.error is None:
             self.num_predicted += 1
         else:
@@ -84,12 +85,12 @@ class Summary:
             self.reasons[row.error.partition(":")[0]] += 1
         if row.label:
             self.num_labelled += 1
-            self.num_labelled_answered += answer is not None
-            self.num_right += answer == row.label
+            self.num_labelled_predicted += prediction is not None
+            self.num_correct += prediction == row.label
             if row.label not in classes:
                 self.unknown_labels[row.label] += 1
-        if answer is not None:
-            self.labels[answer] += 1
+        if prediction is not None:
+            self.labels[prediction] += 1
         self.needs_mark |= not row.name.isascii()
 
 
@@ -107,13 +108,13 @@ def predict_items(
 ) -> Summary:
     """Predict every item and write the file ``output``, one row per item in input order.
 
-    Answers are journalled in ``OUTPUT.journal`` as they come, so that an interrupted run goes on
-    where it stopped and a second run answers only what is new. An item that cannot be answered
-    becomes a row with ``error``; the offenders of ``context`` are not read. With a
-    ``coverage`` (0 to 1) an answer less confident than that share of the validation rows' is
-    rejected: it keeps its probabilities and has no label. ``byte_order_mark`` begins a .csv with
-    the mark by which spreadsheets know UTF-8. Raises SettingsError for an unusable
-    output name, or where the model knows no such confidence.
+    Predictions are stored in the journal ``OUTPUT.journal``, so that an interrupted run resumes and
+    a second run predicts only new inputs. An item that cannot be predicted becomes a row with
+    ``error``; the offenders of ``context`` are not read. With a ``coverage`` (0 to 1) the least
+    confident predictions, compared with the validation rows, are rejected: they keep their
+    probabilities and have no label. ``byte_order_mark`` starts a .csv with the mark by which
+    spreadsheets recognise UTF-8. Raises SettingsError for an invalid output name, or if the model
+    has no validation confidences.
     """
     check_output(output)
     threshold = None if coverage is None else predictor.bundle.threshold(coverage)
@@ -121,7 +122,7 @@ def predict_items(
     journal = Journal(output.with_name(output.name + ".journal"), predictor.fingerprint)
     try:
         run = _Run(predictor, journal, Summary(output), context or ChildContext())
-        for count in run.answer(items):
+        for count in run.predict(items):
             progress(count)
         rows = run.counted(_rejecting(journal.rows(), threshold))
         predictor.write(output, rows, key, model, byte_order_mark, journal.max_num_steps())
@@ -145,7 +146,7 @@ def _rejecting(rows: Iterable[Row], threshold: float | None) -> Iterator[Row]:
 
 
 def try_candidates(predictor: Predictor, items: Iterable[Item], context: ChildContext) -> None:
-    """Encode each candidate alone, marked on the board, so that a crash is attributed to it."""
+    """Encode each candidate alone, recorded on the board, so that a crash is attributed to it."""
     for position, item in enumerate(items):
         if position > max(context.candidates, default=-1):
             break
@@ -166,73 +167,74 @@ class _Run:
     ) -> None:
         self.predictor, self.journal, self.summary = predictor, journal, summary
         self.context = context
-        # A new journal need not be asked, file by file, what it does not know.
+        # Skip the look-ups in an empty journal.
         self._is_first = journal.is_empty()
         self._waiting: dict[int, tuple[Item, int]] = {}
         self._inputs: list[Input] = []
-        self._answers: list[Answer] = []
+        self._entries: list[JournalEntry] = []
         self._stamps: list[tuple[int, str]] = []
         self._committed = time.monotonic()
 
-    def answer(self, items: Iterable[Item]) -> Iterator[int]:
-        """Journal an answer for each item; yields how many were finished since the last time."""
+    def predict(self, items: Iterable[Item]) -> Iterator[int]:
+        """Predict the items into the journal; yields the number of items finished since the last
+        time."""
         try:
-            unanswered, board = self._unanswered(items), self.context.board
-            knows = None if self._is_first else self._knows
-            for answer in self.predictor.predict(unanswered, knows, board):
-                self._take(answer)
+            sources, board = self._not_in_journal(items), self.context.board
+            is_known = None if self._is_first else self._is_in_journal
+            for result in self.predictor.predict(sources, is_known, board):
+                self._record(result)
                 waited_s = time.monotonic() - self._committed
                 if waited_s >= COMMIT_S or len(self._inputs) >= COMMIT_ITEMS:
                     yield self._commit()
-        finally:  # also on Ctrl-C: what was answered is kept
+        finally:  # also on Ctrl-C: predictions are kept
             remaining = self._commit()
         yield remaining
 
-    def _knows(self, content_hash: str) -> bool:
-        return not self._is_first and self.journal.knows(content_hash)
+    def _is_in_journal(self, content_hash: str) -> bool:
+        return not self._is_first and self.journal.contains(content_hash)
 
-    def _unanswered(self, items: Iterable[Item]) -> Iterator[tuple[int, Source]]:
+    def _not_in_journal(self, items: Iterable[Item]) -> Iterator[tuple[int, Source]]:
         for position, item in enumerate(items):
             stamp = stamp_source(item.source)
-            content_hash = None if self._is_first else self._seen_content(item.source, stamp)
-            if content_hash and self._knows(content_hash):
+            content_hash = None if self._is_first else self._stored_hash(item.source, stamp)
+            if content_hash and self._is_in_journal(content_hash):
                 self.summary.num_reused += 1
                 self._finish(position, item, stamp, content_hash)
             elif stamp in self.context.offenders:
-                self._refuse(position, item, stamp)
+                self._record_offender(position, item, stamp)
             else:
                 self._waiting[position] = (item, stamp)
                 yield position, item.source
 
-    def _seen_content(self, source: Source, stamp: int) -> str | None:
-        """The content's hash without reading a file: from the last time that it was read."""
+    def _stored_hash(self, source: Source, stamp: int) -> str | None:
+        """The content's hash, for a file from the journal without reading it."""
         if not isinstance(source, Path):
             return hash_content(source)
         return self.journal.hash_of(stamp) if stamp else None
 
-    def _refuse(self, position: int, item: Item, stamp: int) -> None:
-        """Keep why an item is not touched. A crash is the content's fault and is journalled; how
-        long it takes is not, so the next run tries again."""
+    def _record_offender(self, position: int, item: Item, stamp: int) -> None:
+        """Record why an item is not read. A crash depends on the content and is journalled; a
+        time-out is not, so the next run tries again."""
         why, content_hash = self.context.offenders[stamp], ""
         if why.reason != TIMED_OUT:
-            with suppress(BadInput):  # it was just taken away
+            with suppress(BadInput):  # the file was just removed
                 content_hash = hash_content(item.source)
-                self._answers.append(Answer(content_hash, 0, why))
+                self._entries.append(JournalEntry(content_hash, 0, why))
         self._finish(position, item, stamp, content_hash, None if content_hash else str(why))
 
-    def _take(self, answer: Prediction | Encoded) -> None:
-        item, stamp = self._waiting.pop(answer.index)
+    def _record(self, result: Prediction | Encoded) -> None:
+        item, stamp = self._waiting.pop(result.index)
         error = None
-        if isinstance(answer, Prediction):
-            found = answer.probabilities
-            self.summary.readings.update(answer.remarks)
-            if answer.content_hash:
-                self._answers.append(Answer(answer.content_hash, answer.num_steps, found))
-            elif isinstance(found, BadInput):  # never read, so there is no content to journal
-                error = str(found)
+        if isinstance(result, Prediction):
+            outcome = result.probabilities
+            self.summary.readings.update(result.remarks)
+            if result.content_hash:
+                self._entries.append(JournalEntry(result.content_hash, result.num_steps, outcome))
+            elif isinstance(outcome, BadInput):  # never read, so it has no content hash
+                error = str(outcome)
         else:
             self.summary.num_reused += 1
-        self._finish(answer.index, item, stamp, answer.content_hash, error)
+        self._finish(result.index, item, stamp, result.content_hash, error)
 
     def _finish(
         self, position: int, item: Item, stamp: int, content_hash: str, error: str | None = None
@@ -243,26 +245,26 @@ class _Run:
 
     def _commit(self) -> int:
         count = len(self._inputs)
-        self.journal.record(self._inputs, self._answers, self._stamps)
-        self._inputs, self._answers, self._stamps = [], [], []
+        self.journal.record(self._inputs, self._entries, self._stamps)
+        self._inputs, self._entries, self._stamps = [], [], []
         self._committed = time.monotonic()
         return count
 
     def counted(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Pass rows through, counting labels, reasons and right answers.
+        """Pass rows through, counting labels, reasons and correct predictions.
 
-        A model that labels steps has no one answer for an input, so none of its is right or wrong.
+        The segments of a model that labels steps are not counted as correct or wrong.
         """
         classes = self.predictor.bundle.classes
-        known = frozenset(classes)
+        known_classes = frozenset(classes)
         labels_inputs = self.predictor.labels_inputs
         for row in rows:
-            answer = None
+            prediction = None
             if not labels_inputs:
                 row = row._replace(label=None)
             elif row.probabilities is not None and row.error is None:
-                answer = classes[int(row.probabilities.argmax())]
+                prediction = classes[int(row.probabilities.argmax())]
             if row.error is None and row.num_steps:
-                self.summary.count_share(self.predictor.share_read(row.num_steps))
-            self.summary.count(row, answer, known)
+                self.summary.count_fraction_read(self.predictor.share_read(row.num_steps))
+            self.summary.count(row, prediction, known_classes)
             yield row

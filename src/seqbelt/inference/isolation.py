@@ -1,8 +1,8 @@
 """Decode untrusted files in a child process, so that a crash of a decoder costs one item.
 
-The child does the whole job at full speed. When it dies, or an item takes too long, the next child
-first tries each item alone that was being encoded; the one that crashes it again is recorded with
-its reason, and the job continues without it (docs/decisions/019-a-child-for-decoders.md).
+The child does the work. When it dies, or an item takes too long, the next child first tries alone
+each item that was being encoded; the one that crashes again is recorded with its reason, and the
+work continues without it (docs/decisions/019-a-child-for-decoders.md).
 
 Nothing heavy is imported here: the parent only waits.
 """
@@ -33,15 +33,15 @@ except ImportError:  # not on every system
 
 POLL_S = 0.2
 LONGEST_STOP_S = 5.0
-"""What a child may take to end its work, before it is ended."""
+"""Time for a child to end by itself before it is killed."""
 MAX_UNEXPLAINED = 5
-"""Crashes that are attributed to no item, before the job is given up."""
+"""Crashes without a responsible item after which the work fails."""
 _ERRORS = {kind.__name__: kind for kind in (SettingsError, SeqbeltError, KeyboardInterrupt)}
 
 
 @dataclass
 class ChildContext:
-    """What the supervisor passes to a child, and the board of items that are being encoded."""
+    """Data from the supervisor to a child, and the board of items that are being encoded."""
 
     board: Board = field(default_factory=Board)
     candidates: frozenset[int] = frozenset()
@@ -53,40 +53,40 @@ class ChildContext:
 def supervise(module: str, arguments: dict[str, Any], timeout_s: float) -> dict[str, Any]:
     """Run ``module`` in a child until it has a result, and return it.
 
-    The module calls ``serve``. Raises what the child's work raised, or SeqbeltError where it dies
-    and no item is to blame. ``timeout_s`` is what one item may take.
+    The module calls ``serve``. Raises the child's error, or SeqbeltError if it dies and no item is
+    responsible. ``timeout_s`` is the time limit for one item.
     """
     with tempfile.TemporaryDirectory(prefix="seqbelt-") as name:
         return _Supervisor(module, arguments, timeout_s, Path(name)).run()
 
 
 def serve(work: Callable[[dict[str, Any], ChildContext], dict[str, Any]]) -> None:
-    """The child's side: do the work that the parent asks for, and end when the parent does."""
+    """Run in the child: do the work that the parent requested, and exit with the parent."""
     folder = Path(sys.argv[1])
     threading.Thread(target=_end_with_parent, daemon=True).start()
     request = json.loads((folder / "request.json").read_text("utf-8"))
     offenders = {int(stamp): BadInput(*why) for stamp, why in request["offenders"].items()}
     context = ChildContext(Board(folder / "board"), frozenset(request["candidates"]), offenders)
     try:
-        answer = {"result": work(request["arguments"], context)}
+        reply = {"result": work(request["arguments"], context)}
     except (SeqbeltError, KeyboardInterrupt) as error:
         kind = type(error).__name__ if type(error).__name__ in _ERRORS else "SeqbeltError"
-        answer = {"error": kind, "message": str(error)}
+        reply = {"error": kind, "message": str(error)}
     except Exception as error:
-        if (words := in_words(error)) is None:
+        if (message := in_words(error)) is None:
             raise
-        answer = {"error": "SeqbeltError", "message": words}
+        reply = {"error": "SeqbeltError", "message": message}
     part = folder / "answer.part"
-    part.write_text(json.dumps(answer, ensure_ascii=False), "utf-8", "surrogateescape")
+    part.write_text(json.dumps(reply, ensure_ascii=False), "utf-8", "surrogateescape")
     part.replace(folder / "answer.json")
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # a thread in a decoder that hangs must not hold us up
+    os._exit(0)  # do not wait for threads in a hanging decoder
 
 
 def _end_with_parent() -> None:
-    """Standard input is the parent's end of a pipe: it closes when the parent is gone. A word in it
-    is the wish to stop."""
+    """Exit with the parent: standard input is a pipe that closes when the parent ends. A byte in it
+    is a request to stop."""
     if os.read(0, 1):
         _thread.interrupt_main()
         time.sleep(LONGEST_STOP_S)
@@ -94,7 +94,7 @@ def _end_with_parent() -> None:
 
 
 class _Supervisor:
-    """Children, one after the other, until there is an answer."""
+    """Runs children, one after the other, until there is a reply."""
 
     def __init__(
         self, module: str, arguments: dict[str, Any], timeout_s: float, folder: Path
@@ -109,21 +109,21 @@ class _Supervisor:
     def run(self) -> dict[str, Any]:
         while True:
             status, is_late = self._run_child()
-            answer = self._folder / "answer.json"
-            if answer.exists():
-                return _unpack(json.loads(answer.read_text("utf-8", "surrogateescape")))
+            reply = self._folder / "answer.json"
+            if reply.exists():
+                return _unpack(json.loads(reply.read_text("utf-8", "surrogateescape")))
             self._attribute_crash(status, is_late)
             self._board.clear()
 
     def _run_child(self) -> tuple[int, bool]:
-        """The exit status of one child, and whether it was ended because an item took too long."""
+        """The exit status of one child, and whether it was killed because an item took too long."""
         request = {
             "arguments": self._arguments,
             "candidates": sorted(self._candidates),
             "offenders": self._offenders,
         }
         (self._folder / "request.json").write_text(json.dumps(request), "utf-8", "surrogateescape")
-        # In a group of its own, so that Ctrl-C and SIGTERM reach it once, and from here.
+        # In its own process group, so that Ctrl-C and SIGTERM reach it only through this process.
         with (
             _stop_requests() as requests,
             subprocess.Popen(self._command, stdin=subprocess.PIPE, process_group=0) as child,
@@ -144,7 +144,7 @@ class _Supervisor:
                         return child.wait(), True
 
     def _late(self) -> list[int]:
-        """Items that have taken too long. Those that are encoded together have their time each."""
+        """Items that have taken too long. The limit is multiplied for items encoded together."""
         return [
             index
             for busy in self._board.busy()
@@ -155,14 +155,14 @@ class _Supervisor:
     def _attribute_crash(self, status: int, is_late: bool) -> None:
         """Record the item that crashed the child, or the candidates for it.
 
-        Raises SeqbeltError where no item was being encoded, or after ``MAX_UNEXPLAINED``.
+        Raises SeqbeltError if no item was being encoded, or after ``MAX_UNEXPLAINED``.
         """
         how = _describe(status)
         if self._board.tried:
             self._offenders[self._board.tried] = (
-                (TIMED_OUT, f"no answer within {self._timeout_s:g} s; --timeout-s allows more")
+                (TIMED_OUT, f"not read within {self._timeout_s:g} s; raise --timeout-s")
                 if is_late
-                else (CRASHED, f"reading it ended the process ({how})")
+                else (CRASHED, f"reading it crashed the process ({how})")
             )
             return
         late = self._late() if is_late else []
@@ -170,15 +170,15 @@ class _Supervisor:
         self._num_unexplained += 1
         if not self._candidates or self._num_unexplained > MAX_UNEXPLAINED:
             raise SeqbeltError(
-                f"the process that predicts ended ({how}), and no input is to blame; what was "
-                "answered so far is kept, and the same command goes on"
+                f"the predicting process ended ({how}), not because of an input; predictions so "
+                "far are kept; run the same command again to continue"
             )
 
 
-def _unpack(answer: dict[str, Any]) -> dict[str, Any]:
-    if "error" in answer:
-        raise _ERRORS[answer["error"]](answer["message"])
-    return answer["result"]
+def _unpack(reply: dict[str, Any]) -> dict[str, Any]:
+    if "error" in reply:
+        raise _ERRORS[reply["error"]](reply["message"])
+    return reply["result"]
 
 
 def _describe(status: int) -> str:
@@ -190,14 +190,14 @@ def _describe(status: int) -> str:
         return f"signal {-status}"
     limit = resource.getrlimit(resource.RLIMIT_AS)[0] if resource is not None else -1
     if resource is not None and limit != resource.RLIM_INFINITY:
-        return f"{name}; memory is limited to {limit >> 20} MB (ulimit -v), perhaps too few"
-    return f"{name}, perhaps for want of memory" if name == "SIGKILL" else name
+        return f"{name}; memory is limited to {limit >> 20} MB (ulimit -v), possibly too little"
+    return f"{name}, possibly out of memory" if name == "SIGKILL" else name
 
 
 @contextmanager
 def _stop_requests() -> Iterator[list[str]]:
-    """The signals by which this process is asked to stop, noted: the child ends its work well, and
-    this process waits for it."""
+    """Record stop signals instead of ending: the child ends its work, and this process waits for
+    it."""
     requests: list[str] = []
     with on_stop_signals(lambda number, restore: requests.append(signal.Signals(number).name)):
         yield requests

@@ -1,8 +1,8 @@
-"""The journal beside a prediction file: every answer once, whatever happens to the process.
+"""The journal beside a prediction file, from which an interrupted prediction resumes.
 
-SQLite keeps it whole through a kill, a full disk and several writers at once. The key of an
-answer is the content of the item and the model (its weights and feature settings), so a renamed
-file is not answered again, and a changed file or model is.
+SQLite keeps it consistent through a kill, a full disk and concurrent writers. The key of a
+prediction is the content of the item and the model (weights and feature settings), so a renamed
+file is not predicted again, but a changed file or model is.
 """
 
 import sqlite3
@@ -19,7 +19,7 @@ from seqbelt.data.sources.manifest import escape_invalid_utf8
 from seqbelt.errors import BadInput, SeqbeltError
 
 WAIT_S = 60.0
-"""For a writer of the same journal."""
+"""Time to wait for another writer of the same journal."""
 _LAYOUT = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -34,8 +34,8 @@ CREATE TEMPORARY TABLE inputs (
 """
 
 
-class Answer(NamedTuple):
-    """One item's journalled answer."""
+class JournalEntry(NamedTuple):
+    """One item's stored prediction."""
 
     content_hash: str
     num_steps: int
@@ -43,19 +43,19 @@ class Answer(NamedTuple):
 
 
 class Input(NamedTuple):
-    """One input of this run, in whatever order it was finished."""
+    """One input of this run."""
 
     position: int
     name: str
     content_hash: str | None
     error: str | None = None
-    """Why there is neither content nor answer."""
+    """Why there is neither content nor prediction."""
     label: str | None = None
-    """Its class, where that is known."""
+    """Its true class, if known."""
 
 
 class Row(NamedTuple):
-    """One input, in input order, joined with its answer."""
+    """One input, in input order, joined with its prediction."""
 
     name: str
     content_hash: str | None
@@ -66,20 +66,20 @@ class Row(NamedTuple):
 
 
 class Journal:
-    """Answers of one model, plus the order of this run's inputs."""
+    """Predictions of one model, and the order of this run's inputs."""
 
     def __init__(self, path: Path, model: str) -> None:
         self.path, self.model = path, model
-        self._lock = threading.Lock()  # encoder threads ask for known content
+        self._lock = threading.Lock()  # encoder threads look up content
         try:
             self._database = sqlite3.connect(path, timeout=WAIT_S, check_same_thread=False)
-            self._lay_out()
+            self._create_tables()
         except sqlite3.Error as error:
             raise SeqbeltError(f"{path}: the journal cannot be opened ({error})") from None
 
-    def _lay_out(self) -> None:
-        """Make the tables, once more where another process was just doing so: SQLite waits for
-        every other lock, but not for that of the change to WAL."""
+    def _create_tables(self) -> None:
+        """Create the tables, retrying while another process does so: SQLite does not wait for the
+        lock of the switch to WAL."""
         deadline = time.monotonic() + WAIT_S
         while True:
             try:
@@ -95,28 +95,28 @@ class Journal:
         self._database.close()
 
     def is_empty(self) -> bool:
-        """Whether nothing was ever answered here."""
-        return self._one("SELECT 1 FROM answers LIMIT 1") is None
+        """Whether the journal has no predictions."""
+        return self._fetch_one("SELECT 1 FROM answers LIMIT 1") is None
 
     def hash_of(self, stamp: int) -> str | None:
-        """The content hash of a file that was seen before and has not changed since."""
-        found = self._one("SELECT content_hash FROM stamps WHERE stamp = ?", _signed(stamp))
+        """The content hash of a file that was read before and has not changed."""
+        found = self._fetch_one("SELECT content_hash FROM stamps WHERE stamp = ?", _signed(stamp))
         return found[0] if found else None
 
-    def knows(self, content_hash: str) -> bool:
-        """Whether this model has answered this content."""
+    def contains(self, content_hash: str) -> bool:
+        """Whether the journal has this model's prediction for this content."""
         query = "SELECT 1 FROM answers WHERE model = ? AND content_hash = ?"
-        return self._one(query, self.model, content_hash) is not None
+        return self._fetch_one(query, self.model, content_hash) is not None
 
     def record(
         self,
         inputs: Iterable[Input],
-        answers: Iterable[Answer],
+        entries: Iterable[JournalEntry],
         stamps: Iterable[tuple[int, str]],
     ) -> None:
-        """Write answers, and this run's inputs, in one transaction.
+        """Write predictions, and this run's inputs, in one transaction.
 
-        An answer that another process wrote first is kept as it is.
+        A prediction that another process wrote first is kept.
         """
         try:
             with self._lock, self._database as database:
@@ -124,8 +124,8 @@ class Journal:
                 database.executemany(
                     "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
                     [
-                        (self.model, *_columns(answer))
-                        for answer in sorted(answers, key=lambda one: one.content_hash)
+                        (self.model, *_columns(entry))
+                        for entry in sorted(entries, key=lambda entry: entry.content_hash)
                     ],
                 )
                 database.executemany(
@@ -147,13 +147,13 @@ class Journal:
                 )
         except sqlite3.Error as error:
             raise SeqbeltError(
-                f"{self.path}: cannot be written ({error}); what was answered so far is kept, run "
-                "the same command again when there is room"
+                f"{self.path}: cannot be written ({error}); predictions so far are kept; free "
+                "disk space and run the same command again"
             ) from None
 
     def max_num_steps(self) -> int:
-        """Steps of the longest of this run's inputs that have an answer; 0 where none has."""
-        found = self._one(
+        """Steps of the longest predicted input of this run; 0 if there is none."""
+        found = self._fetch_one(
             """SELECT MAX(num_steps) FROM inputs JOIN answers
                ON answers.model = ? AND answers.content_hash = inputs.content_hash""",
             self.model,
@@ -161,7 +161,7 @@ class Journal:
         return (found[0] if found else None) or 0
 
     def rows(self) -> Iterator[Row]:
-        """This run's inputs in their order, each with its answer."""
+        """This run's inputs in order, each with its prediction."""
         query = """SELECT name, inputs.content_hash, num_steps, probabilities, reason, message,
                           error, label FROM inputs LEFT JOIN answers
                    ON answers.model = ? AND answers.content_hash = inputs.content_hash
@@ -173,16 +173,16 @@ class Journal:
                 error = f"{reason}: {message}"
             yield Row(name, content_hash, num_steps, probabilities, error, label)
 
-    def _one(self, query: str, *values: object) -> tuple | None:
+    def _fetch_one(self, query: str, *values: object) -> tuple | None:
         with self._lock:
             return self._database.execute(query, values).fetchone()
 
 
-def _columns(answer: Answer) -> tuple[str, int | None, bytes | None, str | None, str | None]:
-    found = answer.probabilities
-    if isinstance(found, BadInput):
-        return answer.content_hash, None, None, found.reason, escape_invalid_utf8(found.args[0])
-    return answer.content_hash, answer.num_steps, found.astype(np.float32).tobytes(), None, None
+def _columns(entry: JournalEntry) -> tuple[str, int | None, bytes | None, str | None, str | None]:
+    outcome = entry.probabilities
+    if isinstance(outcome, BadInput):
+        return entry.content_hash, None, None, outcome.reason, escape_invalid_utf8(outcome.args[0])
+    return entry.content_hash, entry.num_steps, outcome.astype(np.float32).tobytes(), None, None
 
 
 def _signed(stamp: int) -> int:

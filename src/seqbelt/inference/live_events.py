@@ -3,28 +3,28 @@
 from typing import NamedTuple
 
 THRESHOLD = 0.6
-"""Confidence that another label needs before it is taken over."""
+"""Confidence that a new label needs."""
 MIN_DURATION_S = 0.5
-"""Time for which it needs that confidence without a break."""
+"""Time that it needs this confidence without interruption."""
 
 
 class Change(NamedTuple):
-    """The signal has another label."""
+    """A change of the label."""
 
     label: str
     previous: str | None
-    """The label before; None for the first."""
+    """The previous label; None for the first."""
     confidence: float
     since_s: float
-    """Time of the first of the decisions that made the change."""
+    """Time of the first decision for the new label."""
 
 
 class ChangeDetector:
-    """From decisions in their order to the changes among them.
+    """Detects changes of the label in a series of decisions.
 
-    A label is taken over once each decision for ``min_duration_s`` gave it at least ``threshold``;
-    it is kept until another one is taken over. Decisions below the threshold change nothing
-    (hysteresis) and begin the wait anew.
+    The label changes once every decision for ``min_duration_s`` has the new label with at least
+    ``threshold``. A decision below the threshold keeps the current label (hysteresis) and restarts
+    the duration.
     """
 
     def __init__(self, threshold: float, min_duration_s: float) -> None:
@@ -34,13 +34,13 @@ class ChangeDetector:
         self._since_s = 0.0
 
     def push(self, label: str, confidence: float, time_s: float) -> Change | None:
-        """Take the decision ``label`` at ``time_s``; returns the change that it completes."""
+        """Add a decision; returns the change that it completes, or None."""
         if confidence < self._threshold or label == self._label:
             self._candidate = None
             return None
         if label != self._candidate:
             self._candidate, self._since_s = label, time_s
-        # Times are multiples of the input's period, rounded: half a microsecond is no wait.
+        # Times are rounded multiples of the input's period: allow a microsecond.
         if time_s - self._since_s < self._min_duration_s - 1e-6:
             return None
         change = Change(label, self._label, confidence, self._since_s)

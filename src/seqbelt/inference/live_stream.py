@@ -1,4 +1,4 @@
-"""One signal, answered while it comes: the last answer is the one that its file would get."""
+"""Predictions for a live signal; the last one equals that for a file with the signal."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from seqbelt.models.classifier import Model
 from seqbelt.models.streaming_classifier import StreamingClassifier, WindowClassifier
 
 EVERY_MS = 250.0
-"""Signal between two answers, where steps have a time and nothing else is asked for."""
+"""Default interval between two predictions, if steps have a time."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a signal is, judged by what was heard of it."""
+    """A prediction from the part of a signal that was read."""
 
     num_inputs: int
-    """Samples or rows heard."""
+    """Samples or rows read."""
     num_steps: int
-    """Steps that they made so far."""
+    """Steps encoded from them."""
     probabilities: np.ndarray
     """Float32 ``(classes,)``."""
     is_final: bool
 
 
 def why_not_streaming(model: Model) -> str | None:
-    """Why a model needs the whole sequence, and what to do; None where it can stream."""
+    """Why a model needs the complete sequence, with the remedy; None if it can stream."""
     if model.bidirectional:
         return (
             "the model is bidirectional and reads from the end; give --window-s, or train one "
@@ -39,21 +39,21 @@ def why_not_streaming(model: Model) -> str | None:
         )
     if model.max_steps is not None and model.crop in ("tail", "windows"):
         return (
-            f"model.crop: {model.crop} chooses by the sequence's end what is read; give "
+            f"model.crop: {model.crop} depends on the sequence's end; give "
             "--window-s, or train with crop: head or with max_steps: null"
         )
     return None
 
 
 def why_not_bundle(bundle: Bundle) -> str | None:
-    """Why a bundle cannot stream: its model, or its features."""
+    """Why a bundle cannot stream because of its model or features; None if it can."""
     return why_not_streaming(bundle.model) or why_whole(bundle.features)
 
 
 def window_steps(bundle: Bundle, window_s: float | None) -> int | None:
-    """Steps that make ``window_s`` seconds; the model's ``max_steps`` where that is None.
+    """Number of steps in ``window_s`` seconds; the model's ``max_steps`` if that is None.
 
-    Raises SettingsError where steps have no time, or where the model does not read so many.
+    Raises SettingsError if steps have no time, or if the window exceeds ``max_steps``.
     """
     max_steps, step_s = bundle.model.max_steps, bundle.features.step_s()
     if window_s is None:
@@ -61,7 +61,7 @@ def window_steps(bundle: Bundle, window_s: float | None) -> int | None:
     if step_s is None:
         raise SettingsError(
             f"--window-s {window_s:g}: the steps have no time (features.sample_rate is not set); "
-            "set it and train anew, or limit the model with model.max_steps"
+            "set it and train again, or set model.max_steps"
         )
     num_steps = max(1, round(window_s / step_s))
     if max_steps is not None and num_steps > max_steps:
@@ -75,17 +75,14 @@ def window_steps(bundle: Bundle, window_s: float | None) -> int | None:
 class Stream:
     """One signal in pieces: samples ``(samples,)`` of audio, else rows ``(rows, channels)``.
 
-    ``every_ms`` or ``every_steps`` say after how much of the signal an answer is given, whatever
-    the pieces; left out, after 250 ms where steps have a time, else after each step. A limit that
-    ``features`` sets on the length of a file does not hold for a stream; a silent recording, which
-    has no answer as a file, has none here until something is heard.
+    ``every_ms`` or ``every_steps`` set the interval between predictions, independent of the pieces;
+    by default 250 ms if steps have a time, else one step. Limits of ``features`` on the length of a
+    file do not apply. There is no prediction while the signal is silent.
 
-    With ``window_s`` an answer is that of the last so many seconds, and earlier ones are forgotten.
-    A model with ``max_steps`` reads no more steps than that: without ``window_s`` it answers from
-    the last ``max_steps`` steps, which are the whole signal until there are more.
+    With ``window_s`` a prediction uses the last ``window_s`` seconds only. A model with
+    ``max_steps`` uses, without ``window_s``, the last ``max_steps`` steps.
 
-    Raises SettingsError (reason, remedy) where the answer needs the whole signal, or where no
-    window of ``window_s`` can be read.
+    Raises SettingsError if the model needs the complete signal, or for an invalid ``window_s``.
     """
 
     def __init__(
@@ -102,12 +99,12 @@ class Stream:
         self._is_audio = isinstance(bundle.features, AudioFeatures)
         self._steps = stream_steps(bundle.features, bundle.encoder)
         self.window_steps = window_steps(bundle, window_s)
-        """The steps that an answer is read from at most; None: all."""
+        """Largest number of steps for a prediction; None for all."""
         network = bundle.network.cpu().eval()
         self._window = None
         if self.window_steps is not None:
             self._window = WindowClassifier(network, self.window_steps)
-        # As long as a model has not read its max_steps, the carried state gives the same answer.
+        # Up to max_steps, the carried state gives the same prediction as the window.
         self._carried = None if window_s is not None else StreamingClassifier(network)
         self._probabilities = bundle.probabilities
         self._every = self._inputs_between(every_ms, every_steps)
@@ -117,26 +114,26 @@ class Stream:
 
     @property
     def input_s(self) -> float | None:
-        """Seconds from one input to the next, where there is a time."""
+        """Seconds between two inputs; None if steps have no time."""
         if isinstance(self._features, AudioFeatures):
             return 1 / self._features.sample_rate
         return self._features.step_s()
 
     def push(self, inputs: np.ndarray) -> Iterator[Decision]:
-        """Hear on, and answer where an answer is due; the iterator must be exhausted."""
+        """Read inputs and yield the decisions that are due; the iterator must be exhausted."""
         while len(inputs):
             room = self._every - self.num_inputs % self._every
-            self._hear(inputs[:room])
+            self._read_inputs(inputs[:room])
             inputs = inputs[room:]
-            if self.num_inputs % self._every == 0 and self._has_answer:
+            if self.num_inputs % self._every == 0 and self._can_predict:
                 yield self._decide(is_final=False)
 
     def finish(self) -> Decision:
-        """The answer to the whole signal. Raises BadInput where predicting its file would."""
+        """The prediction for the complete signal. Raises BadInput as for a file."""
         steps = self._steps.finish()
         if self._is_audio and self._peak < SILENCE_PEAK:
             raise BadInput(SILENT, f"no sample is louder than {self._peak:.1g} of full scale")
-        self._read(steps)
+        self._read_steps(steps)
         return self._decide(is_final=True)
 
     def _inputs_between(self, every_ms: float | None, every_steps: int | None) -> int:
@@ -155,21 +152,21 @@ class Stream:
         return max(1, round((every_ms or EVERY_MS) / 1000 / self.input_s))
 
     @property
-    def _has_answer(self) -> bool:
+    def _can_predict(self) -> bool:
         return self.num_steps > 0 and (not self._is_audio or self._peak >= SILENCE_PEAK)
 
-    def _hear(self, inputs: np.ndarray) -> None:
+    def _read_inputs(self, inputs: np.ndarray) -> None:
         if self._is_audio:
             peak = float(np.abs(inputs).max())
             if not np.isfinite(peak):
-                raise BadInput(NOT_FINITE, "the signal holds NaN or infinite samples")
+                raise BadInput(NOT_FINITE, "the signal contains NaN or infinite samples")
             self._peak = max(self._peak, peak)
         self.num_inputs += len(inputs)
-        self._read(self._steps.push(inputs))
+        self._read_steps(self._steps.push(inputs))
 
-    def _read(self, steps: np.ndarray) -> None:
+    def _read_steps(self, steps: np.ndarray) -> None:
         if not np.isfinite(steps).all():
-            raise BadInput(NOT_FINITE, "the features hold NaN or infinite values")
+            raise BadInput(NOT_FINITE, "the features contain NaN or infinite values")
         self.num_steps += len(steps)
         if self._window is not None:
             self._window.push(steps)
@@ -181,5 +178,5 @@ class Stream:
     def _decide(self, is_final: bool) -> Decision:
         classifier = self._carried or self._window
         assert classifier is not None
-        shares = self._probabilities(classifier.logits.numpy())
-        return Decision(self.num_inputs, self.num_steps, shares, is_final)
+        probabilities = self._probabilities(classifier.logits.numpy())
+        return Decision(self.num_inputs, self.num_steps, probabilities, is_final)

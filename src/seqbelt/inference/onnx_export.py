@@ -1,6 +1,6 @@
-"""A bundle as one ONNX file that explains itself, and such a file as a network of torch's.
+"""Export a bundle as an ONNX file with metadata, and run such a file as a torch module.
 
-Needs the extra ``onnx``; nobody else may import this module without it.
+Importing this module needs the extra ``onnx``.
 """
 
 import json
@@ -27,23 +27,23 @@ _CROPS = {
     "random": "its first max_steps steps are read",
     "tail": "its last max_steps steps are read",
     "windows": (
-        "ceil(steps / max_steps) stretches of max_steps steps are read, which begin at "
-        "round(linspace(0, steps - max_steps, number of stretches)), and the answer is the mean "
+        "ceil(steps / max_steps) windows of max_steps steps are read, which start at "
+        "round(linspace(0, steps - max_steps, number of windows)); the prediction is the mean "
         "of their probabilities, raised to the power of 1 / temperature and divided by its sum"
     ),
 }
 
 
 def export_bytes(bundle: Bundle) -> bytes:
-    """The bundle's network as an ONNX file, with all that its user must know as metadata."""
-    # The mean of windows is taken before it is calibrated, which their caller then does.
-    of_windows = bundle.model.max_steps is not None and bundle.model.crop == "windows"
-    temperature = 1.0 if of_windows else bundle.temperature
+    """The bundle's network as an ONNX file, with classes and settings as metadata."""
+    # With windows the caller averages the probabilities and then calibrates the mean.
+    uses_windows = bundle.model.max_steps is not None and bundle.model.crop == "windows"
+    temperature = 1.0 if uses_windows else bundle.temperature
     return build_graph(bundle.network, _metadata(bundle), temperature).SerializeToString()
 
 
 def crop_rule(bundle: Bundle) -> str | None:
-    """What the caller of the file must do with sequences longer than the model reads."""
+    """How the user of the file must crop sequences longer than the model reads; else None."""
     model = bundle.model
     if model.max_steps is None:
         return None
@@ -51,7 +51,7 @@ def crop_rule(bundle: Bundle) -> str | None:
 
 
 def _metadata(bundle: Bundle) -> dict[str, str]:
-    """Texts by name; all but the name, the crop's rule and the learned files are JSON.
+    """Strings by key; all but the name, the crop's rule and the learned files are JSON.
 
     ``framing`` of audio is in samples.
     """
@@ -75,7 +75,7 @@ def _metadata(bundle: Bundle) -> dict[str, str]:
 
 
 class OnnxNetwork(nn.Module):
-    """An ONNX file as a network: padded ``inputs`` and ``lengths`` in, logits out.
+    """An ONNX file as a torch module, from padded ``inputs`` and ``lengths`` to logits.
 
     It computes on the CPU, with as many threads as torch unless ``num_threads`` is given.
     """
@@ -89,7 +89,7 @@ class OnnxNetwork(nn.Module):
         )
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Logits float32 ``(batch, classes)``, as ``SequenceNetwork.forward`` has them.
+        """Logits float32 ``(batch, classes)``, as ``SequenceNetwork.forward``.
 
         Raises ValueError for a length of 0 or beyond the inputs' steps.
         """
@@ -98,13 +98,13 @@ class OnnxNetwork(nn.Module):
                 f"lengths from {int(lengths.min())} to {int(lengths.max())}; expected 1 to "
                 f"{inputs.shape[1]}, the steps of the inputs"
             )
-        given = {"inputs": inputs.numpy(), "lengths": lengths.numpy()}
-        (logits,) = self.session.run(["logits"], given)
+        feeds = {"inputs": inputs.numpy(), "lengths": lengths.numpy()}
+        (logits,) = self.session.run(["logits"], feeds)
         return torch.from_numpy(np.asarray(logits))
 
 
 def quantize(content: bytes) -> tuple[bytes, list[str]]:
-    """The same file with int8 weights, and the kinds of operators that have them.
+    """The file with int8 weights, and the kinds of operators that have them.
 
     ONNX Runtime quantises the embedding, the products of linear layers and the LSTM; a GRU and an
     RNN keep float32. The scale of an LSTM's or a product's input is taken from the whole batch.
@@ -127,13 +127,13 @@ def quantize(content: bytes) -> tuple[bytes, list[str]]:
 def _operators(model: onnx.ModelProto) -> list[str]:
     """The operators that work on float32 weights: one name for each node."""
     weights = model.graph.initializer
-    floats = {one.name for one in weights if one.data_type == onnx.TensorProto.FLOAT}
+    floats = {weight.name for weight in weights if weight.data_type == onnx.TensorProto.FLOAT}
     return [node.op_type for node in model.graph.node if floats.intersection(node.input)]
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the advice to infer shapes first: the graph's are known."""
+    """Silence the advice to infer shapes first: the graph has them."""
     logging.disable(logging.WARNING)
     try:
         yield

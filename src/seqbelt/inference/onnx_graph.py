@@ -1,8 +1,8 @@
 """A trained network as an ONNX graph, node by node (docs/decisions/010-onnx-by-hand.md).
 
-ONNX's own LSTM, GRU and RNN operators take the lengths of the sequences: the backward direction
-begins at each sequence's own end, and padded steps give zeros. So the graph is as exact as the
-network, for every batch and every length.
+ONNX's LSTM, GRU and RNN operators take the lengths of the sequences: the backward direction starts
+at each sequence's end, and padded steps give zeros. So the graph is exact for every batch and every
+length.
 """
 
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ from seqbelt.models.stem import StemBlock, StemLayers
 
 OPSET = 17
 IR_VERSION = 8
-"""Old enough for every ONNX Runtime since 1.13."""
+"""Supported by ONNX Runtime since 1.13."""
 
 _GATES: dict[Cell, list[int]] = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": [0]}
-"""Places of ONNX's gates in torch's order: i, o, f, c in i, f, g, o; z, r, h in r, z, n."""
+"""Indices of ONNX's gates in torch's order: i, o, f, c in i, f, g, o; z, r, h in r, z, n."""
 _PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
@@ -36,11 +36,11 @@ def build_graph(
     Inputs: ``inputs`` float32 ``(batch, steps, features)`` or int64 ``(batch, steps)``, padded with
     zeros, and ``lengths`` int64 ``(batch,)``, all at least 1. Outputs: ``logits`` and
     ``probabilities``, float32 ``(batch, classes)``, the latter of the former divided by the
-    ``temperature``. A row of length 0 has NaN, an empty batch no rows. The metadata's texts
-    travel in the file.
+    ``temperature``. A row of length 0 has NaN, an empty batch no rows. ``metadata`` is stored in the
+    file.
     """
     graph = _Graph()
-    rows = [_logits(graph, one) for one in network.networks]
+    rows = [_logits(graph, member) for member in network.networks]
     logits = rows[0] if len(rows) == 1 else _average(graph, rows)
     _guard_inputs(graph, network)
     graph.name_last("logits", _answers_of_rows(graph, logits))
@@ -119,23 +119,23 @@ def _answers_of_rows(graph: "_Graph", logits: str) -> str:
 
 
 def _average(graph: "_Graph", logits: list[str]) -> str:
-    """Logs of the mean probabilities ``(batch, classes)``, as ``average_logits`` has them."""
-    rows = [graph.add("LogSoftmax", one, axis=1) for one in logits]
-    rows = [graph.add("Unsqueeze", one, _axis(graph, 0)) for one in rows]
+    """Log of the mean probabilities ``(batch, classes)``, as ``average_logits``."""
+    rows = [graph.add("LogSoftmax", member, axis=1) for member in logits]
+    rows = [graph.add("Unsqueeze", member, _axis(graph, 0)) for member in rows]
     stacked = graph.add("Concat", *rows, axis=0)
     total = graph.add("ReduceLogSumExp", stacked, axes=[0], keepdims=0)
     return graph.add("Sub", total, graph.constant(np.float32(np.log(len(logits)))))
 
 
 class _Graph:
-    """Nodes and constants in the making; a value is its name."""
+    """Nodes and constants of a graph under construction; a value is its name."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, value: Tensor | np.ndarray | np.generic, name: str | None = None) -> str:
-        """A fixed array; only the embedding and the recurrent weights need names of their own."""
+        """Add a constant array; returns its name, by default a generated one."""
         array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
         if name is None or any(name == one.name for one in self.constants):
             name = f"{name or 'constant'}_{len(self.constants)}"
@@ -143,20 +143,20 @@ class _Graph:
         return name
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """A node with one output; returns its name."""
+        """Add a node with one output; returns its name."""
         return self.add_many(operator, *inputs, num_outputs=1, **attributes)[0]
 
     def add_many(
         self, operator: str, *inputs: str, num_outputs: int, **attributes: Any
     ) -> list[str]:
-        """A node with several outputs; returns their names."""
+        """Add a node with several outputs; returns their names."""
         stem = f"{operator.lower()}_{len(self.nodes)}"
         names = [f"{stem}_{number}" for number in range(num_outputs)]
         self.nodes.append(helper.make_node(operator, inputs, names, stem, **attributes))
         return names
 
     def name_last(self, name: str, value: str) -> None:
-        """Give the last node's only output, ``value``, a name for the outside."""
+        """Rename the last node's only output, ``value``, for the user of the graph."""
         assert list(self.nodes[-1].output) == [value]
         self.nodes[-1].output[0] = name
 
@@ -165,11 +165,11 @@ def _declared_inputs(network: Network) -> list[onnx.ValueInfoProto]:
     if network.is_tokens:
         kind, shape, about = onnx.TensorProto.INT64, ["batch", "steps"], "token ids"
     else:
-        kind, about = onnx.TensorProto.FLOAT, "steps as they were encoded, not normalised"
+        kind, about = onnx.TensorProto.FLOAT, "encoded steps, not normalised"
         shape = ["batch", "steps", len(network.normalize.mean)]
     return [
         helper.make_tensor_value_info(
-            "inputs", kind, shape, f"{about}; zeros follow each sequence's own end"
+            "inputs", kind, shape, f"{about}; padded with zeros at the end"
         ),
         helper.make_tensor_value_info(
             "lengths", onnx.TensorProto.INT64, ["batch"], "steps of each sequence, at least 1"
@@ -201,7 +201,7 @@ def _first_steps(graph: _Graph, network: SequenceNetwork) -> str:
 
 
 def _differences(graph: _Graph, normalize: Standardize) -> str:
-    """Each step less the one before it, 0 for the first, scaled: ``(batch, steps, features)``."""
+    """Each step minus the one before, 0 for the first, scaled: ``(batch, steps, features)``."""
     first, second, last = (_axis(graph, number) for number in (0, 1, -1))
     start = graph.add("Slice", "inputs", first, second, second)
     before = graph.add("Concat", start, graph.add("Slice", "inputs", first, last, second), axis=1)
@@ -210,7 +210,7 @@ def _differences(graph: _Graph, normalize: Standardize) -> str:
 
 
 def _scaled_by_sequence(graph: _Graph, normalize: Standardize) -> str:
-    """Steps standardised by their own sequence: ``(batch, steps, features)``."""
+    """Steps standardised over their sequence: ``(batch, steps, features)``."""
     valid = graph.add("Unsqueeze", _valid_steps(graph, "inputs", "lengths"), _axis(graph, 2))
     zero, step_axis = graph.constant(np.float64(0)), _axis(graph, 1)
     values = graph.add("Cast", "inputs", to=onnx.TensorProto.DOUBLE)
@@ -234,20 +234,20 @@ def _stem(graph: _Graph, stem: StemLayers, steps: str) -> tuple[str, str]:
         assert isinstance(block, StemBlock)
         valid = graph.add("Unsqueeze", _valid_steps(graph, steps, lengths), _axis(graph, 2))
         steps = graph.add("Where", valid, steps, zero)
-        found = graph.add(
+        outputs = graph.add(
             "Conv", graph.add("Transpose", steps, perm=[0, 2, 1]),
             graph.constant(block.convolution.weight),
             *([] if block.convolution.bias is None else [graph.constant(block.convolution.bias)]),
             pads=block.padding, strides=[block.stride],
         )  # fmt: skip
         normalize = block.normalize
-        found = graph.add(
-            "LayerNormalization", graph.add("Transpose", found, perm=[0, 2, 1]),
+        outputs = graph.add(
+            "LayerNormalization", graph.add("Transpose", outputs, perm=[0, 2, 1]),
             graph.constant(normalize.weight), graph.constant(normalize.bias),
             axis=-1, epsilon=normalize.eps,
         )  # fmt: skip
-        found = graph.add("Relu", found)
-        steps = graph.add("Add", found, steps) if block.is_residual else found
+        outputs = graph.add("Relu", outputs)
+        steps = graph.add("Add", outputs, steps) if block.is_residual else outputs
         if block.stride > 1:
             one = graph.constant(np.array(1))
             before = graph.add("Sub", lengths, one)
@@ -314,11 +314,11 @@ def _layer_weights(graph: _Graph, recurrent: Recurrent, layer: int) -> list[str]
 
 def _reorder(part: np.ndarray, order: list[int]) -> np.ndarray:
     gates = np.split(part, len(order))
-    return np.concatenate([gates[place] for place in order])
+    return np.concatenate([gates[index] for index in order])
 
 
 def _pool(graph: _Graph, pool: Pooling, outputs: str, final: str, lengths: str) -> str:
-    """One vector a sequence, ``(batch, output_size)``, over the valid steps."""
+    """Pool the valid steps to ``(batch, output_size)``."""
     if pool.name == "last":
         return final
     valid, pooled = _valid_steps(graph, outputs, lengths), []
@@ -342,14 +342,14 @@ def _attention(graph: _Graph, pool: Pooling, outputs: str, valid: str) -> str:
     scores = _linear(graph, graph.add("Tanh", _linear(graph, outputs, pool.project)), pool.score)
     scores = graph.add("Squeeze", scores, _axis(graph, 2))
     scores = graph.add("Where", valid, scores, graph.constant(np.float32(-np.inf)))
-    shares = graph.add("Softmax", scores, axis=1)
-    shares = graph.add("Unsqueeze", shares, _axis(graph, 2))
-    weighted = graph.add("Mul", shares, outputs)
+    weights = graph.add("Softmax", scores, axis=1)
+    weights = graph.add("Unsqueeze", weights, _axis(graph, 2))
+    weighted = graph.add("Mul", weights, outputs)
     return graph.add("ReduceSum", weighted, _axis(graph, 1), keepdims=0)
 
 
 def _valid_steps(graph: _Graph, steps: str, lengths: str) -> str:
-    """Which of ``steps`` ``(batch, steps, width)`` are no padding, bool ``(batch, steps)``."""
+    """Which of ``steps`` ``(batch, steps, width)`` are valid, bool ``(batch, steps)``."""
     num_steps = graph.add("Squeeze", graph.add("Shape", steps, start=1, end=2))
     first, stride = graph.constant(np.array(0)), graph.constant(np.array(1))
     numbers = graph.add("Range", first, num_steps, stride)
@@ -365,7 +365,7 @@ def _axis(graph: _Graph, axis: int) -> str:
 
 
 def _linear(graph: _Graph, values: str, layer: nn.Linear) -> str:
-    """A product and a sum, not Gemm: that is what ONNX Runtime's quantisation knows."""
+    """A product and a sum instead of Gemm, which ONNX Runtime does not quantise."""
     product = graph.add("MatMul", values, graph.constant(layer.weight.T))
     if layer.bias is None:
         return product

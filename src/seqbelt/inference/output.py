@@ -1,4 +1,4 @@
-"""Prediction files: parquet, csv or jsonl by the file's ending, one row per input."""
+"""Prediction files: parquet, csv or jsonl by the suffix, one row per input."""
 
 import codecs
 import json
@@ -14,43 +14,43 @@ from seqbelt.errors import REJECTED, SeqbeltError, SettingsError
 from seqbelt.inference.journal import Row
 
 ROWS_AT_ONCE = 16_384
-JOURNAL_ENDINGS = (".journal", ".journal-wal", ".journal-shm")
+JOURNAL_SUFFIXES = (".journal", ".journal-wal", ".journal-shm")
 HEADER_BYTES = 16_384
 _SQLITE = b"SQLite format 3\0"
-_OWN_COLUMNS = frozenset(("label", "confidence", "error", "content_hash", "model"))
-"""Each prediction file has these, and hardly another table."""
+_PREDICTION_COLUMNS = frozenset(("label", "confidence", "error", "content_hash", "model"))
+"""Columns by which a prediction file is recognised."""
 
 
 def check_output(path: Path) -> None:
-    """Raise SettingsError where no prediction file can be written under this name."""
+    """Raise SettingsError if no prediction file can be written to this path."""
     if path.suffix.lower() not in _WRITERS:
         raise SettingsError(
             f"--output {path}: expected a name that ends in .parquet, .csv or .jsonl"
         )
     if path.is_dir():
-        raise SettingsError(f"--output {path}: is a folder; name a file")
+        raise SettingsError(f"--output {path}: is a folder; give a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"--output {path}: its folder cannot be made ({error})") from None
+        raise SettingsError(f"--output {path}: its folder cannot be created ({error})") from None
 
 
-def is_own_file(path: Path) -> bool:
+def is_prediction_file(path: Path) -> bool:
     """Whether a file is the journal or the output of an earlier prediction."""
-    if path.name.endswith(JOURNAL_ENDINGS):
+    if path.name.endswith(JOURNAL_SUFFIXES):
         journal = path.with_name(path.name.removesuffix("-wal").removesuffix("-shm"))
-        return _begins(journal, _SQLITE)
+        return _starts_with(journal, _SQLITE)
     if path.suffix.lower() not in _WRITERS:
         return False
-    journal = path.with_name(path.name + JOURNAL_ENDINGS[0])
-    return _begins(journal, _SQLITE) or _columns_of(path) >= _OWN_COLUMNS
+    journal = path.with_name(path.name + JOURNAL_SUFFIXES[0])
+    return _starts_with(journal, _SQLITE) or _columns_of(path) >= _PREDICTION_COLUMNS
 
 
-def _begins(path: Path, content: bytes) -> bool:
-    return _beginning(path)[: len(content)] == content
+def _starts_with(path: Path, content: bytes) -> bool:
+    return _read_start(path)[: len(content)] == content
 
 
-def _beginning(path: Path) -> bytes:
+def _read_start(path: Path) -> bytes:
     try:
         if not path.is_file():
             return b""
@@ -61,7 +61,7 @@ def _beginning(path: Path) -> bytes:
 
 
 def _columns_of(path: Path) -> set[str]:
-    """Names of a table's columns as a prediction file has them; empty for what is none."""
+    """Column names of a table that may be a prediction file; empty if it cannot be read."""
     if path.suffix.lower() == ".parquet":
         import pyarrow.parquet
 
@@ -69,10 +69,10 @@ def _columns_of(path: Path) -> set[str]:
             return set(pyarrow.parquet.read_schema(path).names)
         except (pa.ArrowException, OSError):
             return set()
-    line = _beginning(path).split(b"\n")[0].decode("utf-8-sig", "replace").strip()
+    line = _read_start(path).split(b"\n")[0].decode("utf-8-sig", "replace").strip()
     if path.suffix.lower() == ".csv":
         return {name.strip('"') for name in line.split(",")}
-    return {name for name in _OWN_COLUMNS if f'"{name}": ' in line}
+    return {name for name in _PREDICTION_COLUMNS if f'"{name}": ' in line}
 
 
 def write_predictions(
@@ -84,9 +84,9 @@ def write_predictions(
     byte_order_mark: bool = False,
     share_read: Callable[[int], float] | None = None,
 ) -> None:
-    """Write one row an input; ``key`` names the first column: ``path`` or ``id``.
+    """Write one row per input; ``key`` is the first column's name: ``path`` or ``id``.
 
-    ``share_read`` adds a column of that name: from a number of steps to the share that was read.
+    ``share_read``, the fraction read of a number of steps, adds a column of that name.
     """
     schema = pa.schema(
         [
@@ -108,9 +108,9 @@ def write_predictions(
 def write_table(
     path: Path, schema: pa.Schema, tables: Iterable[pa.Table], byte_order_mark: bool = False
 ) -> None:
-    """Write to a temporary file beside ``path`` and rename it: no half file is ever seen.
+    """Write a table atomically, through a temporary file beside ``path``.
 
-    ``byte_order_mark`` begins a .csv with the mark by which spreadsheets know UTF-8.
+    ``byte_order_mark`` starts a .csv with the mark by which spreadsheets recognise UTF-8.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -122,8 +122,8 @@ def write_table(
         temporary.replace(path)
     except OSError as error:  # Arrow's are OSErrors too
         raise SeqbeltError(
-            f"{path}: cannot be written ({error}); the answers are kept, run the same command "
-            "again when it can"
+            f"{path}: cannot be written ({error}); the predictions are kept in the journal; run "
+            "the same command again"
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
@@ -136,26 +136,26 @@ def _table(
     schema: pa.Schema,
     share_read: Callable[[int], float] | None = None,
 ) -> pa.Table:
-    """The rows as columns; what an unlabelled row has no answer for is null.
+    """The rows as a table; values without a prediction are null.
 
-    A rejected answer has no label, but shows how sure it was.
+    A rejected prediction has no label but keeps its confidence.
     """
     is_unlabelled = np.array([row.probabilities is None or row.error is not None for row in rows])
     is_rejected = [row.error is not None and row.error.startswith(REJECTED) for row in rows]
     is_missing = is_unlabelled & ~np.array(is_rejected, dtype=bool)
-    shares = np.zeros((len(rows), len(classes)), np.float32)
-    for place, row in enumerate(rows):
-        if not is_missing[place]:
-            shares[place] = row.probabilities
-    best = shares.argmax(1)
+    probabilities = np.zeros((len(rows), len(classes)), np.float32)
+    for index, row in enumerate(rows):
+        if not is_missing[index]:
+            probabilities[index] = row.probabilities
+    best = probabilities.argmax(1)
     labels = np.array(classes, dtype=object)[best]
     columns = [
         [row.name for row in rows],
         pa.array(labels, pa.string(), mask=is_unlabelled),
-        pa.array(shares[np.arange(len(rows)), best], mask=is_missing),
-        *(pa.array(shares[:, place], mask=is_missing) for place in range(len(classes))),
+        pa.array(probabilities[np.arange(len(rows)), best], mask=is_missing),
+        *(pa.array(probabilities[:, index], mask=is_missing) for index in range(len(classes))),
         [None if missing else row.num_steps for row, missing in zip(rows, is_missing)],
-        *([[_share(row, share_read) for row in rows]] if share_read else []),
+        *([[_fraction_read(row, share_read) for row in rows]] if share_read else []),
         [row.error for row in rows],
         [row.content_hash for row in rows],
         [model] * len(rows),
@@ -167,7 +167,7 @@ def _table(
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _share(row: Row, share_read: Callable[[int], float]) -> float | None:
+def _fraction_read(row: Row, share_read: Callable[[int], float]) -> float | None:
     return share_read(row.num_steps) if row.num_steps and row.probabilities is not None else None
 
 

@@ -1,4 +1,4 @@
-"""The predictor: sources in, class probabilities out, in order, with bounded memory."""
+"""Prediction of class probabilities for sources, in order, with bounded memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,16 +27,16 @@ from seqbelt.training.step_scoring import label_steps
 Engine = Literal["torch", "onnx", "ray"]
 Precision = Literal["float32", "bf16"]
 WINDOW_ITEMS = 512
-"""Items that are sorted by length together: enough to fill batches, few enough for memory."""
+"""Items that are sorted by length together."""
 WINDOW_VALUES = 4 << 20
-"""Numbers in a window at most, so that long recordings do not add up."""
+"""Largest number of values in a window, which bounds the memory of long recordings."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One item's answer: probabilities ``(classes,)``, or the reason why there are none.
+    """One item's result: probabilities ``(classes,)``, or the error.
 
-    Of a model that labels every step these are its segments, as ``pack_segments`` packs them.
+    For a model that labels every step ``probabilities`` are segments packed by ``pack_segments``.
     """
 
     index: int
@@ -44,14 +44,14 @@ class Prediction:
     num_steps: int
     probabilities: np.ndarray | BadInput
     remarks: tuple[str, ...] = ()
-    """How the item was read, where that was not evident."""
+    """Remarks on how the item was read."""
 
 
 class Predictor:
-    """A bundle ready to predict. Probabilities do not depend on what else is in a batch (1e-5).
+    """Predicts with a bundle. Probabilities do not depend on the composition of a batch (1e-5).
 
-    The caller's number of torch threads stays as it is, also between two predictions. On a GPU,
-    TF32 is off while the network computes, and set back afterwards.
+    The caller's number of torch threads is unchanged, also between two predictions. On a GPU, TF32
+    is off while the network computes and restored afterwards.
     """
 
     def __init__(
@@ -63,8 +63,7 @@ class Predictor:
     ) -> None:
         """``engine`` onnx computes on the CPU; ``precision`` bf16 multiplies in bfloat16.
 
-        Raises SettingsError for a combination that does not go together, or where the engine is
-        not installed.
+        Raises SettingsError for an invalid combination, or if the engine is not installed.
         """
         self.bundle = bundle
         if device == "auto":
@@ -72,15 +71,15 @@ class Predictor:
         self.device = torch.device(device)
         self.network = bundle.network.to(self.device).eval()
         self.encoder = bundle.encoder
-        for one in self.network.networks:
-            one.recurrent.chosen_layout(self.device)  # may load the compiled kernel
+        for member in self.network.networks:
+            member.recurrent.chosen_layout(self.device)  # may load the compiled kernel
         self.precision: Precision = precision
         self._compute = self.network if engine == "torch" else _onnx_network(bundle, precision)
         if precision != "float32":
             self._try_precision()
         parts = [bundle.fingerprint, *({engine, precision} - {"torch", "float32"})]
         self.fingerprint = "-".join(parts)
-        """Changes with all that changes an answer."""
+        """Identifies bundle, engine and precision."""
 
     def predict(
         self,
@@ -88,53 +87,53 @@ class Predictor:
         is_known: Callable[[str], bool] | None = None,
         board: Board | None = None,
     ) -> Iterator[Prediction | Encoded]:
-        """Answer numbered sources, in their order.
+        """Predict numbered sources, in order.
 
-        Content whose hash ``is_known`` is passed through as it came, neither encoded nor answered.
-        The ``board`` tells what is being decoded.
+        Content whose hash ``is_known`` is passed through, neither encoded nor predicted. The
+        ``board`` records what is being decoded.
         """
         features, num_workers = self.bundle.features, self._num_workers
         encoded = encode_sources(
             features, self.encoder, sources, is_known, board=board, initializer=use_one_thread
         )
         pending: deque[Future[list[Prediction | Encoded]]] = deque()
-        torch.get_num_threads()  # fixes this thread's own number before the workers start
+        torch.get_num_threads()  # fixes this thread's number before the workers start
         try:
             with ThreadPoolExecutor(num_workers, "network", use_one_thread) as pool:
                 try:
                     for window in _windows(encoded):
-                        pending.append(pool.submit(self._answer, window))
+                        pending.append(pool.submit(self._predict_window, window))
                         if len(pending) > num_workers:
-                            yield from _with_own_threads(pending.popleft().result())
+                            yield from _with_default_threads(pending.popleft().result())
                     while pending:
-                        yield from _with_own_threads(pending.popleft().result())
-                finally:  # a reader that stops early, or Ctrl-C, waits for no further window
+                        yield from _with_default_threads(pending.popleft().result())
+                finally:  # do not wait for more windows after an early stop or Ctrl-C
                     for future in pending:
                         future.cancel()
         finally:
-            _keep_num_threads()
+            _restore_num_threads()
 
     @property
     def _num_workers(self) -> int:
-        """Windows that are answered at once: one a core, each in one thread, so that no core waits
-        for another; a GPU takes one after the other while the next is encoded."""
+        """Windows predicted at the same time: one per core, each in one thread; on a GPU one, while
+        the next is encoded."""
         return available_cores() if self.device.type == "cpu" else 1
 
     def _try_precision(self) -> None:
-        """Some builds of torch have no LSTM in bfloat16 on some processors."""
+        """Check that torch supports the precision: some builds have no LSTM in bfloat16."""
         kind = np.int32 if self.network.is_tokens else np.float32
         shape = (1,) if self.network.is_tokens else (1, self.bundle.num_features)
         try:
             self.probabilities([np.zeros(shape, kind)])
         except RuntimeError as error:
             raise SettingsError(
-                f"--precision {self.precision}: torch cannot compute this model so here "
-                f"({str(error).partition('.')[0]}); take float32, or install a C++ compiler, "
-                "with which the fused kernel can"
+                f"--precision {self.precision}: not supported by this build of torch "
+                f"({str(error).partition('.')[0]}); use float32, or install a C++ compiler for "
+                "the fused kernel"
             ) from None
 
     def encode(self, source: Source) -> np.ndarray:
-        """The sequence that one source gives. Raises BadInput."""
+        """Encode one source as a sequence. Raises BadInput."""
         (item,) = encode_sources(self.bundle.features, self.encoder, [(0, source)])
         problem = self._problem(item)
         if problem is not None:
@@ -142,31 +141,31 @@ class Predictor:
         assert isinstance(item.sequence, np.ndarray)
         return item.sequence
 
-    def _answer(self, window: list[Encoded]) -> list[Prediction | Encoded]:
-        answers: list[Prediction | Encoded] = list(window)
-        places, sequences = [], []
-        for place, item in enumerate(window):
+    def _predict_window(self, window: list[Encoded]) -> list[Prediction | Encoded]:
+        results: list[Prediction | Encoded] = list(window)
+        indices, sequences = [], []
+        for index, item in enumerate(window):
             problem = self._problem(item)
             if problem is not None:
-                answers[place] = Prediction(item.index, item.content_hash, 0, problem)
+                results[index] = Prediction(item.index, item.content_hash, 0, problem)
             elif item.sequence is not None:
-                places.append(place)
+                indices.append(index)
                 sequences.append(item.sequence)
         if sequences:
-            for place, sequence, row in zip(places, sequences, self._rows(sequences)):
-                item = window[place]
-                if not np.isfinite(row).all():  # finite weights may still overflow
-                    row = BadInput(NOT_FINITE, "the network's answer is NaN or infinite")
-                answers[place] = Prediction(
+            for index, sequence, row in zip(indices, sequences, self._rows(sequences)):
+                item = window[index]
+                if not np.isfinite(row).all():  # finite weights can overflow
+                    row = BadInput(NOT_FINITE, "the network's output is NaN or infinite")
+                results[index] = Prediction(
                     item.index, item.content_hash, len(sequence), row, item.remarks
                 )
-        return answers
+        return results
 
     def _problem(self, item: Encoded) -> BadInput | None:
         sequence, width = item.sequence, self.bundle.num_features
         if isinstance(sequence, np.ndarray) and sequence.ndim == 2 and sequence.shape[1] != width:
-            found = f"{sequence.shape[1]} features a step, the model was trained on {width}"
-            return BadInput(WRONG_SHAPE, found)
+            message = f"{sequence.shape[1]} features per step, the model needs {width}"
+            return BadInput(WRONG_SHAPE, message)
         return sequence if isinstance(sequence, BadInput) else None
 
     def write(
@@ -178,10 +177,10 @@ class Predictor:
         byte_order_mark: bool = False,
         max_num_steps: int = 0,
     ) -> None:
-        """Write a prediction file of journalled answers: one row an input, or one a segment.
+        """Write a prediction file from journal rows: one row per input, or one per segment.
 
-        Where the longest input, of ``max_num_steps`` steps, is not read whole, a column
-        ``share_read`` tells how much of each was.
+        If the longest input, of ``max_num_steps`` steps, is not read completely, a column
+        ``share_read`` has the fraction read of each input.
         """
         bundle = self.bundle
         step_s = bundle.features.step_s()
@@ -189,16 +188,18 @@ class Predictor:
             write_segments(path, rows, key, bundle.classes, step_s, model, byte_order_mark)
         else:
             is_cropped = self.share_read(max_num_steps) < 1
-            share = self.share_read if is_cropped else None
-            write_predictions(path, rows, key, bundle.classes, model, byte_order_mark, share)
+            fraction_read = self.share_read if is_cropped else None
+            write_predictions(
+                path, rows, key, bundle.classes, model, byte_order_mark, fraction_read
+            )
 
     @property
     def labels_inputs(self) -> bool:
-        """Whether an input has one label, and not labelled segments."""
+        """Whether an input has one label instead of segments."""
         return not self.bundle.network.labels_steps
 
     def share_read(self, num_steps: int) -> float:
-        """The share, 0..1, of an input of ``num_steps`` steps that its answer is read from."""
+        """The fraction, 0..1, of an input of ``num_steps`` steps that is read."""
         if self.bundle.network.labels_steps:
             return 1.0
         model = self.bundle.model
@@ -209,14 +210,14 @@ class Predictor:
             return [*self.probabilities(sequences)]
         lengths = np.array([len(sequence) for sequence in sequences])
         with without_tf32(self.device):
-            found = label_steps(self.network, sequences, lengths)
-        return [pack_segments(logits) for logits in found]
+            step_logits = label_steps(self.network, sequences, lengths)
+        return [pack_segments(logits) for logits in step_logits]
 
     def probabilities(self, sequences: list[np.ndarray]) -> np.ndarray:
         """Class probabilities float32 ``(sequences, classes)`` of encoded sequences.
 
-        Of a sequence longer than the model reads, what its ``crop`` names is read. Raises BadInput
-        for one without steps; no sequences have no rows.
+        Sequences longer than the model reads are cropped as set by ``model.crop``. Raises BadInput
+        for a sequence without steps.
         """
         if not all(map(len, sequences)):
             empty = next(index for index, one in enumerate(sequences) if not len(one))
@@ -225,12 +226,10 @@ class Predictor:
             return np.empty((0, len(self.bundle.classes)), np.float32)
         model = self.bundle.model
         cropped = [crop_steps(sequence, model.max_steps, model.crop) for sequence in sequences]
-        sequence_index = np.repeat(
-            np.arange(len(sequences)), [len(stretches) for stretches in cropped]
-        )
-        stretches = [stretch for stretches in cropped for stretch in stretches]
-        lengths = np.array([len(stretch) for stretch in stretches])
-        logits = np.empty((len(stretches), len(self.bundle.classes)), np.float32)
+        sequence_index = np.repeat(np.arange(len(sequences)), [len(windows) for windows in cropped])
+        windows = [window for windows in cropped for window in windows]
+        lengths = np.array([len(window) for window in windows])
+        logits = np.empty((len(windows), len(self.bundle.classes)), np.float32)
         is_half = self.precision == "bf16"
         with (
             without_tf32(self.device),  # with it probabilities depend on the batch's composition
@@ -238,9 +237,9 @@ class Predictor:
             torch.autocast(self.device.type, torch.bfloat16, is_half),
         ):
             for indices in evaluation_plan(lengths):
-                inputs, batch_lengths = pad([stretches[index] for index in indices])
-                found = self._compute(inputs.to(self.device), batch_lengths)
-                logits[indices] = found.float().cpu().numpy()
+                inputs, batch_lengths = pad([windows[index] for index in indices])
+                outputs = self._compute(inputs.to(self.device), batch_lengths)
+                logits[indices] = outputs.float().cpu().numpy()
         return self.bundle.probabilities(average_window_probabilities(logits, sequence_index))
 
 
@@ -257,25 +256,25 @@ def _onnx_network(bundle: Bundle, precision: Precision) -> torch.nn.Module:
 
 
 def use_one_thread() -> None:
-    """Run torch's operations of the calling thread in that thread alone.
+    """Run torch's operations in the calling thread alone.
 
-    torch keeps this number for each thread, but threads that start later begin with the last one
-    that any thread has set; ``_keep_num_threads`` sets that back.
+    torch has this number per thread, but new threads start with the number set last by any
+    thread; ``_restore_num_threads`` restores that.
     """
     torch.set_num_threads(1)
 
 
-def _keep_num_threads() -> None:
-    """Let threads that start from now on begin with the calling thread's number again."""
+def _restore_num_threads() -> None:
+    """Let new threads start with the calling thread's number again."""
     torch.set_num_threads(torch.get_num_threads())
 
 
-def _with_own_threads(
-    answers: Iterable[Prediction | Encoded],
+def _with_default_threads(
+    items: Iterable[Prediction | Encoded],
 ) -> Iterator[Prediction | Encoded]:
-    """The same, yielded after the workers' number of threads is no default any more."""
-    _keep_num_threads()
-    yield from answers
+    """Restore the default number of threads, then yield the items."""
+    _restore_num_threads()
+    yield from items
 
 
 def _windows(encoded: Iterable[Encoded]) -> Iterator[list[Encoded]]:

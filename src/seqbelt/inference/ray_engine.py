@@ -1,4 +1,4 @@
-"""Prediction on a Ray cluster: workers answer, this process keeps the journal."""
+"""Prediction on a Ray cluster."""
 
 import os
 import tempfile
@@ -15,7 +15,7 @@ from seqbelt.inference.predictor import WINDOW_ITEMS, Prediction, Predictor
 
 
 class RayPredictor(Predictor):
-    """A predictor whose sources are answered elsewhere."""
+    """A predictor whose sources are predicted by Ray workers."""
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle, device="cpu")
@@ -32,7 +32,7 @@ class RayPredictor(Predictor):
         board: object = None,
     ) -> Iterator[Prediction | Encoded]:
         """As ``Predictor.predict``, on the cluster."""
-        for answer in self._workers.answers(sources, is_known, WINDOW_ITEMS):
+        for answer in self._workers.results(sources, is_known, WINDOW_ITEMS):
             if isinstance(answer, Encoded) and isinstance(answer.sequence, BadInput):
                 yield Prediction(answer.index, answer.content_hash, 0, answer.sequence)
             else:
@@ -40,7 +40,7 @@ class RayPredictor(Predictor):
 
 
 class _Worker:
-    """A model in another process."""
+    """A predictor in a Ray worker."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         torch.set_num_threads(1)
@@ -52,5 +52,5 @@ class _Worker:
                 path.write_bytes(content)
             self.predictor = Predictor(Bundle.load(Path(folder)))
 
-    def answer(self, window: list[IndexedSource]) -> list[Prediction | Encoded]:
+    def process(self, window: list[IndexedSource]) -> list[Prediction | Encoded]:
         return list(self.predictor.predict(window))

@@ -1,4 +1,4 @@
-"""Answers of a model that labels every step: segments, in seconds."""
+"""Predictions of a model that labels every step, as segments in seconds."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -17,11 +17,11 @@ ROWS_AT_ONCE = 4096
 
 
 def pack_segments(logits: np.ndarray) -> np.ndarray:
-    """Logits ``(steps, classes)`` to float32 ``(segments * 4,)``: first step, last step + 1, class,
-    mean probability of that class. Exact up to 2 ** 24 steps."""
-    shares = softmax(logits, axis=1)
-    classes, starts, stops = find_runs(shares.argmax(1))
-    sums = np.add.reduceat(shares.max(1), starts)
+    """Pack logits ``(steps, classes)`` as float32 ``(segments * 4,)``: first step, last step + 1,
+    class, mean probability of that class. Exact up to 2 ** 24 steps."""
+    probabilities = softmax(logits, axis=1)
+    classes, starts, stops = find_runs(probabilities.argmax(1))
+    sums = np.add.reduceat(probabilities.max(1), starts)
     packed = np.stack([starts, stops, classes, sums / (stops - starts)], axis=1)
     return packed.astype(np.float32).ravel()
 
@@ -29,15 +29,16 @@ def pack_segments(logits: np.ndarray) -> np.ndarray:
 def unpack_segments(
     packed: np.ndarray, classes: tuple[str, ...], step_s: float
 ) -> list[dict[str, Any]]:
-    """What ``pack_segments`` gave as rows: ``start_s``, ``end_s``, ``label``, ``confidence``."""
+    """The segments from ``pack_segments`` as rows: ``start_s``, ``end_s``, ``label``,
+    ``confidence``."""
     return [
         {
             "start_s": round(float(start) * step_s, 6),
             "end_s": round(float(stop) * step_s, 6),
             "label": classes[int(number)],
-            "confidence": float(share),
+            "confidence": float(confidence),
         }
-        for start, stop, number, share in packed.reshape(-1, 4)
+        for start, stop, number, confidence in packed.reshape(-1, 4)
     ]
 
 
@@ -50,9 +51,9 @@ def write_segments(
     model: str,
     byte_order_mark: bool = False,
 ) -> None:
-    """Write one row a segment, and one with its error for an input that has none.
+    """Write one row per segment, and one with the error for an input that has none.
 
-    ``key`` names the first column: ``path`` or ``id``.
+    ``key`` is the first column's name: ``path`` or ``id``.
     """
     schema = pa.schema(
         [
@@ -71,11 +72,11 @@ def write_segments(
         about = {key: row.name, "content_hash": row.content_hash, "model": model}
         if row.error is not None or row.probabilities is None:
             return [about | {"error": row.error}]
-        return [about | found for found in unpack_segments(row.probabilities, classes, step_s)]
+        return [about | segment for segment in unpack_segments(row.probabilities, classes, step_s)]
 
     def tables() -> Iterable[pa.Table]:
         pending = iter(rows)
-        while some := list(islice(pending, ROWS_AT_ONCE)):
-            yield pa.Table.from_pylist([one for row in some for one in records(row)], schema)
+        while chunk := list(islice(pending, ROWS_AT_ONCE)):
+            yield pa.Table.from_pylist([record for row in chunk for record in records(row)], schema)
 
     write_table(path, schema, tables(), byte_order_mark)

@@ -1,8 +1,8 @@
-"""Answers to strangers' requests: contents are decoded where it can be ended, and bounded before.
+"""Predictions for untrusted requests, decoded in a child process with limits on size and time.
 
-A server process reads requests and keeps nothing else; a child has the model and decodes. When the
-child dies, or an item takes too long, that item gets an error, and another child answers the rest.
-Between the two go bytes and JSON, no pickle.
+The server process reads requests; a child process has the model and decodes. When the child dies,
+or an item takes too long, that item gets an error, and another child predicts the rest. The two
+exchange bytes and JSON, no pickle.
 """
 
 import base64
@@ -39,26 +39,27 @@ from seqbelt.settings import Settings
 COLUMNS = ("path", "text", "base64")
 POLL_S = 0.05
 START_S = 300.0
-"""What a child may take to load the model."""
+"""Time limit for a child to load the model."""
 NETWORK_S = 60.0
-"""What the network may take for a request, beside the decoders."""
+"""Time limit for the network per request, in addition to the decoders."""
 
 
 class ServeLimits(Settings):
-    """What a served model may read and use; the environment sets each field."""
+    """Limits of a served model, set by environment variables."""
 
     root: Path | None = None
-    """``SEQBELT_SERVE_ROOT``: the folder below which rows may name files; without one, none may."""
+    """``SEQBELT_SERVE_ROOT``: folder that ``path`` rows may read from; without it none may."""
     timeout_s: float = 5.0
-    """``SEQBELT_SERVE_TIMEOUT_S``: seconds that decoding one row may take."""
+    """``SEQBELT_SERVE_TIMEOUT_S``: time limit for decoding one row, in seconds."""
     max_mb: float = 64.0
-    """``SEQBELT_SERVE_MAX_MB``: size of a request, and of the content of one row."""
+    """``SEQBELT_SERVE_MAX_MB``: largest size of a request and of the content of a row."""
     memory_mb: float = 1024.0
-    """``SEQBELT_SERVE_MEMORY_MB``: memory that answering may take beside the model (on Linux)."""
+    """``SEQBELT_SERVE_MEMORY_MB``: memory for predictions, in addition to the model's (Linux
+    only)."""
 
     @classmethod
     def from_environment(cls) -> "ServeLimits":
-        """Raises SettingsError for a value that is no number."""
+        """Read the limits from the environment. Raises SettingsError for an invalid number."""
         values: dict[str, Any] = {}
         for name in cls.model_fields:
             text = os.environ.get(f"SEQBELT_SERVE_{name.upper()}")
@@ -74,14 +75,14 @@ class ServeLimits(Settings):
 
 
 def read_row(row: dict[str, Any], limits: ServeLimits, reads_text: bool) -> str | bytes | BadInput:
-    """The content that a request's row names: a text, or the bytes of a file.
+    """The content of a request's row: a text, or the bytes of a file; or the error.
 
-    An error names no other file and quotes nothing of one.
+    Errors do not reveal other files.
     """
     given = {name: row[name] for name in COLUMNS if isinstance(row.get(name), str)}
     if len(given) != 1:
-        found = ", ".join(given) or "none of them"
-        return BadInput(WRONG_TYPE, f"expected one of {', '.join(COLUMNS)}; found {found}")
+        names = ", ".join(given) or "none of them"
+        return BadInput(WRONG_TYPE, f"expected one of {', '.join(COLUMNS)}; found {names}")
     ((name, value),) = given.items()
     if len(value) > limits.max_bytes * (4 / 3 if name == "base64" else 1) + 4:
         return BadInput(TOO_LONG, f"more than {limits.max_mb:g} MB (SEQBELT_SERVE_MAX_MB)")
@@ -90,43 +91,43 @@ def read_row(row: dict[str, Any], limits: ServeLimits, reads_text: bool) -> str 
     if name == "text":
         if reads_text:
             return value
-        return BadInput(WRONG_TYPE, "this model takes files, not texts: give base64, or path")
+        return BadInput(WRONG_TYPE, "this model reads files, not texts; send base64 or path")
     try:
         content = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:  # ValueError: letters outside of ASCII
+    except (binascii.Error, ValueError) as error:  # ValueError: characters that are not ASCII
         return BadInput(WRONG_TYPE, f"not base64: {error}")
     return content or BadInput(EMPTY, "the content has no bytes")
 
 
 def _read_below(value: str, limits: ServeLimits) -> bytes | BadInput:
-    """The content of a regular file below the root; links that leave it are refused."""
+    """The content of a regular file below the root; links that leave it are rejected."""
     if limits.root is None:
         return BadInput(
             WRONG_TYPE,
-            "path: this server opens no files; send the content as base64 (whoever serves may set "
-            "SEQBELT_SERVE_ROOT to a folder)",
+            "path: this server does not read files; send the content as base64, or set "
+            "SEQBELT_SERVE_ROOT to a folder on the server",
         )
     try:
         root = limits.root.resolve(strict=True)
         file = (root / value).resolve()
         if not file.is_relative_to(root):
-            return BadInput(WRONG_TYPE, "path: leads out of the folder that is served")
-        # A pipe would wait for ever, even to be opened.
+            return BadInput(WRONG_TYPE, "path: outside the served folder")
+        # Opening a pipe would block without O_NONBLOCK.
         number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         with os.fdopen(number, "rb") as opened:
             status = os.fstat(number)
             if not stat.S_ISREG(status.st_mode):
-                return BadInput(WRONG_TYPE, "path: no regular file")
+                return BadInput(WRONG_TYPE, "path: not a regular file")
             if status.st_size > limits.max_bytes:
                 return BadInput(TOO_LONG, f"more than {limits.max_mb:g} MB (SEQBELT_SERVE_MAX_MB)")
             content = opened.read(limits.max_bytes + 1)
-    except (OSError, ValueError, RuntimeError):  # what exactly is nobody's business
-        return BadInput(UNREADABLE, "path: no such file in the folder that is served")
+    except (OSError, ValueError, RuntimeError):  # without details for the client
+        return BadInput(UNREADABLE, "path: no such file in the served folder")
     return content or BadInput(EMPTY, "the file has no bytes")
 
 
-class AnsweringChild:
-    """A process with a model, started when it is first asked and again when it had to be ended."""
+class ModelProcess:
+    """A child process with a model, started on the first request and after it was killed."""
 
     def __init__(self, bundle: Path, limits: ServeLimits) -> None:
         self._bundle, self._limits = bundle, limits
@@ -134,41 +135,41 @@ class AnsweringChild:
         self._board = Board(Path(self._scratch.name, "board"))
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._answers = -1
+        self._replies = -1
         self._is_ready = False
 
-    def answer(self, sources: Sequence[str | bytes]) -> list[dict[str, Any]]:
+    def predict(self, sources: Sequence[str | bytes]) -> list[dict[str, Any]]:
         """For each source ``{"values": [...]}``, or ``{"error": text}``.
 
-        Raises SeqbeltError where the model itself cannot be loaded.
+        Raises SeqbeltError if the model cannot be loaded.
         """
         with self._lock:
             rows: list[dict[str, Any] | None] = [None] * len(sources)
             pending = list(range(len(sources)))
             while pending:
-                found, busy = self._ask([sources[index] for index in pending])
-                if found is not None:
-                    for index, row in zip(pending, found, strict=True):
+                replies, busy = self._request([sources[index] for index in pending])
+                if replies is not None:
+                    for index, row in zip(pending, replies, strict=True):
                         rows[index] = row
                     break
-                for suspect in [pending[place] for place in busy] or list(pending):
-                    alone, _ = self._ask([sources[suspect]])
-                    rows[suspect] = {"error": self._why} if alone is None else alone[0]
-                    pending.remove(suspect)
+                for candidate in [pending[position] for position in busy] or list(pending):
+                    alone, _ = self._request([sources[candidate]])
+                    rows[candidate] = {"error": self._why} if alone is None else alone[0]
+                    pending.remove(candidate)
             return [row or {"error": self._why} for row in rows]
 
     def close(self) -> None:
-        """End the child for good."""
-        self._end()
+        """Stop the child and remove its files."""
+        self._stop()
         self._scratch.cleanup()
 
     def __del__(self) -> None:
-        try:  # noqa: SIM105 - at the interpreter's end even ``suppress`` may be gone
+        try:  # noqa: SIM105 - at exit ``suppress`` may be unavailable
             self.close()
         except Exception:
             pass
 
-    def _end(self) -> None:
+    def _stop(self) -> None:
         process, self._process, self._is_ready = self._process, None, False
         if process is not None:
             process.kill()
@@ -176,58 +177,63 @@ class AnsweringChild:
             if process.stdin:
                 with suppress(OSError):
                     process.stdin.close()
-            os.close(self._answers)
+            os.close(self._replies)
 
     def _start(self) -> None:
-        answers, written = os.pipe()
-        # The model may have been logged with a copy of this package: the child takes the same.
-        places = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+        reader, writer = os.pipe()
+        # The model may be logged with a copy of this package; the child uses the same copy.
+        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         self._board.clear()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "seqbelt.inference.serving", str(self._bundle),
-             str(Path(self._scratch.name, "board")), str(written), str(self._limits.memory_mb)],
+             str(Path(self._scratch.name, "board")), str(writer), str(self._limits.memory_mb)],
             stdin=subprocess.PIPE, stdout=sys.stderr.fileno() if _has_stderr() else None,
-            pass_fds=(written,), env=environment, process_group=0,
+            pass_fds=(writer,), env=environment, process_group=0,
         )  # fmt: skip
-        os.close(written)
-        self._answers = answers
+        os.close(writer)
+        self._replies = reader
 
-    def _ask(self, sources: Sequence[str | bytes]) -> tuple[list[dict[str, Any]] | None, list[int]]:
-        """The answers; or None, and the places of the sources that the child was at."""
+    def _request(
+        self, sources: Sequence[str | bytes]
+    ) -> tuple[list[dict[str, Any]] | None, list[int]]:
+        """The replies; or None, and the positions of the sources being decoded when the child
+        failed."""
         if self._process is None:
             self._start()
         assert self._process is not None and self._process.stdin is not None
         if not self._is_ready:
-            hello = self._receive(time.monotonic() + START_S)
-            if hello is None or "error" in hello:
-                self._end()
-                raise SeqbeltError((hello or {}).get("error", "the model cannot be loaded"))
+            greeting = self._receive_reply(time.monotonic() + START_S)
+            if greeting is None or "error" in greeting:
+                self._stop()
+                raise SeqbeltError((greeting or {}).get("error", "the model cannot be loaded"))
             self._is_ready = True
-        contents = [one.encode("utf-8", "surrogatepass") if isinstance(one, str) else one
-                    for one in sources]  # fmt: skip
-        head = [[isinstance(one, str), len(content)] for one, content in zip(sources, contents)]
+        contents = [source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
+                    for source in sources]  # fmt: skip
+        head = [
+            [isinstance(source, str), len(content)] for source, content in zip(sources, contents)
+        ]
         wait_s = self._limits.timeout_s * len(sources) + NETWORK_S
         try:
-            _send(self._process.stdin.fileno(), json.dumps(head).encode(), *contents)
-            answer = self._receive(time.monotonic() + wait_s)
-        except OSError:  # it died while it was asked
-            answer = None
-        if answer is not None:
-            return answer["rows"], []
+            _write_message(self._process.stdin.fileno(), json.dumps(head).encode(), *contents)
+            reply = self._receive_reply(time.monotonic() + wait_s)
+        except OSError:  # the child died
+            reply = None
+        if reply is not None:
+            return reply["rows"], []
         busy = sorted({index for slot in self._board.busy() for index in slot.indices})
-        self._end()
-        self._start()  # while it loads, others wait
-        return None, [place for place in busy if place < len(sources)]
+        self._stop()
+        self._start()  # loads while other requests wait
+        return None, [position for position in busy if position < len(sources)]
 
-    def _receive(self, deadline: float) -> dict[str, Any] | None:
-        """What the child says; None where it died, or an item takes too long."""
+    def _receive_reply(self, deadline: float) -> dict[str, Any] | None:
+        """The child's next message; None if it died or an item takes too long."""
         assert self._process is not None
         content, needed = b"", 8
-        self._why = str(BadInput(CRASHED, "decoding it ended the process"))
+        self._why = str(BadInput(CRASHED, "decoding it crashed the process"))
         while True:
-            if select.select([self._answers], [], [], POLL_S)[0]:
-                part = os.read(self._answers, 1 << 20)
+            if select.select([self._replies], [], [], POLL_S)[0]:
+                part = os.read(self._replies, 1 << 20)
                 if not part:
                     return None
                 content += part
@@ -237,7 +243,7 @@ class AnsweringChild:
                     return json.loads(content[8:needed])
             elif self._is_late() or time.monotonic() > deadline:
                 self._why = str(
-                    BadInput(TIMED_OUT, f"no answer within {self._limits.timeout_s:g} s "
+                    BadInput(TIMED_OUT, f"not decoded within {self._limits.timeout_s:g} s "
                                         "(SEQBELT_SERVE_TIMEOUT_S)")
                 )  # fmt: skip
                 return None
@@ -256,8 +262,8 @@ def _has_stderr() -> bool:
         return False
 
 
-def _send(number: int, *parts: bytes) -> None:
-    """The parts, with the length of the first before all."""
+def _write_message(number: int, *parts: bytes) -> None:
+    """Write the parts, preceded by the length of the first."""
     for part in (struct.pack("<Q", len(parts[0])), *parts):
         view = memoryview(part)
         while view:
@@ -269,29 +275,30 @@ def _receive_exactly(size: int) -> bytes:
     while len(content) < size:
         part = os.read(0, min(size - len(content), 1 << 20))
         if not part:
-            os._exit(0)  # the server is gone
+            os._exit(0)  # the server has ended
         content += part
     return bytes(content)
 
 
-def _serve(bundle: str, board: str, answers: str, memory_mb: str) -> None:
-    """The child's side: load the model, say so, answer until the server is gone."""
+def _serve(bundle: str, board: str, replies: str, memory_mb: str) -> None:
+    """Run in the child: load the model, report that, and reply to requests until the server
+    ends."""
     from seqbelt.features.base import Source
     from seqbelt.inference.bundle import Bundle
     from seqbelt.inference.predictor import Prediction, Predictor
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_server, args=(os.getppid(),), daemon=True).start()
-    number = int(answers)
+    threading.Thread(target=_exit_with_server, args=(os.getppid(),), daemon=True).start()
+    number = int(replies)
     try:
         predictor = Predictor(Bundle.load(Path(bundle)))
     except SeqbeltError as error:
-        _send(number, json.dumps({"error": str(error)}).encode())
+        _write_message(number, json.dumps({"error": str(error)}).encode())
         return
     if predictor.device.type == "cpu":
         _bound_memory(int(float(memory_mb) * (1 << 20)))
-    watched = Board(Path(board))
-    _send(number, b"{}")
+    shared_board = Board(Path(board))
+    _write_message(number, b"{}")
     while True:
         (size,) = struct.unpack("<Q", _receive_exactly(8))
         head = json.loads(_receive_exactly(size))
@@ -301,19 +308,19 @@ def _serve(bundle: str, board: str, answers: str, memory_mb: str) -> None:
             for is_text, content in contents
         ]
         rows: list[dict[str, Any]] = [{}] * len(sources)
-        for found in predictor.predict(enumerate(sources), board=watched):
-            assert isinstance(found, Prediction)
-            values = found.probabilities
-            rows[found.index] = (
+        for prediction in predictor.predict(enumerate(sources), board=shared_board):
+            assert isinstance(prediction, Prediction)
+            values = prediction.probabilities
+            rows[prediction.index] = (
                 {"error": str(values), "reason": values.reason}
                 if isinstance(values, BadInput)
                 else {"values": values.tolist()}
             )
-        _send(number, json.dumps({"rows": rows}).encode())
+        _write_message(number, json.dumps({"rows": rows}).encode())
 
 
 def _bound_memory(num_bytes: int) -> None:
-    """Let this process take so much more; a decoder that wants all then fails by itself."""
+    """Limit this process to ``num_bytes`` more memory; a decoder that needs more fails."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -323,8 +330,8 @@ def _bound_memory(num_bytes: int) -> None:
                 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def _end_with_server(parent: int) -> None:
-    """A decoder that hangs must not outlive who asked."""
+def _exit_with_server(parent: int) -> None:
+    """Exit when the server ends, even if a decoder hangs."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)

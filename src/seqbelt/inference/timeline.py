@@ -1,8 +1,7 @@
-"""A model of clips along long recordings: windows of one length, merged into segments.
+"""Label long recordings with a model of clips: windows of one length, merged into segments.
 
-Each window is classified as the clip that it would be if it were cut out of the recording: it is
-resampled, encoded and normalised alone. So answers depend on nothing but the window's samples, and
-memory holds the windows of one batch, however long a recording is.
+Each window is resampled, encoded and normalised separately, like a clip. So a prediction depends
+only on the window's samples, and memory is bounded by one batch of windows.
 """
 
 import hashlib
@@ -33,26 +32,26 @@ from seqbelt.inference.predictor import Engine, Precision, Prediction, Predictor
 BLOCK_SAMPLES = 1 << 18
 MAX_BATCH_WINDOWS = 256
 MAX_BATCH_INPUTS = 4 << 20
-"""Samples or rows in a batch of windows at most, so that long windows do not add up."""
+"""Largest number of samples or rows in a batch of windows, which bounds memory."""
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """How windows are laid and merged; all times in seconds."""
+    """How windows are placed and merged; times in seconds."""
 
     window_s: float
     hop_s: float
     threshold: float = 0.5
-    """Confidence that a segment reaches at least once."""
+    """Confidence that a segment must reach at least once."""
     min_duration_s: float = 0.0
     """Shorter segments are dropped."""
     max_gap_s: float = 0.0
-    """Segments of one label with no more than this between them are joined."""
+    """Segments of one label with gaps up to this are joined."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a recording with one label; times in seconds."""
+    """A part of a recording with one label; times in seconds."""
 
     start_s: float
     end_s: float
@@ -62,8 +61,8 @@ class Segment:
 
 
 def default_window_s(bundle: Bundle) -> float | None:
-    """Seconds of a typical training sequence; of ``max_steps`` where those are fewer. None where
-    the bundle tells neither, or steps have no time."""
+    """Duration in seconds of a typical training sequence, at most ``max_steps``. None if the bundle
+    has neither, or steps have no time."""
     step_s = bundle.features.step_s()
     if step_s is None:
         return None
@@ -73,14 +72,14 @@ def default_window_s(bundle: Bundle) -> float | None:
 
 
 def merge(edges_s: np.ndarray, probabilities: np.ndarray, timeline: Timeline) -> list[Segment]:
-    """Segments from cells: cell ``i`` reaches from ``edges_s[i]`` to ``edges_s[i + 1]`` and has
-    ``probabilities[i]`` ``(classes,)``, NaN where there is no answer.
+    """Segments from cells: cell ``i`` is from ``edges_s[i]`` to ``edges_s[i + 1]`` and has
+    ``probabilities[i]`` ``(classes,)``, NaN without a prediction.
 
     Neighbouring cells with the same likeliest class are one segment if one of them reaches the
-    threshold (hysteresis: the others need not). Then gaps are closed, short ones are dropped, and
-    gaps that this left are closed.
+    threshold (hysteresis). Then gaps are closed, short segments are dropped, and the new gaps are
+    closed.
     """
-    found: list[Segment] = []
+    segments: list[Segment] = []
     is_known = np.asarray(~np.isnan(probabilities).any(axis=1))
     best = np.where(is_known, np.where(is_known[:, None], probabilities, 0).argmax(axis=1), -1)
     starts = np.flatnonzero(np.diff(best, prepend=-2))
@@ -90,38 +89,38 @@ def merge(edges_s: np.ndarray, probabilities: np.ndarray, timeline: Timeline) ->
             continue
         weights = np.diff(edges_s[start : stop + 1])
         confidence = float(np.average(probabilities[start:stop, label], weights=weights))
-        found.append(Segment(float(edges_s[start]), float(edges_s[stop]), label, confidence))
-    found = _close_gaps(found, timeline.max_gap_s)
-    # Edges are rounded to samples: a microsecond less is not shorter.
-    least = timeline.min_duration_s - 1e-6
-    found = [one for one in found if one.end_s - one.start_s >= least]
-    return _close_gaps(found, timeline.max_gap_s)
+        segments.append(Segment(float(edges_s[start]), float(edges_s[stop]), label, confidence))
+    segments = _close_gaps(segments, timeline.max_gap_s)
+    # Edges are rounded to samples: allow a microsecond.
+    minimum_s = timeline.min_duration_s - 1e-6
+    segments = [segment for segment in segments if segment.end_s - segment.start_s >= minimum_s]
+    return _close_gaps(segments, timeline.max_gap_s)
 
 
 def _close_gaps(segments: list[Segment], max_gap_s: float) -> list[Segment]:
     joined: list[Segment] = []
-    for one in segments:
+    for segment in segments:
         before = joined[-1] if joined else None
         if (
             before is not None
-            and before.label == one.label
-            and one.start_s - before.end_s <= max_gap_s + 1e-6
+            and before.label == segment.label
+            and segment.start_s - before.end_s <= max_gap_s + 1e-6
         ):
-            lengths = [before.end_s - before.start_s, one.end_s - one.start_s]
-            sure = float(np.average([before.confidence, one.confidence], weights=lengths))
-            joined[-1] = Segment(before.start_s, one.end_s, one.label, sure)
+            lengths = [before.end_s - before.start_s, segment.end_s - segment.start_s]
+            confidence = float(np.average([before.confidence, segment.confidence], weights=lengths))
+            joined[-1] = Segment(before.start_s, segment.end_s, segment.label, confidence)
         else:
-            joined.append(one)
+            joined.append(segment)
     return joined
 
 
 class TimelinePredictor(Predictor):
-    """Classifies windows along recordings instead of whole recordings.
+    """Classifies windows of recordings instead of complete recordings.
 
-    A journalled answer holds each window's start and end in seconds and its probabilities, so
-    another threshold, minimum duration or gap needs no new computation.
+    The journal has each window's start and end in seconds and its probabilities, so another
+    threshold, minimum duration or gap needs no new computation.
 
-    Raises SettingsError for a model that cannot do so.
+    Raises SettingsError for a model that cannot classify windows.
     """
 
     def __init__(
@@ -133,7 +132,7 @@ class TimelinePredictor(Predictor):
         device: str = "auto",
         label_folder: Path | None = None,
     ) -> None:
-        """``label_folder`` takes a label file of Audacity's for each recording."""
+        """``label_folder`` is the output folder for Audacity label files."""
         check_timeline(bundle, timeline)
         super().__init__(bundle, device, engine, precision)
         self.timeline, self._label_folder = timeline, label_folder
@@ -152,7 +151,7 @@ class TimelinePredictor(Predictor):
         is_known: Callable[[str], bool] | None = None,
         board: Board | None = None,
     ) -> Iterator[Prediction | Encoded]:
-        """Classify the windows of each recording, one recording after the other."""
+        """Classify the windows of each recording in turn."""
         for index, source in sources:
             content_hash = ""
             try:
@@ -160,13 +159,13 @@ class TimelinePredictor(Predictor):
                 if is_known is not None and is_known(content_hash):
                     yield Encoded(index, content_hash, None)
                     continue
-                found: np.ndarray | BadInput = self._classify(source)
+                rows: np.ndarray | BadInput = self._classify(source)
             except BadInput as error:
-                found = error
+                rows = error
             except (soundfile.LibsndfileError, OSError) as error:
-                found = BadInput(UNREADABLE, f"{type(error).__name__}: {error}")
-            num_windows = 0 if isinstance(found, BadInput) else len(found)
-            packed = found if isinstance(found, BadInput) else found.astype(np.float32).ravel()
+                rows = BadInput(UNREADABLE, f"{type(error).__name__}: {error}")
+            num_windows = 0 if isinstance(rows, BadInput) else len(rows)
+            packed = rows if isinstance(rows, BadInput) else rows.astype(np.float32).ravel()
             yield Prediction(index, content_hash, num_windows, packed)
 
     def _classify(self, source: Source) -> np.ndarray:
@@ -180,36 +179,36 @@ class TimelinePredictor(Predictor):
             rows += self._classify_batch(batch, rate)
         if not rows:
             raise BadInput(EMPTY, "the recording has no samples")
-        answers = np.array(rows)
-        if np.isnan(answers[:, 2:]).all():
+        classified = np.array(rows)
+        if np.isnan(classified[:, 2:]).all():
             raise BadInput(SILENT, "no sample of the recording is loud enough")
-        return answers
+        return classified
 
     def _classify_batch(self, batch: list[tuple[int, np.ndarray]], rate: float) -> list[np.ndarray]:
         is_audio = isinstance(self.bundle.features, AudioFeatures)
         num_classes = len(self.bundle.classes)
         rows = [
-            np.array([first / rate, (first + len(one)) / rate, *[np.nan] * num_classes])
-            for first, one in batch
+            np.array([first / rate, (first + len(window)) / rate, *[np.nan] * num_classes])
+            for first, window in batch
         ]
-        places, raws = [], []
-        for place, (first, one) in enumerate(batch):
+        indices, raws = [], []
+        for index, (first, window) in enumerate(batch):
             if is_audio:
-                peak = np.abs(one).max()
+                peak = np.abs(window).max()
                 if not np.isfinite(peak):
                     raise BadInput(NOT_FINITE, f"NaN or infinite samples after {first / rate:g} s")
                 if peak < SILENCE_PEAK:
                     continue
-            places.append(place)
-            raws.append(Audio(one, int(rate)) if is_audio else Steps(one))
+            indices.append(index)
+            raws.append(Audio(window, int(rate)) if is_audio else Steps(window))
         if raws:
             sequences = self.encoder.encode(raws)
-            for place, found in zip(places, self.probabilities(sequences), strict=True):
-                rows[place][2:] = found
+            for index, probabilities in zip(indices, self.probabilities(sequences), strict=True):
+                rows[index][2:] = probabilities
         return rows
 
     def segments(self, packed: np.ndarray) -> list[Segment]:
-        """The segments of a journalled answer."""
+        """The segments of a journal entry."""
         rows = packed.reshape(-1, 2 + len(self.bundle.classes)).astype(np.float64)
         centres = rows[:, :2].mean(axis=1)
         inner = (centres[1:] + centres[:-1]) / 2
@@ -225,7 +224,7 @@ class TimelinePredictor(Predictor):
         byte_order_mark: bool = False,
         max_num_steps: int = 0,
     ) -> None:
-        """Write one row a segment, and one with its error for an input that cannot be read."""
+        """Write one row per segment, and one with the error for an input that cannot be read."""
         names = ("start_s", "end_s")
         schema = pa.schema(
             [
@@ -248,28 +247,28 @@ class TimelinePredictor(Predictor):
             if row.error is not None or row.probabilities is None:
                 yield pa.Table.from_pylist([about | {"error": row.error}], schema)
                 continue
-            found = [
+            records = [
                 {
-                    "start_s": round(one.start_s, 3),
-                    "end_s": round(one.end_s, 3),
-                    "label": self.bundle.classes[one.label],
-                    "confidence": one.confidence,
+                    "start_s": round(segment.start_s, 3),
+                    "end_s": round(segment.end_s, 3),
+                    "label": self.bundle.classes[segment.label],
+                    "confidence": segment.confidence,
                 }
-                for one in self.segments(row.probabilities)
+                for segment in self.segments(row.probabilities)
             ]
             if self._label_folder is not None:
-                _write_audacity(self._label_folder, row.name, found)
-            if found:
-                yield pa.Table.from_pylist([about | one for one in found], schema)
+                _write_audacity(self._label_folder, row.name, records)
+            if records:
+                yield pa.Table.from_pylist([about | segment for segment in records], schema)
 
 
 def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
-    """Raise SettingsError (reason, remedy) where a model cannot classify such windows."""
+    """Raise SettingsError if a model cannot classify such windows."""
     features, model = bundle.features, bundle.model
     if bundle.network.labels_steps:
         raise SettingsError(
-            "--timeline: this model labels every step; 'predict' without --timeline gives its "
-            "segments"
+            "--timeline: this model labels every step; run 'predict' without --timeline to "
+            "get segments"
         )
     if not isinstance(features, AudioFeatures):
         if not isinstance(features, ArrayFeatures):
@@ -297,14 +296,14 @@ def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
 def cut_windows(
     pieces: Iterable[np.ndarray], size: int, hop: float
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Windows of ``size`` inputs, the first input's number with each, from pieces of any length.
+    """Cut pieces of any length into windows of ``size`` inputs; yields the first input's index and
+    the window.
 
-    Window ``i`` begins at ``round(i * hop)``; where the last of those does not reach the end,
-    one more ends there. What is shorter than a window is one window. Memory holds one window and
-    one piece.
+    Window ``i`` starts at ``round(i * hop)``; the last window ends at the end. A signal shorter
+    than a window is one window. Memory is bounded by one window and one piece.
     """
     kept = np.empty(0)
-    first = num_cut = 0  # number of the first input that is kept; windows so far
+    first = num_cut = 0  # index of the first input that is kept; windows so far
     is_begun = False
     end_of_last = 0
     for piece in pieces:
@@ -316,7 +315,7 @@ def cut_windows(
             yield start, kept[start - first : start - first + size].copy()
             end_of_last = start + size
             num_cut += 1
-        # A window that ends with the recording may begin up to a window before its end.
+        # The last window may start up to a window before the end.
         drop = min(round(num_cut * hop), first + len(kept) - size) - first
         if drop > 0:
             kept, first = kept[drop:].copy(), first + drop
@@ -336,20 +335,20 @@ def _open(bundle: Bundle, source: Source) -> tuple[float, Iterator[np.ndarray]]:
         audio = unlimited.read(source)
         return audio.sample_rate, iter([audio.samples])
     assert isinstance(features, ArrayFeatures) and features.sample_rate is not None
-    found = features.read(source)
-    bundle.encoder.encode([found])  # refuses another width, and other names
-    return features.sample_rate, iter([found.values])
+    raw = features.read(source)
+    bundle.encoder.encode([raw])  # raises for another number or names of columns
+    return features.sample_rate, iter([raw.values])
 
 
 def _open_audio(path: Path) -> tuple[float, Iterator[np.ndarray]]:
     if not path.stat().st_size:
         raise BadInput(EMPTY, "the file is empty")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        whole = whole_wav(cast(bytes, content))  # a mapped file slices as bytes do
+        whole = whole_wav(cast(bytes, content))  # a mapped file can be sliced like bytes
         patched = None if whole is content else io.BytesIO(bytes(whole))
     try:
         sound = soundfile.SoundFile(patched or str(path))
-    except soundfile.LibsndfileError:  # what PyAV reads is decoded as a whole
+    except soundfile.LibsndfileError:  # PyAV decodes the complete file
         audio = decode_audio(path, float("inf"))
         return audio.sample_rate, iter([audio.samples])
     return sound.samplerate, _read_blocks(sound)
@@ -358,12 +357,12 @@ def _open_audio(path: Path) -> tuple[float, Iterator[np.ndarray]]:
 def _read_blocks(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
     with sound:
         while len(block := sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-            one = block.shape[1] == 1
-            yield block[:, 0] if one else block.mean(axis=1, dtype=np.float32)
+            is_mono = block.shape[1] == 1
+            yield block[:, 0] if is_mono else block.mean(axis=1, dtype=np.float32)
 
 
 def _hash(source: Source) -> str:
-    """``hash_content`` without the whole file in memory."""
+    """``hash_content`` without the complete file in memory."""
     if not isinstance(source, Path):
         return hash_content(source)
     digest = hashlib.blake2b(digest_size=16)
@@ -377,10 +376,13 @@ def _hash(source: Source) -> str:
 
 
 def _write_audacity(folder: Path, name: str, segments: list[dict[str, Any]]) -> None:
-    """``FOLDER/NAME.txt``, as Audacity's File > Import > Labels reads it."""
+    """Write ``FOLDER/NAME.txt`` in the format of Audacity's File > Import > Labels."""
     parts = [part for part in Path(name).parts if part not in ("..", Path(name).anchor)]
     path = folder.joinpath(*parts)
     path = path.with_name(path.name + ".txt")
-    lines = [f"{one['start_s']:.6f}\t{one['end_s']:.6f}\t{one['label']}\n" for one in segments]
+    lines = [
+        f"{segment['start_s']:.6f}\t{segment['end_s']:.6f}\t{segment['label']}\n"
+        for segment in segments
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(lines), "utf-8")

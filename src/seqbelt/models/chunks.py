@@ -1,12 +1,12 @@
-"""Long sequences in chunks: the memory of one chunk, the gradient of the whole.
+"""Long sequences in chunks, with the exact gradient and the memory of one chunk.
 
-The activations of a recurrent layer take several times the memory of its inputs, at every step.
-Run in chunks with the state carried over, only one chunk's are held; the backward pass computes
-each chunk once more (Chen et al. 2016, arXiv:1604.06174). The gradient is the exact one.
+The activations of a recurrent layer take several times the memory of its inputs, at every step. Run
+in chunks with the state carried over, only one chunk's are stored; the backward pass recomputes
+each chunk (Chen et al. 2016, arXiv:1604.06174). The gradient is exact.
 
 Truncated back-propagation through time (Williams & Peng 1990, doi:10.1162/neco.1990.2.4.490) stops
-the gradient where a chunk begins. It is biased: what a network would have to carry over more than
-a chunk is not learned, or only by chance, while the state itself is carried over whole.
+the gradient at the start of a chunk. It is biased: dependencies longer than a chunk are learned
+only by chance, although the state is still carried over.
 """
 
 from typing import NamedTuple, cast
@@ -20,7 +20,7 @@ from seqbelt.models.recurrent import Recurrent, State
 
 
 class Chunks(NamedTuple):
-    """How a sequence is cut: into ``num_steps`` at a time; does the gradient stop there?"""
+    """Length of the chunks, and whether the gradient stops between them."""
 
     num_steps: int
     truncate: bool = False
@@ -29,7 +29,7 @@ class Chunks(NamedTuple):
 def run_in_chunks(
     recurrent: Recurrent, inputs: Tensor, lengths: Tensor, chunks: Chunks
 ) -> tuple[Tensor, State]:
-    """The same as ``recurrent(inputs, lengths)``, holding the activations of one chunk at a time.
+    """Compute ``recurrent(inputs, lengths)``, storing the activations of one chunk at a time.
 
     Shapes and errors are those of ``Recurrent.forward``; one direction only.
     """
@@ -42,21 +42,21 @@ def run_in_chunks(
     ended: list[State] = []
     state: State | None = None
     longest = int(falling[0])
-    for begin in range(0, longest, chunks.num_steps):
-        end = min(begin + chunks.num_steps, longest)
-        # The longest come first, so those that still run are always the leading ones.
-        running, running_on = int((falling > begin).sum()), int((falling > end).sum())
-        chunk = inputs[rows[:running], begin:end]
-        chunk_lengths = (falling[:running] - begin).clamp(max=end - begin)
-        found, end_state = cast(
+    for start in range(0, longest, chunks.num_steps):
+        end = min(start + chunks.num_steps, longest)
+        # Sorted by falling length: the sequences that have not ended are the first rows.
+        running, still_running = int((falling > start).sum()), int((falling > end).sum())
+        chunk = inputs[rows[:running], start:end]
+        chunk_lengths = (falling[:running] - start).clamp(max=end - start)
+        chunk_outputs, end_state = cast(
             tuple[Tensor, State],
             checkpoint(recurrent, chunk, chunk_lengths, state, use_reentrant=False),
         )
-        # Back into the batch's order at once: one more copy of all outputs would be felt.
-        filled = nn.functional.pad(found, (0, 0, 0, 0, 0, len(lengths) - running))
+        # Restored to the batch's order here, which saves one copy of all outputs.
+        filled = nn.functional.pad(chunk_outputs, (0, 0, 0, 0, 0, len(lengths) - running))
         outputs.append(filled.index_select(0, back))
-        ended.append(_rows(end_state, running_on, running))
-        state = _rows(end_state, 0, running_on)
+        ended.append(_rows(end_state, still_running, running))
+        state = _rows(end_state, 0, still_running)
         if chunks.truncate:
             state = _detach(state)
     outputs.append(inputs.new_zeros(len(lengths), inputs.shape[1] - longest, recurrent.output_size))
@@ -74,7 +74,7 @@ def _detach(state: State) -> State:
 
 
 def _join(states: list[State], order: Tensor) -> State:
-    """The states of all sequences, in an order."""
+    """The states of all sequences, reordered by ``order``."""
     parts = [(state,) if isinstance(state, Tensor) else state for state in states]
     hidden, *cell = (torch.cat(kind, dim=1)[:, order] for kind in zip(*parts))
     return (hidden, cell[0]) if cell else hidden

@@ -21,82 +21,82 @@ from seqbelt.models.stem import Stem, StemLayers
 from seqbelt.settings import Settings
 
 NEGLIGIBLE_SPREAD = 1e-6
-"""A sequence whose values spread less than this, in training standard deviations, is constant."""
+"""Spread of a sequence, in training standard deviations, below which it counts as constant."""
 
-Share = Annotated[float, Field(ge=0, lt=1)]
-AutoShare = Literal["auto"] | Share
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+AutoFraction = Literal["auto"] | Fraction
 Count = Annotated[int, Field(ge=1)]
 
 
 class Model(Settings):
-    """A recurrent classifier. The cells differ in the value of ``cell`` and in nothing else."""
+    """A recurrent classifier; all cells share the other settings."""
 
     cell: Cell = "lstm"
-    """Recurrent cell; none leaves the recurrence out, for comparison."""
+    """Recurrent cell; none omits the recurrence, for comparison."""
     stem: Literal["auto", "none"] | Stem = "auto"
     """Convolutions before the recurrence; auto fits their strides to the training sequences."""
     nonlinearity: Literal["tanh", "relu"] = "tanh"
-    """The RNN's activation; the other cells have their own."""
+    """The RNN's activation; the other cells ignore it."""
     hidden_size: Count = 128
     """Width of the hidden state of one direction."""
     num_layers: Count = 1
     """Recurrent layers on top of each other."""
     bidirectional: bool = True
-    """Run a second set of weights from the end to the beginning. Without it no output depends on
-    later steps, so that the model can stream."""
-    dropout: AutoShare = "auto"
-    """Share of values dropped between layers and before the linear layer; auto takes the kind's
-    own, as in the two settings below."""
-    input_dropout: AutoShare = "auto"
-    """Share of input values (or embedding values) dropped."""
+    """Also run from the end to the beginning with a second set of weights. A model that streams
+    must be unidirectional."""
+    dropout: AutoFraction = "auto"
+    """Fraction of values dropped between layers and before the linear layer; auto takes the default
+    of the kind of sequence, as in the two settings below."""
+    input_dropout: AutoFraction = "auto"
+    """Fraction of input values (or embedding values) dropped."""
     pooling: PoolingName = "attention_max"
     """How the outputs of the valid steps become one vector; none classifies every step, which
-    ``data.labels: per_step`` asks for."""
+    ``data.labels: per_step`` requires."""
     embedding_size: Count = 128
     """Width of a token's embedding; only for token ids."""
-    embedding_dropout: AutoShare = "auto"
-    """Share of the vocabulary's tokens that a training step reads as zeros."""
+    embedding_dropout: AutoFraction = "auto"
+    """Fraction of the vocabulary's tokens whose vectors are zero in a training step."""
     vectors: WordVectors | None = None
-    """Where the embedding starts from; null draws it at random. The file is read to train, never
-    to predict."""
+    """Word vectors that initialise the embedding; null draws it at random. The file is needed to
+    train, not to predict."""
     scaling: Literal["auto", "rows", "rows_and_sequence"] = "auto"
     """Features are standardised by all training rows; rows_and_sequence appends them standardised
-    by their own sequence, for recordings of different levels. auto does so where the network reads
-    a whole sequence in both directions and gives it one label."""
+    over each sequence, for recordings of different levels. auto does so for bidirectional networks
+    that give a sequence one label."""
     differences: Literal["auto"] | bool = "auto"
     """Append each feature's difference from the step before, standardised over the training rows;
-    auto does so for numbers that a stem reads."""
+    auto does so for numeric features with a stem."""
     layout: Layout = "auto"
-    """How the recurrence is computed: the numbers are the same, the speed is not."""
+    """How the recurrence is computed; the results are the same, the speed differs."""
     recurrent_init: RecurrentInit = "orthogonal"
     """Initial recurrent weights; identity is meant for an RNN with ReLU."""
     forget_bias: ForgetBias = 1.0
     """Initial bias of the LSTM's forget gate; chrono draws the biases of the LSTM's and the GRU's
     gates so that the units remember for as long as the training sequences last."""
     max_steps: Count | None = None
-    """Steps of a sequence that the network reads, at most; null reads all."""
+    """Largest number of steps that the network reads of a sequence; null reads all."""
     crop: Literal["head", "tail", "random", "windows"] = "head"
-    """Which steps of a longer sequence are read: the first, the last, or, in training, another
-    random stretch in every epoch. An answer then comes from the first (random) or from the mean
-    probability of as many stretches as cover the sequence (windows)."""
+    """Which steps of a longer sequence are read: the first (head), the last (tail) or, in training,
+    another random window in every epoch. Predictions then use the first steps (random) or average
+    the probabilities of the windows that cover the sequence (windows)."""
 
     @model_validator(mode="after")
-    def _every_step_stays(self) -> Self:
+    def _check_scaling_and_strides(self) -> Self:
         if self.scaling == "rows_and_sequence" and not self.bidirectional:
             raise ValueError(
-                "scaling: rows_and_sequence needs the whole sequence before its first step is "
-                "read; set bidirectional: true, or scaling: rows"
+                "scaling: rows_and_sequence needs the complete sequence before its first "
+                "step; set bidirectional: true, or scaling: rows"
             )
         if self.pooling == "none" and isinstance(self.stem, Stem) and self.stem.reduction > 1:
             raise ValueError(
-                f"stem.strides {self.stem.strides}: where every step is classified "
-                "(pooling none), every step must stay; set all strides to 1"
+                f"stem.strides {self.stem.strides}: classifying every step "
+                "(pooling none) needs every step; set all strides to 1"
             )
         return self
 
     @field_validator("forget_bias")
     @classmethod
-    def _chrono_needs_our_biases(cls, value: ForgetBias, info: ValidationInfo) -> ForgetBias:
+    def _check_chrono(cls, value: ForgetBias, info: ValidationInfo) -> ForgetBias:
         if value == "chrono" and info.data.get("recurrent_init") == "uniform":
             raise ValueError(
                 "chrono needs recurrent_init orthogonal or identity: uniform keeps torch's biases"
@@ -104,18 +104,18 @@ class Model(Settings):
         return value
 
     def resolve(self, is_tokens: bool, lengths: np.ndarray | None) -> Self:
-        """The settings with every ``auto`` replaced by what it stands for.
+        """The settings with every ``auto`` replaced by its value.
 
-        ``lengths`` ``(sequences,)`` are those of the training rows, in steps; the strides of a
-        stem follow from them. Where every step is classified, the stem keeps every step.
+        ``lengths`` ``(sequences,)`` of the training rows, in steps, determine the strides of the
+        stem. Where every step is classified, all strides are 1.
         """
         defaults, changes = defaults_for(is_tokens), {}
         for name in ("dropout", "input_dropout", "embedding_dropout"):
             if getattr(self, name) == "auto":
                 changes[name] = getattr(defaults, name)
         if self.scaling == "auto":
-            reads_whole = self.bidirectional and self.pooling != "none" and not is_tokens
-            changes["scaling"] = "rows_and_sequence" if reads_whole else "rows"
+            is_bidirectional = self.bidirectional and self.pooling != "none" and not is_tokens
+            changes["scaling"] = "rows_and_sequence" if is_bidirectional else "rows"
         if self.differences is True and is_tokens:
             raise SettingsError("model.differences: token ids have no differences; set it to false")
         if self.differences == "auto":
@@ -123,16 +123,16 @@ class Model(Settings):
         if self.stem == "auto" and is_tokens:
             changes["stem"] = Stem.for_tokens(self.embedding_size).to_dict()
         elif self.stem == "auto":
-            counted = None if self.pooling == "none" else lengths
-            changes["stem"] = Stem.for_lengths(counted).to_dict()
+            known_lengths = None if self.pooling == "none" else lengths
+            changes["stem"] = Stem.for_lengths(known_lengths).to_dict()
         return self.replace(**changes) if changes else self
 
     @property
-    def dropout_shares(self) -> tuple[float, float, float]:
+    def dropout_rates(self) -> tuple[float, float, float]:
         """``dropout``, ``input_dropout`` and ``embedding_dropout`` of resolved settings."""
-        shares = self.dropout, self.input_dropout, self.embedding_dropout
-        assert "auto" not in shares, "resolve() comes first"
-        return cast(tuple[float, float, float], shares)
+        rates = self.dropout, self.input_dropout, self.embedding_dropout
+        assert "auto" not in rates, "resolve() comes first"
+        return cast(tuple[float, float, float], rates)
 
     def build(
         self,
@@ -143,8 +143,8 @@ class Model(Settings):
     ) -> "SequenceNetwork":
         """The network, initialised from torch's current random state.
 
-        ``lengths`` ``(sequences,)`` of the training rows, in steps, serve ``forget_bias: chrono``;
-        a network whose weights are loaded needs none.
+        ``lengths`` ``(sequences,)`` of the training rows, in steps, are needed for ``stem: auto``
+        and ``forget_bias: chrono``; not for a network whose weights are loaded.
         """
         resolved = self.resolve(is_tokens, lengths)
         return SequenceNetwork(resolved, num_features, num_classes, is_tokens, lengths)
@@ -153,11 +153,10 @@ class Model(Settings):
 class Standardize(nn.Module):
     """Subtract the mean and divide by the standard deviation of the training rows' steps.
 
-    ``by_sequence`` appends each feature once more, standardised by the mean and the standard
-    deviation of its own sequence: what differs between recordings by its level alone, such as a
-    gain or an offset, is then the same. ``differences`` appends each feature's difference from the
-    step before, divided by the root mean square of the training rows' differences: how it moves,
-    whatever its level.
+    ``by_sequence`` appends each feature standardised by the mean and the standard deviation of its
+    sequence, which removes gains and offsets of a recording. ``differences`` appends each feature's
+    difference from the step before, divided by the root mean square of the training rows'
+    differences.
     """
 
     mean: Tensor
@@ -176,9 +175,9 @@ class Standardize(nn.Module):
         self.register_buffer("std", torch.ones(num_features))
 
     def learn(self, mean: Tensor, std: Tensor, difference_rms: Tensor | None = None) -> None:
-        """Take over statistics ``(features,)`` of the training rows: mean and standard deviation of
-        a step, root mean square of the differences, which is the standard deviation unless given.
-        What never changes is left unscaled."""
+        """Set the statistics ``(features,)`` of the training rows: mean and standard deviation over
+        steps, root mean square of the differences (the standard deviation unless given). Constant
+        features are not scaled."""
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))
         if self.differences:
@@ -190,20 +189,19 @@ class Standardize(nn.Module):
         parts = [(inputs - self.mean) / self.std]
         if self.by_sequence:
             parts.append(self._by_sequence(inputs, lengths))
-        if self.differences:  # of the first step there is none: 0
+        if self.differences:  # 0 at the first step
             differences = F.pad(inputs[:, 1:] - inputs[:, :-1], (0, 0, 1, 0))
             parts.append(differences / self.difference_scale)
         return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
 
     def _by_sequence(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        # In float64, where the steps of a feature that never changes are their mean exactly;
-        # Apple's GPUs have no such numbers.
+        # In float64 the mean of a constant feature is exact; Apple's GPUs lack float64.
         kind = torch.float32 if inputs.device.type == "mps" else torch.float64
         steps = torch.arange(inputs.shape[1], device=inputs.device)
         lengths = upload(lengths, inputs.device)[:, None, None]
         is_padding = steps[:, None] >= lengths
         values = inputs.to(kind).masked_fill(is_padding, 0)
-        # Padding stays 0: it must not set the range of a product that is quantised.
+        # Padding stays 0: it must not affect the range of a quantised product.
         centred = (values - values.sum(1, keepdim=True) / lengths).masked_fill(is_padding, 0)
         spread = (centred.square().sum(1, keepdim=True) / lengths).sqrt()
         return (centred / (spread + NEGLIGIBLE_SPREAD * self.std)).to(inputs.dtype)
@@ -222,8 +220,8 @@ class SequenceNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.settings = settings
-        """As built: without ``auto``."""
-        dropout, input_dropout, embedding_dropout = settings.dropout_shares
+        """The resolved settings, without ``auto``."""
+        dropout, input_dropout, embedding_dropout = settings.dropout_rates
         self.is_tokens = is_tokens
         if is_tokens:
             frozen = settings.vectors is not None and settings.vectors.frozen
@@ -261,9 +259,9 @@ class SequenceNetwork(nn.Module):
     def forward(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
         """Logits ``(batch, classes)``, or ``(batch, steps, classes)`` without pooling.
 
-        Padded inputs are ``(batch, steps, features)`` or ``(batch, steps)``; ``lengths``
-        ``(batch,)`` as the engine takes them. ``chunks`` save memory in training and need the
-        lengths on the CPU.
+        Inputs are padded ``(batch, steps, features)`` or token ids ``(batch, steps)``; ``lengths``
+        int64 ``(batch,)`` as in ``Recurrent.forward``. ``chunks`` save memory in training and need
+        the lengths on the CPU.
         """
         steps = self.input_dropout(self.first_steps(inputs, lengths))
         if self.stem is not None:
@@ -281,7 +279,7 @@ class SequenceNetwork(nn.Module):
 
     @property
     def networks(self) -> tuple["SequenceNetwork", ...]:
-        """This network, as ``Ensemble.networks`` has several."""
+        """This network alone, the counterpart of ``Ensemble.networks``."""
         return (self,)
 
     @property
@@ -291,16 +289,16 @@ class SequenceNetwork(nn.Module):
 
     @property
     def labels_steps(self) -> bool:
-        """Whether every step is classified, and not the sequence."""
+        """Whether every step is classified instead of the sequence."""
         return self.pool.name == "none"
 
     def split(self, logits: Tensor, lengths: Tensor) -> list[Tensor]:
-        """Of what ``forward`` gave, the answers ``(1 or steps, classes)`` of each sequence."""
+        """Split logits from ``forward`` into ``(1 or steps, classes)`` for each sequence."""
         if not self.labels_steps:
             return list(logits[:, None])
         return [row[:length] for row, length in zip(logits, lengths.tolist(), strict=True)]
 
     @property
     def num_parameters(self) -> int:
-        """Trainable numbers."""
+        """Number of trainable parameters."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)

@@ -1,14 +1,14 @@
-"""From the CPU to a GPU without waiting for it."""
+"""Asynchronous copies from the CPU to a GPU."""
 
 import torch
 from torch import Tensor
 
 
 def upload(values: Tensor, device: torch.device) -> Tensor:
-    """A tensor on a device. A GPU is not waited for: the copy is queued behind its work.
+    """Copy a tensor to a device, without waiting for a GPU.
 
-    For that the values must lie in page-locked memory; pageable memory would be copied at once,
-    when all work before is done.
+    The values are put into page-locked memory first: a copy from pageable memory waits for all work
+    before it.
     """
     if device.type != "cuda" or values.device.type != "cpu":
         return values.to(device)

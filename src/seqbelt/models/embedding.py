@@ -1,4 +1,4 @@
-"""Token ids become vectors."""
+"""Token embedding."""
 
 import numpy as np
 import torch
@@ -8,16 +8,16 @@ from torch.nn import functional as F
 from seqbelt.errors import SettingsError
 
 INITIAL_STD = 0.1
-"""Of a random row. torch's is 1: a word that is seen a few times then keeps mostly noise, because
-an optimizer step moves a number by about the learning rate."""
+"""Standard deviation of a random row. With torch's 1 the vector of a rare word stays mostly noise,
+because an optimizer step changes a weight by about the learning rate."""
 
 
 class Embedding(nn.Embedding):
-    """A row of numbers for each token of the vocabulary.
+    """One vector for each token of the vocabulary.
 
-    In training a share ``dropout`` of all tokens is zero, each wherever it stands in the batch, so
-    that no answer hangs on one word (Gal & Ghahramani 2016, arXiv:1512.05287). ``frozen`` rows are
-    no trainable numbers: they stay as ``start_from`` or loading left them.
+    In training a fraction ``dropout`` of the tokens is zero at all their positions in the batch, so
+    that no prediction depends on a single word (Gal & Ghahramani 2016, arXiv:1512.05287).
+    ``frozen`` vectors are not trained.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class Embedding(nn.Embedding):
 
     @torch.no_grad()
     def start_from(self, vectors: np.ndarray, is_found: np.ndarray) -> None:
-        """Take over the rows of ``vectors`` float32 ``(tokens, size)`` where ``is_found``.
+        """Copy the rows of ``vectors`` float32 ``(tokens, size)`` where ``is_found`` ``(tokens,)``.
 
-        The other tokens keep random rows, of the same spread as the vectors, so that neither kind
-        drowns the other. Raises SettingsError if the vectors have another width.
+        The other tokens keep random rows, scaled to the standard deviation of the vectors. Raises
+        SettingsError if the vectors have another width.
         """
         width = vectors.shape[1]
         if width != self.embedding_dim:
@@ -49,8 +49,8 @@ class Embedding(nn.Embedding):
                 f"model.embedding_size: {self.embedding_dim}, but the vectors of "
                 f"model.vectors.path have {width} dimensions; set model.embedding_size to {width}"
             )
-        found = torch.from_numpy(is_found)
-        rows = torch.from_numpy(vectors)[found]
+        mask = torch.from_numpy(is_found)
+        rows = torch.from_numpy(vectors)[mask]
         if len(rows):
             self.weight.mul_(rows.std(correction=0) / self.weight.std(correction=0))
-            self.weight[found] = rows.to(self.weight.device)
+            self.weight[mask] = rows.to(self.weight.device)

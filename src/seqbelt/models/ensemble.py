@@ -1,7 +1,7 @@
-"""Several networks of the same settings, of which the class probabilities are averaged.
+"""An ensemble: the averaged class probabilities of networks with the same settings.
 
-Networks that differ by their seed alone make different errors; their mean is more accurate than
-they are on average, and better calibrated (Lakshminarayanan et al. 2017, arXiv:1612.01474).
+Networks trained from different seeds make different errors; their mean is more accurate than one
+network on average, and better calibrated (Lakshminarayanan et al. 2017, arXiv:1612.01474).
 """
 
 import math
@@ -16,19 +16,19 @@ from seqbelt.models.embedding import Embedding
 
 
 def average_logits(logits: Sequence[Tensor]) -> Tensor:
-    """Logs of the mean probabilities that several networks' logits ``(..., classes)`` give.
+    """Log of the mean probabilities of several networks' logits ``(..., classes)``.
 
     The logits of one network are returned as they are. Probabilities are averaged, not logits: by
     Jensen's inequality the cross-entropy of the mean is then at most the mean cross-entropy.
     """
     if len(logits) == 1:
         return logits[0]
-    stacked = torch.stack([one.float().log_softmax(-1) for one in logits])
+    stacked = torch.stack([network_logits.float().log_softmax(-1) for network_logits in logits])
     return stacked.logsumexp(0) - math.log(len(logits))
 
 
 class Ensemble(nn.Module):
-    """The average of networks, with the interface of one ``SequenceNetwork`` for prediction.
+    """The average of networks, with the prediction interface of a ``SequenceNetwork``.
 
     Raises ValueError for networks that differ in settings or sizes, or where there are fewer than
     two.
@@ -38,8 +38,8 @@ class Ensemble(nn.Module):
         super().__init__()
         if len(networks) < 2:
             raise ValueError(f"an ensemble averages two networks or more, got {len(networks)}")
-        shapes = [{k: v.shape for k, v in one.state_dict().items()} for one in networks]
-        if any(one.settings != networks[0].settings for one in networks) or any(
+        shapes = [{k: v.shape for k, v in network.state_dict().items()} for network in networks]
+        if any(network.settings != networks[0].settings for network in networks) or any(
             shape != shapes[0] for shape in shapes
         ):
             raise ValueError("the networks of an ensemble must have equal settings and sizes")
@@ -48,16 +48,16 @@ class Ensemble(nn.Module):
     @property
     def networks(self) -> tuple[SequenceNetwork, ...]:
         """The networks that are averaged."""
-        return tuple(one for one in self.members if isinstance(one, SequenceNetwork))
+        return tuple(member for member in self.members if isinstance(member, SequenceNetwork))
 
     def forward(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
-        """Logs of the mean probabilities ``(batch, classes)``, or ``(batch, steps, classes)``
+        """Log of the mean probabilities ``(batch, classes)``, or ``(batch, steps, classes)``
         without pooling; the arguments are those of ``SequenceNetwork.forward``."""
-        return average_logits([one(inputs, lengths, chunks) for one in self.networks])
+        return average_logits([network(inputs, lengths, chunks) for network in self.networks])
 
     @property
     def settings(self) -> Model:
-        """The settings that all of them have."""
+        """The settings that all networks have in common."""
         return self.networks[0].settings
 
     @property
@@ -66,17 +66,17 @@ class Ensemble(nn.Module):
 
     @property
     def embed(self) -> Embedding:
-        """The first network's embedding, which has the sizes of all."""
+        """The first network's embedding, for its sizes."""
         return self.networks[0].embed
 
     @property
     def normalize(self) -> Standardize:
-        """The first network's standardisation, which has the sizes of all."""
+        """The first network's standardisation, for its sizes."""
         return self.networks[0].normalize
 
     @property
     def classify(self) -> nn.Linear:
-        """The first network's last layer, which has the sizes of all."""
+        """The first network's last layer, for its sizes."""
         return self.networks[0].classify
 
     @property
@@ -86,7 +86,7 @@ class Ensemble(nn.Module):
 
     @property
     def labels_steps(self) -> bool:
-        """Whether every step is classified, and not the sequence."""
+        """Whether every step is classified instead of the sequence."""
         return self.networks[0].labels_steps
 
     def split(self, logits: Tensor, lengths: Tensor) -> list[Tensor]:
@@ -95,9 +95,9 @@ class Ensemble(nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """Trainable numbers of all networks together."""
-        return sum(one.num_parameters for one in self.networks)
+        """Number of trainable parameters of all networks together."""
+        return sum(network.num_parameters for network in self.networks)
 
 
 Network = SequenceNetwork | Ensemble
-"""What predicts: one network, or the average of several."""
+"""One network, or the average of several."""

@@ -1,4 +1,4 @@
-"""Initial weights that give each cell a fair start.
+"""Initial weights of the recurrent layers.
 
 torch's default (uniform within 1/sqrt(hidden)) lets the gradient vanish within a few steps for
 every cell. An LSTM keeps its memory when the forget gate starts open (Gers et al. 2000,
@@ -30,10 +30,10 @@ def initialize(
     forget_bias: ForgetBias,
     lengths: np.ndarray | None = None,
 ) -> None:
-    """Set the initial weights in place; ``uniform`` leaves torch's own.
+    """Set the initial weights in place; ``uniform`` keeps torch's.
 
-    ``lengths`` ``(sequences,)`` are those of the training rows, in steps: what ``chrono`` draws
-    from. Without them every memory is one step long.
+    ``lengths`` ``(sequences,)`` of the training rows, in steps, are used by ``chrono``; without
+    them its biases are 0.
     """
     if recurrent_init == "uniform":
         return
@@ -44,22 +44,24 @@ def initialize(
                 nn.init.xavier_uniform_(gate)
         elif name.startswith("weight_hh"):
             for gate in parameter.chunk(num_gates):
-                _square(gate, recurrent_init)
+                _initialize_gate(gate, recurrent_init)
         else:
             parameter.zero_()
             if name.startswith("bias_ih"):
-                # torch adds two biases; only one of them may carry the gates'.
-                _open_gates(recurrent.cell, parameter.chunk(num_gates), forget_bias, lengths)
+                # torch adds two bias vectors; only one may contain the gates' biases.
+                _initialize_gate_biases(
+                    recurrent.cell, parameter.chunk(num_gates), forget_bias, lengths
+                )
 
 
-def _square(gate: Tensor, recurrent_init: RecurrentInit) -> None:
+def _initialize_gate(gate: Tensor, recurrent_init: RecurrentInit) -> None:
     if recurrent_init == "identity":
         nn.init.eye_(gate)
     else:
         nn.init.orthogonal_(gate)
 
 
-def _open_gates(
+def _initialize_gate_biases(
     cell: Cell, gates: tuple[Tensor, ...], forget_bias: ForgetBias, lengths: np.ndarray | None
 ) -> None:
     """Set the biases that decide how long a unit remembers; an RNN has none."""
@@ -68,17 +70,17 @@ def _open_gates(
             gates[1].fill_(forget_bias)
     elif cell == "lstm":
         gates[1].copy_(_chrono(gates[1], lengths))
-        gates[0].copy_(-gates[1])  # what is forgotten slowly is written slowly
+        gates[0].copy_(-gates[1])  # input gate: 1 - forget gate
     elif cell == "gru":
-        gates[1].copy_(_chrono(gates[1], lengths))  # torch's update gate is the share that is kept
+        gates[1].copy_(_chrono(gates[1], lengths))  # torch's update gate is the fraction kept
 
 
 def _chrono(like: Tensor, lengths: np.ndarray | None) -> Tensor:
     """Biases ``log u`` with which each unit remembers about ``u`` steps.
 
     The paper draws u uniformly from 1 to T - 1 for one T. Here each unit takes the length of a
-    training sequence as its T: the same where all lengths are equal, and one endless recording
-    among short ones does not stretch every unit.
+    random training sequence as its T: the same where all lengths are equal, and a single long
+    recording does not affect every unit.
     """
     if lengths is None or not len(lengths):
         return torch.zeros_like(like)

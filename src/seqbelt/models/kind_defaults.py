@@ -1,6 +1,6 @@
-"""What is on by default for each kind of sequence: the one table of regularisation and budget.
+"""Default regularisation and training budget for each kind of sequence.
 
-``auto`` in the sections ``model`` and ``training`` means the value that stands here. The values
+``auto`` in the sections ``model`` and ``training`` means these values. They
 were chosen on one half of the sets of ``benchmarks/board.py`` and are reported on the other half
 as well (docs/results.md, docs/decisions/024-defaults-by-kind.md).
 """
@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class KindDefaults:
-    """Values for one kind of sequence."""
+    """Default values for one kind of sequence."""
 
     dropout: float
     input_dropout: float
     embedding_dropout: float
     label_smoothing: float
     num_passes: int
-    """Passes over the training rows, as far as the bounds on updates allow."""
+    """Passes over the training rows, within the bounds on updates."""
     min_updates: int
     max_updates: int
-    """Bounds on the updates; a large set is read ``MIN_PASSES`` times at least all the same."""
+    """Bounds on the updates; a large set is still read at least ``MIN_PASSES`` times."""
     augmentation: Mapping[str, float] = field(default_factory=dict)
     spectrum_augmentation: Mapping[str, float] = field(default_factory=dict)
     """Added where the features are the bands of a spectrum."""
@@ -31,7 +31,7 @@ class KindDefaults:
 
 
 MIN_PASSES = 3
-"""Fewer passes leave most of a large set's rows nearly unread."""
+"""Smallest number of passes over a large set."""
 
 NUMBERS = KindDefaults(
     dropout=0.3,
@@ -64,5 +64,5 @@ TOKENS = KindDefaults(
 
 
 def defaults_for(is_tokens: bool) -> KindDefaults:
-    """The table's column for token ids or for numbers."""
+    """The defaults for token ids or for numeric sequences."""
     return TOKENS if is_tokens else NUMBERS

@@ -1,4 +1,4 @@
-"""Pooling: from the outputs at the valid steps to one vector a sequence."""
+"""Pooling of the outputs at the valid steps to one vector per sequence."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from seqbelt.models.device_transfer import upload
 ATTENTION_WIDTH = 64
 PoolingName = Literal["last", "mean", "max", "attention", "attention_max", "concat", "none"]
 ATTENDING = ("attention", "attention_max")
-"""The poolings that weigh the steps by a learned score."""
+"""Poolings that weight the steps by a learned score."""
 
 
 class Pooling(nn.Module):
@@ -18,9 +18,9 @@ class Pooling(nn.Module):
 
     ``last`` is the final state; ``attention`` learns one score for each step (Yang et al. 2016,
     doi:10.18653/v1/N16-1174, with the score a linear function of the output's tanh);
-    ``attention_max`` puts that and the maximum side by side; ``concat`` puts last, mean and max
-    side by side (Howard & Ruder 2018, arXiv:1801.06146); ``none`` keeps every step, ``(batch,
-    steps, width)``, and puts zeros into the padding.
+    ``attention_max`` concatenates that and the maximum; ``concat`` concatenates last, mean and max
+    (Howard & Ruder 2018, arXiv:1801.06146); ``none`` keeps every step, ``(batch, steps, width)``,
+    with zeros at padded steps.
     """
 
     def __init__(self, name: PoolingName, width: int) -> None:
@@ -28,19 +28,19 @@ class Pooling(nn.Module):
         self.name: PoolingName = name
         self.output_size = {"concat": 3, "attention_max": 2}.get(name, 1) * width
         if name in ATTENDING:
-            # Narrow: one score for each step needs less than the recurrence, and must not cost it.
+            # Narrow: the scores must cost little compared with the recurrence.
             self.project = nn.Linear(width, ATTENTION_WIDTH)
             self.score = nn.Linear(ATTENTION_WIDTH, 1, bias=False)
 
     def forward(self, outputs: Tensor, final: Tensor, lengths: Tensor) -> Tensor:
-        """``final`` ``(batch, width)`` is the engine's final state, ``lengths`` are on the CPU or
-        on the outputs' device."""
+        """``final`` ``(batch, width)`` is the final hidden state; ``lengths`` ``(batch,)`` are on
+        the CPU or on the outputs' device."""
         if self.name == "last":
             return final
         lengths = upload(lengths, outputs.device)
         valid = torch.arange(outputs.shape[1], device=outputs.device) < lengths[:, None]
         if self.name == "none":
-            # What stands at padded steps may be NaN, and would spoil the weights' gradient.
+            # Padded steps may be NaN, which would reach the weights' gradient.
             return outputs.masked_fill(~valid[:, :, None], 0)
         if self.name in ATTENDING:
             attended = (self.weights(outputs, valid)[:, :, None] * outputs).sum(1)
@@ -54,16 +54,16 @@ class Pooling(nn.Module):
         return torch.cat([final, _mean(outputs, valid), _max(outputs, valid)], dim=1)
 
     def weights(self, outputs: Tensor, valid: Tensor) -> Tensor:
-        """Attention's share of each step, ``(batch, steps)``; rows sum to 1, padding has 0."""
+        """Attention weights ``(batch, steps)``; rows sum to 1, padded steps have 0."""
         return self.scores(outputs).masked_fill(~valid, -torch.inf).softmax(dim=1)
 
     def scores(self, outputs: Tensor) -> Tensor:
-        """Attention's score of each step, ``(batch, steps)``, before they are weighed up."""
+        """Attention scores ``(batch, steps)`` before the softmax."""
         return self.score(torch.tanh(self.project(outputs))).squeeze(2)
 
 
 def _mean(outputs: Tensor, valid: Tensor) -> Tensor:
-    # masked_fill, not a product: what stands at padded steps is undefined and may be NaN.
+    # masked_fill, not a product: padded steps are undefined and may be NaN.
     total = outputs.masked_fill(~valid[:, :, None], 0).sum(1)
     return total / valid.sum(1, keepdim=True)
 

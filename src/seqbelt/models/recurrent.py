@@ -1,14 +1,14 @@
-"""The recurrent engine: LSTM, GRU or RNN over sequences of several lengths, exactly.
+"""LSTM, GRU or RNN over sequences of different lengths, exact for every length.
 
 Three layouts compute the same function and the same gradients:
 
 ``packed``  torch's packed sequences: no padded step is computed, but on a CPU the loop is slow.
-``padded``  every layer runs over the padded batch. A forward direction is not touched by what
-            follows a sequence; a backward direction is given each sequence reversed within its
-            own length, so that it meets the padding last as well.
-``fused``   our own kernel over the valid steps alone, where a compiler is found (CPU only).
+``padded``  every layer runs over the padded batch. The forward direction reads the padding
+            last; for the backward direction each sequence is reversed within its length, so that
+            it reads the padding last too.
+``fused``   our kernel over the valid steps only, where a compiler is available (CPU only).
 
-What comes out at padded steps is undefined: whoever pools must look at the lengths.
+Outputs at padded steps are undefined; pooling must use the lengths.
 """
 
 from typing import Any, Literal
@@ -37,9 +37,9 @@ _LAYERS = {
 class Recurrent(nn.Module):
     """Layers of one recurrent cell.
 
-    ``weights`` is torch's own module: it holds the parameters under torch's names and in torch's
-    gate order (LSTM: i, f, g, o; GRU: r, z, n). torch keeps two bias vectors for each layer, of
-    which only the sum matters (except the GRU's candidate).
+    ``weights`` is torch's module, with torch's parameter names and gate order (LSTM: i, f, g, o;
+    GRU: r, z, n). torch has two bias vectors per layer, of which only the sum matters (except in
+    the GRU's candidate).
     """
 
     def __init__(
@@ -76,18 +76,18 @@ class Recurrent(nn.Module):
 
     @property
     def forward_size(self) -> int:
-        """How many of an output step's values are the forward direction's: the first ones."""
+        """Number of an output step's values, the first ones, that are the forward direction's."""
         return self.weights.hidden_size
 
     @property
     def flops_per_step(self) -> int:
-        """Floating-point operations of one step forwards: two for each weight. Training takes
-        three times as many, for the gradients of the inputs and of the weights."""
+        """Floating-point operations of one step in the forward pass: two for each weight. Training
+        takes three times as many, for the gradients of the inputs and of the weights."""
         matrices = (p for name, p in self.weights.named_parameters() if name.startswith("weight"))
         return 2 * sum(matrix.numel() for matrix in matrices)
 
     def chosen_layout(self, device: torch.device) -> Layout:
-        """What ``auto`` stands for on a device, by measurement (docs/results.md)."""
+        """The layout used on a device; ``auto`` takes the fastest (docs/results.md)."""
         if self.layout != "auto":
             return self.layout
         if device.type == "cpu" and fused.is_available():
@@ -97,22 +97,22 @@ class Recurrent(nn.Module):
     def forward(
         self, inputs: Tensor, lengths: Tensor, state: State | None = None
     ) -> tuple[Tensor, State]:
-        """Run over padded sequences, from zeros or from the ``state`` in which others ended.
+        """Run over padded sequences, from zeros or from a ``state``.
 
         ``inputs`` ``(batch, steps, features)``, ``lengths`` int64 ``(batch,)``, all at least 1, on
-        the CPU, from where nothing waits for a GPU. The padded layout also takes them on the
-        inputs' device; then nobody looks whether they are possible. Returns the outputs
-        ``(batch, steps, output_size)`` and the state in which each sequence ends: after the last
-        valid step forwards, after the first step backwards. The padded layout knows an LSTM's
-        cell state only of the batch's longest sequences; the others' is NaN.
+        the CPU, which avoids waiting for a GPU. The padded layout also accepts them on the inputs'
+        device, unchecked. Returns the outputs ``(batch, steps, output_size)`` and each sequence's
+        final state: after the last valid step in the forward direction, after the first step in the
+        backward one. The padded layout has an LSTM's final cell state only for the longest
+        sequences of the batch; for the others it is NaN.
 
-        Raises ValueError for a sequence without steps and for a state given to two directions:
-        the backward one begins at an end that is not known yet.
+        Raises ValueError for a sequence without steps and for a state with a bidirectional network,
+        whose backward direction starts at the end.
         """
         if lengths.device.type == "cpu" and int(lengths.min()) < 1:
             raise ValueError("every sequence needs at least one step")
         if state is not None and self.weights.bidirectional:
-            raise ValueError("a bidirectional network cannot carry a state from stretch to stretch")
+            raise ValueError("a bidirectional network cannot start from a state")
         layout = self.chosen_layout(inputs.device)
         if layout == "packed":
             return self._run_packed(inputs, lengths, state)
@@ -126,9 +126,9 @@ class Recurrent(nn.Module):
         return self
 
     def _flatten(self) -> None:
-        """Lay each direction's weights side by side, or cuDNN would copy them in every run.
+        """Make each direction's weights contiguous, or cuDNN would copy them in every call.
 
-        torch does so for all layers together, as the packed layout runs them.
+        torch does so for all layers together, as the packed layout needs them.
         """
         weights = self.weights
         is_single_layer = weights.num_layers == 1 and not weights.bidirectional
@@ -139,12 +139,12 @@ class Recurrent(nn.Module):
         mode = torch.backends.cudnn.rnn.get_cudnn_mode(weights.mode)
         for layer in range(weights.num_layers):
             for direction in self._directions:
-                own = self._layer_weights(layer, direction)
-                width = own[0].shape[1]
+                layer_weights = self._layer_weights(layer, direction)
+                width = layer_weights[0].shape[1]
                 with torch.no_grad():
                     # ... four a layer, one layer, batch first, no projection, one direction
                     torch._cudnn_rnn_flatten_weight(  # pyright: ignore[reportPrivateImportUsage]
-                        own, 4, width, mode, weights.hidden_size, 0, 1, True, False
+                        layer_weights, 4, width, mode, weights.hidden_size, 0, 1, True, False
                     )
 
     def final(self, state: State) -> Tensor:
@@ -155,7 +155,7 @@ class Recurrent(nn.Module):
     def _run_packed(
         self, inputs: Tensor, lengths: Tensor, state: State | None
     ) -> tuple[Tensor, State]:
-        # torch would sort as well, but wait for the GPU to take the order over and to give it back.
+        # torch sorts too, but synchronises with the GPU to copy the order there and back.
         falling, order = lengths.sort(descending=True, stable=True)
         order, back = upload(torch.stack([order, order.argsort()]), inputs.device)
         packed = pack_padded_sequence(inputs.index_select(0, order), falling, batch_first=True)
@@ -177,7 +177,7 @@ class Recurrent(nn.Module):
             backward_order = _backward_order(lengths, longest)
         ends: list[tuple[Tensor, ...]] = []
         for layer in range(self.weights.num_layers):
-            initial = _of_layer(state, layer, 1)
+            initial = _layer_state(state, layer, 1)
             outputs, *cell = self._run_direction(inputs, layer, "", initial)
             ends.append((outputs[rows, last], *cell))
             if self.weights.bidirectional:
@@ -196,7 +196,8 @@ class Recurrent(nn.Module):
     def _run_direction(
         self, inputs: Tensor, layer: int, direction: str, state: State | None
     ) -> tuple[Tensor, ...]:
-        """Outputs and, of an LSTM, the cell state ``(batch, hidden)`` after the padding."""
+        """Outputs and, for an LSTM, the cell state ``(batch, hidden)`` after the last padded
+        step."""
         if state is None:
             hidden = inputs.new_zeros(1, len(inputs), self.weights.hidden_size)
             state = (hidden, hidden) if self.cell == "lstm" else hidden
@@ -214,7 +215,7 @@ class Recurrent(nn.Module):
         ends: list[State] = []
         for layer in range(self.weights.num_layers):
             weights = [self._layer_weights(layer, direction) for direction in self._directions]
-            initial = _of_layer(state, layer, len(self._directions))
+            initial = _layer_state(state, layer, len(self._directions))
             rows, end = fused.fused_layer(self._kernel, rows, plan, weights, initial)
             ends.append(end)
             rows = self._drop(rows, layer)
@@ -236,22 +237,22 @@ class Recurrent(nn.Module):
         return [getattr(self.weights, f"{name}_l{layer}{direction}") for name in names]
 
     def _drop(self, outputs: Tensor, layer: int) -> Tensor:
-        """Dropout between layers, not after the last, as torch has it."""
+        """Dropout between layers, not after the last one, as in torch."""
         if layer == self.weights.num_layers - 1:
             return outputs
         return nn.functional.dropout(outputs, self.weights.dropout, self.training)
 
 
-def _of_layer(state: State | None, layer: int, num_directions: int) -> State | None:
-    """The part of a state that one layer begins with."""
-    own = slice(layer * num_directions, (layer + 1) * num_directions)
+def _layer_state(state: State | None, layer: int, num_directions: int) -> State | None:
+    """The part of a state that belongs to one layer."""
+    part = slice(layer * num_directions, (layer + 1) * num_directions)
     if state is None or isinstance(state, Tensor):
-        return None if state is None else state[own]
-    return state[0][own], state[1][own]
+        return None if state is None else state[part]
+    return state[0][part], state[1][part]
 
 
 class NoRecurrence(nn.Module):
-    """Stands in the place of ``Recurrent`` and puts out the steps as they come in.
+    """A replacement for ``Recurrent`` that returns its input.
 
     Its state is ``(1, batch, features)``, the last valid step of each sequence.
     """
@@ -264,13 +265,13 @@ class NoRecurrence(nn.Module):
         self.output_size = self.forward_size = num_features
 
     def chosen_layout(self, device: torch.device) -> Layout:
-        """Padded: a batch's padded steps pass through as well."""
+        """Always ``padded``."""
         return "padded"
 
     def forward(
         self, inputs: Tensor, lengths: Tensor, state: State | None = None
     ) -> tuple[Tensor, State]:
-        """Shapes are those of ``Recurrent.forward``; ``state`` changes nothing."""
+        """Shapes are those of ``Recurrent.forward``; ``state`` is ignored."""
         last = upload(lengths, inputs.device) - 1
         return inputs, inputs[torch.arange(len(inputs), device=inputs.device), last][None]
 
@@ -280,7 +281,7 @@ class NoRecurrence(nn.Module):
 
 
 class _Reorder(torch.autograd.Function):
-    """Reorder steps by a permutation that is its own inverse: the gradient is the same move."""
+    """Reorder steps by a permutation that is its own inverse, so the gradient uses it too."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, order: Tensor) -> Tensor:
@@ -297,7 +298,7 @@ class _Reorder(torch.autograd.Function):
 
 
 def _backward_order(lengths: Tensor, num_steps: int) -> Tensor:
-    """Row numbers in ``(batch * steps)`` that reverse each sequence within its own length."""
+    """Row indices ``(batch * steps,)`` that reverse each sequence within its length."""
     steps = torch.arange(num_steps, device=lengths.device)
     order = torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
     rows = torch.arange(len(lengths), device=lengths.device)

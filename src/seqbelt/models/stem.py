@@ -1,10 +1,10 @@
 """The stem: convolutions over the valid steps, before the recurrence.
 
-A recurrent network reads one step at a time, and a step of a raw signal says little. A few
-convolutions with strides turn it into fewer steps that each say more (LSTM-FCN: Karim et al. 2018,
-doi:10.1109/ACCESS.2017.2779939; ResNet for series: Wang et al. 2017, arXiv:1611.06455). Each step
-is normalised by itself (layer normalisation, Ba et al. 2016, arXiv:1607.06450), so that neither
-the batch nor the padding changes a value.
+A recurrent network reads one step at a time, and one step of a raw signal has little information. A
+few convolutions with strides make fewer steps with more information each (LSTM-FCN: Karim et al.
+2018, doi:10.1109/ACCESS.2017.2779939; ResNet for series: Wang et al. 2017, arXiv:1611.06455). Each
+step is normalised separately (layer normalisation, Ba et al. 2016, arXiv:1607.06450), so that no
+value depends on the batch or the padding.
 """
 
 from typing import Annotated, Self
@@ -20,7 +20,7 @@ from seqbelt.settings import Settings
 
 Count = Annotated[int, Field(ge=1)]
 MIN_STEPS = 64
-"""The strides of ``auto`` leave a median training sequence at least so many steps."""
+"""Steps that the strides of ``auto`` leave at least in a training sequence of median length."""
 
 
 class Stem(Settings):
@@ -33,18 +33,17 @@ class Stem(Settings):
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 128, 128)
     """Output channels of each block."""
     kernel_sizes: tuple[Count, ...] = (7, 5, 3)
-    """Steps that each block's convolution sees; odd."""
+    """Kernel size of each block's convolution in steps; odd."""
     strides: tuple[Count, ...] = (1, 1, 1)
-    """Steps from one output of a block to the next; their product is how many times fewer steps
-    the recurrence reads."""
+    """Stride of each block; the recurrence reads fewer steps by their product."""
 
     @model_validator(mode="after")
-    def _one_entry_a_block(self) -> Self:
+    def _check_entries(self) -> Self:
         counts = {len(self.channels), len(self.kernel_sizes), len(self.strides)}
         if len(counts) > 1:
             raise ValueError(
                 f"channels has {len(self.channels)} entries, kernel_sizes "
-                f"{len(self.kernel_sizes)}, strides {len(self.strides)}: give each block one"
+                f"{len(self.kernel_sizes)}, strides {len(self.strides)}; give one for each block"
             )
         if any(size % 2 == 0 for size in self.kernel_sizes):
             raise ValueError(f"kernel_sizes {self.kernel_sizes} must be odd")
@@ -57,14 +56,14 @@ class Stem(Settings):
 
     @classmethod
     def for_tokens(cls, embedding_size: int) -> "Stem":
-        """One block over three tokens, which keeps the embedding's width and every step."""
+        """One block of kernel size 3 that keeps the embedding's width and every step."""
         return cls(channels=(embedding_size,), kernel_sizes=(3,), strides=(1,))
 
     @classmethod
     def for_lengths(cls, lengths: np.ndarray | None) -> "Stem":
         """Blocks for sequences of numbers, ``lengths`` ``(sequences,)`` of the training rows.
 
-        The last blocks take the strides: what the first ones see is then the whole signal.
+        The last blocks get the strides, so that the first ones read every step.
         """
         stem = cls()
         strides = list(stem.strides)
@@ -77,7 +76,7 @@ class Stem(Settings):
 
 
 class StemLayers(nn.Module):
-    """The layers of a stem. ``causal``: an output step sees no later input than its own."""
+    """The layers of a stem. With ``causal`` an output step depends on no later input step."""
 
     def __init__(self, settings: Stem, num_features: int, causal: bool) -> None:
         super().__init__()
@@ -93,18 +92,19 @@ class StemLayers(nn.Module):
 
     def forward(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """``(batch, steps, features)`` and lengths ``(batch,)`` to ``(batch, fewer steps,
-        output_size)`` and the lengths of those, on the device of the lengths given."""
+        output_size)`` and the reduced lengths ``(batch,)``, on the device of ``lengths``."""
         channels = steps.transpose(1, 2)
         for block in self.blocks:
             channels, lengths = block(channels, lengths)
         return channels.transpose(1, 2).contiguous(), lengths
 
     def begin(self) -> list["BlockState"]:
-        """The state of a sequence of which nothing was read yet, for ``advance``."""
+        """The initial state for ``advance``."""
         return [BlockState() for _ in self.blocks]
 
     def advance(self, steps: Tensor, states: list["BlockState"]) -> Tensor:
-        """Read on: ``(1, steps, features)`` to the output steps that are known now, maybe none."""
+        """Process the next steps ``(1, steps, features)``; returns the completed output steps
+        ``(1, fewer steps, output_size)``, possibly none."""
         channels = steps.transpose(1, 2)
         for block, state in zip(self.blocks, states):
             assert isinstance(block, StemBlock)
@@ -113,7 +113,7 @@ class StemLayers(nn.Module):
 
 
 class BlockState:
-    """What a causal block keeps between two stretches of one sequence."""
+    """State of a causal block between two parts of one sequence."""
 
     def __init__(self) -> None:
         self.num_steps = 0
@@ -136,7 +136,7 @@ class StemBlock(nn.Module):
         self.is_residual = stride == 1 and in_channels == out_channels
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Padded steps are read as zeros, as what lies before the first step is."""
+        """Padded steps are read as zeros, like those before the first step."""
         steps = torch.arange(inputs.shape[2], device=inputs.device)
         padded = steps >= upload(lengths, inputs.device).unsqueeze(1)
         inputs = inputs.masked_fill(padded.unsqueeze(1), 0)
@@ -157,10 +157,10 @@ class StemBlock(nn.Module):
         return self._apply_to(window[:, :, first:], inputs)
 
     def _apply_to(self, window: Tensor, inputs: Tensor) -> Tensor:
-        found = self.normalize(self.convolution(window).transpose(1, 2)).transpose(1, 2).relu()
-        return found + inputs if self.is_residual else found
+        outputs = self.normalize(self.convolution(window).transpose(1, 2)).transpose(1, 2).relu()
+        return outputs + inputs if self.is_residual else outputs
 
 
 def output_lengths(lengths: Tensor, stride: int) -> Tensor:
-    """Steps after a stride, of sequences of ``lengths`` ``(batch,)``: the first always stays."""
+    """Numbers of steps ``(batch,)`` after a stride; the first step always stays."""
     return torch.div(lengths - 1, stride, rounding_mode="floor") + 1

@@ -1,7 +1,7 @@
-"""One sequence, stretch by stretch: the network's answer so far, in the memory of one step.
+"""Classify a sequence as it arrives, in constant memory.
 
-Cut wherever you like, the answer after the last step is that of the whole sequence at once, up to
-rounding. What is carried over is the recurrent state and what the pooling has gathered.
+However the sequence is divided, the prediction after the last step equals that for the complete
+sequence, up to rounding. The recurrent state and the running pooling are carried over.
 """
 
 from collections import deque
@@ -18,11 +18,11 @@ from seqbelt.models.recurrent import State
 
 
 class RunningPooling:
-    """What a ``Pooling`` would give for the steps of one sequence so far.
+    """The result of a ``Pooling`` over the steps of one sequence so far.
 
     A mean is attention with equal scores. The softmax over a growing sequence is kept relative to
     the highest score so far (Milakov & Gimelshein 2018, arXiv:1805.02867), and sums are in float64,
-    so that neither large scores nor a signal of days cost digits.
+    so that neither large scores nor long signals lose precision.
     """
 
     def __init__(self, pooling: Pooling) -> None:
@@ -31,22 +31,21 @@ class RunningPooling:
         self._final = torch.empty(0)
 
     def push(self, outputs: Tensor, final: Tensor) -> None:
-        """Go on by outputs ``(1, steps, width)``, after which the state is ``final`` ``(1,
-        width)``."""
+        """Add outputs ``(1, steps, width)``; ``final`` ``(1, width)`` is the state after them."""
         self._final = final
-        if self._pooling.name in ("last", "none"):  # of labelled steps, the last one's answer
+        if self._pooling.name in ("last", "none"):  # none: the prediction at the last step
             return
         scores = outputs.new_zeros(outputs.shape[1], dtype=torch.float64)
         if self._pooling.name in ATTENDING:
             scores = self._pooling.scores(outputs)[0].double()
         peak = scores.max()
-        shares = (scores - peak).exp()
-        sums = _Sums(peak, shares @ outputs[0].double(), shares.sum(), outputs[0].amax(0))
+        weights = (scores - peak).exp()
+        sums = _Sums(peak, weights @ outputs[0].double(), weights.sum(), outputs[0].amax(0))
         self._sums = sums if self._sums is None else self._sums.join(sums)
 
     @property
     def pooled(self) -> Tensor:
-        """``(1, output_size)``."""
+        """The pooled steps so far, ``(1, output_size)``."""
         name, sums = self._pooling.name, self._sums
         if name in ("last", "none") or sums is None:
             return self._final
@@ -60,8 +59,8 @@ class RunningPooling:
 
 
 class _Sums(NamedTuple):
-    """Of some steps: the highest score, the outputs and ones weighed by ``exp(score - peak)``, the
-    largest outputs."""
+    """Running sums over steps: the highest score, the outputs and ones weighted by ``exp(score -
+    peak)``, the largest outputs."""
 
     peak: Tensor
     total: Tensor
@@ -69,26 +68,26 @@ class _Sums(NamedTuple):
     highest: Tensor
 
     def join(self, other: "_Sums") -> "_Sums":
-        """The same of both."""
+        """The sums over the steps of both."""
         peak = torch.maximum(self.peak, other.peak)
-        own, theirs = (self.peak - peak).exp(), (other.peak - peak).exp()
+        self_scale, other_scale = (self.peak - peak).exp(), (other.peak - peak).exp()
         return _Sums(
             peak,
-            own * self.total + theirs * other.total,
-            own * self.weight + theirs * other.weight,
+            self_scale * self.total + other_scale * other.total,
+            self_scale * self.weight + other_scale * other.weight,
             torch.maximum(self.highest, other.highest),
         )
 
 
 class StreamingClassifier:
-    """A network, or the average of several, reading one sequence as it comes.
+    """A network, or the average of several, that reads one sequence as it arrives.
 
     The network must be in evaluation mode. Raises ValueError for a bidirectional network, which
     reads from the end.
     """
 
     def __init__(self, network: Network) -> None:
-        self._readers = [_Reader(one) for one in network.networks]
+        self._readers = [_Reader(member) for member in network.networks]
 
     @property
     def num_steps(self) -> int:
@@ -96,12 +95,12 @@ class StreamingClassifier:
         return self._readers[0].num_steps
 
     def push(self, steps: np.ndarray) -> None:
-        """Read on: float32 ``(steps, features)`` or token ids ``(steps,)``, any number of them."""
+        """Read the next steps: float32 ``(steps, features)`` or token ids ``(steps,)``."""
         for reader in self._readers:
             reader.push(steps)
 
     def label(self, steps: np.ndarray) -> Tensor:
-        """Read on, at least one step, and classify each: logits ``(steps, classes)``."""
+        """Read the next steps, at least one, and classify each: logits ``(steps, classes)``."""
         return average_logits([reader.label(steps) for reader in self._readers])
 
     @property
@@ -111,7 +110,7 @@ class StreamingClassifier:
 
 
 class _Reader:
-    """One network reading one sequence as it comes."""
+    """One network that reads one sequence as it arrives."""
 
     def __init__(self, network: SequenceNetwork) -> None:
         if network.settings.bidirectional:
@@ -125,18 +124,18 @@ class _Reader:
         """Steps read so far."""
 
     def push(self, steps: np.ndarray) -> None:
-        """Read on: float32 ``(steps, features)`` or token ids ``(steps,)``, any number of them."""
+        """Read the next steps: float32 ``(steps, features)`` or token ids ``(steps,)``."""
         if len(steps):
             self._read(steps)
 
     @torch.inference_mode()
     def label(self, steps: np.ndarray) -> Tensor:
-        """Read on, at least one step, and classify each: logits ``(steps, classes)``."""
+        """Read the next steps, at least one, and classify each: logits ``(steps, classes)``."""
         return self._network.classify(self._read(steps))[0]
 
     @torch.inference_mode()
     def _read(self, steps: np.ndarray) -> Tensor:
-        """The engine's outputs ``(1, steps, width)``."""
+        """Outputs of the recurrent layers ``(1, steps, width)``."""
         network = self._network
         device = next(network.parameters()).device
         inputs = torch.tensor(steps if steps.ndim == 2 else steps.astype(np.int64))[None].to(device)
@@ -147,7 +146,7 @@ class _Reader:
         self.num_steps += len(steps)
         if network.stem is not None:
             inputs = network.stem.advance(inputs, self._stem_states)
-        if not inputs.shape[1]:  # strides: the next output step has not begun yet
+        if not inputs.shape[1]:  # strides: no output step is complete yet
             return inputs.new_zeros(1, 0, network.recurrent.output_size)
         lengths = torch.tensor([inputs.shape[1]])
         outputs, state = network.recurrent(inputs, lengths, self._state)
@@ -165,10 +164,10 @@ class _Reader:
 
 
 class WindowClassifier:
-    """A network reading the last ``max_steps`` steps of one sequence, and nothing earlier.
+    """A network that reads the last ``max_steps`` steps of one sequence.
 
-    The answer is that of ``network`` for these steps alone, so any network can be used, a
-    bidirectional one too; each answer costs one pass over the window. The network must be in
+    The prediction is that of ``network`` for these steps alone, so any network can be used, also a
+    bidirectional one; each prediction costs one pass over the window. The network must be in
     evaluation mode.
     """
 
@@ -180,7 +179,7 @@ class WindowClassifier:
         """Steps read so far."""
 
     def push(self, steps: np.ndarray) -> None:
-        """Read on: float32 ``(steps, features)`` or token ids ``(steps,)``, any number of them."""
+        """Read the next steps: float32 ``(steps, features)`` or token ids ``(steps,)``."""
         if not len(steps):
             return
         self.num_steps += len(steps)
@@ -201,5 +200,5 @@ class WindowClassifier:
         device = next(self._network.parameters()).device
         inputs = torch.tensor(steps if steps.ndim == 2 else steps.astype(np.int64))[None]
         lengths = torch.tensor([len(steps)])
-        found = self._network(inputs.to(device), lengths)
-        return self._network.split(found, lengths)[0][-1]
+        logits = self._network(inputs.to(device), lengths)
+        return self._network.split(logits, lengths)[0][-1]

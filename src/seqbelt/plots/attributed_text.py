@@ -14,49 +14,51 @@ NUM_STRONGEST = 12
 
 
 class Span(NamedTuple):
-    """A stretch of a text."""
+    """A part of a text."""
 
     text: str
-    share: float | None
-    """In nats; NaN where it was not read; None for what no token covers (white space)."""
+    attribution: float | None
+    """In nats; NaN if it was not read; None for text without a token (white space)."""
     is_unknown: bool = False
-    """Not in the vocabulary: the network read it as the unknown token."""
+    """Not in the vocabulary, so read as the unknown token."""
 
 
 def spans(
-    text: str, offsets: Sequence[tuple[int, int]], shares: np.ndarray, is_unknown: np.ndarray
+    text: str, offsets: Sequence[tuple[int, int]], attributions: np.ndarray, is_unknown: np.ndarray
 ) -> list[Span]:
-    """Cut a text at its tokens' places; tokens that share a place (bytes, jamo) become one span.
+    """Cut a text at its tokens; tokens with the same offsets (bytes, jamo) become one span.
 
-    ``shares`` and ``is_unknown`` ``(tokens,)`` belong to the ``offsets``.
+    ``attributions`` and ``is_unknown`` ``(tokens,)`` belong to the ``offsets``.
     """
-    found: list[Span] = []
+    parts: list[Span] = []
     end = 0
-    for (start, stop), share, unknown in zip(offsets, shares.tolist(), is_unknown.tolist()):
+    for (start, stop), attribution, unknown in zip(
+        offsets, attributions.tolist(), is_unknown.tolist()
+    ):
         if start > end:
-            found.append(Span(text[end:start], None))
+            parts.append(Span(text[end:start], None))
         fresh = text[max(start, end) : stop]
-        last = found[-1] if found else None
-        if last is not None and last.share is not None and (start < end or not fresh):
-            read = [part for part in (last.share, share) if not np.isnan(part)]
+        last = parts[-1] if parts else None
+        if last is not None and last.attribution is not None and (start < end or not fresh):
+            read = [part for part in (last.attribution, attribution) if not np.isnan(part)]
             total = sum(read) if read else np.nan
-            found[-1] = Span(last.text + fresh, total, last.is_unknown or unknown)
+            parts[-1] = Span(last.text + fresh, total, last.is_unknown or unknown)
         else:
-            found.append(Span(fresh, share, unknown))
+            parts.append(Span(fresh, attribution, unknown))
         end = max(end, stop)
     if end < len(text):
-        found.append(Span(text[end:], None))
-    return [span for span in found if span.text]
+        parts.append(Span(text[end:], None))
+    return [span for span in parts if span.text]
 
 
-def text_page(steps: Steps, found: Sequence[Span], notes: Sequence[str]) -> str:
-    """A page of HTML that needs nothing else and runs nothing: text, colours, strongest tokens."""
-    strongest = _strongest(found)
+def text_page(steps: Steps, parts: Sequence[Span], notes: Sequence[str]) -> str:
+    """A self-contained HTML page without scripts: coloured text and the strongest tokens."""
+    strongest = _strongest(parts)
     return PAGE.format(
         title=html.escape(steps.title),
         label=html.escape(steps.label),
-        body="".join(_marked(span, strongest) for span in found),
-        rows="".join(_row(span, strongest) for span in _listed(found)),
+        body="".join(_marked(span, strongest) for span in parts),
+        rows="".join(_row(span, strongest) for span in _listed(parts)),
         notes="".join(f"<p>{html.escape(note)}</p>" for note in (steps.caption, *notes)),
         strongest=f"{strongest:.2f}",
         low=to_hex(TINTS(0.0)),
@@ -67,38 +69,42 @@ def text_page(steps: Steps, found: Sequence[Span], notes: Sequence[str]) -> str:
     )
 
 
-def _strongest(found: Sequence[Span]) -> float:
-    shares = [abs(span.share) for span in found if span.share is not None]
-    return float(np.nanmax([1e-9, *shares]))
+def _strongest(parts: Sequence[Span]) -> float:
+    attributions = [abs(span.attribution) for span in parts if span.attribution is not None]
+    return float(np.nanmax([1e-9, *attributions]))
 
 
-def _tint(share: float, strongest: float) -> str:
-    return UNREAD if np.isnan(share) else to_hex(TINTS(0.5 + 0.5 * share / strongest))
+def _tint(attribution: float, strongest: float) -> str:
+    return UNREAD if np.isnan(attribution) else to_hex(TINTS(0.5 + 0.5 * attribution / strongest))
 
 
 def _marked(span: Span, strongest: float) -> str:
     text = html.escape(span.text)
-    if span.share is None:
+    if span.attribution is None:
         return text
-    if np.isnan(span.share):
+    if np.isnan(span.attribution):
         return f'<span class="unread" title="not read">{text}</span>'
     kind = ' class="unknown"' if span.is_unknown else ""
-    words = f"{span.share:+.3f}" + (", read as unknown" if span.is_unknown else "")
-    style = f"background:{_tint(span.share, strongest)}"
-    return f'<span{kind} style="{style}" title="{words}">{text}</span>'
+    title = f"{span.attribution:+.3f}" + (", read as unknown" if span.is_unknown else "")
+    style = f"background:{_tint(span.attribution, strongest)}"
+    return f'<span{kind} style="{style}" title="{title}">{text}</span>'
 
 
-def _listed(found: Sequence[Span]) -> list[Span]:
+def _listed(parts: Sequence[Span]) -> list[Span]:
     """The strongest spans, in the order of their strength."""
-    read = [span for span in found if span.share is not None and not np.isnan(span.share)]
-    return sorted(read, key=lambda span: -abs(span.share or 0))[:NUM_STRONGEST]
+    read = [
+        span for span in parts if span.attribution is not None and not np.isnan(span.attribution)
+    ]
+    return sorted(read, key=lambda span: -abs(span.attribution or 0))[:NUM_STRONGEST]
 
 
 def _row(span: Span, strongest: float) -> str:
-    share = span.share or 0
-    side, width = "for" if share >= 0 else "against", 50 * abs(share) / strongest
+    attribution = span.attribution or 0
+    side, width = "for" if attribution >= 0 else "against", 50 * abs(attribution) / strongest
     bar = f'<div class="bar {side}" style="width:{width:.1f}%"></div>'
-    return f"<tr><td dir=auto>{html.escape(span.text)}<td class=number>{share:+.2f}<td>{bar}\n"
+    return (
+        f"<tr><td dir=auto>{html.escape(span.text)}<td class=number>{attribution:+.2f}<td>{bar}\n"
+    )
 
 
 PAGE = """<!doctype html>

@@ -1,4 +1,4 @@
-"""The picture of an explanation, by the kind of features."""
+"""The figure of an explanation, by the kind of features."""
 
 import io
 from pathlib import Path
@@ -20,13 +20,13 @@ from seqbelt.plots.attributions import (
 )
 
 FRAME_HEIGHT = 240
-"""Of a frame in the picture, in pixels."""
-OWN_VIEW = ("kind", "deltas", "subtract_mean")
-"""Settings of audio features that the drawn spectrogram goes without."""
+"""Height of a frame in the figure, in pixels."""
+NOT_DRAWN = ("kind", "deltas", "subtract_mean")
+"""Settings of audio features that the spectrogram does not use."""
 
 
 def draw(bundle: Bundle, source: Source, sequence: np.ndarray, steps: Steps) -> Figure:
-    """The recording's spectrogram, the clip's frames or the signal's lines, with the shares."""
+    """Draw a spectrogram, frames or lines of the input, with the attributions."""
     features = bundle.features
     if isinstance(features, AudioFeatures):
         return _draw_audio(features, source, steps)
@@ -39,17 +39,17 @@ def draw(bundle: Bundle, source: Source, sequence: np.ndarray, steps: Steps) -> 
 
 
 def _draw_audio(features: AudioFeatures, source: Source, steps: Steps) -> Figure:
-    """A log-mel spectrogram of the very steps, whatever the model saw of them."""
-    names = [name for name in LogMel.model_fields if name not in OWN_VIEW]
-    shared = {name: getattr(features, name) for name in names if hasattr(features, name)}
-    view = LogMel(kind="log_mel", **shared)
+    """A log-mel spectrogram of the same steps, for any audio features."""
+    names = [name for name in LogMel.model_fields if name not in NOT_DRAWN]
+    settings = {name: getattr(features, name) for name in names if hasattr(features, name)}
+    view = LogMel(kind="log_mel", **settings)
     (decibels,) = view.encode([features.read(source)])
     highest = view.max_frequency or view.sample_rate / 2
     return audio_figure(steps, decibels, view.sample_rate, (view.min_frequency, highest))
 
 
 def _draw_video(features: VideoFeatures, source: Source, steps: Steps) -> Figure:
-    chosen = choose_frames(steps.shares)
+    chosen = choose_frames(steps.attributions)
     wanted = set(chosen.tolist())
     frame_format = _frame_format(source)
     clip = Path(source) if isinstance(source, str) else source
@@ -58,7 +58,7 @@ def _draw_video(features: VideoFeatures, source: Source, steps: Steps) -> Figure
 
 
 def _frame_format(source: Source) -> FrameFormat:
-    """Small frames of the clip's own shape."""
+    """Small frames with the clip's aspect ratio."""
     if isinstance(source, np.ndarray):
         height, width = source.shape[1:3]
     else:

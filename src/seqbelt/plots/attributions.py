@@ -1,6 +1,6 @@
-"""Pictures of explanations: the signal, and under it on the same axis each step's share.
+"""Figures of explanations: the signal, and below on the same axis the attribution of each step.
 
-Blue speaks for the predicted class, red against it. Every function returns a matplotlib figure.
+Blue is for the predicted class, red against it. Every function returns a matplotlib figure.
 """
 
 from collections.abc import Sequence
@@ -17,41 +17,41 @@ from matplotlib.ticker import MaxNLocator
 from seqbelt.plots.fonts import figure_fonts, writable
 
 FOR, AGAINST = "#2166ac", "#b2182b"
-"""Blue and red are told apart by nearly everybody."""
+"""Blue and red can be distinguished by nearly everyone."""
 FOR_TINT, AGAINST_TINT = "#7fb3dc", "#f4957c"
-"""The same, light enough for black letters and lines on them."""
-TINTS = LinearSegmentedColormap.from_list("shares", [AGAINST_TINT, "white", FOR_TINT])
+"""The same, light enough for black text and lines on them."""
+TINTS = LinearSegmentedColormap.from_list("attributions", [AGAINST_TINT, "white", FOR_TINT])
 UNREAD = "#e4e4e4"
 MOST_LINES = 8
 """Features that get a plot each; more are drawn as one image."""
 MOST_COLUMNS = 4000
-"""Steps of a spectrogram that are drawn: more than a screen has pixels."""
+"""Largest number of steps of a spectrogram that are drawn."""
 MOST_FRAMES = 9
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What all pictures show: whose steps, what was answered, and the shares."""
+    """The content of all figures: title, predicted label and attributions."""
 
     title: str
     label: str
     """The predicted class."""
-    shares: np.ndarray
+    attributions: np.ndarray
     """float ``(steps,)``; NaN at steps that were not read."""
     step_s: float | None
     """Seconds from one step to the next; None counts steps."""
     caption: str = ""
-    """What the shares add up to."""
+    """The sums of the attributions, as text."""
 
     @property
     def times(self) -> np.ndarray:
-        """Where each step stands, in seconds or steps."""
-        return np.arange(len(self.shares)) * (self.step_s or 1)
+        """Time of each step, in seconds or steps."""
+        return np.arange(len(self.attributions)) * (self.step_s or 1)
 
     @property
     def edges(self) -> np.ndarray:
-        """Where each step begins, and where the last one ends, when drawn as a bar."""
-        return (np.arange(len(self.shares) + 1) - 0.5) * (self.step_s or 1)
+        """Edges of the steps when drawn as bars, ``(steps + 1,)``."""
+        return (np.arange(len(self.attributions) + 1) - 0.5) * (self.step_s or 1)
 
     @property
     def time_label(self) -> str:
@@ -59,8 +59,8 @@ class Steps:
 
     @property
     def strongest(self) -> float:
-        """Largest share either way; never 0, so that it can be divided by."""
-        return float(np.nanmax(np.abs(self.shares), initial=1e-9))
+        """Largest absolute attribution; never 0, so that it can be a divisor."""
+        return float(np.nanmax(np.abs(self.attributions), initial=1e-9))
 
 
 @figure_fonts()
@@ -72,7 +72,7 @@ def audio_figure(
 
     figure, axes = _stacked(steps, 1, height=2.6)
     thinned = -(-len(decibels) // MOST_COLUMNS)
-    assert steps.step_s is not None  # a recording's steps have a time
+    assert steps.step_s is not None  # audio has a time axis
     librosa.display.specshow(
         decibels[::thinned].T,
         x_coords=steps.times[::thinned],
@@ -85,14 +85,15 @@ def audio_figure(
         ax=axes[0],
     )
     axes[0].set(xlabel="", ylabel="frequency (Hz)")
-    _draw_shares(axes[-1], steps)
+    _draw_attributions(axes[-1], steps)
     axes[-1].xaxis.set_major_formatter("{x:g}")  # librosa's writes short times in ms
     return figure
 
 
 @figure_fonts()
 def signal_figure(steps: Steps, values: np.ndarray, names: Sequence[str]) -> Figure:
-    """Features ``(steps, features)``: a line each, shaded by share, or an image of many."""
+    """Features ``(steps, features)``: one line per feature, shaded by attribution, or an image of
+    many."""
     num_features = values.shape[1]
     if num_features > MOST_LINES:
         figure, axes = _stacked(steps, 1, height=3.2)
@@ -103,27 +104,27 @@ def signal_figure(steps: Steps, values: np.ndarray, names: Sequence[str]) -> Fig
             axis.plot(steps.times, values[:, feature], color="black", linewidth=1)
             _shade(axis, steps)
             axis.set_ylabel(writable(name), parse_math=False, rotation=0, ha="right", va="center")
-    _draw_shares(axes[-1], steps)
+    _draw_attributions(axes[-1], steps)
     return figure
 
 
-def choose_frames(shares: np.ndarray) -> np.ndarray:
-    """Steps whose frames are shown: of each ninth of the clip the one with the largest share."""
-    parts = np.array_split(np.arange(len(shares)), min(MOST_FRAMES, len(shares)))
-    strength = np.abs(np.nan_to_num(shares))
+def choose_frames(attributions: np.ndarray) -> np.ndarray:
+    """Steps whose frames are shown: the strongest of each ninth of the clip."""
+    parts = np.array_split(np.arange(len(attributions)), min(MOST_FRAMES, len(attributions)))
+    strength = np.abs(np.nan_to_num(attributions))
     return np.array([part[strength[part].argmax()] for part in parts])
 
 
 @figure_fonts()
 def video_figure(steps: Steps, chosen: np.ndarray, frames: Sequence[np.ndarray]) -> Figure:
-    """The chosen steps' frames ``(height, width, 3)``, each joined to its place in time."""
+    """The chosen steps' frames ``(height, width, 3)``, each connected to its time."""
     height, width = frames[0].shape[:2]
     frame_height = min(3.0, 10.5 / len(frames) * height / width)
     figure = Figure(figsize=(11, frame_height + 3), layout="constrained")
     _write_around(figure, steps)
     grid = figure.add_gridspec(2, len(frames), height_ratios=[frame_height, 2.2])
     axes = figure.add_subplot(grid[1, :])
-    _draw_shares(axes, steps)
+    _draw_attributions(axes, steps)
     for column, (step, frame) in enumerate(zip(chosen, frames, strict=True)):
         axis = figure.add_subplot(grid[0, column])
         axis.imshow(frame)
@@ -140,7 +141,7 @@ def video_figure(steps: Steps, chosen: np.ndarray, frames: Sequence[np.ndarray])
 
 
 def _stacked(steps: Steps, num_plots: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Plots of this height above a plot for the shares, all on one time axis."""
+    """Plots of this height above a plot for the attributions, all on one time axis."""
     heights = [height] * num_plots + [1.8]
     figure = Figure(figsize=(9, sum(heights) + 0.8), layout="constrained")
     _write_around(figure, steps)
@@ -154,23 +155,23 @@ def _write_around(figure: Figure, steps: Steps) -> None:
     figure.supxlabel(caption, parse_math=False, fontsize=8.5, color="0.35")
 
 
-def _draw_shares(axes: Axes, steps: Steps) -> None:
-    shares = np.nan_to_num(steps.shares)
-    axes.stairs(shares.clip(min=0), steps.edges, fill=True, color=FOR)
-    axes.stairs(shares.clip(max=0), steps.edges, fill=True, color=AGAINST)
+def _draw_attributions(axes: Axes, steps: Steps) -> None:
+    attributions = np.nan_to_num(steps.attributions)
+    axes.stairs(attributions.clip(min=0), steps.edges, fill=True, color=FOR)
+    axes.stairs(attributions.clip(max=0), steps.edges, fill=True, color=AGAINST)
     axes.axhline(0, color="black", linewidth=0.6)
     _shade_unread(axes, steps)
     axes.set_xlim(steps.edges[0], steps.edges[-1])
     axes.set_xlabel(steps.time_label)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=not steps.step_s))
-    axes.set_ylabel("share (nats)")
+    axes.set_ylabel("attribution (nats)")
     label = writable(steps.label)
-    for place, words, colour in ((0.97, "for", FOR), (0.03, "against", AGAINST)):
+    for position, direction, colour in ((0.97, "for", FOR), (0.03, "against", AGAINST)):
         axes.text(
-            0.995, place, f"{words} “{label}”", color=colour, transform=axes.transAxes,
-            ha="right", va="top" if place > 0.5 else "bottom", fontsize=9, parse_math=False,
+            0.995, position, f"{direction} “{label}”", color=colour, transform=axes.transAxes,
+            ha="right", va="top" if position > 0.5 else "bottom", fontsize=9, parse_math=False,
         )  # fmt: skip
-    axes.margins(y=0.3)  # room for the words
+    axes.margins(y=0.3)  # space for the text
 
 
 def _draw_image(axes: Axes, steps: Steps, values: np.ndarray) -> None:
@@ -185,10 +186,11 @@ def _draw_image(axes: Axes, steps: Steps, values: np.ndarray) -> None:
 
 
 def _shade(axes: Axes, steps: Steps) -> None:
-    """Colour the background by share."""
+    """Colour the background by attribution."""
     low, high = axes.get_ylim()
     axes.imshow(
-        np.nan_to_num(steps.shares)[None], cmap=TINTS, vmin=-steps.strongest, vmax=steps.strongest,
+        np.nan_to_num(steps.attributions)[None],
+        cmap=TINTS, vmin=-steps.strongest, vmax=steps.strongest,
         extent=(steps.edges[0], steps.edges[-1], low, high), aspect="auto", zorder=-1,
         interpolation="nearest",
     )  # fmt: skip
@@ -196,15 +198,15 @@ def _shade(axes: Axes, steps: Steps) -> None:
 
 
 def _shade_unread(axes: Axes, steps: Steps) -> None:
-    """Grey where no step was read."""
-    changes = np.flatnonzero(np.diff(np.isnan(steps.shares), prepend=False, append=False))
-    for place in changes.reshape(-1, 2):
-        start, end = steps.edges[place].tolist()
+    """Shade the steps that were not read."""
+    changes = np.flatnonzero(np.diff(np.isnan(steps.attributions), prepend=False, append=False))
+    for span in changes.reshape(-1, 2):
+        start, end = steps.edges[span].tolist()
         axes.axvspan(start, end, color=UNREAD, zorder=-0.5)
         axes.text((start + end) / 2, 0.5, "not read", transform=axes.get_xaxis_transform(),
                   color="0.4", ha="center", va="center", fontsize=9)  # fmt: skip
 
 
 def _colour(steps: Steps, step: int) -> Any:
-    share = steps.shares[step]
-    return UNREAD if np.isnan(share) else TINTS(0.5 + 0.5 * share / steps.strongest)
+    attribution = steps.attributions[step]
+    return UNREAD if np.isnan(attribution) else TINTS(0.5 + 0.5 * attribution / steps.strongest)

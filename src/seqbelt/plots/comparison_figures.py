@@ -68,15 +68,15 @@ LINES = {"cut": "-", "shuffled": "--", "replaced": ":"}
 
 @figure_fonts()
 def diagnostics_figure(models: Mapping[str, Models]) -> Figure:
-    """One row on training, one on answers; a line is the mean over a cell's models."""
+    """One row on training, one on predictions; a line is the mean over a cell's models."""
     figure = Figure(figsize=(13, 7.6), layout="constrained")
     (reach, half_life, clipped), (past, prefixes, lengths) = figure.subplots(2, 3)
     for draw, axes in (
         (_draw_reach, reach), (_draw_half_life, half_life), (_draw_clipped, clipped),
         (_draw_past, past), (_draw_prefixes, prefixes), (_draw_lengths, lengths),
     ):  # fmt: skip
-        for cell, of in models.items():
-            draw(axes, of, {"color": COLOURS.get(cell)}, label(cell))
+        for cell, cell_models in models.items():
+            draw(axes, cell_models, {"color": COLOURS.get(cell)}, label(cell))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     reach.axhline(NEGLIGIBLE, color="#999999", linewidth=0.8)
@@ -91,7 +91,7 @@ def diagnostics_figure(models: Mapping[str, Models]) -> Figure:
                 title="Clipped updates")  # fmt: skip
     clipped.xaxis.set_major_locator(MaxNLocator(integer=True))
     past.set(xscale="log", xlabel="steps kept at the end", title="How much of the past is needed")
-    prefixes.set(xlabel="fraction of the sequence read", title="How early it could decide")
+    prefixes.set(xlabel="fraction of the sequence read", title="Accuracy by fraction read")
     lengths.set(xlabel="steps of the sequence", title="Accuracy by length")
     for axes in (half_life, past):
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -101,44 +101,48 @@ def diagnostics_figure(models: Mapping[str, Models]) -> Figure:
     return figure
 
 
-def _draw_reach(axes: Axes, of: Models, style: dict, name: str) -> None:
+def _draw_reach(axes: Axes, models: Models, style: dict, name: str) -> None:
     for attribute, line, when in (("before", ":", "before training"), ("trained", "-", "trained")):
-        curves = [getattr(one, attribute).curve for one in of]
+        curves = [getattr(model, attribute).curve for model in models]
         shortest = min(map(len, curves))  # folds differ in their median length
         logs = np.log(np.maximum([curve[:shortest] for curve in curves], 1e-30))
         axes.plot(np.exp(logs.mean(0)), line, label=f"{name}, {when}", **style)
 
 
-def _draw_half_life(axes: Axes, of: Models, style: dict, name: str) -> None:
-    for one in of:
-        epochs, steps = zip(*one.half_lives, strict=True)
-        axes.plot(epochs, steps, ".-", alpha=0.5, label=name if one is of[0] else None, **style)
+def _draw_half_life(axes: Axes, models: Models, style: dict, name: str) -> None:
+    for model in models:
+        epochs, steps = zip(*model.half_lives, strict=True)
+        axes.plot(
+            epochs, steps, ".-", alpha=0.5, label=name if model is models[0] else None, **style
+        )
 
 
-def _draw_clipped(axes: Axes, of: Models, style: dict, name: str) -> None:
-    shortest = min(len(one.clipped_by_epoch) for one in of)  # some stop early
-    shares = np.mean([one.clipped_by_epoch[:shortest] for one in of], axis=0)
-    axes.plot(np.arange(1, shortest + 1), 100 * shares, ".-", label=name, **style)
+def _draw_clipped(axes: Axes, models: Models, style: dict, name: str) -> None:
+    shortest = min(len(model.clipped_by_epoch) for model in models)  # some stop early
+    fractions = np.mean([model.clipped_by_epoch[:shortest] for model in models], axis=0)
+    axes.plot(np.arange(1, shortest + 1), 100 * fractions, ".-", label=name, **style)
 
 
-def _draw_past(axes: Axes, of: Models, style: dict, name: str) -> None:
+def _draw_past(axes: Axes, models: Models, style: dict, name: str) -> None:
     for how in EARLIER_STEPS:
         kept, accuracy = _mean_over_models(
-            [one.memory for one in of], lambda memory, how=how: memory.accuracy_by_suffix[how]
+            [model.memory for model in models],
+            lambda memory, how=how: memory.accuracy_by_suffix[how],
         )
         axes.plot(kept, 100 * accuracy, LINES[how], label=f"{name}, earlier {how}", **style)
 
 
-def _draw_prefixes(axes: Axes, of: Models, style: dict, name: str) -> None:
-    for one in of:
-        axes.plot(PREFIX_FRACTIONS, 100 * one.memory.accuracy_by_prefix, alpha=0.35, **style)
-    shares = np.mean([one.memory.accuracy_by_prefix for one in of], axis=0)
-    axes.plot(PREFIX_FRACTIONS, 100 * shares, linewidth=2, label=name, **style)
+def _draw_prefixes(axes: Axes, models: Models, style: dict, name: str) -> None:
+    for model in models:
+        axes.plot(PREFIX_FRACTIONS, 100 * model.memory.accuracy_by_prefix, alpha=0.35, **style)
+    accuracies = np.mean([model.memory.accuracy_by_prefix for model in models], axis=0)
+    axes.plot(PREFIX_FRACTIONS, 100 * accuracies, linewidth=2, label=name, **style)
 
 
-def _draw_lengths(axes: Axes, of: Models, style: dict, name: str) -> None:
+def _draw_lengths(axes: Axes, models: Models, style: dict, name: str) -> None:
     buckets = accuracy_by_length(
-        np.concatenate([one.correct for one in of]), np.concatenate([one.lengths for one in of])
+        np.concatenate([model.correct for model in models]),
+        np.concatenate([model.lengths for model in models]),
     )
     middles = [(low + high) / 2 for low, high, *_ in buckets]
     axes.plot(middles, [100 * accuracy for *_, accuracy in buckets], "o-", label=name, **style)

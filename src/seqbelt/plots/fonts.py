@@ -1,4 +1,4 @@
-"""Fonts for pictures: texts and class names may be Korean, which matplotlib's own cannot write."""
+"""Fonts for figures, since matplotlib's default has no Korean glyphs."""
 
 import io
 import warnings
@@ -18,7 +18,7 @@ KOREAN_FONTS = (
 
 
 def find_korean_fonts() -> list[str]:
-    """Those of our Korean families that matplotlib can use here, best first."""
+    """The installed Korean font families, best first."""
     if not _listed():
         _add_packaged_font()
     if not _listed():
@@ -32,7 +32,7 @@ def _listed() -> list[str]:
 
 
 def _add_packaged_font() -> None:
-    """The extra ``korean`` brings a font as a file; its package need not be imported for it."""
+    """Add the font file of the extra ``korean`` without importing its package."""
     package = find_spec("koreanize_matplotlib")
     if package is not None and package.origin is not None:
         font = Path(package.origin).with_name("fonts") / "NanumGothic.ttf"
@@ -41,17 +41,17 @@ def _add_packaged_font() -> None:
 
 
 def _add_late_fonts() -> None:
-    """matplotlib keeps a list of fonts on disk and does not notice one installed later."""
+    """Add fonts that were installed after matplotlib cached its list of fonts."""
     known = {font.fname for font in fontManager.ttflist}
     for path in findSystemFonts():
         if path not in known:
-            with suppress(Exception):  # a broken file is no font
+            with suppress(Exception):  # a damaged font file
                 fontManager.addfont(path)
 
 
 @cache
 def font_families() -> list[str]:
-    """The families that figures are written in, in the order in which they are tried."""
+    """The font families of figures, in the order in which they are tried."""
     return ["DejaVu Sans", *find_korean_fonts()]
 
 
@@ -59,7 +59,7 @@ def font_families() -> list[str]:
 def figure_fonts() -> Iterator[None]:
     """Draw and save figures in ``font_families``; also a decorator.
 
-    A character that no font has warns once for each time it is drawn; ``hint`` says it once.
+    Warnings about missing glyphs are silenced; ``hint`` reports them once.
     """
     with matplotlib.rc_context({"font.family": font_families()}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -75,7 +75,7 @@ def to_png(figure: Figure, dpi: float | None = None) -> bytes:
 
 
 def unwritable(text: str) -> set[str]:
-    """Characters, white space aside, that none of the fonts in use has."""
+    """Characters, except white space, that no font in use has."""
     missing = {character for character in text if not character.isspace()}
     for family in font_families():
         path = fontManager.findfont(FontProperties(family=[family]))
@@ -85,16 +85,16 @@ def unwritable(text: str) -> set[str]:
 
 
 def writable(text: str) -> str:
-    """The text with a box for every character that cannot be written."""
+    """The text with a box for every missing glyph."""
     return text.translate({ord(character): "□" for character in unwritable(text)})
 
 
 def hint(text: str) -> str | None:
-    """What to install for a text that these fonts cannot write; None where they can."""
+    """A message on missing glyphs with the remedy; None if there are none."""
     missing = "".join(sorted(unwritable(text)))
     if not missing:
         return None
     return (
-        f"pictures show boxes for {missing[:12]}: no installed font has them; "
+        f"figures show boxes for {missing[:12]}: no installed font has these glyphs; "
         "pip install 'seqbelt[korean]', or install Noto Sans CJK"
     )

@@ -1,4 +1,4 @@
-"""A page that needs nothing else: text and pictures in one HTML file, for a phone or a printer."""
+"""A self-contained HTML page with text and figures."""
 
 import base64
 import html
@@ -24,11 +24,11 @@ figcaption { font-size: .9rem; opacity: .8; }
 
 
 def html_page(title: str, markdown: str, figures: Mapping[str, Figure]) -> str:
-    """HTML of a text in Markdown, followed by figures with their captions.
+    """Convert Markdown to HTML, followed by figures with captions.
 
-    HTML in the text is escaped: class names come from the user's folders.
+    HTML in the text is escaped, since class names come from folder names.
     """
-    # Without raw HTML; rich needs this library too, so it is always there.
+    # Without raw HTML; the library is installed, since rich depends on it.
     text = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     text = text.replace("<table>", '<div class="table"><table>')
     text = text.replace("</table>", "</table></div>")

@@ -37,23 +37,23 @@ def report_figures(report: Report) -> dict[str, Figure]:
 
 @figure_fonts()
 def confusion_figure(report: Report) -> Figure:
-    """Counts of true against predicted classes, rows normalised for the shade."""
+    """Counts of true against predicted classes, shaded by row-normalised fraction."""
     counts = report.confusion()
     size = min(14.0, 2.5 + 0.45 * len(counts))
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    fractions = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(counts))
     crowded = len(counts) * max(map(len, report.classes)) > 40
     axes.set_xticks(ticks, report.classes, rotation=90 if crowded else 0)
     axes.set_yticks(ticks, report.classes)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(f"{report.correct.sum()} of {len(report.correct)} right")
+    axes.set_title(f"{report.correct.sum()} of {len(report.correct)} correct")
     if len(counts) <= 30:
         for row, column in zip(*np.nonzero(counts), strict=True):
-            dark = shares[row, column] > 0.6
+            dark = fractions[row, column] > 0.6
             axes.text(
                 column, row, str(counts[row, column]), ha="center", va="center",
                 color="white" if dark else "black", fontsize=8,
@@ -102,16 +102,16 @@ def _legend_by_cell(axes, names: Sequence[str] | Mapping) -> None:
 
 @figure_fonts()
 def reliability_figure(before: Reliability, after: Reliability, temperature: float) -> Figure:
-    """On the diagonal a confidence of 80 % is right in 80 % of the cases; below it, less often."""
+    """Reliability diagram before and after calibration."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 100], [0, 100], color="#999999", linewidth=0.8)
-    for found, line, colour, when in (
+    for bins, line, colour, when in (
         (before, ":", "#999999", "before"),
         (after, "-", "#1f77b4", f"at temperature {temperature:.2f}"),
     ):
-        error = f"{when}: expected calibration error {100 * found.expected_error:.1f} %"
-        confidence, accuracy = 100 * found.confidence, 100 * found.accuracy
+        error = f"{when}: expected calibration error {100 * bins.expected_error:.1f} %"
+        confidence, accuracy = 100 * bins.confidence, 100 * bins.accuracy
         axes.plot(confidence, accuracy, f"o{line}", color=colour, label=error)
     axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 102), ylim=(0, 102))
     axes.set_title(f"{after.count.sum():,} examples in bins of about {after.count.max():,}")
@@ -123,7 +123,7 @@ def reliability_figure(before: Reliability, after: Reliability, temperature: flo
 
 MOST_RECORDINGS = 8
 BAR = 0.4
-"""Height of a bar; truth and answer of a recording share a row of height 1."""
+"""Height of a bar; true and predicted segments of a recording are in a row of height 1."""
 
 
 @figure_fonts()
@@ -138,12 +138,12 @@ def segment_figure(
     figure = Figure(figsize=(11, 1.2 + 0.6 * len(shown)), layout="constrained")
     axes = figure.subplots()
     scale = step_s or 1
-    for row, (_, true, found) in enumerate(shown):
-        for labels, place in ((true, row - BAR), (found, row)):
+    for row, (_, true, predicted) in enumerate(shown):
+        for labels, bottom in ((true, row - BAR), (predicted, row)):
             runs = find_runs(labels)
             starts, widths = runs.starts * scale, (runs.stops - runs.starts) * scale
             spans = [*zip(starts.tolist(), widths.tolist(), strict=True)]
-            axes.broken_barh(spans, (place, BAR), color=[colours(k % 20) for k in runs.classes])
+            axes.broken_barh(spans, (bottom, BAR), color=[colours(k % 20) for k in runs.classes])
     axes.set_yticks(range(len(shown)), [writable(name)[-40:] for name, _, _ in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlabel("time (s)" if step_s else "step")
@@ -178,9 +178,9 @@ def augmentation_figure(train: Sequences, augment: Augmenter, num_rows: int = 4)
 
 
 def _label_text(batch: Batch, row: int, classes: Sequence[str]) -> str:
-    """The label, or the shares of a mixed one."""
+    """The label, or the weights of a mixed one."""
     label = batch.labels[row]
     if not label.is_floating_point():
-        return ", ".join(classes[int(place)] for place in label.unique() if place >= 0)
-    mixed = [(float(share), name) for share, name in zip(label, classes) if share > 0.005]
-    return ", ".join(f"{name} {share:.2f}" for share, name in sorted(mixed, reverse=True))
+        return ", ".join(classes[int(index)] for index in label.unique() if index >= 0)
+    mixed = [(float(weight), name) for weight, name in zip(label, classes) if weight > 0.005]
+    return ", ".join(f"{name} {weight:.2f}" for weight, name in sorted(mixed, reverse=True))

@@ -1,4 +1,4 @@
-"""What a search found, as pictures."""
+"""Figures of a search."""
 
 import warnings
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def search_figures(
     study: "optuna.Study", trials: Sequence["optuna.trial.FrozenTrial"], monitor: str
 ) -> dict[str, Figure]:
-    """The history of some trials, and how much each setting mattered where that can be told."""
-    pictures = {"tuning_history": _history(trials, study.direction.name == "MINIMIZE", monitor)}
+    """The history of the trials, and the importance of each setting if it can be estimated."""
+    figures = {"tuning_history": _history(trials, study.direction.name == "MINIMIZE", monitor)}
     importances = _importances(study)
     if importances:
-        pictures["tuning_importance"] = _bars(importances, monitor)
-    return pictures
+        figures["tuning_importance"] = _bars(importances, monitor)
+    return figures
 
 
 def _history(trials: Sequence["optuna.trial.FrozenTrial"], is_loss: bool, monitor: str) -> Figure:
@@ -32,11 +32,16 @@ def _history(trials: Sequence["optuna.trial.FrozenTrial"], is_loss: bool, monito
     scored = [trial for trial in trials if _score(trial) is not None]
     numbers = np.array([trial.number for trial in scored])
     scores = np.array([_score(trial) for trial in scored], dtype=float)
-    whole = np.array([trial.state.name == "COMPLETE" for trial in scored])
-    axes.plot(numbers[whole], scores[whole], "o", label="trial")
-    axes.plot(numbers[~whole], scores[~whole], "x", color="#999999", label="given up early")
+    is_complete = np.array([trial.state.name == "COMPLETE" for trial in scored])
+    axes.plot(numbers[is_complete], scores[is_complete], "o", label="trial")
+    axes.plot(numbers[~is_complete], scores[~is_complete], "x", color="#999999", label="pruned")
     best = np.minimum if is_loss else np.maximum
-    axes.plot(numbers[whole], best.accumulate(scores[whole]), color="#d62728", label="best so far")
+    axes.plot(
+        numbers[is_complete],
+        best.accumulate(scores[is_complete]),
+        color="#d62728",
+        label="best so far",
+    )
     axes.set(xlabel="trial", ylabel=f"best validation {monitor}")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
@@ -52,8 +57,8 @@ def _score(trial: "optuna.trial.FrozenTrial") -> float | None:
 
 
 def _importances(study: "optuna.Study") -> dict[str, float]:
-    """Share of the score's variance that each setting explains (fANOVA, Hutter et al. 2014); empty
-    where there are too few trials, or all scored alike."""
+    """Fraction of the score's variance explained by each setting (fANOVA, Hutter et al. 2014);
+    empty with too few trials or equal scores."""
     import optuna
 
     try:
@@ -72,5 +77,5 @@ def _bars(importances: dict[str, float], monitor: str) -> Figure:
     names = list(importances)[::-1]
     bars = axes.barh(names, [importances[name] for name in names], color="#1f77b4")
     axes.bar_label(bars, fmt="%.2f", padding=3)
-    axes.set(xlim=(0, 1.1), xlabel=f"share of the validation {monitor}'s variance")
+    axes.set(xlim=(0, 1.1), xlabel=f"fraction of the validation {monitor}'s variance")
     return figure

@@ -1,7 +1,7 @@
-"""Where runs are kept: SQLite and a folder below ``mlruns/``, or any server by environment.
+"""Connection to the tracking store: SQLite below ``mlruns/``, or ``MLFLOW_TRACKING_URI``.
 
-The own store may be moved, copied and renamed with its project: MLflow keeps absolute places of
-artifacts in its database, and what they say of a former place is mended when the store is opened.
+The project's store may be moved, copied and renamed with its project: MLflow's database has
+absolute artifact paths, which are repaired when the store is opened.
 """
 
 import contextlib
@@ -33,25 +33,25 @@ _PATH_COLUMNS = (
     ("logged_models", "artifact_location"), ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )  # fmt: skip
-"""Columns in which MLflow keeps an absolute place."""
-_OWN_ARTIFACTS = re.compile(r"(?s)(.*)/(?:artifacts/[^/]+|[0-9]+)")
-"""Where this package, or MLflow by itself, puts the artifacts of an experiment of the own store."""
+"""Columns with absolute artifact paths in MLflow's database."""
+_LOCAL_ARTIFACTS = re.compile(r"(?s)(.*)/(?:artifacts/[^/]+|[0-9]+)")
+"""Artifact folder of an experiment in the project's store, as set by this package or MLflow."""
 _copies: dict[Path, tempfile.TemporaryDirectory[str]] = {}
 """Readable copies of stores that cannot be written, until this process ends."""
 
 
 def tracking_uri() -> str:
-    """``MLFLOW_TRACKING_URI`` if set, else this project's own SQLite file."""
+    """``MLFLOW_TRACKING_URI`` if set, else this project's SQLite file."""
     return os.environ.get("MLFLOW_TRACKING_URI") or _uri_of(_own_database())
 
 
 def store_address() -> str:
-    """What names the tracking store in files of this project: the same wherever it is moved."""
+    """The name of the tracking store in files of this project, independent of its location."""
     return f"{HOME}/{DATABASE}" if is_own_store() else tracking_uri()
 
 
 def is_own_store() -> bool:
-    """Whether runs are kept in this project's own SQLite file, however the environment says so."""
+    """Whether runs are stored in this project's SQLite file."""
     database = _database_of(tracking_uri())
     return database is not None and database.resolve() == _own_database()
 
@@ -61,11 +61,10 @@ def _own_database() -> Path:
 
 
 def _uri_of(database: Path) -> str:
-    """Absolute, because MLflow keeps one connection a URI: another folder is another store.
+    """The URI of a SQLite file: absolute, because MLflow keeps one connection per URI.
 
-    Relative below a folder whose name means something in a URI: of SQLAlchemy and MLflow one
-    decodes a quoted path and the other does not. The seconds that a lock is waited for then tell
-    one folder's from another's.
+    Relative if the path contains characters that are special in a URI, since of SQLAlchemy and
+    MLflow only one decodes a quoted path. The timeout then makes the URI unique for each folder.
     """
     if any(sign in str(database) for sign in "?%"):
         number = zlib.crc32(os.fsencode(database))
@@ -79,29 +78,29 @@ def _database_of(uri: str) -> Path | None:
         return None
     if uri == _uri_of(_own_database()):
         return _own_database()
-    with contextlib.suppress(Exception):  # whatever it is, it is not this project's
+    with contextlib.suppress(Exception):  # an unreadable URI is not this project's
         return Path(make_url(uri).database or "").absolute()
     return None
 
 
 def connect(make: bool = True) -> MlflowClient:
-    """A client of the tracking store, made on first use unless told otherwise.
+    """A client of the tracking store, which is created on first use if ``make``.
 
-    Raises SeqbeltError where the store cannot be used, or is not there and is not to be made.
+    Raises SeqbeltError if the store cannot be used, or is missing and ``make`` is false.
     """
     uri = tracking_uri()
-    # MLflow's own patience, minutes a message, would hold up a training (tracking/outbox.py).
+    # MLflow's default retries take minutes per message and would delay training (outbox.py).
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     for name in ("alembic", "mlflow.store", "mlflow.utils.requirements_utils"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what it says is said by who asked
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the caller reports errors
     try:
         if uri.startswith(("http://", "https://")):
             return _client_of(uri)
         database = _database_of(uri)
         if not make and database is not None:
             return _open_to_read(database, uri)
-        # Of several processes that open a new database at once, all but one would fail.
+        # Of several processes that create the database at once, all but one would fail.
         with _locked(database or HOME / "database"):
             if database is not None:
                 _create_database(database)
@@ -126,12 +125,12 @@ def _client_of(uri: str) -> MlflowClient:
 
 
 def _open_to_read(database: Path, uri: str) -> MlflowClient:
-    """A client for who only reads: nothing is made, and a store that cannot be written is copied
-    to where its places can be mended."""
+    """A read-only client: nothing is created, and a read-only store is copied to repair its
+    paths."""
     if not database.is_file():
         raise SeqbeltError(
-            f"no registry here: {database} does not exist, and a command that only reads makes "
-            "none; run it in the folder of the project that trained the model, or set "
+            f"no registry: {database} does not exist; run this command in the folder of the "
+            "project that trained the model, or set "
             "MLFLOW_TRACKING_URI"
         )
     if _is_writable(database):
@@ -157,14 +156,14 @@ def _is_writable(database: Path) -> bool:
 
 @contextlib.contextmanager
 def _locked(database: Path) -> Iterator[None]:
-    """Alone at a database; a lock of the system, which ends with the process that holds it."""
+    """Lock a database; the system releases the lock when the process ends."""
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(database.with_name(database.name + ".lock"))
         lock.acquire()
     except OSError as error:
         raise SeqbeltError(
-            f"{database.parent}: runs cannot be kept here ({error.strerror or error}); make the "
+            f"{database.parent}: runs cannot be stored here ({error.strerror or error}); make the "
             "folder writable, or set MLFLOW_TRACKING_URI"
         ) from None
     try:
@@ -174,16 +173,16 @@ def _locked(database: Path) -> Iterator[None]:
 
 
 def _open_file(database: Path) -> sqlite3.Connection:
-    """A SQLite file as it is; None is made. A read-only one can be looked at as well."""
+    """Open an existing SQLite file, read-only if it cannot be written."""
     mode = "rw" if _is_writable(database) else "ro"
     return sqlite3.connect(f"{database.as_uri()}?mode={mode}", uri=True, timeout=60)
 
 
 def _create_database(database: Path) -> None:
-    """Make a new database beside and move it into place when it is whole.
+    """Create a database under a temporary name and rename it when it is complete.
 
-    MLflow's tables are made one by one. A process that was killed meanwhile left some of them,
-    which nobody could ever use again; such a file holds nothing, and gives way.
+    MLflow creates its tables one by one. A killed process leaves an incomplete file without data,
+    which is replaced.
     """
     if database.exists() and not _is_incomplete(database):
         return
@@ -197,13 +196,13 @@ def _create_database(database: Path) -> None:
 
 
 def _is_incomplete(database: Path) -> bool:
-    """Whether a database was never finished: MLflow's first experiment comes after its tables."""
+    """Whether a database is incomplete: MLflow creates its first experiment after its tables."""
     try:
         with contextlib.closing(_open_file(database)) as stored:
             names = {row[0] for row in stored.execute("SELECT name FROM sqlite_master")}
             if names and "experiments" not in names and "alembic_version" not in names:
                 raise SeqbeltError(
-                    f"{database}: is the database of another program; move it away, or set "
+                    f"{database}: is the database of another program; move it, or set "
                     "MLFLOW_TRACKING_URI"
                 )
             return "experiments" not in names or not stored.execute(
@@ -211,59 +210,61 @@ def _is_incomplete(database: Path) -> bool:
             ).fetchone()[0]  # fmt: skip
     except sqlite3.Error as error:
         raise SeqbeltError(
-            f"{database}: cannot be opened as MLflow's SQLite database ({error}); move it away to "
-            "begin a new one, or set MLFLOW_TRACKING_URI"
+            f"{database}: cannot be opened as MLflow's SQLite database ({error}); move it to "
+            "start a new one, or set MLFLOW_TRACKING_URI"
         ) from None
 
 
 def repair_artifact_paths(database: Path, home: Path | None = None) -> int:
-    """Let a database that was moved or copied name the artifacts where they are: beside it.
+    """Correct the artifact paths of a database that was moved or copied with its artifacts.
 
-    ``home`` is the ``mlruns`` folder where it is not the database's own. Returns how many places
-    were changed, which is said as well. Only what lay beside the database is changed.
+    ``home`` is the ``mlruns`` folder, by default the database's. Returns the number of changed
+    paths, which is logged too. Paths outside the former ``mlruns`` folder are not changed.
     """
     home = home or database.parent
     with contextlib.closing(_open_file(database)) as stored:
-        known = {row[0] for row in stored.execute("SELECT name FROM sqlite_master")}
-        if "experiments" not in known:
+        tables = {row[0] for row in stored.execute("SELECT name FROM sqlite_master")}
+        if "experiments" not in tables:
             return 0
         rows = stored.execute("SELECT artifact_location FROM experiments").fetchall()
         former = {
-            found for (place,) in rows if (found := _previous_home(place)) not in (None, home)
+            previous
+            for (location,) in rows
+            if (previous := _previous_home(location)) not in (None, home)
         }
         if not former:
             return 0
         changed = 0
-        with stored:  # all of them or none
+        with stored:  # one transaction
             stored.execute("PRAGMA foreign_keys = OFF")
             for table, column in _PATH_COLUMNS:
-                if table not in known:
+                if table not in tables:
                     continue
                 for old in former:
                     changed += _replace_start(stored, table, column, old, home)
     for old in sorted(former):
         logger.warning(
-            "%s: was %s before; %d places of artifacts that it names were changed, and nothing is "
-            "written there any more", home, old, changed,
+            "%s: was moved from %s; %d artifact paths in it were updated, and the former folder "
+            "is not used any more", home, old, changed,
         )  # fmt: skip
     return changed
 
 
-def _previous_home(place: str | None) -> Path | None:
-    """The ``mlruns`` folder in which an experiment keeps its artifacts, None for other places."""
-    url = urlsplit(place or "")
+def _previous_home(location: str | None) -> Path | None:
+    """The ``mlruns`` folder of an experiment's artifacts, None for other locations."""
+    url = urlsplit(location or "")
     if url.scheme not in ("", "file"):
         return None
-    # A path that is no URL may hold what means something in one.
-    path = unquote(url.path) if url.scheme else place or ""
-    match = _OWN_ARTIFACTS.fullmatch(path)
+    # A plain path may contain characters that are special in a URL.
+    path = unquote(url.path) if url.scheme else location or ""
+    match = _LOCAL_ARTIFACTS.fullmatch(path)
     return Path(match[1]) if match and Path(match[1]).name == HOME.name else None
 
 
 def _replace_start(
     stored: sqlite3.Connection, table: str, column: str, old: Path, new: Path
 ) -> int:
-    """Put the new place where a value begins with the old one, as a URI and as a path."""
+    """Replace an old folder at the start of values by the new one, as URI and as path."""
     changed = 0
     for before, after in ((old.as_uri(), new.as_uri()), (str(old), str(new))):
         start = f"{before}/"
@@ -276,28 +277,28 @@ def _replace_start(
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
-    """The experiment of that name, made if need be, with its artifacts in ``mlruns/artifacts``."""
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        return found.experiment_id
+    """The id of an experiment, created if necessary, with its artifacts in ``mlruns/artifacts``."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        if experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+        return experiment.experiment_id
     location = (HOME / "artifacts" / name).resolve().as_uri() if is_own_store() else None
     try:
         return client.create_experiment(
             name, artifact_location=location, tags={page_view.TAG: page_view.STATE}
         )
     except mlflow.MlflowException:  # another process was first
-        found = client.get_experiment_by_name(name)
-        if found is None:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
             raise
-        return found.experiment_id
+        return experiment.experiment_id
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether an error says that the server is away or overloaded, not that it refuses.
+    """Whether an error means that the server is unreachable or overloaded, not that it refuses.
 
-    A proxy in front of a server that restarts may answer by itself, with any status and no JSON.
+    A proxy in front of a restarting server may reply with any status and without JSON.
     """
     if isinstance(error, MlflowException):
         status = error.get_http_status_code()
@@ -309,17 +310,19 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says."""
+    """The first line of an error's message."""
     lines = str(error).splitlines()
     return lines[0][:200] if lines else type(error).__name__
 
 
 def to_user_error(error: Exception, doing: str) -> SeqbeltError:
-    """An error of MLflow or of what lies below it, as a user may read it."""
+    """A readable error for one of MLflow or a library below it."""
     uri = tracking_uri()
     if is_unavailable(error):
         return SeqbeltError(
             f"{doing}: the tracking server {uri} cannot be reached ({first_line(error)}); "
             "start it, set MLFLOW_TRACKING_URI, or unset it to use mlruns/mlflow.db"
         )
-    return SeqbeltError(f"{doing}: the tracking store {uri} refuses ({first_line(error)})")
+    return SeqbeltError(
+        f"{doing}: the tracking store {uri} returned an error ({first_line(error)})"
+    )

@@ -1,22 +1,22 @@
-"""What a run ran on: versions, machine, commit."""
+"""The environment of a run: versions, machine, commit."""
 
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("torch", "torchaudio", "numpy", "scikit-learn", "librosa", "mlflow", "accelerate")
-# What a saved model needs to answer; mlflow comes with the server that loads it.
+# Requirements of a saved model; mlflow comes with the server that loads it.
 MODEL_PACKAGES = (
     "torch", "torchaudio", "numpy", "scipy", "soundfile", "av", "pyarrow", "pydantic", "PyYAML",
     "safetensors", "filelock", "librosa", "tokenizers",
 )  # fmt: skip
 
 MORE_PACKAGES = {"frames": ("torchvision",), "channels": ("h5py",), "vectors": ("h5py",)}
-"""What some kinds of features need as well, where it is installed."""
+"""Additional requirements of some kinds of features, if installed."""
 
 
 def describe_environment() -> dict[str, str]:
-    """Tags: version of Python and of each package that shapes the numbers, machine, commit."""
+    """Tags: versions of Python and of the packages that affect results, machine, commit."""
     tags = {f"version.{name}": _version(name) for name in PACKAGES}
     tags["version.python"] = platform.python_version()
     tags["version.seqbelt"] = _version("seqbelt")
@@ -32,7 +32,11 @@ def model_requirements(features_kind: str) -> list[str]:
     """Exact requirements of a saved model; a local build of torch is named by its release."""
     names = (*MODEL_PACKAGES, *MORE_PACKAGES.get(features_kind, ()))
     pinned = [(name, _version(name)) for name in names]
-    return [f"{name}=={found.partition('+')[0]}" for name, found in pinned if found != "none"]
+    return [
+        f"{name}=={installed.partition('+')[0]}"
+        for name, installed in pinned
+        if installed != "none"
+    ]
 
 
 def _version(name: str) -> str:

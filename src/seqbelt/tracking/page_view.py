@@ -1,7 +1,7 @@
-"""How MLflow's page shows an experiment: the columns that matter, and all runs in the charts.
+"""The view of an experiment on MLflow's page: chosen columns, and all runs in the charts.
 
-Left to itself the page shows no metric among its columns and draws the ten newest runs only. A view
-that someone has shared is kept as a tag of the experiment, and a link can name it; this is ours.
+By default the page has no metric columns and draws the ten newest runs only. A shared view is
+stored as a tag of the experiment, and a link can refer to it.
 """
 
 import json
@@ -31,6 +31,6 @@ STATE = json.dumps(
 def page_of(experiment: Experiment, mode: str = "CHART") -> str:
     """The path of the page that shows an experiment's runs, as CHART or as TABLE."""
     page = f"/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
-    # A link to a view that is not there shows an error.
+    # A link to a missing view shows an error.
     view = f"&viewStateShareKey={KEY}" if TAG in experiment.tags else ""
     return f"{page}{view}&compareRunsMode={mode}"

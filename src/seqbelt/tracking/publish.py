@@ -1,4 +1,4 @@
-"""Publishing: a bundle becomes a registered MLflow model, and perhaps champion or challenger."""
+"""Register a bundle as an MLflow model, and set the aliases champion and challenger."""
 
 import contextlib
 import json
@@ -31,9 +31,9 @@ from seqbelt.tracking.environment import model_requirements
 from seqbelt.tracking.run import TrackedRun
 
 ALIASES = ("champion", "challenger")
-"""Of the best and the second best version."""
+"""Aliases of the best and the second best version."""
 Certificates = Mapping[str, Mapping[str, Any] | None]
-"""What ``seqbelt certify`` reports, by kind; each says whether it ``passed``."""
+"""Certificates by kind as in the JSON of ``seqbelt certify``, each with ``passed``."""
 
 
 def log_model(
@@ -47,7 +47,7 @@ def log_model(
 ) -> str:
     """Log a bundle as an MLflow model and register it; returns ``models:/name/version``.
 
-    ``remark`` is what the version's page says first: that a control does better, say.
+    ``remark`` is the version's description, for example that a control is more accurate.
 
     The model is code and safetensors, no pickle, with the package itself inside, so that any
     MLflow server can load it from the model's own requirements.
@@ -65,7 +65,7 @@ def log_model(
             metadata={"seqbelt": "1"},
             model_config={"output": pyfunc_model.OUTPUTS[0]},
         )
-    with contextlib.suppress(MlflowException):  # it is there already
+    with contextlib.suppress(MlflowException):  # it exists already
         run.client.create_registered_model(name)
     tags = {**tags, HASH_TAG: hash_of_bundle(bundle)}
     version = run.client.create_model_version(
@@ -83,9 +83,9 @@ def log_model(
 
 
 def log_certificates(run_id: str, certificates: Certificates) -> bool:
-    """Keep certificates with a run, and their outcome as tags of the versions that it gave.
+    """Log certificates to a run, and their outcome as tags of the run's model versions.
 
-    Returns whether this tracking store knows the run.
+    Returns whether the run is in this tracking store.
     """
     try:
         client = connect(make=False)
@@ -108,16 +108,16 @@ def log_certificates(run_id: str, certificates: Certificates) -> bool:
 def _update_aliases(client: MlflowClient, name: str, version: ModelVersion) -> None:
     """Give the alias ``champion`` to the best version by validation, ``challenger`` to the next.
 
-    Scores on other data say nothing, so versions of other data give way. Among equals the newer
-    one is taken.
+    Scores on other data are not comparable, so versions of other data rank last. Ties go to the
+    newer version.
     """
     candidates = [version]
     for alias in ALIASES:
-        with contextlib.suppress(MlflowException):  # nobody has it yet
+        with contextlib.suppress(MlflowException):  # not set yet
             candidates.append(client.get_model_version_by_alias(name, alias))
-    candidates.sort(key=lambda one: _rank(one, version), reverse=True)
-    for alias, one in zip(ALIASES, candidates, strict=False):
-        client.set_registered_model_alias(name, alias, one.version)
+    candidates.sort(key=lambda candidate: _rank(candidate, version), reverse=True)
+    for alias, candidate in zip(ALIASES, candidates, strict=False):
+        client.set_registered_model_alias(name, alias, candidate.version)
 
 
 def _rank(candidate: ModelVersion, newest: ModelVersion) -> tuple[bool, float, float]:
@@ -130,7 +130,7 @@ def _rank(candidate: ModelVersion, newest: ModelVersion) -> tuple[bool, float, f
 
 @contextlib.contextmanager
 def _quiet():
-    """MLflow asks for type hints and an example that its own signature makes needless."""
+    """Silence MLflow's requests for type hints, which the signature replaces."""
     logger = logging.getLogger("mlflow")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -143,16 +143,16 @@ def _quiet():
 
 
 HASH_TAG = "bundle.sha256"
-"""Of a version: the hash of the bundle that was registered."""
+"""Version tag with the hash of the registered bundle."""
 MAX_NAMED = 20
 
 
 def resolve(model: str) -> tuple[Path, str]:
-    """From an MLflow URI to its bundle folder and the concrete version that answers.
+    """The bundle folder and the concrete version of an MLflow URI.
 
-    The URI is ``models:/name@alias``, ``models:/name/3`` or ``runs:/id/model``. Only reads: no
-    registry is made. Raises SeqbeltError if there is no such model, if its files are not those that
-    were registered, or where the tracking server cannot be reached.
+    The URI is ``models:/name@alias``, ``models:/name/3`` or ``runs:/id/model``. Read-only: no
+    registry is created. Raises SeqbeltError if there is no such model, if its files are not the
+    registered ones, or if the tracking server cannot be reached.
     """
     client = connect(make=False)
     try:
@@ -161,7 +161,7 @@ def resolve(model: str) -> tuple[Path, str]:
         if is_unavailable(error):
             raise to_user_error(error, model) from None
         raise SeqbeltError(
-            f"{model}: no such model ({first_line(error)}); {_known(client)}"
+            f"{model}: no such model ({first_line(error)}); {_list_models(client)}"
         ) from None
     try:
         folder = Path(mlflow.artifacts.download_artifacts(concrete))
@@ -170,23 +170,23 @@ def resolve(model: str) -> tuple[Path, str]:
             raise to_user_error(error, model) from None
         raise SeqbeltError(
             f"{model}: no such model, or its files cannot be read ({first_line(error)}); "
-            f"{_known(client)}"
+            f"{_list_models(client)}"
         ) from None
-    found = next((path.parent for path in sorted(folder.rglob("bundle.json"))), None)
-    if found is None:
-        raise SeqbeltError(f"{model}: was not logged by seqbelt (no bundle in it)")
+    bundle = next((path.parent for path in sorted(folder.rglob("bundle.json"))), None)
+    if bundle is None:
+        raise SeqbeltError(f"{model}: was not logged by seqbelt (contains no bundle)")
     if version is not None:
         registered = client.get_model_version(*version).tags.get(HASH_TAG)
-        if registered is not None and registered != hash_of_bundle(found):
+        if registered is not None and registered != hash_of_bundle(bundle):
             raise SeqbeltError(
-                f"{found}: is not the bundle that was registered as {concrete} (its hash is not "
+                f"{bundle}: is not the bundle that was registered as {concrete} (its hash is not "
                 f"the version's tag {HASH_TAG}); restore it, or train again"
             )
-    return found, concrete
+    return bundle, concrete
 
 
 def _concrete(client: MlflowClient, model: str) -> tuple[str, tuple[str, str] | None]:
-    """Name the version behind an alias, so that a prediction says who gave it; name and number."""
+    """Resolve an alias to a version, as the URI and as name and number."""
     name, at, alias = model.removeprefix("models:/").rpartition("@")
     if model.startswith("models:/") and at:
         version = client.get_model_version_by_alias(name, alias).version
@@ -200,12 +200,14 @@ def _concrete(client: MlflowClient, model: str) -> tuple[str, tuple[str, str] | 
     return model, None
 
 
-def _known(client: MlflowClient) -> str:
-    """Where was looked, and what is registered there."""
+def _list_models(client: MlflowClient) -> str:
+    """The tracking store and its registered models, for error messages."""
     try:
-        found = client.search_registered_models(max_results=MAX_NAMED)
+        registered = client.search_registered_models(max_results=MAX_NAMED)
     except (MlflowException, RequestException, OSError):
-        return f"looked in {tracking_uri()}"
-    names = [f"models:/{one.name}{'@champion' * ('champion' in one.aliases)}" for one in found]
+        return f"tracking store: {tracking_uri()}"
+    names = [
+        f"models:/{model.name}{'@champion' * ('champion' in model.aliases)}" for model in registered
+    ]
     models = ", ".join(names) if names else "none"
-    return f"looked in {tracking_uri()}, models there: {models}"
+    return f"tracking store: {tracking_uri()}, registered models: {models}"

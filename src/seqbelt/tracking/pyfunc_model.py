@@ -1,4 +1,4 @@
-"""The model as MLflow serves it: logged as this code, with a bundle as its artifact."""
+"""The MLflow model: logged as this code, with a bundle as its artifact."""
 
 import base64
 import io
@@ -23,16 +23,17 @@ from seqbelt.errors import BadInput
 from seqbelt.features.base import Source, read_bytes
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.segment_output import unpack_segments
-from seqbelt.inference.serving import COLUMNS, AnsweringChild, ServeLimits, read_row
+from seqbelt.inference.serving import COLUMNS, ModelProcess, ServeLimits, read_row
 
 OUTPUTS = ("row", "label")
 """Values of ``output`` in a loaded model's ``model_config``: all columns, or the label alone."""
 
 
 def signature(bundle: Path) -> ModelSignature:
-    """Inputs: one of the columns ``path``, ``text``, ``base64``. Outputs: the answer's columns."""
+    """Inputs: one of the columns ``path``, ``text``, ``base64``. Outputs: the prediction's
+    columns."""
     values = json.loads((bundle / "bundle.json").read_text("utf-8"))
-    columns = answer_columns(values["classes"], values["model"]["pooling"] == "none")
+    columns = output_columns(values["classes"], values["model"]["pooling"] == "none")
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.string, name, required=False) for name in COLUMNS
     ]
@@ -42,18 +43,18 @@ def signature(bundle: Path) -> ModelSignature:
     return ModelSignature(Schema(inputs), Schema(outputs))
 
 
-def answer_columns(classes: Sequence[str], labels_steps: bool) -> dict[str, DataType]:
-    """What an answer's row holds; the segments of labelled steps are one text of JSON."""
+def output_columns(classes: Sequence[str], labels_steps: bool) -> dict[str, DataType]:
+    """Columns of a prediction; the segments of labelled steps are one JSON string."""
     if labels_steps:
         return {"segments": DataType.string, "error": DataType.string}
-    shares = {f"p_{name}": DataType.double for name in classes}
-    return {"label": DataType.string, "confidence": DataType.double} | shares | {
+    probabilities = {f"p_{name}": DataType.double for name in classes}
+    return {"label": DataType.string, "confidence": DataType.double} | probabilities | {
         "error": DataType.string
     }  # fmt: skip
 
 
 def example(source: Source) -> pd.DataFrame:
-    """One row as ``predict`` takes it: a text, or the content of a file."""
+    """One input row for ``predict``: a text, or the content of a file."""
     if isinstance(source, str):
         return pd.DataFrame({"text": [source]})
     if isinstance(source, np.ndarray):
@@ -65,14 +66,14 @@ def example(source: Source) -> pd.DataFrame:
 
 
 class SequenceModel(PythonModel):
-    """Answers a table of paths, texts or base64 file contents; a bad row gets its own error.
+    """Predicts a table of paths, texts or base64 file contents; a bad row gets an error.
 
-    The environment says what may be read and how much (``ServeLimits``).
+    Limits on what is read come from the environment (``ServeLimits``).
     """
 
     def load_context(self, context: PythonModelContext) -> None:
         folder = Path(context.artifacts["bundle"])
-        bundle = Bundle.load(folder)  # a bundle that is no good is known before the first request
+        bundle = Bundle.load(folder)  # fails before the first request if the bundle is damaged
         self.limits = ServeLimits.from_environment()
         self.features, self.classes = bundle.features, bundle.classes
         self.labels_steps = bundle.network.labels_steps
@@ -83,15 +84,15 @@ class SequenceModel(PythonModel):
                 "and 'label' only of a model that has one label for a row",
                 error_code=INVALID_PARAMETER_VALUE,
             )
-        self.child = AnsweringChild(folder, self.limits)
+        self.child = ModelProcess(folder, self.limits)
         _bound_requests(self.limits)
         _keep_rows()
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame | pd.Series:
-        """One row of answers for each row of ``model_input``; with the output ``label`` the labels
-        alone, "" where there is none, as ``mlflow.models.evaluate`` takes them.
+        """One row of predictions for each row of ``model_input``; with the output ``label`` only
+        the labels, "" for a row with an error, as ``mlflow.models.evaluate`` takes them.
 
         Behind a server, raises MlflowException (status 400) for a request without a known column.
         """
@@ -109,49 +110,57 @@ class SequenceModel(PythonModel):
         rows: list[dict[str, Any]] = [
             {"error": str(source)} if isinstance(source, BadInput) else {} for source in sources
         ]
-        places = [i for i, source in enumerate(sources) if not isinstance(source, BadInput)]
+        indices = [i for i, source in enumerate(sources) if not isinstance(source, BadInput)]
         contents = [source for source in sources if not isinstance(source, BadInput)]
-        for place, answer in zip(places, self.child.answer(contents) if contents else ()):
-            rows[place] = self._row(answer, is_path=isinstance(records[place]["path"], str))
-        frame = pd.DataFrame(rows, columns=list(answer_columns(self.classes, self.labels_steps)))
+        for index, reply in zip(indices, self.child.predict(contents) if contents else ()):
+            rows[index] = self._row(reply, is_path=isinstance(records[index]["path"], str))
+        frame = pd.DataFrame(rows, columns=list(output_columns(self.classes, self.labels_steps)))
         if self.output == "label":
             return frame["label"].fillna("").astype(str)
-        # A server would write what is missing as NaN, which is no JSON: None becomes null.
+        # A server would write missing values as NaN, which is not JSON; None becomes null.
         return frame.astype(object).where(frame.notna(), None)
 
-    def _row(self, answer: dict[str, Any], is_path: bool) -> dict[str, Any]:
-        if "error" in answer:
-            # What a file of the server holds is not for who asks; what was sent is known to them.
-            reason = answer.get("reason")
-            return {"error": f"{reason}: of no use to this model" if is_path and reason
-                             else answer["error"]}  # fmt: skip
-        found = np.array(answer["values"], np.float32)
+    def _row(self, reply: dict[str, Any], is_path: bool) -> dict[str, Any]:
+        if "error" in reply:
+            # Do not reveal the content of the server's files to the client.
+            reason = reply.get("reason")
+            return {"error": f"{reason}: not usable by this model" if is_path and reason
+                             else reply["error"]}  # fmt: skip
+        values = np.array(reply["values"], np.float32)
         classes, step_s = self.classes, self.features.step_s()
         if self.labels_steps and step_s is not None:
-            return {"segments": json.dumps(unpack_segments(found, classes, step_s)), "error": None}
-        best = int(found.argmax())
-        shares = {f"p_{name}": float(share) for name, share in zip(classes, found, strict=True)}
-        return {"label": classes[best], "confidence": float(found[best]), **shares, "error": None}
+            return {"segments": json.dumps(unpack_segments(values, classes, step_s)), "error": None}
+        best = int(values.argmax())
+        probabilities = {
+            f"p_{name}": float(probability)
+            for name, probability in zip(classes, values, strict=True)
+        }
+        return {
+            "label": classes[best],
+            "confidence": float(values[best]),
+            **probabilities,
+            "error": None,
+        }
 
 
 def _bound_requests(limits: ServeLimits) -> None:
-    """Let MLflow's server refuse a body that is too large before it is taken apart.
+    """Make MLflow's server reject a request that is too large before it is parsed.
 
-    MLflow has no setting for it, and a body of JSON takes eight times its size in memory.
+    MLflow has no setting for it, and parsed JSON takes eight times its size in memory.
     """
-    take_apart = scoring_server.invocations
-    take_apart = getattr(take_apart, "bounded", take_apart)
+    original = scoring_server.invocations
+    original = getattr(original, "bounded", original)
 
     def invocations(data: Any, *arguments: Any) -> Any:
         if len(data) > limits.max_bytes:
             return scoring_server.InvocationsResponse(
-                response=json.dumps({"error": f"a request of {len(data)} bytes; at most "
-                                     f"{limits.max_bytes} are taken (SEQBELT_SERVE_MAX_MB)"}),
+                response=json.dumps({"error": f"request of {len(data)} bytes exceeds "
+                                     f"{limits.max_bytes} (SEQBELT_SERVE_MAX_MB)"}),
                 status=413, mimetype="application/json",
             )  # fmt: skip
-        return take_apart(data, *arguments)
+        return original(data, *arguments)
 
-    invocations.bounded = take_apart  # type: ignore[attr-defined]
+    invocations.bounded = original  # type: ignore[attr-defined]
     scoring_server.invocations = invocations
 
 

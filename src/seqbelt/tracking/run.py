@@ -1,4 +1,4 @@
-"""One training run on the tracking server."""
+"""A run on the tracking server."""
 
 import contextlib
 import json
@@ -26,13 +26,13 @@ from seqbelt.training.history import Epoch, History
 
 logger = logging.getLogger(__name__)
 HASTE_S = 2.0
-"""How long a process that is told to end waits for a server that is away."""
+"""Time that an interrupted process waits for an unavailable server."""
 
 
 class TrackedRun:
-    """Writes to one MLflow run by its id, so that threads and processes do not mix them up.
+    """Logs to one MLflow run by its id, independent of MLflow's global active run.
 
-    What is written waits on disk while the server is away.
+    Messages are queued on disk while the server is unavailable.
     """
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
@@ -42,7 +42,7 @@ class TrackedRun:
 
     @classmethod
     def start(cls, experiment: str, name: str, tags: Mapping[str, str]) -> "TrackedRun":
-        """Begin a run; ``tags`` are added to the description of the machine and the versions."""
+        """Start a run; ``tags`` are added to those of machine and versions."""
         client = connect()
         all_tags = {**describe_environment(), "mlflow.source.name": "seqbelt", **tags}
         try:
@@ -52,7 +52,7 @@ class TrackedRun:
                 )
             )
         except (MlflowException, RequestException, OSError) as error:
-            raise to_user_error(error, f"{name}: no run can be begun") from None
+            raise to_user_error(error, f"{name}: the run cannot be created") from None
         run_locks.hold(run.info.run_id)
         _close_abandoned(client)
         flush_pending(client)
@@ -66,14 +66,14 @@ class TrackedRun:
 
     @classmethod
     def attach(cls, run_id: str) -> "TrackedRun":
-        """A run as it is, to add to it."""
+        """An existing run, to log more to it."""
         return cls(connect(), run_id)
 
     @classmethod
     def resume(cls, run_id: str) -> "TrackedRun | None":
-        """Go on with a run that was interrupted; None where it is there no more.
+        """Resume an interrupted run; None if it was deleted.
 
-        Raises SeqbeltError where another process is at it.
+        Raises SeqbeltError if another process has it open.
         """
         client = connect()
         try:
@@ -85,27 +85,27 @@ class TrackedRun:
             if not is_unavailable(error):
                 raise to_user_error(error, f"run {run_id}") from None
         if not run_locks.hold(run_id):
-            raise SeqbeltError(f"run {run_id}: another process is at it; wait until it is done")
+            raise SeqbeltError(f"run {run_id}: in use by another process; wait until that ends")
         _close_abandoned(client)
         run = cls._opened(client, run_id)
         run.outbox.status("RUNNING")
         return run
 
     def log_settings(self, settings: Mapping[str, Any]) -> None:
-        """Every setting under its dotted name."""
+        """Log every setting under its dotted name."""
         self.outbox.batch(params={name: str(value) for name, value in settings.items()})
 
     def log_tags(self, tags: Mapping[str, str]) -> None:
-        """Tags of the run."""
+        """Set tags of the run."""
         self.outbox.batch(tags=tags)
 
     def log_cell(self, cell: str) -> None:
-        """Colour and tag by which the page tells the cells apart."""
+        """Set the tag and the colour of a cell."""
         self.log_tags({"model.cell": cell, "mlflow.runColor": COLOURS.get(cell, "#777777")})
 
     def log_data(self, store: SequenceStore, source: str) -> None:
-        """The data set as an input of the run: name, fingerprint, counts; of texts also what the
-        limits cut and the vocabulary does not know."""
+        """Log the data set as an input of the run: name, fingerprint, counts; for texts also the
+        fractions of truncated and unknown tokens."""
         about = store.about
         profile = {key: about[key] for key in ("num_sequences", "num_steps", "num_quarantined")}
         self.outbox.data_set(
@@ -120,17 +120,17 @@ class TrackedRun:
         self.log_tags({f"data.{key}": str(value) for key, value in profile.items()})
         self.log_metrics(
             {
-                f"data/{split}_{name}": share
+                f"data/{split}_{name}": fraction
                 for split, counts in store.token_counts.items()
-                for name, share in counts.fractions().items()
+                for name, fraction in counts.fractions().items()
             }
         )
-        ledger = store.folder / "quarantine.csv"
+        quarantine = store.folder / "quarantine.csv"
         if about["num_quarantined"]:
-            self.outbox.artifact("data/quarantine.csv", ledger.read_bytes())
+            self.outbox.artifact("data/quarantine.csv", quarantine.read_bytes())
 
     def log_epoch(self, epoch: Epoch) -> None:
-        """One epoch's numbers in one batch."""
+        """Log one epoch's metrics."""
         values = {
             "train/loss": epoch.train_loss,
             "train/learning_rate": epoch.learning_rate,
@@ -143,11 +143,11 @@ class TrackedRun:
         self.log_metrics(values, epoch.number)
 
     def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Numbers at one step, in one batch."""
+        """Log metrics at one step."""
         self.outbox.batch(metrics=values, step=step)
 
     def log_history(self, history: History) -> None:
-        """How the training was computed, and how far the gradient reached after each epoch."""
+        """Log layout, device, cost and the gradient reach after each epoch."""
         self.log_tags({"layout": history.layout, "device": history.device})
         self.log_metrics(
             {
@@ -162,7 +162,7 @@ class TrackedRun:
             self.log_reach(GradientReach(np.array(curve)), number)
 
     def log_reach(self, reach: GradientReach, epoch: int) -> None:
-        """How far the gradient reaches after an epoch; 0 is before training."""
+        """Log the gradient reach after an epoch; 0 is before training."""
         values = {
             "train/gradient_reach_steps": reach.steps,
             "train/gradient_half_life_steps": reach.half_life,
@@ -170,8 +170,8 @@ class TrackedRun:
         self.log_metrics(values, epoch)
 
     def log_report(self, report: Report, part: str) -> None:
-        """Scores, report per class, worst errors and calibration of one part."""
-        # MLflow's page draws the sections in the alphabet's order: the test comes first.
+        """Log scores, report per class, worst errors and calibration of one part."""
+        # MLflow's page sorts the sections by name; this puts the test part first.
         prefix = {"validation": "val_best"}.get(part, part)
         self.log_metrics({f"{prefix}/{k}": v for k, v in report.to_dict().items()})
         self._log_table(report.per_class(), f"tables/{part}_report_per_class.json")
@@ -186,38 +186,38 @@ class TrackedRun:
         )
 
     def log_artifact(self, path: str, content: bytes) -> None:
-        """A file among the run's artifacts."""
+        """Log a file to the run's artifacts."""
         self.outbox.artifact(path, content)
 
     def log_text(self, text: str, path: str) -> None:
-        """A text among the run's artifacts."""
+        """Log a text to the run's artifacts."""
         self.outbox.artifact(path, text.encode())
 
     def _log_table(self, frame: DataFrame, path: str) -> None:
-        """A table that MLflow's page can show: in its format, and named in its tag."""
+        """Log a table in the format and with the tag that MLflow's page needs."""
         content = frame.to_json(orient="split", index=False) or ""
         self.outbox.artifact(path, content.encode())
         self._tables.append({"path": path, "type": "table"})
         self.log_tags({"mlflow.loggedArtifacts": json.dumps(self._tables)})
 
     def describe(self, markdown: str) -> None:
-        """The description that the run's page shows first."""
+        """Set the description of the run."""
         self.log_tags({"mlflow.note.content": markdown})
 
     def describe_experiment(self, markdown: str) -> None:
-        """The experiment's note, whose first line is what its page shows unopened."""
+        """Set the description of the experiment."""
 
-        def tell() -> None:
+        def set_note() -> None:
             experiment = self.client.get_run(self.run_id).info.experiment_id
             self.client.set_experiment_tag(experiment, "mlflow.note.content", markdown)
 
         try:
-            retry_while_unavailable(tell)
+            retry_while_unavailable(set_note)
         except (MlflowException, RequestException, OSError) as error:
             raise to_user_error(error, f"run {self.run_id}") from None
 
     def finish(self, status: str = "FINISHED", patience_s: float = PATIENCE_S) -> None:
-        """End the run: FINISHED, FAILED or KILLED; waits so long for a server that is away."""
+        """End the run as FINISHED, FAILED or KILLED; waits up to ``patience_s`` for the server."""
         _open.pop(self.run_id, None)
         try:
             self.outbox.status(status)
@@ -227,17 +227,17 @@ class TrackedRun:
 
 
 _open: dict[str, TrackedRun] = {}
-"""The runs that this process has begun and not ended."""
+"""Open runs of this process."""
 
 
 def close_open_runs(status: str) -> None:
-    """End what this process has begun, as its work ends early: FAILED or KILLED."""
+    """End the open runs of this process early, as FAILED or KILLED."""
     for run in list(_open.values()):
-        # Whatever ended the work is what the user is told.
+        # The error that ended the work is reported, not this one.
         with contextlib.suppress(SeqbeltError, MlflowException, RequestException, OSError):
             run.finish(status, HASTE_S)
 
 
 def _close_abandoned(client: MlflowClient) -> None:
     for run_id in run_locks.close_abandoned(client):
-        logger.warning("run %s: its process is gone; the run is closed as KILLED", run_id)
+        logger.warning("run %s: its process has ended; the run is closed as KILLED", run_id)

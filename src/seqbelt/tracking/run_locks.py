@@ -1,8 +1,7 @@
-"""A lock for each run that is under way, by which a later command sees that its process is gone.
+"""A lock for each open run, from which a later command detects that the run's process has ended.
 
-A killed process, or a machine without power, closes nothing: its runs say RUNNING for ever. The
-system gives a dead process's locks back, whatever its number, host or container; so the next
-command that begins a run closes those whose locks are free.
+The runs of a killed process, or after a power failure, stay RUNNING. The system releases the locks
+of a dead process, so the next command that starts a run closes the runs with free locks.
 """
 
 import os
@@ -20,7 +19,7 @@ _held: dict[str, FileLock] = {}
 
 
 def hold(run_id: str) -> bool:
-    """Say that this process is at a run; returns whether no other process is."""
+    """Lock a run for this process; returns false if another process has the lock."""
     if run_id in _held:
         return True
     folder = _folder()
@@ -37,14 +36,14 @@ def hold(run_id: str) -> bool:
 
 
 def release(run_id: str) -> None:
-    """Say that the run is closed."""
+    """Release the lock of a closed run."""
     lock = _held.pop(run_id, None)
     if lock is not None:
-        _forget(_folder() / run_id, lock)
+        _remove(_folder() / run_id, lock)
 
 
 def close_abandoned(client: MlflowClient) -> list[str]:
-    """Close, as KILLED, the runs of this store whose process is gone; returns their ids."""
+    """Close, as KILLED, runs of this store whose process has ended; returns their ids."""
     closed = []
     folder = _folder()
     with FileLock(folder / "all.lock"):
@@ -57,7 +56,7 @@ def close_abandoned(client: MlflowClient) -> list[str]:
             try:
                 lock.acquire(blocking=False)
             except Timeout:
-                continue  # its process is at it
+                continue  # its process is alive
             try:
                 if client.get_run(about.name).info.status == "RUNNING":
                     client.set_terminated(about.name, "KILLED")
@@ -66,11 +65,11 @@ def close_abandoned(client: MlflowClient) -> list[str]:
                 if is_unavailable(error):
                     lock.release()
                     continue
-            _forget(about, lock)
+            _remove(about, lock)
     return closed
 
 
-def _forget(about: Path, lock: FileLock) -> None:
+def _remove(about: Path, lock: FileLock) -> None:
     about.unlink(missing_ok=True)
     lock.release()
     Path(lock.lock_file).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""MLflow's page on this project's tracking store."""
+"""Run MLflow's server on this project's tracking store."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from seqbelt.tracking.page_view import page_of
 
 
 def serve(host: str, port: int) -> dict[str, Any]:
-    """Run MLflow's server until Ctrl-C; prints the addresses that show comparisons."""
+    """Run MLflow's server until Ctrl-C; prints the addresses of the experiments."""
     client = connect(make=False)
     address = f"http://{host}:{port}"
     print(f"MLflow's page: {address}", file=sys.stderr)
@@ -23,7 +23,7 @@ def serve(host: str, port: int) -> dict[str, Any]:
         "--default-artifact-root", str(HOME / "artifacts"),
         "--host", host, "--port", str(port), "--workers", "1",
     ]  # fmt: skip
-    # Eight helper processes that only MLflow's own job queue needs are left out.
+    # Without the eight processes of MLflow's job queue, which is not used.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with contextlib.suppress(KeyboardInterrupt):
         subprocess.run(command, env=environment, check=False)

@@ -1,4 +1,4 @@
-"""What a finished training suggests to change, read from its history and its validation answers."""
+"""Advice after a training, from its history and its validation predictions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from seqbelt.training.hyperparameters import Training
 from seqbelt.training.scoring import Scores
 
 FEW_ROWS = 50
-"""Below this an accuracy is off by seven points or more, two times in three."""
+"""With fewer rows the standard error of an accuracy is seven points or more."""
 MANY_CLIPPED = 0.9
 LARGE_GAP = 0.15
-"""Accuracy less macro-F1 from which rare classes are said to be neglected."""
+"""Accuracy minus macro-F1 from which rare classes count as neglected."""
 MAX_NAMES = 5
 LONGER = "training.num_updates"
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing that was found and what may help."""
+    """A finding and what may help."""
 
     finding: str
     setting: str
@@ -45,19 +45,19 @@ class Outcome:
     """Training rows (or labelled steps) of each class, ``(classes,)``."""
     validation_counts: np.ndarray
     """Validation rows of each class, ``(classes,)``; all 0 without a validation part."""
-    answered_counts: np.ndarray
-    """Validation rows that were given each class as the answer, ``(classes,)``."""
+    predicted_counts: np.ndarray
+    """Validation rows predicted as each class, ``(classes,)``."""
     scores: Scores | None
-    """On validation, of the weights that were kept; None without a validation part."""
+    """Validation scores of the kept weights; None without a validation part."""
     unread: float
-    """Share of the training steps, 0..1, that no training reads."""
+    """Fraction of the training steps, 0..1, that training never reads."""
     is_tokens: bool
     can_standardize: bool
     """Whether the features have ``features.standardize``."""
 
 
 def advise(history: History, outcome: Outcome, training: Training) -> list[Advice]:
-    """What to change, the most telling first; empty where nothing stands out."""
+    """What to change, the most important first; empty where nothing stands out."""
     if not history.epochs:
         return []
     return [
@@ -72,48 +72,50 @@ def advise(history: History, outcome: Outcome, training: Training) -> list[Advic
 
 def advice_markdown(advice: Sequence[Advice]) -> str:
     """A list in Markdown."""
-    return "\n".join(f"- {one.finding}: {one.remedy} (`{one.setting}`)." for one in advice)
+    return "\n".join(f"- {item.finding}: {item.remedy} (`{item.setting}`)." for item in advice)
 
 
 def _unlearned(history: History, outcome: Outcome, training: Training) -> Iterator[Advice]:
-    """The training loss, where nothing learned is 1 and all learned is 0."""
+    """Advice where the training loss stayed near chance."""
     loss = history.epochs[-1].train_loss
-    shares = outcome.train_counts / max(outcome.train_counts.sum(), 1)
+    frequencies = outcome.train_counts / max(outcome.train_counts.sum(), 1)
     if training.class_weights or training.sampling:
-        shares = np.full(len(shares), 1 / len(shares))
-    chance = float(entr(shares).sum())
+        frequencies = np.full(len(frequencies), 1 / len(frequencies))
+    chance = float(entr(frequencies).sum())
     settings = training.resolve(int(outcome.train_counts.sum()), outcome.is_tokens)
     assert settings.label_smoothing != "auto" and isinstance(settings.augmentation, Augmentation)
-    spread = settings.label_smoothing / len(shares)
-    target = np.array([1 - spread * (len(shares) - 1), *[spread] * (len(shares) - 1)])
-    least = float(entr(target).sum())
-    if chance <= least:
+    spread = settings.label_smoothing / len(frequencies)
+    target = np.array([1 - spread * (len(frequencies) - 1), *[spread] * (len(frequencies) - 1)])
+    minimum = float(entr(target).sum())
+    if chance <= minimum:
         return
-    left = (loss - least) / (chance - least)
-    if left >= 0.9:
+    remaining = (loss - minimum) / (chance - minimum)
+    if remaining >= 0.9:
         yield Advice(
-            f"the training loss ended at {loss:.2f}, where chance is {chance:.2f}: it has learned "
-            "next to nothing of the training rows",
+            f"the training loss ended at {loss:.2f}, where chance is {chance:.2f}: the network "
+            "has hardly fitted the training rows",
             f"training.learning_rate, training.batch_size, {LONGER}"
             + (", features.standardize" if outcome.can_standardize else ""),
             "try another learning rate, smaller batches and more updates"
             + (", and scale each sequence" if outcome.can_standardize else ""),
         )
-    elif left >= 0.5 and not settings.augmentation.mixup_alpha:  # whose targets keep the loss up
+    elif remaining >= 0.5 and not settings.augmentation.mixup_alpha:  # mixup keeps the loss up
         yield Advice(
             f"the training loss ended at {loss:.2f}, more than half of chance ({chance:.2f}): the "
-            "training rows themselves are not learned",
+            "training rows are not fitted",
             f"{LONGER}, training.batch_size, model.hidden_size",
             "train longer, with smaller batches, or take a wider network",
         )
 
 
 def _course(history: History, outcome: Outcome) -> Iterator[Advice]:
-    """When the validation accuracy was best, whichever epoch's weights were kept."""
-    found = [(one.number, one.validation.accuracy) for one in history.epochs if one.validation]
-    if len(found) < 3 or outcome.validation_counts.sum() < FEW_ROWS:
+    """Advice from when the validation accuracy was best, whichever epoch was kept."""
+    accuracies = [
+        (epoch.number, epoch.validation.accuracy) for epoch in history.epochs if epoch.validation
+    ]
+    if len(accuracies) < 3 or outcome.validation_counts.sum() < FEW_ROWS:
         return
-    (best, accuracy), (last, at_end) = max(found, key=lambda pair: pair[1]), found[-1]
+    (best, accuracy), (last, at_end) = max(accuracies, key=lambda pair: pair[1]), accuracies[-1]
     if best == last:
         yield Advice(
             f"the last epoch of {last} was the best on validation ({_percent(accuracy)})",
@@ -121,12 +123,12 @@ def _course(history: History, outcome: Outcome) -> Iterator[Advice]:
             "train longer",
         )
     losses = [epoch.train_loss for epoch in history.epochs]
-    early = best <= max(1, len(found) // 10)
+    early = best <= max(1, len(accuracies) // 10)
     if early and accuracy > at_end and losses[-1] < losses[0] / 2:
         yield Advice(
             f"validation was best after epoch {best} of {last} ({_percent(accuracy)}, "
             f"{_percent(at_end)} at the end) while the training loss fell from {losses[0]:.2f} to "
-            f"{losses[-1]:.2f}: it learns the training rows by heart",
+            f"{losses[-1]:.2f}: it overfits",
             "model.dropout, training.label_smoothing, "
             + ("model.embedding_dropout" if outcome.is_tokens else "training.augmentation"),
             "regularise it, or add training rows",
@@ -147,14 +149,14 @@ def _clipping(history: History, training: Training) -> Iterator[Advice]:
 
 
 def _classes(outcome: Outcome) -> Iterator[Advice]:
-    counts, answered = outcome.validation_counts, outcome.answered_counts
-    never = np.flatnonzero((counts > 0) & (answered == 0))
+    counts, predicted = outcome.validation_counts, outcome.predicted_counts
+    never = np.flatnonzero((counts > 0) & (predicted == 0))
     weights = "training.class_weights, training.sampling"
     if len(never):
         names = ", ".join(f"'{outcome.classes[n]}'" for n in never[:MAX_NAMES])
         more = f" and {len(never) - MAX_NAMES} more" if len(never) > MAX_NAMES else ""
         yield Advice(
-            f"never answered on validation: {names}{more} ({counts[never].sum():,} of "
+            f"never predicted on validation: {names}{more} ({counts[never].sum():,} of "
             f"{counts.sum():,} rows)",
             weights,
             "weigh the classes equally, or add rows of these",
@@ -181,7 +183,7 @@ def _validation_rows(outcome: Outcome) -> Iterator[Advice]:
     counts = outcome.validation_counts
     missing = int(((counts == 0) & (outcome.train_counts > 0)).sum())
     if not counts.sum():
-        finding = "without validation rows nothing tells which weights are the better ones"
+        finding = "without validation rows the best epoch cannot be chosen"
     elif counts.sum() < FEW_ROWS:
         finding = f"{counts.sum()} validation rows are too few to choose by"
     elif missing:

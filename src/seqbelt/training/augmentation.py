@@ -1,8 +1,8 @@
-"""Augmentation: every epoch reads other sequences, made from the training rows.
+"""Random changes of the training sequences, drawn anew in every epoch.
 
-What is drawn depends on the seed, the epoch and the batch alone. So every cell that is compared
-under one seed reads the same numbers, and an interrupted training goes on with the ones that it
-would have read. Only valid steps are changed; padding stays zero.
+The draws depend only on the seed, the epoch and the batch: all cells of a comparison with one seed
+read the same numbers, and a resumed training reads those of an uninterrupted one. Only valid steps
+are changed; padding stays zero.
 """
 
 from dataclasses import dataclass
@@ -21,28 +21,28 @@ from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.settings import Settings
 
-Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 Size = Annotated[float, Field(ge=0)]
 NUM_SPEEDS = 5
-"""Places along a sequence at which ``time_warp`` draws a speed."""
+"""Positions along a sequence at which ``time_warp`` draws a speed."""
 NUM_EQUALIZER_CURVES = 4
-"""Cosines that an equalizer's curve is the sum of: half a period over all bands, up to two."""
+"""Number of cosines in an equalizer's curve, with half a period over all bands up to two."""
 
 
 class Augmentation(Settings):
-    """What is done to sequences of numbers while they train; 0 leaves a transform out.
+    """Random transforms of numeric training sequences; 0 turns a transform off.
 
     Every row draws its own strengths. Noise and masks come last, so that nothing smooths them.
     """
 
-    time_stretch: Share = 0.0
+    time_stretch: Fraction = 0.0
     """Largest relative change of the number of steps: 0.2 makes a sequence up to a fifth shorter
     or longer."""
     time_warp: Annotated[float, Field(ge=0, le=2)] = 0.0
     """Standard deviation of the log of the speed, which changes smoothly along the sequence
     (Um et al. 2017, arXiv:1706.00527). The number of steps stays."""
-    shift: Share = 0.0
-    """Largest shift in time, as a share of the steps; the value at the end that is left is held."""
+    shift: Fraction = 0.0
+    """Largest shift in time, as a fraction of the steps; the first or last value fills the gap."""
     rotation_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Largest rotation in degrees, about an axis of any direction. Features are taken in groups
     of three (x, y, z), which turn together."""
@@ -58,57 +58,60 @@ class Augmentation(Settings):
     """Standard deviation of the factor, around 1, that each feature's distance from its training
     mean is multiplied by (Um et al. 2017)."""
     mixup_alpha: Size = 0.0
-    """Shape of the Beta distribution of the shares in which two rows and their labels are mixed
-    (Zhang et al. 2018, arXiv:1710.09412). The second row is stretched to the first one's steps,
-    so that no padding is mixed in, and has the smaller share."""
+    """Parameter of the Beta distribution of the weights with which two rows and their labels are
+    mixed (Zhang et al. 2018, arXiv:1710.09412). The second row is stretched to the first one's
+    steps, so that no padding is mixed in, and has the smaller weight."""
     noise_std: Size = 0.0
     """Standard deviation of white noise, in each feature's standard deviations: those of the row
     itself, or of the training rows where those are smaller."""
     time_mask_steps: Annotated[int, Field(ge=0)] = 0
-    """Most steps in a row that are hidden behind the training mean, never more than half of a
+    """Largest number of consecutive steps that are replaced by the training mean, at most half of a
     sequence (SpecAugment, Park et al. 2019, arXiv:1904.08779)."""
-    channel_mask: Share = 0.0
-    """Largest share of the features, side by side, hidden in the same way."""
+    channel_mask: Fraction = 0.0
+    """Largest fraction of adjacent features that are replaced in the same way."""
 
-    feature_dropout: Share = 0.0
-    """Largest share of the features hidden in the same way, drawn one by one; each row draws its
-    share between 0 and this. One feature at least stays."""
+    feature_dropout: Fraction = 0.0
+    """Largest fraction of features, drawn independently, that are replaced in the same way; each
+    row draws its fraction between 0 and this. At least one feature stays."""
 
     @property
     def is_on(self) -> bool:
-        """Whether anything is changed at all."""
+        """Whether any transform is on."""
         return self != Augmentation()
 
     def begin(self, network: SequenceNetwork, seed: int) -> "Augmenter":
-        """What augments the batches of one training, for a network that has its statistics.
+        """The ``Augmenter`` of one training, for a network whose statistics are set.
 
-        Raises SettingsError where the sequences are token ids, or not in groups of three.
+        Raises SettingsError for token ids, for mixup with labels for steps, and for a rotation of
+        features that are not in groups of three.
         """
         num_classes = network.classify.out_features
         if not self.is_on:
             return Augmenter(self, seed, num_classes, torch.zeros(0), torch.zeros(0))
         if network.is_tokens:
             raise SettingsError(
-                "training.augmentation: changes sequences of numbers, but these features are "
+                "training.augmentation: needs numeric sequences, but these features are "
                 "token ids; remove the section, or use model.input_dropout"
             )
         if self.mixup_alpha and network.labels_steps:
             raise SettingsError(
-                "training.augmentation.mixup_alpha: mixes sequences of one label each, and here "
-                "every step has its own; set it to 0"
+                "training.augmentation.mixup_alpha: needs one label per sequence, but here "
+                "every step has a label; set it to 0"
             )
         mean, std = network.normalize.mean.cpu(), network.normalize.std.cpu()
         if self.rotation_deg and len(mean) % 3:
             raise SettingsError(
                 "training.augmentation.rotation_deg: needs features in groups of three "
-                f"(x, y, z), found {len(mean)}; set it to 0, or choose features.channels"
+                f"(x, y, z), got {len(mean)}; set it to 0, or choose features.channels"
             )
         return Augmenter(self, seed, num_classes, mean, std)
 
 
 @dataclass(frozen=True)
 class Augmenter:
-    """Augments the batches of one training; ``mean`` and ``std`` ``(features,)`` are the rows'."""
+    """Augments the batches of one training.
+
+    ``mean`` and ``std`` ``(features,)`` are those of the training rows."""
 
     settings: Augmentation
     seed: int
@@ -117,14 +120,14 @@ class Augmenter:
     std: Tensor
 
     def __call__(self, batch: Batch, epoch: int) -> Batch:
-        """The batch as this epoch reads it, on the CPU; lengths change with ``time_stretch``.
+        """The augmented batch, on the CPU; ``time_stretch`` changes the lengths.
 
         ``mixup_alpha`` makes the labels float32 probabilities ``(batch, classes)``.
         """
         settings = self.settings
         if not settings.is_on:
             return batch
-        # A row is in one batch an epoch, so that its first row names a batch.
+        # Each row occurs in one batch per epoch, so the first row identifies the batch.
         random = np.random.default_rng((self.seed, epoch, int(batch.indices[0]) + 1))
         if settings.time_stretch or settings.time_warp or settings.shift:
             batch = self._move_in_time(batch, random)
@@ -151,22 +154,22 @@ class Augmenter:
         return batch._replace(inputs=inputs.masked_fill(padding[:, :, None], 0), labels=labels)
 
     def _move_in_time(self, batch: Batch, random: np.random.Generator) -> Batch:
-        """Read each row at other places, as many as it is given steps."""
+        """Resample each row in time."""
         settings, old = self.settings, batch.lengths.double()
         stretch = 1 + settings.time_stretch * _uniform(random, len(old))
         lengths = (old * stretch).round().clamp_min(1)
         speeds = torch.exp(settings.time_warp * _normal(random, (len(old), NUM_SPEEDS)).double())
-        places = _warped(speeds, lengths) * (old - 1)[:, None]
-        places += (settings.shift * _uniform(random, len(old)) * old).round()[:, None]
-        places = places.clamp_min(0).minimum((old - 1)[:, None])
+        positions = _warped(speeds, lengths) * (old - 1)[:, None]
+        positions += (settings.shift * _uniform(random, len(old)) * old).round()[:, None]
+        positions = positions.clamp_min(0).minimum((old - 1)[:, None])
         labels = batch.labels
         if labels.ndim == 2:
-            padding = torch.arange(places.shape[1]) >= lengths[:, None]
-            labels = labels.gather(1, places.round().long()).masked_fill(padding, UNLABELLED)
-        return Batch(_read_at(batch.inputs, places), lengths.long(), labels, batch.indices)
+            padding = torch.arange(positions.shape[1]) >= lengths[:, None]
+            labels = labels.gather(1, positions.round().long()).masked_fill(padding, UNLABELLED)
+        return Batch(_read_at(batch.inputs, positions), lengths.long(), labels, batch.indices)
 
     def _rotate(self, inputs: Tensor, random: np.random.Generator) -> Tensor:
-        """Turn each row's vectors by one rotation about the origin."""
+        """Rotate each row's vectors about the origin."""
         axes = random.standard_normal((len(inputs), 3))
         axes /= np.linalg.norm(axes, axis=1, keepdims=True)
         angles = np.deg2rad(self.settings.rotation_deg) * random.uniform(-1, 1, (len(inputs), 1))
@@ -197,19 +200,19 @@ class Augmenter:
     ) -> tuple[Tensor, Tensor]:
         """Mix each row and its label with another's."""
         alpha, count = self.settings.mixup_alpha, len(inputs)
-        share = torch.from_numpy(random.beta(alpha, alpha, count)).float()
-        share = torch.maximum(share, 1 - share)
+        weight = torch.from_numpy(random.beta(alpha, alpha, count)).float()
+        weight = torch.maximum(weight, 1 - weight)
         other = torch.from_numpy(random.permutation(count))
         last = (lengths - 1)[:, None]
-        places = (_steps(inputs) * last[other]).double() / last.clamp_min(1)
-        others = _read_at(inputs, places.minimum(last[other]), other)
+        positions = (_steps(inputs) * last[other]).double() / last.clamp_min(1)
+        others = _read_at(inputs, positions.minimum(last[other]), other)
         targets = F.one_hot(labels, self.num_classes).float()
-        mixed = torch.lerp(others, inputs, share[:, None, None])
-        return mixed, torch.lerp(targets[other], targets, share[:, None])
+        mixed = torch.lerp(others, inputs, weight[:, None, None])
+        return mixed, torch.lerp(targets[other], targets, weight[:, None])
 
     def _spread(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Standard deviations of each row's features, ``(batch, 1, features)``, at most those of
-        the training rows: a quiet recording does not drown."""
+        the training rows, so that noise does not drown a quiet recording."""
         padding = (_steps(inputs) >= lengths[:, None])[:, :, None]
         counts = lengths[:, None, None]
         mean = inputs.masked_fill(padding, 0).sum(1, keepdim=True) / counts
@@ -217,28 +220,28 @@ class Augmenter:
         return (squares / counts).sqrt().minimum(self.std)
 
     def _masks(self, inputs: Tensor, lengths: Tensor, random: np.random.Generator) -> Tensor:
-        """Which values are hidden, ``(batch, steps, features)``."""
+        """Which values are replaced by the mean, bool ``(batch, steps, features)``."""
         rows, _, features = inputs.shape
         longest = np.minimum(self.settings.time_mask_steps, lengths.numpy() // 2)
-        steps = _stretch_of(_steps(inputs), longest, lengths.numpy(), random)
+        steps = _random_run(_steps(inputs), longest, lengths.numpy(), random)
         widest = np.full(rows, int(self.settings.channel_mask * features))
-        channels = _stretch_of(torch.arange(features), widest, np.full(rows, features), random)
+        channels = _random_run(torch.arange(features), widest, np.full(rows, features), random)
         return steps[:, :, None] | channels[:, None, :]
 
     def _dropped(self, inputs: Tensor, random: np.random.Generator) -> Tensor:
-        """Which features are hidden, ``(batch, 1, features)``."""
+        """Which features are replaced by the mean, bool ``(batch, 1, features)``."""
         rows, _, features = inputs.shape
-        shares = self.settings.feature_dropout * random.random((rows, 1, 1))
-        dropped = random.random((rows, 1, features)) < shares
+        fractions = self.settings.feature_dropout * random.random((rows, 1, 1))
+        dropped = random.random((rows, 1, features)) < fractions
         dropped[dropped.all(2, keepdims=True).repeat(features, axis=2)] = False
         return torch.from_numpy(dropped)
 
 
 def _warped(speeds: Tensor, lengths: Tensor) -> Tensor:
-    """Monotone places from 0 at the first to 1 at the last of each row's ``lengths`` steps.
+    """Monotone positions from 0 at the first to 1 at the last of each row's ``lengths`` steps.
 
-    ``speeds`` ``(batch, NUM_SPEEDS)`` stand at even distances along the row. Returns float64
-    ``(batch, steps)``; beyond a row's end the places are 1 or more.
+    ``speeds`` ``(batch, NUM_SPEEDS)`` are spaced evenly along the row. Returns float64 ``(batch,
+    steps)``; beyond a row's end the positions are 1 or more.
     """
     last = (lengths - 1)[:, None]
     steps = torch.arange(int(lengths.max()), dtype=torch.float64)
@@ -249,23 +252,23 @@ def _warped(speeds: Tensor, lengths: Tensor) -> Tensor:
     return travelled / torch.where(total > 0, total, 1.0)
 
 
-def _read_at(values: Tensor, places: Tensor, rows: Tensor | None = None) -> Tensor:
-    """``values`` ``(batch, steps, features)`` between the steps, at float64 ``places``
-    ``(batch, new steps)`` that lie within each row, or within each of ``rows``."""
+def _read_at(values: Tensor, positions: Tensor, rows: Tensor | None = None) -> Tensor:
+    """Interpolate ``values`` ``(batch, steps, features)`` at float64 ``positions`` ``(batch, new
+    steps)``, which lie within each row, or within each of ``rows``."""
     count, steps, features = values.shape
     rows = torch.arange(count) if rows is None else rows
-    before, first = places.floor(), (rows * steps)[:, None]
-    weight = (places - before).to(values.dtype).reshape(-1, 1)
+    before, first = positions.floor(), (rows * steps)[:, None]
+    fraction = (positions - before).to(values.dtype).reshape(-1, 1)
     flat = values.reshape(-1, features)
     low = flat.index_select(0, (before.long() + first).flatten())
-    high = flat.index_select(0, (places.ceil().long() + first).flatten())
-    return torch.lerp(low, high, weight).reshape(count, -1, features)
+    high = flat.index_select(0, (positions.ceil().long() + first).flatten())
+    return torch.lerp(low, high, fraction).reshape(count, -1, features)
 
 
-def _stretch_of(
+def _random_run(
     positions: Tensor, longest: np.ndarray, sizes: np.ndarray, random: np.random.Generator
 ) -> Tensor:
-    """For each row a random stretch of ``positions`` 0..size-1, of a random length up to
+    """For each row a random run of ``positions`` 0..size-1, of a random length up to
     ``longest``: bool ``(batch, positions)``."""
     width = random.integers(0, longest + 1)
     start = torch.from_numpy(random.integers(0, sizes - width + 1))[:, None]
@@ -281,5 +284,5 @@ def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
 
 
 def _uniform(random: np.random.Generator, count: int) -> Tensor:
-    """Float64 in -1..1."""
+    """Uniform float64 in -1..1."""
     return torch.from_numpy(random.uniform(-1, 1, count))

@@ -1,7 +1,7 @@
-"""Checkpoints: one safetensors file with everything that training needs to go on.
+"""Checkpoints: one safetensors file with the state from which training resumes.
 
-No pickle. The file is written to a temporary name, flushed and renamed, so it is always whole; the
-one before it stays beside it, for a disk that damages what it holds.
+No pickle. The file is written to a temporary name, flushed and renamed, so it is always complete;
+the previous one is kept beside it, in case the disk damages the file.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ FORMAT = 3
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Write tensors and JSON-ready values atomically."""
+    """Write tensors and JSON-serialisable values atomically."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"format": str(FORMAT), "about": json.dumps(about), "digest": _digest(tensors)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,29 +39,29 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], about: dict[str, Any
 
 
 def previous_checkpoint(path: Path) -> Path:
-    """Where the checkpoint before the last one is."""
+    """Path of the checkpoint before the last one."""
     return path.with_stem(path.stem + "-former")
 
 
 def has_checkpoint(path: Path) -> bool:
-    """Whether there is one to go on from."""
+    """Whether there is a checkpoint to resume from."""
     return path.exists() or previous_checkpoint(path).exists()
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a checkpoint back, or the one before it where the last one is damaged.
+    """Read a checkpoint, or the previous one where the last one is damaged.
 
     Raises SeqbeltError if both are missing, damaged or of another format.
     """
     if not has_checkpoint(path):
-        raise SeqbeltError(f"{path}: no checkpoint to go on from")
+        raise SeqbeltError(f"{path}: no checkpoint to resume from")
     try:
         return _load(path)
     except SeqbeltError as error:
         if not previous_checkpoint(path).exists():
             raise
         if path.exists():
-            logger.warning("%s; going on from the one before", error)
+            logger.warning("%s; resuming from the previous checkpoint", error)
         return _load(previous_checkpoint(path))
 
 
@@ -70,23 +70,23 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:  # also of a file that is not there
+    except (SafetensorError, OSError) as error:  # also where the file is missing
         raise SeqbeltError(
             f"{path}: damaged checkpoint ({error}); remove it to train from the start"
         ) from None
     if metadata.get("format") != str(FORMAT):
         raise SeqbeltError(
             f"{path}: checkpoint format {metadata.get('format')}, this version reads {FORMAT}; "
-            "go on with the version that wrote it, or remove it to train from the start"
+            "resume with the version that wrote it, or remove it to train from the start"
         )
     if metadata["digest"] != _digest(tensors):
-        raise SeqbeltError(f"{path}: damaged checkpoint (wrong hash); remove it to train "
+        raise SeqbeltError(f"{path}: damaged checkpoint (hash mismatch); remove it to train "
                           "from the start")  # fmt: skip
     return tensors, json.loads(metadata["about"])
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's tensors under flat names; its settings come from the training settings."""
+    """The optimizer's state under flat names, without its settings."""
     state = optimizer.state_dict()["state"]
     return {
         f"optimizer.{number}.{name}": torch.as_tensor(value)
@@ -96,7 +96,7 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put tensors from ``pack_optimizer`` back."""
+    """Load the state from ``pack_optimizer``."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         if key.startswith("optimizer."):

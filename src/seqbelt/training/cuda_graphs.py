@@ -1,7 +1,7 @@
 """Training steps as CUDA graphs: one launch instead of hundreds.
 
-A step of a small network is hundreds of kernels that take a GPU a few microseconds each, less than
-the CPU needs to launch them. Recorded once for a shape of batch, they are launched together.
+A step of a small network is hundreds of kernels of a few microseconds each, less than the CPU needs
+to launch them. Recorded once per batch shape, they are launched together.
 """
 
 import logging
@@ -18,22 +18,21 @@ from seqbelt.models.device_transfer import upload
 
 logger = logging.getLogger(__name__)
 RECORD_AFTER = 1
-"""Batches of a shape before its step is recorded, which takes as long as two steps: the first one
-loads its kernels, and a shape that came twice comes again."""
+"""Batches of a shape before its step is recorded. Recording takes as long as two steps: the first
+step loads its kernels, and a shape that occurred twice is likely to occur again."""
 LARGEST_INPUTS = 64 << 20
-"""Bytes of a batch's inputs, of which each recorded shape keeps a copy. Larger batches keep a GPU
-busy while the next kernels are launched."""
+"""Largest inputs in bytes whose step is recorded; each recorded shape keeps a copy. Larger batches
+keep a GPU busy while the next kernels are launched."""
 SHAPES_PER_OCTAVE = 8
-"""Numbers of steps between one and its double that batches are padded to."""
+"""Numbers of steps, between a power of two and the next, that batches are padded to."""
 
 
 class GraphedSteps:
-    """A training step that replays itself.
+    """A training step that is recorded as a CUDA graph and replayed.
 
-    ``step`` takes a batch whose tensors all lie on the device, computes on what it finds there and
-    leaves its results there; no number may go to the CPU and no shape may depend on one. Every
-    batch is padded to one of few numbers of steps, recorded or not, so that its numbers do not
-    depend on what came before it.
+    ``step`` takes a batch on the device and leaves its results there; it must not copy values to
+    the CPU, and no shape may depend on a value. Every batch is padded to one of few numbers of
+    steps, recorded or not, so that the result does not depend on the batches before it.
     """
 
     def __init__(self, step: Callable[[Batch], None], device: torch.device) -> None:
@@ -64,17 +63,17 @@ class GraphedSteps:
         if shape not in self.recorded:
             self.step(batch)
             return
-        graph, own = self.recorded[shape]
-        own.inputs.copy_(batch.inputs)
-        own.lengths.copy_(batch.lengths)
-        own.labels.copy_(batch.labels)
+        graph, recorded = self.recorded[shape]
+        recorded.inputs.copy_(batch.inputs)
+        recorded.lengths.copy_(batch.lengths)
+        recorded.labels.copy_(batch.labels)
         graph.replay()
 
     def _try_to_record(self, batch: Batch) -> None:
-        """Record the step, or where memory is too short launch this and all later ones.
+        """Record the step; without enough memory launch this one and all later ones.
 
-        A recorded step keeps the memory that it works in, and what it records is not computed
-        yet, so that it cannot be split as a launched one is.
+        A recorded step keeps its working memory, and recording computes nothing, so it cannot be
+        split into pieces as a launched step can.
         """
         try:
             self.recorded[batch.inputs.shape] = self._record(batch)
@@ -85,26 +84,26 @@ class GraphedSteps:
             self.recorded.clear()
             torch.cuda.empty_cache()
             logger.warning(
-                "Recorded steps do not fit into the GPU's memory; steps are launched one by one, "
-                "with the same result. training.cuda_graphs: false starts so."
+                "CUDA graphs do not fit into the GPU's memory; steps are launched one by one, with "
+                "the same result. Set training.cuda_graphs: false to skip the attempt."
             )
 
     def _record(self, batch: Batch) -> tuple[torch.cuda.CUDAGraph, Batch]:
-        """The step's graph, and the batch that it reads."""
+        """The step's graph and the batch that it reads from."""
         inputs, lengths, labels, indices = batch
-        own = Batch(inputs.clone(), lengths.clone(), labels.clone(), indices)
+        kept = Batch(inputs.clone(), lengths.clone(), labels.clone(), indices)
         graph = torch.cuda.CUDAGraph()
-        # thread_local: the thread that pads ahead may allocate meanwhile
+        # thread_local: the prefetching thread may allocate meanwhile
         graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")
         try:
-            self.step(own)
+            self.step(kept)
         finally:
             graph.capture_end()
-        return graph, own
+        return graph, kept
 
 
 def pad_steps(inputs: Tensor, num_steps: int, value: int = 0) -> Tensor:
-    """Inputs ``(batch, steps, ...)`` with zeros, or ``value``, behind, to so many steps."""
+    """Pad inputs ``(batch, steps, ...)`` at the end with ``value`` to ``num_steps`` steps."""
     missing = num_steps - inputs.shape[1]
     if not missing:
         return inputs
@@ -112,7 +111,7 @@ def pad_steps(inputs: Tensor, num_steps: int, value: int = 0) -> Tensor:
 
 
 def rounded_up(num_steps: int) -> int:
-    """The next of the lengths that batches are padded to: 1, 2, ... 16, 18, ... 32, 36, ..."""
+    """Round up to a length that batches are padded to: 1, 2, ... 16, 18, ... 32, 36, ..."""
     octave = 1 << (num_steps - 1).bit_length() >> 1  # the power of two below
     unit = max(1, octave // SHAPES_PER_OCTAVE)
     return -(-num_steps // unit) * unit

@@ -1,4 +1,4 @@
-"""The device that trains, found by Accelerate."""
+"""The training device, chosen by Accelerate, and its arithmetic."""
 
 import atexit
 import importlib
@@ -20,15 +20,16 @@ Precision = Literal["float32", "tf32", "bf16"]
 
 
 def find_device(device: Device, precision: Precision) -> Accelerator:
-    """The accelerator of this run. It keeps one state a process, which a new run resets.
+    """The accelerator of this run. Accelerate keeps one state per process, which is reset here.
 
-    Raises SettingsError if the device is not there, or does not compute in that precision.
+    Raises SettingsError if the device is not available or does not support the precision.
     """
     from accelerate.state import AcceleratorState
 
     if not is_single_process():
-        importlib.import_module("torch.distributed.nn")  # loaded later, its defaults hold the group
-        atexit.register(_leave_the_group)
+        # Imported later, its default arguments would keep the process group alive.
+        importlib.import_module("torch.distributed.nn")
+        atexit.register(_destroy_process_group)
     AcceleratorState._reset_state(reset_partial_state=True)
     available = {
         "cuda": torch.cuda.is_available(),
@@ -37,36 +38,38 @@ def find_device(device: Device, precision: Precision) -> Accelerator:
         "auto": True,
     }
     if not available[device]:
-        raise SettingsError(f"training.device: {device} is not available here; use auto or cpu")
-    found = Accelerator(
+        raise SettingsError(
+            f"training.device: {device} is not available on this machine; use auto or cpu"
+        )
+    accelerator = Accelerator(
         cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no"
     )
-    if precision == "bf16" and found.device.type == "cpu" and not has_bf16_products():
+    if precision == "bf16" and accelerator.device.type == "cpu" and not has_bf16_products():
         raise SettingsError(
-            "training.precision: bf16, but this processor does not multiply bfloat16 (it would be "
-            "emulated, slower than float32, or refused); use float32"
+            "training.precision: this processor has no bfloat16 products (they would be "
+            "emulated, slower than float32); set it to float32"
         )
-    if precision == "tf32" and found.device.type != "cuda":
+    if precision == "tf32" and accelerator.device.type != "cuda":
         raise SettingsError(
-            f"training.precision: tf32 is a GPU's, this trains on {found.device}; use float32"
+            f"training.precision: tf32 needs a CUDA device, but training.device is "
+            f"{accelerator.device}; use float32"
         )
     round_to_tf32(precision == "tf32")
-    return found
+    return accelerator
 
 
-def _leave_the_group() -> None:
-    """End the threads that listen to the other processes while Python still runs: where they let go
-    of a tensor later, the process is aborted at its end."""
+def _destroy_process_group() -> None:
+    """End the communication threads before Python exits, where they would abort the process."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 @contextmanager
 def subnormals_flushed() -> Iterator[None]:
-    """Within it a CPU's numbers below the smallest normal one become zero.
+    """Context in which the CPU flushes subnormal numbers to zero.
 
-    A gradient that vanishes over many steps passes through them, and processors take up to a
-    hundred times as long for each. The caller's own arithmetic is as it was afterwards.
+    A gradient that vanishes over many steps becomes subnormal, and processors take up to a hundred
+    times as long for each such number. The former mode is restored at the end.
     """
     were_flushed = float(torch.tensor(1e-40) * 1) == 0
     torch.set_flush_denormal(True)
@@ -77,14 +80,14 @@ def subnormals_flushed() -> Iterator[None]:
 
 
 def has_bf16_products() -> bool:
-    """Whether the processor multiplies bfloat16 itself (AVX-512 or AMX, or ARM's extension)."""
+    """Whether the processor has bfloat16 products (AVX-512, AMX or ARM's extension)."""
     return not processor_flags().isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def round_to_tf32(is_rounded: bool) -> None:
-    """Whether a GPU may round the factors of float32 products to TF32's ten bits after the point.
+    """Allow or forbid a GPU to round the factors of float32 products to TF32 (10-bit mantissa).
 
-    torch lets cuDNN do so unless told otherwise.
+    torch allows it in cuDNN by default.
     """
     torch.backends.cuda.matmul.allow_tf32 = is_rounded
     torch.backends.cudnn.allow_tf32 = is_rounded
@@ -92,8 +95,8 @@ def round_to_tf32(is_rounded: bool) -> None:
 
 @contextmanager
 def without_tf32(device: torch.device) -> Iterator[None]:
-    """Within it a GPU multiplies float32 exactly; the settings of before are restored. On another
-    device nothing is changed."""
+    """Context in which a GPU multiplies float32 exactly; the former settings are restored. Other
+    devices are unaffected."""
     if device.type != "cuda":
         yield
         return
@@ -106,9 +109,9 @@ def without_tf32(device: torch.device) -> Iterator[None]:
 
 
 def make_optimizer(network: nn.Module, learning_rate: float, weight_decay: float) -> AdamW:
-    """AdamW, in one kernel for all weights where torch has that.
+    """AdamW, fused into one kernel where torch supports that.
 
-    On a GPU the learning rate lies there as well, where a recorded step reads it.
+    On a GPU the learning rate is a tensor there, so that a CUDA graph can read it.
     """
     device = next(network.parameters()).device
     on_gpu = device.type == "cuda"
@@ -122,7 +125,7 @@ def make_optimizer(network: nn.Module, learning_rate: float, weight_decay: float
 
 
 def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
-    """Change it for the next step. Nothing waits for a GPU."""
+    """Set the learning rate of the next step, without waiting for a GPU."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(learning_rate)
@@ -131,5 +134,5 @@ def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
 
 
 def has_fused_optimizer(device: torch.device) -> bool:
-    """Whether torch's optimizers update all weights in one kernel there: on a CPU since 2.4."""
+    """Whether torch has fused optimizers on the device: on a CPU since 2.4."""
     return device.type != "mps" and (device.type != "cpu" or torch.__version__ >= "2.4")

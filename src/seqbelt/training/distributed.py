@@ -1,9 +1,10 @@
-"""The processes that train one model together, as ``torchrun`` or ``accelerate launch`` start them.
+"""Distributed training in the processes that ``torchrun`` or ``accelerate launch`` start.
 
-Each computes the gradient of its share of every batch, and all add them up before the same update.
-torch's DistributedDataParallel takes the mean of the processes' mean gradients, which is not the
-batch's where shares differ, and wants a share for everyone: a last batch of one row has none. The
-sum of sums over the number of all examples is exact for any shares, none included.
+Each rank computes the gradient of its part of every batch, and the gradients are summed before the
+same update. torch's DistributedDataParallel takes the mean of the ranks' mean gradients, which is
+not the batch's mean where the parts differ in size, and needs a part for every rank: a last batch
+of one row has none. The sum over all ranks divided by the number of all examples is exact for parts
+of any size, empty ones included.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from seqbelt.errors import SeqbeltError
 
 
 class Ranks:
-    """This process among those of a training."""
+    """Collective operations of this process with the other ranks of a training."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
@@ -30,21 +31,22 @@ class Ranks:
         return self.world_size == 1
 
     def local_rows(self, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """This process's part of a batch's ``rows``, as long as the others'; ``lengths`` of all
-        sequences. With more processes than rows some read the last row without its label."""
+        """This rank's part of a batch's ``rows``, of similar lengths as the other ranks'.
+        ``lengths`` ``(sequences,)`` are those of all sequences. With more ranks than rows the
+        others read the last row without its label."""
         if self.is_single_process:
             return rows
         order = np.argsort(-lengths[rows], kind="stable")
         return rows[order[self.rank :: self.world_size]] if self.has_rows(rows) else rows[-1:]
 
     def has_rows(self, rows: np.ndarray) -> bool:
-        """Whether a row of the batch is this process's own."""
+        """Whether this rank has a row of the batch."""
         return self.rank < len(rows)
 
     def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its sum over all processes, in one message.
+        """Replace each tensor by its sum over all ranks, in one operation.
 
-        Raises SeqbeltError when another process is gone.
+        Raises SeqbeltError when another process has ended.
         """
         if self.is_single_process:
             return
@@ -52,30 +54,30 @@ class Ranks:
         try:
             torch.distributed.all_reduce(flat)
         except RuntimeError as error:
-            raise _gone(error) from None
+            raise _peer_ended(error) from None
         for tensor, total in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
     def gather_rows(self, part: np.ndarray, rows: np.ndarray, num_rows: int) -> np.ndarray:
-        """All processes' parts ``(own rows, ...)`` in one, in the order of ``rows``."""
+        """All ranks' parts ``(local rows, ...)`` as one array ``(num_rows, ...)``."""
         if self.is_single_process:
             return part
         parts = self.gather((rows, part))
-        whole = np.empty((num_rows, *part.shape[1:]), part.dtype)
-        for own_rows, own in parts:
-            whole[own_rows] = own
-        return whole
+        gathered = np.empty((num_rows, *part.shape[1:]), part.dtype)
+        for local_rows, values in parts:
+            gathered[local_rows] = values
+        return gathered
 
     def gather(self, value: Any) -> list[Any]:
-        """Every process's value, in the order of the processes."""
+        """Every rank's value, in the order of the ranks."""
         try:
             return [value] if self.is_single_process else gather_object([value])
         except RuntimeError as error:
-            raise _gone(error) from None
+            raise _peer_ended(error) from None
 
 
-def _gone(error: RuntimeError) -> SeqbeltError:
+def _peer_ended(error: RuntimeError) -> SeqbeltError:
     return SeqbeltError(
-        f"another process of this training is gone ({str(error).splitlines()[0][:120]}); start "
-        "all of them again with --resume"
+        f"another process of this training has ended ({str(error).splitlines()[0][:120]}); "
+        "restart all of them with --resume"
     )

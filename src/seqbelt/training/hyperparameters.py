@@ -13,28 +13,28 @@ from seqbelt.training.device import Device, Precision
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 BATCH_SIZE, MIN_BATCH_SIZE, MIN_BATCHES = 32, 8, 4
-"""``batch_size: auto``: so many rows, or fewer where they would not make so many batches."""
+"""``batch_size: auto``: ``BATCH_SIZE`` rows, or fewer if that makes less than ``MIN_BATCHES``."""
 MAX_EPOCHS = 30
-"""Epochs into which ``num_updates`` are divided: each ends with a look at the validation rows."""
+"""Epochs into which ``num_updates`` are divided; each ends with a validation."""
 
 
 class Plan(NamedTuple):
-    """How long a training takes, in rows, batches, passes over the training rows and epochs."""
+    """The number of batches, passes over the training rows and epochs of a training."""
 
     batch_size: int
     num_batches: int
-    """Batches in a pass."""
+    """Batches per pass."""
     passes_per_epoch: int
     num_epochs: int
 
     @property
     def num_updates(self) -> int:
-        """Steps of the optimizer in all."""
+        """Steps of the optimizer in total."""
         return self.num_batches * self.passes_per_epoch * self.num_epochs
 
     @property
     def sentence(self) -> str:
-        """The plan in words."""
+        """The plan as a sentence."""
         passes = f" of {self.passes_per_epoch} passes" if self.passes_per_epoch > 1 else ""
         return (
             f"{self.num_updates:,} updates with {self.batch_size} sequences each, "
@@ -63,12 +63,13 @@ class Training(Settings):
     clip_norm: Positive | None = 1.0
     """Largest norm of the gradient; null does not clip."""
     label_smoothing: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = "auto"
-    """Share of the target spread evenly over the classes; auto takes the kind's own."""
+    """Fraction of the target spread evenly over the classes; auto takes the default of the kind of
+    sequence."""
     class_weights: Literal["balanced"] | None = None
     """Balanced: the rows of a rare class weigh more in the loss, so that all classes weigh the
     same. null: every row weighs the same."""
     sampling: Literal["balanced"] | None = None
-    """Balanced: an epoch reads as many rows of each class, those of a rare class several times.
+    """Balanced: an epoch reads equally many rows of each class, those of a rare class repeatedly.
     null: every row once."""
     patience: Count | None = None
     """Epochs without a better validation score before training stops; null never stops early."""
@@ -77,28 +78,28 @@ class Training(Settings):
     auto keeps the last where the learning rate falls to zero, and otherwise the best, provided
     that there are enough validation rows, of every class, to choose by."""
     monitor: Literal["loss", "accuracy", "macro_f1"] = "accuracy"
-    """Validation score that chooses the best epoch; of equals the one with the lower loss."""
+    """Validation score that chooses the best epoch; ties go to the lower loss."""
     bucket_batches: Count = 16
     """Batches that are sorted by length together; 1 is fully random."""
     augmentation: Literal["auto", "none"] | Augmentation = "auto"
-    """How training rows are changed before they are read; auto takes the kind's own."""
+    """Random changes of the training rows; auto takes the default of the kind of sequence."""
     seed: Seed = 0
     """Seed of weights, dropout, shuffling and augmentation."""
     precision: Precision = "float32"
-    """Arithmetic of the network; weights are always kept in float32. tf32, on a GPU,
-    rounds the factors of products to ten bits after the point."""
+    """Arithmetic of the network; weights are always stored in float32. tf32, on a GPU, rounds the
+    factors of products to a mantissa of 10 bits."""
     device: Device = "auto"
     """Where to train; auto takes a GPU where there is one."""
     cuda_graphs: bool = True
-    """Record the steps on a GPU and replay them, where the layout is padded. false launches kernel
-    by kernel, for profilers and hooks; the results differ by rounding and by what dropout draws."""
+    """Record the steps on a GPU as CUDA graphs and replay them, where the layout is padded. false
+    launches each kernel, for profilers and hooks; the results differ by rounding and dropout."""
     chunk_steps: Count | None = None
     """Steps of a sequence whose activations are kept in memory at a time, for sequences that
     would not fit: the state is carried from chunk to chunk, and each chunk is computed twice.
     The gradient stays exact. null keeps all."""
     truncate_gradient: bool = False
-    """Stop the gradient where a chunk begins (truncated back-propagation through time): quicker
-    with model.pooling last, but what must be carried for longer than a chunk is hardly learned."""
+    """Stop the gradient at the start of a chunk (truncated back-propagation through time): faster
+    with model.pooling last, but dependencies longer than a chunk are hardly learned."""
 
     def resolve(
         self,
@@ -107,8 +108,8 @@ class Training(Settings):
         labels_steps: bool = False,
         is_spectrum: bool = False,
     ) -> Self:
-        """The settings with every ``auto`` but ``keep`` replaced by what it stands for, for so
-        many training rows of a kind."""
+        """The settings with every ``auto`` except ``keep`` replaced by its value, for ``num_rows``
+        training rows of token ids or of numbers."""
         defaults, changes = defaults_for(is_tokens), {}
         batch_size = self.batch_size
         if batch_size == "auto":
@@ -140,7 +141,7 @@ class Training(Settings):
         return self.replace(**changes) if changes else self
 
     def plan(self, num_rows: int) -> "Plan":
-        """How resolved settings go over so many training rows."""
+        """The plan of resolved settings for ``num_rows`` training rows."""
         assert self.batch_size != "auto", "resolve() comes first"
         num_batches = max(1, -(-num_rows // self.batch_size))
         if self.num_epochs is not None:
@@ -152,7 +153,7 @@ class Training(Settings):
         return Plan(self.batch_size, num_batches, passes_per_epoch, num_epochs)
 
     def learning_rate_at(self, progress: float) -> float:
-        """The learning rate when a share ``progress`` in 0..1 of all steps is done."""
+        """The learning rate after a fraction ``progress``, 0..1, of all steps."""
         if self.schedule == "constant":
             return self.learning_rate
         if self.schedule == "one_cycle":

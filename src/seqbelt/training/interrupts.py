@@ -1,6 +1,4 @@
-"""Ctrl-C, SIGTERM and a terminal that closes end the work well: a training between two steps, all
-else where it is.
-"""
+"""Handlers of Ctrl-C, SIGTERM and SIGHUP: training stops between two steps, other work at once."""
 
 import os
 import signal
@@ -14,14 +12,14 @@ SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 SAME_S = 1.0
-"""Signals that are so near each other are one request."""
+"""Signals closer to each other than this count as one request."""
 
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Ctrl-C, SIGTERM and SIGHUP set an event that the loop looks at between steps.
+    """Ctrl-C, SIGTERM and SIGHUP set an event that the loop checks between steps.
 
-    A second signal does what it would have done without us.
+    A second signal has its former effect.
     """
     stopped = threading.Event()
 
@@ -37,7 +35,7 @@ def stop_signals() -> Iterator[threading.Event]:
 def stop_signals_raised() -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt with the signal's name.
 
-    One that follows at once, as a process and its group may both get it, interrupts nothing more.
+    A repeated signal within ``SAME_S`` is ignored: a process and its group may both receive it.
     """
     last = -SAME_S
 
@@ -53,14 +51,14 @@ def stop_signals_raised() -> Iterator[None]:
 
 @contextmanager
 def on_stop_signals(stop: Callable[[int, Callable[[], None]], None]) -> Iterator[None]:
-    """Call ``stop(number, restore)`` at a signal; ``restore()`` puts the former handlers back.
+    """Call ``stop(number, restore)`` at a signal; ``restore()`` restores the former handlers.
 
-    Nothing is changed in another thread than the main one.
+    Outside the main thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
-    # What nohup lets pass must not end the work.
+    # A signal that nohup ignores must stay ignored.
     names = [
         name
         for name in SIGNALS
@@ -86,10 +84,10 @@ def on_stop_signals(stop: Callable[[int, Callable[[], None]], None]) -> Iterator
 
 
 def _leave_terminal() -> None:
-    """A terminal that was closed takes no word any more: writing to it would be an error."""
+    """Redirect output to a closed terminal to the null device: writing to it would be an error."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             if os.isatty(stream.fileno()):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, stream.fileno())
-                os.close(nowhere)
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, stream.fileno())
+                os.close(null)

@@ -1,4 +1,4 @@
-"""The training loop, in the open."""
+"""The training loop."""
 
 import threading
 import time
@@ -44,9 +44,9 @@ from seqbelt.training.scoring import Scores, predict_logits, score
 from seqbelt.training.step import Step
 
 CHECKPOINT_SECONDS = 60.0
-"""At most so much training is lost when the power fails."""
+"""Time between checkpoints within an epoch."""
 MIN_CHOOSING_ROWS = 50
-"""Fewer validation rows tell one epoch from another mostly by chance."""
+"""With fewer validation rows the best epoch is mostly chance."""
 
 
 def train_network(
@@ -61,10 +61,10 @@ def train_network(
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
     on_step: Callable[[], object] = lambda: None,
 ) -> tuple[SequenceNetwork, History]:
-    """Build a network and train it; return it on its device with the weights that are kept.
+    """Build a network and train it; return it on its device with the kept weights.
 
     With a ``checkpoint`` path the state is saved every epoch, every minute and on Ctrl-C or
-    SIGTERM; ``resume`` continues from there to the result of an undisturbed run. ``on_start`` is
+    SIGTERM; ``resume`` continues from there to the result of an uninterrupted run. ``on_start`` is
     called before the first update with the gradient reach of the untrained network. Raises
     SeqbeltError when the loss is no longer finite.
     """
@@ -78,7 +78,7 @@ def _keeps_best(settings: Training, validation: Sequences | None, num_classes: i
     if validation is None or settings.keep != "auto":
         return validation is not None and settings.keep == "best"
     if settings.schedule != "constant" and settings.patience is None:
-        return False  # the learning rate falls to zero: the last weights are the settled ones
+        return False  # the learning rate falls to zero: the last weights have converged
     labels = validation.store.target.labels(validation)
     return len(validation) >= MIN_CHOOSING_ROWS and len(np.unique(labels)) == num_classes
 
@@ -127,7 +127,7 @@ class Loop:
         self.reach = measure_reach(self.model, self.sample)
         self.model.to(self.device)
         optimizer = make_optimizer(self.model, settings.learning_rate, settings.weight_decay)
-        # Not "prepared" as others are: gradients of several processes are added up by the step.
+        # evaluation_mode: the step sums the ranks' gradients, not DistributedDataParallel.
         self.network = self.accelerator.prepare_model(self.model, evaluation_mode=True)
         self.optimizer = self.accelerator.prepare_optimizer(optimizer)
         self.history = History(device=str(self.device), kept_best=self.keeps_best)
@@ -143,7 +143,7 @@ class Loop:
             self.network, self.optimizer, loss, self.accelerator, settings.clip_norm, self.chunks
         )
         self.ranks = self.step.ranks
-        # Equal weights everywhere, but each process drops others of its own rows' values.
+        # The weights are equal on all ranks, dropout draws are not.
         if not self.ranks.is_single_process:
             torch.manual_seed(settings.seed + 1_000_003 * self.ranks.rank)
         self.batch_number = 0
@@ -183,9 +183,11 @@ class Loop:
         return done >= self.plan.num_epochs or self._is_stale()
 
     def _is_stale(self) -> bool:
-        """Whether ``patience`` epochs brought no better validation score, whatever is kept."""
+        """Whether the last ``patience`` epochs brought no better validation score."""
         patience = self.settings.patience
-        ranks = [self._rank(one.validation) for one in self.history.epochs if one.validation]
+        ranks = [
+            self._score_key(epoch.validation) for epoch in self.history.epochs if epoch.validation
+        ]
         if patience is None or not ranks:
             return False
         return len(ranks) - ranks.index(max(ranks)) > patience
@@ -201,7 +203,7 @@ class Loop:
             self._check_loss()
 
     def _train_pass(self, number: int, stopped: threading.Event) -> None:
-        """Run what remains of a pass over the training rows, counted from 0."""
+        """Run the remaining batches of pass ``number`` over the training rows, counted from 0."""
         settings, num_batches = self.settings, self.plan.num_batches
         train = draw_crops(self.train, settings.seed, number)
         rows = np.arange(len(train))
@@ -215,11 +217,11 @@ class Loop:
         self._count_work(plan)
         began = saved = time.perf_counter()
         before, done = self.epoch_s, self.batch_number % num_batches
-        coming = plan[done:]
-        own = [self.ranks.local_rows(rows, train.lengths) for rows in coming]
+        remaining = plan[done:]
+        local = [self.ranks.local_rows(rows, train.lengths) for rows in remaining]
         self.loss_detector.begin(train, plan, done)
-        with closing(self.prefetcher.batches(train, own, number)) as batches:
-            for rows, batch in zip(coming, batches):
+        with closing(self.prefetcher.batches(train, local, number)) as batches:
+            for rows, batch in zip(remaining, batches):
                 if not self.ranks.has_rows(rows):
                     batch = without_labels(batch)
                 progress = (number * num_batches + done) / self.plan.num_updates
@@ -232,7 +234,7 @@ class Loop:
                 self.on_step()
                 is_stopped = stopped.is_set()
                 is_due = time.perf_counter() - saved > CHECKPOINT_SECONDS
-                if not self.ranks.is_single_process:  # they agree, a step later
+                if not self.ranks.is_single_process:  # all ranks agree one step later
                     self.step.local_flags = [is_stopped, is_due]
                     is_stopped, is_due = self.step.global_flags
                 if is_stopped:
@@ -241,7 +243,7 @@ class Loop:
                 if is_due:
                     self._save()
                     saved = time.perf_counter()
-        self.step.totals.tolist()  # a GPU has got so far now
+        self.step.totals.tolist()  # wait for the GPU, so that the time is right
         self.epoch_s = before + time.perf_counter() - began
 
     def _class_weights(self) -> Tensor | None:
@@ -279,7 +281,7 @@ class Loop:
             validation=scores,
         )
         self.history.epochs.append(epoch)
-        if number.bit_count() == 1:  # a power of two: seldom enough to cost nothing
+        if number.bit_count() == 1:  # a power of two: rare enough to cost little
             curve = measure_reach(self.model, self.sample).curve.tolist()
             self.history.reaches.append((number, curve))
         if self._is_best(epoch):
@@ -294,33 +296,33 @@ class Loop:
             return True
         best = self.history.epochs[self.history.best_epoch - 1].validation
         assert best is not None
-        return self._rank(epoch.validation) > self._rank(best)
+        return self._score_key(epoch.validation) > self._score_key(best)
 
-    def _rank(self, scores: Scores) -> tuple[float, float]:
-        """What the best epoch has most of: the monitored score, then a low loss."""
+    def _score_key(self, scores: Scores) -> tuple[float, float]:
+        """Sort key of the best epoch: the monitored score, then the loss."""
         monitored = getattr(scores, self.settings.monitor)
         return (-monitored if self.settings.monitor == "loss" else monitored), -scores.loss
 
     def _validate(self, validation: Sequences) -> Scores:
-        """Scores of all validation rows, of which several processes answer a share each."""
+        """Scores of all validation rows; each rank predicts its part of them."""
         labels = validation.store.target.labels(validation)
         if self.ranks.is_single_process or validation.store.target.name == "per_step":
             return score(predict_logits(self.network, validation, self.device), labels)
         rows = np.arange(len(validation))[self.ranks.rank :: self.ranks.world_size]
-        own = np.empty((0, self.model.classify.out_features), np.float32)
+        logits = np.empty((0, self.model.classify.out_features), np.float32)
         if len(rows):
-            own = predict_logits(self.network, validation.take(rows), self.device)
-        return score(self.ranks.gather_rows(own, rows, len(validation)), labels)
+            logits = predict_logits(self.network, validation.take(rows), self.device)
+        return score(self.ranks.gather_rows(logits, rows, len(validation)), labels)
 
     def _check_loss(self) -> None:
         """Raise SeqbeltError if the loss or the gradient is no longer finite."""
         if (where := self.loss_detector.first_failure()) is None:
             return
         good = self.checkpoint if self.checkpoint and has_checkpoint(self.checkpoint) else None
-        kept = f"; {good} holds the state before it" if good else ""
+        kept = f"; {good} contains the state before it" if good else ""
         raise SeqbeltError(
-            f"the loss is no longer finite in epoch {len(self.history.epochs) + 1}, {where}; look "
-            "at these rows, and lower training.learning_rate (now "
+            f"the loss is not finite in epoch {len(self.history.epochs) + 1}, {where}; check "
+            "these rows, or lower training.learning_rate (now "
             f"{self.settings.learning_rate:g}) or training.clip_norm (now "
             f"{self.settings.clip_norm}){kept}"
         )
@@ -338,7 +340,7 @@ class Loop:
 
 
 def capture(loop: Loop) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the JSON-ready values of a loop between two steps."""
+    """The state of a loop between two steps: tensors and JSON-serialisable values."""
     tensors = {f"model.{name}": value for name, value in loop.model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in loop.best_weights.items()}
     tensors |= pack_optimizer(loop.optimizer)
@@ -357,13 +359,13 @@ def capture(loop: Loop) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def restore(loop: Loop, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Put back what ``capture`` took, into a loop of the same settings and data."""
-    loop.model.load_state_dict(_under("model.", tensors))
-    loop.best_weights = _under("best.", tensors)
+    """Load the state from ``capture`` into a loop of the same settings and data."""
+    loop.model.load_state_dict(_with_prefix("model.", tensors))
+    loop.best_weights = _with_prefix("best.", tensors)
     unpack_optimizer(loop.optimizer, tensors)
     loop.step.totals.copy_(tensors["totals"])
-    states = _under(f"random.{loop.ranks.rank}.", tensors)
-    if "cpu" in states:  # with other processes than before, the draws are others as well
+    states = _with_prefix(f"random.{loop.ranks.rank}.", tensors)
+    if "cpu" in states:  # missing with another number of ranks: then the draws differ
         torch.set_rng_state(states["cpu"])
     if "cuda" in states and loop.device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], loop.device)
@@ -371,7 +373,7 @@ def restore(loop: Loop, tensors: dict[str, Tensor], about: dict[str, Any]) -> No
     loop.history.reaches = [(number, curve) for number, curve in about["reaches"]]
     loop.history.best_epoch = about["best_epoch"]
     loop.batch_number, loop.epoch_s = about["batch_number"], about["epoch_s"]
-    if "work" in about:  # else there may be no epoch left that would count it
+    if "work" in about:  # missing in older checkpoints
         history = loop.history
         history.fill, history.flops, history.padded_flops = about["work"]
 
@@ -383,7 +385,7 @@ def _random_states(loop: Loop) -> dict[str, Tensor]:
     return states
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""The loss, and the detection of losses that are not finite."""
 
 import math
 
@@ -13,16 +13,16 @@ from seqbelt.data.sequences import Sequences
 
 
 def without_labels(batch: Batch) -> Batch:
-    """The same sequences, of which none counts."""
-    nothing = 0 if batch.labels.is_floating_point() else UNLABELLED
-    return batch._replace(labels=torch.full_like(batch.labels, nothing))
+    """The batch with all labels masked, so that it adds nothing to the loss."""
+    masked = 0 if batch.labels.is_floating_point() else UNLABELLED
+    return batch._replace(labels=torch.full_like(batch.labels, masked))
 
 
 class MeanCrossEntropy(nn.Module):
-    """Mean cross-entropy of a batch's examples, its sequences or its labelled steps; 0 without any.
+    """Mean cross-entropy over a batch's sequences or labelled steps; 0 if there are none.
 
-    ``weights`` ``(classes,)`` scale the examples of each class. torch's own mean divides by the
-    weights of the batch, which takes them back again where a batch holds one class.
+    ``weights`` ``(classes,)`` scale the examples of each class. torch's mean reduction divides by
+    the sum of the batch's weights, which undoes them in a batch of one class.
     """
 
     def __init__(self, weights: Tensor | None, label_smoothing: float) -> None:
@@ -30,15 +30,15 @@ class MeanCrossEntropy(nn.Module):
         self.weights, self.label_smoothing = weights, label_smoothing
 
     def count(self, labels: Tensor) -> Tensor:
-        """Examples among ``labels``, as a number on their device."""
+        """Number of examples among ``labels``, as a tensor on their device."""
         if labels.is_floating_point():
             return labels.sum().round().long()
         return (labels != UNLABELLED).sum()
 
     def forward(self, logits: Tensor, labels: Tensor, count: Tensor | None = None) -> Tensor:
         """``logits`` ``(batch, classes)`` or ``(batch, steps, classes)``; ``labels`` int64 of the
-        same shape without the classes, or, of mixed sequences, float32 ``(batch, classes)``.
-        ``count`` is of the whole batch where this is a part of it."""
+        same shape without the classes, or float32 probabilities ``(batch, classes)`` after mixup.
+        ``count`` is that of the full batch where this is a piece of it."""
         total = functional.cross_entropy(
             logits.flatten(0, -2),
             labels if labels.is_floating_point() else labels.flatten(),
@@ -54,9 +54,9 @@ MAX_IDS = 8
 
 
 class NonFiniteLossDetector:
-    """Notes the running sums of the losses and gradient norms after each step of a pass.
+    """Records the running sums of losses and gradient norms after each step of a pass.
 
-    They are read when somebody asks, on a CPU at every step.
+    The sums stay on the device until ``first_failure`` reads them.
     """
 
     def __init__(self, totals: Tensor) -> None:
@@ -66,7 +66,7 @@ class NonFiniteLossDetector:
         self.plan: list[np.ndarray] = []
 
     def begin(self, train: Sequences, plan: list[np.ndarray], first: int) -> None:
-        """A pass begins, or goes on, with the batch ``first`` of a plan over ``train``."""
+        """Start, or resume, a pass at batch ``first`` of a plan over ``train``."""
         self.train, self.plan, self.first, self.num_batches = train, plan, first, first
         self.trace = self.totals.new_zeros(len(plan))
 
@@ -76,7 +76,8 @@ class NonFiniteLossDetector:
         self.num_batches = batch_number + 1
 
     def first_failure(self) -> str | None:
-        """The first batch of the pass after which the sums are not finite, in words."""
+        """Number and ids of the first batch after which the sums are not finite; None if all
+        are."""
         if math.isfinite(float(self.totals[:2].sum())) or self.train is None:
             return None
         bad = torch.nonzero(~torch.isfinite(self.trace[: self.num_batches])).flatten().tolist()

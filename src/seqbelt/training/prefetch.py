@@ -1,11 +1,11 @@
-"""The batches of a training, on its device when they are asked for.
+"""The batches of a training, on its device when they are needed.
 
-There are three ways, with the same batches in the same order and the same numbers:
+Three ways give the same batches in the same order:
 
-at once   on a CPU: each is padded when its turn comes
-resident  on a GPU that has room for all steps: they lie there, and batches are gathered from them
-ahead     on another GPU, or where rows are augmented or steps labelled: a thread pads a few
-          batches ahead into page-locked memory, from which a copy is queued and nothing waits
+at once   on a CPU: each batch is padded when it is needed
+resident  on a GPU with memory for all steps: batches are gathered there
+ahead     on another GPU, with augmentation or labels for steps: a thread pads a few batches ahead
+          into page-locked memory, from which they are copied without waiting
 """
 
 from collections import deque
@@ -23,11 +23,11 @@ from seqbelt.training.augmentation import Augmenter
 
 Batches = Generator[Batch, None, None]
 NUM_AHEAD = 4
-"""Batches padded ahead: enough to cover one that takes longer than a step."""
-SHARE_OF_FREE_MEMORY = 0.25
-"""Of a GPU's, that resident steps may take: activations and other programs need the rest."""
+"""Batches padded ahead: enough to hide one that takes longer than a step."""
+FREE_MEMORY_FRACTION = 0.25
+"""Fraction of a GPU's free memory that resident steps may take; activations need the rest."""
 SLAB_BYTES = 64 << 20
-"""Copied to a GPU at a time."""
+"""Bytes copied to a GPU at a time."""
 
 
 class Prefetcher:
@@ -41,8 +41,8 @@ class Prefetcher:
             self.resident = ResidentSequences(sequences, device)
 
     def batches(self, sequences: Sequences, plan: list[np.ndarray], epoch: int) -> Batches:
-        """The batches of a plan. ``sequences`` are those of the beginning, as this epoch crops
-        them. On a GPU the lengths are page-locked."""
+        """The batches of a plan. ``sequences`` are those given at construction, cropped for this
+        epoch. On a GPU the lengths stay in page-locked memory."""
         if self.resident is not None:
             return self.resident.batches(sequences, plan)
 
@@ -55,7 +55,7 @@ class Prefetcher:
 def load_batches(
     make: Callable[[np.ndarray], Batch], plan: list[np.ndarray], device: torch.device
 ) -> Batches:
-    """What ``make`` gives for each of the plan's rows, on a device; for a GPU made ahead."""
+    """``make(rows)`` for each of the plan's rows, on a device; prefetched for a GPU."""
     if device.type != "cuda":
         for rows in plan:
             yield make(rows).to(device)
@@ -65,7 +65,7 @@ def load_batches(
 
 
 def prefetch(make: Callable[[np.ndarray], Batch], plan: list[np.ndarray]) -> Batches:
-    """The batches of a plan in its order, made by a thread while others are used."""
+    """The batches of a plan in order, made ahead by a thread."""
     with ThreadPoolExecutor(1) as thread:
         waiting: deque[Future[Batch]] = deque()
         for rows in plan:
@@ -77,45 +77,45 @@ def prefetch(make: Callable[[np.ndarray], Batch], plan: list[np.ndarray]) -> Bat
 
 
 class ResidentSequences:
-    """All steps of some sequences, on a device."""
+    """All steps of some sequences in a device's memory."""
 
     def __init__(self, sequences: Sequences, device: torch.device) -> None:
-        whole, _ = uncropped(sequences)
-        self.first = whole.lengths.cumsum() - whole.lengths
-        self.num_steps = int(whole.lengths.sum())
-        sample = torch.from_numpy(whole[0][:0].copy())
+        full, _ = uncropped(sequences)
+        self.first = full.lengths.cumsum() - full.lengths
+        self.num_steps = int(full.lengths.sum())
+        sample = torch.from_numpy(full[0][:0].copy())
         # The last row stays zero: padding is gathered from there.
         self.steps = sample.new_zeros((self.num_steps + 1, *sample.shape[1:]), device=device)
-        num_slabs = min(len(whole), 1 + _num_bytes(whole) // SLAB_BYTES)
-        place = 0
-        for rows in np.array_split(np.arange(len(whole)), num_slabs):
-            slab = torch.from_numpy(np.concatenate([whole[row] for row in rows]))
-            self.steps[place : place + len(slab)] = slab
-            place += len(slab)
+        num_slabs = min(len(full), 1 + _num_bytes(full) // SLAB_BYTES)
+        offset = 0
+        for rows in np.array_split(np.arange(len(full)), num_slabs):
+            slab = torch.from_numpy(np.concatenate([full[row] for row in rows]))
+            self.steps[offset : offset + len(slab)] = slab
+            offset += len(slab)
 
     def batches(self, sequences: Sequences, plan: list[np.ndarray]) -> Batches:
-        """The batches of a plan over the sequences of the beginning, however they are cropped."""
+        """The batches of a plan over the sequences given at construction, under any crop."""
         if not plan:
             return
         device, order = self.steps.device, np.concatenate(plan)
         _, starts = uncropped(sequences)
         columns = np.stack([self.first + starts, sequences.lengths, sequences.labels])
-        here = torch.from_numpy(columns[:, order])
+        on_cpu = torch.from_numpy(columns[:, order])
         if device.type == "cuda":
-            here = here.pin_memory()
-        there = here.to(device, non_blocking=True)  # once an epoch
-        begin = 0
+            on_cpu = on_cpu.pin_memory()
+        on_device = on_cpu.to(device, non_blocking=True)  # once an epoch
+        start = 0
         for rows in plan:
-            own = slice(begin, begin + len(rows))
-            first, lengths, labels = there[:, own]
+            part = slice(start, start + len(rows))
+            first, lengths, labels = on_device[:, part]
             inputs = self._gather(first, lengths, int(sequences.lengths[rows].max()))
-            yield Batch(inputs, here[1, own], labels, rows)
-            begin += len(rows)
+            yield Batch(inputs, on_cpu[1, part], labels, rows)
+            start += len(rows)
 
     def _gather(self, first: Tensor, lengths: Tensor, num_steps: int) -> Tensor:
         steps = torch.arange(num_steps, device=first.device)
-        places = (first[:, None] + steps).masked_fill(steps >= lengths[:, None], self.num_steps)
-        rows = self.steps.index_select(0, places.flatten()).unflatten(0, places.shape)
+        positions = (first[:, None] + steps).masked_fill(steps >= lengths[:, None], self.num_steps)
+        rows = self.steps.index_select(0, positions.flatten()).unflatten(0, positions.shape)
         return rows if rows.is_floating_point() else rows.long()
 
 
@@ -124,6 +124,6 @@ def _num_bytes(sequences: Sequences) -> int:
 
 
 def _fits(sequences: Sequences, device: torch.device) -> bool:
-    whole, _ = uncropped(sequences)
+    full, _ = uncropped(sequences)
     free, _ = torch.cuda.mem_get_info(device)
-    return _num_bytes(whole) <= SHARE_OF_FREE_MEMORY * free
+    return _num_bytes(full) <= FREE_MEMORY_FRACTION * free

@@ -16,8 +16,8 @@ from seqbelt.training.prefetch import load_batches
 from seqbelt.training.step_scoring import predict_step_logits
 
 STEPS_AT_ONCE = {"cuda": 65_536}
-"""Padded steps in a batch: a GPU computes as fast for thousands of sequences as for one."""
-ZERO: Any = 0  # scikit-learn takes a number here, its annotations name only a word
+"""Padded steps per batch: a GPU is as fast for thousands of sequences as for one."""
+ZERO: Any = 0  # scikit-learn accepts a number, its annotations do not
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,20 @@ class Scores:
 def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device) -> np.ndarray:
     """Logits float32 ``(examples, classes)`` in the sequences' order; no dropout.
 
-    The examples are the sequences or, where those are labelled, their labelled steps.
+    The examples are the sequences or, with labels for steps, the labelled steps.
     """
     if sequences.store.target.name == "per_step":
         return predict_step_logits(model, sequences)
     was_training = model.training
     model.eval()
-    stretches, sequence_index = cut_windows(sequences)
-    plan = evaluation_plan(stretches.lengths, STEPS_AT_ONCE.get(device.type, 4096))
+    windows, sequence_index = cut_windows(sequences)
+    plan = evaluation_plan(windows.lengths, STEPS_AT_ONCE.get(device.type, 4096))
     if not plan:
         raise ValueError("no sequences to score")
     with torch.inference_mode():
-        batches = load_batches(lambda rows: make_batch(stretches, rows), plan, device)
-        found = [model(batch.inputs, batch.lengths).float() for batch in batches]
-        ordered = torch.cat(found).cpu().numpy()  # a GPU is waited for once
+        batches = load_batches(lambda rows: make_batch(windows, rows), plan, device)
+        outputs = [model(batch.inputs, batch.lengths).float() for batch in batches]
+        ordered = torch.cat(outputs).cpu().numpy()  # one synchronisation with a GPU
     model.train(was_training)
     logits = np.empty_like(ordered)
     logits[np.concatenate(plan)] = ordered
@@ -58,12 +58,12 @@ def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device)
 def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
     """Scores of logits ``(examples, classes)`` against class indices ``(examples,)``.
 
-    Macro-F1 is the plain mean over the classes that occur among labels or answers.
+    Macro-F1 is the mean over the classes that occur among labels or predictions.
     """
-    answers = logits.argmax(1)
+    predictions = logits.argmax(1)
     log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
     return Scores(
-        accuracy=float(accuracy_score(labels, answers)),
-        macro_f1=float(f1_score(labels, answers, average="macro", zero_division=ZERO)),
+        accuracy=float(accuracy_score(labels, predictions)),
+        macro_f1=float(f1_score(labels, predictions, average="macro", zero_division=ZERO)),
         loss=float(-log_probabilities[np.arange(len(labels)), labels].mean()),
     )

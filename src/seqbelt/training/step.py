@@ -1,4 +1,4 @@
-"""One step of training: the gradient of a batch, and the update of the weights."""
+"""One training step: the gradient of a batch and the update of the weights."""
 
 import logging
 import math
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 class Step:
-    """Changes the network's weights by a batch.
+    """Updates the network's weights by a batch.
 
-    Nothing here waits for a GPU or depends on what it computes, so that it can be recorded.
-    ``totals`` float64 ``(4,)`` stay on the device for the same reason: sums over the steps of the
-    examples' losses, of the gradients' norms, of clipped updates, and of examples.
+    It never waits for a GPU or depends on its results, so that it can be recorded as a CUDA graph.
+    ``totals`` float64 ``(4,)`` stays on the device: sums over the steps of losses, gradient norms,
+    clipped updates and examples.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class Step:
         self.totals = torch.zeros(4, dtype=torch.float64, device=accelerator.device)
         self.num_pieces = 1
         self.local_flags = [False, False]
-        """Whether this process was told to stop, and wants a checkpoint."""
+        """Whether this rank received a stop signal, and whether a checkpoint is due."""
         self.global_flags = [False, False]
-        """The same of any process: all of them do so after the same step."""
+        """The same of any rank: all ranks act on it after the same step."""
 
     def __call__(self, batch: Batch) -> None:
         total, count = self._gradient(batch)
@@ -54,13 +54,14 @@ class Step:
         self.totals += torch.stack([total, norm.double(), clipped, count.double()])
 
     def _gradient(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Leave the gradient of the mean loss; returns the sum of losses and the examples."""
+        """Compute the gradient of the mean loss; returns the sum of losses and the number of
+        examples."""
         count = self.loss.count(batch.labels)
         if not self.ranks.is_single_process:
-            told = self.totals.new_tensor([float(count), *self.local_flags])
-            self.ranks.all_reduce_sum([told])
-            count = told[0].to(count.dtype)
-            self.global_flags = [number > 0 for number in told[1:].tolist()]
+            shared = self.totals.new_tensor([float(count), *self.local_flags])
+            self.ranks.all_reduce_sum([shared])
+            count = shared[0].to(count.dtype)
+            self.global_flags = [number > 0 for number in shared[1:].tolist()]
         while True:
             self.optimizer.zero_grad(set_to_none=True)
             try:
@@ -88,9 +89,10 @@ class Step:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         logger.warning(
-            "A batch of %d sequences does not fit into the device's memory; from here on batches "
-            "are computed in %d pieces, with the same result. training.batch_size, "
-            "model.max_steps or training.chunk_steps take less.", num_rows, self.num_pieces,
+            "A batch of %d sequences does not fit into the device's memory; batches are now "
+            "computed in %d pieces, with the same result. Lower training.batch_size, "
+            "model.max_steps or training.chunk_steps to use less memory.",
+            num_rows, self.num_pieces,
         )  # fmt: skip
 
 

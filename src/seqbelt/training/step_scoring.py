@@ -1,8 +1,8 @@
-"""A class for every step of sequences of any length, joined without seams.
+"""A class for every step of sequences of any length, in bounded memory.
 
-What a network would say to a whole sequence at once is said in bounded memory: one direction
-carries its state from chunk to chunk, which is exact. Two directions would need the end first, so
-where the model reads ``max_steps`` at most, windows that overlap by half are blended.
+A unidirectional network carries its state from chunk to chunk, which is exact. A bidirectional one
+needs the end first: if the model reads at most ``max_steps``, windows that overlap by half are
+blended.
 """
 
 from collections.abc import Sequence
@@ -21,48 +21,50 @@ from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.streaming_classifier import StreamingClassifier
 
 CHUNK_STEPS = 8192
-"""Steps that one direction reads at a time: tens of megabytes."""
+"""Steps that a unidirectional network reads at a time: tens of megabytes."""
 
 
 def predict_step_logits(network: nn.Module, sequences: Sequences) -> np.ndarray:
     """Logits float32 ``(labelled steps, classes)`` in the sequences' order; no dropout."""
-    found = label_steps(network, sequences, sequences.lengths)
+    step_logits = label_steps(network, sequences, sequences.lengths)
     is_labelled = [sequences.step_labels(index) != UNLABELLED for index in range(len(sequences))]
-    return np.concatenate([logits[own] for logits, own in zip(found, is_labelled, strict=True)])
+    return np.concatenate(
+        [logits[mask] for logits, mask in zip(step_logits, is_labelled, strict=True)]
+    )
 
 
 def label_steps(
     network: Any, sequences: Sequences | Sequence[np.ndarray], lengths: np.ndarray
 ) -> list[np.ndarray]:
-    """Logits float32 ``(steps, classes)`` for each sequence; what else is there changes nothing."""
-    network = getattr(network, "module", network)  # what trains on several devices wraps it
+    """Logits float32 ``(steps, classes)`` for each sequence, independent of the others."""
+    network = getattr(network, "module", network)  # distributed training wraps it
     was_training = network.training
     network.eval()
     two_ways = network.settings.bidirectional
     longest = (network.settings.max_steps or inf) if two_ways else CHUNK_STEPS
     is_short = lengths <= longest
-    found: list[Any] = [None] * len(lengths)
-    for places in evaluation_plan(lengths[is_short]):
-        indices = np.flatnonzero(is_short)[places].tolist()
+    results: list[Any] = [None] * len(lengths)
+    for batch in evaluation_plan(lengths[is_short]):
+        indices = np.flatnonzero(is_short)[batch].tolist()
         for index, logits in zip(indices, _label_batch(network, [sequences[i] for i in indices])):
-            found[index] = logits
+            results[index] = logits
     for index in np.flatnonzero(~is_short).tolist():
         label = _label_blended if two_ways else _label_carried
-        found[index] = label(network, sequences[index])
+        results[index] = label(network, sequences[index])
     network.train(was_training)
-    return found
+    return results
 
 
 @torch.inference_mode()
 def _label_batch(network: SequenceNetwork, sequences: list[np.ndarray]) -> list[np.ndarray]:
     inputs, lengths = pad(sequences)
     device = next(network.parameters()).device
-    found = network.split(network(inputs.to(device), lengths), lengths)
-    return [_as_array(logits) for logits in found]
+    outputs = network.split(network(inputs.to(device), lengths), lengths)
+    return [_as_array(logits) for logits in outputs]
 
 
 def _label_carried(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
-    """As if read at once: the state is carried over."""
+    """In chunks with the state carried over: the same as at once."""
     reader = StreamingClassifier(network)
     starts = range(0, len(steps), CHUNK_STEPS)
     return np.concatenate(
@@ -71,8 +73,8 @@ def _label_carried(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
 
 
 def _label_blended(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
-    """Log of the mean probabilities of the windows that see a step, by its distance to their ends:
-    what is near an end lacks context, and no window ends abruptly."""
+    """Logs of the mean probabilities of the windows that contain a step, weighted by its distance
+    to their ends, where context is missing."""
     width = network.settings.max_steps
     assert width is not None  # only then is a sequence too long
     count = -(-2 * (len(steps) - width) // width) + 1
@@ -82,10 +84,10 @@ def _label_blended(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
     weight = np.zeros((len(steps), 1))
     windows = [steps[start : start + width] for start in starts]
     for batch in evaluation_plan(np.full(count, width)):
-        for place, logits in zip(batch, _label_batch(network, [windows[i] for i in batch])):
-            own = slice(starts[place], starts[place] + width)
-            total[own] += ramp * softmax(logits, axis=1)
-            weight[own] += ramp
+        for index, logits in zip(batch, _label_batch(network, [windows[i] for i in batch])):
+            window = slice(starts[index], starts[index] + width)
+            total[window] += ramp * softmax(logits, axis=1)
+            weight[window] += ramp
     return np.log(np.maximum(total / weight, np.finfo(np.float32).tiny)).astype(np.float32)
 
 

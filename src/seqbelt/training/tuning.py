@@ -1,4 +1,4 @@
-"""The ``tuning`` section: which settings are searched, and how long."""
+"""The ``tuning`` section: the search space and its budget."""
 
 import difflib
 from typing import Annotated, Any, Literal, Protocol
@@ -15,7 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Trial(Protocol):
-    """What suggests values: an Optuna trial."""
+    """The part of an Optuna trial that suggests values."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float: ...
     def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int: ...
@@ -23,14 +23,14 @@ class Trial(Protocol):
 
 
 class Range(Settings):
-    """Numbers between two bounds; whole ones where both bounds are whole."""
+    """Numbers between two bounds; integers if both bounds are integers."""
 
     low: Number
     """Smallest value."""
     high: Number
     """Largest value."""
     log: bool = False
-    """Whether a factor counts, not a difference: for learning rates."""
+    """Search on a logarithmic scale, as for learning rates."""
 
     @model_validator(mode="after")
     def _is_ordered(self) -> "Range":
@@ -39,7 +39,7 @@ class Range(Settings):
         return self
 
     def suggest(self, trial: Trial, name: str) -> Number:
-        """A value of this range."""
+        """Let a trial suggest a value of this range."""
         if isinstance(self.low, int) and isinstance(self.high, int):
             return trial.suggest_int(name, self.low, self.high, log=self.log)
         return trial.suggest_float(name, self.low, self.high, log=self.log)
@@ -52,31 +52,31 @@ class Range(Settings):
 Choices = Annotated[tuple[str | Number | bool | None, ...], Field(min_length=1)]
 Space = dict[str, Range | Choices]
 
-_MEANS_NOTHING_TO = {
+_IRRELEVANT_FOR = {
     "model.forget_bias": ("rnn", "none"),
     "model.nonlinearity": ("lstm", "gru", "none"),
     "model.recurrent_init": ("none",),
     "model.hidden_size": ("none",),
     "model.num_layers": ("none",),
 }
-"""Settings that change nothing for a cell, which then need not be searched."""
+"""Cells for which a setting has no effect and is not searched."""
 
 
 class Tuning(Settings):
     """A search over settings, scored by ``training.monitor`` on validation rows."""
 
     num_trials: Count = 20
-    """Models that are tried for a cell; those that were given up early count."""
+    """Trials per cell, pruned ones included."""
     num_workers: Count = 1
-    """Trials of one search at a time, in processes that share the CPU's threads. With more than
-    one, which trial ends first depends on chance, and so does what is tried next."""
+    """Trials at a time, in processes that share the CPU's threads. With more than one the order in
+    which trials end, and so the next suggestions, is not reproducible."""
     pruning: bool = True
-    """Give up a trial that after a third of its epochs or later is worse than half of the others
-    were."""
+    """Stop a trial that, after a third of its epochs or later, is below the median of the
+    others."""
     seed: Seed = 0
     """Seed of the search."""
     max_minutes: Annotated[float, Field(gt=0)] | None = None
-    """No trial begins after so many minutes of one search; null sets no limit."""
+    """No trial starts after this many minutes; null sets no limit."""
     training: Space = Field(
         default={
             "learning_rate": Range(low=3e-4, high=1e-2, log=True),
@@ -96,7 +96,7 @@ class Tuning(Settings):
             "nonlinearity": ("tanh", "relu"),
         }
     )
-    """Settings of ``model`` that are searched; what means nothing to a cell is left out for it."""
+    """Settings of ``model`` that are searched; those without effect for a cell are skipped."""
 
     @field_validator("training", "model")
     @classmethod
@@ -106,11 +106,11 @@ class Tuning(Settings):
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f"; did you mean '{close[0]}'?" if close else ""
-                raise ValueError(f"'{name}' is no setting of {info.field_name}{hint}")
+                raise ValueError(f"'{name}' is not a setting of {info.field_name}{hint}")
         return space
 
     def space(self, model: Model, fixed: frozenset[str] = frozenset()) -> Space:
-        """What is searched for a model, under dotted names; ``fixed`` settings of it are not."""
+        """The search space of a model by dotted names, without the settings in ``fixed``."""
         sections = {"training": self.training, "model": self.model}
         names = {
             f"{section}.{name}": values
@@ -120,7 +120,7 @@ class Tuning(Settings):
         return {
             name: values
             for name, values in names.items()
-            if model.cell not in _MEANS_NOTHING_TO.get(name, ())
+            if model.cell not in _IRRELEVANT_FOR.get(name, ())
             and name.removeprefix("model.") not in fixed
         }
 
@@ -136,21 +136,21 @@ def suggest(space: Space, trial: Trial) -> dict[str, Any]:
 
 
 def describe_values(values: Range | Choices) -> str:
-    """What is searched of one setting, in words."""
+    """The values searched for one setting, as text."""
     if isinstance(values, Range):
-        return f"{values.low:g} to {values.high:g}{', by factors' if values.log else ''}"
+        return f"{values.low:g} to {values.high:g}{', log scale' if values.log else ''}"
     return ", ".join("null" if value is None else str(value) for value in values)
 
 
 def given(space: Space, model: Model, training: Training) -> dict[str, Any]:
-    """The settings as they are given, as far as the space holds them."""
-    found = {}
+    """The current values of the settings in the space, where the space contains them."""
+    values_given = {}
     for name, values in space.items():
         section, _, leaf = name.partition(".")
         value = getattr(model if section == "model" else training, leaf)
         if values.holds(value) if isinstance(values, Range) else value in values:
-            found[name] = value
-    return found
+            values_given[name] = value
+    return values_given
 
 
 def with_values(model: Model, training: Training, values: dict[str, Any]) -> tuple[Model, Training]:
@@ -164,4 +164,6 @@ def with_values(model: Model, training: Training, values: dict[str, Any]) -> tup
     try:
         return Model.parse(plain["model"]), Training.parse(plain["training"])
     except SettingsError as error:
-        raise SettingsError(f"tuning: a value that was tried is no setting: {error}") from None
+        raise SettingsError(
+            f"tuning: the search space contains an invalid value: {error}"
+        ) from None

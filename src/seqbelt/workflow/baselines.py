@@ -23,16 +23,16 @@ from seqbelt.workflow.training_run import Trained, read_part
 def run_baselines(experiment: Experiment, trained: Sequence[Trained]) -> list[BaselineResult]:
     """Fit and score the baselines; empty with ``comparison.controls: false``.
 
-    Their test rows are in the order of each cell's and seed's concatenated folds.
+    Their test rows are in the order of the concatenated folds, as for the cells.
     """
     if not experiment.comparison.controls:
         return []
     results = []
-    # One model of each fold, in the order of the folds.
-    of_folds = list({one.experiment.data.fold: one for one in trained}.values())
-    folds = [_fold(one) for one in of_folds]
+    # One model per fold, in the order of the folds.
+    fold_models = list({one.experiment.data.fold: one for one in trained}.values())
+    folds = [_fold(one) for one in fold_models]
     store = trained[0].store
-    results.append(_without_recurrence(experiment, of_folds))
+    results.append(_without_recurrence(experiment, fold_models))
     _report(results[-1])
     for baseline in fitted_baselines(store, experiment.model, experiment.training):
         results.append(baseline.run(folds))
@@ -48,7 +48,7 @@ def run_baselines(experiment: Experiment, trained: Sequence[Trained]) -> list[Ba
 def log_baselines(
     experiment: Experiment, results: Sequence[BaselineResult], compare_id: str
 ) -> None:
-    """Log one run for each baseline, beside those of the cells."""
+    """Log one run for each baseline."""
     for result in results:
         baseline = result.baseline
         run = TrackedRun.start(
@@ -66,35 +66,35 @@ def log_baselines(
         run.finish()
 
 
-def _fold(one: Trained) -> Fold:
-    train, validation, test = (_read(one, part) for part in ("train", "validation", "test"))
+def _fold(trained: Trained) -> Fold:
+    train, validation, test = (_read(trained, part) for part in ("train", "validation", "test"))
     return Fold(
         train,
         validation,
         test,
-        lambda: network_builder(one.experiment, one.store, train, one.run)(),
+        lambda: network_builder(trained.experiment, trained.store, train, trained.run)(),
     )
 
 
-def _read(one: Trained, part: str) -> Sequences:
-    """The steps the cells read of a part; all windows where they are classified by windows."""
-    model = one.experiment.model
-    whole = model.crop == "windows" or model.pooling == "none"
-    max_steps = None if whole else model.max_steps
-    return crop_sequences(one.store.split(part), max_steps, model.crop)
+def _read(trained: Trained, part: str) -> Sequences:
+    """The steps that the cells read of a part; all steps if they read windows."""
+    model = trained.experiment.model
+    reads_all = model.crop == "windows" or model.pooling == "none"
+    max_steps = None if reads_all else model.max_steps
+    return crop_sequences(trained.store.split(part), max_steps, model.crop)
 
 
-def _without_recurrence(experiment: Experiment, of_folds: Sequence[Trained]) -> BaselineResult:
-    """The cells' network without its recurrent layer, trained as they are with the first seed:
-    on the same batches, and scored on the same test rows, fold after fold."""
+def _without_recurrence(experiment: Experiment, fold_models: Sequence[Trained]) -> BaselineResult:
+    """The cells' network without its recurrent layer, trained like them with the first seed: on the
+    same batches, scored on the same test rows."""
     entries = [
         replace(one, experiment=one.experiment.with_model(
             experiment.model.replace(cell="none")
         ).with_seed(experiment.comparison.seeds[0]))
-        for one in of_folds
+        for one in fold_models
     ]  # fmt: skip
     labels = np.concatenate([example_labels(read_part(one.experiment, one.store, "test"))
-                             for one in of_folds])  # fmt: skip
+                             for one in fold_models])  # fmt: skip
 
     def predict(one: Trained) -> np.ndarray:
         parts = ("train", "validation", "test")
@@ -110,7 +110,7 @@ def _without_recurrence(experiment: Experiment, of_folds: Sequence[Trained]) -> 
         return predict_logits(network, test, next(network.parameters()).device).argmax(1)
 
     return measure(
-        no_recurrence_baseline(uses_order=of_folds[0].bundle.network.stem is not None),
+        no_recurrence_baseline(uses_order=fold_models[0].bundle.network.stem is not None),
         labels,
         lambda: np.concatenate([predict(one) for one in entries])[None],
     )
@@ -118,7 +118,7 @@ def _without_recurrence(experiment: Experiment, of_folds: Sequence[Trained]) -> 
 
 def _shuffled(experiment: Experiment, cell: str, trained: Sequence[Trained]) -> BaselineResult:
     """The models of one cell, all seeds and folds, on shuffled steps."""
-    of_seeds = [
+    seed_models = [
         [one for one in trained if (one.cell, one.seed) == (cell, seed)]
         for seed in experiment.comparison.seeds
     ]
@@ -129,18 +129,20 @@ def _shuffled(experiment: Experiment, cell: str, trained: Sequence[Trained]) -> 
         assert isinstance(network, SequenceNetwork)  # a run trains one network
         return predict_shuffled(network, test, one.seed)
 
-    labels = np.concatenate([one.store.split("test").labels for one in of_seeds[0]])
+    labels = np.concatenate([one.store.split("test").labels for one in seed_models[0]])
     return measure(
         shuffled_order_baseline(cell),
         labels,
-        lambda: np.stack([np.concatenate([predict(one) for one in of]) for of in of_seeds]),
+        lambda: np.stack(
+            [np.concatenate([predict(one) for one in models]) for models in seed_models]
+        ),
     )
 
 
 def _report(result: BaselineResult) -> None:
-    found = (
+    score = (
         f"not computed ({result.error})"
         if result.test_accuracy is None
         else f"test {100 * result.test_accuracy:.1f} %"
     )
-    echo(f"control, {result.baseline.name}: {found}, {result.seconds:.1f} s")
+    echo(f"control, {result.baseline.name}: {score}, {result.seconds:.1f} s")

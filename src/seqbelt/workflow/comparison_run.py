@@ -1,8 +1,8 @@
-"""What a comparison has done so far, on disk: killed at any moment, the same command goes on.
+"""The journal of a comparison, from which an interrupted comparison resumes.
 
-The journal stands beside the models while a comparison is under way and is removed at its end, so
-that a comparison that is asked for anew is made anew. A model that is finished is read back, one
-that was cut off goes on from its checkpoint; both give the very result of an undisturbed run.
+The journal is a file beside the models, removed when the comparison is complete. Finished models
+are loaded, interrupted ones resume from their checkpoints; the result is that of an uninterrupted
+comparison.
 """
 
 import hashlib
@@ -45,30 +45,32 @@ class Job:
 
 
 class CompareJournal:
-    """One comparison's identity, and which of its models were begun."""
+    """The id of a comparison and the models that it has started."""
 
     def __init__(self, experiment: Experiment) -> None:
-        # How many models are trained at a time changes nothing that is asked for.
-        asked = experiment.replace(comparison=experiment.comparison.replace(num_workers=1))
-        values = asked.to_dict()
-        values["comparison"].pop("ensemble")  # it changes what is registered, not what is trained
+        # The number of workers does not change the result.
+        identity = experiment.replace(comparison=experiment.comparison.replace(num_workers=1))
+        values = identity.to_dict()
+        values["comparison"].pop(
+            "ensemble"
+        )  # it changes the registered model, not the trained ones
         text = json.dumps(values, sort_keys=True, default=str)
         name = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
         self.path = experiment.output / experiment.name / f"compare-{name}.json"
-        found = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
-        self.compare_id: str = found.get("compare_id", uuid.uuid4().hex[:8])
-        self._begun: list[str] = found.get("begun", [])
+        stored = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
+        self.compare_id: str = stored.get("compare_id", uuid.uuid4().hex[:8])
+        self._begun: list[str] = stored.get("begun", [])
         if self._begun:
-            echo(f"{self.path}: going on with a comparison that was cut off")
+            echo(f"{self.path}: resuming the interrupted comparison")
 
     def train(
         self, jobs: Sequence[Job], store: SequenceStore, tags: dict[str, str], num_workers: int
     ) -> list[Trained]:
-        """Train the models of one fold, or go on with them, or read them back; in their order."""
+        """Train, resume or load the models of one fold; returns them in order."""
         folders = [run_folder(job.experiment, store) for job in jobs]
         resumed = [self.begin(folder) and (folder / RUN).exists() for folder in folders]
         trained: dict[int, Trained] = {}
-        # Another name for the same settings is the same model: it is trained once.
+        # Two variants with the same settings are one model, trained once.
         missing = {f: n for n, f in enumerate(folders) if not (f / FINISHED).exists()}.values()
         if num_workers > 1 and len(missing) > 1:
             self._train_in_parallel(
@@ -84,7 +86,7 @@ class CompareJournal:
                 folder, name = folders[number], job.experiment.run_name
                 trained[number] = _load_finished(job.experiment, store, folder)
                 if number not in missing:
-                    echo(f"{name}: finished before, read back from {folder}")
+                    echo(f"{name}: already finished, loaded from {folder}")
         return [replace(trained[n], variant=job.variant) for n, job in enumerate(jobs)]
 
     def _train_in_parallel(self, work: Sequence[tuple], num_workers: int) -> None:
@@ -93,7 +95,7 @@ class CompareJournal:
                 progress()
 
     def begin(self, folder: Path) -> bool:
-        """Note that this model is ours; whether it was so before."""
+        """Record a model as started; returns whether it was recorded before."""
         if str(folder) in self._begun:
             return True
         for name in (FINISHED, CHECKPOINT, RUN):  # of an earlier comparison
@@ -104,14 +106,14 @@ class CompareJournal:
         return False
 
     def close(self) -> None:
-        """The comparison is made: the next one begins anew."""
+        """Remove the journal of a complete comparison."""
         self.path.unlink(missing_ok=True)
 
 
 def train_one(
     experiment: Experiment, store: SequenceStore, tags: dict[str, str], resume: bool
 ) -> Trained:
-    """Train one model to its end and note that it is finished. Raises KeyboardInterrupt."""
+    """Train one model and record it as finished. Raises KeyboardInterrupt if interrupted."""
     trained = train_model(experiment, store, resume=resume, tags=tags)
     if trained.history.interrupted:
         trained.run.finish("KILLED")
@@ -129,7 +131,7 @@ def _train_in_worker(
 
 
 def _load_finished(experiment: Experiment, store: SequenceStore, folder: Path) -> Trained:
-    """A finished model; its answers are computed again, for they are not kept."""
+    """Load a finished model; its predictions are not stored and are computed again."""
     about = json.loads((folder / FINISHED).read_text("utf-8"))
     bundle = Bundle.load(folder / "bundle")
     device = torch.device(about["history"]["device"])

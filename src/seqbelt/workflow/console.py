@@ -43,7 +43,8 @@ class _StderrHandler(logging.Handler):
 def log_to_stderr(level: int = logging.INFO) -> Iterator[None]:
     """Print the package's messages of this level and above while the block runs.
 
-    Progress bars are shown at ``logging.INFO`` and below. An outer block's level stays in force.
+    Progress bars are shown at ``logging.INFO`` and below. Within another such block nothing
+    changes.
     """
     if any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
         yield
@@ -67,7 +68,7 @@ def start_worker_logging(level: int) -> None:
 
 
 class _Rate(ProgressColumn):
-    """Items a second."""
+    """Items per second."""
 
     def render(self, task: Task) -> Text:
         rate = task.finished_speed or task.speed
@@ -100,7 +101,7 @@ def bar(text: str, total: int | None) -> Iterator[Bar]:
         _Rate(),
         TimeRemainingColumn(),
     )
-    # A pipe would get an empty line for each bar.
+    # Written to a pipe, each bar would leave an empty line.
     is_shown = show_bars and console.is_terminal and logger.isEnabledFor(logging.INFO)
     with Progress(*columns, console=console, transient=True, disable=not is_shown) as progress:
         yield Bar(progress, total, text)

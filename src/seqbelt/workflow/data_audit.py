@@ -12,16 +12,16 @@ from seqbelt.workflow.console import echo
 
 
 def audit_data(experiment: Experiment, store: SequenceStore) -> Audit:
-    """Audit a prepared store, with the texts where its sequences are token ids."""
+    """Audit a prepared store, with its texts if the sequences are token ids."""
     return audit_store(store, _texts(experiment, store) if store.is_tokens else None)
 
 
 def audit_first(experiment: Experiment, store: SequenceStore) -> Audit:
     """Audit before training: one line on standard error for each finding that is not ok."""
-    found = audit_data(experiment, store)
-    for one in found.problems:
-        echo(f"audit, {one.severity}: {one.check}: {one.sentence}")
-    return found
+    audit = audit_data(experiment, store)
+    for finding in audit.problems:
+        echo(f"audit, {finding.severity}: {finding.check}: {finding.sentence}")
+    return audit
 
 
 def _texts(experiment: Experiment, store: SequenceStore) -> list[str]:
@@ -32,6 +32,6 @@ def _texts(experiment: Experiment, store: SequenceStore) -> list[str]:
             content = read_bytes(source) if isinstance(source, Path) else source
             text = content if isinstance(content, str) else experiment.features.read(content)
             texts[hash_content(content)] = text
-        except BadInput:  # it has no row in the store either
+        except BadInput:  # not in the store either
             continue
     return [texts.get(key, "") for key in store.index["content_hash"].to_pylist()]

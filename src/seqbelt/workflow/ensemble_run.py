@@ -1,4 +1,4 @@
-"""The average of a comparison's networks of one cell, as one model with a run of its own."""
+"""The ensemble of a comparison's networks of one cell, as a model with its own run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from seqbelt.workflow.training_run import (
 
 @dataclass(frozen=True)
 class EnsembleResult:
-    """The average as a trained model, and the networks that it averages."""
+    """The ensemble as a trained model, and its members."""
 
     trained: Trained
     members: Sequence[Trained]
@@ -33,14 +33,14 @@ class EnsembleResult:
     def to_dict(self) -> dict[str, Any]:
         """For the JSON of ``compare``; scores are None where a part has no rows."""
         accuracies = {
-            part: [getattr(one, part).scores.accuracy for one in self.members]
+            part: [getattr(member, part).scores.accuracy for member in self.members]
             for part in ("validation", "test")
             if getattr(self.trained, part) is not None
         }
         return {
             "cell": self.trained.cell,
             "num_networks": len(self.members),
-            "seeds": [one.seed for one in self.members],
+            "seeds": [member.seed for member in self.members],
             "run_id": self.trained.run.run_id,
             "num_parameters": self.trained.bundle.network.num_parameters,
             **{
@@ -57,12 +57,13 @@ class EnsembleResult:
 
     @property
     def sentence(self) -> str:
-        """What was averaged, its test accuracy beside that of its members, and what it costs."""
-        found = self.to_dict()
-        number, test = found["num_networks"], found["test_accuracy"]
+        """The members, the test accuracies of ensemble and members, and the cost."""
+        result = self.to_dict()
+        number, test = result["num_networks"], result["test_accuracy"]
         return (
             f"The average of {number} {label(self.trained.cell)} networks (seeds "
-            f"{', '.join(map(str, found['seeds']))}): test accuracy {100 * test['average']:.2f} %, "
+            f"{', '.join(map(str, result['seeds']))}): test "
+            f"accuracy {100 * test['average']:.2f} %, "
             f"mean of its members {100 * test['members_mean']:.2f} %; a prediction computes "
             f"{number} networks and takes about {number} times as long as one."
         )
@@ -73,7 +74,7 @@ def average_networks(
 ) -> EnsembleResult:
     """Average the networks of the best model's cell over all seeds, on the best model's fold.
 
-    The average is calibrated and scored anew, saved as a bundle, and logged as a run of its own.
+    The ensemble is calibrated and scored, saved as a bundle, and logged as its own run.
     """
     fold = best.experiment.data.fold
     members = [one for one in trained if (one.cell, one.experiment.data.fold) == (best.cell, fold)]

@@ -1,4 +1,4 @@
-"""A user's command, run at each event of a live signal without holding the signal up."""
+"""A user's command, run at each event of a live signal without blocking the signal."""
 
 import os
 import queue
@@ -12,19 +12,18 @@ from typing import Any
 from seqbelt.workflow.console import echo
 
 TIMEOUT_S = 60.0
-"""A command that runs longer is ended."""
+"""Time after which a command is killed."""
 MAX_WAITING = 100
-"""Events whose command has not begun; further ones are dropped, and a message says so."""
+"""Largest number of waiting events; more are dropped with a message."""
 PREFIX = "SEQBELT_"
 
 
 class EventCommand:
-    """Runs a shell command for one event after the other, in a thread.
+    """Runs a shell command for each event in turn, in a thread.
 
     The event's values are in the command's environment: ``SEQBELT_LABEL``, ``SEQBELT_TIME_S``,
-    ``SEQBELT_PREVIOUS``, ``SEQBELT_CONFIDENCE``, ``SEQBELT_STEP``, ``SEQBELT_SINCE_S``. What the
-    command prints goes to standard error. A command that fails is reported and changes nothing
-    else.
+    ``SEQBELT_PREVIOUS``, ``SEQBELT_CONFIDENCE``, ``SEQBELT_STEP``, ``SEQBELT_SINCE_S``. The
+    command's output goes to standard error. A failed command is reported; the stream continues.
     """
 
     def __init__(self, command: str, timeout_s: float = TIMEOUT_S) -> None:
@@ -36,7 +35,7 @@ class EventCommand:
         self._thread.start()
 
     def start(self, event: Mapping[str, Any]) -> None:
-        """Run the command for an event, once those before it have ended; returns at once."""
+        """Queue the command for an event; returns at once."""
         values = {
             PREFIX + key.upper(): "" if value is None else str(value)
             for key, value in event.items()
@@ -45,7 +44,7 @@ class EventCommand:
         try:
             self._waiting.put_nowait(values)
         except queue.Full:
-            self._fail(values, f"not run: {MAX_WAITING} events wait for the command")
+            self._fail(values, f"not run, {MAX_WAITING} events are already waiting")
 
     def close(self) -> None:
         """Wait for the commands of all events so far, at most the timeout of one."""
@@ -55,7 +54,7 @@ class EventCommand:
         if self._thread.is_alive():
             left = self._waiting.qsize()
             self.num_failed += left
-            echo(f"--on-event: {left} events were left when the stream ended")
+            echo(f"--on-event: {left} events were not handled before the stream ended")
 
     def _work(self) -> None:
         while (values := self._waiting.get()) is not None:
@@ -65,17 +64,17 @@ class EventCommand:
                     stdin=subprocess.DEVNULL, capture_output=True,
                 )  # fmt: skip
             except subprocess.TimeoutExpired:
-                self._fail(values, f"ended after {self._timeout_s:g} s")
+                self._fail(values, f"killed after {self._timeout_s:g} s")
             except (OSError, ValueError) as error:
                 self._fail(values, f"cannot be run ({error})")
             else:
-                said = (done.stdout + done.stderr).decode(errors="replace").strip()
-                if said:
-                    print(said, file=sys.stderr, flush=True)
+                output = (done.stdout + done.stderr).decode(errors="replace").strip()
+                if output:
+                    print(output, file=sys.stderr, flush=True)
                 if done.returncode:
                     self._fail(values, f"exit code {done.returncode}")
 
     def _fail(self, values: Mapping[str, str], why: str) -> None:
         self.num_failed += 1
         label = values.get(PREFIX + "LABEL", "")
-        echo(f"--on-event for {label!r}: {why}; the stream goes on")
+        echo(f"--on-event for {label!r}: {why}; the stream continues")

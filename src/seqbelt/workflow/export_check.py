@@ -1,4 +1,4 @@
-"""Compare an exported file with its network, for ``export`` and for ``certify``."""
+"""Compare an exported file with its network, for ``export`` and ``certify``."""
 
 from importlib.util import find_spec
 
@@ -11,8 +11,8 @@ EXTRA = ("onnx", "onnxruntime")
 
 
 def certify_bundle(bundle: Bundle, sequences: Sequences) -> ExportCertificate | None:
-    """The certificate of a bundle's export on real sequences; None without the extra, and where
-    every step is labelled, which cannot be exported."""
+    """The certificate of a bundle's export on real sequences; None without the extra, or if the
+    model labels every step, which cannot be exported."""
     if missing_packages() or bundle.network.labels_steps:
         return None
     from seqbelt.inference.onnx_export import OnnxNetwork, export_bytes

@@ -1,4 +1,4 @@
-"""From INPUT arguments (folders, files, a manifest) to the items to predict."""
+"""The items to predict, from INPUT arguments (folders, files, a manifest)."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,21 +13,21 @@ from seqbelt.data.sources.text_encoding import check_encoding_name, read_text_fi
 from seqbelt.errors import SettingsError
 from seqbelt.features.base import Features, Source
 from seqbelt.inference.folder import Item
-from seqbelt.inference.output import is_own_file
+from seqbelt.inference.output import is_prediction_file
 from seqbelt.settings import override
 
 
 def parse_inputs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Files and folders apart from ``data.KEY=VALUE``: how a manifest among them is read.
+    """Separate files and folders from ``data.KEY=VALUE`` settings of a manifest.
 
-    Raises SettingsError for a file that is not there and a setting that reads no manifest.
+    Raises SettingsError for a missing file and a setting that does not apply to manifests.
     """
     settings = [a for a in arguments if re.match(r"data\.\w+=", a) and not Path(a).exists()]
     for setting in settings:
         name = setting.partition("=")[0].removeprefix("data.")
         if name not in READING_SETTINGS:
             raise SettingsError(
-                f"data.{name}: is no setting by which a manifest is read; those are "
+                f"data.{name}: does not apply to a manifest; use one of "
                 f"{', '.join(READING_SETTINGS)}"
             )
     paths = [Path(argument) for argument in arguments if argument not in settings]
@@ -35,7 +35,7 @@ def parse_inputs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
         if not path.exists():
             raise SettingsError(f"INPUT {path}: no such file or folder")
     if not paths:
-        raise SettingsError("INPUT: name a file or a folder")
+        raise SettingsError("INPUT: give a file or a folder")
     return paths, settings
 
 
@@ -46,19 +46,18 @@ def list_items(
     classes: Sequence[str] = (),
     notes: list[str] | None = None,
 ) -> tuple[str, Iterator[Item]]:
-    """The first column's name and the items, found lazily.
+    """The first column's name and an iterator of the items.
 
-    A folder gives every file below it, named by its path within the folder, and where there are
-    several inputs by that folder too; a manifest gives its rows, read by ``settings`` as in
-    ``data.quoting=false``; another file is itself an item. Journals and prediction files of earlier
-    runs are no items of a folder. The class of an item is known where a manifest tells it, or where
-    the file lies in a folder that has a class's name, within the folder that is read. What is
-    notable is added to ``notes`` while the items are found.
+    A folder gives every file below it, named by its path within the folder, prefixed by the folder
+    if there are several inputs; a manifest gives its rows, read with ``settings`` such as
+    ``data.quoting=false``; any other file is an item. Journals and prediction files of earlier runs
+    are skipped. An item has a label if the manifest has one, or if the file is in a sub-folder with
+    a class's name. Remarks are appended to ``notes`` while the iterator runs.
     """
     notes = [] if notes is None else notes
     for_texts = [s for s in settings if features.reads_text and s.startswith("data.encoding=")]
-    told_how = len(settings) > len(for_texts)
-    manifests = [path for path in inputs if is_manifest(path, features, told_how)]
+    has_table_settings = len(settings) > len(for_texts)
+    manifests = [path for path in inputs if is_manifest(path, features, has_table_settings)]
     if manifests and len(inputs) > 1:
         raise SettingsError(f"INPUT {manifests[0]}: a manifest must be the only input")
     source = str(manifests[0] if manifests else inputs[0])
@@ -67,9 +66,9 @@ def list_items(
         manifest = data.list_items(features)
         notes += manifest.notes
         return _rows(manifest)
-    if told_how:
+    if has_table_settings:
         first = next(setting for setting in settings if setting not in for_texts)
-        raise SettingsError(f"{first}: tells how a manifest is read; INPUT is none")
+        raise SettingsError(f"{first}: applies to a manifest only, and INPUT is not one")
     check_encoding_name(data.encoding)
     encoding = data.encoding if for_texts else "utf-8"
     names = {clean_name(name): name for name in classes}
@@ -95,16 +94,16 @@ def _files(
         if not path.is_dir():
             yield Item(str(path), _content(path, encoding))
             continue
-        said: list[str] = []
-        for name in list_files(path, said):
-            if is_own_file(path / name):
+        folder_notes: list[str] = []
+        for name in list_files(path, folder_notes):
+            if is_prediction_file(path / name):
                 earlier.append(name)
                 continue
-            shown = f"{path}/{name}" if len(inputs) > 1 else name
-            yield Item(shown, _content(path / name, encoding), _class_of(name, classes))
-        notes += [f"{path}: {note}" for note in said]
+            item_name = f"{path}/{name}" if len(inputs) > 1 else name
+            yield Item(item_name, _content(path / name, encoding), _class_of(name, classes))
+        notes += [f"{path}: {note}" for note in folder_notes]
     if earlier:
-        notes.append(f"files of earlier predictions are no inputs: {shorten(earlier)}")
+        notes.append(f"skipped files of earlier predictions: {shorten(earlier)}")
 
 
 def _content(path: Path, encoding: str) -> Source:
@@ -112,7 +111,7 @@ def _content(path: Path, encoding: str) -> Source:
 
 
 def _class_of(name: str, classes: Mapping[str, str]) -> str | None:
-    """The first folder in a path that has a class's name: ``test/dog/7.wav`` is a dog's."""
+    """The first folder in a path with a class's name: ``dog`` for ``test/dog/7.wav``."""
     if "/" not in name:
         return None
     parts = (part if part.isascii() else clean_name(part) for part in name.split("/")[:-1])

@@ -17,33 +17,33 @@ from seqbelt.workflow.training_run import Trained, read_part
 def measure_diagnostics(experiment: Experiment, trained: Sequence[Trained]) -> Diagnostics:
     """Measure every model of the comparison; nothing is trained.
 
-    Empty where every step is labelled: a step has no beginning and end to cut.
+    Empty with labels for steps, where there is no beginning and end to cut.
     """
     if experiment.data.labels == "per_step":
         return Diagnostics({})
-    found: dict[str, list[ModelDiagnostics]] = {cell: [] for cell in experiment.comparison.cells}
+    measured: dict[str, list[ModelDiagnostics]] = {cell: [] for cell in experiment.comparison.cells}
     with bar("measuring gradient reach and memory", len(trained)) as progress:
-        for one in trained:
-            found[one.cell].append(_measure(one))
+        for model in trained:
+            measured[model.cell].append(_measure(model))
             progress()
-    return Diagnostics(found)
+    return Diagnostics(measured)
 
 
-def _measure(one: Trained) -> ModelDiagnostics:
-    network, test = one.bundle.network, one.test
+def _measure(trained: Trained) -> ModelDiagnostics:
+    network, test = trained.bundle.network, trained.test
     assert test is not None  # a comparison has a test part
     assert isinstance(network, SequenceNetwork)  # a run trains one network
-    train = read_part(one.experiment, one.store, "train")
-    _, curve = one.history.reaches[0]
+    train = read_part(trained.experiment, trained.store, "train")
+    _, curve = trained.history.reaches[0]
     return ModelDiagnostics(
         before=GradientReach(np.array(curve)),
-        trained=measure_reach(network, draw_sample(train, one.seed)),
+        trained=measure_reach(network, draw_sample(train, trained.seed)),
         memory=measure_memory(network, test.sequences, torch.device("cpu")),
         half_lives=[
             (epoch, GradientReach(np.array(curve)).half_life)
-            for epoch, curve in one.history.reaches
+            for epoch, curve in trained.history.reaches
         ],
-        clipped_by_epoch=np.array([epoch.clipped for epoch in one.history.epochs]),
+        clipped_by_epoch=np.array([epoch.clipped for epoch in trained.history.epochs]),
         correct=test.correct,
         lengths=test.sequences.lengths,
     )

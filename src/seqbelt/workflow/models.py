@@ -1,4 +1,4 @@
-"""Load models: from a MODEL argument (bundle folder or MLflow URI) to bundle or predictor."""
+"""Load models from a MODEL argument: a bundle folder or an MLflow URI."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ URI_PREFIXES = ("models:/", "runs:/")
 def open_model(model: str, experiment: Experiment) -> tuple[Bundle, str, SequenceStore]:
     """The bundle, its resolved name (``models:/NAME/3``), and the config's prepared data.
 
-    Raises SettingsError where features, classes or vocabulary of config and model differ.
+    Raises SettingsError if features, classes or vocabulary of config and model differ.
     """
     folder, concrete = load_folder(model)
     bundle = Bundle.load(folder)
@@ -29,7 +29,7 @@ def open_model(model: str, experiment: Experiment) -> tuple[Bundle, str, Sequenc
         experiment = experiment.replace(features=experiment.features.replace(**older))
     if bundle.features != experiment.features:
         raise SettingsError(
-            f"{model} was trained with other features than this config has:\n"
+            f"{model}: the model's features differ from the config's:\n"
             f"  model:  {bundle.features.to_dict()}\n  config: {experiment.features.to_dict()}"
         )
     store = prepare_data(experiment).store
@@ -53,7 +53,7 @@ def load(model: str | Path, device: str = "auto") -> Predictor:
     ``runs:/ID/model``); ``device`` is ``auto``, ``cpu`` or ``cuda``. The predictor's ``predict``
     takes numbered sources (paths, texts, bytes or arrays), ``probabilities`` takes encoded
     sequences ``(steps, features)``; ``bundle.classes`` names the columns. Raises SeqbeltError
-    where there is no such model or its files are damaged.
+    if there is no such model or its files are damaged.
     """
     folder, _ = load_folder(str(model))
     return Predictor(Bundle.load(folder), device)
@@ -77,7 +77,7 @@ def load_folder(model: str) -> tuple[Path, str]:
     Raises SeqbeltError if there is no such model.
     """
     if model.startswith(URI_PREFIXES):
-        # A folder needs no MLflow, whose import takes seconds.
+        # Imported here: MLflow takes seconds to import, and a folder does not need it.
         from seqbelt.tracking.publish import resolve
 
         return resolve(model)

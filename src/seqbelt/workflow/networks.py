@@ -1,4 +1,4 @@
-"""The untrained network, and the word vectors that it may start from."""
+"""The untrained network, with word vectors if the config has them."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -17,15 +17,15 @@ from seqbelt.workflow.console import echo
 def network_builder(
     experiment: Experiment, store: SequenceStore, train: Sequences, run: TrackedRun | None
 ) -> Callable[[], SequenceNetwork]:
-    """What builds the untrained network for these training rows.
+    """A function that builds the untrained network for these training rows.
 
-    Word vectors that the config names are read here, and how much they cover is reported. Raises
-    SettingsError where they cannot be read, or the features have no vocabulary.
+    Word vectors of the config are read here, and their coverage is reported. Raises SettingsError
+    if they cannot be read, or if the features have no vocabulary.
     """
     model, aligned = experiment.model, None
     if model.vectors is not None:
         vocabulary = _vocabulary(experiment, store)
-        # Frozen settings are hashable, which pyright cannot know.
+        # Frozen settings are hashable, which pyright cannot infer.
         aligned = _align(model.vectors, vocabulary)  # pyright: ignore[reportArgumentType]
         coverage = _report_coverage(aligned, model.vectors, train)
         if run is not None:
@@ -45,22 +45,22 @@ def _vocabulary(experiment: Experiment, store: SequenceStore) -> tuple[str, ...]
     encoder = experiment.features.encoder(store.learned)
     if not isinstance(encoder, TextEncoder):
         raise SettingsError(
-            "model.vectors: word vectors are for texts, but these features have no vocabulary; "
+            "model.vectors: word vectors need texts, but these features have no vocabulary; "
             "remove the setting"
         )
     return tuple(encoder.vocabulary)
 
 
-@lru_cache(maxsize=1)  # a comparison trains many models on one vocabulary
+@lru_cache(maxsize=1)  # a comparison trains many models with one vocabulary
 def _align(vectors: WordVectors, vocabulary: tuple[str, ...]) -> AlignedVectors:
     return vectors.align(vocabulary)
 
 
 def _report_coverage(aligned: AlignedVectors, vectors: WordVectors, train: Sequences) -> float:
-    """Say how much of the training rows' tokens has a vector; returns the share, 0 to 1."""
-    share = float(aligned.is_found[train.flat()].mean())
+    """Report and return the fraction, 0..1, of the training tokens that have a vector."""
+    fraction = float(aligned.is_found[train.flat()].mean())
     echo(
         f"{vectors.path}: vectors for {int(aligned.is_found.sum()):,} of "
-        f"{len(aligned.is_found):,} tokens of the vocabulary, {share:.1%} of the training steps"
+        f"{len(aligned.is_found):,} tokens of the vocabulary, {fraction:.1%} of the training steps"
     )
-    return share
+    return fraction

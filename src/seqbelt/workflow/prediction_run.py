@@ -1,4 +1,4 @@
-"""Predict folders, files or a manifest with one model into one table; resumable."""
+"""Predict folders, files or a manifest with one model, into one table; resumable."""
 
 import gc
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from seqbelt.workflow.console import bar, echo
 from seqbelt.workflow.inputs import list_items, parse_inputs
 from seqbelt.workflow.models import load_folder, load_predictor
 
-OWN_ENDINGS = ("", ".journal", ".journal-wal", ".journal-shm")
+OUTPUT_SUFFIXES = ("", ".journal", ".journal-wal", ".journal-shm")
 
 
 def predict(
@@ -40,7 +40,7 @@ def predict(
     audacity: Path | None = None,
     context: ChildContext | None = None,
 ) -> dict[str, Any]:
-    """Load the model once, answer everything, write one file.
+    """Load a model, predict all inputs, write one file; returns the result for JSON.
 
     ``context`` is set in a supervised child process (inference/isolation.py).
     """
@@ -51,7 +51,7 @@ def predict(
         predictor = load_predictor(folder, engine, precision)
     else:
         predictor = _open_timeline(folder, timeline, engine, precision, coverage, audacity)
-    gc.freeze()  # what is loaded stays: the collector need not look through it again and again
+    gc.freeze()  # keep the garbage collector from scanning the loaded model again and again
     notes: list[str] = []
     key, items = _open(predictor, paths, settings, output, [])
     if context is not None and context.candidates and timeline is None:
@@ -72,21 +72,21 @@ def predict(
             coverage=coverage,
             byte_order_mark=byte_order_mark,
         )
-    for note in notes:  # what was found while the folders were listed
+    for note in notes:  # added while the folders were listed
         echo(note)
     print_summary(summary, predictor.bundle.classes)
     if summary.num_partly_read:
         settings_read = predictor.bundle.model
         echo(
             f"{summary.num_partly_read:,} inputs are longer than the model reads "
-            f"(model.max_steps: {settings_read.max_steps}, crop: {settings_read.crop}): of one "
-            f"only {summary.min_share_read:.1%} was read; see the column share_read. "
-            "train with crop: windows to read all"
+            f"(model.max_steps: {settings_read.max_steps}, crop: {settings_read.crop}); "
+            f"the smallest fraction read is {summary.min_share_read:.1%}; see the column "
+            "share_read, or train with crop: windows to read all steps"
         )
     if summary.needs_mark and not byte_order_mark:
         echo(
-            f"{output}: UTF-8 without a mark; for Excel, which would show other letters, write it "
-            "with --byte-order-mark"
+            f"{output}: UTF-8 without a byte order mark, which Excel reads as another "
+            "encoding; add --byte-order-mark for Excel"
         )
     if summary.num_quarantined and on_error == "fail":
         raise SeqbeltError(f"{summary.num_quarantined} inputs have no label; see {output}")
@@ -117,28 +117,29 @@ def _open_timeline(
     coverage: float | None,
     audacity: Path | None,
 ) -> TimelinePredictor:
-    """``timeline`` holds the fields of ``Timeline``; None takes the default."""
+    """The predictor of a timeline. ``timeline`` has the fields of ``Timeline``; None is the
+    default."""
     if engine == "ray":
-        raise SettingsError("--timeline: --engine ray has none; leave --engine out")
+        raise SettingsError("--timeline: does not support --engine ray; remove --engine")
     if coverage is not None:
-        raise SettingsError("--coverage: --timeline has --threshold instead")
+        raise SettingsError("--coverage: does not apply to --timeline; use --threshold")
     bundle = Bundle.load(folder)
     given = {name: value for name, value in timeline.items() if value is not None}
     window_s = given.pop("window_s", None)
     is_default = window_s is None
     window_s = window_s or default_window_s(bundle)
     if window_s is None:
-        # The kind and the time of the steps are checked first: another window would not help.
+        # Check first what no window could fix: the kind of model and its time axis.
         check_timeline(bundle, Timeline(1.0, 1.0))
         raise SettingsError(
-            "--timeline: this model does not tell how long its training sequences were; give "
-            "--window-s, about their length"
+            "--timeline: the length of this model's training sequences is unknown; set "
+            "--window-s to about their length"
         )
     hop_s = given.pop("hop_s", window_s / 2)
-    found = Timeline(window_s=window_s, hop_s=hop_s, **given)
-    predictor = TimelinePredictor(bundle, found, engine, precision, label_folder=audacity)
+    settings = Timeline(window_s=window_s, hop_s=hop_s, **given)
+    predictor = TimelinePredictor(bundle, settings, engine, precision, label_folder=audacity)
     if is_default:
-        echo(f"windows of {window_s:g} s, as the training sequences; --window-s sets another")
+        echo(f"windows of {window_s:g} s, as long as the training sequences; see --window-s")
     return predictor
 
 
@@ -149,17 +150,18 @@ def _open(
     output: Path,
     notes: list[str],
 ) -> tuple[str, Iterator[Item]]:
-    """The first column's name and the items, without the output, which may lie among them."""
+    """The first column's name and the items, without the output file, which may be among them."""
     bundle = predictor.bundle
     key, items = list_items(paths, bundle.features, settings, bundle.classes, notes)
-    own = {output.with_name(output.name + end).resolve() for end in OWN_ENDINGS}
-    return key, (item for item in items if not _is_one_of(own, item.source))
+    output_files = {output.with_name(output.name + end).resolve() for end in OUTPUT_SUFFIXES}
+    return key, (item for item in items if not _is_one_of(output_files, item.source))
 
 
 def print_summary(summary: Summary, classes: Sequence[str]) -> None:
     echo(
-        f"{summary.output}: {summary.num_predicted:,} labels ({summary.num_reused:,} from before), "
-        f"{summary.num_quarantined:,} without, {summary.predict_s:.1f} s"
+        f"{summary.output}: {summary.num_predicted:,} predicted "
+        f"({summary.num_reused:,} from the journal), "
+        f"{summary.num_quarantined:,} quarantined, {summary.predict_s:.1f} s"
     )
     for line in describe_readings(dict(summary.readings.most_common())):
         echo(line)
@@ -169,20 +171,20 @@ def print_summary(summary: Summary, classes: Sequence[str]) -> None:
         echo("labels: " + list_counts({name: summary.labels[name] for name in classes}))
     if summary.unknown_labels:
         echo(
-            f"{summary.unknown_labels.total():,} inputs carry a class that the model does not "
-            f"know, and count as not right: {list_counts(summary.unknown_labels)}; it knows "
+            f"{summary.unknown_labels.total():,} inputs have a class unknown to the model and "
+            f"count as errors: {list_counts(summary.unknown_labels)}; the model's classes: "
             f"{shorten(classes)}"
         )
     accuracy = summary.accuracy
     if accuracy is not None:
-        answered = accuracy["answered"]
+        predicted = accuracy["answered"]
         echo(
-            f"accuracy {accuracy['all']:.1%} of the {accuracy['num_labelled']:,} inputs whose "
-            "class is known" + ("" if answered is None else f", {answered:.1%} of those answered")
+            f"accuracy {accuracy['all']:.1%} on {accuracy['num_labelled']:,} labelled inputs"
+            + ("" if predicted is None else f", {predicted:.1%} on those predicted")
         )
 
 
 def _is_one_of(paths: set[Path], source: Source) -> bool:
     if not isinstance(source, Path) or all(source.name != path.name for path in paths):
-        return False  # resolving a path asks the file system, so the name is looked at first
+        return False  # compare names first: resolving a path is slow
     return source.resolve() in paths

@@ -1,4 +1,4 @@
-"""Bring the store of an experiment up to date, and print what is in it."""
+"""Bring the store of an experiment up to date, and print its contents."""
 
 from collections.abc import Mapping
 
@@ -38,8 +38,8 @@ def prepare_data(
         )
     about = prepared.store.about
     parts, *remarks = summarize_parts(prepared.store, manifest)
-    did = "up to date" if prepared.skipped else f"{prepared.num_encoded:,} encoded"
-    echo(f"{prepared.store.folder}: {parts}; {did} in {prepared.prepare_s:.1f} s")
+    status = "up to date" if prepared.skipped else f"{prepared.num_encoded:,} encoded"
+    echo(f"{prepared.store.folder}: {parts}; {status} in {prepared.prepare_s:.1f} s")
     for remark in remarks:
         echo(remark)
     describe_classes(prepared.store)
@@ -54,23 +54,23 @@ def prepare_data(
 
 
 def describe_classes(store: SequenceStore) -> None:
-    """Say the classes with their counts, and what people would take for one of them."""
+    """Print the classes with their counts, and names that may be misspelt."""
     counts = store.class_counts
     echo(f"{len(counts)} classes: {list_counts(counts)}")
     groups: dict[str, int] = store.about.get("group_counts", {})
-    for what, found in (("classes", counts), ("groups", groups)):
-        for finding in find_lookalikes(found, what)[:MAX_FINDINGS]:
+    for kind, names in (("classes", counts), ("groups", groups)):
+        for finding in find_lookalikes(names, kind)[:MAX_FINDINGS]:
             echo(f"{store.folder}: {finding}")
     for finding in find_missing(counts, "class"):
         echo(f"{store.folder}: {finding}")
 
 
 def _describe_tokens(counts: Mapping[str, TextCounts]) -> str:
-    """What the limit and the vocabulary cost, in one line."""
+    """Fractions of truncated and unknown tokens, as one line."""
     parts = {name: counts[name] for name in SPLITS if name in counts}
     total = sum(parts.values(), TextCounts())
     unknown = ", ".join(f"{count.unknown_share:.2%} {name}" for name, count in parts.items())
     return (
-        f"tokens: {total.num_tokens:,}; features.max_length cuts {total.cut_share:.2%} of the "
-        f"texts, {total.lost_share:.2%} of the tokens; unknown: {unknown}"
+        f"tokens: {total.num_tokens:,}; features.max_length truncates {total.cut_share:.2%} of the "
+        f"texts, by {total.lost_share:.2%} of the tokens; unknown: {unknown}"
     )

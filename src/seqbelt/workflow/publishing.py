@@ -14,31 +14,31 @@ from seqbelt.workflow.training_run import Trained, read_part
 
 
 def register(trained: Trained, remark: str = "") -> str | None:
-    """Log and register the model of a run; returns its ``models:/`` URI, or None where the tracking
-    server is away for longer than its patience. ``remark`` stands on the version's page.
+    """Log and register the model of a run; returns its ``models:/`` URI, or None if the tracking
+    server is unavailable. ``remark`` is the version's description.
 
     A model that fails the padding certificate is registered, but does not become champion.
     """
     try:
         if trained.run.outbox.flush():
             return retry_while_unavailable(lambda: _register(trained, remark))
-    except Exception as error:  # of MLflow or of what lies below it
+    except Exception as error:  # from MLflow or a library below it
         if not is_unavailable(error):
             raise SeqbeltError(
                 f"{trained.name}: the model could not be registered ({first_line(error)}); it is "
                 f"saved in {trained.bundle_folder}{_registers_later(trained)}"
             ) from error
     echo(
-        f"{trained.name}: the model is not registered, because the tracking server "
-        f"{tracking_uri()} cannot be reached; it is in {trained.bundle_folder}"
+        f"{trained.name}: the model is not registered: the tracking server {tracking_uri()} is "
+        f"unavailable; it is saved in {trained.bundle_folder}"
         f"{_registers_later(trained)}"
     )
     return None
 
 
 def _registers_later(trained: Trained) -> str:
-    """What to do then; of a comparison's models none is resumed by itself."""
-    return "" if trained.variant else ", and the same command with --resume registers it"
+    """The remedy; empty for a model of a comparison, which is not resumed alone."""
+    return "" if trained.variant else "; run the same command with --resume to register it"
 
 
 def _register(trained: Trained, remark: str) -> str:
@@ -66,7 +66,7 @@ def _register(trained: Trained, remark: str) -> str:
 
 
 def _example(experiment: Experiment) -> Source:
-    """The first item that can be read, as an example of what the model takes."""
+    """The first readable item, as an input example."""
     manifest = experiment.data.list_items(experiment.features)
     for row in range(len(manifest)):
         source = manifest.source(row)
@@ -76,4 +76,4 @@ def _example(experiment: Experiment) -> Source:
                 return source
         except BadInput:
             continue
-    raise SettingsError(f"{experiment.data.source}: no item can be read any more")
+    raise SettingsError(f"{experiment.data.source}: no item can be read")

@@ -1,8 +1,8 @@
-"""Searching the settings of one kind of model: trials on training rows, scored on validation rows.
+"""Hyperparameter search: trials are trained on training rows and scored on validation rows.
 
-Optuna proposes and remembers (SQLite), MLflow shows. A trial's proposal depends on the trials that
-have ended and on nothing else, so that a search that was killed proposes the very trial again that
-it was at, goes on with it from its checkpoint, and ends as it would have ended.
+Optuna suggests settings and stores the trials (SQLite), MLflow shows them. A suggestion depends
+only on the trials that have ended, so a resumed search suggests the interrupted trial again,
+resumes it from its checkpoint, and has the result of an uninterrupted search.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ MISSING = "tuning needs Optuna: pip install 'seqbelt[tune]'"
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search has found."""
+    """The trials of a search and its best settings."""
 
     trials: list["optuna.trial.FrozenTrial"]
     best: dict[str, Any]
@@ -46,20 +46,20 @@ class SearchResult:
     score: float
     """Its best validation score."""
     experiment: Experiment
-    """What was searched from, with these settings."""
+    """The experiment with the best settings."""
     given_score: float | None = None
-    """Validation score of the settings as they were given, which are the first trial."""
+    """Validation score of the config's settings, which are the first trial."""
 
     @property
     def num_pruned(self) -> int:
-        """Trials that were given up early."""
+        """Number of pruned trials."""
         return sum(trial.value is None for trial in self.trials)
 
 
 @dataclass(frozen=True)
 class Search:
-    """One search: ``experiment`` is what it starts from, ``fixed`` names model settings that make
-    the variant what it is."""
+    """A search that starts from ``experiment``; the model settings named in ``fixed`` define the
+    variant and are not searched."""
 
     experiment: Experiment
     store: SequenceStore
@@ -69,23 +69,23 @@ class Search:
     def __post_init__(self) -> None:
         if not len(self.store.split("validation")):
             raise SettingsError(
-                "tuning: trials are scored on validation rows, and the data has none; set "
+                "tuning: trials are scored on validation rows, but the data has none; set "
                 "data.validation_fraction above 0"
             )
 
     @property
     def space(self):
-        """What is searched, under dotted names."""
+        """The search space by dotted names."""
         return self.experiment.tuning.space(self.experiment.model, self.fixed)
 
     @property
     def folder(self) -> Path:
-        """Where the searches of this experiment are kept."""
+        """Folder of the searches of this experiment."""
         return self.experiment.output / f"{self.experiment.name}-tuning"
 
     @property
     def name(self) -> str:
-        """Another setting, space or data is another search; more trials go on with this one."""
+        """Identifies settings, space and data; more trials continue the same search."""
         tuning, experiment = self.experiment.tuning, self.experiment
         about = [
             experiment.model.to_dict(), experiment.training.to_dict(), tuning.seed, tuning.pruning,
@@ -100,16 +100,16 @@ class Search:
         return self.folder / f"{self.name}.db"
 
     def run(self, num_workers: int = 1) -> "optuna.Study":
-        """Make the trials that are still missing; returns the search with all of them.
+        """Run the remaining trials; returns the study with all of them.
 
-        Raises SeqbeltError where another process is at work on the same search.
+        Raises SeqbeltError if another process is running the same search.
         """
         study = self.open()
         with self._locked():
             _fail_interrupted_trials(study)
             done = len(_counted(study))
             if done:
-                echo(f"{self.database}: {done} of {self.num_trials} trials are there")
+                echo(f"{self.database}: {done} of {self.num_trials} trials are already done")
             if num_workers == 1 or self.num_trials - done < 2:
                 self.work()
             else:
@@ -117,24 +117,23 @@ class Search:
                 parts = plain, self.store.folder, self.num_trials, self.fixed
                 for _ in run_in_workers(_run_worker, [parts] * num_workers, num_workers):
                     pass
-        shutil.rmtree(self.folder / self.name, ignore_errors=True)  # of trials that were killed
+        shutil.rmtree(self.folder / self.name, ignore_errors=True)  # left by interrupted trials
         return self.open()
 
     def work(self, is_only_worker: bool = True) -> None:
-        """Ask, train, tell, until there are enough trials or the time is over: what each worker
-        does."""
+        """Run trials until there are enough or the time is over; called by each worker."""
         study = self.open()
         limit = self.experiment.tuning.max_minutes
         end = math.inf if limit is None else time.monotonic() + 60 * limit
         while time.monotonic() < end and (trial := self._ask(study)) is not None:
             proposed = self._with(trial.params)
-            # Beside others the same settings may be tried twice at a time.
+            # Workers may try the same settings at the same time.
             suffix = "" if is_only_worker else f"-{trial.number}"
             folder = self.folder / self.name / f"{run_folder(proposed, self.store).name}{suffix}"
             run_trial(study, trial, self._renamed(proposed), self.store, folder)
 
     def open(self) -> "optuna.Study":
-        """The search as it is kept, made if need be."""
+        """The Optuna study, created if necessary."""
         optuna = _import_optuna()
         self.folder.mkdir(parents=True, exist_ok=True)
         train = read_part(self.experiment, self.store, "train")
@@ -156,19 +155,19 @@ class Search:
             )
 
     def result(self, study: "optuna.Study") -> "SearchResult":
-        """What the first ``num_trials`` trials gave: a longer search has no say in a shorter one.
+        """The result of the first ``num_trials`` trials, ignoring those of a longer search.
 
-        Raises SeqbeltError where none of them was trained to its end.
+        Raises SeqbeltError if none of them was completed.
         """
         trials = sorted(_counted(study), key=lambda trial: trial.number)[: self.num_trials]
-        whole = [trial for trial in trials if trial.value is not None]
-        if not whole:
+        completed = [trial for trial in trials if trial.value is not None]
+        if not completed:
             raise SeqbeltError(
-                f"{self.database}: none of {len(trials)} trials could be trained to its end; lower "
-                "the learning rates in tuning.training"
+                f"{self.database}: none of {len(trials)} trials was completed; lower the "
+                "learning rates in tuning.training"
             )
         sign = 1 if study.direction.name == "MINIMIZE" else -1
-        best = min(whole, key=lambda trial: sign * (trial.value or 0.0))
+        best = min(completed, key=lambda trial: sign * (trial.value or 0.0))
         first = trials[0]
         return SearchResult(
             trials,
@@ -179,11 +178,11 @@ class Search:
         )
 
     def _is_given(self, params: dict[str, Any]) -> bool:
-        """Whether a trial is of the settings as they are given."""
+        """Whether a trial has the config's settings."""
         return params == given(self.space, self.experiment.model, self.experiment.training)
 
     def _ask(self, study: "optuna.Study") -> "optuna.Trial | None":
-        """The next trial, or None where there are enough."""
+        """The next trial, or None if there are enough."""
         optuna = _import_optuna()
         with FileLock(f"{self.database}.lock"), _quiet():
             done = len(_counted(study))
@@ -192,9 +191,9 @@ class Search:
             study.sampler = optuna.samplers.TPESampler(seed=self.experiment.tuning.seed + done)
             waiting = optuna.trial.TrialState.WAITING
             if not done and not study.get_trials(deepcopy=False, states=(waiting,)):
-                # What the config says is tried first.
-                own = given(self.space, self.experiment.model, self.experiment.training)
-                study.enqueue_trial(own)
+                # The config's settings are tried first.
+                first = given(self.space, self.experiment.model, self.experiment.training)
+                study.enqueue_trial(first)
             trial = study.ask()
             suggest(self.space, trial)
             return trial
@@ -205,12 +204,12 @@ class Search:
         return experiment.replace(model=model, training=training)
 
     def _renamed(self, experiment: Experiment) -> Experiment:
-        """Trials are runs of an experiment of their own: they would hide a comparison's."""
+        """Put trials in a separate experiment, apart from the runs of a comparison."""
         return experiment.replace(name=self.folder.name)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """No other command on this search; a killed one gives its lock back."""
+        """Lock the search; the system releases the lock of a killed process."""
         try:
             with FileLock(f"{self.database}.search.lock", timeout=0):
                 yield
@@ -229,14 +228,14 @@ def _run_worker(
 
 
 def _counted(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """Trials that were not cut off."""
+    """Trials that were not interrupted."""
     state = _import_optuna().trial.TrialState
-    wanted = (state.COMPLETE, state.PRUNED, state.RUNNING)
-    return study.get_trials(deepcopy=False, states=wanted)
+    states = (state.COMPLETE, state.PRUNED, state.RUNNING)
+    return study.get_trials(deepcopy=False, states=states)
 
 
 def _fail_interrupted_trials(study: "optuna.Study") -> None:
-    """A trial whose process was killed still says that it runs, here and on the server."""
+    """Mark trials of killed processes, which are still RUNNING, as failed."""
     state = _import_optuna().trial.TrialState
     for trial in study.get_trials(deepcopy=False, states=(state.RUNNING,)):
         study.tell(trial.number, state=state.FAIL)
@@ -255,7 +254,7 @@ def _import_optuna() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Optuna warns that parts of it are new."""
+    """Silence Optuna's warnings about experimental features."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

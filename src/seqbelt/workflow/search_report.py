@@ -1,4 +1,4 @@
-"""One MLflow run that shows a whole search, and the best settings as YAML."""
+"""One MLflow run that summarises a search, and the best settings as YAML."""
 
 from typing import TYPE_CHECKING
 
@@ -17,56 +17,56 @@ if TYPE_CHECKING:
     import optuna
 
 SUMMARY = "summary_run_id"
-"""Under this name a search remembers its run on the tracking server."""
+"""Study attribute with the id of the search's run."""
 
 
 def log_search(search: Search, study: "optuna.Study") -> str:
-    """One run that shows a whole search, made once and brought up to date; returns its id."""
+    """Create or update the run that summarises a search; returns its id."""
     experiment = search.experiment
-    monitor, found = experiment.training.monitor, search.result(study)
-    name = f"best {label(variant_of(experiment.model))}: {monitor} {found.score:.4g}"
-    known = study.user_attrs.get(SUMMARY)
-    if known is None:
+    monitor, result = experiment.training.monitor, search.result(study)
+    name = f"best {label(variant_of(experiment.model))}: {monitor} {result.score:.4g}"
+    run_id = study.user_attrs.get(SUMMARY)
+    if run_id is None:
         tags = {"tuning.study": study.study_name, "tuning.summary": "true"}
         run = TrackedRun.start(search.folder.name, name, tags | split_tags(experiment.data))
         run.log_cell(variant_of(experiment.model))
         study.set_user_attr(SUMMARY, run.run_id)
     else:
-        run = TrackedRun.attach(known)
+        run = TrackedRun.attach(run_id)
         run.log_tags({"mlflow.runName": name})
-    run.describe(describe_search(search, found))
-    run.log_metrics({"tuning/score": found.score, "tuning/num_trials": len(found.trials)})
-    run.log_text(to_yaml(found.experiment), "best.yaml")
-    for picture, figure in search_figures(study, found.trials, monitor).items():
-        run.log_artifact(f"pictures/{picture}.png", to_png(figure))
+    run.describe(describe_search(search, result))
+    run.log_metrics({"tuning/score": result.score, "tuning/num_trials": len(result.trials)})
+    run.log_text(to_yaml(result.experiment), "best.yaml")
+    for figure_name, figure in search_figures(study, result.trials, monitor).items():
+        run.log_artifact(f"pictures/{figure_name}.png", to_png(figure))
     run.finish()
     return run.run_id
 
 
-def describe_search(search: Search, found: SearchResult) -> str:
-    """What was searched, and the best that was found, in Markdown."""
+def describe_search(search: Search, result: SearchResult) -> str:
+    """The search space and the best settings, as Markdown."""
     lines = [
-        f"**Best validation {search.experiment.training.monitor}: {found.score:.4g}** after "
-        f"{len(found.trials)} trials, of which {found.num_pruned} were given up early."
-        f"{compare_with_given(found)}",
+        f"**Best validation {search.experiment.training.monitor}: {result.score:.4g}** after "
+        f"{len(result.trials)} trials, {result.num_pruned} of them pruned."
+        f"{compare_with_given(result)}",
         "",
         "| setting | best | searched |",
         "|---|---|---|",
     ]
     for setting, values in search.space.items():
-        best = found.best[setting]
+        best = result.best[setting]
         shown = f"{best:.3g}" if isinstance(best, float) else str(best)
         lines.append(f"| {setting} | {shown} | {describe_values(values)} |")
     return "\n".join(lines)
 
 
-def compare_with_given(found: SearchResult) -> str:
-    """Whether the best settings beat those that the search began with, in words."""
-    if found.given_score is None:
+def compare_with_given(result: SearchResult) -> str:
+    """A sentence that compares the best settings with the config's."""
+    if result.given_score is None:
         return ""
-    if found.given_score == found.score:
-        return f" No trial beat the settings as given ({found.given_score:.4g})."
-    return f" The settings as given scored {found.given_score:.4g}."
+    if result.given_score == result.score:
+        return f" No trial was better than the config's settings ({result.given_score:.4g})."
+    return f" The config's settings scored {result.given_score:.4g}."
 
 
 def to_yaml(experiment: Experiment) -> str:

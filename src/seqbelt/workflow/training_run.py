@@ -37,7 +37,7 @@ from seqbelt.workflow.networks import network_builder
 CHECKPOINT = "checkpoint.safetensors"
 RUN = "run.json"
 OTHER_SECTIONS = ("comparison.", "tuning.")
-"""Of the settings these do not concern a single training."""
+"""Sections of settings that do not affect a single training."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Trained:
 
     @cached_property
     def advice(self) -> list[Advice]:
-        """What its history and its validation answers suggest to change."""
+        """Advice from its history and its validation predictions."""
         labels = self.store.target.labels
         train = read_part(self.experiment, self.store, "train")
         num_classes, validation = len(self.store.classes), self.validation
@@ -82,7 +82,7 @@ class Trained:
             classes=self.store.classes,
             train_counts=np.bincount(labels(train), minlength=num_classes),
             validation_counts=none if validation is None else validation.confusion().sum(1),
-            answered_counts=none if validation is None else validation.confusion().sum(0),
+            predicted_counts=none if validation is None else validation.confusion().sum(0),
             scores=validation and validation.scores,
             unread=lost_steps(train),
             is_tokens=self.store.is_tokens,
@@ -98,12 +98,12 @@ def train_model(
     resume: bool = False,
     tags: Mapping[str, str] | None = None,
 ) -> Trained:
-    """Train one model on a prepared store and evaluate it; its run is left open."""
+    """Train one model on a prepared store and evaluate it; its run stays open."""
     rows = {name: read_part(experiment, store, name) for name in ("train", "validation", "test")}
     if not len(rows["train"]) or len(store.classes) < 2:
         raise SettingsError(
             f"{store.folder}: {len(rows['train'])} training rows in {len(store.classes)} classes; "
-            "training needs some rows of two classes at least"
+            "training needs rows of at least two classes"
         )
     folder = run_folder(experiment, store)
     experiment = experiment.resolve(store.is_tokens, rows["train"])
@@ -111,15 +111,14 @@ def train_model(
     if (remark := hint("".join(store.classes))) is not None:
         echo(remark)
     if resume and not has_checkpoint(folder / CHECKPOINT):
-        echo(f"{folder}: no checkpoint of these settings and data yet; training from the start")
+        echo(f"{folder}: no checkpoint of these settings and data; training from the start")
         resume = False
     try:
         network, history = _fit(experiment, store, rows, folder, resume, run)
     except BaseException as error:
         close_open_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    # The test part is looked at once, with the weights that validation chose; never before an epoch
-    # was finished.
+    # The test part is evaluated once, with the weights that validation chose.
     parts = ("validation",) if history.interrupted else ("validation", "test")
     parts = parts if history.epochs else ()
     reports = report_on(network, {part: rows[part] for part in parts})
@@ -144,7 +143,7 @@ def make_bundle(
     reports: Mapping[str, Report],
     run_id: str,
 ) -> Bundle:
-    """The bundle of a trained network on the CPU, calibrated as its ``reports`` by part are."""
+    """The bundle of a trained network on the CPU, with the temperature of its ``reports``."""
     return Bundle(
         name=experiment.name,
         features=experiment.features,
@@ -174,9 +173,9 @@ def log_reports(run: TrackedRun, reports: Mapping[str, Report]) -> None:
 
 
 def _report_advice(trained: Trained) -> None:
-    """In the terminal and on the run's page, where there is any."""
-    for one in trained.advice:
-        echo(f"{trained.name}: {one.sentence}")
+    """Print the advice and add it to the run's page."""
+    for advice in trained.advice:
+        echo(f"{trained.name}: {advice.sentence}")
     if trained.advice:
         text = f"### Advice\n\n{advice_markdown(trained.advice)}\n"
         trained.run.log_text(text, "advice.md")
@@ -184,14 +183,14 @@ def _report_advice(trained: Trained) -> None:
 
 
 def _confidences(report: Report | None) -> tuple[float, ...]:
-    """The confidence above each per cent of the validation rows, 0 to 100."""
-    if report is None or report.units is not None:  # of a recording's steps none stands alone
+    """Quantiles of the validation confidences at 0, 1, ..., 100 per cent."""
+    if report is None or report.units is not None:  # the steps of a recording are not independent
         return ()
     return tuple(np.quantile(report.confidences, np.linspace(0, 1, 101)).tolist())
 
 
 def read_part(experiment: Experiment, store: SequenceStore, name: str) -> Sequences:
-    """The rows of a part, as much of each as the model reads."""
+    """The rows of a part, cropped to the steps that the model reads."""
     model = experiment.model
     return crop_part(store.split(name), model.max_steps, model.crop, for_training=name == "train")
 
@@ -206,7 +205,7 @@ def _fit(experiment, store, rows, folder, resume, run):
 
         def on_start(reach: GradientReach) -> None:
             run.log_reach(reach, epoch=0)
-            # A step's own label is near it: a long recording need not be within reach.
+            # With labels for steps the relevant steps are near: the reach may be short.
             if reach.warning and experiment.data.labels == "per_sequence":
                 echo(f"{name}: {reach.warning}")
 
@@ -258,7 +257,7 @@ def _report_lost_steps(train: Sequences, experiment: Experiment, run: TrackedRun
 
 
 def _describe_network(model: Model, train: Sequences) -> str:
-    """The stem's reduction in steps, in words."""
+    """The stem and its reduction of steps, as text."""
     if not isinstance(model.stem, Stem):
         return "no stem"
     median = int(np.median(train.lengths))
@@ -286,32 +285,32 @@ def open_run(
     tags: Mapping[str, str],
     name: str | None = None,
 ) -> TrackedRun:
-    """A new run, or the one that was interrupted; named as the experiment's unless told."""
+    """A new run, or the interrupted one; ``name`` is by default the experiment's run name."""
     record = folder / RUN
     if resume and record.exists():
         run_id = json.loads(record.read_text("utf-8"))["run_id"]
         if (resumed := TrackedRun.resume(run_id)) is not None:
             return resumed
-        echo(f"run {run_id} was deleted; a new run goes on from the saved state")
+        echo(f"run {run_id} was deleted; a new run continues from the saved state")
     tags = {**tags, **split_tags(experiment.data)}
     run = TrackedRun.start(experiment.name, name or experiment.run_name, tags)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(record, {"run_id": run.run_id, "settings": experiment.to_dict()})
-    # What a comparison or a search has chosen is in the model and the training already.
-    own = {k: v for k, v in experiment.flat().items() if not k.startswith(OTHER_SECTIONS)}
-    run.log_settings(own)
+    # The choices of a comparison or search are already in the model and training sections.
+    settings = {k: v for k, v in experiment.flat().items() if not k.startswith(OTHER_SECTIONS)}
+    run.log_settings(settings)
     run.log_cell(variant_of(experiment.model))
     run.log_data(store, experiment.data.source)
     return run
 
 
 def split_tags(data: Data) -> dict[str, str]:
-    """What marks the runs whose split is not the official one of a known set."""
+    """Tags of runs that do not use the official split of a known set."""
     return {"data.split": "forced"} if data.splits_by_force else {}
 
 
 def run_folder(experiment: Experiment, store: SequenceStore) -> Path:
-    """One folder for one set of settings and data: another setting is another model."""
+    """The folder of a model, determined by its settings and data."""
     settings = {"model": experiment.model.to_dict(), "training": experiment.training.to_dict()}
     text = json.dumps([settings, store.fingerprint], sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

@@ -1,4 +1,4 @@
-"""One trial of a search: a training that is watched and may be given up early; never tested."""
+"""One trial of a search: a training that may be pruned; the test part is not used."""
 
 import shutil
 from pathlib import Path
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import optuna
 
 RUN_ID = "run_id"
-"""Under this name a trial remembers its MLflow run."""
+"""Trial attribute with the id of its MLflow run."""
 
 
 class _Pruned(Exception):
-    """The trial is worse than the others were."""
+    """The trial was pruned."""
 
 
 def run_trial(
@@ -33,9 +33,9 @@ def run_trial(
     store: SequenceStore,
     folder: Path,
 ) -> None:
-    """Train with a trial's settings, report every epoch, tell the study how it ended.
+    """Train with a trial's settings, report every epoch, and record the result in the study.
 
-    With a checkpoint in ``folder`` the training goes on from there; at the end the folder goes.
+    The training resumes from a checkpoint in ``folder``, which is removed at the end.
     Raises KeyboardInterrupt after Ctrl-C, with the state saved.
     """
     from optuna.trial import TrialState
@@ -63,12 +63,12 @@ def run_trial(
             study.tell(trial, state=TrialState.FAIL)
             run.finish("KILLED")
             raise KeyboardInterrupt
-        # A resumed training has epochs that this process did not see.
+        # Including the epochs before a resume.
         scores = [getattr(epoch.validation, monitor) for epoch in history.epochs]
-        value = scores[history.best_epoch - 1]  # of the weights that are kept
+        value = scores[history.best_epoch - 1]  # of the kept weights
     except _Pruned:
         state = TrialState.PRUNED
-    except SeqbeltError as error:  # the loss exploded: these settings are no good
+    except SeqbeltError as error:  # the loss is not finite
         echo(f"{name}: {error}")
         state, status = TrialState.PRUNED, "FAILED"
     study.tell(trial, value, state)
@@ -78,8 +78,8 @@ def run_trial(
     run.log_tags({"tuning.state": state.name.lower()})
     run.finish(status)
     shutil.rmtree(folder)
-    said = "no score" if reached is None else f"{monitor} {reached:.4f}"
-    echo(f"{name}: {said}, {state.name.lower()}")
+    score_text = "no score" if reached is None else f"{monitor} {reached:.4f}"
+    echo(f"{name}: {score_text}, {state.name.lower()}")
 
 
 def _fit(experiment, store, folder, name, run, on_epoch):

@@ -46,21 +46,21 @@ def _tune(
     num_workers = next(iter(entries.values())).comparison.num_workers
     if num_workers > 1:
         jobs = [(name, entry.to_dict(), store.folder) for name, entry in entries.items()]
-        for _ in run_in_workers(_search_beside, jobs, num_workers):
+        for _ in run_in_workers(_search_in_worker, jobs, num_workers):
             pass
-    tuned, words = {}, []
+    tuned, settings_by_cell = {}, []
     for name, search in searches.items():
         study = search.run()
         log_search(search, study)
-        found = search.result(study)
-        tuned[name] = found.experiment
+        result = search.result(study)
+        tuned[name] = result.experiment
         best = ", ".join(f"{setting.split('.')[1]} {_short(value)}"
-                         for setting, value in found.best.items())  # fmt: skip
-        words.append(f"{label(name)}: {best}")
+                         for setting, value in result.best.items())  # fmt: skip
+        settings_by_cell.append(f"{label(name)}: {best}")
     num_trials = next(iter(searches.values())).num_trials
     return tuned, (
         f"equal tuning, {num_trials} trials for each cell, scored on validation rows; "
-        f"best {'; '.join(words)}."
+        f"best {'; '.join(settings_by_cell)}."
     )
 
 
@@ -69,7 +69,7 @@ def _search(name: str, entry: Experiment, store: SequenceStore) -> Search:
     return Search(entry, store, num_trials, frozenset(OVERRIDES[name]))
 
 
-def _search_beside(name: str, settings: dict[str, Any], store_folder: Path) -> None:
+def _search_in_worker(name: str, settings: dict[str, Any], store_folder: Path) -> None:
     _search(name, Experiment.parse(settings), SequenceStore(store_folder)).run()
 
 

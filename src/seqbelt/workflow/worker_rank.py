@@ -10,9 +10,9 @@ from seqbelt.workflow.training_run import CHECKPOINT, read_part, run_folder
 
 
 def train_as_worker(experiment: Experiment, resume: bool) -> Outcome:
-    """Train on this rank's share of every batch; rank 0 logs, saves and registers.
+    """Train on this rank's part of every batch; rank 0 logs, saves and registers.
 
-    The exit code is FAILED where the training was interrupted.
+    The exit code is FAILED if the training was interrupted.
     """
     store = prepare_data(experiment, wait_s=LONGEST_PREPARATION_S).store
     rows = {name: read_part(experiment, store, name) for name in ("train", "validation")}

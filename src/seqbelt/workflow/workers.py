@@ -25,23 +25,23 @@ def run_in_workers(
 
     A job is a tuple of plain values (``Settings.to_dict()``), which every process can unpickle.
     Results are yielded in the order of completion. On Ctrl-C the workers save their state, then
-    KeyboardInterrupt is raised here. Raises SeqbeltError where a worker process dies.
+    KeyboardInterrupt is raised here. Raises SeqbeltError if a worker process dies.
     """
     num_workers = min(num_workers, len(jobs))
     threads = max(1, torch.get_num_threads() // max(num_workers, 1))
-    # A forked copy of a process that has used its threads can hang; a fresh one cannot.
+    # A forked process can hang after its parent has used threads.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(
-        num_workers, context, _begin_worker, (threads, console.logger.getEffectiveLevel())
+        num_workers, context, _initialize_worker, (threads, console.logger.getEffectiveLevel())
     )
     try:
         numbers: dict[Future, int] = {
-            pool.submit(_work_stoppable, work, *job): number for number, job in enumerate(jobs)
+            pool.submit(_run_job, work, *job): number for number, job in enumerate(jobs)
         }
         for future in as_completed(numbers):
             yield numbers[future], future.result()
     except KeyboardInterrupt:
-        # SIGTERM, or a Ctrl-C that was sent to this process alone, has not reached the workers.
+        # SIGTERM, or a Ctrl-C sent only to this process, has not reached the workers.
         for process in list(pool._processes.values()):
             if process.pid is not None:
                 with contextlib.suppress(OSError):
@@ -56,21 +56,21 @@ def run_in_workers(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin_worker(threads: int, log_level: int) -> None:
+def _initialize_worker(threads: int, log_level: int) -> None:
     torch.set_num_threads(threads)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # for a kernel that is loaded later
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for libraries loaded later
     # Between two jobs the parent handles signals.
     for name in SIGNALS:
         signal.signal(name, signal.SIG_IGN)
     console.start_worker_logging(log_level)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _work_stoppable(work: Callable[..., Any], *job: Any) -> Any:
-    """Do one job; a stop signal interrupts it and closes its runs."""
+def _run_job(work: Callable[..., Any], *job: Any) -> Any:
+    """Run one job; a stop signal interrupts it and closes its runs."""
     # During training the loop handles the signal, after the current step.
     for name in SIGNALS:
-        signal.signal(name, signal.SIG_DFL)  # ignored signals would stay ignored
+        signal.signal(name, signal.SIG_DFL)  # otherwise they stay ignored
     try:
         with stop_signals_raised():
             return work(*job)
@@ -82,7 +82,7 @@ def _work_stoppable(work: Callable[..., Any], *job: Any) -> Any:
             signal.signal(name, signal.SIG_IGN)
 
 
-def _leave_with_parent() -> None:
+def _exit_with_parent() -> None:
     """Exit when the parent dies: a killed parent cannot stop its workers."""
     parent = multiprocessing.parent_process()
     assert parent is not None

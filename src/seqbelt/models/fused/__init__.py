@@ -1,7 +1,7 @@
 """Recurrent layers over sequences of different lengths, without padding, on the CPU.
 
-A small C++ kernel, compiled on first use, takes the place of packed ``torch.nn.LSTM``, ``GRU`` and
-``RNN`` layers. It is optional: ask :func:`is_available` and fall back to torch's own layers.
+A small C++ kernel, compiled on first use, replaces packed ``torch.nn.LSTM``, ``GRU`` and
+``RNN`` layers. It is optional: where :func:`is_available` is false, use torch's layers.
 """
 
 from seqbelt.models.fused.build import is_available, why_unavailable

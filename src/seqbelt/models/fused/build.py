@@ -1,8 +1,8 @@
 """Compile the kernel on first use and load it.
 
 The library is kept in torch's folder for extensions (``TORCH_EXTENSIONS_DIR``, or a folder in the
-user's cache), under a name made of everything it depends on: once built, it loads without a
-compiler, and a changed kernel, torch or processor gets a library of its own.
+user's cache), under a name made of all it depends on: once built, it loads without a compiler, and
+another kernel, torch version or processor gets another library.
 """
 
 import contextlib
@@ -40,8 +40,8 @@ def is_available() -> bool:
     """Whether :func:`~seqbelt.models.fused.fused_layer` can be used here.
 
     The first call of a process loads the kernel and, the first time on a machine, compiles it,
-    which takes about half a minute; so the answer is a fact, not a guess. Never raises.
-    Setting the environment variable ``SEQBELT_FUSED=0`` answers no at once.
+    which takes about half a minute. Never raises. The environment variable ``SEQBELT_FUSED=0``
+    switches the kernel off.
     """
     return why_unavailable() is None
 
@@ -49,8 +49,7 @@ def is_available() -> bool:
 def why_unavailable() -> str | None:
     """One sentence on why the fused layers cannot be used here, or ``None`` where they can.
 
-    Calls the compiler at most once a process, as :func:`is_available` does; a failure is
-    remembered until the process ends.
+    Calls the compiler at most once per process; the result is cached until the process ends.
     """
     if os.environ.get("SEQBELT_FUSED") == "0":
         return "Fused recurrent layers are switched off by SEQBELT_FUSED=0."
@@ -62,13 +61,13 @@ def _load() -> str | None:
     try:
         directory = _directory()
         library = directory / f"{_LIBRARY}.so"
-        # In this order: a library that is still being written has its lock beside it.
+        # A library that is still being written has a lock file beside it.
         if library.exists() and not (directory / "lock").exists():
             torch.ops.load_library(str(library))
             return None
         with _scripts_on_path():
             return _toolchain_problem() or _build(directory)
-    except Exception as error:  # whatever it is, the caller has layers of torch to fall back on
+    except Exception as error:  # the caller falls back on torch's layers
         logger.debug("Building or loading the fused layers failed.", exc_info=True)
         return f"The kernel of the fused recurrent layers could not be built: {_summary(error)}"
 
@@ -93,17 +92,17 @@ def _directory() -> Path:
 def _flags() -> list[str]:
     capability = torch.backends.cpu.get_cpu_capability()
     flags = _FLAGS + _INSTRUCTIONS.get(capability, [])
-    found = processor_flags()
-    if capability == "AVX512" and "avx512_bf16" in found:
+    features = processor_flags()
+    if capability == "AVX512" and "avx512_bf16" in features:
         flags = [*flags, "-mavx512bf16"]
-        if {"amx_tile", "amx_bf16"} <= found:
+        if {"amx_tile", "amx_bf16"} <= features:
             flags += ["-mamx-tile", "-mamx-bf16"]
     return flags
 
 
 @functools.cache
 def processor_flags() -> frozenset[str]:
-    """What Linux says that the processor can do; elsewhere nothing is known."""
+    """The processor's flags from /proc/cpuinfo; empty on other systems than Linux."""
     with contextlib.suppress(OSError):
         return frozenset(Path("/proc/cpuinfo").read_text().split())
     return frozenset()
@@ -132,15 +131,15 @@ def _build(directory: Path) -> None:
     from torch.utils.cpp_extension import get_cxx_compiler, load
 
     directory.mkdir(parents=True, exist_ok=True)
-    # torch lets one process build while the others wait for its lock, for ever if it was killed.
+    # torch builds in one process while others wait for its lock, forever if that was killed.
     lock = directory / "lock"
     with contextlib.suppress(FileNotFoundError):
         if time.time() - lock.stat().st_mtime > _LONGEST_BUILD_S:
             lock.unlink()
-    # A warning, because by default nobody sees anything less, and half a minute is long.
+    # A warning, so that it is shown by default: half a minute is long.
     logger.warning("Compiling the fused recurrent layers, once, for about half a minute.")
-    # GCC's calls find the OpenMP runtime that torch has loaded, so it must not be linked again.
-    # Clang's would need a second runtime, whose threads would compete: without, one thread works.
+    # GCC's code uses the OpenMP runtime that torch has loaded. Clang's would need a second runtime,
+    # whose threads would compete, so it runs in one thread.
     is_gcc = "Free Software Foundation" in (_compiler_version(get_cxx_compiler()) or "")
     load(
         _LIBRARY,
@@ -153,7 +152,7 @@ def _build(directory: Path) -> None:
 
 @contextlib.contextmanager
 def _scripts_on_path() -> Iterator[None]:
-    """Find ninja in an environment that was not activated, too."""
+    """Put the environment's scripts on PATH, for ninja in an environment that is not activated."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join(filter(None, (before, sysconfig.get_path("scripts"))))
     try:

@@ -1,4 +1,4 @@
-"""A recurrent layer over sequences that lie one after another, without padding."""
+"""A recurrent layer over concatenated sequences, without padding."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ DirectionWeights = Sequence[Tensor]
 
 
 class Plan:
-    """Where the sequences of one batch lie; made once, shared by all layers.
+    """Row offsets of the sequences of one batch; made once, used by all layers.
 
     Args:
         lengths: (batch,) int64 on the CPU, steps of each sequence, each at least 1.
@@ -57,21 +57,21 @@ def fused_layer(
     """Run one recurrent layer over a batch of sequences of different lengths.
 
     Equals ``torch.nn.LSTM``, ``GRU`` or ``RNN`` with one layer on the packed sequences: the
-    backward direction starts at each sequence's own last step. The result does not depend on the
-    order of the batch, and equal calls with an equal number of threads give equal bits.
+    backward direction starts at each sequence's last step. The result does not depend on the order
+    of the batch, and equal calls with an equal number of threads give equal bits.
 
-    Under autocast, or with weights in half precision, products take bfloat16 operands and sum
-    them in float32, where the processor has such products (AVX512_BF16); all else, and everything
-    on other processors, is float32. Gradients cannot be differentiated again.
+    Under autocast, or with weights in half precision, products take bfloat16 operands and sum them
+    in float32, where the processor has such products (AVX512_BF16); everything else is float32.
+    There is no second derivative.
 
     Args:
         cell: ``"lstm"``, ``"gru"``, ``"rnn_tanh"`` or ``"rnn_relu"``.
-        rows: (sum of lengths, input size), the sequences one after another in batch order, or as
-            the plan has it.
+        rows: (sum of lengths, input size), the sequences concatenated in batch order, or laid out
+            as in the plan.
         lengths: (batch,) int64 on the CPU, steps of each sequence, each at least 1; or a
-            :class:`Plan` made of them, which several layers can share.
+            :class:`Plan` made from them, for several layers.
         weights: for each direction (one or two) ``weight_ih``, ``weight_hh``, ``bias_ih`` and
-            ``bias_hh`` in the shapes and the order of gates of torch's own layers.
+            ``bias_hh`` in the shapes and the gate order of torch's layers.
         initial_state: (directions, batch, hidden), for an LSTM a pair of them, the hidden and the
             cell state; zero if left out.
 
@@ -139,7 +139,7 @@ def _initial_states(
     plan: Plan,
     weights: Sequence[DirectionWeights],
 ) -> tuple[Tensor, Tensor]:
-    """Hidden and cell states; those that the cell lacks are empty."""
+    """Hidden and cell state; the latter is empty for cells without one."""
     weight_hh = weights[0][1]
     shape = (len(weights), plan.batch_size, weight_hh.shape[-1])
     count = 2 if cell == "lstm" else 1
@@ -169,7 +169,7 @@ class _Recurrence(torch.autograd.Function):
         memory: Tensor,
         *weights: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        # Both passes must divide the batch alike, whatever happens to the threads in between.
+        # Both passes must divide the batch equally, even if the number of threads changes.
         groups = min(plan.batch_size, -(-torch.get_num_threads() // len(hidden)))
         *results, kept = torch.ops.seqbelt_fused.forward(
             cell, half, groups, training, rows, plan.sequences, hidden, memory, weights
@@ -187,8 +187,8 @@ class _Recurrence(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         grad_output, grad_hidden, grad_memory = grads
         kept, rows, hidden, memory, *weights = ctx.saved_tensors
-        grad_hidden = _owned(grad_hidden, hidden)
-        grad_memory = _owned(grad_memory, memory)
+        grad_hidden = _writable_gradient(grad_hidden, hidden)
+        grad_memory = _writable_gradient(grad_memory, memory)
         grad_rows, grad_weights = torch.ops.seqbelt_fused.backward(
             *ctx.call,
             ctx.needs_input_grad[4],
@@ -207,8 +207,8 @@ class _Recurrence(torch.autograd.Function):
         return *none, grad_rows, grad_hidden, grad_memory, *map(_total, grad_weights)
 
 
-def _owned(grad: Tensor | None, state: Tensor) -> Tensor:
-    """A gradient which the kernel may overwrite."""
+def _writable_gradient(grad: Tensor | None, state: Tensor) -> Tensor:
+    """A copy of the gradient that the kernel may overwrite."""
     if grad is None:
         return torch.zeros_like(state)
     return grad.clone(memory_format=torch.contiguous_format)
