@@ -36,8 +36,8 @@ def build_graph(
     Inputs: ``inputs`` float32 ``(batch, steps, features)`` or int64 ``(batch, steps)``, padded with
     zeros, and ``lengths`` int64 ``(batch,)``, all at least 1. Outputs: ``logits`` and
     ``probabilities``, float32 ``(batch, classes)``, the latter of the former divided by the
-    ``temperature``. A row of length 0 has NaN, an empty batch no rows. ``metadata`` is stored in the
-    file.
+    ``temperature``. A row of length 0 has NaN, an empty batch no rows. ``metadata`` is stored in
+    the file.
     """
     graph = _Graph()
     rows = [_logits(graph, member) for member in network.networks]
