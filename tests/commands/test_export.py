@@ -20,7 +20,8 @@ from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.experiment import Experiment
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
-from seqbelt.features.text.text import Character
+from seqbelt.features.text.encoder import TextEncoder
+from seqbelt.features.text.text import Character, Subword
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.onnx_export import OnnxNetwork
 from seqbelt.inference.predictor import Predictor
@@ -49,6 +50,8 @@ def save(features, learn_from=(), classes=CLASSES, **settings) -> str:
     model = Model(hidden_size=8, layout="padded", **settings)
     torch.manual_seed(0)
     network = model.build(encoder.num_features, len(classes), features.is_tokens)
+    if isinstance(encoder, TextEncoder) and encoder.parts is not None:
+        network.embed.compose(encoder.parts)
     if isinstance(features, LogMel):
         network.normalize.learn(torch.full((features.num_bands,), -40.0), torch.tensor(10.0))
     Bundle("t", features, learned, model, classes, encoder.num_features, network, {}).save(
@@ -190,6 +193,12 @@ def write_numbers(noise, wav_bytes) -> tuple[str, Path]:
     return "x.csv", Path("x.csv")
 
 
+# More words than the smallest vocabulary holds, so that they have several pieces.
+WORDS = [
+    "".join(letters) for letters in np.random.default_rng(0).choice(list("abcdefghij"), (1500, 12))
+] * 6
+
+
 @pytest.mark.parametrize(
     ("section", "features", "learn_from", "write"),
     [
@@ -198,6 +207,7 @@ def write_numbers(noise, wav_bytes) -> tuple[str, Path]:
             marks=pytest.mark.slow,  # librosa takes its time to load
         ),
         ("Text", Character(kind="character", min_count=1), ["abcd"], lambda *_: ("bad cab",) * 2),
+        ("Subwords", Subword(kind="subword"), WORDS, lambda *_: (f"a {WORDS[0]}!",) * 2),
         ("Numbers", Channels(kind="channels"), [b"x,y\n1,2\n3,4\n"], write_numbers),
     ],
 )  # fmt: skip
@@ -212,7 +222,7 @@ def test_the_documented_program_needs_onnx_runtime_alone(
         for name in node.names
     }
     assert imported <= {"json", "sys", "librosa", "numpy", "onnxruntime", "tokenizers"}
-    assert len(program.splitlines()) <= 12
+    assert len(program.splitlines()) <= (20 if section == "Subwords" else 12)
     argument, source = write(noise, wav_bytes)
     model = save(features, learn_from, bidirectional=True, pooling="attention")
     code, _, err = run(capsys, model, "--output", "toy.onnx")
@@ -229,4 +239,4 @@ def test_the_documented_program_needs_onnx_runtime_alone(
 
 
 def test_every_program_of_the_document_is_run():
-    assert set(programs()) == {"Sound", "Text", "Numbers"}
+    assert set(programs()) == {"Sound", "Text", "Subwords", "Numbers"}
