@@ -1,6 +1,6 @@
 """Cropping of sequences that are longer than a model reads.
 
-The settings ``model.max_steps`` and ``model.crop`` are saved with the model, so training,
+The settings ``model.crop_steps`` and ``model.crop`` are saved with the model, so training,
 evaluation and prediction read the same steps. ``random`` and ``windows`` train on another random
 window in every epoch. Predictions are deterministic: ``random`` uses the head, ``windows`` averages
 the probabilities of evenly spaced windows that cover the sequence.

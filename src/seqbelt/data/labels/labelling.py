@@ -131,7 +131,7 @@ class StepLabelling:
         if features.step_s() is None:
             raise SettingsError(
                 "data.labels: per_step needs a time for each step; "
-                "set features.sample_rate (for video features.frame_rate), in Hz"
+                "set features.source_rate_hz (for video features.frame_rate), in Hz"
             )
         if not features.keeps_time:
             raise SettingsError(
