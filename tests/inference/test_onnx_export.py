@@ -77,6 +77,27 @@ def test_the_file_answers_as_the_network(cell, bidirectional, pooling):
     assert_same(bundle, OnnxNetwork(export_bytes(bundle)))
 
 
+@pytest.mark.parametrize("is_text", [False, True], ids=["numbers", "tokens"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_empty_batch_has_no_rows_and_an_empty_sequence_no_answer(cell, is_text):
+    told = (
+        {"features": Character(kind="character"), "learn_from": ("abc", "cab")} if is_text else {}
+    )
+    bundle = make(**CELLS[cell], bidirectional=True, pooling="concat", stem=Stem(), **told)
+    exported = OnnxNetwork(export_bytes(bundle))
+    inputs, lengths = next(batch for batch in batches(bundle) if len(batch[1]) == 7)
+    whole = exported(inputs, lengths)
+    for steps in (0, 1, 9):
+        assert exported(inputs[:0, :steps], lengths[:0]).shape == (0, 3)
+    lengths[2] = 0
+    given = {"inputs": inputs.numpy(), "lengths": lengths.numpy()}
+    logits, probabilities = exported.session.run(["logits", "probabilities"], given)
+    assert np.isnan(logits[2]).all() and np.isnan(probabilities[2]).all()
+    assert np.array_equal(np.delete(logits, 2, 0), np.delete(whole.numpy(), 2, 0))
+    with pytest.raises(ValueError, match="lengths from 0"):
+        exported(inputs, lengths)
+
+
 @pytest.mark.parametrize("strides", [(1, 1, 1), (1, 2, 2), (2, 3, 4)], ids=str)
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
 @pytest.mark.parametrize("cell", [*CELLS, "none"])

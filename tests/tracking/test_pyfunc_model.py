@@ -3,6 +3,8 @@
 import base64
 import json
 
+import mlflow.pyfunc
+import numpy as np
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
@@ -11,7 +13,7 @@ from mlflow.pyfunc import scoring_server
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.text.text import Word
 from seqbelt.inference.serving import ServeLimits
-from seqbelt.tracking.pyfunc_model import SequenceModel, _bound_requests
+from seqbelt.tracking.pyfunc_model import SequenceModel, _bound_requests, _keep_rows, signature
 
 
 class Child:
@@ -34,6 +36,7 @@ def model(tmp_path, monkeypatch):
     def make(features):
         made = SequenceModel()
         made.limits, made.features = ServeLimits(root=tmp_path), features
+        made.output = "row"
         made.classes, made.labels_steps, made.child = ("a", "b"), False, Child()
         return made
 
@@ -58,6 +61,37 @@ def test_rows_without_a_known_column_each_get_an_error(model, frame, monkeypatch
     with pytest.raises(MlflowException, match="path, text, base64") as error:
         model(Word(kind="word")).predict(None, frame)
     assert error.value.get_http_status_code() == 400
+
+
+@pytest.mark.parametrize(
+    "rows", [pd.DataFrame({"Text": ["a", "b"]}), np.array(["a", "b"]), ["a", "b"]]
+)
+def test_rows_that_mlflow_knows_no_column_of_reach_the_model(model, tmp_path, rows, monkeypatch):
+    monkeypatch.setattr(mlflow.pyfunc, "_validate_prediction_input", _as_mlflow_has_it())
+    values = {"classes": ["a", "b"], "model": {"pooling": "last"}}
+    (tmp_path / "bundle.json").write_text(json.dumps(values))
+    inputs = signature(tmp_path).inputs
+    before, _ = mlflow.pyfunc._validate_prediction_input(rows, None, inputs, None)
+    assert len(before) == 0  # what MLflow does by itself
+    _keep_rows()
+    given, _ = mlflow.pyfunc._validate_prediction_input(rows, None, inputs, None)
+    assert len(model(Word(kind="word")).predict(None, given)) == 2
+    given, _ = mlflow.pyfunc._validate_prediction_input(
+        pd.DataFrame({"text": ["good", "bad"], "more": [1, 2]}), None, inputs, None
+    )
+    assert model(Word(kind="word")).predict(None, given)["label"].tolist() == ["a", None]
+
+
+def _as_mlflow_has_it():
+    found = mlflow.pyfunc._validate_prediction_input
+    return found.__closure__[0].cell_contents if hasattr(found, "keeps_rows") else found
+
+
+def test_labels_alone_are_what_evaluate_takes(model):
+    made = model(Word(kind="word"))
+    made.output = "label"
+    found = made.predict(None, pd.DataFrame({"text": ["good", "bad"]}))
+    assert found.tolist() == ["a", ""]
 
 
 def test_each_row_has_its_own_answer_or_error(model, monkeypatch):

@@ -1,13 +1,15 @@
 """What every kind of feature offers: a source goes in, a sequence comes out."""
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+import stat
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
-from seqbelt.errors import EMPTY, UNREADABLE, WRONG_TYPE, BadInput
+from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.settings import Settings
 
 Source: TypeAlias = Path | str | bytes | np.ndarray
@@ -17,13 +19,26 @@ Learned: TypeAlias = dict[str, bytes]
 """What an encoder learned from training rows: file name -> content, as a bundle stores it."""
 
 
-def read_bytes(source: Path | bytes) -> bytes:
-    """The content of a file. Raises BadInput if it cannot be read or holds nothing."""
+MAX_FILE_BYTES = 4 << 30
+"""Of a file of which nothing else tells how large it may be."""
+
+
+def read_bytes(source: Path | bytes, max_bytes: float = MAX_FILE_BYTES, setting: str = "") -> bytes:
+    """The content of a file.
+
+    Raises BadInput if it cannot be read, holds nothing, is no regular file (a pipe or a device may
+    have no end) or has more than ``max_bytes``, which ``setting`` allows; no more is read.
+    """
     if isinstance(source, bytes):
         content = source
     else:
         try:
-            with open(source, "rb") as file:  # noqa: PTH123  # Path's own open is slower
+            # A pipe without a writer would wait for ever, even to be opened.
+            with open(source, "rb", opener=_open_at_once) as file:  # faster
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise BadInput(WRONG_TYPE, "not a regular file: a pipe, a device or a socket")
+                _refuse_size(status.st_size, max_bytes, setting)
                 content = file.read()
         except IsADirectoryError:
             raise BadInput(WRONG_TYPE, "a folder, not a file") from None
@@ -34,6 +49,18 @@ def read_bytes(source: Path | bytes) -> bytes:
     if not content:
         raise BadInput(EMPTY, "the file has no bytes")
     return content
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _refuse_size(num_bytes: int, max_bytes: float, setting: str) -> None:
+    if num_bytes > max_bytes:
+        allowed = f"{setting} allows" if setting else "at most"
+        raise BadInput(
+            TOO_LONG, f"a file of {num_bytes / 1e6:.4g} MB; {allowed} {max_bytes / 1e6:.4g} MB"
+        )
 
 
 def describe_missing(path: Path) -> str:
@@ -80,8 +107,27 @@ class Features(Settings):
     """A table (.csv, .parquet, …) may itself be an item, and is one unless it names items."""
     learns: ClassVar[bool] = False
     """``learn`` must see the training rows before anything can be encoded."""
+    size_setting: ClassVar[str] = ""
+    """Name of the setting that ``max_file_bytes`` follows from."""
+    before: ClassVar[Mapping[str, Any]] = {}
+    """Settings that older bundles do not name, with what those models were trained with."""
     version: ClassVar[int] = 1
     """Raised whenever the same settings give other numbers, so that prepared data is redone."""
+
+    def identity(self) -> dict[str, Any]:
+        """The settings by which prepared data and answers are known again: without those of
+        ``before`` that are as they were, so that what is older stays known."""
+        values = self.to_dict()
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in self.before or value != self.before[name]
+        }
+
+    @property
+    def max_file_bytes(self) -> float:
+        """Larger files are refused before anything of them is read."""
+        return MAX_FILE_BYTES
 
     @property
     def is_spectrum(self) -> bool:

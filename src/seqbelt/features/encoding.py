@@ -169,7 +169,11 @@ def _read(
     content_hash = ""
     try:
         # Files are read once: the bytes that were hashed are the bytes that are decoded.
-        content = read_bytes(source) if isinstance(source, Path) else source
+        content = (
+            read_bytes(source, features.max_file_bytes, features.size_setting)
+            if isinstance(source, Path)
+            else source
+        )
         content_hash = hash_content(content)
         known = is_known is not None and is_known(content_hash)
         return content_hash, None if known else features.read(content)

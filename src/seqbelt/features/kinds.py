@@ -1,8 +1,10 @@
 """All kinds of features. The tagged union is the registry: ``kind`` chooses the class."""
 
-from typing import Annotated, TypeAlias
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.vectors import Vectors
@@ -18,3 +20,14 @@ AnyFeatures: TypeAlias = Annotated[
     | Vectors | Channels,
     Field(discriminator="kind"),
 ]  # fmt: skip
+
+
+def parse_stored(values: Mapping[str, Any]) -> AnyFeatures:
+    """The features that a bundle or a file has stored; what it does not name is as it was then.
+
+    Raises pydantic.ValidationError.
+    """
+    adapter = TypeAdapter[AnyFeatures](AnyFeatures)
+    found = adapter.validate_json(json.dumps(values))
+    missing = {name: value for name, value in found.before.items() if name not in values}
+    return adapter.validate_json(json.dumps({**values, **missing})) if missing else found

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
 from safetensors.torch import load, save
 from scipy.special import softmax
 from torch import Tensor
@@ -30,7 +29,7 @@ from torch import Tensor
 from seqbelt.data.store.parts import write_json
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
-from seqbelt.features.kinds import AnyFeatures
+from seqbelt.features.kinds import parse_stored
 from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.models.ensemble import Ensemble, Network
 
@@ -120,7 +119,7 @@ class Bundle:
                 f"{ENSEMBLE_FORMAT}"
             )
         _check_hashes(folder, files, is_needed="hashes" in values)
-        features = TypeAdapter(AnyFeatures).validate_json(json.dumps(values["features"]))
+        features = parse_stored(values["features"])
         model = Model.parse({**OLD_DEFAULTS, **values["model"]}, origin=str(folder / "bundle.json"))
         classes, num_features = _check_values(values)
         names = [name for name in files if name.startswith("weights")]
@@ -212,7 +211,7 @@ class Bundle:
             for k, v in self.model.to_dict().items()
             if k not in OLD_DEFAULTS or v != OLD_DEFAULTS[k]
         }
-        settings = [self.features.to_dict(), self.features.version, model, self.classes]
+        settings = [self.features.identity(), self.features.version, model, self.classes]
         if self.temperature != 1.0:
             settings.append(self.temperature)
         digest.update(json.dumps(settings).encode())

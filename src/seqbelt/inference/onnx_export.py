@@ -89,7 +89,15 @@ class OnnxNetwork(nn.Module):
         )
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Logits float32 ``(batch, classes)``, as ``SequenceNetwork.forward``."""
+        """Logits float32 ``(batch, classes)``, as ``SequenceNetwork.forward``.
+
+        Raises ValueError for a length of 0 or beyond the inputs' steps.
+        """
+        if len(lengths) and not 1 <= int(lengths.min()) <= int(lengths.max()) <= inputs.shape[1]:
+            raise ValueError(
+                f"lengths from {int(lengths.min())} to {int(lengths.max())}; expected 1 to "
+                f"{inputs.shape[1]}, the steps of the inputs"
+            )
         feeds = {"inputs": inputs.numpy(), "lengths": lengths.numpy()}
         (logits,) = self.session.run(["logits"], feeds)
         return torch.from_numpy(np.asarray(logits))

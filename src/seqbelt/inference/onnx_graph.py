@@ -36,11 +36,14 @@ def build_graph(
     Inputs: ``inputs`` float32 ``(batch, steps, features)`` or int64 ``(batch, steps)``, padded with
     zeros, and ``lengths`` int64 ``(batch,)``, all at least 1. Outputs: ``logits`` and
     ``probabilities``, float32 ``(batch, classes)``, the latter of the former divided by the
-    ``temperature``. ``metadata`` is stored in the file.
+    ``temperature``. A row of length 0 has NaN, an empty batch no rows. ``metadata`` is stored in
+    the file.
     """
     graph = _Graph()
-    logits = [_logits(graph, member) for member in network.networks]
-    graph.name_last("logits", logits[0] if len(logits) == 1 else _average(graph, logits))
+    rows = [_logits(graph, member) for member in network.networks]
+    logits = rows[0] if len(rows) == 1 else _average(graph, rows)
+    _guard_inputs(graph, network)
+    graph.name_last("logits", _answers_of_rows(graph, logits))
     scaled = graph.add("Div", "logits", graph.constant(np.float32(temperature)))
     graph.name_last("probabilities", graph.add("Softmax", scaled, axis=1))
     model = helper.make_model(
@@ -68,6 +71,51 @@ def _logits(graph: "_Graph", network: SequenceNetwork) -> str:
         outputs, final = steps, _last_valid(graph, steps, lengths)
     pooled = _pool(graph, network.pool, outputs, final, lengths)
     return _linear(graph, pooled, network.classify)
+
+
+def _guard_inputs(graph: "_Graph", network: Network) -> None:
+    """Let the nodes so far read inputs of at least one row and one step, and lengths from 1 on:
+    ONNX Runtime's LSTM and GRU end the process on an empty batch."""
+    nodes, graph.nodes = graph.nodes, []
+    one, zero = graph.constant(np.array([1])), graph.constant(np.array([0]))
+    kind = np.int64 if network.is_tokens else np.float32
+    width = [] if network.is_tokens else [graph.constant(np.array([len(network.normalize.mean)]))]
+
+    def missing(size: str) -> str:
+        return graph.add("Max", graph.add("Sub", one, size), zero)
+
+    def zeros(*shape: str, kind: type = kind) -> str:
+        size = graph.add("Concat", *shape, axis=0) if len(shape) > 1 else shape[0]
+        value = numpy_helper.from_array(np.zeros(1, kind))
+        return graph.add("ConstantOfShape", size, value=value)
+
+    batch = graph.add("Shape", "inputs", start=0, end=1)
+    steps = graph.add("Shape", "inputs", start=1, end=2)
+    more_steps = zeros(batch, missing(steps), *width)
+    inputs = graph.add("Concat", "inputs", more_steps, axis=1)
+    all_steps = graph.add("Shape", inputs, start=1, end=2)
+    inputs = graph.add("Concat", inputs, zeros(missing(batch), all_steps, *width), axis=0)
+    lengths = graph.add("Concat", "lengths", zeros(missing(batch), kind=np.int64), axis=0)
+    guarded = {"inputs": inputs, "lengths": graph.add("Max", lengths, one)}
+    for number, node in enumerate(graph.nodes):  # the names of both are made of numbers
+        node.name = f"guard_{number}"
+        for place, name in enumerate(node.output):
+            new = f"guard_{number}_{place}"
+            guarded = {key: new if value == name else value for key, value in guarded.items()}
+            for other in graph.nodes:
+                other.input[:] = [new if one == name else one for one in other.input]
+            node.output[place] = new
+    for node in nodes:
+        node.input[:] = [guarded.get(name, name) for name in node.input]
+    graph.nodes += nodes
+
+
+def _answers_of_rows(graph: "_Graph", logits: str) -> str:
+    """The logits of the rows that were given, NaN for a length of 0."""
+    zero, batch = graph.constant(np.array([0])), graph.add("Shape", "lengths")
+    rows = graph.add("Slice", logits, zero, batch, zero)
+    is_there = graph.add("Unsqueeze", graph.add("Greater", "lengths", zero), _axis(graph, 1))
+    return graph.add("Where", is_there, rows, graph.constant(np.float32(np.nan)))
 
 
 def _average(graph: "_Graph", logits: list[str]) -> str:

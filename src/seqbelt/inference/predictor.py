@@ -13,7 +13,7 @@ import torch
 
 from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.cropping import average_window_probabilities, crop_steps, fraction_read
-from seqbelt.errors import NOT_FINITE, WRONG_SHAPE, BadInput, SettingsError
+from seqbelt.errors import EMPTY, NOT_FINITE, WRONG_SHAPE, BadInput, SettingsError
 from seqbelt.features.base import Source
 from seqbelt.features.crash_board import Board
 from seqbelt.features.encoding import Encoded, available_cores, encode_sources
@@ -216,8 +216,14 @@ class Predictor:
     def probabilities(self, sequences: list[np.ndarray]) -> np.ndarray:
         """Class probabilities float32 ``(sequences, classes)`` of encoded sequences.
 
-        Sequences longer than the model reads are cropped as set by ``model.crop``.
+        Sequences longer than the model reads are cropped as set by ``model.crop``. Raises BadInput
+        for a sequence without steps.
         """
+        if not all(map(len, sequences)):
+            empty = next(index for index, one in enumerate(sequences) if not len(one))
+            raise BadInput(EMPTY, f"sequence {empty} has no steps")
+        if not sequences:
+            return np.empty((0, len(self.bundle.classes)), np.float32)
         model = self.bundle.model
         cropped = [crop_steps(sequence, model.max_steps, model.crop) for sequence in sequences]
         sequence_index = np.repeat(np.arange(len(sequences)), [len(windows) for windows in cropped])

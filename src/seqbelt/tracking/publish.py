@@ -63,6 +63,7 @@ def log_model(
             signature=pyfunc_model.signature(bundle),
             input_example=pyfunc_model.example(example),
             metadata={"seqbelt": "1"},
+            model_config={"output": pyfunc_model.OUTPUTS[0]},
         )
     with contextlib.suppress(MlflowException):  # it exists already
         run.client.create_registered_model(name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow.models
+import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 from mlflow.environment_variables import _MLFLOW_IS_IN_SERVING_ENVIRONMENT as _IS_SERVED
@@ -23,6 +24,9 @@ from seqbelt.features.base import Source, read_bytes
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.segment_output import unpack_segments
 from seqbelt.inference.serving import COLUMNS, ModelProcess, ServeLimits, read_row
+
+OUTPUTS = ("row", "label")
+"""Values of ``output`` in a loaded model's ``model_config``: all columns, or the label alone."""
 
 
 def signature(bundle: Path) -> ModelSignature:
@@ -73,13 +77,22 @@ class SequenceModel(PythonModel):
         self.limits = ServeLimits.from_environment()
         self.features, self.classes = bundle.features, bundle.classes
         self.labels_steps = bundle.network.labels_steps
+        self.output = (context.model_config or {}).get("output", OUTPUTS[0])
+        if self.output not in OUTPUTS or (self.labels_steps and self.output != OUTPUTS[0]):
+            raise MlflowException(
+                f"model_config: output {self.output!r}; expected one of {', '.join(OUTPUTS)}, "
+                "and 'label' only of a model that has one label for a row",
+                error_code=INVALID_PARAMETER_VALUE,
+            )
         self.child = ModelProcess(folder, self.limits)
         _bound_requests(self.limits)
+        _keep_rows()
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> pd.DataFrame:
-        """One row of predictions for each row of ``model_input``.
+    ) -> pd.DataFrame | pd.Series:
+        """One row of predictions for each row of ``model_input``; with the output ``label`` only
+        the labels, "" for a row with an error, as ``mlflow.models.evaluate`` takes them.
 
         Behind a server, raises MlflowException (status 400) for a request without a known column.
         """
@@ -102,6 +115,8 @@ class SequenceModel(PythonModel):
         for index, reply in zip(indices, self.child.predict(contents) if contents else ()):
             rows[index] = self._row(reply, is_path=isinstance(records[index]["path"], str))
         frame = pd.DataFrame(rows, columns=list(output_columns(self.classes, self.labels_steps)))
+        if self.output == "label":
+            return frame["label"].fillna("").astype(str)
         # A server would write missing values as NaN, which is not JSON; None becomes null.
         return frame.astype(object).where(frame.notna(), None)
 
@@ -147,6 +162,27 @@ def _bound_requests(limits: ServeLimits) -> None:
 
     invocations.bounded = original  # type: ignore[attr-defined]
     scoring_server.invocations = invocations
+
+
+def _keep_rows() -> None:
+    """Let rows without a known column reach the model, which gives each its error.
+
+    MLflow leaves unknown columns out before a model is asked, and with the last one the rows.
+    """
+    validate = getattr(mlflow.pyfunc, "_validate_prediction_input", None)
+    if validate is None or hasattr(validate, "keeps_rows"):
+        return
+
+    def keeping(data: Any, params: Any, schema: Any, *more: Any, **named: Any) -> Any:
+        is_ours = schema is not None and [*schema.input_names()] == [*COLUMNS]
+        if is_ours and isinstance(data, list | np.ndarray | pd.Series):
+            data = pd.DataFrame(list(data))
+        if is_ours and isinstance(data, pd.DataFrame) and not set(COLUMNS) & set(data.columns):
+            data = data.assign(**{COLUMNS[0]: None})
+        return validate(data, params, schema, *more, **named)
+
+    keeping.keeps_rows = True  # type: ignore[attr-defined]
+    setattr(mlflow.pyfunc, "_validate_prediction_input", keeping)  # noqa: B010  # not public
 
 
 if __name__ not in ("seqbelt.tracking.pyfunc_model",):  # loaded as model code by MLflow

@@ -19,6 +19,14 @@ def open_model(model: str, experiment: Experiment) -> tuple[Bundle, str, Sequenc
     """
     folder, concrete = load_folder(model)
     bundle = Bundle.load(folder)
+    older = {
+        name: getattr(bundle.features, name)
+        for name in bundle.features.before
+        if type(bundle.features) is type(experiment.features)
+        and name not in experiment.features.model_fields_set
+    }
+    if older:  # what the config leaves to its default is as the model was trained
+        experiment = experiment.replace(features=experiment.features.replace(**older))
     if bundle.features != experiment.features:
         raise SettingsError(
             f"{model}: the model's features differ from the config's:\n"

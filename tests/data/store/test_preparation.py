@@ -105,7 +105,9 @@ def test_an_unchanged_file_is_not_even_opened(tmp_path, wav_folder, monkeypatch,
     (wav_folder / "low/000.wav").write_bytes(wav_bytes(noise(700, 99)))
     opened = []
     read_bytes = encoding.read_bytes
-    monkeypatch.setattr(encoding, "read_bytes", lambda p: opened.append(p) or read_bytes(p))
+    monkeypatch.setattr(
+        encoding, "read_bytes", lambda p, *how: opened.append(p) or read_bytes(p, *how)
+    )
     run(wav_folder, tmp_path / "s")
     assert opened == [wav_folder / "low/000.wav"]
 
@@ -283,10 +285,10 @@ def test_an_interrupted_preparation_goes_on_to_the_undisturbed_result(
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from seqbelt.data import parts, preparation, store_writing
-    from seqbelt.data.folders import read_class_folders
+    from seqbelt.data.store import parts, preparation, writing
+    from seqbelt.data.sources.folders import read_class_folders
     from seqbelt.features import encoding
-    from seqbelt.features.audio import Waveform
+    from seqbelt.features.audio.audio import Waveform
 
     encoding.CHUNK_ITEMS, parts.BATCH_BYTES, parts.PART_BYTES = 1, 1, 5_000
     kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
@@ -298,7 +300,7 @@ KILLED = """
             kill()
 
     if sys.argv[3] == "describing":
-        store_writing.write_json = lambda path, values: kill()
+        writing.write_json = lambda path, values: kill()
     manifest = read_class_folders(Path(sys.argv[1]))
     manifest = manifest.with_column("split", ["train"] * len(manifest))
     features = Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=1.0)

@@ -42,6 +42,27 @@ def test_a_table_is_read_as_it_was_meant_or_refused_by_its_line(seed):
     assert verdict.word in ("equal", "refused"), f"{verdict}\n{table.describe()}"
 
 
+@pytest.mark.parametrize("seed", [9676, 9755, 9901, 10682, 12098, 16450])
+def test_tables_that_once_were_read_otherwise(seed):
+    verdict = judge(write_table(random.Random(seed)))
+    assert verdict.word in ("equal", "refused"), verdict
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"1.234,5\n-17.272,91\n382,4\n", True),  # one number a line, or two
+        (b"4,653.01\n7,120.5\n", True),
+        (b"4,653.01\n-17,2.5\n", False),  # no group of thousands
+        (b"0.234,5\n1.272,9\n", False),
+        (b"a,b\n1.234,5\n2.272,9\n", False),  # the names tell how many
+    ],
+)
+def test_commas_that_may_part_a_number_are_said(content, said):
+    _, _, notes = read(content)
+    assert ("numbers between commas" in notes) == said
+
+
 def test_most_tables_are_read():
     """A reader that refused everything would pass the test above."""
     words = [judge(write_table(random.Random(seed))).word for seed in range(100)]

@@ -9,10 +9,10 @@ from pydantic import TypeAdapter
 
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.audio import audio
-from seqbelt.features.audio.audio import AudioFeatures, LogMel
+from seqbelt.features.audio.audio import AudioFeatures, LogMel, Mfcc
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.audio.torchaudio_import import torchaudio
-from seqbelt.features.kinds import AnyFeatures
+from seqbelt.features.kinds import AnyFeatures, parse_stored
 from seqbelt.settings import Settings
 
 RATE, HOP = 8000, 80
@@ -291,6 +291,39 @@ def test_every_mel_band_hears_something(window_ms, num_bands):
 @pytest.mark.parametrize("from_rate", [8000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
 def test_usual_rates_are_resampled_exactly(from_rate, to_rate):
     assert audio._resampling_ratio(from_rate, to_rate) == Fraction(from_rate, to_rate)
+
+
+@pytest.mark.parametrize(("from_rate", "to_rate"), [(44_100, 16_000), (8000, 11_025)])
+def test_resampled_log_mel_agrees_with_librosa(from_rate, to_rate):
+    noise = np.random.default_rng(0).normal(0, 0.1, from_rate).astype(np.float32)
+    log_mel = LogMel(kind="log_mel", sample_rate=to_rate)
+    sound = librosa.resample(noise, orig_sr=from_rate, target_sr=to_rate)
+    energies = librosa.feature.melspectrogram(
+        y=sound, sr=to_rate, n_mels=40, n_fft=log_mel.fft_size, win_length=log_mel.window,
+        hop_length=log_mel.hop,
+    )  # fmt: skip
+    oracle = librosa.power_to_db(energies, amin=1e-10, top_db=None).T
+    (steps,) = log_mel.encode([Audio(noise, from_rate)])
+    assert np.abs(steps - oracle).max() < 0.01
+    (former,) = log_mel.replace(signal_version=1).encode([Audio(noise, from_rate)])
+    assert np.abs(former - oracle).max() > 1
+
+
+def test_tones_beside_half_the_new_rate_are_kept_or_gone():
+    time = np.arange(48_000) / 48_000
+    for share, low, high in ((0.9, -0.1, 0.1), (1.05, -300, -100)):
+        tone = np.sin(2 * np.pi * 8000 * share * time).astype(np.float32)
+        found = audio.resample(tone, 48_000, 16_000)[2000:-2000]
+        assert low < 10 * np.log10(2 * np.mean(found**2) + 1e-30) < high
+
+
+def test_settings_without_a_signal_version_are_of_a_model_before_it():
+    values = {"kind": "mfcc", "sample_rate": 8000}
+    stored = parse_stored(values)
+    assert stored.signal_version == 1 and "signal_version" not in stored.identity()
+    assert parse_stored(values | {"signal_version": 2}).signal_version == 2
+    assert Mfcc(kind="mfcc").identity()["signal_version"] == 2
+    assert parse_stored({"kind": "word"}).kind == "word"
 
 
 @pytest.mark.parametrize("from_rate", [101, 7919, 44_101, 999_983])

@@ -239,7 +239,7 @@ def _misfit(sequence: np.ndarray, encoder: Encoder) -> BadInput | None:
 
 
 def _features_fingerprint(features: Features, learned: Learned) -> str:
-    about = {"features": features.to_dict(), "version": features.version}
+    about = {"features": features.identity(), "version": features.version}
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=6)
     for name, content in sorted(learned.items()):
         digest.update(name.encode() + b"\0" + content)

@@ -67,6 +67,7 @@ class ArrayFeatures(Features):
 
     reads_tables: ClassVar[bool] = True
     learns: ClassVar[bool] = True
+    size_setting: ClassVar[str] = "features.max_size_mb"
     version: ClassVar[int] = 2
     MISSING_HINT: ClassVar[str] = ""
     """The setting that reads missing values, where there is one."""
@@ -98,6 +99,10 @@ class ArrayFeatures(Features):
     """Longer sequences are quarantined; counted as they stand in the file."""
     max_size_mb: Annotated[float, Field(gt=0)] = 1024.0
     """Arrays that declare more than this are quarantined before memory is taken for them."""
+
+    @property
+    def max_file_bytes(self) -> float:
+        return self.max_size_mb * 1e6
 
     def step_s(self) -> float | None:
         return 1 / self.sample_rate if self.sample_rate else None
@@ -150,7 +155,7 @@ class ArrayFeatures(Features):
         raise NotImplementedError
 
     def _read_array(self, source: Path | bytes | np.ndarray) -> Array:
-        return read_array(source, self.max_size_mb * 1e6, self.key, self.table_options)
+        return read_array(source, self.max_file_bytes, self.key, self.table_options)
 
     @property
     def table_options(self) -> TableOptions:

@@ -26,8 +26,14 @@ from seqbelt.errors import (
 )
 from seqbelt.features.arrays.mat_format import check_mat
 from seqbelt.features.arrays.number_cells import Cell
+from seqbelt.features.arrays.pickle_sizes import check_pickle
 from seqbelt.features.arrays.table_cells import Lines, Table, column_label, first_word, to_columns
-from seqbelt.features.arrays.table_layout import NOTHING_TOLD, TableOptions, as_text
+from seqbelt.features.arrays.table_layout import (
+    MAX_COLUMNS,
+    NOTHING_TOLD,
+    TableOptions,
+    as_text,
+)
 from seqbelt.features.arrays.text_columns import read_text_table
 from seqbelt.features.arrays.time_columns import (
     counts_rows,
@@ -42,6 +48,12 @@ from seqbelt.features.base import read_bytes
 T = TypeVar("T")
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+MAX_NAME, MAX_NAMES = 60, 20
+"""Letters of a name, and names, that an error shows."""
+MAX_ITEMS, MAX_DEPTH = 10_000, 64
+"""Groups and data sets of a file that are looked at, and how deep they may lie."""
 
 
 class Aside(NamedTuple):
@@ -127,9 +139,7 @@ def read_words(
 
 
 def _read_bounded(source: Path | bytes, max_bytes: float) -> bytes:
-    if isinstance(source, Path) and source.is_file() and source.stat().st_size > max_bytes:
-        _refuse_size(source.stat().st_size, max_bytes)
-    return read_bytes(source)
+    return read_bytes(source, max_bytes, "features.max_size_mb")
 
 
 def _guarded(read: Callable[[], T]) -> T:
@@ -186,7 +196,9 @@ def _choose(arrays: Mapping[str, T], key: str | None) -> T:
     """The array named ``key``, or the only one."""
     if key is None and len(arrays) == 1:
         return next(iter(arrays.values()))
-    found = ", ".join(arrays) or "none"
+    shown = [name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…" for name in arrays]
+    found = ", ".join(shown[:MAX_NAMES]) or "none"
+    found += f" and {len(shown) - MAX_NAMES} more" if len(shown) > MAX_NAMES else ""
     if key is None:
         raise BadInput(WRONG_TYPE, f"name one of its arrays in features.key; found: {found}")
     if key not in arrays:
@@ -233,8 +245,12 @@ def _read_zip(content: bytes, max_bytes: float, key: str | None, options: TableO
 def _read_torch(content: bytes, max_bytes: float, key: str | None) -> np.ndarray:
     import torch
 
+    check_pickle(content)
     loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     tensors = loaded if isinstance(loaded, dict) else {"": loaded}
+    odd = next((key for key in tensors if not isinstance(key, str | int)), None)
+    if odd is not None:
+        raise BadInput(WRONG_TYPE, f"a dictionary whose keys are {type(odd).__name__}, not names")
     tensor = _choose({str(name): value for name, value in tensors.items()}, key)
     if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
         raise BadInput(WRONG_TYPE, f"holds {type(tensor).__name__}, not one dense tensor")
@@ -258,17 +274,42 @@ def _read_hdf5(content: bytes, max_bytes: float, key: str | None, options: Table
     import h5py  # pyright: ignore[reportMissingImports]  # an extra
 
     with h5py.File(io.BytesIO(content), "r") as file:
-        found: dict[str, Any] = {}
-        # Walks what this file holds itself: links to other files are not followed.
-        file.visititems(lambda name, item: found.update({name: item}))
-        found = {name: item for name, item in found.items() if isinstance(item, h5py.Dataset)}
-        dataset = _choose(found, key)
+        dataset = _choose(_hdf5_data_sets(file), key)
         if dataset.external or dataset.is_virtual:
             raise BadInput(WRONG_TYPE, "the data set points to other files")
-        _refuse_size(dataset.size * dataset.dtype.itemsize, max_bytes)
+        # A chunk is inflated whole, however little of it belongs to the data set.
+        size = max(dataset.size, math.prod(dataset.chunks or ()))
+        _refuse_size(size * dataset.dtype.itemsize, max_bytes)
         values = dataset[()]
     # MATLAB is column-major: it writes its axes in reverse.
     return Array(values.T if content.startswith(b"MATLAB") else values)
+
+
+def _hdf5_data_sets(file: Any) -> dict[str, Any]:
+    """The data sets of a file by their names. Links to other files are not followed; a group that
+    is reached twice is looked at once."""
+    import h5py  # pyright: ignore[reportMissingImports]
+
+    found: dict[str, Any] = {}
+    pending, seen, num_items = [("", file)], {file["/"].id}, 0
+    while pending:
+        prefix, group = pending.pop()
+        for name in group:
+            num_items += 1
+            if num_items > MAX_ITEMS or prefix.count("/") > MAX_DEPTH:
+                raise BadInput(
+                    WRONG_TYPE,
+                    f"more than {MAX_ITEMS} groups and data sets, or more than {MAX_DEPTH} deep",
+                )
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                continue
+            item = group[name]
+            if isinstance(item, h5py.Dataset):
+                found[prefix + name] = item
+            elif isinstance(item, h5py.Group) and item.id not in seen:
+                seen.add(item.id)
+                pending.append((f"{prefix}{name}/", item))
+    return found
 
 
 def _read_parquet(
@@ -277,24 +318,71 @@ def _read_parquet(
     return _to_array(_parquet_table(content, max_bytes, options, None), "row")
 
 
+def _open_parquet(content: bytes, max_bytes: float) -> Any:
+    """A Parquet file whose columns are not too large once they are inflated; words that repeat are
+    kept once."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
+    schema, about = file.schema_arrow, file.metadata
+    if len(schema) > MAX_COLUMNS:
+        raise BadInput(TOO_LONG, f"{len(schema)} columns; at most {MAX_COLUMNS} are read")
+    stated = sum(
+        about.row_group(group).column(place).total_uncompressed_size
+        for group in range(about.num_row_groups)
+        for place in range(about.num_columns)
+    )
+    _refuse_size(stated, max_bytes)
+    words = [
+        field.name
+        for field in schema
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+    ]
+    return pyarrow.parquet.ParquetFile(io.BytesIO(content), read_dictionary=words)
+
+
+def _refuse_long_words(table: Any, max_bytes: float) -> None:
+    """Raise where the words of a table, each as often as it stands there, are too large."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    total = 0
+    for column in table.columns:
+        for chunk in column.chunks:
+            if pa.types.is_dictionary(chunk.type) and not pa.types.is_primitive(
+                chunk.type.value_type
+            ):
+                lengths = pc.binary_length(chunk.dictionary)
+                total += pc.sum(pc.take(lengths, chunk.indices)).as_py() or 0
+            elif pa.types.is_string(chunk.type) or pa.types.is_binary(chunk.type):
+                total += chunk.nbytes
+    _refuse_size(total, max_bytes)
+
+
 def _parquet_table(
     content: bytes, max_bytes: float, options: TableOptions, only: str | None
 ) -> Table:
     """The columns of a Parquet file, or one of them; those of pandas' index are left out."""
     import pyarrow as pa
-    import pyarrow.parquet
 
-    file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
+    file = _open_parquet(content, max_bytes)
     schema = file.schema_arrow
     described = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
     index = [name for name in described.get("index_columns", ()) if isinstance(name, str)]
     names = [name for name in schema.names if name not in index and only in (None, name)]
     _refuse_size(file.metadata.num_rows * max(1, len(names)) * 8, max_bytes)
     notes = [f"column '{name}' is pandas' index: not a channel" for name in index]
-    table = file.read(names)
+    nested = {field.name for field in schema if pa.types.is_nested(field.type)}
+    table = file.read([name for name in names if name not in nested])
+    _refuse_long_words(table, max_bytes)
     columns: list[np.ndarray | list[Cell]] = []
     cells: dict[int, list[Cell]] = {}
-    for place, column in enumerate(table.columns):
+    for place, name in enumerate(names):
+        if name in nested:  # whatever it holds, it is no number
+            columns.append([str(schema.field(name).type)[:MAX_NAME]] * file.metadata.num_rows)
+            continue
+        column = table[name]
         kind = column.type
         if pa.types.is_boolean(kind):
             column = column.cast(pa.uint8())
@@ -313,7 +401,7 @@ def _parquet_table(
                 or (pa.types.is_dictionary(kind))
             ):
                 cells[place] = words
-    rows = range(1, table.num_rows + 1)
+    rows = range(1, file.metadata.num_rows + 1)
     found = to_columns(list(cells.values()), rows, None, options, "", notes)
     for place, column in zip(cells, found, strict=True):
         columns[place] = column
@@ -330,13 +418,18 @@ def _read_column(
     """The cells of one column as words; None where there is none."""
     read = _reader(content)
     if read is _read_parquet:
-        import pyarrow.parquet
+        import pyarrow
 
-        file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
+        file = _open_parquet(content, max_bytes)
         _refuse_size(file.metadata.num_rows * 8, max_bytes)
         if column not in file.schema_arrow.names:
             return None
-        values = file.read([column])[column].to_pylist()
+        kind = file.schema_arrow.field(column).type
+        if pyarrow.types.is_nested(kind):
+            raise BadInput(WRONG_TYPE, f"column '{column}' holds {kind}, not labels")
+        table = file.read([column])
+        _refuse_long_words(table, max_bytes)
+        values = table[column].to_pylist()
         return ["" if value is None else str(value).strip() for value in values]
     if read is _read_text:
         table = read_text_table(content, options, words=column)

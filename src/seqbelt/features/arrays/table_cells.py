@@ -31,7 +31,7 @@ from seqbelt.features.arrays.table_layout import (
 HEAD_ROWS = 40
 """Rows that tell how a table is written."""
 T = TypeVar("T")
-HALVES = "whole numbers between commas are values of their own (features.decimal)"
+HALVES = "numbers between commas are values of their own (features.decimal)"
 
 
 class Lines(Protocol):
@@ -78,8 +78,9 @@ def read_rows(
     body = _without_end(body, layout, notes)
     if delimiter == "," and layout.names is None and options.decimal is None:
         _refuse_split_numbers(body)
-    if may_be_halves(delimiter, layout, options) and not any(
-        isinstance(cell, str) and "." in cell for _, cells in body for cell in cells
+    if may_be_halves(delimiter, layout, options) and (
+        not any(isinstance(cell, str) and "." in cell for _, cells in body for cell in cells)
+        or may_be_parts([cells for _, cells in body])
     ):
         notes.append(HALVES)
     body = [_fitted(row, layout) for row in body]
@@ -212,6 +213,26 @@ def may_be_halves(delimiter: str, layout: Layout, options: TableOptions) -> bool
     return (
         delimiter == "," and layout.names is None and layout.width > 1
     ) and options.decimal is None
+
+
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})*")
+_DIGITS = re.compile(r"\d+")
+_LEADING = re.compile(r"[+-]?[1-9]\d{0,2}")
+_FOLLOWING = re.compile(r"\d{3}(\.\d*)?")
+
+
+def may_be_parts(rows: Sequence[Sequence[Cell]]) -> bool:
+    """Whether two columns beside each other could be one of numbers like 1.234,5 or 1,234.5, of
+    which the commas were taken for delimiters: every row of them allows it, and one has a point."""
+    width = min(map(len, rows), default=0)
+    for left in range(width - 1):
+        pairs = [(str(row[left]).strip(), str(row[left + 1]).strip()) for row in rows]
+        for before, after, pointed in ((_GROUPED, _DIGITS, 0), (_LEADING, _FOLLOWING, 1)):
+            if all(before.fullmatch(a) and after.fullmatch(b) for a, b in pairs) and any(
+                "." in pair[pointed] for pair in pairs
+            ):
+                return True
+    return False
 
 
 def _refuse_split_numbers(body: Sequence[Row]) -> None:

@@ -37,6 +37,9 @@ UNITS = frozenset(_UNITS.split())
 _BRACKETED = re.compile(r"[\[({<].*[\])}>]")
 _QUOTIENT = re.compile(r"[^\s\d]{1,6}[/·*^²³][^\s]{1,6}")
 MAX_SUMMARY_ROWS = 12
+MAX_COLUMNS = 1 << 16
+"""Columns of a table that is read; a step with more values is rather a file whose axes are
+turned, or a bomb."""
 Row = tuple[int, Sequence[Cell]]
 """A line's number, from 1, and its cells."""
 
@@ -163,7 +166,14 @@ def _below_preamble(
     notes: list[str] = []
     preamble = list(rows[:first])
     line, cells = preamble.pop()
-    if preamble and _fits(cells, width) and _fits(preamble[-1][1], width) and _are_units(cells):
+    if (
+        preamble
+        and _fits(cells, width)
+        and _fits(preamble[-1][1], width)
+        # One cell above several is a title, though it would do for names without the rows' own.
+        and (len(preamble[-1][1]) >= len(cells) or len(preamble[-1][1]) > 1)
+        and _are_units(cells)
+    ):
         notes.append(f"line {line} is a row of units: not a step")
         line, cells = preamble.pop()
     filled = [cell for cell in cells if cell != ""]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqbelt.errors import EMPTY, UNREADABLE, WRONG_TYPE, BadInput
+from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.number_cells import ARROW_MISSING, ERROR_WORDS, Cell, is_missing
 from seqbelt.features.arrays.table_cells import (
     HALVES,
@@ -21,10 +21,12 @@ from seqbelt.features.arrays.table_cells import (
     Lines,
     Table,
     may_be_halves,
+    may_be_parts,
     read_rows,
     without_empty_columns,
 )
 from seqbelt.features.arrays.table_layout import (
+    MAX_COLUMNS,
     Layout,
     Row,
     TableOptions,
@@ -123,6 +125,12 @@ def _decode(content: bytes, encoding: str) -> str:
 def _legacy_encoding(content: bytes) -> str:
     """An encoding of before Unicode in which these bytes make words."""
     sample = b"\n".join(line for line in content.splitlines() if not line.isascii())[:20_000]
+    # Korean letters are two bytes, mostly both above 127; a sign of Western ones, as in [°C],
+    # stands alone, and cp949 would take the letter behind it along.
+    if not re.search(rb"[\x80-\xff]{2}", sample) and all(
+        one.isascii() or one in _WESTERN_LETTERS for one in sample.decode("cp1252", "replace")
+    ):
+        return "cp1252"
     try:
         words = sample.decode("cp949", errors="strict" if len(sample) < 20_000 else "ignore")
         foreign = [letter for letter in words if not letter.isascii()]
@@ -182,6 +190,7 @@ def split_rows(lines: Iterator[tuple[int, str]], delimiter: str) -> Iterator[Row
     try:
         for cells in reader:
             line, num_lines, started[:] = started[0], len(started), []
+            _refuse_width(line, len(cells))
             row = [cell.strip() for cell in cells]
             if num_lines > 1 and any(map(is_number, row)):
                 raise UnclosedQuote(
@@ -192,6 +201,13 @@ def split_rows(lines: Iterator[tuple[int, str]], delimiter: str) -> Iterator[Row
             yield line, row
     except csv.Error as error:
         raise BadInput(UNREADABLE, f"line {started[0] if started else 1}: {error}") from None
+
+
+def _refuse_width(line: int, num_cells: int) -> None:
+    if num_cells > MAX_COLUMNS:
+        raise BadInput(
+            TOO_LONG, f"line {line} has {num_cells} columns; at most {MAX_COLUMNS} are read"
+        )
 
 
 def _rows(text: str, delimiter: str, skip_rows: int) -> Iterator[Row]:
@@ -217,6 +233,8 @@ def _read_head(text: str, options: TableOptions, max_rows: int) -> _Head:
     if not lines:
         why = f"line {comment_line[0]} is a comment, and no row follows" if comment_line else ""
         raise BadInput(EMPTY, why or "the table has no rows")
+    for number, line in lines:
+        _refuse_width(number, 1 + max(line.count(sign) for sign in f"{DELIMITERS} "))
     delimiter = separator or _find_delimiter(lines, options)
     rows = list(split_rows(iter(lines), delimiter))
     comment = None
@@ -338,7 +356,9 @@ def _read_by_arrow(text: str, head: _Head, layout: Layout, options: TableOptions
         lines = [first_line + n for n, line in enumerate(io.StringIO(body)) if line.strip()]
     names, columns = without_empty_columns(layout.names, columns)
     notes = layout.notes + (("decimal commas",) if decimal == "," else ())
-    if may_be_halves(head.delimiter, layout, options) and "." not in body:
+    if may_be_halves(head.delimiter, layout, options) and (
+        "." not in body or may_be_parts([cells for _, cells in head.rows[layout.first :]])
+    ):
         notes += (HALVES,)
     return Table(names, columns, lines, notes, layout.names_are_a_comment)
 

@@ -14,7 +14,13 @@ from seqbelt.features.arrays.table_layout import Row, TableOptions
 
 WORKBOOK = "xl/workbook.xml"
 """The member by which a zip is known as a workbook."""
+SHARED = "xl/sharedStrings.xml"
+"""The member with the texts of all cells, each once."""
 BYTES_A_CELL = 64
+LONG_TEXT = 1000
+"""Bytes above which it matters how often a text is repeated."""
+_TEXT = re.compile(rb"<(?:\w+:)?si\b(?:[^>]*/>|.*?</(?:\w+:)?si>)", re.DOTALL)
+_SHARED_CELL = re.compile(rb"<(?:\w+:)?c\b[^>]*?\bt=\"s\"[^>]*>\s*<(?:\w+:)?v\b[^>]*>\s*(\d{1,9})")
 _PLACE = re.compile(rb'<(?:\w+:)?c\b[^>]*?\br="([A-Z]{1,3})(\d{1,7})"')
 
 
@@ -59,16 +65,28 @@ def read_workbook(
 
 
 def _check_extent(content: bytes, refuse_size: Callable[[int], None]) -> None:
-    """Refuse sheets whose cells lie so far apart that the rectangle around them is too large."""
+    """Refuse sheets whose cells lie so far apart that the rectangle around them is too large, or
+    repeat a long text too often."""
     with zipfile.ZipFile(io.BytesIO(content)) as file:
-        for member in file.namelist():
+        members = file.namelist()
+        lengths = [len(one[0]) for one in _TEXT.finditer(file.read(SHARED))] if (
+            SHARED in members
+        ) else []  # fmt: skip
+        for member in members:
             if not re.fullmatch(r"xl/worksheets/[^/]+\.xml", member):
                 continue
+            sheet = file.read(member)
             columns, last_row = set[bytes](), 0
-            for found in _PLACE.finditer(file.read(member)):
+            for found in _PLACE.finditer(sheet):
                 columns.add(found[1])
                 last_row = max(last_row, int(found[2]))
-            refuse_size(max(map(_column_number, columns), default=0) * last_row * BYTES_A_CELL)
+            num_cells = max(map(_column_number, columns), default=0) * last_row
+            # Cells need not name their places.
+            num_cells = max(num_cells, sheet.count(b"<c"), sheet.count(b":c "))
+            refuse_size(num_cells * BYTES_A_CELL)
+            if max(lengths, default=0) > LONG_TEXT:
+                places = (int(found[1]) for found in _SHARED_CELL.finditer(sheet))
+                refuse_size(sum(lengths[at] for at in places if at < len(lengths)))
 
 
 def _column_number(letters: bytes) -> int:

@@ -8,17 +8,22 @@ transformed in one batch and still get the very frames that they would get alone
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from seqbelt.errors import EMPTY, BadInput
-from seqbelt.features.audio.audio_decoding import Audio, check_samples, decode_audio
+from seqbelt.features.audio.audio_decoding import (
+    Audio,
+    check_samples,
+    decode_audio,
+    max_audio_bytes,
+)
 from seqbelt.features.base import Features, Learned, Source
 
 Positive = Annotated[float, Field(gt=0)]
@@ -31,6 +36,9 @@ MAX_FILTER_VALUES = 4_000_000
 class AudioFeatures(Features):
     """What all kinds of audio features share: decoding, one sample rate, framing."""
 
+    size_setting: ClassVar[str] = "features.max_duration_s"
+    before: ClassVar[Mapping[str, Any]] = {"signal_version": 1}
+
     sample_rate: Annotated[int, Field(ge=100)] = 16_000
     """Rate in Hz that every recording is resampled to."""
     window_ms: Positive = 25.0
@@ -41,11 +49,19 @@ class AudioFeatures(Features):
     """Cut the ends that stay this many dB below the recording's own peak; null keeps them."""
     max_duration_s: Positive = 3600.0
     """Longer recordings are quarantined."""
+    signal_version: Literal[1, 2] = 2
+    """How signals are computed: 2 resamples as soxr does and has exact mel bands at odd sample
+    rates, as librosa; 1 is how models that do not name it were trained (torchaudio's short
+    filter)."""
     deltas: Annotated[int, Field(ge=0, le=2)] = 0
     """Append first (1) and second (2) differences over time as further features."""
     subtract_mean: bool = False
     """Subtract each recording's own mean over time (cepstral mean normalisation): removes the
     microphone and part of the speaker, needs the whole recording."""
+
+    @property
+    def max_file_bytes(self) -> float:
+        return max_audio_bytes(self.max_duration_s)
 
     @property
     def num_features(self) -> int:
@@ -107,7 +123,8 @@ class AudioFeatures(Features):
     def _prepare_signal(self, raw: Audio) -> np.ndarray:
         signal = raw.samples
         if raw.sample_rate != self.sample_rate:
-            signal = _resample(signal, raw.sample_rate, self.sample_rate)
+            change_rate = resample if self.signal_version > 1 else _resample_short
+            signal = change_rate(signal, raw.sample_rate, self.sample_rate)
         if self.trim_silence_db is not None:
             import librosa
 
@@ -160,17 +177,20 @@ class LogMel(AudioFeatures):
     def _mel_filters(self, fft_size: int):
         from seqbelt.features.audio.torchaudio_import import torchaudio
 
+        # torchaudio rounds half an odd rate down: bins up to the whole of it are asked for instead.
+        twice = 2 if self.sample_rate % 2 and self.signal_version > 1 else 1
         with warnings.catch_warnings():  # of a band without a bin: that is what is asked
             warnings.simplefilter("ignore")
-            return torchaudio.functional.melscale_fbanks(
-                fft_size // 2 + 1,
+            filters = torchaudio.functional.melscale_fbanks(
+                twice * (fft_size // 2) + 1,
                 self.min_frequency,
                 self.max_frequency or self.sample_rate / 2,
                 self.num_bands,
-                self.sample_rate,
+                twice * self.sample_rate,
                 norm="slaney",
                 mel_scale="slaney",
             )
+        return filters[: fft_size // 2 + 1]
 
     @cached_property
     def _window_and_filters(self):
@@ -268,8 +288,18 @@ def _batches_by_length(lengths: list[int]) -> list[list[int]]:
     return batches
 
 
-def _resample(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Band-limited (windowed sinc) resampling."""
+def resample(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Band-limited resampling of ``(samples,)`` to ``ceil(samples * to_rate / from_rate)`` samples,
+    by soxr at its high quality, as ``librosa.load`` does it."""
+    import soxr
+
+    found = soxr.resample(signal, from_rate, to_rate, quality="HQ")
+    size = -(-len(signal) * to_rate // from_rate)
+    return np.pad(found[:size], (0, max(0, size - len(found))))
+
+
+def _resample_short(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Resampling by a short windowed sinc, as models of the first signal version were trained."""
     import torch
 
     from seqbelt.features.audio.torchaudio_import import torchaudio

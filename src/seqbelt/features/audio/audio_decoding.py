@@ -7,6 +7,7 @@ import hashlib
 import io
 import struct
 import wave
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,14 @@ MIN_RATE, MAX_RATE = 100, 1_000_000
 for it."""
 
 
+MIN_SAMPLES, MAX_SAMPLES_PER_S = 200_000_000, 48_000
+"""A recording may have so many samples of one channel, or, if that is more, so many for each second
+it may last: higher rates of hours would take more memory than most machines have."""
+BLOCK_VALUES = 1 << 24
+"""Samples of all channels that are decoded at a time: longer recordings are mixed down block by
+block, so that memory holds one channel of them."""
+
+
 COMPLETE = 0.98
 """Fraction of the stated duration that a whole recording has: encoders pad and skip at the ends."""
 
@@ -44,13 +53,23 @@ class Audio(NamedTuple):
     sample_rate: int
 
 
+def max_audio_bytes(max_duration_s: float) -> float:
+    """Bytes of the largest file that is read: two channels of four bytes a sample."""
+    return 8 * _max_samples(max_duration_s)
+
+
+def _max_samples(max_duration_s: float) -> float:
+    return max(MIN_SAMPLES, MAX_SAMPLES_PER_S * max_duration_s)
+
+
 def decode_audio(source: Path | bytes, max_duration_s: float) -> Audio:
     """Decode a recording and mix its channels down to their mean.
 
     Raises BadInput if it is unreadable, empty, silent, truncated, not audio, not finite, or
     longer than ``max_duration_s``.
     """
-    content = whole_wav(read_bytes(source))
+    content = read_bytes(source, max_audio_bytes(max_duration_s), "features.max_duration_s")
+    content = whole_wav(content)
     refuse_cut_short(content)
     for decode in (_decode_plain_wav, _decode_soundfile):
         try:
@@ -71,7 +90,7 @@ def check_samples(samples: np.ndarray, sample_rate: int, max_duration_s: float) 
     if samples.ndim != 1 or not samples.size:
         raise BadInput(EMPTY, "the recording has no samples")
     _refuse_too_long(samples.size, sample_rate, max_duration_s)
-    peak = np.abs(samples).max()
+    peak = abs(np.maximum(samples.max(), -samples.min()))  # abs of all takes as much memory again
     if not np.isfinite(peak):
         raise BadInput(NOT_FINITE, "the recording holds NaN or infinite samples")
     if peak < SILENCE_PEAK:
@@ -82,6 +101,12 @@ def check_samples(samples: np.ndarray, sample_rate: int, max_duration_s: float) 
 def _refuse_too_long(num_samples: int, sample_rate: int, max_duration_s: float) -> None:
     if not MIN_RATE <= sample_rate <= MAX_RATE:
         raise BadInput(UNREADABLE, f"the header claims {sample_rate} samples a second")
+    if num_samples > _max_samples(max_duration_s):
+        raise BadInput(
+            TOO_LONG,
+            f"{num_samples:.0f} samples at {sample_rate} Hz; features.max_duration_s allows "
+            f"{_max_samples(max_duration_s):.0f}",
+        )
     if num_samples > max_duration_s * sample_rate:
         raise BadInput(
             TOO_LONG,
@@ -116,6 +141,8 @@ def _decode_plain_wav(content: bytes, max_duration_s: float) -> tuple[np.ndarray
     with wave.open(io.BytesIO(content)) as file:
         if file.getsampwidth() != 2 or file.getnframes() * 2 > len(content):
             raise wave.Error("not 16 bit, or a stream whose size was never filled in")
+        if file.getnframes() * file.getnchannels() > BLOCK_VALUES:
+            raise wave.Error("long: left to libsndfile, block by block")
         _refuse_too_long(file.getnframes(), file.getframerate(), max_duration_s)
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         if samples.size < file.getnframes() * file.getnchannels():
@@ -131,8 +158,7 @@ def _decode_soundfile(content: bytes, max_duration_s: float) -> tuple[np.ndarray
         _refuse_too_long(file.frames, file.samplerate, max_duration_s)
         if file.format == "FLAC" and file.subtype in _FLAC_BYTES:
             return _read_flac(file, content), file.samplerate
-        # The count is named because GSM cannot be read "to the end": it has no seek.
-        samples = file.read(frames=file.frames, dtype="float32")
+        samples = _read_blocks(file, "float32")
         if len(samples) < file.frames and file.format in ("FLAC", "OGG"):
             raise BadInput(TRUNCATED, f"{len(samples)} of {file.frames} samples are there")
         return samples, file.samplerate
@@ -143,20 +169,47 @@ _FLAC_BYTES = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}
 
 
 def _read_flac(file: soundfile.SoundFile, content: bytes) -> np.ndarray:
-    """Samples ``(samples, channels)`` of a FLAC, compared with its count and its MD5."""
+    """Samples of a FLAC, compared with its count and its MD5."""
+    digest, width = hashlib.md5(usedforsecurity=False), _FLAC_BYTES[file.subtype]
+
+    def scale(block: np.ndarray) -> np.ndarray:
+        high = np.ascontiguousarray(block, "<i4").view(np.uint8).reshape(-1, 4)[:, 4 - width :]
+        digest.update(high.tobytes())
+        return block.astype(np.float32) / np.float32(2**31)
+
     try:
-        samples = file.read(frames=file.frames, dtype="int32", always_2d=True)
+        samples = _read_blocks(file, "int32", scale)
     except soundfile.LibsndfileError as error:
         raise BadInput(TRUNCATED, f"damaged or cut short: {reason_of(error)}") from None
     if len(samples) < file.frames:
         raise BadInput(TRUNCATED, f"{len(samples)} of {file.frames} samples are there")
     stated = content[26:42] if content[:4] == b"fLaC" else b""
-    if stated.strip(b"\0"):
-        width = _FLAC_BYTES[file.subtype]
-        high = np.ascontiguousarray(samples, "<i4").view(np.uint8).reshape(-1, 4)[:, 4 - width :]
-        if hashlib.md5(high.tobytes(), usedforsecurity=False).digest() != stated:
-            raise BadInput(UNREADABLE, "damaged: the samples do not have the MD5 that is stated")
-    return samples.astype(np.float32) / np.float32(2**31)
+    if stated.strip(b"\0") and digest.digest() != stated:
+        raise BadInput(UNREADABLE, "damaged: the samples do not have the MD5 that is stated")
+    return samples
+
+
+def _read_blocks(
+    file: soundfile.SoundFile,
+    dtype: str,
+    scale: Callable[[np.ndarray], np.ndarray] = lambda block: block,
+) -> np.ndarray:
+    """All samples as float32, ``(samples, channels)``; of a long recording, which is read block by
+    block, their mean ``(samples,)``.
+
+    The count is named because GSM cannot be read "to the end": it has no seek.
+    """
+    if file.frames * file.channels <= BLOCK_VALUES:
+        return scale(file.read(frames=file.frames, dtype=dtype, always_2d=True))
+    mixed, count = np.empty(file.frames, np.float32), 0
+    while count < file.frames:
+        size = min(BLOCK_VALUES // file.channels, file.frames - count)
+        block = scale(file.read(frames=size, dtype=dtype, always_2d=True))
+        if not len(block):
+            break
+        mixed[count : count + len(block)] = block.mean(axis=1, dtype=np.float32)
+        count += len(block)
+    return mixed[:count]
 
 
 STATED_BY = ("matroska", "asf", "mov")
@@ -189,6 +242,9 @@ def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int
             if not container.streams.audio:
                 raise BadInput(WRONG_TYPE, "a media file without an audio stream")
             stream = container.streams.audio[0]
+            if stream.duration and stream.sample_rate:  # refuse before an hour is decoded
+                stated = float(stream.duration * stream.time_base) * stream.sample_rate
+                _refuse_too_long(int(stated), stream.sample_rate, max_duration_s)
             to_float = av.AudioResampler(format="fltp")
             pieces, num_samples = [], 0
             for frame in container.decode(stream):

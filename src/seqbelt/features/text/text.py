@@ -47,6 +47,7 @@ class TextFeatures(Features):
     is_tokens: ClassVar[bool] = True
     reads_text: ClassVar[bool] = True
     learns: ClassVar[bool] = True
+    size_setting: ClassVar[str] = "features.max_characters"
 
     normalization: Literal["NFC", "NFKC", "NFD", "NFKD", "none"] = "NFC"
     """Unicode normalisation form of every text."""
@@ -80,6 +81,10 @@ class TextFeatures(Features):
                 raise ValueError(f"tokenizer_file decides this by itself; remove {', '.join(idle)}")
         return self
 
+    @property
+    def max_file_bytes(self) -> float:
+        return 4.0 * self.max_characters + 4  # no character takes more, nor does a mark
+
     def read(self, source: Source) -> str:
         """The text in ``source``: a str is the text itself, a Path or bytes are UTF-8, or what
         the mark at their beginning says.
@@ -97,8 +102,8 @@ class TextFeatures(Features):
         if isinstance(source, np.ndarray):
             raise BadInput(WRONG_TYPE, "an array, not a text")
         if isinstance(source, Path) and source.is_file():
-            self._refuse_too_long(source.stat().st_size // 4)  # no character takes over 4 bytes
-        content = read_bytes(source)
+            self._refuse_too_long(source.stat().st_size // 4)
+        content = read_bytes(source, self.max_file_bytes, self.size_setting)
         if name := wide_encoding(content):
             raise BadInput(
                 UNREADABLE,

@@ -20,16 +20,25 @@ from seqbelt.features.video.video_decoding import FrameFormat, decode_video
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+MIN_FILE_BYTES, MAX_BYTES_PER_S = 512e6, 2e6
+"""A clip may have so many bytes, or, if that is more, so many for each second it may last: 16
+Mbit/s. A file is in memory while it is decoded."""
 
 
 class VideoFeatures(Features):
     """What all kinds of video features share: decoding, one frame rate, streaming."""
+
+    size_setting: ClassVar[str] = "features.max_duration_s"
 
     frame_rate: Positive | None = 10.0
     """Frames described per second of the clip, in Hz; null describes every frame, at whatever
     rate the clip has. Ready arrays of frames are taken to have this rate."""
     max_duration_s: Positive = 600.0
     """Longer clips are quarantined."""
+
+    @property
+    def max_file_bytes(self) -> float:
+        return max(MIN_FILE_BYTES, self.max_duration_s * MAX_BYTES_PER_S)
 
     @property
     def num_features(self) -> int:

@@ -123,6 +123,12 @@ def _open(source: Path | bytes) -> Iterator[Any]:
     try:
         # FFmpeg reads a file faster than through Python; "file:" keeps it from taking the name
         # for an address.
+        if (
+            isinstance(source, Path)
+            and source.exists()
+            and not (source.is_file() or source.is_dir())
+        ):
+            raise BadInput(WRONG_TYPE, "not a regular file: a pipe, a device or a socket")
         file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
         start = source[:16] if isinstance(source, bytes) else _first_bytes(source)
     except OSError as error:
