@@ -134,7 +134,7 @@ class TestSegments:
         assert said in ledger(store).replace('""', '"')
 
     def test_steps_without_a_time_are_refused(self, recording):
-        with pytest.raises(SettingsError, match=r"features\.sample_rate"):
+        with pytest.raises(SettingsError, match=r"features\.source_rate_hz"):
             store_of(recording, features={"sample_rate": None})
 
 
