@@ -214,7 +214,8 @@ def test_compare_judges_cells_on_arrays():
         X, y, X_test, y_test, classifier=classifier, cells=cells, seeds=(3, 4), margin=0.2
     )
     model = SequenceClassifier(**SMALL, seed=4).fit(X, y)
-    np.testing.assert_array_equal(found.runs["lstm"][1].correct, model.predict(X_test) == y_test)
+    correct = found.runs["lstm"][1].answers.correct
+    np.testing.assert_array_equal(correct, model.predict(X_test) == y_test)
     assert found.cells()["lstm"]["accuracies"][1] == model.score(X_test, y_test)
     assert found.verdict is not None and found.verdict.margin == 0.2
     assert (found.verdict.cell, found.verdict.other) == cells

@@ -20,6 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from seqbelt.comparison.comparison import Comparison, Conclusion, RunResult
+from seqbelt.comparison.metrics import Answers
 from seqbelt.comparison.variants import OVERRIDES
 from seqbelt.data.cropping import crop_sequences
 from seqbelt.data.in_memory import in_memory
@@ -221,22 +222,23 @@ def compare(
     ``X`` and ``X_test`` are sequences as ``SequenceClassifier`` takes them, ``y`` and ``y_test``
     their labels. ``classifier`` has the settings that all cells share; its ``cell`` and ``seed``
     are replaced. ``groups`` ``(test sequences,)`` names the speaker or subject of each test
-    sequence: the verdict is then about new groups. ``cells``, ``seeds``, ``margin`` and
-    ``confidence`` are those of a config's ``comparison`` section.
+    sequence: the verdict is then about new groups. ``cells``, ``seeds``, ``margin``,
+    ``confidence`` and ``metric`` are those of a config's ``comparison`` section (no log_loss).
 
     In the result, ``sentence`` is the verdict in words, ``verdict`` has its numbers, ``cells()``
-    the test scores of each cell over seeds, ``markdown()`` a table. Nothing is logged or
+    the test scores of each cell, ``markdown()`` a table. Nothing is logged or
     registered, and no baselines are fitted; ``seqbelt compare`` does both. Raises SettingsError
     for an unknown setting, ValueError for arrays that do not fit, KeyboardInterrupt after Ctrl-C.
 
     The test: crossed random effects of seeds and examples, Holm's correction for several cells
     (``seqbelt.comparison.statistics``).
     """
-    known = ("cells", "seeds", "margin", "confidence")
+    known = ("cells", "seeds", "margin", "confidence", "metric")
     if unknown := sorted(comparison.keys() - set(known)):
         raise SettingsError(f"compare: no such setting: {', '.join(unknown)}; known: {known}")
     rule = Comparison.parse({**comparison, "controls": False}, origin="compare")
     truth = column_or_1d(y_test)
+    classes = np.unique(np.concatenate([column_or_1d(y), truth]))
     runs: dict[str, list[RunResult]] = {}
     for cell in rule.cells:
         for seed in rule.seeds:
@@ -247,22 +249,22 @@ def compare(
             predicted = model.predict(X_test)
             if predicted.shape != truth.shape:
                 raise ValueError(f"{len(predicted)} test sequences, but {len(truth)} test labels")
-            correct = predicted == truth
             scores = {
-                "accuracy": float(correct.mean()),
+                "accuracy": float((predicted == truth).mean()),
                 "macro_f1": float(f1_score(truth, predicted, average="macro")),
             }
             result = RunResult(
                 run_ids=(),
                 seed=seed,
-                correct=correct,
+                answers=Answers(*(np.searchsorted(classes, one) for one in (truth, predicted))),
                 test=scores,
                 num_parameters=model.network_.num_parameters,
                 epochs=len(model.history_.epochs),
                 train_s=model.history_.train_s,
             )
             runs.setdefault(cell, []).append(result)
-    return rule.conclude(runs, None if groups is None else column_or_1d(groups))
+    names = [str(one) for one in classes]
+    return rule.conclude(runs, names, None if groups is None else column_or_1d(groups))
 
 
 def _contains_arrays(X: Any) -> bool:

@@ -10,6 +10,8 @@ import pytest
 
 from seqbelt.cli import main
 from seqbelt.data.generated.demo_data import DemoData
+from seqbelt.experiment import Experiment
+from seqbelt.workflow.comparison_run import FINISHED, CompareJournal
 
 WAIT_S = 300
 
@@ -85,7 +87,8 @@ def test_killed_three_times_it_gives_the_undisturbed_table(project, capsys):
         assert list(models.glob("compare-*.json"))
     found, err = compare(capsys)
     assert "resuming the interrupted comparison" in err and "loaded from" in err
-    assert not list(models.glob("compare-*.json"))
+    (journal,) = models.glob("compare-*.json")
+    assert json.loads(journal.read_text())["begun"] == []
 
     from seqbelt.tracking.connection import connect, experiment_id
 
@@ -125,3 +128,70 @@ def test_killed_with_its_workers_it_gives_the_undisturbed_table(project, capsys)
     assert "resuming the interrupted comparison" in err
     undisturbed, _ = compare(capsys)  # one after the other
     assert table(found) == table(undisturbed)
+
+
+def journal_of(**comparison):
+    values = {"name": "words", "data": {"source": "words"}, "features": {"kind": "log_mel"}}
+    return CompareJournal(Experiment.parse({**values, "comparison": comparison}))
+
+
+def look(tmp_path, seeds, data="data", **comparison):
+    """Make a comparison without training; its look and which models were read back."""
+    journal = journal_of(seeds=seeds, **comparison)
+    journal.check_data(data)
+    kept = []
+    for seed in seeds:
+        folder = tmp_path / f"{data}-{seed}"
+        folder.mkdir(exist_ok=True)
+        if journal.begin(folder) and (folder / FINISHED).exists():
+            kept.append(seed)
+        (folder / FINISHED).write_text("{}")
+    looks = journal.looks
+    journal.close()
+    return looks, kept
+
+
+def test_a_longer_seed_list_goes_on_with_what_is_trained_and_is_the_next_look(project):
+    first, kept = look(project, [0, 1, 2])
+    assert (first.words, kept) == ("look 1 of 5", [])
+    again, kept = look(project, [0, 1, 2])
+    assert (again, kept) == (first, [])  # made anew, and no further look
+    # What is said of the models does not change them, and is no other comparison.
+    second, kept = look(project, [0, 1, 2, 3, 4], margin=0.02, confidence=0.9)
+    assert (second.words, kept) == ("look 2 of 5", [0, 1, 2])
+    assert second.earlier == (3,) and second.is_grown
+    other, kept = look(project, [5, 6, 7])
+    assert (other.num_seeds, other.earlier, other.is_grown, kept) == (8, (3, 5), False, [])
+    by_f1, _ = look(project, [0, 1, 2, 3, 4], metric="macro_f1")
+    assert by_f1.earlier == ()  # looks are counted for each metric
+    new, kept = look(project, [0, 1, 2, 3, 4], data="other data")
+    assert (new.earlier, kept) == ((), [])
+
+
+def test_a_journal_of_an_earlier_version_is_gone_on_with(project):
+    """Its name held the seeds; it had no looks."""
+    journal = journal_of(seeds=[0, 1])
+    old = journal._old_path
+    assert old != journal.path
+    old.parent.mkdir(parents=True)
+    begun = project / "data-0"
+    begun.mkdir()
+    (begun / FINISHED).write_text("{}")
+    old.write_text(json.dumps({"compare_id": "abc", "begun": [str(begun)]}))
+    resumed = journal_of(seeds=[0, 1])
+    assert resumed.compare_id == "abc" and resumed.begin(begun) and (begun / FINISHED).exists()
+    resumed.check_data("data")
+    resumed.close()
+    assert not old.exists() and journal.path.exists()
+
+
+@pytest.mark.slow
+def test_a_longer_seed_list_gives_the_table_of_one_comparison(project, capsys):
+    small = ["training.num_epochs=1", "comparison.max_seeds=3"]
+    first, err = compare(capsys, *small)
+    assert "2 seeds x" in err and "can show a difference of" in err
+    longer, err = compare(capsys, *small, "comparison.seeds=[0,1,2]")
+    assert "look 2 of 2" in err and err.count("loaded from") == 4
+    assert longer["verdicts"][0]["looks"] == 2
+    assert longer["cells"]["lstm"]["runs"][:2] == first["cells"]["lstm"]["runs"]
+    assert "can show a difference of" in longer["protocol"]

@@ -20,6 +20,7 @@ from seqbelt.comparison.baselines.signal_baselines import (
     statistics_in_time,
 )
 from seqbelt.comparison.comparison import Comparison, RunResult
+from seqbelt.comparison.metrics import Answers
 from seqbelt.data.batches import pad
 from seqbelt.data.cropping import crop_sequences
 from seqbelt.data.sequences import Sequences
@@ -419,8 +420,10 @@ def conclusion(controls):
     for cell, share in (("lstm", 0.7), ("rnn", 0.8)):
         correct = rights(share)
         test = {"accuracy": float(correct.mean()), "macro_f1": 0.5}
-        runs[cell] = [RunResult(("id",), 0, correct, test, 10, 1.0, 1.0)]
-    return Comparison(cells=("lstm", "rnn")).conclude(runs, controls=controls)
+        labels = np.arange(len(correct)) % 2
+        answers = Answers(labels, np.where(correct, labels, 1 - labels))
+        runs[cell] = [RunResult(("id",), 0, answers, test, 10, 1.0, 1.0)]
+    return Comparison(cells=("lstm", "rnn")).conclude(runs, ("a", "b"), controls=controls)
 
 
 def test_the_conclusion_holds_the_caveat_against_the_best_cell_and_every_control():

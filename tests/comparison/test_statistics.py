@@ -1,23 +1,18 @@
-import time
-
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats import contingency_tables, multitest, proportion, weightstats
+from statsmodels.stats import multitest, proportion, weightstats
 
 from seqbelt.comparison.statistics import (
     Component,
     Difference,
     Estimate,
-    accuracy_difference,
-    bootstrap_difference,
+    detectable_difference,
     holm,
-    mcnemar,
     mean_interval,
-    wilson_interval,
+    score_difference,
+    score_interval,
 )
-
-BOOTSTRAP = {"confidence": 0.95, "num_resamples": 2000, "seed": 0}
 
 
 def test_mean_interval_is_students():
@@ -34,73 +29,16 @@ def test_one_seed_has_no_interval():
     assert np.isnan([found.low, found.high]).all()
 
 
-def test_wilson_agrees_with_newcombes_published_example():
-    """81 of 263: 0.2553 to 0.3662 (Newcombe 1998, table I, method 3)."""
-    found = wilson_interval(81, 263, 0.95)
-    assert (found.low, found.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-
-
-def test_mcnemar_by_hand():
-    # 6 examples only a gets right, 1 only b: twice P(X <= 1) for 7 fair coins = 2 * 8 / 128.
-    a = np.array([True] * 6 + [False] + [True] * 10 + [False] * 4)
-    b = np.array([False] * 6 + [True] + [True] * 10 + [False] * 4)
-    assert mcnemar(a, b) == pytest.approx(0.125)
-    assert mcnemar(b, a) == pytest.approx(0.125)
-    assert mcnemar(a, a) == 1.0
-
-
-@pytest.mark.parametrize("only_a", [0, 3, 10, 11, 20, 500])
-@pytest.mark.parametrize("only_b", [0, 7, 10])
-def test_mcnemar_is_scipys_binomial_test(only_a, only_b):
-    a = np.repeat([True, False], [only_a, only_b])
-    expected = stats.binomtest(only_a, only_a + only_b).pvalue if len(a) else 1.0
-    assert mcnemar(a, ~a) == pytest.approx(expected)
-
-
 def test_holm_on_the_textbook_example():
     found = holm(np.array([0.01, 0.04, 0.03, 0.005]))
     assert found == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm(np.array([0.6, 0.7])).max() == 1.0
 
 
-def test_mcnemar_on_a_published_table():
-    """Approval of the Prime Minister asked twice (Agresti 1990, table 10.1): 150 and 86 changed."""
-    a = np.repeat([True, True, False, False], [794, 150, 86, 570])
-    b = np.repeat([True, False, True, False], [794, 150, 86, 570])
-    table = [[794, 150], [86, 570]]
-    expected = contingency_tables.mcnemar(table, exact=True)
-    assert mcnemar(a, b) == pytest.approx(expected.pvalue, rel=1e-9)
-    # The published statistic, z squared, is 17.36.
-    asymptotic = contingency_tables.mcnemar(table, exact=False, correction=False)
-    assert asymptotic.statistic == pytest.approx(17.36, abs=0.005)
-    assert mcnemar(a, b) == pytest.approx(asymptotic.pvalue, rel=0.4)
-
-
 def test_holm_is_statsmodels(rng):
     p_values = rng.random(12) ** 3
     expected = multitest.multipletests(p_values, method="holm")[1]
     assert holm(p_values) == pytest.approx(expected)
-
-
-def test_wilson_is_statsmodels():
-    expected = proportion.proportion_confint(81, 263, method="wilson")
-    found = wilson_interval(81, 263, 0.95)
-    assert (found.low, found.high) == pytest.approx(expected)
-
-
-def test_paired_bootstrap_of_two_models_is_scipys(rng):
-    """One seed each: only the examples are drawn anew, for both at once."""
-    difficulty = rng.random(400)
-    a, b = (rng.random(400) < base + 0.4 * difficulty for base in (0.6, 0.5))
-
-    def difference(one, other, axis):
-        return one.mean(axis=axis) - other.mean(axis=axis)
-
-    expected = stats.bootstrap(
-        (a, b), difference, paired=True, method="percentile", n_resamples=4000, rng=0
-    ).confidence_interval
-    found = bootstrap_difference(a[None], b[None], **BOOTSTRAP)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.006)
 
 
 def test_holm_leaves_one_test_alone():
@@ -120,49 +58,11 @@ def rng():
     return np.random.default_rng(7)
 
 
-def test_bootstrap_resamples_what_a_loop_would(cells):
-    """The multinomial shortcut against the definition: rows and seeds drawn one by one."""
-    a, b = cells
-    rng = np.random.default_rng(1)
-    drawn = []
-    for _ in range(2000):
-        examples = rng.integers(0, 500, 500)
-        seeds_a, seeds_b = rng.integers(0, 5, 4), rng.integers(0, 4, 3)
-        drawn.append(a[seeds_a][:, examples].mean() - b[seeds_b][:, examples].mean())
-    found = bootstrap_difference(a, b, **BOOTSTRAP)
-    assert found.value == pytest.approx(a.mean() - b.mean())
-    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.004)
-
-
-def test_bootstrap_repeats_by_seed(cells):
-    assert bootstrap_difference(*cells, **BOOTSTRAP) == bootstrap_difference(*cells, **BOOTSTRAP)
-    other = bootstrap_difference(*cells, **{**BOOTSTRAP, "seed": 1})
-    assert other != bootstrap_difference(*cells, **BOOTSTRAP)
-
-
 def test_groups_of_one_are_examples(cells):
-    alone = accuracy_difference(*cells, groups=np.arange(500))
+    alone = score_difference(*cells, groups=np.arange(500))
     assert [part.variance for part in alone.components] == pytest.approx(
-        [part.variance for part in accuracy_difference(*cells).components]
+        [part.variance for part in score_difference(*cells).components]
     )
-
-
-@pytest.mark.parametrize("method", ["bootstrap", "components"])
-def test_whole_groups_widen_the_interval(rng, method):
-    """Ten copies of one example in each group are one observation, not ten."""
-    a, b = (np.tile(np.repeat(rng.random(40) < p, 10), (5, 1)) for p in (0.8, 0.7))
-    groups = np.repeat(np.arange(40), 10)
-
-    def width(given):
-        if method == "bootstrap":
-            found = bootstrap_difference(a, b, groups=given, **BOOTSTRAP)
-        else:
-            found = accuracy_difference(a, b, given).interval(0.95)
-        return found.high - found.low
-
-    once = accuracy_difference(a[:, ::10], b[:, ::10]).interval(0.95)
-    assert width(groups) > 2 * width(None)
-    assert width(groups) == pytest.approx(once.high - once.low, rel=0.35)
 
 
 def test_paired_seeds_cancel_what_they_share(rng):
@@ -170,12 +70,9 @@ def test_paired_seeds_cancel_what_they_share(rng):
     luck = np.linspace(-0.3, 0.3, 5)[:, None]
     a, b = (rng.random((5, 2000)) < 0.6 + luck for _ in range(2))
     unpaired, paired = (
-        accuracy_difference(a, b, seeds_paired=is_paired) for is_paired in (False, True)
+        score_difference(a, b, seeds_paired=is_paired) for is_paired in (False, True)
     )
     assert paired.half_width(0.05) < 0.5 * unpaired.half_width(0.05)
-    narrow = bootstrap_difference(a, b, seeds_paired=True, **BOOTSTRAP)
-    wide = bootstrap_difference(a, b, **BOOTSTRAP)
-    assert narrow.high - narrow.low < 0.5 * (wide.high - wide.low)
 
 
 def test_one_component_is_the_t_test(rng):
@@ -207,7 +104,7 @@ def test_equivalence_is_statsmodels_on_a_paired_sample(rng):
 
 
 def test_p_value_and_interval_tell_the_same(cells):
-    found = accuracy_difference(*cells)
+    found = score_difference(*cells)
     edge = found.interval(1 - found.p_value())
     assert min(abs(edge.low), abs(edge.high)) == pytest.approx(0, abs=1e-9)
 
@@ -221,7 +118,7 @@ def test_no_difference_of_accuracies_is_beyond_a_hundred_points():
 def test_luck_of_seeds_is_not_counted_twice(rng):
     """Answers that are coin flips of each seed say nothing of the examples."""
     a, b = (rng.random((5, 20_000)) < 0.5 for _ in range(2))
-    *_, examples = accuracy_difference(a, b).components
+    *_, examples = score_difference(a, b).components
     per_example = (a.mean(axis=0) - b.mean(axis=0)).var() / 20_000
     assert examples.variance < 0.1 * per_example
 
@@ -229,19 +126,108 @@ def test_luck_of_seeds_is_not_counted_twice(rng):
 def test_agreement_on_few_examples_is_not_certainty():
     """40 of 40 right in both: the rule of three leaves 3 / 40."""
     perfect = np.ones((5, 40), dtype=bool)
-    assert 0.03 < accuracy_difference(perfect, perfect).half_width(0.05) < 0.1
+    assert 0.03 < score_difference(perfect, perfect).half_width(0.05) < 0.1
 
 
 def test_one_seed_has_no_p_value(cells):
     a, b = cells
-    found = accuracy_difference(a[:1], b)
+    found = score_difference(a[:1], b)
     assert found.p_value() == 1.0
     assert found.equivalence_p(0.5) >= 0.5
     assert np.isnan(found.interval(0.95).low)
 
 
-def test_bootstrap_is_fast_enough(rng):
-    a, b = (rng.random((5, 50_000)) < p for p in (0.9, 0.89))
-    start = time.process_time()  # what runs beside it does not count
-    bootstrap_difference(a, b, **BOOTSTRAP)
-    assert time.process_time() - start < 5  # 0.3 s on an idle core
+def test_whole_groups_widen_the_interval(rng):
+    """Ten copies of one example in each group are one observation, not ten."""
+    a, b = (np.tile(np.repeat(rng.random(40) < p, 10), (5, 1)) for p in (0.8, 0.7))
+    groups = np.repeat(np.arange(40), 10)
+    by_group, by_row = (score_difference(a, b, of).half_width(0.05) for of in (groups, None))
+    once = score_difference(a[:, ::10], b[:, ::10]).half_width(0.05)
+    assert by_group > 2 * by_row
+    assert by_group == pytest.approx(once, rel=0.15)
+
+
+def test_the_variance_is_that_of_the_two_way_table(rng):
+    """Of seeds that differ and examples that differ, against the analysis of variance by hand."""
+    table = rng.normal(0, 1, (4, 1)) + rng.normal(0, 2, (1, 50)) + rng.normal(0, 1, (4, 50))
+    zero = np.zeros((4, 50))
+    found = score_difference(table, zero)
+    ms_seeds = 50 * table.mean(axis=1).var(ddof=1)
+    ms_examples = 4 * table.mean(axis=0).var(ddof=1)
+    rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    ms_rest = (rest**2).sum() / (3 * 49)
+    expected = (ms_seeds + ms_examples - ms_rest) / 200
+    smoothing = 2 * np.mean(table.mean(axis=0) ** 2) / 52**2
+    assert found.standard_error**2 == pytest.approx(expected + smoothing)
+
+
+def test_the_degrees_of_freedom_are_welchs_where_examples_do_not_count(rng):
+    """Thousands of coin flips a seed: what is left is the t test of the seeds' accuracies."""
+    luck_a, luck_b = rng.normal(0, 0.05, (3, 1)), rng.normal(0, 0.15, (3, 1))
+    a, b = (rng.random((3, 100_000)) < 0.5 + luck for luck in (luck_a, luck_b))
+    expected = stats.ttest_ind(a.mean(axis=1), b.mean(axis=1), equal_var=False)
+    found = score_difference(a, b)
+    assert found.degrees == pytest.approx(expected.df, rel=0.02)
+    assert found.p_value() == pytest.approx(expected.pvalue, rel=0.05)
+
+
+def test_seeds_that_agree_by_chance_vary_no_less_than_their_noise(rng):
+    """Two seeds with the same number of right answers to other examples prove no equal seeds."""
+    a = np.array([[True, False] * 50, [False, True] * 50])
+    b = np.ones((2, 100), dtype=bool)
+    assert a.mean(axis=1).var() == 0
+    seeds, *_ = score_difference(a, b).components
+    assert seeds.variance == pytest.approx(0.25 * 100 / 99 * 2 / 200, rel=0.02)
+
+
+def test_an_interval_of_all_right_is_wilsons_with_students_quantile():
+    """20 of 20 right do not show that all will be."""
+    found = score_interval(np.ones((3, 20), dtype=bool), 0.95)
+    quantile = stats.t.ppf(0.975, 19)
+    assert (found.value, found.high) == (1.0, pytest.approx(1.0))
+    assert found.low == pytest.approx(20 / (20 + quantile**2))
+    wrong = score_interval(np.zeros((3, 20), dtype=bool), 0.95)
+    assert (wrong.low, wrong.high) == pytest.approx((1 - found.high, 1 - found.low))
+
+
+def test_an_interval_of_equal_seeds_is_wilsons_of_the_rows():
+    """Seeds that answer alike add nothing: only the rows are new."""
+    answers = np.repeat([True, False], [810, 1820])
+    found = score_interval(np.tile(answers, (4, 1)), 0.95)
+    expected = proportion.proportion_confint(810, 2630, method="wilson")
+    assert (found.low, found.high) == pytest.approx(expected, abs=2e-4)
+
+
+def test_an_interval_of_one_seed_is_unknown_and_of_many_is_over_both(rng):
+    answers = rng.random((6, 300)) < np.where(rng.random(300) < 0.5, 0.95, 0.1)
+    assert np.isnan(score_interval(answers[:1], 0.95).low)
+    over_both = score_interval(answers, 0.95)
+    over_seeds = mean_interval(answers.mean(axis=1), 0.95)
+    assert over_both.high - over_both.low > 1.5 * (over_seeds.high - over_seeds.low)
+    losses = score_interval(10 * answers, 0.95, is_fraction=False)
+    assert losses.low < 10 * over_both.value < losses.high and losses.high > 1
+
+
+def test_probabilities_are_of_the_t_distribution_around_the_difference():
+    one = Difference(0.03, (Component(0.02**2, 4),))
+    better, equivalent, worse = one.probabilities(0.01)
+    assert better == pytest.approx(stats.t.sf((0.01 - 0.03) / 0.02, 4))
+    assert worse == pytest.approx(stats.t.cdf((-0.01 - 0.03) / 0.02, 4))
+    assert better + equivalent + worse == pytest.approx(1)
+    assert Difference(0.03, (Component(np.nan, 0),)).probabilities(0.01) is None
+
+
+def test_a_detectable_difference_is_found_as_often_as_promised():
+    """Of normal scores with the assumed spreads, found by the t test at that level."""
+    assumed = {"disagreement": 0.1, "seed_spread": 0.01, "group_correlation": 0.1}
+    least = detectable_difference(5, 300, level=0.05, power=0.8, **assumed)
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(1000):
+        rows = least + np.sqrt(0.1) * rng.standard_normal(300)
+        a, b = (0.01 * rng.standard_normal((5, 1)) for _ in range(2))
+        found += score_difference(rows + a, np.zeros(300) + b).p_value() <= 0.05
+    assert 0.74 <= found / 1000 <= 0.86
+    more = detectable_difference(5, 300, 10, level=0.05, power=0.8, **assumed)
+    assert more > 1.5 * least  # ten groups of 30 rows that resemble each other
+    assert np.isnan(detectable_difference(1, 300, level=0.05, power=0.8, **assumed))

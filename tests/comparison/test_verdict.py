@@ -57,9 +57,17 @@ def test_on_random_labels_no_cell_is_better(seed):
     assert verdict.low < 0 < verdict.high
 
 
-def test_intervals_over_seeds_cover_at_their_rate():
-    world = simulation.World((3, 3), 100)
-    assert 0.9 <= simulation.mean_coverage(world, repeats=400, seed=0) <= 0.985
+@pytest.mark.parametrize(
+    ("num_seeds", "num_examples", "accuracy"),
+    [(2, 40, 0.8), (3, 100, 0.9), (5, 20, 0.9), (10, 100, 0.6), (10, 400, 0.95)],
+)
+def test_intervals_of_a_cell_cover_new_seeds_and_new_rows(num_seeds, num_examples, accuracy):
+    """1 000 draws at 95 % lie within 2 points of it 996 times in 1 000; over seeds alone they
+    do not."""
+    world = simulation.World((num_seeds, 1), num_examples, (accuracy, accuracy))
+    over_seeds, over_both = simulation.mean_coverage(world, repeats=1000, seed=0)
+    assert 0.925 <= over_both <= 0.98
+    assert over_seeds < 0.92
 
 
 def test_intervals_cover_a_true_difference_and_find_it():
@@ -119,7 +127,9 @@ def test_undecided_for_want_of_seeds_says_how_many():
 
 
 def test_undecided_for_want_of_examples_says_so():
-    verdict, *_ = RULE.judge({"a": _cell(0.9, 8, 60), "b": _cell(0.9, 8, 60, seed=1)})
+    """Every seed fails in the same rows: only other rows can tell."""
+    cells = {name: np.tile(_cell(0.9, 1, 60, seed), (8, 1)) for name, seed in (("a", 0), ("b", 1))}
+    verdict, *_ = RULE.judge(cells)
     assert verdict.word == "undecided"
     assert verdict.more_seeds is None
     assert verdict.min_examples
@@ -132,7 +142,6 @@ def test_one_seed_is_never_decided():
     assert verdict.word == "undecided"
     assert np.isnan(verdict.low)
     assert verdict.more_seeds == 2
-    assert verdict.mcnemar_p[0] < 1e-6  # these two models do differ
     assert "at least three" in verdict.sentence
 
 

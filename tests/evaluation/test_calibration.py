@@ -5,6 +5,7 @@ from scipy.special import softmax as scipy_softmax
 from seqbelt.evaluation.calibration import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
+    error_interval,
     fit_temperature,
     reliability,
     softmax,
@@ -41,12 +42,45 @@ def test_scaling_lowers_the_error(calibrated):
     assert after < 0.02
 
 
-def test_rows_that_are_all_right_leave_a_doubt():
-    """n right of n: the next is right with (n + 1) / (n + 2), the rule of succession."""
-    logits = np.tile([3.0, 0.0], (8, 1))
-    temperature = fit_temperature(logits, np.zeros(8, int))
-    assert softmax(logits[:1], temperature)[0, 0] == pytest.approx(9 / 10, abs=1e-3)
-    assert MIN_TEMPERATURE < temperature < MAX_TEMPERATURE
+def test_few_rows_leave_the_networks_own_confidences():
+    """Ten rows that are all right are likeliest at a temperature of zero, but say little."""
+    logits = np.tile([3.0, 0.0], (10, 1))
+    labels = np.zeros(10, int)
+    few, many = (fit_temperature(np.tile(logits, (k, 1)), np.tile(labels, k)) for k in (1, 1000))
+    assert 0.95 < few < 1
+    assert many < 0.75
+    assert MIN_TEMPERATURE < many < MAX_TEMPERATURE
+
+
+@pytest.mark.parametrize("num_rows", [10, 20, 50])
+def test_calibration_on_few_rows_does_not_harm_a_calibrated_model(calibrated, num_rows):
+    logits, labels = calibrated
+    own = reliability(softmax(logits), labels).expected_error
+    errors = []
+    for start in range(0, 20 * num_rows, num_rows):
+        rows = slice(start, start + num_rows)
+        temperature = fit_temperature(logits[rows], labels[rows])
+        errors.append(reliability(softmax(logits, temperature), labels).expected_error)
+    assert np.mean(errors) < own + 0.015
+    assert max(errors) < own + 0.06
+
+
+def test_the_interval_of_the_calibration_error_holds_the_true_one(calibrated):
+    """Of models that are overconfident by a known amount, over 40 test parts."""
+    logits, labels = calibrated
+    probabilities = softmax(3 * logits)
+    true = reliability(probabilities, labels).expected_error
+    held = []
+    for start in range(0, 40 * 400, 400):
+        rows = slice(start, start + 400)
+        low, high = error_interval(probabilities[rows], labels[rows])
+        held.append(low <= true <= high)
+    assert np.mean(held) >= 0.85
+    low, high = error_interval(probabilities[:400], labels[:400])
+    units = [str(row // 20) for row in range(400)]
+    repeated = np.repeat(np.arange(20), 20)
+    wide = error_interval(probabilities[repeated], labels[repeated], units)
+    assert wide[1] - wide[0] > 1.5 * (high - low)
 
 
 @pytest.mark.parametrize("binning", ["mass", "width"])

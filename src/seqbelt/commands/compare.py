@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,11 +10,21 @@ from seqbelt.comparison.advice_report import AdviceByCell
 from seqbelt.comparison.baselines.baseline import BaselineResult
 from seqbelt.comparison.comparison import Conclusion, RunResult
 from seqbelt.comparison.diagnostics import Diagnostics
+from seqbelt.comparison.looks import Looks
+from seqbelt.comparison.metrics import (
+    RECALL,
+    SEGMENT_OVERLAP,
+    Answers,
+    Metric,
+    Unit,
+    class_index,
+)
 from seqbelt.comparison.variants import label
-from seqbelt.comparison.verdict import Unit
 from seqbelt.data.audit import Audit
+from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.step_report import StepReport
 from seqbelt.experiment import Experiment
 from seqbelt.plots.comparison_figures import comparison_figure, diagnostics_figure
 from seqbelt.plots.fonts import to_png
@@ -43,7 +54,7 @@ def compare(experiment: Experiment) -> Outcome:
     controls = run_baselines(experiment, trained)
     log_baselines(experiment, controls, compare_id)
     advice = _advice(experiment, trained)
-    conclusion, histories = _conclude(experiment, trained, controls, advice)
+    conclusion, histories = _conclude(experiment, trained, controls, advice, journal.looks)
     diagnostics = measure_diagnostics(experiment, trained)
     best, chosen_by = _choose(trained)
     ensemble, chosen, name = None, best, best.name
@@ -91,7 +102,7 @@ def _train_all(
     folds: list[Experiment], journal: CompareJournal
 ) -> tuple[list[Trained], Audit, str]:
     """Audit the first fold's data, then train every cell with every seed on every fold."""
-    finished, data_audit, protocol = [], None, ""
+    finished, data_audit, protocol, shown = [], None, "", ""
     for fold, experiment in enumerate(folds):
         store = prepare_data(experiment).store
         if not len(store.split("test")):
@@ -103,11 +114,16 @@ def _train_all(
                 "comparison: the test part has one recording, whose steps are not independent; "
                 "use at least two test recordings, or set data.folds"
             )
+        if fold == 0:
+            journal.check_data(store.fingerprint)
+            shown = _what_can_be_shown(folds, store, journal.looks)
+            echo(shown)
         data_audit = data_audit or audit_first(experiment, store)
         entries, sentence = build_variants(experiment, store)
         if fold == 0:
             protocol = sentence + (" Of the first fold." if len(folds) > 1 else "")
             echo(f"Protocol: {protocol}")
+            protocol = f"{protocol} Before training: {shown}"
         tags = {"compare.id": journal.compare_id} | ({"fold": str(fold)} if len(folds) > 1 else {})
         jobs = [
             Job(name, entry.with_seed(seed))
@@ -117,6 +133,25 @@ def _train_all(
         finished += journal.train(jobs, store, tags, experiment.comparison.num_workers)
     assert data_audit is not None
     return finished, data_audit, protocol
+
+
+def _what_can_be_shown(folds: Sequence[Experiment], store: SequenceStore, looks: Looks) -> str:
+    """The least difference that this comparison can show, before anything is trained."""
+    comparison = folds[0].comparison
+    if comparison.metric.startswith(RECALL):
+        class_index(Metric(comparison.metric), store.classes)  # refuses another label
+    names = ("train", "validation", "test") if len(folds) > 1 else ("test",)
+    tested = [store.split(name) for name in names]  # with folds each row is tested once
+    groups = {group for part in tested for group in part.column("group")}
+    new = set(store.split("test").column("group")) - {""}
+    if not new or new & set(store.split("train").column("group")):
+        groups = set[str]()
+    num_rows = sum(map(len, tested))
+    if store.target.name == "per_step" and not groups:
+        groups = {f"{name} {row}" for name, part in zip(names, tested) for row in range(len(part))}
+    if store.target.name == "per_step":
+        num_rows = sum(len(store.target.labels(part)) for part in tested if len(part))
+    return comparison.detectable(looks, num_rows, len(groups) or None)
 
 
 def _advice(experiment: Experiment, trained: Sequence[Trained]) -> AdviceByCell:
@@ -156,6 +191,7 @@ def _conclude(
     trained: list[Trained],
     controls: Sequence[BaselineResult],
     advice: AdviceByCell,
+    looks: Looks,
 ) -> tuple[Conclusion, dict[str, History]]:
     """Join the folds of each cell and seed, and conclude."""
     runs: dict[str, list[RunResult]] = {cell: [] for cell in experiment.comparison.cells}
@@ -173,7 +209,9 @@ def _conclude(
         for one, report in zip(models, reports, strict=True)
     ])  # fmt: skip
     remedies = {cell: advice.remedy(cell) for cell in runs}
-    conclusion = experiment.comparison.conclude(runs, units, controls, remedies, unit, scope)
+    conclusion = experiment.comparison.conclude(
+        runs, trained[0].store.classes, units, controls, remedies, unit, scope, looks
+    )
     return conclusion, histories
 
 
@@ -229,12 +267,23 @@ def _join(models: list[Trained], reports: list[Report], seed: int) -> RunResult:
     return RunResult(
         run_ids=tuple(model.run.run_id for model in models),
         seed=seed,
-        correct=np.concatenate([report.correct for report in reports]),
+        answers=Answers.joined([_answers(report) for report in reports]),
         test=reports[0].merged_dict(reports),
         num_parameters=models[0].bundle.network.num_parameters,
         epochs=float(np.mean([len(model.history.epochs) for model in models])),
         train_s=sum(model.history.train_s for model in models),
     )
+
+
+def _answers(report: Report) -> Answers:
+    answers = Answers(report.labels, report.predictions, report.losses)
+    if not isinstance(report, StepReport):
+        return answers
+    segments = [
+        (one.hits[SEGMENT_OVERLAP], one.num_found, one.num_true)
+        for one in report.segments_of_recordings
+    ]
+    return replace(answers, recordings=report.sequence_index, segments=np.array(segments))
 
 
 def _choose(trained: Sequence[Trained]) -> tuple[Trained, str]:

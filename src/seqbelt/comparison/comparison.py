@@ -9,11 +9,34 @@ from pydantic import Field, field_validator, model_validator
 
 from seqbelt.comparison.baselines.baseline import BaselineResult
 from seqbelt.comparison.baselines.remarks import Remarks, remarks
+from seqbelt.comparison.looks import SCHEDULE, Looks
+from seqbelt.comparison.metrics import (
+    ACCURACY,
+    MACRO_F1,
+    NAMES,
+    RECALL,
+    Answers,
+    Metric,
+    Scored,
+    Unit,
+    are_skewed,
+    score_cells,
+)
 from seqbelt.comparison.protocol import Protocol
-from seqbelt.comparison.statistics import mean_interval
+from seqbelt.comparison.statistics import (
+    Estimate,
+    detectable_difference,
+    mean_interval,
+    score_interval,
+)
 from seqbelt.comparison.variants import Variant, label
-from seqbelt.comparison.verdict import Unit, Verdict, VerdictRule, in_order
+from seqbelt.comparison.verdict import Verdict, VerdictRule, in_order
 from seqbelt.settings import Seed
+
+POWER, DISAGREEMENT, SEED_SPREAD, GROUP_CORRELATION = 0.8, 0.1, 0.01, 0.1
+"""What is assumed before training: with which probability a difference is to be found; the fraction
+of test examples that only one of two cells gets right; standard deviation of accuracy between
+seeds; correlation of answers within a group."""
 
 
 class Comparison(VerdictRule):
@@ -32,6 +55,14 @@ class Comparison(VerdictRule):
     """Trials of each cell under equal_tuning; null takes those of ``tuning``."""
     num_workers: Annotated[int, Field(ge=1)] = 1
     """Models that are trained at a time, in processes that share the CPU's threads."""
+    metric: str = "accuracy"
+    """What the verdict is about: accuracy, macro_f1, balanced_accuracy, log_loss (its margin in
+    nats), ``recall:LABEL`` (of one class) or, of labelled steps, segmental_f1 (at an overlap of
+    50 %). Where classes are skewed, accuracy is judged beside macro_f1."""
+    max_seeds: Annotated[int, Field(ge=2)] = SCHEDULE[-1]
+    """Seeds of a cell at the last look: a comparison that is extended with seeds is tested the more
+    strictly at each look, so that all looks up to this one together claim falsely in at most one
+    less ``confidence``. As many as ``seeds`` has: all is decided at one look."""
     controls: bool = True
     """Whether what needs no recurrence is fitted and scored beside the cells."""
 
@@ -49,6 +80,14 @@ class Comparison(VerdictRule):
             )
         return self
 
+    @field_validator("metric")
+    @classmethod
+    def _metric_is_known(cls, name: str) -> str:
+        is_recall = name.startswith(RECALL) and name != RECALL
+        if name not in NAMES and not is_recall:
+            raise ValueError(f"'{name}' is no metric; known: {', '.join(NAMES)}, {RECALL}LABEL")
+        return name
+
     @field_validator("cells", "seeds")
     @classmethod
     def _no_repeats(cls, values: tuple) -> tuple:
@@ -59,24 +98,78 @@ class Comparison(VerdictRule):
     def conclude(
         self,
         runs: Mapping[str, Sequence["RunResult"]],
+        classes: Sequence[str],
         groups: np.ndarray | None = None,
         controls: Sequence[BaselineResult] = (),
         remedies: Mapping[str, str] | None = None,
         unit: Unit = "group",
         scope: str = "",
+        looks: Looks | None = None,
     ) -> "Conclusion":
         """Summarise the finished runs of each cell, and what the controls say of the best.
 
-        ``remedies`` has a sentence for each cell: what to try where it has not learned the task.
-        ``groups`` and ``unit`` are as for ``judge``; ``scope`` is a sentence about what the test
-        rows cannot show.
+        ``classes`` are the labels of the class indices. ``remedies`` has a sentence for each cell:
+        what to try where it has not learned the task. ``groups``, ``unit`` and ``looks`` are as for
+        ``judge``; ``scope`` is a sentence about what the test rows cannot show. Raises
+        SettingsError where ``metric`` does not fit the data.
         """
-        correct = {cell: np.stack([run.correct for run in of]) for cell, of in runs.items()}
-        verdicts = in_order(self.judge(correct, groups, unit=unit)) if len(runs) > 1 else []
+        answers = {cell: [run.answers for run in of] for cell, of in runs.items()}
+        chosen = Metric(self.metric)
+        labels = next(iter(answers.values()))[0].labels
+        unit = "row" if groups is None else unit
+        scored = {
+            metric: score_cells(metric, answers, classes, groups, unit)
+            for metric in dict.fromkeys([chosen, ACCURACY, MACRO_F1])
+        }
+        judged = [chosen]
+        if chosen == ACCURACY and are_skewed(labels, len(classes)):
+            judged.append(MACRO_F1)
+        verdicts = list[Verdict]()
+        if len(runs) > 1:
+            found = self.judge_scores([scored[metric] for metric in judged], looks=looks)
+            for metric in judged:
+                verdicts += in_order([one for one in found if one.metric == metric])
+        correct = scored[ACCURACY].cells
         best = max(correct, key=lambda cell: correct[cell].mean())
         remedy = (remedies or {}).get(best, "")
         said = remarks(self, best, correct[best], controls, groups, remedy)
-        return Conclusion(runs, verdicts, self.confidence, controls, said, scope)
+        estimates = {metric: self._estimates(one) for metric, one in scored.items()}
+        return Conclusion(runs, verdicts, self.confidence, controls, said, scope, estimates, chosen)
+
+    def _estimates(self, scored: Scored) -> dict[str, Estimate]:
+        is_fraction = scored.metric.is_fraction
+        return {
+            cell: score_interval(scores, self.confidence, scored.groups, is_fraction)
+            for cell, scores in scored.cells.items()
+        }
+
+    def detectable(self, looks: Looks, num_examples: int, num_groups: int | None = None) -> str:
+        """A sentence, before anything is trained: which difference in accuracy seeds and test
+        examples (of ``num_groups`` groups that are not trained on) can show."""
+        least = detectable_difference(
+            looks.num_seeds,
+            num_examples,
+            num_groups,
+            level=looks.level(1 - self.confidence),
+            power=POWER,
+            disagreement=DISAGREEMENT,
+            seed_spread=SEED_SPREAD,
+            group_correlation=GROUP_CORRELATION,
+        )
+        rows = f"{num_examples:,} test examples"
+        assumed = f"cells disagree on {DISAGREEMENT:.0%} of them, seeds vary by "
+        assumed += f"{100 * SEED_SPREAD:g} point"
+        if num_groups is not None:
+            rows += f" of {num_groups:,} groups"
+            assumed += f", answers within a group correlate by {GROUP_CORRELATION:g}"
+        if np.isnan(least):
+            return f"One seed x {rows} can show no difference; run at least three (seeds)."
+        compared = "not" if least > self.margin else "and so"
+        return (
+            f"{looks.num_seeds} seeds x {rows} can show a difference of {100 * least:.1f} points "
+            f"(power {POWER:.0%}, {looks.words}), {compared} {100 * self.margin:g} (margin); "
+            f"assumed: {assumed}."
+        )
 
 
 @dataclass(frozen=True)
@@ -85,8 +178,8 @@ class RunResult:
 
     run_ids: tuple[str, ...]
     seed: int
-    correct: np.ndarray
-    """Whether each test example was answered rightly, bool ``(examples,)``."""
+    answers: Answers
+    """To the test examples; with folds, of all folds in their order."""
     test: Mapping[str, float]
     """Test scores; with folds, of all folds' test rows together."""
     num_parameters: int
@@ -107,6 +200,10 @@ class Conclusion:
     """How the best cell compares with the baselines."""
     scope: str = ""
     """What the test rows cannot show; empty where nothing needs saying."""
+    estimates: Mapping[Metric, Mapping[str, Estimate]] = field(default_factory=dict)
+    """Of each metric and cell: mean with its interval over new seeds and new test units."""
+    metric: Metric = ACCURACY
+    """What the first verdict is about."""
 
     @property
     def verdict(self) -> Verdict | None:
@@ -114,15 +211,23 @@ class Conclusion:
         return self.verdicts[0] if self.verdicts else None
 
     def cells(self) -> dict[str, dict[str, Any]]:
-        """For each cell: mean and interval of its test scores over seeds, and its runs."""
-        return {cell: self._cell(of) for cell, of in self.runs.items()}
+        """For each cell: mean and interval of its test scores, and its runs.
 
-    def _cell(self, of: Sequence[RunResult]) -> dict[str, Any]:
+        Intervals are over new seeds and new test examples (or groups); those of segments' scores
+        are over seeds on these test examples.
+        """
+        return {cell: self._cell(cell, of) for cell, of in self.runs.items()}
+
+    def _cell(self, cell: str, of: Sequence[RunResult]) -> dict[str, Any]:
         return {
-            "test_accuracy": self._estimate([run.test["accuracy"] for run in of]),
-            "test_macro_f1": self._estimate([run.test["macro_f1"] for run in of]),
             **{
-                f"test_{name}": self._estimate([run.test[name] for run in of])
+                f"test_{metric.name}": _to_dict(found[cell])
+                for metric, found in self.estimates.items()
+            },
+            **{
+                f"test_{name}": _to_dict(
+                    mean_interval(np.array([run.test[name] for run in of]), self.confidence)
+                )
                 for name in of[0].test
                 if name.startswith("segment_")
             },
@@ -133,24 +238,16 @@ class Conclusion:
             "runs": [run_id for run in of for run_id in run.run_ids],
         }
 
-    def _estimate(self, values: Sequence[float]) -> dict[str, float | None]:
-        found = mean_interval(np.array(values), self.confidence)
-        # An accuracy cannot leave 0..1, whatever Student's interval says.
-        low, high = (float(np.clip(bound, 0, 1)) for bound in (found.low, found.high))
-        known = len(values) > 1
-        return {
-            "mean": float(found.value),
-            "low": low if known else None,
-            "high": high if known else None,
-        }
-
     @property
     def sentence(self) -> str:
         """The verdict in words; first, where it is so, that the best cell has not learned."""
         verdict = self.verdict.sentence if self.verdict else "One cell: nothing to compare."
-        others = "; ".join(one.short for one in self.verdicts[1:])
+        same = [one for one in self.verdicts[1:] if one.metric == self.metric]
+        others = "; ".join(one.short for one in same)
         pairs = f"Other pairs: {others}." if others else ""
-        parts = [self.remarks.warning, verdict, pairs, self.scope, self.remarks.caveat]
+        beside = next((one for one in self.verdicts if one.metric != self.metric), None)
+        skewed = f"The classes are skewed. {beside.sentence}" if beside else ""
+        parts = [self.remarks.warning, verdict, pairs, skewed, self.scope, self.remarks.caveat]
         return " ".join(filter(None, parts))
 
     @property
@@ -161,29 +258,30 @@ class Conclusion:
             return "one cell only"
         a, b = label(verdict.cell), label(verdict.other)
         sign = {"better": ">", "worse": "<", "equivalent": "≈", "undecided": "?"}[verdict.word]
-        return f"{a} {sign} {b}: {100 * verdict.difference:+.1f} pts"
+        unit = "pts" if verdict.metric.is_fraction else verdict.metric.unit_of_difference
+        return f"{a} {sign} {b}: {verdict.metric.signed(verdict.difference)} {unit}"
 
     def markdown(self) -> str:
         """Verdict and table in Markdown."""
+        names = [one for one in self.estimates if one not in (ACCURACY, MACRO_F1)]
+        shown = [*names, ACCURACY, MACRO_F1]
+        titles = [
+            f"{one.label if one != ACCURACY else 'test accuracy'} | interval" for one in shown
+        ]
         lines = [
             f"**{self.sentence}**",
             "",
-            f"| cell | test accuracy | {self.confidence:.0%} interval | macro-F1 | parameters "
-            "| epochs | seconds |",
-            "|---|---|---|---|---|---|---|",
+            f"| cell | {' | '.join(titles)} | parameters | epochs | seconds |",
+            "|---" * (2 * len(shown) + 4) + "|",
         ]
         for cell, found in self.cells().items():
-            accuracy = found["test_accuracy"]
-            interval = (
-                "one seed"
-                if accuracy["low"] is None
-                else f"{100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f} %"
-            )
+            scores = [_shown(one, self.estimates[one][cell]) for one in shown]
             lines.append(
-                f"| {label(cell)} | {100 * accuracy['mean']:.2f} % | {interval} "
-                f"| {100 * found['test_macro_f1']['mean']:.2f} % | {found['num_parameters']:,} "
+                f"| {label(cell)} | {' | '.join(scores)} | {found['num_parameters']:,} "
                 f"| {found['epochs']:.1f} | {found['train_s']:.1f} |"
             )
+        over = "new seeds and new test examples, or groups where those are held out"
+        lines += ["", f"Intervals: {self.confidence:.0%}, over {over}."]
         more = [*self._pairs_markdown(), *self._segments_markdown(), *self._controls_markdown()]
         return "\n".join([*lines, *more])
 
@@ -193,15 +291,19 @@ class Conclusion:
             return []
         lines = [
             "",
-            "| pair | verdict | difference, points | interval | p, Holm |",
-            "|---" * 5 + "|",
+            "| pair | metric | verdict | difference | interval | p, Holm "
+            "| probability: better, equivalent, worse |",
+            "|---" * 7 + "|",
         ]
         for one in self.verdicts:
             known = one.to_dict()["low"] is not None
-            interval = f"{100 * one.low:+.1f} to {100 * one.high:+.1f}" if known else "one seed"
+            signed = one.metric.signed
+            interval = f"{signed(one.low)} to {signed(one.high)}" if known else "one seed"
+            chances = ", ".join(f"{100 * chance:.0f} %" for chance in one.probabilities or ())
             lines.append(
-                f"| {label(one.cell)} against {label(one.other)} | {one.word} "
-                f"| {100 * one.difference:+.1f} | {interval} | {one.p_value:.3f} |"
+                f"| {label(one.cell)} against {label(one.other)} | {one.metric.label} | {one.word} "
+                f"| {signed(one.difference)} {one.metric.unit_of_difference} | {interval} "
+                f"| {one.p_value:.3f} | {chances or 'one seed'} |"
             )
         return lines
 
@@ -237,6 +339,24 @@ class Conclusion:
                 f"| {description} |"
             )
         return lines
+
+
+def _to_dict(found: Estimate) -> dict[str, float | None]:
+    known = not np.isnan(found.low)
+    return {
+        "mean": float(found.value),
+        "low": float(found.low) if known else None,
+        "high": float(found.high) if known else None,
+    }
+
+
+def _shown(metric: Metric, found: Estimate) -> str:
+    """Mean and interval as two cells of a table."""
+    if np.isnan(found.low):
+        return f"{metric.value(found.value)} | one seed"
+    if not metric.is_fraction:
+        return f"{metric.value(found.value)} | {found.low:.3f} to {found.high:.3f}"
+    return f"{100 * found.value:.2f} % | {100 * found.low:.1f} to {100 * found.high:.1f} %"
 
 
 def _cell_text(text: str) -> str:

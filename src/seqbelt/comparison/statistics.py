@@ -1,11 +1,17 @@
 """The arithmetic of an honest comparison: pure functions of arrays, distributions by SciPy.
 
-``correct`` is always a boolean array ``(seeds, examples)``: whether the model trained with that
-seed got that test example right. Accuracies and their differences are fractions, not per cent.
+``scores`` is always an array ``(seeds, examples)``: how good the answer of the model trained with
+that seed to that test example is. For accuracy it is whether the answer is right, and a mean of
+scores is an accuracy; ``comparison.metrics`` makes scores of other metrics. Differences are
+fractions, not per cent.
+
+Seeds and examples are crossed: every model of a cell answers the same examples, so their scores
+are a two-way table, and the variance of its mean has a part of the seeds, a part of the examples
+and a part of both. It is estimated by the analysis of variance, as it is for the readers and
+cases of radiology (Hillis 2007, doi:10.1002/sim.2532).
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy import special
@@ -22,45 +28,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Component:
-    """One independent source of a difference's variance, and what is known about its size."""
+    """One independent source of a mean's variance, and what is known about its size."""
 
     variance: float
     degrees: int
     """Degrees of freedom of the estimate; 0 says that nothing is known (one seed)."""
-
-
-def mean_interval(values: np.ndarray, confidence: float) -> Estimate:
-    """Mean of one value per seed ``(seeds,)`` with Student's t interval.
-
-    One seed says nothing about other seeds: its bounds are nan.
-    """
-    values = np.asarray(values, dtype=float)
-    half = np.nan
-    if len(values) > 1:
-        quantile = special.stdtrit(len(values) - 1, (1 + confidence) / 2)
-        half = quantile * values.std(ddof=1) / np.sqrt(len(values))
-    mean = values.mean()
-    return Estimate(float(mean), float(mean - half), float(mean + half))
-
-
-def wilson_interval(num_correct: int, num_examples: int, confidence: float) -> Estimate:
-    """Accuracy of one trained model with Wilson's score interval (doi:10.2307/2276774)."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(num_correct, num_examples).proportion_ci(confidence, "wilson")
-    return Estimate(num_correct / num_examples, float(interval.low), float(interval.high))
-
-
-def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
-    """Exact McNemar test of two trained models on the same examples ``(examples,)`` each.
-
-    Two-sided p value, from the examples that only one of them gets right. It speaks of these two
-    models, not of their cells: another seed is another model.
-    """
-    only_a = int(np.sum(correct_a & ~correct_b))
-    only_b = int(np.sum(correct_b & ~correct_a))
-    tail = special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)
-    return min(1.0, 2 * float(tail))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -76,80 +48,104 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def bootstrap_difference(
-    correct_a: np.ndarray,
-    correct_b: np.ndarray,
-    *,
-    confidence: float,
-    num_resamples: int,
-    seed: int,
-    groups: np.ndarray | None = None,
-    seeds_paired: bool = False,
-) -> Estimate:
-    """Accuracy of a less that of b with the percentile interval of the paired bootstrap.
+def mean_interval(values: np.ndarray, confidence: float) -> Estimate:
+    """Mean of one value per seed ``(seeds,)`` with Student's t interval: over seeds on the same
+    test examples, and not over examples (``score_interval`` is over both).
 
-    Examples (``groups`` ``(examples,)`` given: whole groups) are resampled for both cells at once,
-    seeds for each cell by itself unless ``seeds_paired``. One seed fewer than there are is drawn,
-    which makes the variance between seeds right instead of (n-1)/n too small (Rao & Wu 1988,
-    doi:10.1080/01621459.1988.10478591). The percentiles of two to five seeds are still too narrow
-    (``benchmarks/verdict_simulation.py``): for a decision use ``Difference``.
+    One seed says nothing about other seeds: its bounds are nan.
     """
-    rng = np.random.default_rng(seed)
-    num_a, num_b = len(correct_a), len(correct_b)
-    totals, sizes = _group_totals(np.concatenate([correct_a, correct_b]), groups)
-    # Drawing rows with replacement is drawing how often each distinct row occurs, and 50,000
-    # examples of 10 models have at most 1,024 distinct rows.
-    rows, counts = np.unique(np.vstack([totals, sizes]).T, axis=0, return_counts=True)
-    rows = rows.astype(float)  # a product of integers would not go through BLAS
-    per_model = np.concatenate(
-        [
-            drawn[:, :-1] / drawn[:, -1:]
-            for size in _chunks(num_resamples, len(rows))
-            for drawn in [rng.multinomial(counts.sum(), counts / counts.sum(), size) @ rows]
-        ]
-    )
-    weights_a = _seed_weights(rng, num_a, num_resamples)
-    weights_b = weights_a if seeds_paired else _seed_weights(rng, num_b, num_resamples)
-    accuracy_a = (per_model[:, :num_a] * weights_a).sum(axis=1)
-    accuracy_b = (per_model[:, num_a:] * weights_b).sum(axis=1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(accuracy_a - accuracy_b, [tail, 1 - tail])
-    return Estimate(float(correct_a.mean() - correct_b.mean()), float(low), float(high))
+    values = np.asarray(values, dtype=float)
+    half = np.nan
+    if len(values) > 1:
+        quantile = special.stdtrit(len(values) - 1, (1 + confidence) / 2)
+        half = quantile * values.std(ddof=1) / np.sqrt(len(values))
+    mean = values.mean()
+    return Estimate(float(mean), float(mean - half), float(mean + half))
+
+
+def score_interval(
+    scores: np.ndarray,
+    confidence: float,
+    groups: np.ndarray | None = None,
+    is_fraction: bool = True,
+) -> Estimate:
+    """Mean score of a cell, with its interval over new seeds and new examples (or new groups).
+
+    A fraction has Wilson's score interval (doi:10.2307/2276774) for as many independent answers
+    as would have the variance found, and Student's quantile for the normal one: the interval of a
+    proportion in a clustered survey (Dean & Pagano 2015, doi:10.1093/jssam/smv024). So "20 of 20"
+    leaves 82 to 100 %. Other scores have Student's interval. One seed says nothing about other
+    seeds: its bounds are nan.
+    """
+    units = unit_scores(scores, groups)
+    mean = float(units.mean())
+    if len(units) < 2 or units.shape[1] < 2:
+        return Estimate(mean, np.nan, np.nan)
+    seeds, noise = _seed_components(units)
+    between = max(float(units.mean(axis=0).var(ddof=1)) / units.shape[1] - noise.variance, 0.0)
+    found = Difference(mean, (seeds, Component(between, units.shape[1] - 1)))
+    variance = found.standard_error**2
+    degrees = found.degrees if variance > 0 else units.shape[1] - 1
+    quantile = special.stdtrit(degrees, (1 + confidence) / 2)
+    if not is_fraction:
+        half = quantile * found.standard_error
+        return Estimate(mean, mean - half, mean + half)
+    share = min(max(mean, 0.0), 1.0)
+    spread = share * (1 - share)
+    count = spread / variance if variance > 0 and spread > 0 else units.shape[1]
+    centre = (count * share + quantile**2 / 2) / (count + quantile**2)
+    half = quantile * np.sqrt(count * spread + quantile**2 / 4) / (count + quantile**2)
+    low, high = np.clip([centre - half, centre + half], 0, 1)
+    return Estimate(mean, float(low), float(high))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of two cells' accuracies and the sources of its variance.
+    """A difference of two cells' mean scores and the sources of its variance.
 
-    The half width of an interval is ``sqrt(sum of t_k**2 * variance_k)``, each component with the
-    Student quantile of its own degrees of freedom. For independent normal components it covers at
-    least at its nominal rate whatever the ratio of the variances (Banerjee 1960, Sankhya 22,
-    345-358), where Welch and Satterthwaite trust a variance that two seeds understate.
+    Tests and intervals are Student's, with the degrees of freedom of Satterthwaite 1946
+    (doi:10.2307/3002019): between those of the seeds and those of the examples, nearer to those
+    of what varies more.
     """
 
     value: float
     components: tuple[Component, ...]
 
+    @property
+    def is_known(self) -> bool:
+        """Whether every component was estimated: two seeds or more."""
+        return all(part.degrees > 0 for part in self.components)
+
+    @property
+    def standard_error(self) -> float:
+        return float(np.sqrt(sum(part.variance for part in self.components)))
+
+    @property
+    def degrees(self) -> float:
+        """Satterthwaite's degrees of freedom."""
+        total = sum(part.variance for part in self.components)
+        parts = sum(part.variance**2 / part.degrees for part in self.components)
+        return total**2 / parts if parts > 0 else np.inf
+
     def half_width(self, level: float) -> float:
         """Half the width of the interval that misses with probability ``level``."""
-        if any(part.degrees == 0 for part in self.components):
+        if not self.is_known:
             return np.inf
-        quantiles = special.stdtrit(self._degrees, 1 - level / 2)
-        return float(np.sqrt(np.sum(quantiles**2 * self._variances)))
+        return float(special.stdtrit(self.degrees, 1 - level / 2) * self.standard_error)
 
-    def interval(self, confidence: float) -> Estimate:
-        """The difference with its interval, within -1 to 1 as accuracies are.
+    def interval(self, confidence: float, bound: float = 1.0) -> Estimate:
+        """The difference with its interval, within ``bound`` of zero: 1 as accuracies are.
 
         The bounds are nan where a cell has one seed.
         """
         half = self.half_width(1 - confidence)
         half = half if np.isfinite(half) else np.nan
-        low, high = np.clip([self.value - half, self.value + half], -1, 1)
+        low, high = np.clip([self.value - half, self.value + half], -bound, bound)
         return Estimate(self.value, float(low), float(high))
 
     def p_value(self) -> float:
         """Two-sided p value of no difference."""
-        return self._level_reaching(abs(self.value))
+        return min(1.0, 2 * self._tail(-abs(self.value)))
 
     def equivalence_p(self, margin: float) -> float:
         """p value of the two one-sided tests (Schuirmann 1987, doi:10.1007/BF01068419).
@@ -157,89 +153,123 @@ class Difference:
         Small values show that the true difference lies within ``margin`` of zero. Below 0.05 says
         the same as a 90 % interval that lies inside the margin.
         """
-        room = margin - abs(self.value)
-        level = self._level_reaching(abs(room)) / 2
-        return level if room > 0 else 1 - level
+        return self._tail(abs(self.value) - margin)
 
-    def _level_reaching(self, distance: float) -> float:
-        """The level whose half width is ``distance``."""
-        from scipy.optimize import brentq
+    def probabilities(self, margin: float) -> tuple[float, float, float] | None:
+        """Probabilities that a is better by more than the margin, that both are within it, that a
+        is worse by more; they add up to one. None where a cell has one seed.
 
-        def surplus(log_level: float) -> float:
-            return self.half_width(np.exp(log_level)) - distance
+        Of the true difference given the data, before which all differences were equally likely:
+        Student's t around the one found, as in the Bayesian correlated t test with a region of
+        practical equivalence (Benavoli et al. 2017, JMLR 18(77)).
+        """
+        if not self.is_known:
+            return None
+        better, worse = self._tail(self.value - margin), self._tail(-self.value - margin)
+        return better, 1 - better - worse, worse
 
-        lowest, highest = np.log(1e-12), -1e-9
-        if surplus(highest) >= 0:
+    def _tail(self, distance: float) -> float:
+        """Probability that Student's t lies below ``distance``, in units of the difference."""
+        if not self.is_known:
             return 1.0
-        if surplus(lowest) <= 0:
-            return float(np.exp(lowest))
-        return float(np.exp(brentq(surplus, lowest, highest)))  # type: ignore[arg-type]
-
-    @cached_property
-    def _degrees(self) -> np.ndarray:
-        return np.array([part.degrees for part in self.components])
-
-    @cached_property
-    def _variances(self) -> np.ndarray:
-        return np.array([part.variance for part in self.components])
+        if self.standard_error == 0:
+            return 0.0 if distance < 0 else 1.0
+        return float(special.stdtr(self.degrees, distance / self.standard_error))
 
 
-def accuracy_difference(
-    correct_a: np.ndarray,
-    correct_b: np.ndarray,
+def score_difference(
+    scores_a: np.ndarray,
+    scores_b: np.ndarray,
     groups: np.ndarray | None = None,
     seeds_paired: bool = False,
 ) -> Difference:
-    """Accuracy of cell a less that of cell b, as it would be over new seeds and new examples.
+    """Mean score of cell a less that of cell b, as it would be over new seeds and new examples.
 
-    Seeds and examples are crossed: every model of a cell answers the same examples. The variance
-    is that between a cell's seeds (for each cell; of their differences if ``seeds_paired``: seed k
-    of both shares more than its number) plus that of the examples' mean differences, less the part
-    of the latter that comes from the seeds and is counted with them already. ``groups``
-    ``(examples,)`` makes whole groups the unit instead of examples. The last component is that of
-    the examples.
+    The variance is that between a cell's seeds (for each cell; of their differences if
+    ``seeds_paired``: seed k of both shares more than its number) plus that of the examples' mean
+    differences, less the part of the latter that comes from the seeds and is counted with them
+    already. A cell's seeds are taken to vary by no less than what is particular to seed and
+    example makes them: two or three of them may agree by chance (Hillis 2007 bounds the variance
+    likewise). ``groups`` ``(examples,)`` makes whole groups the unit instead of examples. The last
+    component is that of the examples.
     """
-    num_examples = correct_a.shape[1]
-    signed = [correct_a.astype(float), -correct_b.astype(float)]
+    signed = [unit_scores(scores_a, groups), -unit_scores(scores_b, groups)]
     if seeds_paired:
         signed = [signed[0] + signed[1]]
-    components = []
-    between, from_seeds = 0.0, 0.0
-    for scores in signed:
-        per_seed = scores.mean(axis=1)
-        num_seeds = len(per_seed)
-        variance = per_seed.var(ddof=1) / num_seeds if num_seeds > 1 else np.nan
-        components.append(Component(float(variance), num_seeds - 1))
-        deviations, _ = _group_totals(scores - per_seed[:, None], groups)
-        between = between + deviations.mean(axis=0)
-        if num_seeds > 1:
-            from_seeds += deviations.var(axis=0, ddof=1).sum() / num_seeds
-    num_units = np.size(between)
+    num_units = signed[0].shape[1]
     if num_units < 2:
         raise ValueError(f"{num_units} test example or group: at least 2 are needed")
-    crossed = np.sum(between**2) * num_units / (num_units - 1) - from_seeds
-    # One more example that only a gets right and one that only b does (Bonett & Price 2012,
-    # doi:10.3102/1076998611411915): no disagreement among few examples is not certainty.
-    variance = max(crossed, 0.0) / num_examples**2 + 2 / (num_examples + 2) ** 2
-    components.append(Component(float(variance), num_units - 1))
-    return Difference(float(correct_a.mean() - correct_b.mean()), tuple(components))
+    components, noise = list[Component](), 0.0
+    for scores in signed:
+        seeds, own_noise = _seed_components(scores)
+        noise += own_noise.variance
+        components.append(Component(max(seeds.variance, own_noise.variance), seeds.degrees))
+    between = np.sum([scores.mean(axis=0) for scores in signed], axis=0)
+    variance = max(float(between.var(ddof=1)) / num_units - noise, 0.0)
+    # One more example in which a does better and one in which b does, by as much as where they do
+    # differ: no disagreement among few examples is not certainty (Bonett & Price 2012,
+    # doi:10.3102/1076998611411915).
+    differing = between[between != 0]
+    size = np.mean(differing**2) if len(differing) else (num_units / scores_a.shape[1]) ** 2
+    variance += 2 * float(size) / (num_units + 2) ** 2
+    components.append(Component(variance, num_units - 1))
+    return Difference(float(np.mean(scores_a) - np.mean(scores_b)), tuple(components))
 
 
-def _group_totals(scores: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Sums ``(models, groups)`` over each group's examples, and the groups' sizes ``(groups,)``."""
+def detectable_difference(
+    num_seeds: int,
+    num_examples: int,
+    num_groups: int | None = None,
+    *,
+    level: float,
+    power: float,
+    disagreement: float,
+    seed_spread: float,
+    group_correlation: float,
+) -> float:
+    """The least difference of two cells' accuracies that is found with probability ``power``.
+
+    A statement before the data, on assumptions: ``disagreement`` is the fraction of examples that
+    only one of two cells gets right, ``seed_spread`` the standard deviation of accuracy between
+    seeds, ``group_correlation`` that of answers within a group, which widens by Kish's design
+    effect (Kish 1965). nan with one seed.
+    """
+    size = num_examples / num_groups if num_groups else 1.0
+    examples = disagreement / num_examples * (1 + (size - 1) * group_correlation)
+    seeds = Component(seed_spread**2 / num_seeds, num_seeds - 1)
+    design = Difference(0.0, (seeds, seeds, Component(examples, (num_groups or num_examples) - 1)))
+    if not design.is_known:
+        return np.nan
+    quantiles = special.stdtrit(design.degrees, [1 - level / 2, power])
+    return float(np.sum(quantiles) * design.standard_error)
+
+
+def unit_scores(scores: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Scores of independent units ``(seeds, units)`` whose mean is that of the examples.
+
+    Without groups the examples are the units. A group's score is its sum less what as many
+    average examples would have, scaled to the mean size of a group: the linearised ratio of sums
+    to sizes (Woodruff 1971, doi:10.1080/01621459.1971.10482279).
+    """
+    scores = np.asarray(scores, dtype=float)
     if groups is None:
-        return scores, np.ones(scores.shape[1], dtype=int)
+        return scores
     members = np.unique(groups, return_inverse=True)[1]
-    return np.stack([np.bincount(members, row) for row in scores]), np.bincount(members)
+    sizes = np.bincount(members)
+    per_seed = scores.mean(axis=1, keepdims=True)
+    totals = np.stack([np.bincount(members, row) for row in scores])
+    return per_seed + (totals - per_seed * sizes) / sizes.mean()
 
 
-def _seed_weights(rng: np.random.Generator, num_seeds: int, num_resamples: int) -> np.ndarray:
-    """How much each seed counts in each resample: ``(num_resamples, num_seeds)``, sums of 1."""
-    drawn = max(num_seeds - 1, 1)
-    return rng.multinomial(drawn, np.full(num_seeds, 1 / num_seeds), num_resamples) / drawn
-
-
-def _chunks(num_resamples: int, num_rows: int) -> list[int]:
-    """Resamples at a time, so that their counts take tens of megabytes."""
-    size = max(1, 4_000_000 // num_rows)
-    return [min(size, num_resamples - start) for start in range(0, num_resamples, size)]
+def _seed_components(units: np.ndarray) -> tuple[Component, Component]:
+    """Variance of the mean of ``(seeds, units)`` that lies between the seeds, and how much of it
+    the interaction of seeds and units (with noise) makes by itself."""
+    num_seeds, num_units = units.shape
+    if num_seeds < 2:
+        return Component(np.nan, 0), Component(0.0, 0)
+    per_seed = units.mean(axis=1)
+    residuals = units - per_seed[:, None] - units.mean(axis=0) + units.mean()
+    degrees = (num_seeds - 1) * (num_units - 1)
+    noise = float(np.sum(residuals**2)) / degrees / units.size
+    between = float(per_seed.var(ddof=1)) / num_seeds
+    return Component(between, num_seeds - 1), Component(noise, degrees)

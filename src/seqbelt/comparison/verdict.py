@@ -1,16 +1,14 @@
 """The verdict in words: does one cell beat another on this data, and if not known, what would tell.
 
-Why this interval and not the bootstrap's: with two to five seeds the plain bootstrap over seeds
-and examples claims a difference that is not there in up to 30 cases of 100 (5 are allowed), since
-its percentiles know nothing of how badly two seeds estimate a variance; Satterthwaite's degrees of
-freedom give up to 13. ``statistics.Difference`` stays at 5. It gives way, to 9 in 100 at
-five seeds, where one cell's seeds do not vary and the other's vary a lot and are skewed (most near
-0.95, some at 0.8): five seeds then seldom show the tail. The price is paid at two seeds, where the
-verdict is mostly ``undecided``. ``benchmarks/verdict_simulation.py`` measures this.
+Why this test: with two to five seeds the plain bootstrap over seeds and examples claims a
+difference that is not there in up to 30 cases of 100 (5 are allowed), since its percentiles know
+nothing of how badly two seeds estimate a variance. Satterthwaite's degrees of freedom do, and with
+seeds that vary no less than their noise makes them claim at most 5 in 100, 2 to 4 on average
+(``benchmarks/verdict_simulation.py``). It gives way where one cell's seeds do not vary and the
+other's fail now and then: five seeds then seldom show the tail.
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -20,16 +18,21 @@ import numpy as np
 from pydantic import Field
 from scipy import special
 
-from seqbelt.comparison.statistics import Component, Difference, accuracy_difference, holm, mcnemar
+from seqbelt.comparison.looks import Looks
+from seqbelt.comparison.metrics import ACCURACY, Metric, Scored, Unit
+from seqbelt.comparison.statistics import (
+    Component,
+    Difference,
+    holm,
+    score_difference,
+)
 from seqbelt.errors import SeqbeltError
 from seqbelt.settings import Settings
 
 Word = Literal["better", "worse", "equivalent", "undecided"]
-Unit = Literal["row", "recording", "group"]
-"""What is independent of the rest of its kind: a test row, a recording whose steps are scored, or a
-group (speaker, subject, machine) that no training row is of."""
 MAX_MORE_SEEDS = 100
-"""Past this the advice is more test examples: nobody trains a hundred more models."""
+"""Past this, where looks are not counted, the advice is more test examples: nobody trains a hundred
+more models."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,11 @@ class Verdict:
     """What ``cell`` is, compared with ``other``."""
     cell: str
     other: str
-    accuracy: float
-    other_accuracy: float
+    value: float
+    """Mean of the metric over the seeds of ``cell``: its accuracy, unless ``metric`` is another."""
+    other_value: float
     difference: float
-    """Accuracy of ``cell`` less that of ``other``."""
+    """Value of ``cell`` less that of ``other``."""
     low: float
     high: float
     """Interval of the difference at the level at which Holm tests this pair, so that it excludes
@@ -54,8 +58,11 @@ class Verdict:
     """Of no difference, adjusted by Holm for all pairs."""
     p_equivalence: float
     """Of a difference of at least the margin, adjusted by Holm for all pairs."""
-    mcnemar_p: tuple[float, ...]
-    """Exact McNemar for the k-th seeds of both: about those models, not about the cells."""
+    level: float
+    """With which the adjusted p values are compared: 0.05, say, or what this look may spend."""
+    probabilities: tuple[float, float, float] | None
+    """That ``cell`` is better than ``other`` by more than the margin, that both are within it, that
+    it is worse by more; of this pair alone, as of one look. None where a cell has one seed."""
     num_pairs: int
     num_seeds: tuple[int, int]
     num_examples: int
@@ -67,6 +74,9 @@ class Verdict:
     unit: Unit = "row"
     num_units: int | None = None
     """Independent units among the test examples; null where each example is one."""
+    metric: Metric = ACCURACY
+    looks: Looks | None = None
+    """This look at a comparison that may grow; null where it is judged once."""
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict as JSON-ready values; differences are fractions."""
@@ -76,9 +86,10 @@ class Verdict:
 
         return {
             "pair": [self.cell, self.other],
-            "metric": "accuracy",
+            "metric": self.metric.name,
             "word": self.word,
-            "accuracies": [self.accuracy, self.other_accuracy],
+            "values": [self.value, self.other_value],
+            "accuracies": [self.value, self.other_value] if self.metric == ACCURACY else None,
             "difference": self.difference,
             "low": known(self.low),
             "high": known(self.high),
@@ -91,7 +102,11 @@ class Verdict:
             "num_units": self.num_examples if self.num_units is None else self.num_units,
             "num_examples": self.num_examples,
             "num_seeds": list(self.num_seeds),
-            "looks": None,  # repeated looks at growing seed lists are not counted
+            "level": self.level,
+            "looks": self.looks and self.looks.number,
+            "planned_looks": self.looks and self.looks.number + len(self.looks.coming),
+            "probabilities": self.probabilities
+            and dict(zip(("better", "equivalent", "worse"), self.probabilities, strict=True)),
             "more_seeds": self.more_seeds,
         }
 
@@ -105,24 +120,33 @@ class Verdict:
             "undecided": f"undecided between {self.cell} and {self.other}",
         }[self.word]
         if math.isnan(self.low):
-            return f"{claim} ({_signed(self.difference)} points, no interval)"
-        return (
-            f"{claim} ({_signed(self.difference)} points, "
-            f"{_signed(self.low)} to {_signed(self.high)})"
-        )
+            return f"{claim} ({self._difference}, no interval)"
+        signed = self.metric.signed
+        return f"{claim} ({self._difference}, {signed(self.low)} to {signed(self.high)})"
+
+    @property
+    def _difference(self) -> str:
+        return f"{self.metric.signed(self.difference)} {self.metric.unit_of_difference}"
 
     @property
     def sentence(self) -> str:
         """The verdict for a person, with the evidence."""
-        a = f"{self.cell} ({_percent(self.accuracy)})"
-        b = f"{self.other} ({_percent(self.other_accuracy)})"
+        a = f"{self.cell} ({self.metric.value(self.value)})"
+        b = f"{self.other} ({self.metric.value(self.other_value)})"
         claim = {
             "better": f"{a} is better than {b}",
             "worse": f"{a} is worse than {b}",
-            "equivalent": f"{a} and {b} are equivalent within {_points(self.margin)}",
+            "equivalent": f"{a} and {b} are equivalent within {self._margin}",
             "undecided": f"Undecided between {a} and {b}",
         }[self.word]
-        return f"{claim}: {self._evidence()}.{self._advice()}"
+        by = "" if self.metric == ACCURACY else f" by {self.metric.label}"
+        return f"{claim}{by}: {self._evidence()}.{self._chances()}{self._advice()}"
+
+    @property
+    def _margin(self) -> str:
+        if not self.metric.is_fraction:
+            return f"{self.margin:g} nats"
+        return f"{100 * self.margin:g} point{'' if self.margin == 0.01 else 's'}"
 
     def _evidence(self) -> str:
         seeds = " and ".join(str(count) for count in sorted(set(self.num_seeds)))
@@ -132,20 +156,39 @@ class Verdict:
             kind = {"group": "groups not trained on", "recording": "recordings", "row": "rows"}
             data = f"{data} of {self.num_units:,} {kind[self.unit]}"
         if math.isnan(self.low):
-            return f"difference {_signed(self.difference)} points, no interval ({data})"
+            return f"difference {self._difference}, no interval ({data})"
         p = self.p_equivalence if self.word == "equivalent" else self.p_value
         corrected = f", Holm over {self.num_pairs} pairs" if self.num_pairs > 1 else ""
+        if self.looks is not None:
+            corrected += f", {self.looks.words}"
+            if self.level == 0:
+                corrected += ", which adds no seeds to those judged before and may claim nothing"
+        signed = self.metric.signed
         return (
-            f"difference {_signed(self.difference)} points, {self.confidence:.0%} interval"
-            f" {_signed(self.low)} to {_signed(self.high)}"
+            f"difference {self._difference}, {self.confidence:.0%} interval"
+            f" {signed(self.low)} to {signed(self.high)}"
             f" (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}{corrected}; {data})"
+        )
+
+    def _chances(self) -> str:
+        """The effect as probabilities."""
+        if self.probabilities is None:
+            return ""
+        better, equivalent, worse = (f"{100 * one:.0f} %" for one in self.probabilities)
+        return (
+            f" Probability that {self.cell} is better by more than {self._margin} {better}, within "
+            f"it {equivalent}, worse {worse}."
         )
 
     def _advice(self) -> str:
         if self.more_seeds is not None and math.isnan(self.low):
             return " One seed cannot tell the cell from its luck; run at least three."
         if self.more_seeds is not None:
-            return f" About {self.more_seeds} more seeds per cell would decide, if it stays so."
+            at = ""
+            if self.looks is not None:
+                then = min(self.num_seeds) + self.more_seeds
+                at = f" ({then} in all, {self.looks.number_of(then)})"
+            return f" About {self.more_seeds} more seeds per cell{at} would decide, if it stays so."
         if self.min_examples is not None:
             units = {
                 "group": "groups that are not trained on",
@@ -172,109 +215,157 @@ class VerdictRule(Settings):
         groups: np.ndarray | None = None,
         seeds_paired: bool = False,
         unit: Unit = "group",
+        looks: Looks | None = None,
     ) -> tuple[Verdict, ...]:
-        """Judge every pair of cells, in the order of ``correct``.
+        """Judge every pair of cells by accuracy, in the order of ``correct``.
 
         ``correct``: cell -> bool ``(seeds, examples)``, the same examples in the same order for
         all, as many seeds as each has. ``groups`` ``(examples,)`` names the independent unit of
         each example, a speaker, say; the claim is then about new ones, and ``unit`` names what
         they are. ``seeds_paired``: seed k of all cells shares a data split or the like, not only
-        its number. A reliable difference within the margin is called equivalent. Raises
-        SeqbeltError if the arrays do not fit.
+        its number. ``looks``: which look at a growing comparison this is. A reliable difference
+        within the margin is called equivalent. Raises SeqbeltError if the arrays do not fit.
         """
-        _check(correct, groups, seeds_paired)
-        num_units = None if groups is None else len(np.unique(groups))
-        pairs = list(combinations(correct, 2))
+        if any(one.dtype != bool for one in correct.values()):
+            raise SeqbeltError("correctness must be given as booleans")
+        scored = Scored(ACCURACY, correct, groups, "row" if groups is None else unit)
+        return self.judge_scores([scored], seeds_paired, looks)
+
+    def judge_scores(
+        self, scored: Sequence[Scored], seeds_paired: bool = False, looks: Looks | None = None
+    ) -> tuple[Verdict, ...]:
+        """Judge every pair of cells by every metric of ``scored``; metric by metric, the pairs in
+        the order of its cells.
+
+        Holm's correction is over all pairs and metrics. Raises SeqbeltError if the arrays do not
+        fit.
+        """
+        for one in scored:
+            _check(one.cells, one.groups, seeds_paired)
+        level = 1 - self.confidence if looks is None else looks.level(1 - self.confidence)
+        tests = [(one, pair) for one in scored for pair in combinations(one.cells, 2)]
         found = [
-            accuracy_difference(correct[a], correct[b], groups, seeds_paired) for a, b in pairs
+            score_difference(one.cells[a], one.cells[b], one.groups, seeds_paired)
+            for one, (a, b) in tests
         ]
-        own_p = np.array([one.p_value() for one in found])
+        own_p = np.maximum([one.p_value() for one in found], np.finfo(float).tiny)
         p_values = holm(own_p)
-        # How much stricter than alone Holm tests each pair: the interval is widened alike.
-        strictness = np.clip(p_values / own_p, 1, len(pairs))
         equivalence = holm(np.array([one.equivalence_p(self.margin) for one in found]))
+        # How much stricter than alone Holm tests each pair: the interval is widened alike.
+        strictness = np.clip(p_values / own_p, 1, len(tests))
         return tuple(
-            replace(
-                self._verdict(
-                    correct, pair, one, p_value, p_equivalence, len(pairs), strict, num_units
-                ),
-                unit="row" if groups is None else unit,
-                num_units=num_units,
+            self._verdict(*test, difference, float(p), float(p_equivalence), _Test(
+                level, level / float(strict), len(tests), looks
+            ))
+            for test, difference, p, p_equivalence, strict in zip(
+                tests, found, p_values, equivalence, strictness, strict=True
             )
-            for pair, one, p_value, p_equivalence, strict in zip(
-                pairs, found, p_values, equivalence, strictness
-            )
-        )
+        )  # fmt: skip
 
     def _verdict(
         self,
-        correct: Mapping[str, np.ndarray],
+        scored: Scored,
         pair: tuple[str, str],
         found: Difference,
         p_value: float,
         p_equivalence: float,
-        num_pairs: int,
-        strictness: float,
-        num_units: int | None,
+        test: "_Test",
     ) -> Verdict:
-        a, b = (correct[cell] for cell in pair)
-        level = 1 - self.confidence
+        a, b = (scored.cells[cell] for cell in pair)
         word: Word = "undecided"
-        if p_equivalence <= level:
+        if p_equivalence <= test.level:
             word = "equivalent"
-        elif p_value <= level:
-            word = "better" if found.value > 0 else "worse"
+        elif p_value <= test.level:
+            word = "better" if (found.value > 0) != scored.metric.lower_is_better else "worse"
         more_seeds, min_examples = None, None
         if word == "undecided":
-            more_seeds = self._more_seeds(found, level / num_pairs)
+            more_seeds = self._more_seeds(found, test)
             if more_seeds is None:
-                min_examples = self._min_examples(found, level / num_pairs, num_units or a.shape[1])
-        interval = found.interval(1 - level / strictness)
+                min_examples = self._min_examples(found, test, scored.num_units)
+        bound = 1.0 if scored.metric.is_fraction else np.inf
+        error = (1 - self.confidence) / test.num_tests
+        interval = found.interval(1 - (test.own_level or error), bound)
+        chances = found.probabilities(self.margin)
+        if chances is not None and scored.metric.lower_is_better:
+            chances = chances[::-1]
         return Verdict(
             word=word,
             cell=pair[0],
             other=pair[1],
-            accuracy=float(a.mean()),
-            other_accuracy=float(b.mean()),
+            value=float(a.mean()),
+            other_value=float(b.mean()),
             difference=interval.value,
             low=interval.low,
             high=interval.high,
             confidence=self.confidence,
             margin=self.margin,
-            p_value=float(p_value),
-            p_equivalence=float(p_equivalence),
-            mcnemar_p=tuple(mcnemar(one, other) for one, other in zip(a, b)),
-            num_pairs=num_pairs,
+            p_value=p_value,
+            p_equivalence=p_equivalence,
+            level=test.level,
+            probabilities=chances,
+            num_pairs=test.num_tests,
             num_seeds=(len(a), len(b)),
-            num_examples=a.shape[1],
+            num_examples=scored.num_examples,
             more_seeds=more_seeds,
             min_examples=min_examples,
+            unit=scored.unit,
+            num_units=None if scored.unit == "row" else scored.num_units,
+            metric=scored.metric,
+            looks=test.looks,
         )
 
-    def _more_seeds(self, found: Difference, level: float) -> int | None:
-        """Fewest further seeds per cell that decide, everything else staying as it is."""
+    def _more_seeds(self, found: Difference, test: "_Test") -> int | None:
+        """Fewest further seeds per cell that decide, everything else staying as it is; where looks
+        are counted, at one of those that are planned."""
         *cells, examples = found.components
         fewest = min(cell.degrees + 1 for cell in cells)
-        if fewest == 1:
-            return 2
-
-        def decides(more: int) -> bool:
+        looks, error = test.looks, (1 - self.confidence) / test.num_tests
+        if looks is None:
+            if fewest == 1:
+                return 2
+            options = [(more, error) for more in range(1, MAX_MORE_SEEDS + 1)]
+        elif fewest == 1:
+            return looks.coming[0] - fewest if looks.coming else None
+        else:
+            options = [
+                (count - fewest, looks.then(count).level(1 - self.confidence) / test.num_tests)
+                for count in looks.coming
+                if count > fewest
+            ]
+        for more, level in options:
             then = [_with_more_seeds(cell, more) for cell in cells]
-            return self._decides(replace(found, components=(*then, examples)), level)
-
-        more = 1 + bisect_left(range(1, MAX_MORE_SEEDS + 1), True, key=decides)
-        return more if more <= MAX_MORE_SEEDS else None
+            if self._decides(replace(found, components=(*then, examples)), level):
+                return more
+        return None
 
     def _decides(self, found: Difference, level: float) -> bool:
         different = found.half_width(level) <= abs(found.value)
         return different or found.half_width(2 * level) <= self.margin - abs(found.value)
 
-    def _min_examples(self, found: Difference, level: float, num_examples: int) -> int:
-        """Test examples that would decide with seeds without number: a lower bound."""
-        variance = found.components[-1].variance
+    def _min_examples(self, found: Difference, test: "_Test", num_units: int) -> int:
+        """Test examples that would decide with as many seeds as there may be: a lower bound, as if
+        all variance left then were of the examples, and normal."""
+        *cells, examples = found.components
+        more = MAX_MORE_SEEDS
+        if test.looks is not None:
+            more = max(test.looks.max_seeds - test.looks.num_seeds, 0)
+        seeds = sum(_with_more_seeds(cell, more).variance for cell in cells)
+        variance = examples.variance + (seeds if np.isfinite(seeds) else 0.0)
+        level = (1 - self.confidence) / test.num_tests
         options = [(abs(found.value), level / 2), (self.margin - abs(found.value), level)]
         needed = max((room / special.ndtri(1 - tail)) ** 2 for room, tail in options if room > 0)
-        return max(num_examples + 1, math.ceil(num_examples * variance / needed))
+        return max(num_units + 1, math.ceil(num_units * variance / needed))
+
+
+@dataclass(frozen=True)
+class _Test:
+    """What the p values of one judgement are held against."""
+
+    level: float
+    own_level: float
+    """At which Holm tests this pair alone."""
+    num_tests: int
+    looks: Looks | None
 
 
 def headline(verdicts: Sequence[Verdict]) -> Verdict:
@@ -290,7 +381,7 @@ def in_order(verdicts: Sequence[Verdict]) -> list[Verdict]:
         pair = {verdict.cell, verdict.other}
         leads = [{"lstm", "rnn"}, {"lstm", "rnn_relu"}]
         place = leads.index(pair) if pair in leads else len(leads)
-        return place, sorted([-verdict.accuracy, -verdict.other_accuracy])
+        return place, sorted([-verdict.value, -verdict.other_value])
 
     return sorted(verdicts, key=rank)
 
@@ -314,21 +405,7 @@ def _check(
         raise SeqbeltError(f"all cells must answer the same test examples; {found}")
     if seeds_paired and len({shape[0] for shape in shapes.values()}) > 1:
         raise SeqbeltError(f"paired seeds must be as many for each cell; {found}")
-    if any(one.dtype != bool for one in correct.values()):
-        raise SeqbeltError("correctness must be given as booleans")
     if groups is not None and len(groups) != next(iter(shapes.values()))[1]:
         raise SeqbeltError(f"{len(groups)} groups; one per test example is needed; {found}")
     if groups is not None and len(set(groups)) < 2:
         raise SeqbeltError("all test examples are of one group: nothing is known about others")
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %"
-
-
-def _signed(fraction: float) -> str:
-    return f"{100 * fraction:+.1f}"
-
-
-def _points(fraction: float) -> str:
-    return f"{100 * fraction:g} point{'' if fraction == 0.01 else 's'}"

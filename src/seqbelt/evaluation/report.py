@@ -6,10 +6,11 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from scipy.special import log_softmax
 from sklearn.metrics import classification_report, confusion_matrix
 
 from seqbelt.data.sequences import Sequences
-from seqbelt.evaluation.calibration import Reliability, reliability, softmax
+from seqbelt.evaluation.calibration import Reliability, error_interval, reliability, softmax
 from seqbelt.training.scoring import ZERO, Scores, score
 
 
@@ -43,6 +44,12 @@ class Report:
     def scores(self) -> Scores:
         """Accuracy, macro-F1 and loss."""
         return score(self.logits, self.labels)
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Cross-entropy of each example in nats ``(examples,)``, of the network itself."""
+        log_probabilities = log_softmax(self.logits.astype(np.float64), axis=1)
+        return -log_probabilities[np.arange(len(self.labels)), self.labels]
 
     @cached_property
     def predictions(self) -> np.ndarray:
@@ -94,6 +101,11 @@ class Report:
     def reliability(self, temperature: float) -> Reliability:
         """Confidence against accuracy, at a temperature."""
         return reliability(softmax(self.logits, temperature), self.labels)
+
+    def calibration_error_interval(self) -> tuple[float, float]:
+        """95 % interval of the calibrated probabilities' expected calibration error."""
+        probabilities = softmax(self.logits, self.temperature)
+        return error_interval(probabilities, self.labels, self.units)
 
     def worst_errors(self, count: int = 50) -> pd.DataFrame:
         """The wrong predictions with the highest confidence."""

@@ -69,7 +69,12 @@ class StepReport(Report):
     @cached_property
     def segments(self) -> SegmentScores:
         """Segment scores over all recordings."""
-        return reduce(add, [score_segments(true, found) for true, found in self.recordings()])
+        return reduce(add, self.segments_of_recordings)
+
+    @cached_property
+    def segments_of_recordings(self) -> list[SegmentScores]:
+        """Segment scores of each recording."""
+        return [score_segments(true, found) for true, found in self.recordings()]
 
     def to_dict(self) -> dict[str, float]:
         return super().to_dict() | self.segments.to_dict()

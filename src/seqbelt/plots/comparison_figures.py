@@ -43,7 +43,8 @@ def comparison_figure(
     names = [label(cell) for cell in cells] + [control["name"] for control in controls]
     axes.set_yticks([*range(len(cells)), *rows], names)
     axes.set_ylim(max([len(cells) - 1, *rows]) + (0.3 if controls else 0.6), -0.6)
-    axes.set_xlabel(f"test accuracy (%): seeds, mean, {100 * confidence:.0f} % interval over seeds")
+    over = f"{100 * confidence:.0f} % interval over seeds and test rows"
+    axes.set_xlabel(f"test accuracy (%): seeds, mean, {over}")
     axes.grid(axis="x", alpha=0.3)
     return figure
 

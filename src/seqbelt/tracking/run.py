@@ -177,10 +177,13 @@ class TrackedRun:
         self._log_table(report.per_class(), f"tables/{part}_report_per_class.json")
         self._log_table(report.worst_errors(), f"tables/{part}_worst_errors.json")
         before, after = report.reliability(1.0), report.reliability(report.temperature)
+        low, high = report.calibration_error_interval()
         self.log_metrics(
             {
                 f"{prefix}/calibration_error_before": before.expected_error,
                 f"{prefix}/calibration_error": after.expected_error,
+                f"{prefix}/calibration_error_low": low,
+                f"{prefix}/calibration_error_high": high,
                 "training/temperature": report.temperature,
             }
         )

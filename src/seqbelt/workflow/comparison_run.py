@@ -1,8 +1,9 @@
 """The journal of a comparison, from which an interrupted comparison resumes.
 
-The journal is a file beside the models, removed when the comparison is complete. Finished models
-are loaded, interrupted ones resume from their checkpoints; the result is that of an uninterrupted
-comparison.
+The journal is a file beside the models, one for all seed lists of a comparison. Finished models are
+loaded, interrupted ones resume from their checkpoints; the result is that of an uninterrupted
+comparison. With more seeds than before, the finished models are loaded and the looks at the
+comparison counted; with the same seeds a complete comparison is repeated, which is no further look.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 
+from seqbelt.comparison.looks import Looks
 from seqbelt.data.store.parts import write_json
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.evaluation.step_report import report_on
@@ -44,24 +46,91 @@ class Job:
     experiment: Experiment
 
 
+_NEWER = {"ensemble", "metric", "max_seeds"}
+"""Settings of a comparison that an earlier version did not know, or left out of the name."""
+_NOT_TRAINED = _NEWER | {"seeds", "margin", "confidence", "controls"}
+"""Settings that change which models there are, or what is said of them, but no model."""
+
+
+def _digest(experiment: Experiment, without: set[str]) -> str:
+    # How many models are trained at a time changes nothing that is asked for.
+    asked = experiment.replace(comparison=experiment.comparison.replace(num_workers=1))
+    values = asked.to_dict()
+    for name in without:
+        values["comparison"].pop(name)
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
 class CompareJournal:
     """The id of a comparison and the models that it has started."""
 
     def __init__(self, experiment: Experiment) -> None:
-        # The number of workers does not change the result.
-        identity = experiment.replace(comparison=experiment.comparison.replace(num_workers=1))
-        values = identity.to_dict()
-        values["comparison"].pop(
-            "ensemble"
-        )  # it changes the registered model, not the trained ones
-        text = json.dumps(values, sort_keys=True, default=str)
-        name = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-        self.path = experiment.output / experiment.name / f"compare-{name}.json"
-        stored = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
-        self.compare_id: str = stored.get("compare_id", uuid.uuid4().hex[:8])
-        self._begun: list[str] = stored.get("begun", [])
+        self._comparison = experiment.comparison
+        self._fingerprint = ""
+        folder = experiment.output / experiment.name
+        self.path = folder / f"compare-{_digest(experiment, _NOT_TRAINED)}.json"
+        self._old_path = folder / f"compare-{_digest(experiment, _NEWER)}.json"
+        """Name of the journal in earlier versions."""
+        found = {}
+        for path in (self._old_path, self.path):
+            found |= json.loads(path.read_text("utf-8")) if path.exists() else {}
+        self._begun: list[str] = found.get("begun", [])
+        self._looks: list[dict[str, Any]] = found.get("looks", [])
+        self._kept: list[str] = found.get("kept", [])
+        """Folders of the models that were trained for an earlier look."""
+        seen = self._seen
+        is_longer = not self._looks or seen < set(self._comparison.seeds)
+        if not is_longer and not self._begun:
+            self._kept = []
+        self.compare_id: str = found.get("compare_id", "")
+        if not self.compare_id or not (self._begun or self._kept):
+            self.compare_id = uuid.uuid4().hex[:8]
         if self._begun:
             echo(f"{self.path}: resuming the interrupted comparison")
+        elif self._kept:
+            echo(
+                f"{self.path}: extending the comparison of {len(seen)} seeds "
+                f"({len(self._kept)} models); {self.looks.words}"
+            )
+
+    @property
+    def _seen(self) -> set[int]:
+        """All seeds of the looks so far at this metric."""
+        return {seed for look in self._looks_at_metric for seed in look["seeds"]}
+
+    @property
+    def _looks_at_metric(self) -> list[dict[str, Any]]:
+        return [look for look in self._looks if look["metric"] == self._comparison.metric]
+
+    @property
+    def looks(self) -> Looks:
+        """This look and those before it. The same seeds once more are the same look."""
+        seeds = set(self._comparison.seeds)
+        before = list[set[int]]()
+        for look in self._looks_at_metric:
+            if set(look["seeds"]) == seeds:
+                break
+            before.append(set(look["seeds"]))
+        counts = list[int]()
+        all_seeds = set[int]()
+        for one in before:
+            all_seeds |= one
+            counts.append(len(all_seeds))
+        is_grown = all(one <= after for one, after in zip(before, [*before[1:], seeds]))
+        return Looks(
+            len(seeds) if is_grown else len(all_seeds | seeds),
+            tuple(counts),
+            self._comparison.max_seeds,
+            is_grown,
+        )
+
+    def check_data(self, fingerprint: str) -> None:
+        """Discard the looks at other data."""
+        if any(look["fingerprint"] != fingerprint for look in self._looks):
+            echo(f"{self.path}: the data changed; looks are counted from the start")
+            self._looks, self._kept = [], []
+        self._fingerprint = fingerprint
 
     def train(
         self, jobs: Sequence[Job], store: SequenceStore, tags: dict[str, str], num_workers: int
@@ -98,16 +167,39 @@ class CompareJournal:
         """Record a model as started; returns whether it was recorded before."""
         if str(folder) in self._begun:
             return True
-        for name in (FINISHED, CHECKPOINT, RUN):  # of an earlier comparison
-            (folder / name).unlink(missing_ok=True)
+        if is_kept := str(folder) in self._kept:
+            is_kept = (folder / FINISHED).exists()
+        if not is_kept:
+            for name in (FINISHED, CHECKPOINT, RUN):  # of an earlier comparison
+                (folder / name).unlink(missing_ok=True)
         self._begun.append(str(folder))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self.path, {"compare_id": self.compare_id, "begun": self._begun})
-        return False
+        self._write()
+        return is_kept
 
     def close(self) -> None:
-        """Remove the journal of a complete comparison."""
-        self.path.unlink(missing_ok=True)
+        """Record the look of the complete comparison, and keep its models for more seeds."""
+        look = {
+            "seeds": list(self._comparison.seeds),
+            "metric": self._comparison.metric,
+            "fingerprint": self._fingerprint,
+        }
+        if look not in self._looks:
+            self._looks.append(look)
+        self._kept = list(dict.fromkeys([*self._kept, *self._begun]))
+        self._begun = []
+        self._write()
+        if self._old_path != self.path:
+            self._old_path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "compare_id": self.compare_id,
+            "begun": self._begun,
+            "kept": self._kept,
+            "looks": self._looks,
+        }
+        write_json(self.path, state)
 
 
 def train_one(

@@ -77,7 +77,7 @@ def remarks(
             both = {cell: _twice(correct), one.baseline.name: _twice(one.correct)}
             judged.append(_Judged(one.baseline, rule.judge(both, groups)[0]))
     judged.sort(
-        key=lambda one: (one.verdict.word != "worse", one.gravity, -one.verdict.other_accuracy)
+        key=lambda one: (one.verdict.word != "worse", one.gravity, -one.verdict.other_value)
     )
     own_seeds = len(correct)
     # A cell on shuffled steps is no other way to answer: it tells of itself.
@@ -91,12 +91,12 @@ def remarks(
     without = [one for one in judged if one.baseline.key == NO_RECURRENCE and one is not rival]
     others = [one for one in judged if not one.is_beaten and one not in (rival, *without)]
     if rival is not None:
-        most = rival.verdict.other_accuracy
+        most = rival.verdict.other_value
         others = [one for one in others
-                  if one.verdict.word == "worse" and one.verdict.other_accuracy > most]  # fmt: skip
+                  if one.verdict.word == "worse" and one.verdict.other_value > most]  # fmt: skip
     sentences = [_gain(one, own_seeds) for one in without]
     # By accuracy alone: a control reliably ahead by little is not above one far ahead.
-    others.sort(key=lambda one: -one.verdict.other_accuracy)
+    others.sort(key=lambda one: -one.verdict.other_value)
     for one in others[:1]:
         explains = rival is None and one.verdict.word != "worse" and one.is_as_good
         implication = f": {one.baseline.implication}" if explains else ""
@@ -106,7 +106,7 @@ def remarks(
     ahead = [one for one in judged if one.verdict.word == "worse" and one not in named]
     if ahead:
         names = ", ".join(
-            f"'{one.baseline.name}' ({_percent(one.verdict.other_accuracy)})" for one in ahead
+            f"'{one.baseline.name}' ({_percent(one.verdict.other_value)})" for one in ahead
         )
         sentences.append(f"Also better than {cell}: {names}.")
     return Remarks(warning, " ".join(sentences))
@@ -126,7 +126,7 @@ def _warning(rival: _Judged, num_seeds: int, remedy: str) -> str:
     try_this = f" {remedy}" if remedy and rival.is_ahead else ""
     return (
         f"{claim}: the control '{rival.baseline.name}', which does not use order, reaches "
-        f"{_percent(verdict.other_accuracy)}, it {_percent(verdict.accuracy)} "
+        f"{_percent(verdict.other_value)}, it {_percent(verdict.value)} "
         f"({_evidence(verdict, num_seeds)}).{try_this}"
     )
 
@@ -143,7 +143,7 @@ def _gain(without: _Judged, num_seeds: int) -> str:
     }[verdict.word]
     return (
         f"{claim}: the control '{without.baseline.name}', the same network without it, trained "
-        f"once, reaches {_percent(verdict.other_accuracy)} against {_percent(verdict.accuracy)} "
+        f"once, reaches {_percent(verdict.other_value)} against {_percent(verdict.value)} "
         f"of {verdict.cell} ({_evidence(verdict, num_seeds)})."
     )
 
@@ -156,8 +156,8 @@ def _claim(one: _Judged, num_seeds: int) -> str:
     elif one.is_as_good:
         claim = "does as well"
     return (
-        f"The control '{one.baseline.name}' {claim} ({_percent(verdict.other_accuracy)} against "
-        f"{_percent(verdict.accuracy)} of {verdict.cell}; {_evidence(verdict, num_seeds)})"
+        f"The control '{one.baseline.name}' {claim} ({_percent(verdict.other_value)} against "
+        f"{_percent(verdict.value)} of {verdict.cell}; {_evidence(verdict, num_seeds)})"
     )
 
 

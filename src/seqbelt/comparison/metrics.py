@@ -1,0 +1,266 @@
+"""Scores of test examples by which cells are compared: accuracy and other metrics.
+
+A metric that is a mean over examples has one score an example. One that is not (macro-F1, say) has
+jackknife pseudo-values: what an example, a group or a recording adds to the metric. They take the
+place of an example's score in the analysis of variance (Dorfman, Berbaum & Metz 1992,
+doi:10.1097/00004424-199209000-00015), normalised so that their mean is the metric itself (Hillis,
+Obuchowski, Schartz & Berbaum 2005, doi:10.1002/sim.2024).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from seqbelt.errors import SettingsError
+
+Unit = Literal["row", "recording", "group"]
+"""What is independent of the rest of its kind: a test row, a recording whose steps are scored, or a
+group (speaker, subject, machine) that no training row is of."""
+NAMES = ("accuracy", "macro_f1", "balanced_accuracy", "log_loss", "segmental_f1")
+RECALL = "recall:"
+"""Before the label of the class."""
+SEGMENT_OVERLAP = 2
+"""Place of the overlap of 50 % among those of ``SegmentScores``."""
+SKEWED = 0.9
+"""Classes are skewed where fewer of them than this fraction would, equally frequent, have the
+entropy of the labels."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric by name, as ``comparison.metric`` has it."""
+
+    name: str
+
+    @property
+    def label(self) -> str:
+        """In a sentence, e.g. ``macro-F1``."""
+        if self.name.startswith(RECALL):
+            return f"recall of '{self.name.removeprefix(RECALL)}'"
+        words = {"macro_f1": "macro-F1", "segmental_f1": "segmental F1@50"}
+        return words.get(self.name, self.name.replace("_", " "))
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether it lies in 0..1 and is shown in per cent; log loss is in nats."""
+        return self.name != "log_loss"
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self.name == "log_loss"
+
+    def value(self, number: float) -> str:
+        """E.g. ``91.2 %``."""
+        return f"{100 * number:.1f} %" if self.is_fraction else f"{number:.3f} nats"
+
+    def signed(self, number: float) -> str:
+        """A difference without its unit, e.g. ``+4.0``."""
+        return f"{100 * number:+.1f}" if self.is_fraction else f"{number:+.3f}"
+
+    @property
+    def unit_of_difference(self) -> str:
+        return "points" if self.is_fraction else "nats"
+
+
+ACCURACY = Metric("accuracy")
+MACRO_F1 = Metric("macro_f1")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one model answers to the test examples; arrays ``(examples,)``."""
+
+    labels: np.ndarray
+    """True classes."""
+    predicted: np.ndarray
+    losses: np.ndarray | None = None
+    """Cross-entropy of each example in nats."""
+    recordings: np.ndarray | None = None
+    """Number of the recording that each example is a step of, from 0."""
+    segments: np.ndarray | None = None
+    """Of each recording ``(recordings, 3)``: segments hit at an overlap of 50 %, found, true."""
+
+    @property
+    def correct(self) -> np.ndarray:
+        return self.labels == self.predicted
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Answers]") -> "Answers":
+        """The answers of several folds as one."""
+
+        def join(name: str) -> np.ndarray | None:
+            found = [getattr(part, name) for part in parts]
+            return None if any(one is None for one in found) else np.concatenate(found)
+
+        recordings = None
+        if all(part.recordings is not None for part in parts):
+            counts = [0 if part.segments is None else len(part.segments) for part in parts]
+            starts = np.cumsum([0, *counts[:-1]])
+            recordings = np.concatenate(
+                [start + part.recordings for start, part in zip(starts, parts, strict=True)]
+            )
+        labels, predicted = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("labels", "predicted")
+        )
+        return cls(labels, predicted, join("losses"), recordings, join("segments"))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of all cells by one metric."""
+
+    metric: Metric
+    cells: Mapping[str, np.ndarray]
+    """For each cell ``(seeds, examples)``; where the metric is no mean over examples, ``(seeds,
+    units)``."""
+    groups: np.ndarray | None = None
+    """Whose each example is, where several are one unit."""
+    unit: Unit = "row"
+    num_examples: int = 0
+    """Test examples that are scored; 0 stands for as many as the scores are."""
+
+    def __post_init__(self) -> None:
+        if not self.num_examples:
+            object.__setattr__(self, "num_examples", next(iter(self.cells.values())).shape[1])
+
+    @property
+    def num_units(self) -> int:
+        if self.groups is not None:
+            return len(np.unique(self.groups))
+        return next(iter(self.cells.values())).shape[1]
+
+
+def score_cells(
+    metric: Metric,
+    cells: Mapping[str, Sequence[Answers]],
+    classes: Sequence[str],
+    groups: np.ndarray | None = None,
+    unit: Unit = "row",
+) -> Scored:
+    """Score the models of each cell, one a seed; ``groups`` ``(examples,)`` are the units of the
+    examples, and ``unit`` says what they are.
+
+    ``classes`` are the labels of the class indices. Raises SettingsError where the metric does not
+    fit the data.
+    """
+
+    def stack(score: Callable[[Answers], np.ndarray]) -> dict[str, np.ndarray]:
+        return {cell: np.stack([score(one) for one in of]) for cell, of in cells.items()}
+
+    first = next(iter(cells.values()))[0]
+    if metric == ACCURACY:
+        return Scored(metric, stack(lambda one: one.correct), groups, unit)
+    if metric.name == "log_loss":
+        return Scored(metric, stack(lambda one: _needed(one.losses, metric)), groups, unit)
+    if metric.name.startswith(RECALL):
+        rows = first.labels == class_index(metric, classes)
+        own = None if groups is None else groups[rows]
+        return Scored(metric, stack(lambda one: one.correct[rows]), own, unit)
+    if metric.name == "segmental_f1":
+        members = groups_of_recordings(first, groups)
+        found = stack(lambda one: _segment_pseudo_values(_needed(one.segments, metric), members))
+        return Scored(metric, found, None, unit, len(first.labels))
+    of_counts = macro_f1 if metric == MACRO_F1 else balanced_accuracy
+    found = stack(lambda one: _pseudo_values(one, groups, len(classes), of_counts))
+    return Scored(metric, found, None, unit, len(first.labels))
+
+
+def class_index(metric: Metric, classes: Sequence[str]) -> int:
+    """The class whose recall the metric is. Raises SettingsError."""
+    name = metric.name.removeprefix(RECALL)
+    if name not in classes:
+        raise SettingsError(
+            f"comparison.metric: {metric.name!r}: there is no class {name!r}; classes: "
+            f"{', '.join(classes)}"
+        )
+    return list(classes).index(name)
+
+
+def are_skewed(labels: np.ndarray, num_classes: int) -> bool:
+    """Whether accuracy may hide the rarer classes: the effective number of classes, the exponential
+    of the labels' entropy, is below that of equal frequencies by a tenth or more."""
+    shares = np.bincount(labels, minlength=num_classes) / len(labels)
+    shares = shares[shares > 0]
+    return bool(np.exp(-np.sum(shares * np.log(shares))) < SKEWED * num_classes)
+
+
+def macro_f1(counts: np.ndarray) -> float:
+    """Mean F1 over the classes that occur, of counts ``(true class, predicted class)``."""
+    hits, occurring = np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1)
+    there = occurring > 0
+    return float(np.mean(2 * hits[there] / occurring[there]))
+
+
+def balanced_accuracy(counts: np.ndarray) -> float:
+    """Mean recall over the classes that have examples, of counts ``(true, predicted class)``."""
+    sizes = counts.sum(axis=1)
+    there = sizes > 0
+    return float(np.mean(np.diag(counts)[there] / sizes[there]))
+
+
+def groups_of_recordings(answers: Answers, groups: np.ndarray | None) -> np.ndarray:
+    """The unit of each recording, as that of its steps; recordings without labelled steps, and all
+    where no groups are given, stand for themselves."""
+    segments = _needed(answers.segments, Metric("segmental_f1"))
+    members = np.array([f"recording {number}" for number in range(len(segments))], dtype=object)
+    if groups is not None and answers.recordings is not None:
+        members[answers.recordings] = groups
+    return members
+
+
+def _needed(values: np.ndarray | None, metric: Metric) -> np.ndarray:
+    if values is None:
+        raise SettingsError(
+            f"comparison.metric: {metric.name!r} cannot be computed of these answers; "
+            + ("it is for labelled steps" if metric.name == "segmental_f1" else "they have no loss")
+        )
+    return values
+
+
+def _pseudo_values(
+    answers: Answers,
+    groups: np.ndarray | None,
+    num_classes: int,
+    metric: Callable[[np.ndarray], float],
+) -> np.ndarray:
+    """Pseudo-values ``(units,)`` of a metric of counts ``(true class, predicted class)``."""
+    codes = answers.labels * num_classes + answers.predicted
+    num_codes = num_classes**2
+    total = np.bincount(codes, minlength=num_codes)
+    # Examples with the same true and predicted class leave the same counts behind.
+    members = np.unique(codes if groups is None else groups, return_inverse=True)[1]
+
+    def left_out() -> Iterator[np.ndarray]:
+        if groups is None:
+            for code in np.unique(codes):
+                yield np.bincount([code], minlength=num_codes)
+        else:
+            for own in np.split(codes[np.argsort(members, kind="stable")],
+                                np.cumsum(np.bincount(members))[:-1]):  # fmt: skip
+                yield np.bincount(own, minlength=num_codes)
+
+    def of(counts: np.ndarray) -> float:
+        return metric(counts.reshape(num_classes, num_classes))
+
+    without = np.array([of(total - one) for one in left_out()])
+    return _normalised(of(total), without[members] if groups is None else without)
+
+
+def _segment_pseudo_values(segments: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Pseudo-values ``(units,)`` of segmental F1, whole recordings or groups left out."""
+    unit = np.unique(members, return_inverse=True)[1]
+    own = np.stack([np.bincount(unit, column) for column in segments.T], axis=1)
+
+    def of(counts: np.ndarray) -> np.ndarray:
+        return 2 * counts[..., 0] / np.maximum(counts[..., 1] + counts[..., 2], 1)
+
+    total = own.sum(axis=0)
+    return _normalised(float(of(total)), of(total - own))
+
+
+def _normalised(value: float, without: np.ndarray) -> np.ndarray:
+    """Pseudo-values of ``without``, the metric without each unit, whose mean is ``value``."""
+    return value - (len(without) - 1) * (without - without.mean())
