@@ -24,7 +24,7 @@ import numpy as np
 
 CONFIG = """
 name: p
-data: {source: data, validation_fraction: 0.2}
+data: {source: signals, validation_fraction: 0.2}
 features: {kind: channels}
 model: {hidden_size: 8}
 training: {num_epochs: 6, batch_size: 8, device: cpu}
@@ -36,7 +36,7 @@ COMMANDS = {
     "train": ["train", "c.yaml", "--json"],
     "compare": ["compare", "c.yaml", "--json"],
     "tune": ["tune", "c.yaml", "--json"],
-    "predict": ["predict", "model", "data", "--output", "o.csv"],
+    "predict": ["predict", "model", "signals", "--output", "o.csv"],
 }
 AGAIN = {"train": ["--resume"]}
 CHANGING = ("summary_run_id", "num_pruned")
@@ -94,10 +94,10 @@ def make_project(folder: Path) -> None:
     """A small set of signals, a config, and a model of it."""
     shutil.rmtree(folder, ignore_errors=True)
     for name, slope in (("up", 1), ("down", -1)):
-        (folder / "data" / name).mkdir(parents=True)
+        (folder / "signals" / name).mkdir(parents=True)
         for number in range(60):
             steps = slope * np.linspace(0, 1, 30 + number % 20) + number / 100
-            np.save(folder / "data" / name / f"{number}.npy", steps[:, None].astype("f4"))
+            np.save(folder / "signals" / name / f"{number}.npy", steps[:, None].astype("f4"))
     (folder / "c.yaml").write_text(CONFIG)
     trained = fresh(folder, folder.with_name("trained"))
     code, said = run(trained, COMMANDS["train"])

@@ -1,5 +1,8 @@
 """An interrupt is one, also where a library has wrapped it in an error of its own."""
 
+import subprocess
+import sys
+
 import pytest
 
 from seqbelt.cli.running import run
@@ -16,3 +19,20 @@ def test_an_interrupt_inside_a_library_s_error_ends_in_one_sentence(capsys):
         run(work, False, "run it again")
     assert stopped.value.code == 1
     assert capsys.readouterr().err == "seqbelt: stopped by SIGHUP; run it again\n"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("program", ["/usr/bin/seqbelt", "-c"])
+def test_a_signal_before_a_command_begins_ends_with_a_sentence(name, program):
+    script = (
+        f"import os, signal, sys; sys.argv[0] = {program!r}\n"
+        "import seqbelt.cli\n"
+        f"os.kill(os.getpid(), signal.{name})"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    if program == "-c":  # imported as a library it leaves signals alone
+        assert "no work was under way" not in ended.stderr
+    else:
+        shown = "Ctrl-C" if name == "SIGINT" else name
+        assert ended.stderr == f"seqbelt: stopped by {shown}; no work was under way\n"
+        assert ended.returncode == 1

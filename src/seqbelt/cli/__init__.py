@@ -6,12 +6,41 @@ that needs them, so that ``--help`` and ``--version`` are fast.
 """
 
 import logging
+import os
+import signal
+import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
-import typer
 
-from seqbelt import __version__
-from seqbelt.cli import data, inspection, prediction, running, training
+def _end_at_stop_signals() -> None:
+    """End with one sentence at a stop signal while nothing is under way yet: imports take a second,
+    and Python would print where they were. Commands set handlers of their own."""
+
+    def stop(number: int, frame: object) -> None:
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        message = f"seqbelt: stopped by {name}; no work was under way\n"
+        try:
+            os.write(2, message.encode())
+        finally:
+            os._exit(1)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, stop)
+
+
+if (
+    Path(sys.argv[0]).name in ("seqbelt", "__main__.py")  # and not as a library
+    and "multiprocessing.spawn" not in sys.modules  # nor a worker, whose parent ends it
+):
+    _end_at_stop_signals()
+
+import typer  # noqa: E402
+
+from seqbelt import __version__  # noqa: E402
+from seqbelt.cli import data, inspection, prediction, running, training  # noqa: E402
 
 app = typer.Typer(
     name="seqbelt",

@@ -158,3 +158,25 @@ def test_recordings_have_their_parts_too(tmp_path):
     assert any("docs" in note for note in manifest.notes)
     touch(tmp_path / "other", "1", "day/2")
     assert {*read_recordings(tmp_path / "other").column("split")} == {""}
+
+
+def test_what_commands_have_written_below_a_folder_is_no_input(tmp_path):
+    own = ["prepared/p/store.json", "prepared/p/parts-a7b10def23a3/part-00000.arrow",
+           "outputs/p/lstm-h8/run.json", "outputs/p/lstm-h8/bundle/bundle.json",
+           "models/bundle.json", "models/weights.safetensors", "mlruns/mlflow.db",
+           "mlruns/artifacts/x.png"]  # fmt: skip
+    touch(tmp_path, "a/1", "b/2", "b/parts-of-it/3", "b/run.json", *own)
+    manifest = read_class_folders(tmp_path)
+    assert sorted(manifest.column("path")) == ["a/1", "b/2", "b/parts-of-it/3", "b/run.json"]
+    (note,) = [note for note in manifest.notes if "of Seqbelt are left out" in note]
+    assert "mlruns" in note and "prepared/p" in note
+    (tmp_path / "a/1").unlink()
+    assert list(list_files(tmp_path / "models")) == ["bundle.json", "weights.safetensors"]
+
+
+def test_links_to_files_outside_are_said(tmp_path):
+    touch(tmp_path, "set/a/1", "set/b/2", "else/3")
+    (tmp_path / "set/a/inside").symlink_to(tmp_path / "set/b/2")
+    (tmp_path / "set/a/outside").symlink_to(tmp_path / "else/3")
+    (note,) = [n for n in read_class_folders(tmp_path / "set").notes if "lead out" in n]
+    assert "1 files" in note and "a/outside -> " in note and "inside" not in note

@@ -1,6 +1,7 @@
 """Folders of files as a source."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ SYSTEM_FOLDERS = frozenset(
 )  # fmt: skip
 """What operating systems and storage write beside everybody's files, in lower case."""
 SYSTEM_FILES = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
+_PARTS = re.compile(r"parts-[0-9a-f]{12}")
+"""A folder of encoded sequences, in a store."""
 WALKS = 8
 """How often a folder is listed by links within linked folders: links could multiply it."""
 
@@ -30,7 +33,8 @@ def list_files(folder: Path, notes: list[str] | None = None) -> Iterator[str]:
     notes = [] if notes is None else notes
     pending: list[_Folder] = [_Folder("", (_identity(folder),), 0)]
     walks: Counter[tuple[int, int]] = Counter()
-    followed, left_out = [], []
+    followed, left_out, own, outside = [], [], [], []
+    root = folder.resolve()
     while pending:
         relative, chain, num_links = pending.pop()
         prefix = f"{relative}/" if relative else ""
@@ -55,17 +59,41 @@ def list_files(folder: Path, notes: list[str] | None = None) -> Iterator[str]:
                         below.append(_Folder(path, chain, num_links + 1))
                     elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
                         files.append(entry.name)  # not a pipe, which would never end
+                        if entry.is_symlink():
+                            target = Path(entry).resolve()
+                            if not target.is_relative_to(root):
+                                outside.append(f"{prefix}{entry.name} -> {target}")
         except OSError as error:  # all files in it would pass in silence
             raise SettingsError(f"{folder / relative}: cannot be listed ({error})") from None
+        if relative and _is_own(files, [one.path.rpartition("/")[2] for one in below]):
+            own.append(relative)
+            continue
         files.sort()
         for name in files:
             yield prefix + name
         for one in sorted(below, reverse=True):
             pending.append(one._replace(chain=(*chain, _identity(folder / one.path))))
+    if own:
+        notes.append(f"prepared data, models and runs of Seqbelt are left out: {shorten(own)}")
     if followed:
         notes.append(f"links to folders are followed: {shorten(followed)}")
+    if outside:
+        notes.append(
+            f"{len(outside):,} files are links that lead out of the folder, and are read: "
+            f"{shorten(outside, 3)}"
+        )
     if left_out:
         notes.append(f"links back to folders that lead to them are left out: {shorten(left_out)}")
+
+
+def _is_own(files: Sequence[str], folders: Sequence[str]) -> bool:
+    """Whether a folder holds a store, a model or runs: written by commands, and no input of one."""
+    return (
+        any(_PARTS.fullmatch(name) for name in folders)
+        or {"bundle.json", "weights.safetensors"} <= set(files)
+        or ("run.json" in files and "bundle" in folders)
+        or "mlflow.db" in files
+    )
 
 
 class _Folder(NamedTuple):
