@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from seqbelt.cli import app
 from seqbelt.experiment import Experiment
+from seqbelt.settings import display_name
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "src" / "seqbelt"
@@ -130,6 +131,7 @@ def _section(prefix: str, title: str, cls: type[BaseModel]) -> list[str]:
             continue
         classes = _classes(field.annotation)
         about = _cell(_paragraph(field.description or ""))
+        name = display_name(name, field)
         values = "a section" if classes else _values(field)
         default = "" if classes and not prefix else _default(field)
         lines.append(f"| `{prefix}{name}` | {values} | {default} | {about} |")

@@ -285,3 +285,39 @@ def test_nothing_in_the_package_copies_settings_without_validating_them():
     package = Path(seqbelt.__file__).parent
     copies = [path for path in package.rglob("*.py") if "model_copy(" in path.read_text("utf-8")]
     assert [path.name for path in copies] == ["settings.py"]
+
+
+def test_old_names_of_settings_are_accepted_with_a_note(tmp_path, caplog):
+    from seqbelt.experiment import Experiment
+
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "name: a\ndata: {source: x}\nmodel: {max_steps: 5}\n"
+        "features: {kind: channels, sample_rate: 50.0}\n"
+    )
+    old = Experiment.load(config, ["model.max_steps=7"])
+    assert (old.model.max_steps, old.features.sample_rate) == (7, 50.0)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{config}: the setting features.sample_rate is now called features.source_rate_hz",
+        f"{config}: the setting model.max_steps is now called model.crop_steps",
+    ]
+    caplog.clear()
+    config.write_text(
+        "name: a\ndata: {source: x}\nmodel: {crop_steps: 7}\n"
+        "features: {kind: channels, source_rate_hz: 50.0}\n"
+    )
+    new = Experiment.load(config)
+    assert new == old and new.to_dict() == old.to_dict()
+    assert Experiment.load(config, ["model.max_steps=3"]).model.max_steps == 3
+    assert new.to_dict()["model"]["max_steps"] == 7  # stored settings keep their names
+
+
+def test_a_fault_of_a_renamed_setting_has_its_new_name_and_its_line(tmp_path):
+    from seqbelt.experiment import Experiment
+
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "name: a\ndata: {source: x}\nfeatures: {kind: word}\nmodel:\n  max_steps: 0\n"
+    )
+    with pytest.raises(SettingsError, match=r"model\.crop_steps: .*found 0 \(line 5\)"):
+        Experiment.load(config)

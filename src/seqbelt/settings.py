@@ -6,18 +6,29 @@ once, on the field.
 
 import difflib
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeAlias, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from seqbelt.errors import SettingsError
 
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
 """The range that numpy, torch and scikit-learn accept."""
+logger = logging.getLogger(__name__)
+
+
+def renamed(new_name: str, old_name: str) -> AliasChoices:
+    """``validation_alias`` of a field that configs call ``new_name``.
+
+    ``old_name`` is the field's name: still accepted, and kept in stored settings.
+    """
+    return AliasChoices(new_name, old_name)
 
 
 class Settings(BaseModel):
@@ -66,7 +77,12 @@ class Settings(BaseModel):
             for name, line in lines.items()
             if not any(name == key or name.startswith(f"{key}.") for key in replaced)
         }
-        return cls.parse(override(values, overrides), str(path), lines)
+        values = override(values, overrides)
+        for old, new in _rename(cls, values, replaced):
+            logger.warning("%s: the setting %s is now called %s", path, old, new)
+            if old in lines:
+                lines[new] = lines.pop(old)
+        return cls.parse(values, str(path), lines)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON-serialisable values, the inverse of ``parse``."""
@@ -362,6 +378,41 @@ def _dotted(location: tuple[int | str, ...], values: Any) -> str:
     return ".".join(names)
 
 
+def _rename(
+    cls: type[BaseModel], values: Any, replaced: set[str], prefix: str = ""
+) -> Iterable[tuple[str, str]]:
+    """Replace old names of settings in ``values``; yields the dotted old and new names.
+
+    Where both are given, an override wins over the file.
+    """
+    if not isinstance(values, dict):
+        return
+    for name, field in cls.model_fields.items():
+        new = display_name(name, field)
+        if new != name and name in values:
+            old_value = values.pop(name)
+            if new not in values or f"{prefix}{name}" in replaced:
+                values[new] = old_value
+            yield f"{prefix}{name}", f"{prefix}{new}"
+        models = _models_in(field.annotation)
+        section = values.get(new)
+        if len(models) > 1 and isinstance(section, dict):
+            kind = section.get("kind")
+            models = [model for model in models if _has_kind(model, kind)]
+        for model in models:
+            yield from _rename(model, section, replaced, f"{prefix}{new}.")
+
+
+def _has_kind(model: type[BaseModel], kind: Any) -> bool:
+    return kind in get_args(getattr(model.model_fields.get("kind"), "annotation", None))
+
+
+def display_name(name: str, field: FieldInfo) -> str:
+    """The name of a field in configs."""
+    alias = field.validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else name
+
+
 def _known_keys(cls: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """The setting names allowed at a location, which may include a union's tag."""
     candidates: list[type[BaseModel]] = [cls]
@@ -378,7 +429,13 @@ def _known_keys(cls: type[BaseModel], location: tuple[int | str, ...]) -> list[s
             if part in get_args(getattr(model.model_fields.get("kind"), "annotation", None))
         ]
         candidates = below or tagged or candidates
-    return sorted({name for model in candidates for name in model.model_fields})
+    return sorted(
+        {
+            display_name(name, field)
+            for model in candidates
+            for name, field in model.model_fields.items()
+        }
+    )
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -126,7 +126,7 @@ READ = [
                                       "features.kind": "jamo"}),
     (workbook, "in.xlsx", "text", {"data.label_column": "sentiment"}),
     (tab_table, "in.csv", "text", {"data.delimiter": "\t", "data.label_column": "kind"}),
-    (channel_tables, "in", "tables", {"features.sample_rate": 50.0}),
+    (channel_tables, "in", "tables", {"features.source_rate_hz": 50.0}),
     (arrays, "in", "arrays", {}),
     (text_files, "in", "text", {}),
 ]  # fmt: skip

@@ -127,7 +127,7 @@ def test_evaluate_and_certify_a_model_of_steps(project, capsys):
     ("changed", "said"),
     [
         ("model.pooling=mean", "pooling: mean does not go with data.labels: per_step"),
-        ("features.sample_rate=null", "features.sample_rate"),
+        ("features.sample_rate=null", "features.source_rate_hz"),
         ("training.augmentation={mixup_alpha: 0.2}", "mixup_alpha"),
     ],
 )

@@ -71,7 +71,7 @@ def run(capsys, *arguments):
 def test_prepare_says_what_is_cut_and_unknown(project, capsys):
     _, first, said = run(capsys, "prepare", "reviews.yaml")
     line = (
-        "tokens: 101; features.max_length cuts 2.04% of the texts, 0.99% of the tokens; "
+        "tokens: 101; features.truncate_tokens cuts 2.04% of the texts, 0.99% of the tokens; "
         "unknown: 0.00% train, 0.00% validation, 3.85% test"
     )
     assert line in said

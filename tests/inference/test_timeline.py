@@ -138,5 +138,5 @@ def test_what_cannot_be_done_is_refused(bundle):
     with pytest.raises(SettingsError, match=r"at most 0\.5 s"):
         TimelinePredictor(cropped, Timeline(1.0, 0.5))
     untimed = replace(bundle, features=Channels(kind="channels"))
-    with pytest.raises(SettingsError, match=r"features\.sample_rate"):
+    with pytest.raises(SettingsError, match=r"features\.source_rate_hz"):
         TimelinePredictor(untimed, Timeline(1.0, 0.5))

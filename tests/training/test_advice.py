@@ -103,7 +103,7 @@ def test_macro_f1_far_below_accuracy_is_said():
 
 
 def test_most_steps_unread_is_said():
-    assert only(outcome=replace(FINE, unread=0.6)).setting == "model.max_steps, model.crop"
+    assert only(outcome=replace(FINE, unread=0.6)).setting == "model.crop_steps, model.crop"
     assert advise(history_of(), replace(FINE, unread=0.4), Training()) == []
 
 

@@ -52,9 +52,9 @@ def test_a_batch_that_does_not_fit_is_split_with_the_same_result(store, caplog):
         torch.testing.assert_close(parts.state_dict()[name], value, rtol=1e-4, atol=1e-5)
     told = [record.getMessage() for record in caplog.records]
     assert [text.split(" in ")[1] for text in told] == [
-        "2 pieces, with the same result. Lower training.batch_size, model.max_steps or "
+        "2 pieces, with the same result. Lower training.batch_size, model.crop_steps or "
         "training.chunk_steps to use less memory.",
-        "4 pieces, with the same result. Lower training.batch_size, model.max_steps or "
+        "4 pieces, with the same result. Lower training.batch_size, model.crop_steps or "
         "training.chunk_steps to use less memory.",
     ]
 

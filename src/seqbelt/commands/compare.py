@@ -287,7 +287,7 @@ def _answers(report: Report) -> Answers:
     if not isinstance(report, StepReport):
         return answers
     segments = [
-        (one.hits[SEGMENT_OVERLAP], one.num_found, one.num_true)
+        (one.hits[SEGMENT_OVERLAP], one.num_predicted, one.num_true)
         for one in report.segments_of_recordings
     ]
     return replace(answers, recordings=report.sequence_index, segments=np.array(segments))

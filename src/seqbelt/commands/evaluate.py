@@ -19,7 +19,7 @@ def evaluate(model: str, experiment: Experiment) -> Outcome:
     fraction = 1 - lost_steps(test) if bundle.model.crop != "windows" else 1.0
     if fraction < 1:
         echo(
-            f"{fraction:.1%} of the test part's steps are read (model.max_steps: "
+            f"{fraction:.1%} of the test part's steps are read (model.crop_steps: "
             f"{bundle.model.max_steps}, crop: {bundle.model.crop})"
         )
     report = report_on(bundle.network, {"test": test})["test"]

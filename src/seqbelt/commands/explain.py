@@ -73,7 +73,7 @@ def explain(
         num_read = result["num_steps"] - result["num_unread"]
         echo(
             f"{num_read:,} of {result['num_steps']:,} steps were read "
-            f"({num_read / result['num_steps']:.1%}; model.max_steps: {bundle.model.max_steps}, "
+            f"({num_read / result['num_steps']:.1%}; model.crop_steps: {bundle.model.max_steps}, "
             f"crop: {bundle.model.crop})"
         )
     if result["completeness_gap"] > attribution.TOLERANCE:

@@ -14,7 +14,7 @@ from seqbelt.checks.export_parity import ExportCertificate
 from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.cropping import crop_sequences
 from seqbelt.data.sequences import Sequences
-from seqbelt.data.store.parts import write_whole
+from seqbelt.data.store.parts import write_atomically
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.evaluation.report import Report
 from seqbelt.experiment import Experiment
@@ -150,7 +150,7 @@ def _accuracy(
 def _write(output: Path, content: bytes) -> None:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(output, content)
+        write_atomically(output, content)
     except OSError as error:
         raise SeqbeltError(f"--output {output}: cannot be written ({error})") from None
 

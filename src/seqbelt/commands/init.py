@@ -34,7 +34,7 @@ from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import find_lookalikes, find_missing, list_counts, shorten
 from seqbelt.data.sources.table_columns import look_into_table
 from seqbelt.data.sources.tables import is_manifest_file
-from seqbelt.data.store.parts import write_whole
+from seqbelt.data.store.parts import write_atomically
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.experiment import NOT_IN_NAMES, Experiment
 from seqbelt.features.encoding import hash_content
@@ -85,9 +85,9 @@ def init(
     output.parent.mkdir(parents=True, exist_ok=True)
     config = _write_yaml(name, look, found)
     experiment, manifest = _check(config, items, found, overrides)
-    write_whole(output, config.encode())
+    write_atomically(output, config.encode())
     if found.items is not None:
-        write_whole(items, found.items.encode())
+        write_atomically(items, found.items.encode())
 
     counts = Counter(manifest.column("label").tolist())
     splits = Counter(manifest.column("split").tolist())

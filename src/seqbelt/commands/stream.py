@@ -132,7 +132,7 @@ def _detector(
     if answers.input_s is None:
         if min_duration_s:
             raise SettingsError(
-                "--min-duration-s: the steps have no time (features.sample_rate is not set)"
+                "--min-duration-s: the steps have no time (features.source_rate_hz is not set)"
             )
         min_duration_s = 0.0
     return ChangeDetector(
@@ -146,7 +146,7 @@ def _describe_window(bundle: Bundle, answers: Stream, window_s: float | None) ->
         step_s = bundle.features.step_s()
         length = "" if step_s is None else f" ({answers.window_steps * step_s:g} s)"
         echo(
-            f"the model reads at most {answers.window_steps:,} steps{length} (model.max_steps): "
+            f"the model reads at most {answers.window_steps:,} steps{length} (model.crop_steps): "
             "after that each prediction uses the last ones; --window-s sets a shorter window"
         )
 

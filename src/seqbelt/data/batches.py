@@ -1,9 +1,9 @@
-"""Batches: the only place that pads.
+"""Padding, batches and their order.
 
-Sequences of similar length share a batch, because every padded step is computed for nothing. The
-shuffle stays random: sequences are permuted first, sorted only within windows of a few batches,
-and the batches are shuffled again. It depends on seed and epoch alone, so every model that is
-compared under one seed sees the same batches in the same order.
+Sequences of similar length are batched together, which reduces padding. The order stays random:
+sequences are permuted, sorted within windows of a few batches, and the batches are shuffled. It
+depends on seed and epoch only, so all models of a comparison with one seed get the same batches in
+the same order.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +17,11 @@ from seqbelt.data.sequences import Sequences
 
 
 class Batch(NamedTuple):
-    """Padded sequences: zeros follow each sequence's own end.
+    """Padded sequences, with zeros after each sequence's end.
 
     ``inputs`` float32 ``(batch, steps, features)`` or int64 ``(batch, steps)``; ``lengths`` int64
-    ``(batch,)``, always on the CPU; ``labels`` int64 ``(batch,)``, or ``(batch, steps)`` where
-    steps are labelled; ``indices`` the place of each row among the sequences that were batched.
+    ``(batch,)``, always on the CPU; ``labels`` int64 ``(batch,)``, or ``(batch, steps)`` with
+    labels for steps; ``indices`` ``(batch,)`` the index of each row in the sequences.
     """
 
     inputs: Tensor
@@ -37,13 +37,14 @@ class Batch(NamedTuple):
         )
 
     def pin_memory(self) -> "Batch":
-        """The batch in page-locked memory, from where a copy to a GPU waits for nothing."""
+        """The batch in page-locked memory, for asynchronous copies to a GPU."""
         inputs, lengths, labels, indices = self
         return Batch(inputs.pin_memory(), lengths.pin_memory(), labels.pin_memory(), indices)
 
 
 def pad(sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Stack sequences of several lengths: ``(batch, steps, features)`` and lengths ``(batch,)``.
+    """Pad and stack sequences of different lengths: ``(batch, steps, features)`` and lengths
+    ``(batch,)``.
 
     Token ids ``(steps,)`` give ``(batch, steps)`` int64. Raises ValueError for an empty sequence.
     """
@@ -104,9 +105,9 @@ def iterate(sequences: Sequences, plan: list[np.ndarray]) -> Iterator[Batch]:
 def fill(
     lengths: np.ndarray, plan: list[np.ndarray], padded_to: Callable[[int], int] = int
 ) -> float:
-    """Valid steps divided by padded steps: 1 means that nothing is computed in vain.
+    """Valid steps divided by padded steps; 1 without padding.
 
-    ``padded_to`` tells to how many steps a batch is padded whose longest row has so many.
+    ``padded_to`` maps the longest length of a batch to the number of steps that it is padded to.
     """
     padded = sum(padded_to(int(lengths[rows].max())) * len(rows) for rows in plan)
     valid = sum(int(lengths[rows].sum()) for rows in plan)

@@ -1,29 +1,28 @@
-"""Skewed classes: what each class weighs, and epochs in which all classes are as frequent."""
+"""Imbalanced classes: class weights, and epochs in which all classes are equally frequent."""
 
 import numpy as np
 
 
 def class_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """What a row of each class weighs in the loss, ``(classes,)``: all classes weigh the same in
-    sum, and a row weighs 1 on average. A class without rows weighs nothing."""
+    """Weight of a row of each class in the loss, ``(classes,)``: all classes have the same total
+    weight, and the mean weight of a row is 1. A class without rows has weight 0."""
     counts = np.bincount(labels, minlength=num_classes)
     present = counts > 0
     return np.where(present, len(labels) / (present.sum() * np.maximum(counts, 1)), 0.0)
 
 
 def balanced_rows(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """As many rows as there are, by their numbers, each class as often as the others.
+    """Draw ``len(labels)`` row indices with all classes equally frequent.
 
-    Of a frequent class another part is read in every epoch, of a rare one each row several times,
-    all rows of it as often, give or take one. Depends on seed and epoch alone.
+    A frequent class is subsampled, a rare one is repeated evenly. Depends on seed and epoch only.
     """
-    random = np.random.default_rng((seed, epoch, 1))  # not the draw that shuffles the batches
+    random = np.random.default_rng((seed, epoch, 1))  # another random stream than for shuffling
     classes = np.unique(labels)
-    shares = np.full(len(classes), len(labels) // len(classes))
-    shares[random.permutation(len(classes))[: len(labels) % len(classes)]] += 1
+    counts = np.full(len(classes), len(labels) // len(classes))
+    counts[random.permutation(len(classes))[: len(labels) % len(classes)]] += 1
     chosen = []
-    for label, share in zip(classes, shares):
+    for label, count in zip(classes, counts):
         rows = np.flatnonzero(labels == label)
-        rounds = [random.permutation(rows) for _ in range(-(-share // len(rows)))]
-        chosen.append(np.concatenate([rows[:0], *rounds])[:share])
+        rounds = [random.permutation(rows) for _ in range(-(-count // len(rows)))]
+        chosen.append(np.concatenate([rows[:0], *rounds])[:count])
     return np.concatenate(chosen)

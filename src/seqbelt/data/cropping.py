@@ -1,10 +1,9 @@
-"""Cropping: of a sequence longer than a model reads, which steps it is given.
+"""Cropping of sequences that are longer than a model reads.
 
-The rule is the model's (``model.max_steps`` and ``model.crop``), so a saved model carries it and
-training, evaluation and prediction read the same steps. ``random`` and ``windows`` train on
-another random stretch in every epoch. An answer must not depend on chance: ``random`` answers from
-the head, ``windows`` from as many evenly spread stretches as cover the sequence, by mean
-probability.
+The settings ``model.crop_steps`` and ``model.crop`` are saved with the model, so training,
+evaluation and prediction read the same steps. ``random`` and ``windows`` train on another random
+window in every epoch. Predictions are deterministic: ``random`` uses the head, ``windows`` averages
+the probabilities of evenly spaced windows that cover the sequence.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ Crop = Literal["head", "tail", "random", "windows"]
 
 
 def crop_steps(sequence: np.ndarray, max_steps: int | None, crop: Crop) -> list[np.ndarray]:
-    """The stretches of one sequence ``(steps, …)`` that an answer is read from; not copied."""
+    """The windows of one sequence ``(steps, ...)`` that a prediction reads, as views."""
     length = len(sequence)
     if max_steps is None or length <= max_steps:
         return [sequence]
@@ -29,7 +28,7 @@ def crop_steps(sequence: np.ndarray, max_steps: int | None, crop: Crop) -> list[
 def average_window_probabilities(logits: np.ndarray, sequence_index: np.ndarray) -> np.ndarray:
     """Logits ``(sequences, classes)`` from those of windows ``(windows, classes)``.
 
-    ``sequence_index`` ``(windows,)``, ascending from 0: which sequence each window belongs to. A
+    ``sequence_index`` ``(windows,)``, ascending from 0, is the index of each window's sequence. A
     sequence with several windows gets the log of the mean of their probabilities, one with a
     single window keeps its logits.
     """
@@ -42,15 +41,15 @@ def average_window_probabilities(logits: np.ndarray, sequence_index: np.ndarray)
     return pooled
 
 
-def share_read(num_steps: int, max_steps: int | None, crop: Crop) -> float:
-    """The share, 0..1, of a sequence's steps that its answer is read from."""
+def fraction_read(num_steps: int, max_steps: int | None, crop: Crop) -> float:
+    """The fraction, 0..1, of a sequence's steps that a prediction reads."""
     if max_steps is None or crop == "windows" or num_steps <= max_steps:
         return 1.0
     return max_steps / num_steps
 
 
 def _starts(length: int, max_steps: int, crop: Crop) -> np.ndarray:
-    """Where the stretches begin that an answer is read from, for a longer sequence."""
+    """Starts of the windows that a prediction reads, for a sequence longer than ``max_steps``."""
     last = length - max_steps
     if crop == "windows":
         return np.linspace(0, last, -(-length // max_steps)).round().astype(np.int64)
@@ -59,7 +58,7 @@ def _starts(length: int, max_steps: int, crop: Crop) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CroppedSequences(Sequences):
-    """Sequences of which a stretch is read: ``lengths`` steps from ``starts`` on."""
+    """Sequences of which ``lengths`` steps are read, beginning at ``starts``."""
 
     starts: np.ndarray
     full_lengths: np.ndarray
@@ -74,15 +73,16 @@ class CroppedSequences(Sequences):
         return super().step_labels(index)[start : start + self.lengths[index]]
 
     def take(self, indices: np.ndarray) -> "CroppedSequences":
-        """A selection of these sequences, each cropped as it was."""
+        """A selection of these sequences with their crops."""
         names = ("rows", "lengths", "labels", "starts", "full_lengths")
         return replace(self, **{name: getattr(self, name)[indices] for name in names})
 
 
 def crop_sequences(sequences: Sequences, max_steps: int | None, crop: Crop) -> Sequences:
-    """The sequences as they are read; unchanged where none is longer.
+    """The sequences cropped to ``max_steps``; unchanged if none is longer.
 
-    Of ``windows`` this is the first: ``cut_windows`` gives all, ``draw_crops`` one by chance.
+    With ``windows`` this is the first window: ``cut_windows`` returns all, ``draw_crops`` a random
+    one.
     """
     full = sequences.lengths
     if max_steps is None or not len(full) or full.max() <= max_steps:
@@ -97,8 +97,8 @@ def crop_sequences(sequences: Sequences, max_steps: int | None, crop: Crop) -> S
 def crop_part(
     sequences: Sequences, max_steps: int | None, crop: Crop, for_training: bool
 ) -> Sequences:
-    """The sequences as a model reads them. Where steps are labelled, every step is: training reads
-    as many stretches as cover a recording, and answers are read from the whole."""
+    """The sequences as a model reads them. With labels for steps all steps are read: training reads
+    the windows that cover a recording, and prediction the complete recording."""
     if sequences.store.target.name == "per_sequence":
         return crop_sequences(sequences, max_steps, crop)
     if not for_training:
@@ -109,7 +109,7 @@ def crop_part(
 
 
 def uncropped(sequences: Sequences) -> tuple[Sequences, np.ndarray]:
-    """The sequences with all their steps, and the step that each is read from."""
+    """The sequences with all their steps, and the start of each crop."""
     if not isinstance(sequences, CroppedSequences):
         return sequences, np.zeros(len(sequences), np.int64)
     store, rows, labels = sequences.store, sequences.rows, sequences.labels
@@ -117,8 +117,8 @@ def uncropped(sequences: Sequences) -> tuple[Sequences, np.ndarray]:
 
 
 def read_stretch(sequences: Sequences, starts: np.ndarray, lengths: np.ndarray) -> Sequences:
-    """A stretch of each sequence, counted from what is read of it: ``starts`` and ``lengths``
-    ``(sequences,)`` in steps."""
+    """A part of each sequence, relative to its crop: ``starts`` and ``lengths`` ``(sequences,)`` in
+    steps."""
     first = sequences.starts if isinstance(sequences, CroppedSequences) else 0
     return CroppedSequences(
         sequences.store, sequences.rows, lengths, sequences.labels, first + starts,
@@ -127,10 +127,10 @@ def read_stretch(sequences: Sequences, starts: np.ndarray, lengths: np.ndarray) 
 
 
 def draw_crops(sequences: Sequences, seed: int, epoch: int) -> Sequences:
-    """The sequences as one epoch of training reads them: random stretches are drawn anew.
+    """The sequences as one epoch of training reads them, with new random windows.
 
-    They depend on seed and epoch alone, so that every model trained under one seed reads the
-    same steps, and an interrupted training goes on with the ones it would have read.
+    The windows depend on seed and epoch only, so that every model with one seed reads the same
+    steps, and a resumed training those of an uninterrupted one.
     """
     if not isinstance(sequences, CroppedSequences) or sequences.crop in ("head", "tail"):
         return sequences
@@ -141,22 +141,24 @@ def draw_crops(sequences: Sequences, seed: int, epoch: int) -> Sequences:
 
 
 def cut_windows(sequences: Sequences) -> tuple[Sequences, np.ndarray]:
-    """All windows that a prediction is computed from, and ``sequence_index`` ``(windows,)``, as
-    ``average_window_probabilities`` takes it."""
+    """All windows that predictions read, and ``sequence_index`` ``(windows,)`` for
+    ``average_window_probabilities``."""
     if not isinstance(sequences, CroppedSequences) or sequences.crop != "windows":
         return sequences, np.arange(len(sequences))
     starts = [
         _starts(full, length, "windows") if full > length else np.zeros(1, np.int64)
         for full, length in zip(sequences.full_lengths.tolist(), sequences.lengths.tolist())
     ]
-    sequence_index = np.repeat(np.arange(len(sequences)), [len(found) for found in starts])
+    sequence_index = np.repeat(
+        np.arange(len(sequences)), [len(window_starts) for window_starts in starts]
+    )
     return replace(sequences.take(sequence_index), starts=np.concatenate(starts)), sequence_index
 
 
 def lost_steps(sequences: Sequences) -> float:
-    """Share of the sequences' steps, 0..1, that one epoch of training leaves unread."""
+    """Fraction of the sequences' steps, 0..1, that one epoch of training does not read."""
     if not isinstance(sequences, CroppedSequences):
         return 0.0
     firsts = np.unique(sequences.rows, return_index=True)[1]  # windows of one row lose nothing
-    whole = sequences.full_lengths[firsts].sum()
-    return float(max(0.0, 1 - sequences.lengths.sum() / whole))
+    total = sequences.full_lengths[firsts].sum()
+    return float(max(0.0, 1 - sequences.lengths.sum() / total))

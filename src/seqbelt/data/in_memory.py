@@ -1,4 +1,4 @@
-"""Sequences that are arrays already: what training and scoring read, without files."""
+"""Sequences from arrays in memory, for training and scoring without files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from seqbelt.data.sequences import Sequences
 
 @dataclass(frozen=True)
 class ArrayStore:
-    """Arrays, each float32 ``(steps, features)``, where ``Sequences`` expect a store."""
+    """Arrays, each float32 ``(steps, features)``, with the interface of a store."""
 
     arrays: Sequence[np.ndarray]
     classes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Rows of prepared data, on disk or in memory: what training, evaluation and figures read."""
+"""Rows of prepared data, on disk or in memory, for training, evaluation and figures."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +9,7 @@ from seqbelt.data.labels.targets import Target
 
 
 class RowSource(Protocol):
-    """Where rows lie: a ``SequenceStore`` on disk or an ``ArrayStore`` in memory."""
+    """Storage of rows: a ``SequenceStore`` on disk or an ``ArrayStore`` in memory."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -28,12 +28,12 @@ class RowSource(Protocol):
 
     @property
     def step_s(self) -> float | None:
-        """Seconds from one step to the next, where steps have a time."""
+        """Seconds between two steps; None if steps have no time."""
         ...
 
     @property
     def target(self) -> Target:
-        """What the sequences are labelled with: one class each, or one for every step."""
+        """The kind of labels: one class per sequence, or one for every step."""
         ...
 
     def sequence(self, row: int) -> np.ndarray:
@@ -53,8 +53,8 @@ class RowSource(Protocol):
 class Sequences:
     """Some rows of a store.
 
-    ``lengths`` int64 ``(rows,)`` in steps, ``labels`` int64 ``(rows,)`` class indices; where steps
-    are labelled, a sequence's is the most frequent of its steps'.
+    ``lengths`` int64 ``(rows,)`` in steps, ``labels`` int64 ``(rows,)`` class indices; with labels
+    for steps, the most frequent class of the steps.
     """
 
     store: RowSource

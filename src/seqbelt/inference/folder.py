@@ -51,7 +51,7 @@ class Summary:
     unknown_labels: Counter[str] = field(default_factory=Counter)
     """True classes that the model does not have, with counts."""
     num_partly_read: int = 0
-    """Inputs that were not read completely (model.max_steps)."""
+    """Inputs that were not read completely (model.crop_steps)."""
     min_share_read: float = 1.0
     """Smallest fraction read of an input."""
     needs_mark: bool = False

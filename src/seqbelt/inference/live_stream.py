@@ -60,14 +60,14 @@ def window_steps(bundle: Bundle, window_s: float | None) -> int | None:
         return max_steps
     if step_s is None:
         raise SettingsError(
-            f"--window-s {window_s:g}: the steps have no time (features.sample_rate is not set); "
-            "set it and train again, or set model.max_steps"
+            f"--window-s {window_s:g}: the steps have no time (features.source_rate_hz is not "
+            "set); set it and train again, or set model.crop_steps"
         )
     num_steps = max(1, round(window_s / step_s))
     if max_steps is not None and num_steps > max_steps:
         raise SettingsError(
             f"--window-s {window_s:g}: the model reads at most {max_steps * step_s:g} s "
-            f"(model.max_steps: {max_steps}); give at most that"
+            f"(model.crop_steps: {max_steps}); give at most that"
         )
     return num_steps
 
@@ -145,7 +145,7 @@ class Stream:
         if self.input_s is None:
             if every_ms is not None:
                 raise SettingsError(
-                    "--every-ms: the steps have no time (features.sample_rate is not set); "
+                    "--every-ms: the steps have no time (features.source_rate_hz is not set); "
                     "use --every-steps"
                 )
             return 1

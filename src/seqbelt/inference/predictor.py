@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from seqbelt.data.batches import evaluation_plan, pad
-from seqbelt.data.cropping import average_window_probabilities, crop_steps, share_read
+from seqbelt.data.cropping import average_window_probabilities, crop_steps, fraction_read
 from seqbelt.errors import EMPTY, NOT_FINITE, WRONG_SHAPE, BadInput, SettingsError
 from seqbelt.features.base import Source
 from seqbelt.features.crash_board import Board
@@ -203,7 +203,7 @@ class Predictor:
         if self.bundle.network.labels_steps:
             return 1.0
         model = self.bundle.model
-        return share_read(num_steps, model.max_steps, model.crop)
+        return fraction_read(num_steps, model.max_steps, model.crop)
 
     def _rows(self, sequences: list[np.ndarray]) -> Sequence[np.ndarray]:
         if not self.network.labels_steps:

@@ -276,7 +276,7 @@ def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
             raise SettingsError(f"--timeline: needs audio or channels, not features of kind {kind}")
         if features.sample_rate is None:
             raise SettingsError(
-                "--timeline: the steps have no time; train with features.sample_rate"
+                "--timeline: the steps have no time; train with features.source_rate_hz"
             )
     if timeline.hop_s > timeline.window_s:
         raise SettingsError(
@@ -289,7 +289,7 @@ def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
         if timeline.window_s > longest_s + step_s:
             raise SettingsError(
                 f"--window-s {timeline.window_s:g}: the model reads at most {longest_s:g} s "
-                f"(model.max_steps: {model.max_steps}); give at most that"
+                f"(model.crop_steps: {model.max_steps}); give at most that"
             )
 
 

@@ -18,7 +18,7 @@ from seqbelt.models.kind_defaults import defaults_for
 from seqbelt.models.pooling import Pooling, PoolingName
 from seqbelt.models.recurrent import Cell, Layout, NoRecurrence, Recurrent
 from seqbelt.models.stem import Stem, StemLayers
-from seqbelt.settings import Settings
+from seqbelt.settings import Settings, renamed
 
 NEGLIGIBLE_SPREAD = 1e-6
 """Spread of a sequence, in training standard deviations, below which it counts as constant."""
@@ -73,7 +73,9 @@ class Model(Settings):
     forget_bias: ForgetBias = 1.0
     """Initial bias of the LSTM's forget gate; chrono draws the biases of the LSTM's and the GRU's
     gates so that the units remember for as long as the training sequences last."""
-    max_steps: Count | None = None
+    max_steps: Count | None = Field(
+        default=None, validation_alias=renamed("crop_steps", "max_steps")
+    )
     """Largest number of steps that the network reads of a sequence; null reads all."""
     crop: Literal["head", "tail", "random", "windows"] = "head"
     """Which steps of a longer sequence are read: the first (head), the last (tail) or, in training,

@@ -174,7 +174,7 @@ def _unread(outcome: Outcome) -> Iterator[Advice]:
     if outcome.unread > 0.5:
         yield Advice(
             f"{outcome.unread:.0%} of the training steps are never read",
-            "model.max_steps, model.crop",
+            "model.crop_steps, model.crop",
             "read more steps, or other ones in every epoch (windows)",
         )
 

@@ -113,7 +113,7 @@ class Loop:
             raise SettingsError(
                 "training.chunk_steps: a bidirectional network reads from the end as well and "
                 "cannot run in chunks; set model.bidirectional: false, or shorten the sequences "
-                "with model.max_steps"
+                "with model.crop_steps"
             )
         if settings.sampling == "balanced" and self.model.labels_steps:
             raise SettingsError(

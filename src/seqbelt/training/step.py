@@ -91,7 +91,7 @@ class Step:
         logger.warning(
             "A batch of %d sequences does not fit into the device's memory; batches are now "
             "computed in %d pieces, with the same result. Lower training.batch_size, "
-            "model.max_steps or training.chunk_steps to use less memory.",
+            "model.crop_steps or training.chunk_steps to use less memory.",
             num_rows, self.num_pieces,
         )  # fmt: skip
 

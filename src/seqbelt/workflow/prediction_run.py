@@ -79,7 +79,7 @@ def predict(
         settings_read = predictor.bundle.model
         echo(
             f"{summary.num_partly_read:,} inputs are longer than the model reads "
-            f"(model.max_steps: {settings_read.max_steps}, crop: {settings_read.crop}); "
+            f"(model.crop_steps: {settings_read.max_steps}, crop: {settings_read.crop}); "
             f"the smallest fraction read is {summary.min_share_read:.1%}; see the column "
             "share_read, or train with crop: windows to read all steps"
         )

@@ -71,6 +71,6 @@ def _describe_tokens(counts: Mapping[str, TextCounts]) -> str:
     total = sum(parts.values(), TextCounts())
     unknown = ", ".join(f"{count.unknown_share:.2%} {name}" for name, count in parts.items())
     return (
-        f"tokens: {total.num_tokens:,}; features.max_length truncates {total.cut_share:.2%} of the "
-        f"texts, by {total.lost_share:.2%} of the tokens; unknown: {unknown}"
+        f"tokens: {total.num_tokens:,}; features.truncate_tokens cuts {total.cut_share:.2%} of "
+        f"the texts, {total.lost_share:.2%} of the tokens; unknown: {unknown}"
     )

@@ -251,7 +251,7 @@ def _report_lost_steps(train: Sequences, experiment: Experiment, run: TrackedRun
     run.log_metrics({"training/lost_steps": lost})
     if lost:
         echo(
-            f"model.max_steps {experiment.model.max_steps}, crop {experiment.model.crop}: "
+            f"model.crop_steps {experiment.model.max_steps}, crop {experiment.model.crop}: "
             f"{lost:.1%} of the training steps are not read"
         )
 

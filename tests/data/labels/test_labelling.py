@@ -50,7 +50,7 @@ class TestColumnOfTheTable:
     def test_the_label_of_a_table_is_never_read_as_a_channel(self, folder):
         (folder / "rec").mkdir()
         (folder / "rec/a.csv").write_text("x,activity\n1,0\n2,1\n")
-        with pytest.raises(SettingsError, match=r"'activity' is among the channels.*ignore"):
+        with pytest.raises(SettingsError, match=r"'activity' is also a channel.*ignore"):
             store_of(folder / "rec", label_column="activity")
         features = {"ignore": ["activity"]}
         store = store_of(folder / "rec", label_column="activity", features=features)
@@ -134,7 +134,7 @@ class TestSegments:
         assert said in ledger(store).replace('""', '"')
 
     def test_steps_without_a_time_are_refused(self, recording):
-        with pytest.raises(SettingsError, match=r"features\.sample_rate"):
+        with pytest.raises(SettingsError, match=r"features\.source_rate_hz"):
             store_of(recording, features={"sample_rate": None})
 
 

@@ -131,7 +131,7 @@ class TestChannels:
         np.testing.assert_array_equal(encoded[:, 1], [0] * 10 + [1] * 10)
 
     def test_a_rate_to_resample_to_needs_the_rate_of_the_files(self):
-        with pytest.raises(SettingsError, match="needs sample_rate"):
+        with pytest.raises(SettingsError, match="needs source_rate_hz"):
             channels(resample_rate=10)
         assert channels().step_s() is None
 

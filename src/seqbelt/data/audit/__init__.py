@@ -27,10 +27,10 @@ __all__ = ["Audit", "Finding", "audit_store"]
 
 
 def audit_store(store: SequenceStore, texts: Sequence[str] | None = None) -> Audit:
-    """Look for what makes a test score of this data worth less than it seems.
+    """Check a store for leaks and other faults that make test scores misleading.
 
-    ``texts`` are those of the rows, in the store's order, where its sequences are token ids;
-    without them no near-duplicates are looked for among tokens.
+    ``texts`` are those of the rows, in the store's order, if its sequences are token ids; without
+    them token sequences are not checked for near-duplicates.
     """
     began = time.perf_counter()
     rows = Rows(store)
@@ -45,12 +45,12 @@ def audit_store(store: SequenceStore, texts: Sequence[str] | None = None) -> Aud
 
 
 def _look_closer(rows: Rows, texts: Sequence[str] | None) -> list[Finding]:
-    """The checks that look into the sequences."""
+    """The checks that read the sequences."""
     if not rows.store.is_tokens:
         find, constant = similar_signals(rows.store)
         near = check_near_duplicates(rows, find, "sequence", "leak")
         return [near, check_constant(rows, constant)]
     if texts is None:
-        return [Finding("near-duplicates", "ok", 0, "not looked for: the texts are not at hand")]
-    # Only a reader can tell a copy from another filling of the same form: no leak yet.
+        return [Finding("near-duplicates", "ok", 0, "not checked: the texts are not available")]
+    # A warning, since similar texts may be different entries of the same form.
     return [check_near_duplicates(rows, similar_texts(texts), "text", "warning")]

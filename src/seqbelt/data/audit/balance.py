@@ -1,4 +1,4 @@
-"""Classes and lengths: what a score is worth before any model has looked at a step."""
+"""Checks of classes and lengths."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
 from seqbelt.data.audit.rows import PARTS, Rows
 
 IMBALANCE = 4.0
-"""Largest class divided by the smallest from which accuracy alone misleads."""
+"""Ratio of the largest to the smallest class from which accuracy alone is misleading."""
 LENGTH_ROWS = 20_000
-"""Training rows that the length check looks at, drawn at random."""
-NOTABLE_SHARE = 0.01
-"""Share of odd rows from which they are a warning."""
+"""Training rows in the length check, drawn at random."""
+NOTABLE_FRACTION = 0.01
+"""Fraction of faulty rows from which a finding is a warning."""
 
 
 def check_balance(rows: Rows) -> Finding:
@@ -19,17 +19,19 @@ def check_balance(rows: Rows) -> Finding:
     if np.ptp(counts) == 0:
         return Finding("balance", "ok", 0, f"{counts[0]:,} training rows of each class")
     largest, smallest = int(counts.argmax()), int(counts.argmin())
-    share = counts[largest] / max(1, counts.sum())
-    said = (
+    fraction = counts[largest] / max(1, counts.sum())
+    sentence = (
         f"in training '{rows.store.classes[largest]}' is most frequent ({counts[largest]:,} rows, "
-        f"{share:.1%}: what always answering it would score), "
+        f"{fraction:.1%}: the accuracy of always predicting it), "
         f"'{rows.store.classes[smallest]}' least ({counts[smallest]:,})"
     )
     if counts[largest] < IMBALANCE * counts[smallest]:
-        return Finding("balance", "ok", 0, said)
+        return Finding("balance", "ok", 0, sentence)
     rare = np.flatnonzero(IMBALANCE * counts <= counts[largest])
-    examples = tuple(f"{rows.store.classes[one]}: {counts[one]:,}" for one in rare[:MAX_EXAMPLES])
-    return Finding("balance", "warning", len(rare), said + "; watch macro-F1", examples)
+    examples = tuple(
+        f"{rows.store.classes[index]}: {counts[index]:,}" for index in rare[:MAX_EXAMPLES]
+    )
+    return Finding("balance", "warning", len(rare), sentence + "; report macro-F1", examples)
 
 
 def check_steps(rows: Rows) -> Finding:
@@ -66,57 +68,59 @@ def check_classes(rows: Rows) -> Finding:
     ]
     if not missing:
         return Finding("classes", "ok", 0, "every part has every class")
-    said = f"{len(missing)} times a part lacks a class: it is not learned there, or not tested"
-    return Finding("classes", "warning", len(missing), said, tuple(missing[:MAX_EXAMPLES]))
+    sentence = (
+        f"{len(missing)} classes are missing in a part, so they are not learned or not tested"
+    )
+    return Finding("classes", "warning", len(missing), sentence, tuple(missing[:MAX_EXAMPLES]))
 
 
 def check_short(rows: Rows) -> Finding:
     """Sequences of one step, or of less than a tenth of the median."""
     median = float(np.median(rows.num_steps))
     short = np.flatnonzero(rows.num_steps < max(2.0, 0.1 * median))
-    notable = len(short) >= NOTABLE_SHARE * len(rows.num_steps)
-    said = (
+    notable = len(short) >= NOTABLE_FRACTION * len(rows.num_steps)
+    sentence = (
         f"{len(short):,} sequences have fewer than {max(2, int(np.ceil(0.1 * median)))} steps; "
         f"the median is {median:g}, the range {rows.num_steps.min():,} to {rows.num_steps.max():,}"
     )
     examples = tuple(rows.name(row) for row in short[:MAX_EXAMPLES])
-    return Finding("short", "warning" if notable else "ok", len(short), said, examples)
+    return Finding("short", "warning" if notable else "ok", len(short), sentence, examples)
 
 
 def check_quarantine(rows: Rows) -> Finding:
-    """Items that became no sequence: empty, silent, unreadable."""
+    """Items that could not be encoded: empty, silent, unreadable."""
     reasons: dict[str, int] = rows.store.about["quarantined"]
     count = sum(reasons.values())
     if not count:
-        return Finding("quarantined", "ok", 0, "every item became a sequence")
-    notable = count >= NOTABLE_SHARE * (count + len(rows.label))
-    said = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
-    return Finding("quarantined", "warning" if notable else "ok", count, said + ": left out")
+        return Finding("quarantined", "ok", 0, "every item was encoded")
+    notable = count >= NOTABLE_FRACTION * (count + len(rows.label))
+    sentence = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
+    return Finding("quarantined", "warning" if notable else "ok", count, sentence + ": left out")
 
 
 def check_lengths(rows: Rows) -> Finding:
-    """How well the number of steps alone tells the class: a shortcut that a model may take."""
+    """How well the number of steps alone predicts the class, which a model may exploit."""
     train = rows.part("train")
     if len(train) > LENGTH_ROWS:
         train = np.random.default_rng(0).choice(train, LENGTH_ROWS, replace=False)
     counts = np.bincount(rows.label[train], minlength=len(rows.store.classes))
-    train = train[counts[rows.label[train]] >= 2]  # one row cannot be in both sides of a fold
+    train = train[counts[rows.label[train]] >= 2]  # cross-validation needs two rows of a class
     classes = np.unique(rows.label[train])
     if len(classes) < 2 or np.ptp(rows.num_steps[train]) == 0:
         return Finding("lengths", "ok", 0, "all training sequences have the same number of steps"
-                       if len(classes) > 1 else "too few rows to ask")  # fmt: skip
+                       if len(classes) > 1 else "too few rows")  # fmt: skip
     recall, count = _recall_from_lengths(rows.num_steps[train], rows.label[train])
-    found, chance = float(recall.mean()), 1 / len(classes)
+    accuracy, chance = float(recall.mean()), 1 / len(classes)
     error = float(np.sqrt((recall * (1 - recall) / count).sum())) / len(classes)
-    said = (
-        f"a decision tree that sees the number of steps and nothing else has a balanced accuracy "
-        f"of {found:.1%} (cross-validated on training rows; chance is {chance:.1%})"
+    sentence = (
+        f"a decision tree on the number of steps alone has a balanced accuracy "
+        f"of {accuracy:.1%} (cross-validated on training rows; chance is {chance:.1%})"
     )
-    tells = found - chance > max(3 * error, 0.1 * (1 - chance))
+    is_informative = accuracy - chance > max(3 * error, 0.1 * (1 - chance))
     return (
-        Finding("lengths", "warning", len(train), said)
-        if tells
-        else Finding("lengths", "ok", 0, said)
+        Finding("lengths", "warning", len(train), sentence)
+        if is_informative
+        else Finding("lengths", "ok", 0, sentence)
     )
 
 
@@ -130,6 +134,6 @@ def _recall_from_lengths(num_steps: np.ndarray, label: np.ndarray) -> tuple[np.n
     tree = DecisionTreeClassifier(
         min_samples_leaf=max(2, len(label) // 100), class_weight="balanced", random_state=0
     )
-    answers = cross_val_predict(tree, num_steps[:, None], label, cv=folds)
-    hits = np.bincount(label[answers == label], minlength=int(classes[-1]) + 1)[classes]
+    predictions = cross_val_predict(tree, num_steps[:, None], label, cv=folds)
+    hits = np.bincount(label[predictions == label], minlength=int(classes[-1]) + 1)[classes]
     return hits / counts, counts

@@ -21,53 +21,54 @@ def exact_duplicates(rows: Rows) -> FindDuplicates:
         content, first = np.unique(rows.content[before], return_index=True)
         if not len(content):
             return held[:0], held[:0]
-        place = np.searchsorted(content, rows.content[held]).clip(max=len(content) - 1)
-        same = content[place] == rows.content[held]
-        return held[same], before[first[place[same]]]
+        index = np.searchsorted(content, rows.content[held]).clip(max=len(content) - 1)
+        same = content[index] == rows.content[held]
+        return held[same], before[first[index[same]]]
 
     return find
 
 
 def check_duplicates(rows: Rows) -> Finding:
-    """Content of the training rows in the test part, and the like."""
-    return _check_pairs(rows, "duplicates", "have the very content of", exact_duplicates(rows))
+    """Exact duplicates between parts."""
+    return _check_pairs(rows, "duplicates", "have the same content as", exact_duplicates(rows))
 
 
 def check_near_duplicates(
-    rows: Rows, find: FindDuplicates, what: str, severity: Severity
+    rows: Rows, find: FindDuplicates, kind: str, severity: Severity
 ) -> Finding:
-    """Rows nearly like one on the other side; those of the very same content are not counted."""
+    """Near-duplicates between parts, without exact ones."""
     exact = exact_duplicates(rows)
 
     def find_others(held: np.ndarray, before: np.ndarray) -> DuplicatePairs:
         return find(np.setdiff1d(held, exact(held, before)[0]), before)
 
-    relation = f"have nearly the {what} of"
+    relation = f"have nearly the same {kind} as"
     return _check_pairs(rows, "near-duplicates", relation, find_others, severity)
 
 
 def _check_pairs(
     rows: Rows, check: str, relation: str, find: FindDuplicates, severity: Severity = "leak"
 ) -> Finding:
-    count, said, examples = 0, [], []
+    count, sentences, examples = 0, [], []
     for name, held, before in rows.sides():
-        found, duplicates = find(held, before)
+        duplicated, duplicates = find(held, before)
         earlier = " or ".join(part for part in PARTS[: PARTS.index(name)] if len(rows.part(part)))
-        if not len(found):
+        if not len(duplicated):
             continue
-        count += len(found)
-        share = len(found) / len(held)
-        said.append(
-            f"{len(found):,} of {len(held):,} {name} rows ({share:.2%}) {relation} a {earlier} row"
+        count += len(duplicated)
+        fraction = len(duplicated) / len(held)
+        sentences.append(
+            f"{len(duplicated):,} of {len(held):,} {name} rows ({fraction:.2%}) {relation} "
+            f"a {earlier} row"
         )
-        examples += [f"{rows.name(a)} = {rows.name(b)}" for a, b in zip(found, duplicates)]
+        examples += [f"{rows.name(a)} = {rows.name(b)}" for a, b in zip(duplicated, duplicates)]
     if not count:
         return Finding(check, "ok", 0, "none between the parts")
-    return Finding(check, severity, count, "; ".join(said), tuple(examples[:MAX_EXAMPLES]))
+    return Finding(check, severity, count, "; ".join(sentences), tuple(examples[:MAX_EXAMPLES]))
 
 
 def check_labels(rows: Rows) -> Finding:
-    """The same content under several labels: there no model can be right every time."""
+    """Equal contents with different labels, on which no model can be always correct."""
     num_classes = len(rows.store.classes)
     pairs, counts = np.unique(rows.content * num_classes + rows.label, return_counts=True)
     content = pairs // num_classes
@@ -76,38 +77,41 @@ def check_labels(rows: Rows) -> Finding:
     if not several.any():
         return Finding("labels", "ok", 0, "no content has two labels")
     wrong = np.add.reduceat(counts, first) - np.maximum.reduceat(counts, first)
-    found = content[first][several]
-    lost, total = int(wrong[several].sum()), len(rows.label)
+    conflicting = content[first][several]
+    num_wrong, total = int(wrong[several].sum()), len(rows.label)
     return Finding(
-        "labels", "warning", len(found),
-        f"{len(found):,} contents stand under several labels: whoever always takes the more "
-        f"frequent one is wrong in {lost:,} of {total:,} rows ({lost / total:.2%})",
-        tuple(_rows_of(rows, content) for content in found[:MAX_EXAMPLES]),
+        "labels", "warning", len(conflicting),
+        f"{len(conflicting):,} contents have several labels: always predicting the most "
+        f"frequent one is wrong in {num_wrong:,} of {total:,} rows ({num_wrong / total:.2%})",
+        tuple(_rows_of(rows, content) for content in conflicting[:MAX_EXAMPLES]),
     )  # fmt: skip
 
 
 def _rows_of(rows: Rows, content: int) -> str:
-    places = np.flatnonzero(rows.content == content).tolist()
-    classes = [rows.store.classes[label] for label in rows.label[places]]
-    told = [f"{rows.name(row)} is '{name}'" for row, name in zip(places, classes)]
-    shown = sorted(range(len(places)), key=lambda i: classes.index(classes[i]) != i)[:3]
-    return ", ".join(told[i] for i in shown)
+    indices = np.flatnonzero(rows.content == content).tolist()
+    classes = [rows.store.classes[label] for label in rows.label[indices]]
+    texts = [f"{rows.name(row)} is '{name}'" for row, name in zip(indices, classes)]
+    shown = sorted(range(len(indices)), key=lambda i: classes.index(classes[i]) != i)[:3]
+    return ", ".join(texts[i] for i in shown)
 
 
 def check_groups(rows: Rows) -> Finding:
-    """Groups (speakers, subjects) on both sides. All of them is a design, some are a slip."""
+    """Groups (speakers, subjects) in both training and test: all may be intended, some are a
+    leak."""
     code, names = rows.group
-    known = [name for name in names if name]
-    if not known:
-        return Finding("groups", "ok", 0, "the rows name no groups")
-    in_test = {names[one] for one in np.unique(code[rows.part("test")])} - {""}
-    before = {names[one] for one in np.unique(code[rows.split < PARTS.index("test")])} - {""}
+    groups = [name for name in names if name]
+    if not groups:
+        return Finding("groups", "ok", 0, "the rows have no groups")
+    in_test = {names[number] for number in np.unique(code[rows.part("test")])} - {""}
+    before = {names[number] for number in np.unique(code[rows.split < PARTS.index("test")])} - {""}
     both = sorted(in_test & before)
     if not both:
-        return Finding("groups", "ok", 0, f"no test group is in training; {len(known)} groups")
+        return Finding("groups", "ok", 0, f"no test group is in training; {len(groups)} groups")
     examples = tuple(both[:MAX_EXAMPLES])
     if len(both) == len(in_test):
-        said = f"all {len(both)} test groups are in training too: the test says nothing of new ones"
-        return Finding("groups", "warning", len(both), said, examples)
-    said = f"{len(both)} of {len(in_test)} test groups are in training too"
-    return Finding("groups", "leak", len(both), said, examples)
+        sentence = (
+            f"all {len(both)} test groups are in training too: the test does not measure new groups"
+        )
+        return Finding("groups", "warning", len(both), sentence, examples)
+    sentence = f"{len(both)} of {len(in_test)} test groups are in training too"
+    return Finding("groups", "leak", len(both), sentence, examples)

@@ -1,4 +1,4 @@
-"""A store's rows as the checks look at them."""
+"""A store's rows as arrays, for the checks."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +28,7 @@ class Rows:
 
     @cached_property
     def split(self) -> np.ndarray:
-        """Place in ``PARTS``."""
+        """Index in ``PARTS``."""
         codes, names = self._codes("split")
         return np.array([PARTS.index(name) for name in names])[codes]
 
@@ -39,7 +39,7 @@ class Rows:
 
     @cached_property
     def group(self) -> tuple[np.ndarray, list[str]]:
-        """Place in the list of the groups' names."""
+        """Index in the list of group names, and that list."""
         return self._codes("group")
 
     def part(self, name: str) -> np.ndarray:
@@ -47,17 +47,18 @@ class Rows:
         return np.flatnonzero(self.split == PARTS.index(name))
 
     def sides(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        """Parts that must not share rows: the held-out part, its rows, and the rows before it."""
+        """Parts that must not have rows in common: name and rows of a held-out part, and the rows
+        of the parts before it."""
         return [
             (name, self.part(name), np.flatnonzero(self.split < PARTS.index(name)))
             for name in PARTS[:0:-1]
         ]
 
     def name(self, row: int) -> str:
-        """Part and id of a row, for people."""
+        """Part and id of a row, for messages."""
         name = self.store.index["id"][int(row)].as_py()
         return f"{PARTS[self.split[row]]} {name}"
 
     def _codes(self, column: str) -> tuple[np.ndarray, list[str]]:
-        found = self.store.index[column].combine_chunks().dictionary_encode()
-        return found.indices.to_numpy(), found.dictionary.to_pylist()
+        encoded = self.store.index[column].combine_chunks().dictionary_encode()
+        return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()

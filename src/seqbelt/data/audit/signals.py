@@ -1,4 +1,4 @@
-"""Nearly equal sequences of numbers: a summary finds them, the sequences themselves decide."""
+"""Near-duplicates of numeric sequences: candidates by a summary, confirmed on the sequences."""
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -9,18 +9,18 @@ from seqbelt.data.audit.rows import Rows
 from seqbelt.data.store.store import SequenceStore
 
 SEGMENTS, MAX_FEATURES, MAX_DIMENSIONS = 16, 16, 16
-"""A summary is the means of so many segments in time, of so many features at most, and of that
-so many principal components at most."""
+"""A summary is the means over ``SEGMENTS`` time segments of at most ``MAX_FEATURES`` features,
+reduced to at most ``MAX_DIMENSIONS`` principal components."""
 SAMPLE = 1000
-"""Sequences from which scales are taken, drawn at random."""
+"""Sequences from which scales are estimated, drawn at random."""
 DISTANCE = 0.1
 """Near-duplicates differ by less than this times their own variation in time (root mean square,
-features standardised): a quiet recording is not another one just because both are quiet."""
+features standardised), so that two quiet recordings are not duplicates."""
 LENGTH_TOLERANCE = 0.1
-"""And in length by less than this share."""
+"""And in length by less than this fraction."""
 NUM_CANDIDATES, REACH = 3, 0.3
-"""So many nearest summaries at most have their sequences compared, where they lie within this
-share of the distance between two random summaries."""
+"""Number of nearest summaries whose sequences are compared, if they are closer than ``REACH`` times
+the distance between two random summaries."""
 
 
 def similar_signals(store: SequenceStore) -> tuple[FindDuplicates, np.ndarray]:
@@ -41,36 +41,42 @@ def similar_signals(store: SequenceStore) -> tuple[FindDuplicates, np.ndarray]:
     def find(held: np.ndarray, before: np.ndarray) -> DuplicatePairs:
         if not len(before) or not len(held):
             return held[:0], held[:0]
-        near, place = KDTree(points[before]).query(
+        near, index = KDTree(points[before]).query(
             points[held], NUM_CANDIDATES, distance_upper_bound=radius
         )
         a, nth = np.nonzero(np.isfinite(near))
-        place = np.asarray(place)
+        index = np.asarray(index)
         pairs = [
             (row, other)
-            for row, other in zip(held[a].tolist(), before[place[a, nth]].tolist())
+            for row, other in zip(held[a].tolist(), before[index[a, nth]].tolist())
             if scale.distance(store.sequence(row), store.sequence(other)) <= DISTANCE
         ]
-        nearest = dict(reversed(pairs))  # the nearest stays
-        found = sorted(nearest)
-        return np.array(found, dtype=int), np.array([nearest[row] for row in found], dtype=int)
+        nearest = dict(reversed(pairs))  # keeps the nearest
+        rows_found = sorted(nearest)
+        return np.array(rows_found, dtype=int), np.array(
+            [nearest[row] for row in rows_found], dtype=int
+        )
 
     return find, constant
 
 
 def check_constant(rows: Rows, constant: np.ndarray) -> Finding:
-    """Sequences whose steps are all the same: a dead sensor, digital silence."""
-    found = np.flatnonzero(constant)
-    if not len(found):
+    """Sequences whose steps are all equal: a dead sensor, digital silence."""
+    constant_rows = np.flatnonzero(constant)
+    if not len(constant_rows):
         return Finding("constant", "ok", 0, "no sequence is constant")
-    said = f"{len(found):,} sequences have the same values in every step"
+    sentence = f"{len(constant_rows):,} sequences have the same values in every step"
     return Finding(
-        "constant", "warning", len(found), said, tuple(map(rows.name, found[:MAX_EXAMPLES]))
+        "constant",
+        "warning",
+        len(constant_rows),
+        sentence,
+        tuple(map(rows.name, constant_rows[:MAX_EXAMPLES])),
     )
 
 
 class _Scale:
-    """The size of each feature's variation, by which sequences are compared."""
+    """The scale of each feature, for comparing sequences."""
 
     def __init__(self, mean: np.ndarray, deviation: np.ndarray) -> None:
         self.mean, self.deviation = mean, deviation
@@ -81,14 +87,14 @@ class _Scale:
         self.mixing = (mixing / deviation[:, None]).astype(np.float32)
 
     def summarise(self, sequence: np.ndarray) -> np.ndarray:
-        """Means of ``SEGMENTS`` stretches of equal share, flat."""
+        """Means over ``SEGMENTS`` segments of equal length, flat."""
         bounds = np.arange(SEGMENTS + 1) * len(sequence) // SEGMENTS
         sums = np.add.reduceat((sequence - self.mean) @ self.mixing, bounds[:-1], axis=0)
         return (sums / np.maximum(np.diff(bounds), 1)[:, None]).reshape(-1)
 
     def distance(self, a: np.ndarray, b: np.ndarray) -> float:
-        """Root mean square difference, about 1 for unrelated sequences; of a longer one its
-        beginning or its end is compared, whichever is nearer."""
+        """Root mean square difference, about 1 for unrelated sequences; of the longer one the start
+        or the end is compared, whichever is nearer."""
         if abs(len(a) - len(b)) > LENGTH_TOLERANCE * max(len(a), len(b)):
             return np.inf
         a, b = a / self.deviation, b / self.deviation
@@ -103,9 +109,9 @@ def _stride(store: SequenceStore, row: int) -> int:
 
 
 def _reduce(summaries: np.ndarray, sample: np.ndarray) -> tuple[np.ndarray, float]:
-    """Principal components of the summaries, and the distance up to which a pair is looked at.
+    """Principal components of the summaries, and the largest distance of a candidate pair.
 
-    A projection brings points closer, never apart: it hides no pair.
+    A projection only reduces distances, so no pair is missed.
     """
     drawn = summaries[sample] - summaries[sample].mean(0)
     _, _, axes = np.linalg.svd(drawn, full_matrices=False)

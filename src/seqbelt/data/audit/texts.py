@@ -1,4 +1,4 @@
-"""Nearly equal texts: MinHash finds them, the Jaccard similarity of their shingles decides.
+"""Near-duplicate texts: candidates by MinHash, confirmed by the Jaccard similarity of shingles.
 
 Broder 1997, doi:10.1109/SEQUEN.1997.666900. All texts at once in numpy: the maintained libraries
 hash one text at a time, which takes minutes where this takes seconds.
@@ -15,13 +15,13 @@ from seqbelt.data.audit.duplicates import DuplicatePairs, FindDuplicates
 WIDTH = 5
 """Characters in a shingle."""
 MIN_CHARACTERS = 20
-"""Shorter texts count only where they are equal: exclamations are alike by nature."""
+"""Shorter texts are compared for equality only."""
 SIMILARITY = 0.8
 """Jaccard similarity from which two texts are near-duplicates."""
 BANDS, ROWS = 10, 4
-"""Of 40 hashes; a pair at the threshold is missed with probability 0.5 %, see the paper."""
+"""Bands and rows of the 40 hashes; a pair at the threshold is missed with probability 0.5 %."""
 MAX_CANDIDATES = 8
-"""Candidates for one text in one band: all texts of one form letter are alike, one is enough."""
+"""Largest number of candidates for a text in a band."""
 
 
 def similar_texts(texts: Sequence[str]) -> FindDuplicates:
@@ -31,32 +31,35 @@ def similar_texts(texts: Sequence[str]) -> FindDuplicates:
     names = {text: code for code, text in enumerate(dict.fromkeys(plain))}
     codes = np.array([names[text] for text in plain], dtype=np.int64)
     long = np.array([len(text) >= MIN_CHARACTERS for text in names], dtype=bool)
-    place = np.cumsum(long) - 1
+    long_index = np.cumsum(long) - 1
     shingles, counts = _shingles([text for text in names if len(text) >= MIN_CHARACTERS])
     bands = _bands(shingles, counts)
 
     def find(held: np.ndarray, before: np.ndarray) -> DuplicatePairs:
         known, first = np.unique(codes[before], return_index=True)
-        asked = codes[held]
+        held_codes = codes[held]
         duplicate = np.full(len(held), -1)
         if not len(known):
             return held[:0], held[:0]
-        spot = np.searchsorted(known, asked).clip(max=len(known) - 1)
-        equal = known[spot] == asked
-        duplicate[equal] = before[first[spot[equal]]]
-        rest = np.flatnonzero(~equal & long[asked])
-        found = known[long[known]]
-        a, b = _candidates(bands[:, place[asked[rest]]], bands[:, place[found]])
-        similar = _jaccard(shingles, counts, place[asked[rest[a]]], place[found[b]]) >= SIMILARITY
-        spot = np.searchsorted(known, found[b[similar]])
-        duplicate[rest[a[similar]]] = before[first[spot]]
+        position = np.searchsorted(known, held_codes).clip(max=len(known) - 1)
+        equal = known[position] == held_codes
+        duplicate[equal] = before[first[position[equal]]]
+        rest = np.flatnonzero(~equal & long[held_codes])
+        long_known = known[long[known]]
+        a, b = _candidates(bands[:, long_index[held_codes[rest]]], bands[:, long_index[long_known]])
+        similar = (
+            _jaccard(shingles, counts, long_index[held_codes[rest[a]]], long_index[long_known[b]])
+            >= SIMILARITY
+        )
+        position = np.searchsorted(known, long_known[b[similar]])
+        duplicate[rest[a[similar]]] = before[first[position]]
         return held[duplicate >= 0], duplicate[duplicate >= 0]
 
     return find
 
 
 def _shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes uint64 of all shingles, text by text, and how many each text has."""
+    """Hashes uint64 of all shingles, text by text, and the number of shingles of each text."""
     points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), "<u4")
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     ends = np.repeat(np.cumsum(lengths), lengths)
@@ -74,7 +77,7 @@ def _mix(value: np.ndarray) -> np.ndarray:
 
 
 def _bands(shingles: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Keys uint64 ``(BANDS, texts)``: similar texts have one of them in common."""
+    """Keys uint64 ``(BANDS, texts)``; similar texts have a key in common."""
     keys = np.zeros((BANDS, len(counts)), dtype=np.uint64)
     if not len(counts):
         return keys
@@ -92,7 +95,7 @@ def _bands(shingles: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _candidates(asked: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of columns of the two that share the key of some band."""
+    """Pairs of columns with the same key in some band."""
     pairs = []
     for keys, among in zip(asked, known):
         order = np.argsort(among)
@@ -108,7 +111,7 @@ def _candidates(asked: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.nd
 def _jaccard(
     shingles: np.ndarray, counts: np.ndarray, a: np.ndarray, b: np.ndarray, at_once: int = 50_000
 ) -> np.ndarray:
-    """Shared shingles divided by all shingles of each pair of texts."""
+    """Jaccard similarity of the shingles of each pair of texts."""
     columns = (shingles >> np.uint64(33)).astype(np.int64)
     bounds = np.append(0, np.cumsum(counts))
     sets = csr_matrix((np.ones(len(columns), np.float32), columns, bounds), (len(counts), 2**31))

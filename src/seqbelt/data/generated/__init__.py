@@ -1,1 +1,1 @@
-"""Data that is made, not fetched: memory tasks with a known answer, and a demo of all kinds."""
+"""Generated data: memory tasks, and demo data of all kinds."""

@@ -1,8 +1,7 @@
-"""Small generated data of all four kinds, written as the real files that users have.
+"""Small generated data of all four kinds, written as files.
 
-In each kind the classes differ in *order* and in nothing else that is easy: a model that sees a
-bag of frames or words, or the length, stays near chance between the classes of a pair. Train and
-test have different speakers, subjects or sentences.
+In each kind the classes of a pair differ in *order*: a model of the bag of frames or words, or of
+the length, stays near chance. Train and test have different speakers, subjects or sentences.
 """
 
 import csv
@@ -18,7 +17,7 @@ from seqbelt.settings import Seed, Settings
 
 NUM_GROUPS = 8
 """Speakers or subjects; the last quarter of them is the test part."""
-WORDS = ("aiu", "iau", "uai", "uia")  # two pairs that are each other backwards: same glides too
+WORDS = ("aiu", "iau", "uai", "uia")  # two pairs of reversed words
 FORMANTS = {"a": (780, 1250, 2600), "i": (300, 2250, 2950), "u": (330, 800, 2350)}
 """Centres of the first three formants in Hz, near the averages of a male voice."""
 SAMPLE_RATE = 8000
@@ -52,7 +51,7 @@ class DemoData(Settings):
       and "not" turns its clause, so that both classes hold the same words.
     - ``signals``: csv files of a three-channel motion sensor at 50 Hz: circles of both senses,
       push then pull, pull then push.
-    - ``video``: mp4 clips of a square that goes one way and comes back.
+    - ``video``: mp4 clips of a square that moves to one side and back.
     """
 
     kind: Literal["audio", "text", "signal", "video"]
@@ -62,7 +61,7 @@ class DemoData(Settings):
     """Seed of the data."""
 
     def write(self, folder: str | Path) -> Path:
-        """Write the files and return what to name as ``data.source``.
+        """Write the files; returns the path for ``data.source``.
 
         That is ``folder`` with ``train/CLASS/`` and ``test/CLASS/`` in it (file names start with
         the speaker or subject), or for text its ``manifest.csv`` with ``text``, ``label`` and
@@ -94,7 +93,7 @@ class DemoData(Settings):
         rng = np.random.default_rng(self.seed)
         rows = []
         for language, label in product((ENGLISH, KOREAN), ("positive", "negative")):
-            texts: dict[str, str] = {}  # a sentence once, so that none is in both parts
+            texts: dict[str, str] = {}  # each sentence once, so that none is in both parts
             while len(texts) < self.num_per_class:
                 texts[_sentence(rng, language, label)] = "train" if len(texts) % 4 else "test"
             rows += [(text, label, part) for text, part in texts.items()]
@@ -170,7 +169,8 @@ def _write_gesture(path: Path, label: str, traits: np.ndarray, rng: np.random.Ge
 
 
 def _write_move(path: Path, label: str, traits: np.ndarray, rng: np.random.Generator) -> None:
-    """A bright square goes to one side and comes back, so that both moves show the same places."""
+    """A bright square that moves to one side and back, so that both moves have the same
+    positions."""
     import av
 
     num_frames = int(rng.integers(12, 25))
@@ -179,13 +179,13 @@ def _write_move(path: Path, label: str, traits: np.ndarray, rng: np.random.Gener
         ends = turns[[0, 1, 0]]  # rightwards and downwards coordinates grow
     else:
         ends = turns[[1, 0, 1]]
-    places = np.interp(np.linspace(0, 2, num_frames), [0, 1, 2], ends)
-    places = np.rint(places + rng.uniform(-1, 1, num_frames)).astype(int).clip(0, room)
+    positions = np.interp(np.linspace(0, 2, num_frames), [0, 1, 2], ends)
+    positions = np.rint(positions + rng.uniform(-1, 1, num_frames)).astype(int).clip(0, room)
     across = rng.integers(0, room, endpoint=True)
     light = 190 + 40 * traits[0]
     frames = rng.normal(60 + 20 * traits[1], 8, (num_frames, FRAME_SIZE, FRAME_SIZE))
-    for frame, place in zip(frames, places):
-        row, column = (across, place) if "left" in label else (place, across)
+    for frame, position in zip(frames, positions):
+        row, column = (across, position) if "left" in label else (position, across)
         frame[row : row + SQUARE, column : column + SQUARE] = light
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=FRAME_RATE)
@@ -193,6 +193,6 @@ def _write_move(path: Path, label: str, traits: np.ndarray, rng: np.random.Gener
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1  # the same bytes on any number of cores
         for frame in frames.clip(0, 255).astype(np.uint8):
-            picture = av.VideoFrame.from_ndarray(np.repeat(frame[:, :, None], 3, axis=2))
-            container.mux(stream.encode(picture))
+            image = av.VideoFrame.from_ndarray(np.repeat(frame[:, :, None], 3, axis=2))
+            container.mux(stream.encode(image))
         container.mux(stream.encode())

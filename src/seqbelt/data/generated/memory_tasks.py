@@ -1,8 +1,8 @@
-"""Classic tasks whose only difficulty is to remember: each is a settings class that generates.
+"""Synthetic memory tasks; each is a settings class that generates its sequences.
 
 ``generate()`` yields ``(split, steps, label)``: ``train``, ``validation`` or ``test``; float32
 ``(steps, features)``; a class name. The same settings give the same sequences;
-each split draws from a stream of its own, so that a longer one starts like a shorter one.
+each split has its own random stream, so that a longer one starts like a shorter one.
 """
 
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ Batch: TypeAlias = tuple[np.ndarray, np.ndarray, list[str]]
 """Sequences ``(batch, steps, features)``, their lengths ``(batch,)``, their labels."""
 
 MAX_BATCH, MAX_BATCH_VALUES = 256, 8_000_000
-"""Sequences drawn at a time, and values in them: memory stays flat however many are asked for."""
+"""Sequences and values drawn at a time, which bounds memory."""
 
 
 class MemoryTask(Settings):
-    """What the tasks share: how many sequences, from which seed."""
+    """Common settings of the tasks."""
 
     num_train: Annotated[int, Field(ge=1)] = 10_000
     """Training sequences."""
@@ -139,9 +139,9 @@ class Copy(MemoryTask):
 
     The copying task (experiment of Hochreiter & Schmidhuber 1997 in the form of Arjovsky et al.
     2016, arXiv:1511.06464: symbols drawn evenly from an alphabet of eight, blanks, a signal to
-    recall) asks for all symbols, one a step. A classifier gives one answer, so here the signal says
-    which to recall: all must be kept, since any may be asked for. Step: one-hot of the alphabet,
-    the blank, then the places. The label is the asked symbol, ``s0`` and up.
+    recall) asks for all symbols, one per step. A classifier predicts one class, so here the signal
+    selects which to recall, and all must be remembered. Step: one-hot of the alphabet, the blank,
+    then the positions. The label is the selected symbol, ``s0`` and up.
     """
 
     kind: Literal["copy"]
@@ -177,13 +177,13 @@ class SequentialDigits(MemoryTask):
 
     By ``row``: 8 steps of 8 features. By ``pixel``: 64 steps of 1, left to right, top to bottom
     (the task of Le et al. 2015, arXiv:1504.00941, at a smaller size). Ink is in [0, 1]. Then
-    ``lag`` empty steps. The 1,797 images are shuffled by ``seed`` and dealt to the splits, no image
-    twice. Raises SettingsError if more are asked for.
+    ``lag`` empty steps. The 1,797 images are shuffled by ``seed`` and divided among the splits.
+    Raises SettingsError if more are requested.
     """
 
     kind: Literal["sequential_digits"]
     by: Literal["row", "pixel"] = "row"
-    """What one step sees."""
+    """Pixels in one step."""
     lag: Count = 0
     """Empty steps (zeros) after the image."""
     num_train: Annotated[int, Field(ge=1)] = 1200
@@ -200,8 +200,8 @@ class SequentialDigits(MemoryTask):
         counts = self._counts()
         if sum(counts.values()) > len(images):
             raise SettingsError(
-                f"sequential_digits: {sum(counts.values()):,} images asked for ({counts}),"
-                f" there are {len(images):,}"
+                f"sequential_digits: {sum(counts.values()):,} images requested ({counts}),"
+                f" but there are {len(images):,}"
             )
         width = 8 if self.by == "row" else 1
         steps = (images / 16).astype(np.float32).reshape(len(images), -1, width)
@@ -215,4 +215,4 @@ class SequentialDigits(MemoryTask):
 GeneratedTask = Annotated[
     Adding | TemporalOrder | Copy | SequentialDigits, Field(discriminator="kind")
 ]
-"""One task, told apart by ``kind``."""
+"""One task, by ``kind``."""

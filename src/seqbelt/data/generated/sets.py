@@ -1,4 +1,4 @@
-"""The generated sets: a name for each memory task, made as files the first time it is needed."""
+"""The generated sets: named memory tasks, written as files on first use."""
 
 import json
 import shutil
@@ -21,27 +21,27 @@ from seqbelt.data.store.parts import write_json
 from seqbelt.errors import SettingsError
 
 ABOUT = "about.json"
-"""Written last: a folder with it is whole, and says what made it."""
+"""Written last, so a folder with it is complete; contains the task's settings."""
 
 
 @dataclass(frozen=True)
 class GeneratedSet:
-    """A named memory task; its fields' values are what ``data.make`` may replace."""
+    """A named memory task, whose settings ``data.make`` can replace."""
 
     name: str
     about: str
     task: MemoryTask
 
     def with_options(self, options: Mapping[str, object]) -> MemoryTask:
-        """The task with some options replaced. Raises SettingsError for what it does not know."""
-        fixed = self.task.model_fields_set  # what makes this set the task that it is
+        """The task with some options replaced. Raises SettingsError for an unknown option."""
+        fixed = self.task.model_fields_set  # these define the set
         if refused := sorted(fixed & options.keys()):
-            raise SettingsError(f"data.make.{refused[0]}: '{self.name}' decides it; remove it")
+            raise SettingsError(f"data.make.{refused[0]}: is fixed for '{self.name}'; remove it")
         values = {**self.task.to_dict(), **options}
         return type(self.task).parse(values, origin=f"generated set {self.name}")
 
     def folder(self, task: MemoryTask) -> Path:
-        """Where the files of the task go: other options than the set's own are in the name."""
+        """The folder of the task's files; options that differ from the set's are in the name."""
         ours, values = self.task.to_dict(), task.to_dict()
         other = [f"-{key}_{value}" for key, value in values.items() if value != ours[key]]
         return RAW / "".join([self.name, *other])
@@ -80,7 +80,7 @@ GENERATED_SETS = {
 
 
 def find_generated_set(name: str, options: Mapping[str, object]) -> Path:
-    """The folder of a generated set with these options, made first if it is not there yet.
+    """The folder of a generated set with these options, written first if it does not exist.
 
     Raises SettingsError for an option that the set does not have.
     """
@@ -96,8 +96,8 @@ def write_task(
 ) -> None:
     """Write every sequence as ``folder/SPLIT/CLASS/NUMBER.npy``, float32 ``(steps, features)``.
 
-    Nothing is done where the folder already holds this very task. The folder appears when it is
-    whole. Raises SettingsError where it holds anything else.
+    Does nothing if the folder already contains this task. The folder is created atomically. Raises
+    SettingsError if it contains anything else.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f".{folder.name}.lock"):
@@ -106,7 +106,7 @@ def write_task(
             return
         if folder.exists() and any(folder.iterdir()):
             raise SettingsError(
-                f"{folder}: holds other files; choose another folder, or delete this one"
+                f"{folder}: contains other files; choose another folder, or delete this one"
             )
         unfinished = folder.with_name(f".{folder.name}.tmp")
         shutil.rmtree(unfinished, ignore_errors=True)

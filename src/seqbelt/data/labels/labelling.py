@@ -1,5 +1,5 @@
-"""Where labels come from: a manifest's column, or, for every step, a table of segments or a column
-of the recording's own table."""
+"""Labels from a manifest's column, or, for every step, from a table of segments or a column of the
+recording's table."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from seqbelt.features.base import Encoder, Features, Source
 from seqbelt.features.encoding import available_cores, stamp_source
 
 ROUNDING = 1e-6
-"""In steps: a segment that begins so little after a step begins with it."""
+"""Tolerance in steps for the start of a segment."""
 
 
 MILLISECONDS = 10
@@ -35,15 +35,15 @@ class Labelling(Protocol):
     name: TargetName
 
     def check(self, features: Features, encoder: Encoder) -> None:
-        """Raise SettingsError where these features cannot be labelled so."""
+        """Raise SettingsError if the features do not support this kind of labels."""
         ...
 
     def stamp(self, manifest: Manifest) -> bytes:
-        """Changes when labels do, as far as neither the manifest nor the items tell."""
+        """Bytes that change with label files, which the manifest and items do not cover."""
         ...
 
     def problem(self, manifest: Manifest, row: int) -> BadInput | None:
-        """Why a row has no label, as far as the manifest tells."""
+        """Why a row has no label according to the manifest; None if it has one."""
         ...
 
     def read(self, manifest: Manifest, rows: Sequence[int], num_steps: Sequence[int]) -> list[Any]:
@@ -60,7 +60,7 @@ class Labelling(Protocol):
 
 
 class SequenceLabelling:
-    """One label a sequence, from the manifest."""
+    """One label per sequence, from the manifest."""
 
     name: TargetName = "per_sequence"
 
@@ -107,8 +107,8 @@ class StepNames(NamedTuple):
 
 
 class StepLabelling:
-    """A label for every step: from the row's table of segments if it has one, else from a column
-    of its own table."""
+    """A label for every step: from the row's table of segments if it has one, else from a column of
+    the recording's table."""
 
     name: TargetName = "per_step"
 
@@ -130,18 +130,18 @@ class StepLabelling:
             )
         if features.step_s() is None:
             raise SettingsError(
-                "data.labels: per_step tells segments in seconds, but these steps have no time; "
-                "set features.sample_rate (of a clip features.frame_rate), in Hz"
+                "data.labels: per_step needs a time for each step; "
+                "set features.source_rate_hz (for video features.frame_rate), in Hz"
             )
         if not features.keeps_time:
             raise SettingsError(
-                "data.labels: per_step needs each step where it was recorded, and "
-                "features.trim_silence_db cuts the beginning; set it to null"
+                "data.labels: per_step cannot be used with features.trim_silence_db, which "
+                "removes the start of a recording; set it to null"
             )
         if self.label_column in (getattr(encoder, "names", None) or ()):
             raise SettingsError(
-                f"data.label_column: '{self.label_column}' is among the channels too, so that the "
-                "answer would be read; name it in features.ignore"
+                f"data.label_column: '{self.label_column}' is also a channel, so the network would "
+                "read the label; add it to features.ignore"
             )
 
     def stamp(self, manifest: Manifest) -> bytes:
@@ -158,7 +158,7 @@ class StepLabelling:
         self, manifest: Manifest, rows: Sequence[int], num_steps: Sequence[int]
     ) -> list[StepNames | BadInput]:
         tables, step_s = manifest.segments(), self.features.step_s()
-        assert step_s is not None  # ``check`` has seen to it
+        assert step_s is not None  # see ``check``
 
         def read_row(row: int, count: int) -> StepNames | BadInput:
             path = tables[row]
@@ -192,22 +192,24 @@ class StepLabelling:
         if self.labels_as_written:
             return segments
         labels = clean_names([segment.label for segment in segments])
-        return [one._replace(label=label) for one, label in zip(segments, labels)]
+        return [segment._replace(label=label) for segment, label in zip(segments, labels)]
 
     def names(self, label: StepNames) -> Sequence[str]:
         return label.names
 
     def columns(self, labels: Sequence[StepNames], index: Mapping[str, int]) -> dict[str, pa.Array]:
-        """``step_labels``, and as ``label`` the most frequent class of the steps."""
-        found = [
+        """``step_labels``, and in ``label`` the most frequent class of the steps."""
+        step_codes = [
             np.array([*(index[name] for name in names), UNLABELLED], np.int16)[codes]
             for names, codes in labels
         ]
-        offsets = pa.array(np.cumsum([0, *map(len, found)]), pa.int64())
-        most = [int(np.bincount(steps[steps != UNLABELLED]).argmax()) for steps in found]
+        offsets = pa.array(np.cumsum([0, *map(len, step_codes)]), pa.int64())
+        most = [int(np.bincount(steps[steps != UNLABELLED]).argmax()) for steps in step_codes]
         return {
             "label": pa.array(most, pa.int64()),
-            "step_labels": pa.LargeListArray.from_arrays(offsets, pa.array(np.concatenate(found))),
+            "step_labels": pa.LargeListArray.from_arrays(
+                offsets, pa.array(np.concatenate(step_codes))
+            ),
         }
 
     def _reads_tables(self, source: Source) -> bool:
@@ -231,9 +233,9 @@ class StepLabelling:
 
 
 def _name_rows(words: np.ndarray, count: int, expected: int) -> StepNames:
-    """Steps named by the rows of a table, of which resampling may have made more or fewer."""
+    """Labels of steps from the rows of a table, of which there may be more or fewer than steps."""
     if count != expected:
-        raise BadInput(WRONG_SHAPE, f"{len(words)} labels do not belong to {count} steps")
+        raise BadInput(WRONG_SHAPE, f"{len(words)} labels for {count} steps")
     nearest = ((np.arange(count) + 0.5) * len(words) / count).astype(int)
     names, codes = np.unique(words[nearest], return_inverse=True)
     empty = int(names[0] == "")  # sorted, the empty word comes first
@@ -258,7 +260,7 @@ def _check_duration(path: Path, segments: Sequence[Segment], duration_s: float) 
 
 
 def _name_segments(segments: Sequence[Segment], count: int, step_s: float) -> StepNames:
-    """Steps named by the segments that they begin in."""
+    """Labels of steps from the segments that contain their start."""
     codes, names = np.full(count, -1), dict[str, int]()
     for segment in segments:
         first, stop = (math.ceil(at / step_s - ROUNDING) for at in (segment.start_s, segment.end_s))

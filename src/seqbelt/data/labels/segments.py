@@ -1,4 +1,4 @@
-"""Segments: which stretch of a recording is what, in a table or in labelled steps."""
+"""Labelled segments of recordings, from a table or from labelled steps."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SettingsError
 
 
 class Segment(NamedTuple):
-    """A stretch of a recording and its label; its end is not part of it."""
+    """A part of a recording with a label; the end is exclusive."""
 
     start_s: float
     end_s: float
@@ -96,8 +96,8 @@ def _merge(segments: Iterable[Segment]) -> Iterator[Segment]:
 
 
 class Runs(NamedTuple):
-    """Stretches of steps of one class, in order: arrays ``(runs,)``; steps without one are in
-    none. ``stops`` are not part of the runs."""
+    """Runs of steps of one class, in order: arrays ``(runs,)``, without unlabelled steps. ``stops``
+    are exclusive."""
 
     classes: np.ndarray
     starts: np.ndarray

@@ -1,6 +1,6 @@
-"""What sequences are labelled with: one class each, or one for every step.
+"""Targets: one class for each sequence, or one for every step.
 
-Training, scores and statistics go by *examples*: sequences, or labelled steps.
+Training, scores and statistics count *examples*: sequences, or labelled steps.
 """
 
 from typing import Literal, Protocol
@@ -12,7 +12,7 @@ from torch import Tensor
 TargetName = Literal["per_sequence", "per_step"]
 
 UNLABELLED = -100
-"""Class index of a step without a label; torch's losses leave it out."""
+"""Class index of a step without a label; the default ``ignore_index`` of torch's losses."""
 
 
 class Labelled(Protocol):
@@ -30,12 +30,12 @@ class Labelled(Protocol):
 
 
 class Target(Protocol):
-    """How the labels of sequences are handed out."""
+    """The labels of sequences as training and scoring need them."""
 
     name: TargetName
 
     def of_batch(self, sequences: Labelled, indices: np.ndarray) -> Tensor:
-        """Class indices int64 of some sequences, as a batch holds them."""
+        """Class indices int64 of the sequences of a batch."""
         ...
 
     def labels(self, sequences: Labelled) -> np.ndarray:
@@ -43,12 +43,12 @@ class Target(Protocol):
         ...
 
     def sequence_index(self, sequences: Labelled) -> np.ndarray:
-        """Which sequence each example belongs to, ``(examples,)``, ascending."""
+        """Index of each example's sequence, ``(examples,)``, ascending."""
         ...
 
 
 class SequenceTarget:
-    """One class a sequence: an example is a sequence."""
+    """One class per sequence; an example is a sequence."""
 
     name: TargetName = "per_sequence"
 
@@ -63,7 +63,7 @@ class SequenceTarget:
 
 
 class StepTarget:
-    """A class for every step: an example is a labelled step."""
+    """A class for every step; an example is a labelled step."""
 
     name: TargetName = "per_step"
 

@@ -209,8 +209,8 @@ def _look_into_arrays(kind: str, files: Sequence[Path], num_files: int) -> Look:
         else "arrays of numbers; vectors takes them as they are, such as ready embeddings"
     }
     if rate := _rate_of(read):
-        settings["sample_rate"] = rate
-        why["sample_rate"] = f"the spacing of the column of times in {len(read)} files"
+        settings["source_rate_hz"] = rate
+        why["source_rate_hz"] = f"the spacing of the column of times in {len(read)} files"
     warnings = [*problems]
     if notes := sorted({note for one in read for note in one.notes}):
         why["kind"] += "; read so: " + "; ".join(notes)

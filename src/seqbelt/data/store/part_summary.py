@@ -1,4 +1,4 @@
-"""What the parts of a data set hold and what they lack, in words."""
+"""A summary of the parts of a data set."""
 
 from collections.abc import Sequence
 
@@ -9,29 +9,31 @@ from seqbelt.data.store.store import SequenceStore
 
 SPLITS = ("train", "validation", "test")
 MAX_NAMES = 5
-"""Classes that a line names; of more it gives the number."""
+"""Largest number of classes named in a line."""
 
 
 def summarize_parts(store: SequenceStore, manifest: Manifest) -> list[str]:
-    """Lines about the parts: rows and groups, what was taken by group, classes that are missing.
+    """Lines about the parts: rows and groups, fractions taken by group, missing classes.
 
     ``manifest`` is the one that the store was prepared from, with its splits.
     """
     rows = {name: store.split(name) for name in SPLITS}
-    groups = {name: set(of.column("group")) - {""} for name, of in rows.items()}
+    groups = {name: set(part.column("group")) - {""} for name, part in rows.items()}
     counts = []
-    for name, of in rows.items():
-        whose = ""
-        if any(groups.values()) and len(of):
-            whose = f" in {len(groups[name])} group{'' if len(groups[name]) == 1 else 's'}"
-        counts.append(f"{len(of):,} {name}{whose}")
-    held = {
-        name: set(np.unique(store.target.labels(of)).tolist()) if len(of) else set()
-        for name, of in rows.items()
+    for name, part in rows.items():
+        suffix = ""
+        if any(groups.values()) and len(part):
+            suffix = f" in {len(groups[name])} group{'' if len(groups[name]) == 1 else 's'}"
+        counts.append(f"{len(part):,} {name}{suffix}")
+    present = {
+        name: set(np.unique(store.target.labels(part)).tolist()) if len(part) else set()
+        for name, part in rows.items()
     }
     lines = [", ".join(counts), *_taken_by_group(manifest)]
     for name in SPLITS:
-        missing = [one for n, one in enumerate(store.classes) if n not in held[name]]
+        missing = [
+            class_name for n, class_name in enumerate(store.classes) if n not in present[name]
+        ]
         if missing and len(rows[name]):
             lines.append(f"the {name} part has no row of {_named(missing)}{_REMEDIES[name]}")
     return lines
@@ -40,31 +42,31 @@ def summarize_parts(store: SequenceStore, manifest: Manifest) -> list[str]:
 _REMEDIES = {
     "train": ": it cannot be learned; give the rows another split, or set data.split_seed, or "
     "data.whole_groups: false",
-    "validation": ": its scores say nothing of that; a larger data.validation_fraction, or "
+    "validation": ": its scores do not cover it; a larger data.validation_fraction, or "
     "data.whole_groups: false, takes more of them",
-    "test": ": its scores say nothing of that",
+    "test": ": its scores do not cover it",
 }
 
 
 def _taken_by_group(manifest: Manifest) -> list[str]:
-    """What was asked of the parts taken here and what was taken, where there are groups."""
+    """Requested and actual fractions of the parts taken by group."""
     split, group = manifest.column("split"), manifest.column("group")
     lines = []
     for name, fraction in manifest.asked.items():
         if not fraction:
             lines.append(
-                f"{name}: none taken, a tenth of the rows or groups would not do; "
-                "data.validation_fraction names a share"
+                f"{name}: none taken, since a tenth of the rows or groups is too few; "
+                "set data.validation_fraction to force a fraction"
             )
             continue
         # The test part is taken of all rows, then the validation part of those that are left.
         among = np.isin(split, ["train", "validation"]) if name == "validation" else split != ""
-        own = among & (split == name)
-        taken, total = (len(set(group[which]) - {""}) for which in (own, among))
+        selected = among & (split == name)
+        taken, total = (len(set(group[which]) - {""}) for which in (selected, among))
         if total:
-            share = own.sum() / among.sum()
+            taken_fraction = selected.sum() / among.sum()
             lines.append(
-                f"{name}: asked {100 * fraction:.3g} %, took {100 * share:.3g} % "
+                f"{name}: asked {100 * fraction:.3g} %, took {100 * taken_fraction:.3g} % "
                 f"({taken} of {total} groups)"
             )
     return lines

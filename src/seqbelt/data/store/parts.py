@@ -1,7 +1,7 @@
 """Part files: encoded sequences in Arrow IPC, keyed by content, written once and never changed.
 
-A part appears under its name only when it is whole, so a killed preparation loses at most the
-part it was writing, and everything in a named part can be used again.
+A part gets its name only when it is complete, so a killed preparation loses at most the part that
+it was writing, and named parts can be reused.
 """
 
 import json
@@ -18,7 +18,7 @@ BATCH_BYTES = 64 << 20
 """Sequences in memory before they are written out."""
 PART_BYTES = 512 << 20
 PART_SECONDS = 30.0
-"""A part is closed at this size or age: so much work is lost at most when the power fails."""
+"""A part is closed at this size or age, which bounds the work lost in a power failure."""
 
 
 class PartWriter:
@@ -49,7 +49,7 @@ class PartWriter:
             self.close()
 
     def close(self) -> None:
-        """Finish the part: everything added so far is on disk, under its name."""
+        """Finish the part, so that all added sequences are on disk."""
         if self._rows:
             self._write_batch()
         if self._file is not None:
@@ -89,15 +89,15 @@ class PartWriter:
 
 
 def part_paths(folder: Path) -> list[Path]:
-    """The whole parts of a folder, in order."""
+    """The complete parts of a folder, in order."""
     return sorted(folder.glob("part-*.arrow"))
 
 
 def reuse_parts(folder: Path) -> None:
     """Hard-link the parts of another store with the same features into an empty parts folder.
 
-    A folder of parts is named by the fingerprint of its features, parts are keyed by content hash
-    and never changed, so what one experiment has encoded another can use. Nothing is copied.
+    A parts folder is named by the fingerprint of its features, and parts are keyed by content hash
+    and never changed, so experiments can reuse each other's parts. Nothing is copied.
     """
     if part_paths(folder):
         return
@@ -110,19 +110,19 @@ def reuse_parts(folder: Path) -> None:
         try:
             for path in paths:
                 os.link(path, folder / path.name)
-        except OSError:  # a file system without links: it is encoded again
+        except OSError:  # a file system without links: encode again
             continue
         return
 
 
 class PartBatch(NamedTuple):
-    """One record batch of a part, mapped into memory: nothing is read until it is used."""
+    """One record batch of a part, memory-mapped."""
 
     content_hash: pa.StringArray
     stamp: np.ndarray
     num_steps: np.ndarray
     offsets: np.ndarray
-    """Where each row's values begin in ``values``; one more entry than rows."""
+    """Start of each row in ``values``, ``(rows + 1,)``."""
     values: np.ndarray
     """All rows' values, flat."""
 
@@ -143,13 +143,13 @@ def open_part(path: Path) -> Iterator[PartBatch]:
 
 
 def write_json(path: Path, values: object) -> None:
-    """Write JSON as ``write_whole`` does."""
+    """Write JSON atomically."""
     text = json.dumps(values, indent=2, ensure_ascii=False, default=str)
-    write_whole(path, (text + "\n").encode())
+    write_atomically(path, (text + "\n").encode())
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either the old one or the new one, never half."""
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file atomically, through a temporary file."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(content)
     temporary.replace(path)

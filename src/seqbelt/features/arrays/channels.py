@@ -25,6 +25,7 @@ from seqbelt.features.arrays.reading import Array, read_array
 from seqbelt.features.arrays.table_cells import column_label
 from seqbelt.features.arrays.table_layout import TableOptions
 from seqbelt.features.base import Encoder, Features, Learned, Source
+from seqbelt.settings import renamed
 
 Rate = Annotated[float, Field(gt=0)]
 Index = Annotated[int, Field(ge=0)]
@@ -76,7 +77,9 @@ class ArrayFeatures(Features):
     key: str | None = None
     """Name of the array in files that hold several (.npz, .mat, .h5, .pt); null where there is
     only one."""
-    sample_rate: Rate | None = None
+    sample_rate: Rate | None = Field(
+        default=None, validation_alias=renamed("source_rate_hz", "sample_rate")
+    )
     """Steps per second in the files, in Hz; null where steps have no time."""
     header: bool | None = None
     """Whether the first line of a table names its columns; null: it does if no cell of it is a
@@ -343,7 +346,7 @@ class Channels(ArrayFeatures):
     """Axis of an array along which the steps run: 0 for ``(steps, channels)``, 1 for
     ``(channels, steps)``. Rows of a table always are steps."""
     resample_rate: Rate | None = None
-    """Steps per second to resample to, in Hz, with a low-pass filter; needs ``sample_rate``."""
+    """Steps per second to resample to, in Hz, with a low-pass filter; needs ``source_rate_hz``."""
     missing: Literal["error", "interpolate", "mask"] = "error"
     """What to do with empty cells and NaN: ``error`` quarantines the file; ``interpolate`` draws
     a line between the neighbours, or repeats the nearest at the ends; ``mask`` does so too and
@@ -357,7 +360,7 @@ class Channels(ArrayFeatures):
     @model_validator(mode="after")
     def _check_rates(self) -> "Channels":
         if self.resample_rate is not None and self.sample_rate is None:
-            raise ValueError("resample_rate needs sample_rate, the rate of the files")
+            raise ValueError("resample_rate needs source_rate_hz, the rate of the files")
         return self
 
     def step_s(self) -> float | None:

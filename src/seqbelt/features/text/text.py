@@ -16,6 +16,7 @@ from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput, Se
 from seqbelt.features.base import Features, Learned, Source, read_bytes
 from seqbelt.features.text.encoder import FILE, TextEncoder
 from seqbelt.features.text.text_decoding import decode_text, describe_encodings, wide_encoding
+from seqbelt.settings import renamed
 
 if TYPE_CHECKING:  # 0.1 s to import, and the command line only reads settings
     from tokenizers import Tokenizer
@@ -52,8 +53,10 @@ class TextFeatures(Features):
     """Unicode normalisation form of every text."""
     lowercase: bool = False
     """Fold upper case into lower case, after normalisation."""
-    max_length: Annotated[int, Field(ge=1)] = 512
-    """Tokens kept of a text, from its beginning; the rest is cut and counted."""
+    max_length: int = Field(
+        default=512, ge=1, validation_alias=renamed("truncate_tokens", "max_length")
+    )
+    """Tokens kept of a text, from its start; the rest is truncated and counted."""
     max_characters: Annotated[int, Field(ge=1)] = 1_000_000
     """Longer texts are quarantined before any work is spent on them."""
     vocabulary_size: Annotated[int, Field(ge=3)] = 16_000
