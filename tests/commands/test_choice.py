@@ -5,15 +5,18 @@ from types import SimpleNamespace
 import numpy as np
 
 from seqbelt.commands.compare import _choose
+from seqbelt.comparison.statistics import accuracy_after_selection
 
 
-def trained(name, cell, test, validation=None):
+def trained(name, cell, test, validation=None, fold=0):
     scores = SimpleNamespace(accuracy=validation, loss=1.0)
+    rights = np.arange(10) < 10 * (validation or 0)
     return SimpleNamespace(
         name=name,
         cell=cell,
         test=SimpleNamespace(correct=np.array(test)),
-        validation=None if validation is None else SimpleNamespace(scores=scores),
+        validation=None if validation is None else SimpleNamespace(scores=scores, correct=rights),
+        experiment=SimpleNamespace(data=SimpleNamespace(fold=fold)),
     )
 
 
@@ -32,3 +35,24 @@ def test_without_validation_rows_the_test_chooses_the_cell_and_never_the_seed():
     ]
     best, words = _choose(models)
     assert best.name == "b" and "without validation rows" in words
+
+
+def test_with_folds_the_mean_chooses_and_not_the_easiest_validation_rows():
+    models = [
+        trained("a", "lstm", [1], 1.0, fold=0),  # an easy validation speaker
+        trained("b", "rnn", [1], 0.9, fold=0),
+        trained("c", "lstm", [1], 0.4, fold=1),
+        trained("d", "rnn", [1], 0.8, fold=1),
+    ]
+    best, words = _choose(models)
+    assert best.cell == "rnn" and "mean validation accuracy over all seeds and folds" in words
+    assert "refitted" in words
+
+
+def test_the_best_of_ten_equal_models_is_worth_their_mean():
+    """Coin flips: the best score of ten is luck, and the correction takes most of it away."""
+    correct = np.random.default_rng(0).random((10, 100)) < 0.8
+    best = correct.mean(axis=1).max()
+    expected = accuracy_after_selection(correct)
+    assert best > 0.84
+    assert abs(expected - 0.8) < 0.5 * (best - 0.8)

@@ -9,6 +9,7 @@ import soundfile
 from seqbelt.cli import main
 from seqbelt.data.sources.dataset import Data
 from seqbelt.errors import SettingsError
+from seqbelt.tracking.connection import connect
 
 CONFIG = """
 name: tones
@@ -79,3 +80,15 @@ def test_compare_judges_all_folds_together(project, capsys):
     (verdict,) = result["verdicts"]
     assert verdict["pair"] == ["lstm", "rnn"]
     assert (verdict["unit"], verdict["num_units"]) == ("group", 3)
+    # What is registered was trained on all rows, and its page says what stands for it.
+    client = connect()
+    version = client.get_model_version("tones", result["model_uri"].rpartition("/")[2])
+    assert "refitted on the rows of all folds" in version.description
+    assert "Mean test accuracy of" in version.description
+    run = client.get_run(version.run_id)
+    assert run.data.tags["fold"] == "all" and "test/accuracy" not in run.data.metrics
+
+
+def test_no_fold_is_all_rows_in_training(project):
+    split = Data(source="manifest.csv", folds="group", fold=None).load().column("split")
+    assert set(split) <= {"train", "validation"} and len(split) == 36

@@ -12,6 +12,7 @@ from seqbelt.comparison.comparison import Conclusion, RunResult
 from seqbelt.comparison.diagnostics import Diagnostics
 from seqbelt.comparison.looks import Looks
 from seqbelt.comparison.metrics import (
+    ACCURACY,
     RECALL,
     SEGMENT_OVERLAP,
     Answers,
@@ -19,6 +20,7 @@ from seqbelt.comparison.metrics import (
     Unit,
     class_index,
 )
+from seqbelt.comparison.statistics import accuracy_after_selection
 from seqbelt.comparison.variants import label
 from seqbelt.data.audit import Audit
 from seqbelt.data.store.store import SequenceStore
@@ -50,7 +52,7 @@ def compare(experiment: Experiment) -> Outcome:
     folds = [experiment.with_data(data) for data in experiment.data.each_fold()]
     journal = CompareJournal(experiment)
     compare_id = journal.compare_id
-    trained, data_audit, protocol = _train_all(folds, journal)
+    trained, data_audit, protocol, entries = _train_all(folds, journal)
     controls = run_baselines(experiment, trained)
     log_baselines(experiment, controls, compare_id)
     advice = _advice(experiment, trained)
@@ -61,7 +63,11 @@ def compare(experiment: Experiment) -> Outcome:
     if experiment.comparison.ensemble:
         ensemble = average_networks(best, trained, journal)
         chosen, name = ensemble.trained, f"the ensemble of {label(best.cell)}"
-    model_uri = register(chosen, _lost_to(chosen, trained, controls))
+    elif len(folds) > 1:
+        chosen = _refit(entries[best.cell].with_seed(best.seed), best.cell, journal)
+    lost = "" if chosen.test is None else _lost_to(chosen, trained, controls)
+    page = [lost, f"Chosen: {chosen_by}.", _scores(chosen, trained, conclusion)]
+    model_uri = register(chosen, " ".join(filter(None, page)))
     # Runs are joined by a tag, since MLflow's page hides child runs. The summary is created last,
     # so that it is first in the page's list.
     tags = {
@@ -100,9 +106,9 @@ def compare(experiment: Experiment) -> Outcome:
 
 def _train_all(
     folds: list[Experiment], journal: CompareJournal
-) -> tuple[list[Trained], Audit, str]:
+) -> tuple[list[Trained], Audit, str, dict[str, Experiment]]:
     """Audit the first fold's data, then train every cell with every seed on every fold."""
-    finished, data_audit, protocol, shown = [], None, "", ""
+    finished, data_audit, protocol, shown, first_entries = [], None, "", "", {}
     for fold, experiment in enumerate(folds):
         store = prepare_data(experiment).store
         if not len(store.split("test")):
@@ -124,6 +130,7 @@ def _train_all(
             protocol = sentence + (" Of the first fold." if len(folds) > 1 else "")
             echo(f"Protocol: {protocol}")
             protocol = f"{protocol} Before training: {shown}"
+            first_entries = entries
         tags = {"compare.id": journal.compare_id} | ({"fold": str(fold)} if len(folds) > 1 else {})
         jobs = [
             Job(name, entry.with_seed(seed))
@@ -132,7 +139,7 @@ def _train_all(
         ]
         finished += journal.train(jobs, store, tags, experiment.comparison.num_workers)
     assert data_audit is not None
-    return finished, data_audit, protocol
+    return finished, data_audit, protocol, first_entries
 
 
 def _what_can_be_shown(folds: Sequence[Experiment], store: SequenceStore, looks: Looks) -> str:
@@ -287,22 +294,70 @@ def _answers(report: Report) -> Answers:
 
 
 def _choose(trained: Sequence[Trained]) -> tuple[Trained, str]:
-    """The model to register, and the reason as text.
+    """The model to register, and the reason as text; with folds, a model of the settings to refit.
 
-    Without validation rows the test rows choose the cell, by its mean over all seeds and folds, but
-    never the seed.
+    Validation rows choose the model. With folds they choose the cell, by its mean over all folds
+    and seeds: the best single model would be the one with the easiest validation rows. Without
+    validation rows the test rows choose the cell by its mean, but never the seed.
     """
-    if all(one.validation is not None for one in trained):
+    has_validation = all(one.validation is not None for one in trained)
+    num_folds = len({one.experiment.data.fold for one in trained})
+    if has_validation and num_folds == 1:
         return max(trained, key=_validation_rank), "the best by validation"
     accuracies: dict[str, list[float]] = {}
     for one in trained:
-        assert one.test is not None  # a comparison has a test part
-        accuracies.setdefault(one.cell, []).append(float(one.test.correct.mean()))
+        report = one.validation if has_validation else one.test
+        assert report is not None  # a comparison has a test part
+        accuracies.setdefault(one.cell, []).append(float(report.correct.mean()))
     cell = max(accuracies, key=lambda name: np.mean(accuracies[name]))
     first = next(one for one in trained if one.cell == cell)
-    return first, (
-        "without validation rows, the first model of the cell with the highest mean test accuracy "
-        "over all seeds, which makes that mean a little optimistic"
+    part = "validation" if has_validation else "test"
+    over = f"the highest mean {part} accuracy over all seeds"
+    optimism = "" if has_validation else ", which makes that mean a little optimistic"
+    if num_folds > 1:
+        return first, f"the cell with {over} and folds{optimism}, refitted on the rows of all folds"
+    return first, f"without validation rows, the first model of the cell with {over}{optimism}"
+
+
+def _refit(experiment: Experiment, cell: str, journal: CompareJournal) -> Trained:
+    """One model of a cell's settings, trained on the rows of all folds; it has no test rows."""
+    experiment = experiment.with_data(experiment.data.replace(fold=None))
+    store = prepare_data(experiment).store
+    tags = {"compare.id": journal.compare_id, "fold": "all"}
+    (refitted,) = journal.train([Job(cell, experiment)], store, tags, num_workers=1)
+    return refitted
+
+
+def _scores(chosen: Trained, trained: Sequence[Trained], conclusion: Conclusion) -> str:
+    """Sentences for the model's page: what it and its cell score, how much of its validation score
+    is the luck of being chosen, and how the controls do."""
+    parts = list[str]()
+    if chosen.test is not None:
+        parts.append(f"Test accuracy of this model: {100 * chosen.test.scores.accuracy:.1f} %.")
+    of_cell = conclusion.estimates[ACCURACY][chosen.cell]
+    mean = (
+        f"Mean test accuracy of {label(chosen.cell)} over all models: {100 * of_cell.value:.1f} %"
+    )
+    if not np.isnan(of_cell.low):
+        mean += (
+            f" ({conclusion.confidence:.0%} interval for new seeds and new test examples "
+            f"{100 * of_cell.low:.1f} to {100 * of_cell.high:.1f} %)"
+        )
+    parts.append(f"{mean}.")
+    candidates = [one.validation for one in trained if one.validation is not None]
+    is_chosen_by_validation = (
+        any(one is chosen for one in trained) and chosen.validation is not None
+    )
+    if is_chosen_by_validation and len(candidates) == len(trained) > 1:
+        assert chosen.validation is not None
+        expected = accuracy_after_selection(np.stack([one.correct for one in candidates]))
+        own = 100 * chosen.validation.scores.accuracy
+        parts.append(
+            f"Its validation accuracy, {own:.1f} %, is the best of {len(candidates)} and "
+            f"optimistic; corrected for the choice it is {100 * expected:.1f} %."
+        )
+    return " ".join(
+        [*parts, *filter(None, [conclusion.remarks.warning, conclusion.remarks.caveat])]
     )
 
 

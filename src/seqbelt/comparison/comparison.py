@@ -42,7 +42,7 @@ seeds; correlation of answers within a group."""
 class Comparison(VerdictRule):
     """Each cell is trained with each seed on the same batches in the same order."""
 
-    cells: Annotated[tuple[Variant, ...], Field(min_length=1)] = ("lstm", "rnn")
+    cells: Annotated[tuple[Variant, ...], Field(min_length=1)] = ("lstm", "rnn", "rnn_relu")
     """Cells to compare; the first is the one that the verdict is about. ``rnn_relu`` is the RNN
     with ReLU that starts as the identity; ``rnn`` is as ``model`` has it."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)

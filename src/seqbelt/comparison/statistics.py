@@ -244,6 +244,23 @@ def detectable_difference(
     return float(np.sum(quantiles) * design.standard_error)
 
 
+def accuracy_after_selection(correct: np.ndarray, num_resamples: int = 200) -> float:
+    """Accuracy to expect of the best of several models, which its own best score overstates.
+
+    ``correct`` ``(models, examples)``. The best on resampled examples is scored on those that were
+    not drawn: the bootstrap bias correction of Tsamardinos, Greasidou & Borboudakis 2018
+    (doi:10.1007/s10994-018-5714-4).
+    """
+    rng = np.random.default_rng(0)
+    num_examples = correct.shape[1]
+    found = []
+    for _ in range(num_resamples):
+        counts = np.bincount(rng.integers(0, num_examples, num_examples), minlength=num_examples)
+        if (left_out := counts == 0).any():
+            found.append(correct[np.argmax(correct @ counts), left_out].mean())
+    return float(np.mean(found)) if found else float(correct.mean())
+
+
 def unit_scores(scores: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     """Scores of independent units ``(seeds, units)`` whose mean is that of the examples.
 

@@ -41,3 +41,8 @@ def variant_of(model: Model) -> str:
 def label(name: str) -> str:
     """Display name of a variant, e.g. ``RNN (ReLU)``."""
     return _LABELS.get(name, name.upper())
+
+
+def in_sentence(name: str) -> str:
+    """Name of a variant within a sentence: ``lstm``, ``RNN (ReLU)``."""
+    return _LABELS.get(name, name)

@@ -26,6 +26,7 @@ from seqbelt.comparison.statistics import (
     holm,
     score_difference,
 )
+from seqbelt.comparison.variants import in_sentence
 from seqbelt.errors import SeqbeltError
 from seqbelt.settings import Settings
 
@@ -113,11 +114,12 @@ class Verdict:
     @property
     def short(self) -> str:
         """The verdict in one clause, e.g. "lstm better than gru (+4.0 points, ...)"."""
+        cell, other = in_sentence(self.cell), in_sentence(self.other)
         claim = {
-            "better": f"{self.cell} is better than {self.other}",
-            "worse": f"{self.cell} is worse than {self.other}",
-            "equivalent": f"{self.cell} and {self.other} are equivalent",
-            "undecided": f"undecided between {self.cell} and {self.other}",
+            "better": f"{cell} is better than {other}",
+            "worse": f"{cell} is worse than {other}",
+            "equivalent": f"{cell} and {other} are equivalent",
+            "undecided": f"undecided between {cell} and {other}",
         }[self.word]
         if math.isnan(self.low):
             return f"{claim} ({self._difference}, no interval)"
@@ -131,8 +133,8 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The verdict for a person, with the evidence."""
-        a = f"{self.cell} ({self.metric.value(self.value)})"
-        b = f"{self.other} ({self.metric.value(self.other_value)})"
+        a = f"{in_sentence(self.cell)} ({self.metric.value(self.value)})"
+        b = f"{in_sentence(self.other)} ({self.metric.value(self.other_value)})"
         claim = {
             "better": f"{a} is better than {b}",
             "worse": f"{a} is worse than {b}",
@@ -176,8 +178,8 @@ class Verdict:
             return ""
         better, equivalent, worse = (f"{100 * one:.0f} %" for one in self.probabilities)
         return (
-            f" Probability that {self.cell} is better by more than {self._margin} {better}, within "
-            f"it {equivalent}, worse {worse}."
+            f" Probability that {in_sentence(self.cell)} is better by more than {self._margin} "
+            f"{better}, within it {equivalent}, worse {worse}."
         )
 
     def _advice(self) -> str:

@@ -57,7 +57,7 @@ class Board:
         try:
             yield slot
         finally:
-            slot.end()
+            slot.mark_idle()
 
     @property
     def tried(self) -> int:
@@ -82,29 +82,29 @@ class Board:
 
 
 class Slot:
-    """One thread's part of the board."""
+    """The status of one encoder thread on the board."""
 
     def __init__(self, words: memoryview) -> None:
         self._words = words
 
     def begin(self, indices: Sequence[int]) -> None:
-        """Take on items, about to be read one by one."""
+        """Record the items to be read, one by one."""
         for place, index in enumerate(indices):
             self._words[_HEADER + place] = index
         self._words[2] = len(indices)
-        self.at(0)
+        self.mark_busy(0)
 
-    def at(self, place: int) -> None:
-        """Begin with the item at a place; with all together at the place behind the last."""
-        self._words[1] = place
+    def mark_busy(self, position: int) -> None:
+        """Record the item at ``position`` as being read; ``len(indices)`` for all together."""
+        self._words[1] = position
         self._words[0] = time.monotonic_ns()
 
-    def end(self) -> None:
-        """Nothing any more."""
+    def mark_idle(self) -> None:
+        """Record that no item is being read."""
         self._words[0] = 0
 
     def busy(self) -> Busy | None:
-        """What the slot says; None for an idle one."""
+        """The items being read; None if idle."""
         since, place, count = self._words[:_HEADER]
         if not since:
             return None

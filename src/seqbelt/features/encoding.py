@@ -144,11 +144,11 @@ def _encode_chunk(
     hashes, raws = [], []
     with board.working_on([index for index, _ in chunk]) as slot:
         for place, (_, source) in enumerate(chunk):
-            slot.at(place)
+            slot.mark_busy(place)
             content_hash, raw = _read(features, is_known, source)
             hashes.append(content_hash)
             raws.append(raw)
-        slot.at(len(chunk))
+        slot.mark_busy(len(chunk))
         sequences = _encode_each(encoder, raws)
     remarks = [
         features.remarks(raw, encoder) if isinstance(sequence, np.ndarray) else ()

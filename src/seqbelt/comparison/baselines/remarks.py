@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqbelt.comparison.baselines.baseline import NO_RECURRENCE, Baseline, BaselineResult
-from seqbelt.comparison.variants import label
+from seqbelt.comparison.variants import in_sentence, label
 from seqbelt.comparison.verdict import Verdict, VerdictRule
 
 
@@ -108,7 +108,7 @@ def remarks(
         names = ", ".join(
             f"'{one.baseline.name}' ({_percent(one.verdict.other_value)})" for one in ahead
         )
-        sentences.append(f"Also better than {cell}: {names}.")
+        sentences.append(f"Also better than {in_sentence(cell)}: {names}.")
     return Remarks(warning, " ".join(sentences))
 
 
@@ -144,7 +144,7 @@ def _gain(without: _Judged, num_seeds: int) -> str:
     return (
         f"{claim}: the control '{without.baseline.name}', the same network without it, trained "
         f"once, reaches {_percent(verdict.other_value)} against {_percent(verdict.value)} "
-        f"of {verdict.cell} ({_evidence(verdict, num_seeds)})."
+        f"of {in_sentence(verdict.cell)} ({_evidence(verdict, num_seeds)})."
     )
 
 
@@ -157,13 +157,14 @@ def _claim(one: _Judged, num_seeds: int) -> str:
         claim = "does as well"
     return (
         f"The control '{one.baseline.name}' {claim} ({_percent(verdict.other_value)} against "
-        f"{_percent(verdict.value)} of {verdict.cell}; {_evidence(verdict, num_seeds)})"
+        f"{_percent(verdict.value)} of {in_sentence(verdict.cell)}; "
+        f"{_evidence(verdict, num_seeds)})"
     )
 
 
 def _evidence(verdict: Verdict, num_seeds: int) -> str:
     """The control's lead with its interval."""
-    chance = f", {verdict.cell} with one seed" if num_seeds == 1 else ""
+    chance = f", {in_sentence(verdict.cell)} with one seed" if num_seeds == 1 else ""
     return (
         f"difference {-100 * verdict.difference:+.1f} points, {verdict.confidence:.0%} interval "
         f"{-100 * verdict.high:+.1f} to {-100 * verdict.low:+.1f}{chance}"

@@ -94,8 +94,9 @@ class Data(Settings):
     folds: Literal["group"] | Annotated[int, Field(ge=2)] | None = None
     """Cross-validation, whatever the source's own split: each group is the test part once
     (leave one speaker out), or each of this many stratified folds, whole groups together."""
-    fold: Annotated[int, Field(ge=0)] = 0
-    """Which fold is the test part, from 0; ``compare`` goes through all of them."""
+    fold: Annotated[int, Field(ge=0)] | None = 0
+    """Which fold is the test part, from 0; ``compare`` goes through all of them. null: none, all
+    rows train and validate."""
     force_split: bool = False
     """Split a known set at random though it has an official protocol: the figures then compare
     with nobody else's, and the runs are tagged so."""
@@ -151,15 +152,18 @@ class Data(Settings):
             manifest = self._note_background(manifest)
         if self.folds is not None:
             folds = rows_of_folds(manifest, self.folds, self.whole_groups, self.split_seed)
-            if self.fold >= len(folds):
+            if self.fold is not None and self.fold >= len(folds):
                 raise SettingsError(f"data.fold: {self.fold}, but there are {len(folds)} folds")
             split = np.full(len(manifest), "train", object)
-            split[folds[self.fold]] = "test"
+            if self.fold is not None:
+                split[folds[self.fold]] = "test"
             manifest = manifest.with_column("split", split.tolist())
         return assign_splits(
             manifest,
             validation_fraction=self.validation_fraction,
-            test_fraction=self.test_fraction,
+            test_fraction=self.test_fraction
+            if self.folds is None or self.fold is not None
+            else 0.0,
             test_groups=self._names(self.test_groups),
             whole_groups=whole_groups,
             seed=self.split_seed,
