@@ -100,7 +100,7 @@ def test_controls_can_be_switched_off(project, capsys):
     assert result["controls"] == []
     assert not any(name.startswith("control-") for name in runs)
     assert "control" not in summary.data.tags["mlflow.note.content"]
-    assert not version_of(result).description
+    assert "control" not in version_of(result).description
 
 
 def test_the_cell_without_recurrence_is_trained_as_the_cells_are(project, capsys, monkeypatch):
@@ -119,7 +119,7 @@ def test_the_cell_without_recurrence_is_trained_as_the_cells_are(project, capsys
     first = result["controls"][0]
     assert first["name"] == "no recurrence" and first["error"] is None
     assert first["test_accuracy"] == result["cells"]["rnn"]["test_accuracy"]["mean"]
-    assert version_of(result).description.startswith("This model loses to a control: 'bag of wor")
+    assert version_of(result).description.startswith("A control is more accurate: 'bag of wor")
     assert "control-no-recurrence" in runs and "'no recurrence'" in result["verdict"]
 
 

@@ -126,7 +126,7 @@ def test_evaluate_and_certify_a_model_of_steps(project, capsys):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ("model.pooling=mean", "pooling: mean does not go with data.labels: per_step"),
+        ("model.pooling=mean", "pooling: mean cannot be used with data.labels: per_step"),
         ("features.sample_rate=null", "features.source_rate_hz"),
         ("training.augmentation={mixup_alpha: 0.2}", "mixup_alpha"),
     ],

@@ -193,7 +193,7 @@ def test_what_cannot_be_answered_says_why(noise, wav_bytes, capsys, monkeypatch)
     model = save()
     for arguments, expected, words in (
         ([model, "none.wav"], 2, "none.wav: no such file"),
-        ([model, "slow.wav"], 2, "4000 Hz, and the model hears 8000 Hz"),
+        ([model, "slow.wav"], 2, "4000 Hz, but the model expects 8000 Hz"),
         ([model, "quiet.wav"], 1, "silent"),
         ([model, "broken.wav"], 1, "broken.wav: "),
         ([model, "-", "--follow"], 2, "--follow"),

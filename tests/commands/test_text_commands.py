@@ -111,12 +111,15 @@ def test_a_table_to_predict_is_read_as_it_is_told(project, trained, capsys):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (["reviews.csv", "data.test_fraction=0.1"], "data.test_fraction: is no setting by which"),
+        (
+            ["reviews.csv", "data.test_fraction=0.1"],
+            "data.test_fraction: does not apply to a manifest",
+        ),
         (
             ["reviews.csv", "data.quoting=maybe"],
             'quoting: Input should be a valid boolean; found "',
         ),
-        (["good.wav", "data.quoting=false"], "data.quoting=false: tells how a manifest is read"),
+        (["good.wav", "data.quoting=false"], "data.quoting=false: applies to a manifest only"),
         (["data.quoting=false"], "INPUT: give a file or a folder"),
         (["reviews.csv", "data.text_column=review"], "no column 'path' or 'review'"),
         (["reviews.csv", "missing.csv"], "INPUT missing.csv: no such file or folder"),

@@ -50,7 +50,7 @@ def test_folds_of_whole_groups_are_judged_by_group_and_folds_of_rows_by_row():
 def test_one_held_out_group_is_said_to_be_all_that_the_verdict_is_about():
     units, unit, scope = _test_units([(FakeReport(["nina"] * 3), {"theo"})])
     assert units is None and unit == "row"
-    assert "All test examples are of one group, 'nina'" in scope and "data.test_groups" in scope
+    assert "All test examples belong to one group, 'nina'" in scope and "data.test_groups" in scope
 
 
 def test_rows_of_groups_that_are_trained_on_count_singly_beside_held_out_groups():

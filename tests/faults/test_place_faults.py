@@ -94,7 +94,7 @@ def status_of(folder: Path, run_id: str) -> str:
 @pytest.mark.parametrize(
     ("name", "word"),
     [("a?b", "'?'"), ("a#b", "'#'"), ("a@b", "'@'"), ("x" * 260, "260 bytes"), ("한" * 90, "270"),
-     ("a\nb", "printed"), (" a", "blanks"), ("..", "dot"), ("", "empty"), ("a/b", "'/'")],
+     ("a\nb", "unprintable"), (" a", "white space"), ("..", "dot"), ("", "empty"), ("a/b", "'/'")],
 )  # fmt: skip
 def test_a_name_that_no_folder_or_address_holds_is_refused_in_words(name, word):
     values = {"name": name, "data": {"source": "x"}, "features": {"kind": "word"}}

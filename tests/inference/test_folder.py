@@ -131,7 +131,9 @@ def test_an_unchanged_file_is_not_even_opened(tmp_path, wavs, monkeypatch, wav_b
     (wavs / "new.wav").write_bytes(wav_bytes(noise(640, 90)))
     opened = []
     read_bytes = encoding.read_bytes
-    monkeypatch.setattr(encoding, "read_bytes", lambda p: opened.append(p) or read_bytes(p))
+    monkeypatch.setattr(
+        encoding, "read_bytes", lambda p, *limits: opened.append(p) or read_bytes(p, *limits)
+    )
     run(wavs, tmp_path / "out.jsonl")
     assert opened == [wavs / "new.wav"]
 
@@ -221,7 +223,7 @@ PROCESS = """
     import hashlib, os, signal, sys, time
     from pathlib import Path
     import torch
-    from seqbelt.data.folders import list_files
+    from seqbelt.data.sources.folders import list_files
     from seqbelt.inference import folder, predictor
     from seqbelt.inference.bundle import Bundle
 

@@ -87,7 +87,7 @@ def test_a_moved_project_names_its_artifacts_where_they_are(project, monkeypatch
     go(monkeypatch, new)
     with caplog.at_level(logging.WARNING):
         client = connect()
-    assert f"{new}/mlruns: was {old}/mlruns before" in caplog.text
+    assert f"{new}/mlruns: was moved from {old}/mlruns; 3" in caplog.text
     caplog.clear()
     client = connect()
     assert "before" not in caplog.text  # once is enough

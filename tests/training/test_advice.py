@@ -170,4 +170,6 @@ def test_every_setting_that_is_named_exists():
     assert len(named) > 10
     for name in named:
         section, field = name.split(".")
-        assert field in sections[section].model_fields, name
+        fields = sections[section].model_fields
+        aliases = {str(one.validation_alias) for one in fields.values() if one.validation_alias}
+        assert field in fields or any(f"'{field}'" in alias for alias in aliases), name

@@ -94,7 +94,7 @@ def test_a_loss_that_is_not_finite_names_the_rows_and_the_last_good_checkpoint(
         checkpoint=tmp_path / "c.safetensors",
     )
     before = (tmp_path / "c.safetensors").read_bytes()
-    with pytest.raises(SeqbeltError, match=r"c\.safetensors holds the state before it"):
+    with pytest.raises(SeqbeltError, match=r"c\.safetensors contains the state before it"):
         fit(store, Broken, checkpoint=tmp_path / "c.safetensors", resume=True)
     assert (tmp_path / "c.safetensors").read_bytes() == before
 
@@ -132,5 +132,5 @@ def test_a_batch_that_fails_in_the_second_pass_of_an_epoch_is_named(store, monke
     ids = train.column("id")
     rows = [row for row in range(len(train)) if float(train[row][0, 0]) in firsts]
     assert bad in rows and len(rows) == len(firsts)
-    (named,) = re.findall(r"batch \d of 4: ([^;]+); look", str(caught.value))
+    (named,) = re.findall(r"batch \d of 4: ([^;]+); check", str(caught.value))
     assert sorted(named.split(", ")) == sorted(ids[row] for row in rows)

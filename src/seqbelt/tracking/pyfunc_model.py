@@ -173,13 +173,13 @@ def _keep_rows() -> None:
     if validate is None or hasattr(validate, "keeps_rows"):
         return
 
-    def keeping(data: Any, params: Any, schema: Any, *more: Any, **named: Any) -> Any:
-        is_ours = schema is not None and [*schema.input_names()] == [*COLUMNS]
+    def keeping(data: Any, params: Any, input_schema: Any, *more: Any, **named: Any) -> Any:
+        is_ours = input_schema is not None and [*input_schema.input_names()] == [*COLUMNS]
         if is_ours and isinstance(data, list | np.ndarray | pd.Series):
             data = pd.DataFrame(list(data))
         if is_ours and isinstance(data, pd.DataFrame) and not set(COLUMNS) & set(data.columns):
             data = data.assign(**{COLUMNS[0]: None})
-        return validate(data, params, schema, *more, **named)
+        return validate(data, params, input_schema, *more, **named)
 
     keeping.keeps_rows = True  # type: ignore[attr-defined]
     setattr(mlflow.pyfunc, "_validate_prediction_input", keeping)  # noqa: B010  # not public

@@ -52,15 +52,15 @@ def list_files(folder: Path, notes: list[str] | None = None) -> Iterator[str]:
                         path = prefix + entry.name
                         identity = _identity(folder / path)
                         if identity in chain or (num_links and walks[identity] >= WALKS):
-                            left_out.append(f"{path} -> {Path(entry).resolve()}")
+                            left_out.append(f"{path} -> {os.path.realpath(entry)}")
                             continue
                         walks[identity] += 1
-                        followed.append(f"{path} -> {Path(entry).resolve()}")
+                        followed.append(f"{path} -> {os.path.realpath(entry)}")
                         below.append(_Folder(path, chain, num_links + 1))
                     elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
                         files.append(entry.name)  # not a pipe, which would never end
                         if entry.is_symlink():
-                            target = Path(entry).resolve()
+                            target = Path(os.path.realpath(entry))  # a link to itself has no end
                             if not target.is_relative_to(root):
                                 outside.append(f"{prefix}{entry.name} -> {target}")
         except OSError as error:  # all files in it would pass in silence
