@@ -289,7 +289,8 @@ class VerdictRule(Settings):
         interval = found.interval(1 - (test.own_level or error), bound)
         chances = found.probabilities(self.margin)
         if chances is not None and scored.metric.lower_is_better:
-            chances = chances[::-1]
+            better, equivalent, worse = chances
+            chances = worse, equivalent, better
         return Verdict(
             word=word,
             cell=pair[0],

@@ -85,7 +85,7 @@ def _guard_inputs(graph: "_Graph", network: Network) -> None:
         return graph.add("Max", graph.add("Sub", one, size), zero)
 
     def zeros(*shape: str, kind: type = kind) -> str:
-        size = graph.add("Concat", *shape, axis=0) if len(shape) > 1 else shape[0]
+        size = graph.add("Concat", *shape, axis=0)
         value = numpy_helper.from_array(np.zeros(1, kind))
         return graph.add("ConstantOfShape", size, value=value)
 

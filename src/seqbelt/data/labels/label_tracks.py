@@ -52,7 +52,8 @@ def _read_audacity(path: Path, lines: list[str]) -> Iterator[LabelRow]:
                 f"{path.name}, line {number}: '{line[:80]}' is neither a label of Audacity (start, "
                 f"end, label, between tabs) nor below a header of Raven with '{RAVEN_BEGIN}'",
             )
-        yield LabelRow(f"line {number}", *(cell.strip() for cell in cells))
+        start, end, label = (cell.strip() for cell in cells)
+        yield LabelRow(f"line {number}", start, end, label)
 
 
 def _read_raven(path: Path, lines: list[str], label_column: str) -> Iterator[LabelRow]:

@@ -7,6 +7,7 @@ tuples of tuples, each named twice, is 2^n long though its file has n lines.
 import io
 import pickletools
 import zipfile
+from typing import Any
 
 from seqbelt.errors import TOO_LONG, UNREADABLE, BadInput
 
@@ -32,6 +33,7 @@ def _check(pickle: bytes) -> None:
     memo: dict[int, int] = {}
     sizes = 0
     try:
+        argument: Any  # None for an operation without one; the ones that are read have one
         for opcode, argument, _ in pickletools.genops(pickle):
             name = opcode.name
             if name == "MARK":

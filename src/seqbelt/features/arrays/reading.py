@@ -353,8 +353,9 @@ def _refuse_long_words(table: Any, max_bytes: float) -> None:
             if pa.types.is_dictionary(chunk.type) and not pa.types.is_primitive(
                 chunk.type.value_type
             ):
-                lengths = pc.binary_length(chunk.dictionary)
-                total += pc.sum(pc.take(lengths, chunk.indices)).as_py() or 0
+                lengths = pc.binary_length(chunk.dictionary)  # pyright: ignore[reportAttributeAccessIssue]
+                stored = pc.sum(pc.take(lengths, chunk.indices))  # pyright: ignore[reportAttributeAccessIssue]
+                total += stored.as_py() or 0
             elif pa.types.is_string(chunk.type) or pa.types.is_binary(chunk.type):
                 total += chunk.nbytes
     _refuse_size(total, max_bytes)

@@ -9,7 +9,7 @@ import struct
 import wave
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import soundfile
@@ -191,7 +191,7 @@ def _read_flac(file: soundfile.SoundFile, content: bytes) -> np.ndarray:
 
 def _read_blocks(
     file: soundfile.SoundFile,
-    dtype: str,
+    dtype: Literal["float64", "float32", "int32", "int16"],
     scale: Callable[[np.ndarray], np.ndarray] = lambda block: block,
 ) -> np.ndarray:
     """All samples as float32, ``(samples, channels)``; of a long recording, which is read block by
@@ -242,7 +242,9 @@ def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int
             if not container.streams.audio:
                 raise BadInput(WRONG_TYPE, "a media file without an audio stream")
             stream = container.streams.audio[0]
-            if stream.duration and stream.sample_rate:  # refuse before an hour is decoded
+            if (
+                stream.duration and stream.time_base and stream.sample_rate
+            ):  # refuse before an hour is decoded
                 stated = float(stream.duration * stream.time_base) * stream.sample_rate
                 _refuse_too_long(int(stated), stream.sample_rate, max_duration_s)
             to_float = av.AudioResampler(format="fltp")
