@@ -24,7 +24,10 @@ def test_the_first_row_of_each_class_stands_beside_two_augmented_ones(train):
     network, grid = draw(train, noise_std=0.5)
     for label, axes in enumerate(grid):
         assert [one.get_title() for one in axes] == [("no", "yes")[label]] * 3
-        curves = [np.stack([line.get_ydata() for line in one.lines], axis=1) for one in axes]
+        curves = [
+            np.stack([line.get_ydata() for line in one.lines], axis=1) - one.get_yticks()
+            for one in axes
+        ]
         row = train[int((train.labels == label).argmax())]
         expected = (row - network.normalize.mean.numpy()) / network.normalize.std.numpy()
         np.testing.assert_allclose(curves[0], expected, rtol=1e-4, atol=1e-5)

@@ -29,7 +29,8 @@ def comparison_figure(
         colour = COLOURS.get(cell, "#555555")
         seeds = [100 * value for value in result["accuracies"]]
         interval = result["test_accuracy"]
-        mean, low, high = (100 * (interval[key] or np.nan) for key in ("mean", "low", "high"))
+        bounds = (interval[key] for key in ("mean", "low", "high"))
+        mean, low, high = (np.nan if bound is None else 100 * bound for bound in bounds)
         jitter = np.linspace(-0.12, 0.12, len(seeds)) if len(seeds) > 1 else [0]
         axes.plot(seeds, row + 0.25 + np.asarray(jitter) / 3, ".", color=colour, alpha=0.6)
         axes.errorbar(

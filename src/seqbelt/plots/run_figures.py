@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
@@ -37,7 +38,8 @@ def report_figures(report: Report) -> dict[str, Figure]:
 
 @figure_fonts()
 def confusion_figure(report: Report) -> Figure:
-    """Counts of true against predicted classes, shaded by row-normalised fraction."""
+    """Counts of true against predicted classes, shaded by the fraction of the true class, which is
+    written below the count where there is room."""
     counts = report.confusion()
     size = min(14.0, 2.5 + 0.45 * len(counts))
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
@@ -54,8 +56,11 @@ def confusion_figure(report: Report) -> Figure:
     if len(counts) <= 30:
         for row, column in zip(*np.nonzero(counts), strict=True):
             dark = fractions[row, column] > 0.6
+            text = str(counts[row, column])
+            if len(counts) <= MOST_WITH_PERCENTAGES:
+                text += f"\n{fractions[row, column]:.0%}"
             axes.text(
-                column, row, str(counts[row, column]), ha="center", va="center",
+                column, row, text, ha="center", va="center",
                 color="white" if dark else "black", fontsize=8,
             )  # fmt: skip
     return figure
@@ -87,6 +92,13 @@ def learning_curves(histories: Mapping[str, History]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(histories) <= 4:
         losses.legend(fontsize=8)
+    else:
+        styles = (("training", "--", 0.5), ("validation", "-", 1.0))
+        losses.legend(
+            handles=[Line2D([], [], color="#555555", linestyle=line, alpha=alpha, label=name)
+                     for name, line, alpha in styles],
+            fontsize=8,
+        )  # fmt: skip
     _legend_by_cell(accuracies, histories)
     return figure
 
@@ -121,6 +133,10 @@ def reliability_figure(before: Reliability, after: Reliability, temperature: flo
     return figure
 
 
+MOST_WITH_PERCENTAGES = 12
+"""Classes up to which a cell of the confusion matrix has room for a percentage."""
+CHANNEL_SPACING = 5.0
+"""Standard deviations from a channel's line to the next one's."""
 MOST_RECORDINGS = 8
 BAR = 0.4
 """Height of a bar; true and predicted segments of a recording are in a row of height 1."""
@@ -156,7 +172,7 @@ def segment_figure(
 @figure_fonts()
 def augmentation_figure(train: Sequences, augment: Augmenter, num_rows: int = 4) -> Figure:
     """A row of each of the first classes, plain and augmented twice, in training standard
-    deviations: lines for up to twelve features, otherwise an image of all."""
+    deviations: a line above the other for up to twelve features, otherwise an image of all."""
     firsts = np.unique(train.labels, return_index=True)[1][:num_rows]
     plain = make_batch(train, firsts)
     batches = [plain, augment(plain, 0), augment(plain, 1)]
@@ -167,7 +183,9 @@ def augmentation_figure(train: Sequences, augment: Augmenter, num_rows: int = 4)
             steps = batch.inputs[row, : int(batch.lengths[row])]
             steps = ((steps - augment.mean) / augment.std).numpy()
             if steps.shape[1] <= 12:
-                axes.plot(steps, linewidth=0.8)
+                offsets = CHANNEL_SPACING * np.arange(steps.shape[1])
+                axes.plot(steps + offsets, linewidth=0.8)
+                axes.set_yticks(offsets, [str(number) for number in range(steps.shape[1])])
             else:
                 axes.imshow(steps.T, aspect="auto", origin="lower", vmin=-3, vmax=3, cmap="RdBu")
             axes.set_title(_label_text(batch, row, train.store.classes), fontsize=9)
