@@ -20,7 +20,7 @@ Learned: TypeAlias = dict[str, bytes]
 
 
 MAX_FILE_BYTES = 4 << 30
-"""Of a file of which nothing else tells how large it may be."""
+"""Limit for files of a kind that has no limit of its own."""
 
 
 def read_bytes(source: Path | bytes, max_bytes: float = MAX_FILE_BYTES, setting: str = "") -> bytes:
@@ -64,19 +64,19 @@ def _refuse_size(num_bytes: int, max_bytes: float, setting: str) -> None:
 
 
 def describe_missing(path: Path) -> str:
-    """Which file is not there, and what its name looks like where that tells why."""
-    said = f"no such file: '{path}'"
+    """The missing file, and the likely reason where its name suggests one."""
+    message = f"no such file: '{path}'"
     if not path.is_absolute():
-        said += f", looked for from {Path.cwd()}"
+        message += f", looked for from {Path.cwd()}"
     if found := re.search(r"\b(https?|ftp|s3|gs|hdfs):/", str(path)):
-        return f"{said}; it is an address ({found[1]}): fetch the file and name its path"
+        return f"{message}; it is an address ({found[1]}): fetch the file and name its path"
     if re.search(r"(^|/)[A-Za-z]:[\\/]", str(path)):
-        return f"{said}; it is a path of Windows: write it relative to the manifest"
-    return said
+        return f"{message}; it is a path of Windows: write it relative to the manifest"
+    return message
 
 
 def reason_of(error: Exception) -> str:
-    """What an error says, without the number and the file name that OSErrors and FFmpeg add."""
+    """An error's message, without the number and the file name that OSErrors and FFmpeg add."""
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -91,7 +91,7 @@ class Encoder(Protocol):
     def encode(self, raws: Sequence[Any]) -> list[np.ndarray]:
         """Encode items together: float32 ``(steps, features)`` or int32 ``(steps,)`` token ids.
 
-        The answer for an item does not depend on the others beyond rounding (1e-6).
+        The result for an item does not depend on the others beyond rounding (1e-6).
         """
         ...
 
@@ -115,7 +115,7 @@ class Features(Settings):
     """Raised whenever the same settings give other numbers, so that prepared data is redone."""
 
     def identity(self) -> dict[str, Any]:
-        """The settings by which prepared data and answers are known again: without those of
+        """The settings that identify prepared data and predictions: without those of
         ``before`` that are as they were, so that what is older stays known."""
         values = self.to_dict()
         return {

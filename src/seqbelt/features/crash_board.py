@@ -1,7 +1,7 @@
 """What encoder threads are busy with, where another process can read it when this one is gone.
 
 A decoder is C code fed with strangers' files: it may crash the process, or never return. The board
-costs a few memory writes an item, and afterwards tells whose content it was.
+costs a few memory writes an item, and afterwards identifies the item.
 """
 
 import itertools

@@ -34,7 +34,7 @@ class Encoded:
     content_hash: str
     """Hash of the content, 32 hexadecimal digits; empty where it could not be read."""
     sequence: np.ndarray | BadInput | None
-    """None where the caller said that it knows this content."""
+    """None where the caller has this content already."""
     remarks: tuple[str, ...] = ()
     """How the content was read, where that was not evident."""
 
@@ -85,7 +85,7 @@ def encode_sources(
 
     Content whose hash ``is_known`` is hashed but not decoded. Decoding and transforms run in
     threads (both leave Python's lock); only a few chunks are in memory at a time, however many
-    sources there are. The ``board`` tells what each thread is at. Each thread calls the
+    sources there are. The ``board`` records what each thread is processing. Each thread calls the
     ``initializer`` first.
     """
     num_workers, board = num_workers or available_cores(), board or Board()

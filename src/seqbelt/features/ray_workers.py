@@ -23,11 +23,11 @@ from seqbelt.features.encoding import (
 
 TRIES = 3
 AHEAD = 2
-"""Windows a worker has before it: one to answer, one to read."""
+"""Windows queued for a worker: one being processed, one being read."""
 
 
 class RayWorkers:
-    """Workers of one class, which has ``answer(window)``: a list with one answer a source.
+    """Workers of one class, which has ``answer(window)``: a list with one result per source.
 
     Connects to the cluster that ``RAY_ADDRESS`` names, or starts one on this machine; there is a
     worker for each core or, where they ``use_gpus`` and the cluster has some, for each GPU.

@@ -40,7 +40,7 @@ READING_SETTINGS = (
     "sheet",
     "labels_as_written",
 )
-"""Settings of ``Data`` that tell how a manifest is read, and so hold for one to predict too."""
+"""Settings of ``Data`` on how a manifest is read; they apply to one to predict, too."""
 _DELIMITERS = {r"\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 
 

@@ -56,7 +56,7 @@ def read_head(
     """Find the header: the first row that has one of the ``wanted`` names, or else the first.
 
     A first line ``sep=;`` names the delimiter where none is given. A given ``header`` stands for
-    one that is not there; where it is there all the same, that is said.
+    one that is not there; where it is there all the same, a note states it.
     """
     start, skipped = 0, 0
     first = _LINE.match(content)

@@ -40,9 +40,9 @@ def _find_all(root: Path, given: Sequence[str]) -> tuple[dict[int, str], list[st
     for row, path in enumerate(given):
         if not path or os.path.lexists(finder.beside + path):
             continue
-        answer = finder.find(path)
-        if answer is not None:
-            found[row], way = answer
+        match = finder.find(path)
+        if match is not None:
+            found[row], way = match
             ways.setdefault(way, []).append(path)
     notes = [
         f"{len(paths):,} paths of {root} are read {way} (the first: '{paths[0]}')"

@@ -105,7 +105,7 @@ class _Folder(NamedTuple):
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """What tells a folder by whatever path it is reached."""
+    """Identifies a folder whatever path leads to it."""
     try:
         status = folder.stat()
     except OSError:
@@ -125,7 +125,7 @@ def read_class_folders(
     """One sub-folder per class; or folders of parts (``train/``, ``validation/``, ``test/`` in any
     usual spelling) above them, or below each of them.
 
-    ``split_folders`` says whether folders are parts; None finds out. Raises SettingsError where
+    ``split_folders`` states whether folders are parts; None finds out. Raises SettingsError where
     there is nothing to read, or where names and contents leave it open.
     """
     notes: list[str] = []

@@ -38,7 +38,7 @@ class Manifest:
     problems: Mapping[int, str] = field(default_factory=dict)
     """Why a row cannot be used as it is written, by row."""
     notes: tuple[str, ...] = ()
-    """How the source was read, where that is not plain: to be said."""
+    """How the source was read, where that is not obvious; printed for the user."""
     columns_found: tuple[str, ...] = ()
     """Names of the columns of the table that it was read from, if it was one."""
     encoding: str = "utf-8"

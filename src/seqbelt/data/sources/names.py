@@ -79,7 +79,7 @@ def _words(name: str) -> list[str]:
 def find_lookalikes(counts: Mapping[str, int], what: str) -> list[str]:
     """One sentence for each set of names that people would take for one.
 
-    ``counts`` has the rows of each name; ``what`` says what is named ("classes").
+    ``counts`` has the rows of each name; ``what`` is what they name ("classes").
     """
     alike: dict[str, list[str]] = {}
     for name in counts:

@@ -211,7 +211,7 @@ def _request(
 
 
 def _current(folder: Path, request: str) -> SequenceStore | None:
-    """The store, if it already answers the request."""
+    """The store, if it already fulfils the request."""
     try:
         store = SequenceStore(folder)
         return store if store.about["request"] == request else None

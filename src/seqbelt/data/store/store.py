@@ -52,7 +52,7 @@ class SequenceStore:
 
     @property
     def class_counts(self) -> dict[str, int]:
-        """In how many sequences each class occurs; of a store that does not tell, by the index."""
+        """In how many sequences each class occurs; counted from the index in older stores."""
         counts = self.about.get("class_counts")
         if counts is None:
             found = np.bincount(self._numpy("label"), minlength=len(self.classes))

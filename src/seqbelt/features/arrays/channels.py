@@ -49,8 +49,8 @@ class AsideColumn(NamedTuple):
 class Steps(NamedTuple):
     """One decoded item: float32 ``(steps, *shape of a step)`` and its channels' names, if any.
 
-    NaN stands for a missing value. Of a table with names, ``problems`` tells which channels cannot
-    be used and why; that matters where they are needed.
+    NaN is a missing value. For a table with names, ``problems`` has the channels that cannot be
+    used and why; that matters where they are needed.
     """
 
     values: np.ndarray
@@ -159,7 +159,7 @@ class ArrayFeatures(Features):
 
     @property
     def table_options(self) -> TableOptions:
-        """How tables are written, as far as the settings tell."""
+        """How tables are written, as far as the settings state it."""
         return TableOptions(self.header, self.decimal, self.thousands, self.skip_rows, self.sheet)
 
     def problem(self, raw: Steps) -> BadInput | None:

@@ -1,7 +1,7 @@
 """Cells of a table as numbers: decimal signs, thousands separators, words for a missing value.
 
 A table is written in one way throughout, so the signs are found in all its cells together. Where
-no cell tells them apart the table is refused: "1,234" alone is above a thousand, or a little above
+no cell decides between them the table is refused: "1,234" alone is over a thousand, or over
 one.
 """
 
@@ -26,7 +26,7 @@ ARROW_MISSING = sorted(
     {form for word in MISSING_WORDS for form in (word, word.upper(), word.capitalize())}
     | {"NaN", "-NaN", "#N/A N/A", "<NA>"}
 )
-"""The same as they are usually spelled, for a reader that tells capitals apart."""
+"""The same in their usual spellings, for a reader that is case-sensitive."""
 TRUTH_WORDS = {"true": 1.0, "false": 0.0}
 _SPACES = " \u00a0\u2009\u202f"
 _QUOTES = "'’"
@@ -40,14 +40,14 @@ _GROUPED = re.compile(
 
 
 class Signs(NamedTuple):
-    """How the numbers of a table are written; None where nothing told."""
+    """How the numbers of a table are written; None where no cell decides it."""
 
     decimal: str | None = None
     thousands: str | None = None
 
 
 class SignConflict(Exception):
-    """The cells do not tell what their signs mean, or contradict each other."""
+    """The meaning of the signs in the cells is ambiguous or contradictory."""
 
     def __init__(self, column: int, row: int, why: str) -> None:
         super().__init__(why)
@@ -102,7 +102,7 @@ def plain_numbers(cells: Sequence[Cell]) -> tuple[np.ndarray, list[int]]:
 def find_signs(columns: Sequence[Sequence[Cell]], given: Signs) -> Signs:
     """The signs of a table whose ``columns`` hold numbers that are not all plain.
 
-    Raises SignConflict, naming a cell, where they cannot be told.
+    Raises SignConflict, naming a cell, where they are ambiguous.
     """
     seen: dict[str, tuple[int, int]] = {}
     for column, cells in enumerate(columns):
@@ -126,7 +126,7 @@ def find_signs(columns: Sequence[Sequence[Cell]], given: Signs) -> Signs:
 
 
 def _evidence(cell: str) -> Iterable[str]:
-    """What a cell tells: its decimal sign, its separator of groups, or that it may be either."""
+    """What a cell indicates: a decimal sign, a separator of groups, or that it may be either."""
     if found := _AMBIGUOUS.fullmatch(cell):
         yield "unsure" + found[1]
     elif _COMMA.fullmatch(cell):

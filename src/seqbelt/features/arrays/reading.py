@@ -1,7 +1,7 @@
 """Numeric arrays out of files that other people wrote: read by content, bounded, never unpickled.
 
-The format is told from the first bytes and not from the file's name, so that an upload without a
-name reads like a file, and a wrong ending cannot send content to the wrong parser. Declared sizes
+The format is detected from the first bytes and not from the file's name, so that an upload without
+a name reads like a file, and a wrong ending cannot send content to the wrong parser. Declared sizes
 are checked before memory is taken for them.
 """
 
@@ -68,7 +68,7 @@ class Array(NamedTuple):
     """What a file holds: numbers of any rank, NaN where a table has an empty cell.
 
     A table (``is_table``) has a row per step. ``names`` are its columns' names where it has a
-    header. ``not_numbers`` tells, for each column that holds words, one such word and its place:
+    header. ``not_numbers`` has, for each column with words, one such word and where it is:
     the numbers of that column mean nothing. ``asides`` are columns of times and row numbers.
     """
 
@@ -443,7 +443,7 @@ def _read_column(
     if table.names is None or column not in table.names:
         return None
     cells = table.columns[table.names.index(column)]
-    # Only what is empty, or says so with "?", has no label: "None" and "NA" are words.
+    # Only an empty cell, or "?", has no label: "None" and "NA" are words.
     return ["" if cell == "?" else as_text(cell).strip() for cell in cells]
 
 

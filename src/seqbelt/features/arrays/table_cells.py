@@ -29,7 +29,7 @@ from seqbelt.features.arrays.table_layout import (
 )
 
 HEAD_ROWS = 40
-"""Rows that tell how a table is written."""
+"""Rows that determine how a table is written."""
 T = TypeVar("T")
 HALVES = "numbers between commas are values of their own (features.decimal)"
 
@@ -66,7 +66,7 @@ def read_rows(
     num_head: int = HEAD_ROWS,
     words: str | None = None,
 ) -> Table:
-    """The table that rows make, of which the first ``num_head`` tell how it is written.
+    """The table that rows make, of which the first ``num_head`` determine how it is written.
 
     ``delimiter`` is "" for a workbook's; the column ``words`` is left as it is."""
     rows = list(rows)

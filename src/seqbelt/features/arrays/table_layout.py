@@ -66,7 +66,7 @@ class Layout(NamedTuple):
     names: tuple[str, ...] | None
     header_line: int | None
     is_number: tuple[bool, ...]
-    """For each column whether it holds numbers, as far as the rows that were looked at tell."""
+    """For each column whether it contains numbers, judged by the rows that were inspected."""
     notes: tuple[str, ...]
     names_are_a_comment: bool = False
     num_named: int | None = None
@@ -115,7 +115,7 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
     """The layout of a table that begins with these ``rows``.
 
     ``comment`` is the row that the last comment above them would be. Raises BadInput where names
-    and values cannot be told apart.
+    and values cannot be distinguished.
     """
     if not rows:
         raise BadInput(EMPTY, "the table has no rows")
@@ -203,7 +203,7 @@ def _below_preamble(
 
 
 def _told(rows: Sequence[Row], header: bool, width: int, kinds: tuple[bool, ...]) -> Layout:
-    """The layout where ``features.header`` says whether the first line names the columns."""
+    """The layout where ``features.header`` states whether the first line names the columns."""
     if not header:
         return Layout(0, width, None, None, kinds, ())
     line, cells = rows[0]

@@ -90,7 +90,7 @@ def read_text_table(content: bytes, options: TableOptions, words: str | None = N
 
 
 def decode_table(content: bytes) -> tuple[str, tuple[str, ...]]:
-    """The text of a table, and what is to be said about its encoding.
+    """The text of a table, and notes on its encoding.
 
     Digits and signs are the same in all encodings that are tried: only names and words can suffer.
     """
@@ -440,7 +440,7 @@ def _parse(
             continue
         words = [word.strip() for word in column.to_pylist()]
         is_shown = any(not is_missing(row[place]) for row in shown if place < len(row))
-        if not is_shown and any(words):  # only later rows tell what it holds
+        if not is_shown and any(words):  # only later rows show what it contains
             return None
         if is_number(next((word for word in words if not is_missing(word)), "")):
             return None  # perhaps numbers throughout

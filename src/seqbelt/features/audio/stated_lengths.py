@@ -81,7 +81,7 @@ def _chunks(content: bytes, size_format: str, place: int) -> Iterator[tuple[byte
 
 
 def _check_last_page(content: bytes) -> None:
-    """An Ogg stream ends with a whole page that says so."""
+    """An Ogg stream ends with a complete page that is flagged as the last."""
     place = content.rfind(b"OggS")
     if len(content) - place >= 27:
         num_segments = content[place + 26]

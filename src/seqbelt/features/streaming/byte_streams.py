@@ -159,12 +159,14 @@ class TableReader:
             return []  # titles and names so far
         self._is_begun, first = True, table.lines[0] - 1
         self._above, lines = lines[:first], lines[first:]
-        told: dict[str, object] = {"decimal": ","} if "decimal commas" in table.notes else {}
+        given_settings: dict[str, object] = (
+            {"decimal": ","} if "decimal commas" in table.notes else {}
+        )
         if any("header of numbers" in note for note in table.notes):
-            told["header"] = True
+            given_settings["header"] = True
         elif not any(map(_is_row, self._above)):
-            told["header"] = False
-        self._features = self._features.replace(**told)
+            given_settings["header"] = False
+        self._features = self._features.replace(**given_settings)
         return lines
 
 

@@ -1,6 +1,6 @@
 """Features of a signal that is still coming: the very steps that the whole signal would give.
 
-A step is given once no later input can change it. What sees beyond the end of what was heard,
+A step is given once no later input can change it. What needs samples beyond the end of those read,
 the last windows and differences, waits; at the signal's end it gets the zeros or repeats that the
 end of a file gets. The transforms are those of files, run over overlapping stretches.
 """

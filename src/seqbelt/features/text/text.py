@@ -124,7 +124,7 @@ class TextFeatures(Features):
         except UnicodeDecodeError as error:
             byte = content[error.start]
             sample = content[error.start : error.start + SAMPLE_BYTES]
-            # One odd byte after letters that are UTF-8 does not speak for another encoding.
+            # One invalid byte after valid UTF-8 letters is no evidence of another encoding.
             hint = "; " + describe_encodings(sample) if content[: error.start].isascii() else ""
             raise BadInput(
                 UNREADABLE,

@@ -41,7 +41,7 @@ MIN_UTF8_CHARACTERS = 3
 
 
 def mark_of(content: bytes) -> str | None:
-    """The encoding that a mark at the beginning, or escapes, tell; None without."""
+    """The encoding that a byte-order mark or escape sequences indicate; None without."""
     for mark, name in BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return name
@@ -89,7 +89,7 @@ MIN_WIDE_BYTES = 4
 
 
 def wide_encoding(content: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a mark, as far as bytes of zero tell; None for other content."""
+    """UTF-16 or UTF-32 without a mark, judged by its zero bytes; None for other content."""
     sample = content[:SAMPLE_CHARACTERS]
     if len(content) < MIN_WIDE_BYTES or not sample.count(0) or sample.count(0) * 4 < len(sample):
         return None

@@ -29,7 +29,7 @@ class DifferenceGradients:
     For each cell of a grid, the histogram of the orientations of the difference image's gradient,
     weighted by its magnitude: HOG (Dalal & Triggs 2005, doi:10.1109/CVPR.2005.177) of the change.
     Square roots, because a few fast edges dwarf all others. Cells are not normalised against
-    each other: how much moves is what tells actions apart.
+    each other: the amount of motion distinguishes actions.
     """
 
     def __init__(self, rows: int, columns: int, cell_pixels: int, num_orientations: int) -> None:
