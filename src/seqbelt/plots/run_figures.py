@@ -93,12 +93,9 @@ def learning_curves(histories: Mapping[str, History]) -> Figure:
     if len(histories) <= 4:
         losses.legend(fontsize=8)
     else:
-        styles = (("training", "--", 0.5), ("validation", "-", 1.0))
-        losses.legend(
-            handles=[Line2D([], [], color="#555555", linestyle=line, alpha=alpha, label=name)
-                     for name, line, alpha in styles],
-            fontsize=8,
-        )  # fmt: skip
+        training = Line2D([], [], color="#555555", linestyle="--", alpha=0.5, label="training")
+        validation = Line2D([], [], color="#555555", label="validation")
+        losses.legend(handles=[training, validation], fontsize=8)
     _legend_by_cell(accuracies, histories)
     return figure
 
