@@ -185,6 +185,20 @@ def test_a_journal_of_an_earlier_version_is_gone_on_with(project):
     assert not old.exists() and journal.path.exists()
 
 
+@pytest.mark.parametrize(
+    "features, name",
+    [
+        ({"kind": "channels", "sample_rate": 10}, "compare-95fc1cd1.json"),
+        ({"kind": "word"}, "compare-2cbe8ce8.json"),
+    ],
+)
+def test_a_journal_is_found_under_the_name_that_the_first_version_gave(features, name):
+    """Settings that were added since must not change it where they are not used."""
+    values = {"data": {"source": "x.csv"}, "comparison": {"cells": ["lstm", "rnn"]}}
+    experiment = Experiment.parse({"name": "tw", "features": features, **values})
+    assert CompareJournal(experiment)._old_path.name == name
+
+
 @pytest.mark.slow
 def test_a_longer_seed_list_gives_the_table_of_one_comparison(project, capsys):
     small = ["training.num_epochs=1", "comparison.max_seeds=3"]

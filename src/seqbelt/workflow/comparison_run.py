@@ -58,6 +58,8 @@ def _digest(experiment: Experiment, without: set[str]) -> str:
     values = asked.to_dict()
     for name in without:
         values["comparison"].pop(name)
+    if values["data"]["background"] is None:  # earlier versions did not know it
+        del values["data"]["background"]
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from seqbelt.features.kinds import parse_stored
 from seqbelt.features.text.text import Subword
 from seqbelt.features.text.word_entries import WORDS_FILE, WordEntries, learn_words, read_words
 
@@ -80,6 +81,13 @@ class TestSubword:
             np.testing.assert_array_equal(encoder.parts[alone, 0], pieces.encode([word])[0])
             num_entries += (alone >= pieces.num_features).sum()
         assert num_entries > 200
+
+    def test_settings_stored_before_there_were_entries_are_known_as_before(self):
+        values = Subword(kind="subword").to_dict()
+        del values["whole_words"]
+        stored = parse_stored(values)
+        assert stored.whole_words is False and stored.identity() == values
+        assert Subword(kind="subword").identity()["whole_words"] is True
 
     def test_without_whole_words_nothing_but_pieces_is_learned(self, texts):
         assert WORDS_FILE not in Subword(kind="subword", whole_words=False).learn(texts)

@@ -7,10 +7,10 @@ from the training texts and kept as ``tokenizer.json``; the kinds differ in what
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -197,7 +197,7 @@ class Subword(TextFeatures):
     whole_words: bool = True
     """Give the frequent words of the training texts entries of their own beside their pieces, as
     far as ``vocabulary_size`` leaves room; without it a word is its pieces alone."""
-    version: ClassVar[int] = 2
+    before: ClassVar[Mapping[str, Any]] = {"whole_words": False}
     _encodes_by_words: ClassVar[bool] = True
 
     @model_validator(mode="after")
