@@ -143,18 +143,15 @@ def predict(
             "window_s": window_s, "hop_s": hop_s, "threshold": threshold,
             "min_duration_s": min_duration_s, "max_gap_s": max_gap_s,
         }  # fmt: skip
+        folders = {"audacity": audacity and str(audacity), "raven": raven and str(raven)}
         if timeline:
-            options |= {
-                "timeline": settings,
-                "audacity": audacity and str(audacity),
-                "raven": raven and str(raven),
-            }
-        elif audacity or raven or any(value is not None for value in settings.values()):
+            options |= {"timeline": settings, **folders}
+        elif given := [
+            name for name, value in {**settings, **folders}.items() if value is not None
+        ]:
             from seqbelt.errors import SettingsError
 
-            given = [name for name, value in settings.items() if value is not None]
-            name = (given or ["audacity" if audacity else "raven"])[0].replace("_", "-")
-            raise SettingsError(f"--{name}: needs --timeline")
+            raise SettingsError(f"--{given[0].replace('_', '-')}: needs --timeline")
         return predict_in_child(model, inputs, output, timeout_s, **options)
 
     run(work, as_json, RESUMES)

@@ -1,5 +1,7 @@
 """Checks of classes and lengths."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
@@ -27,15 +29,12 @@ def check_balance(rows: Rows) -> Finding:
     )
     if counts[largest] < IMBALANCE * counts[smallest]:
         return Finding("balance", "ok", 0, sentence)
-    rare = np.flatnonzero(IMBALANCE * counts <= counts[largest])
-    examples = tuple(
-        f"{rows.store.classes[index]}: {counts[index]:,}" for index in rare[:MAX_EXAMPLES]
-    )
+    rare, examples = _rare_classes(counts, rows.store.classes)
     return Finding("balance", "warning", len(rare), sentence + "; report macro-F1", examples)
 
 
 def check_steps(rows: Rows) -> Finding:
-    """Labelled steps of each class in the training recordings, and the share without a label."""
+    """Labelled steps of each class in the training recordings, and the fraction without a label."""
     train = rows.part("train")
     classes = rows.store.classes
     counts = np.zeros(len(classes), np.int64)
@@ -47,15 +46,20 @@ def check_steps(rows: Rows) -> Finding:
     fractions = ", ".join(
         f"'{name}' {count / max(1, counts.sum()):.1%}" for name, count in zip(classes, counts)
     )
-    message = (
+    sentence = (
         f"{total:,} training steps, {unlabelled:.1%} without a label; of the others {fractions}"
     )
-    rare = np.flatnonzero(IMBALANCE * counts <= counts.max())
+    rare, examples = _rare_classes(counts, classes)
     if not len(rare):
-        return Finding("steps", "ok", 0, message)
-    examples = tuple(f"{classes[one]}: {counts[one]:,}" for one in rare[:MAX_EXAMPLES])
+        return Finding("steps", "ok", 0, sentence)
     remedy = "; try training.class_weights: balanced, and watch macro-F1"
-    return Finding("steps", "warning", len(rare), message + remedy, examples)
+    return Finding("steps", "warning", len(rare), sentence + remedy, examples)
+
+
+def _rare_classes(counts: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Indices of classes that the largest exceeds by ``IMBALANCE``, and some with their counts."""
+    rare = np.flatnonzero(IMBALANCE * counts <= counts.max())
+    return rare, tuple(f"{classes[index]}: {counts[index]:,}" for index in rare[:MAX_EXAMPLES])
 
 
 def check_classes(rows: Rows) -> Finding:

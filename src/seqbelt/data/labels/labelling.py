@@ -24,6 +24,10 @@ ROUNDING = 1e-6
 """Tolerance in steps for the start of a segment."""
 
 
+NO_SEGMENTS = (
+    f"no table of segments: put one beside the recording, of the same name with {SIDECAR} instead "
+    "of its ending, or name one in the manifest's column 'segments'"
+)
 MILLISECONDS = 10
 """Times that exceed a recording's duration by this factor are taken for another unit."""
 
@@ -167,11 +171,13 @@ class StepLabelling:
                     segments = self._read_segments(path)
                     _check_duration(path, segments, count * step_s)
                     steps = _name_segments(segments, count, step_s)
-                elif self.background is not None and not self._reads_tables(manifest.source(row)):
+                elif (words := self._read_column(manifest.source(row))) is not None:
+                    num_steps = self.features.num_steps(len(words))
+                    steps = _name_rows(self._clean(words), count, num_steps)
+                elif self.background is not None:
                     steps = StepNames((), np.full(count, -1))
                 else:
-                    words = self._clean(self._read_column(manifest.source(row)))
-                    steps = _name_rows(words, count, self.features.num_steps(len(words)))
+                    return BadInput(UNKNOWN_LABEL, NO_SEGMENTS)
             except BadInput as error:
                 return error
             if self.background is not None:
@@ -212,23 +218,15 @@ class StepLabelling:
             ),
         }
 
-    def _reads_tables(self, source: Source) -> bool:
-        """Whether the recordings are tables, which may have a column of labels."""
-        return isinstance(self.features, ArrayFeatures) and not isinstance(source, np.ndarray)
-
-    def _read_column(self, source: Source) -> np.ndarray:
-        if isinstance(self.features, ArrayFeatures) and not isinstance(source, np.ndarray):
-            content = Path(source) if isinstance(source, str) else source
-            return read_words(
-                content,
-                self.label_column,
-                self.features.max_size_mb * 1e6,
-                self.features.table_options,
-            )
-        raise BadInput(
-            UNKNOWN_LABEL,
-            f"no table of segments: put one beside the recording, of the same name with {SIDECAR} "
-            "instead of its ending, or name one in the manifest's column 'segments'",
+    def _read_column(self, source: Source) -> np.ndarray | None:
+        """The labels of a table's rows; None of a recording that is no table."""
+        if not isinstance(self.features, ArrayFeatures) or isinstance(source, np.ndarray):
+            return None
+        return read_words(
+            Path(source) if isinstance(source, str) else source,
+            self.label_column,
+            self.features.max_file_bytes,
+            self.features.table_options,
         )
 
 
@@ -244,17 +242,20 @@ def _name_rows(words: np.ndarray, count: int, expected: int) -> StepNames:
 
 def _check_duration(path: Path, segments: Sequence[Segment], duration_s: float) -> None:
     """Raise BadInput where segments cannot belong to a recording of this duration."""
-    if segments and segments[-1].end_s > MILLISECONDS * duration_s:
+    if not segments:
+        return
+    last = segments[-1]
+    if last.end_s > MILLISECONDS * duration_s:
         raise BadInput(
             WRONG_SHAPE,
-            f"{path.name}: a segment ends at {segments[-1].end_s:g} s, the recording at "
+            f"{path.name}: a segment ends at {last.end_s:g} s, the recording at "
             f"{duration_s:g} s; if these are milliseconds, name the columns start_ms and end_ms",
         )
     # A recording's last window may begin some steps before its end.
-    if segments and segments[-1].start_s > duration_s + 1:
+    if last.start_s > duration_s + 1:
         raise BadInput(
             WRONG_SHAPE,
-            f"{path.name}: a segment begins at {segments[-1].start_s:g} s, after the end of the "
+            f"{path.name}: a segment begins at {last.start_s:g} s, after the end of the "
             f"recording ({duration_s:g} s)",
         )
 

@@ -30,7 +30,7 @@ class WordEntries:
     """
 
     def __init__(self, words: Sequence[Sequence[int]], pieces: Sequence[str]) -> None:
-        self._starts = np.array([piece.startswith(START) for piece in pieces], dtype=bool)
+        self._begins_word = _begins_word(pieces)
         self._entries: dict[tuple[int, ...], np.ndarray] = {}
         self.names: list[str] = []
         """Of the entries."""
@@ -50,7 +50,7 @@ class WordEntries:
         if not self._entries:
             return ids
         replaced = ids.copy()
-        for start, word in _words(ids, self._starts):
+        for start, word in _words(ids, self._begins_word):
             entries = self._entries.get(word)
             if entries is not None:
                 replaced[start : start + len(word)] = entries
@@ -68,10 +68,10 @@ def learn_words(
     ``sequences`` are piece ids ``(steps,)`` and how often each occurs. Words seen less than
     ``min_count`` times are left out, and those that ``max_entries`` leaves no room for.
     """
-    starts = np.array([piece.startswith(START) for piece in pieces], dtype=bool)
+    begins_word = _begins_word(pieces)
     counts: Counter[tuple[int, ...]] = Counter()
     for ids, count in sequences:
-        for _, word in _words(ids, starts):
+        for _, word in _words(ids, begins_word):
             if len(word) > 1:
                 counts[word] += count
     frequent = [word for word, count in counts.items() if count >= min_count]
@@ -85,9 +85,14 @@ def read_words(content: bytes) -> list[list[int]]:
     return json.loads(content)["words"]
 
 
-def _words(ids: np.ndarray, starts: np.ndarray) -> Iterator[tuple[int, tuple[int, ...]]]:
+def _begins_word(pieces: Sequence[str]) -> np.ndarray:
+    """Whether each piece is the first of a word, ``(pieces,)``."""
+    return np.array([piece.startswith(START) for piece in pieces], dtype=bool)
+
+
+def _words(ids: np.ndarray, begins_word: np.ndarray) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Where each word begins, and its piece ids."""
-    bounds = np.flatnonzero(starts[ids])
+    bounds = np.flatnonzero(begins_word[ids])
     pieces = ids.tolist()
     for start, end in zip(bounds.tolist(), [*bounds[1:].tolist(), len(pieces)]):
         yield start, tuple(pieces[start:end])
