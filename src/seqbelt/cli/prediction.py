@@ -101,6 +101,15 @@ def predict(
             "--hop-s", min=0.001, help="Seconds between window starts; half a window unless given."
         ),
     ] = None,
+    span_s: Annotated[
+        float | None,
+        typer.Option(
+            "--span-s",
+            min=0.001,
+            help="Seconds pooled for one prediction; half a window unless given. The window's "
+            "length classifies whole windows.",
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -112,7 +121,11 @@ def predict(
     ] = None,
     min_duration_s: Annotated[
         float | None,
-        typer.Option("--min-duration-s", min=0.0, help="Drop segments shorter than this."),
+        typer.Option(
+            "--min-duration-s",
+            min=0.0,
+            help="Drop segments shorter than this; a quarter of a window unless given.",
+        ),
     ] = None,
     max_gap_s: Annotated[
         float | None,
@@ -140,7 +153,7 @@ def predict(
             "byte_order_mark": byte_order_mark,
         }  # fmt: skip
         settings = {
-            "window_s": window_s, "hop_s": hop_s, "threshold": threshold,
+            "window_s": window_s, "hop_s": hop_s, "span_s": span_s, "threshold": threshold,
             "min_duration_s": min_duration_s, "max_gap_s": max_gap_s,
         }  # fmt: skip
         folders = {"audacity": audacity and str(audacity), "raven": raven and str(raven)}
