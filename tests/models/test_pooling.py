@@ -1,5 +1,6 @@
 """Pooling around each step, against the same pooling of the steps cut out."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -37,7 +38,7 @@ def test_other_poolings_are_refused(name):
 def test_a_span_over_the_whole_sequence_gives_the_logits_of_the_sequence(stem):
     torch.manual_seed(0)
     model = Model(cell="lstm", hidden_size=4, pooling="attention_max", stem=stem)
-    network = model.build(3, 2, is_tokens=False, lengths=[9, 6]).eval()
+    network = model.build(3, 2, is_tokens=False, lengths=np.array([9, 6])).eval()
     inputs, lengths = torch.randn(2, 9, 3), torch.tensor([9, 6])
     with torch.inference_mode():
         spans = network.classify_spans(inputs, lengths, 99)
