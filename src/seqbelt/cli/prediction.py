@@ -172,8 +172,11 @@ def predict(
 
 def stream(
     model: ModelName,
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Input file, or - for standard input.")
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="Input files, each a signal, or - for standard input."
+        ),
     ],
     pcm: Annotated[
         PcmName | None,
@@ -230,17 +233,17 @@ def stream(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict while a signal arrives; print one line of JSON for each prediction."""
+    """Predict while signals arrive; print one line of JSON for each prediction."""
 
     def work() -> Outcome:
-        from seqbelt.commands.stream import stream
+        from seqbelt.commands.stream import Options, stream
 
-        kind = pcm.value if pcm else None
-        outcome = stream(
-            model, file, pcm=kind, follow=follow, every_ms=every_ms, every_steps=every_steps,
-            window_s=window_s, events=events, on_event=on_event, threshold=threshold,
-            min_duration_s=min_duration_s,
+        options = Options(
+            pcm=pcm.value if pcm else None, follow=follow, every_ms=every_ms,
+            every_steps=every_steps, window_s=window_s, events=events, on_event=on_event,
+            threshold=threshold, min_duration_s=min_duration_s,
         )  # fmt: skip
+        outcome = stream(model, files, options)
         # Without --json, standard output has the predictions only.
         return outcome if as_json else outcome._replace(result={})
 
