@@ -2,8 +2,10 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
+import pandas
 import pyarrow.parquet
 import pytest
 
@@ -12,6 +14,7 @@ from seqbelt.commands.review import items_of_data, items_of_predictions
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.encoding import hash_content
+from seqbelt.features.text.text import Character
 from seqbelt.inference.bundle import Bundle
 from seqbelt.review.decisions import Decisions
 from seqbelt.tracking.connection import connect
@@ -171,3 +174,36 @@ def test_the_command_serves_until_it_is_stopped(project, compared, capsys, monke
     assert (code, addresses) == (0, [(48, 8123)])
     assert "open http://127.0.0.1:1/?token=x" in err
     assert (result["num_reviewed"], result["corrections"]) == (1, "other.csv")
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "parquet", "jsonl"])
+def test_kept_labels_and_texts_are_reviewed_from_any_table(project, ending, monkeypatch):
+    columns = {
+        "id": ["1", "2", "3"],
+        "text": ["wwxx", "abab", "zzzz"],
+        "input_label": ["late", "late", ""],
+        "p_of_input": ["x", "y", "z"],
+        "label": ["late", "early", "late"],
+        "confidence": [0.9, 0.8, 0.6],
+        "p_early": [0.1, 0.8, 0.4],
+        "p_late": [0.9, 0.2, 0.6],
+        "content_hash": [hash_content(text) for text in ("wwxx", "abab", "zzzz")],
+        "model": ["m"] * 3,
+    }
+    path = project / f"kept.{ending}"
+    frame = pandas.DataFrame(columns)
+    if ending == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif ending == "xlsx":
+        frame.to_excel(path, index=False, engine="xlsxwriter")
+    else:
+        getattr(frame, f"to_{ending}")(path, index=False)
+    features = SimpleNamespace(features=Character(kind="character"))
+    monkeypatch.setattr("seqbelt.commands.review.load_folder", lambda model: (model, model))
+    monkeypatch.setattr("seqbelt.commands.review.Bundle.load", lambda folder: features)
+    items = items_of_predictions(path)
+    assert (items.classes, items.names) == (("early", "late"), ["1", "2", "3"])
+    assert items.labels == ["late", "late", ""]
+    assert items.is_contradicted.tolist() == [False, True, False]
+    assert items.doubt == pytest.approx([0.1, 0.8, 0.4])
+    assert items.source(1) == "abab"

@@ -147,7 +147,7 @@ def review(
     def work() -> Outcome:
         from seqbelt.commands.review import review_data, review_predictions
 
-        if target.suffix.lower() in (".parquet", ".csv", ".jsonl"):
+        if target.suffix.lower() in (".parquet", ".csv", ".jsonl", ".xlsx"):
             return review_predictions(target, arguments or [], corrections, port)
         return review_data(load(target, arguments), target, corrections, port)
 

@@ -24,6 +24,8 @@ from seqbelt.workflow.prepared_data import prepare_data
 from seqbelt.workflow.wrong_labels import find_wrong_labels
 
 SUFFIX = ".corrections.csv"
+KEPT_LABEL = "input_label"
+"""Column with the labels of the input, which ``predict --keep-columns`` keeps."""
 MAX_TRIED = 20
 """Rows whose files are looked for, to find the folder that was predicted."""
 
@@ -155,7 +157,10 @@ def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems
     """The items of a table of predictions; rows without a prediction are left out."""
     rows = _read_table(table)
     key = "path" if "path" in rows.column_names else "id"
-    columns = [name for name in rows.column_names if name.startswith("p_")]
+    # Kept columns of the input stand before the predictions.
+    predicted = rows.column_names[rows.column_names.index("confidence") + 1 :] if (
+        "confidence" in rows.column_names) else []  # fmt: skip
+    columns = [name for name in predicted if name.startswith("p_")]
     missing = {"content_hash", "model"} - set(rows.column_names)
     if key not in rows.column_names or not columns or missing:
         raise SettingsError(
@@ -172,24 +177,39 @@ def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems
     names = rows[key].cast(pa.string()).to_pylist()
     folder, _ = load_folder(rows["model"][0].as_py())
     features = Bundle.load(folder).features
-    sources = _find_sources(table, key, names, features, inputs)
+    if features.reads_text and "text" in rows.column_names and not inputs:
+        sources: Sequence[Source] = rows["text"].to_pylist()
+    else:
+        sources = _find_sources(table, key, names, features, inputs)
     classes = tuple(name.removeprefix("p_") for name in columns)
     left_out = int(np.count_nonzero(~is_predicted))
+    has_labels = KEPT_LABEL in rows.column_names
+    labels = rows[KEPT_LABEL].fill_null("").to_pylist() if has_labels else [""] * len(names)
+    is_contradicted = np.array(
+        [label not in ("", classes[best]) for label, best in zip(labels, probabilities.argmax(1))]
+    )
     remarks = [f"{left_out:,} rows without a prediction are left out"] if left_out else []
     return ReviewItems(
         names=names,
-        labels=[""] * len(names),
+        labels=labels,
         content_hashes=rows["content_hash"].cast(pa.string()).fill_null("").to_pylist(),
         classes=classes,
         probabilities=probabilities,
-        is_contradicted=np.zeros(len(names), bool),
-        doubt=1 - probabilities.max(axis=1),
+        is_contradicted=is_contradicted,
+        doubt=_doubts(labels, classes, probabilities),
         features=features,
         source=sources.__getitem__,
         title=f"Review {table.name}",
         remarks=remarks,
         paths=names if key == "path" else (),
     )
+
+
+def _doubts(labels: Sequence[str], classes: tuple[str, ...], p: np.ndarray) -> np.ndarray:
+    """1 less the probability of the label, or, without a label that is a class, of the best."""
+    index = {name: place for place, name in enumerate(classes)}
+    places = np.array([index.get(label, best) for label, best in zip(labels, p.argmax(1))])
+    return 1 - p[np.arange(len(p)), places]
 
 
 def _read_table(path: Path) -> pa.Table:
@@ -199,12 +219,14 @@ def _read_table(path: Path) -> pa.Table:
     import pyarrow.parquet
 
     # Names of digits are names.
-    texts = {name: pa.string() for name in ("path", "id", "label", "content_hash", "model")}
+    names = ("path", "id", "text", "label", "content_hash", "model", KEPT_LABEL)
+    texts = {name: pa.string() for name in names}
     options = pyarrow.csv.ConvertOptions(column_types=texts)
     readers = {
         ".parquet": pyarrow.parquet.read_table,
         ".csv": lambda path: pyarrow.csv.read_csv(path, convert_options=options),
         ".jsonl": pyarrow.json.read_json,
+        ".xlsx": lambda path: _read_workbook(path, names),
     }
     if path.suffix.lower() not in readers:
         raise SettingsError(
@@ -213,8 +235,18 @@ def _read_table(path: Path) -> pa.Table:
         )
     try:
         return readers[path.suffix.lower()](path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError) as error:  # Arrow's are ValueErrors
         raise SettingsError(f"PREDICTIONS {path}: cannot be read ({error})") from None
+
+
+def _read_workbook(path: Path, texts: Sequence[str]) -> pa.Table:
+    import pandas
+
+    frame = pandas.read_excel(
+        path, engine="calamine", dtype=dict.fromkeys(texts, str), keep_default_na=False,
+        na_values={},
+    )  # fmt: skip
+    return pa.Table.from_pandas(frame, preserve_index=False)
 
 
 def _find_sources(

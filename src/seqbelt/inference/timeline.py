@@ -7,7 +7,7 @@ only on the window's samples, and memory is bounded by one batch of windows.
 import hashlib
 import io
 import mmap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -233,6 +233,8 @@ class TimelinePredictor(Predictor):
         model: str,
         byte_order_mark: bool = False,
         max_num_steps: int = 0,
+        kept: Sequence[str] = (),
+        rejects: bool = False,
     ) -> None:
         """Write one row per segment, and one with the error for an input that cannot be read."""
         names = ("start_s", "end_s")

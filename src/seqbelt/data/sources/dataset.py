@@ -102,7 +102,8 @@ class Data(Settings):
     """Split a known set at random though it has an official protocol: the figures then compare
     with nobody else's, and the runs are tagged so."""
     split_seed: Seed = 0
-    """Seed of the splits that are taken here."""
+    """Seed of the splits that are taken here. Rows with the same content stay on one side; a store
+    that was split without regard to that keeps its split until its folder is deleted."""
     path_column: str = "path"
     """Manifest column with the files' paths, relative to the manifest."""
     text_column: str = "text"
@@ -147,9 +148,10 @@ class Data(Settings):
             raise ValueError("corrections are for labels: per_sequence; remove the setting")
         return self
 
-    def load(self, features: Features | None = None) -> Manifest:
+    def load(self, features: Features | None = None, content: np.ndarray | None = None) -> Manifest:
         """List the items, as these features read them, and give each its split.
 
+        Rows with the same ``content``, int ``(rows,)``, stay on one side of a split taken here.
         Raises SettingsError where the source is missing or has no labels.
         """
         # scikit-learn takes seconds to import
@@ -167,7 +169,7 @@ class Data(Settings):
         # Parts are stratified by the labels of the source, so that corrections do not change them.
         manifest = manifest.with_column("label", of_source.tolist())
         if self.folds is not None:
-            folds = rows_of_folds(manifest, self.folds, self.whole_groups, self.split_seed)
+            folds = rows_of_folds(manifest, self.folds, self.whole_groups, self.split_seed, content)
             if self.fold is not None and self.fold >= len(folds):
                 raise SettingsError(f"data.fold: {self.fold}, but there are {len(folds)} folds")
             split = np.full(len(manifest), "train", object)
@@ -183,6 +185,7 @@ class Data(Settings):
             test_groups=self._names(self.test_groups),
             whole_groups=whole_groups,
             seed=self.split_seed,
+            content=content,
         )
         return manifest.with_column("label", labels.tolist())
 
