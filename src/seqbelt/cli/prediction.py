@@ -33,6 +33,14 @@ class PrecisionName(StrEnum):
     bf16 = "bf16"
 
 
+class PathStyleName(StrEnum):
+    """What the paths in the output are relative to."""
+
+    input = "input"
+    output = "output"
+    absolute = "absolute"
+
+
 class PcmName(StrEnum):
     """Format of raw samples: 16-bit integers or 32-bit floats, little-endian."""
 
@@ -50,7 +58,7 @@ def predict(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", help="Output file: .parquet, .csv or .jsonl.")
+        Path, typer.Option("--output", help="Output file: .parquet, .csv, .xlsx or .jsonl.")
     ],
     on_error: Annotated[
         OnError,
@@ -81,6 +89,23 @@ def predict(
         bool,
         typer.Option("--byte-order-mark", help="Start a .csv with a byte order mark, for Excel."),
     ] = False,
+    keep_columns: Annotated[
+        bool,
+        typer.Option(
+            "--keep-columns", help="Copy the manifest's columns, and texts, into the output."
+        ),
+    ] = False,
+    paths_as: Annotated[
+        PathStyleName,
+        typer.Option(
+            "--paths",
+            help="What paths in the output are relative to: INPUT, the output file, or absolute.",
+        ),
+    ] = PathStyleName.input,
+    project: Annotated[
+        Path | None,
+        typer.Option("--project", help="Folder of the project whose mlruns/ has the model."),
+    ] = None,
     timeline: Annotated[
         bool,
         typer.Option(
@@ -150,7 +175,8 @@ def predict(
 
         options = {
             "on_error": on_error, "engine": engine, "precision": precision, "coverage": coverage,
-            "byte_order_mark": byte_order_mark,
+            "byte_order_mark": byte_order_mark, "keep_columns": keep_columns,
+            "paths_as": paths_as, "project": project and str(project),
         }  # fmt: skip
         settings = {
             "window_s": window_s, "hop_s": hop_s, "span_s": span_s, "threshold": threshold,

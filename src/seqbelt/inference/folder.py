@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from seqbelt.features.base import Source
 from seqbelt.features.encoding import Encoded, encode_sources, hash_content, stamp_source
 from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.journal import Input, Journal, JournalEntry, Row
-from seqbelt.inference.output import check_output
+from seqbelt.inference.output import check_output, kept_names
 from seqbelt.inference.predictor import Prediction, Predictor
 
 COMMIT_S = 1.0
@@ -28,6 +28,8 @@ class Item(NamedTuple):
     source: Source
     label: str | None = None
     """Its true class, if known; does not affect the prediction."""
+    kept: tuple[str, ...] = ()
+    """Values of its columns that are kept in the output."""
 
 
 @dataclass
@@ -105,6 +107,7 @@ def predict_items(
     context: ChildContext | None = None,
     coverage: float | None = None,
     byte_order_mark: bool = False,
+    kept: Sequence[str] = (),
 ) -> Summary:
     """Predict every item and write the file ``output``, one row per item in input order.
 
@@ -112,9 +115,10 @@ def predict_items(
     a second run predicts only new inputs. An item that cannot be predicted becomes a row with
     ``error``; the offenders of ``context`` are not read. With a ``coverage`` (0 to 1) the least
     confident predictions, compared with the validation rows, are rejected: they keep their
-    probabilities and have no label. ``byte_order_mark`` starts a .csv with the mark by which
-    spreadsheets recognise UTF-8. Raises SettingsError for an invalid output name, or if the model
-    has no validation confidences.
+    probabilities, have no label, and the column ``rejected_label`` has their class. ``kept`` are
+    the names of the input columns whose values the items carry. ``byte_order_mark`` starts a .csv
+    with the mark by which spreadsheets recognise UTF-8. Raises SettingsError for an invalid output
+    name, or if the model has no validation confidences.
     """
     check_output(output)
     threshold = None if coverage is None else predictor.bundle.threshold(coverage)
@@ -125,7 +129,10 @@ def predict_items(
         for count in run.predict(items):
             progress(count)
         rows = run.counted(_rejecting(journal.rows(), threshold))
-        predictor.write(output, rows, key, model, byte_order_mark, journal.max_num_steps())
+        predictor.write(
+            output, rows, key, model, byte_order_mark, journal.max_num_steps(),
+            kept_names(kept, key, predictor.bundle.classes), rejects=threshold is not None,
+        )  # fmt: skip
     finally:
         journal.close()
     names = "".join(predictor.bundle.classes)
@@ -239,7 +246,9 @@ class _Run:
     def _finish(
         self, position: int, item: Item, stamp: int, content_hash: str, error: str | None = None
     ) -> None:
-        self._inputs.append(Input(position, item.name, content_hash or None, error, item.label))
+        self._inputs.append(
+            Input(position, item.name, content_hash or None, error, item.label, item.kept)
+        )
         if content_hash and stamp and isinstance(item.source, Path):
             self._stamps.append((stamp, content_hash))
 

@@ -5,6 +5,7 @@ prediction is the content of the item and the model (weights and feature setting
 file is not predicted again, but a changed file or model is.
 """
 
+import json
 import sqlite3
 import threading
 import time
@@ -30,7 +31,7 @@ CREATE TABLE IF NOT EXISTS stamps (
     stamp INTEGER PRIMARY KEY, content_hash TEXT);
 CREATE TEMPORARY TABLE inputs (
     position INTEGER PRIMARY KEY, name TEXT, content_hash TEXT, error TEXT,
-                label TEXT);
+                label TEXT, kept TEXT);
 """
 
 
@@ -52,6 +53,8 @@ class Input(NamedTuple):
     """Why there is neither content nor prediction."""
     label: str | None = None
     """Its true class, if known."""
+    kept: tuple[str, ...] = ()
+    """Values of the input's columns that are kept in the output."""
 
 
 class Row(NamedTuple):
@@ -63,6 +66,7 @@ class Row(NamedTuple):
     probabilities: np.ndarray | None
     error: str | None
     label: str | None = None
+    kept: tuple[str, ...] = ()
 
 
 class Journal:
@@ -133,7 +137,7 @@ class Journal:
                     sorted(((_signed(stamp), found) for stamp, found in stamps), key=itemgetter(0)),
                 )
                 database.executemany(
-                    "INSERT INTO inputs VALUES (?, ?, ?, ?, ?)",
+                    "INSERT INTO inputs VALUES (?, ?, ?, ?, ?, ?)",
                     (
                         (
                             position,
@@ -141,8 +145,9 @@ class Journal:
                             content_hash,
                             error and escape_invalid_utf8(error),
                             label,
+                            json.dumps(kept) if kept else None,
                         )
-                        for position, name, content_hash, error, label in inputs
+                        for position, name, content_hash, error, label, kept in inputs
                     ),
                 )
         except sqlite3.Error as error:
@@ -163,15 +168,16 @@ class Journal:
     def rows(self) -> Iterator[Row]:
         """This run's inputs in order, each with its prediction."""
         query = """SELECT name, inputs.content_hash, num_steps, probabilities, reason, message,
-                          error, label FROM inputs LEFT JOIN answers
+                          error, label, kept FROM inputs LEFT JOIN answers
                    ON answers.model = ? AND answers.content_hash = inputs.content_hash
                    ORDER BY position"""
         for found in self._database.execute(query, (self.model,)):
-            name, content_hash, num_steps, blob, reason, message, error, label = found
+            name, content_hash, num_steps, blob, reason, message, error, label, kept = found
             probabilities = np.frombuffer(blob, np.float32) if blob else None
             if error is None and reason is not None:
                 error = f"{reason}: {message}"
-            yield Row(name, content_hash, num_steps, probabilities, error, label)
+            values = tuple(json.loads(kept)) if kept else ()
+            yield Row(name, content_hash, num_steps, probabilities, error, label, values)
 
     def _fetch_one(self, query: str, *values: object) -> tuple | None:
         with self._lock:

@@ -176,8 +176,12 @@ class Predictor:
         model: str,
         byte_order_mark: bool = False,
         max_num_steps: int = 0,
+        kept: Sequence[str] = (),
+        rejects: bool = False,
     ) -> None:
         """Write a prediction file from journal rows: one row per input, or one per segment.
+
+        ``kept`` and ``rejects`` as for ``write_predictions``.
 
         If the longest input, of ``max_num_steps`` steps, is not read completely, a column
         ``share_read`` has the fraction read of each input.
@@ -190,8 +194,9 @@ class Predictor:
             is_cropped = self.share_read(max_num_steps) < 1
             fraction_read = self.share_read if is_cropped else None
             write_predictions(
-                path, rows, key, bundle.classes, model, byte_order_mark, fraction_read
-            )
+                path, rows, key, bundle.classes, model, byte_order_mark, fraction_read,
+                kept, rejects,
+            )  # fmt: skip
 
     @property
     def labels_inputs(self) -> bool:

@@ -13,7 +13,7 @@ arXiv:1802.04712). Other models classify whole windows.
 import hashlib
 import io
 import mmap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -320,6 +320,8 @@ class TimelinePredictor(Predictor):
         model: str,
         byte_order_mark: bool = False,
         max_num_steps: int = 0,
+        kept: Sequence[str] = (),
+        rejects: bool = False,
     ) -> None:
         """Write one row per segment, and one with the error for an input that cannot be read."""
         names = ("start_s", "end_s")

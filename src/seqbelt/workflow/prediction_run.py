@@ -1,7 +1,7 @@
 """Predict folders, files or a manifest with one model, into one table; resumable."""
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from seqbelt.data.store.readings import describe_readings
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import Bundle
-from seqbelt.inference.folder import Item, Summary, predict_items, try_candidates
+from seqbelt.inference.folder import Summary, predict_items, try_candidates
 from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Engine, Precision, Predictor
@@ -22,7 +22,7 @@ from seqbelt.inference.timeline import (
     pools_spans,
 )
 from seqbelt.workflow.console import bar, echo
-from seqbelt.workflow.inputs import list_items, parse_inputs
+from seqbelt.workflow.inputs import Inputs, PathStyle, list_items, parse_inputs
 from seqbelt.workflow.models import load_folder, load_predictor
 
 OUTPUT_SUFFIXES = ("", ".journal", ".journal-wal", ".journal-shm")
@@ -40,6 +40,9 @@ def predict(
     timeline: Mapping[str, float | None] | None = None,
     audacity: Path | None = None,
     raven: Path | None = None,
+    keep_columns: bool = False,
+    paths_as: PathStyle = "input",
+    project: Path | None = None,
     context: ChildContext | None = None,
 ) -> dict[str, Any]:
     """Load a model, predict all inputs, write one file; returns the result for JSON.
@@ -48,17 +51,23 @@ def predict(
     """
     check_output(output)
     paths, settings = parse_inputs(inputs)
-    folder, concrete = load_folder(model)
+    folder, concrete = load_folder(model, project)
     if timeline is None:
         predictor = load_predictor(folder, engine, precision)
     else:
         predictor = _open_timeline(folder, timeline, engine, precision, coverage, audacity, raven)
     gc.freeze()  # keep the garbage collector from scanning the loaded model again and again
     notes: list[str] = []
-    key, items = _open(predictor, paths, settings, output, [])
+    if keep_columns and (timeline is not None or not predictor.labels_inputs):
+        raise SettingsError(
+            "--keep-columns: applies to one row per input, and this output has one per segment"
+        )
+    relative_to = {"input": None, "output": output.absolute().parent, "absolute": Path("/")}
+    options = {"keep_columns": keep_columns, "relative_to": relative_to[paths_as]}
     if context is not None and context.candidates and timeline is None:
-        try_candidates(predictor, items, context)
-    key, items = _open(predictor, paths, settings, output, notes)
+        found = _open(predictor, paths, settings, output, [], **options)
+        try_candidates(predictor, found.items, context)
+    key, items, kept = _open(predictor, paths, settings, output, notes, **options)
     for note in notes:
         echo(note)
     notes.clear()
@@ -73,6 +82,7 @@ def predict(
             context=context,
             coverage=coverage,
             byte_order_mark=byte_order_mark,
+            kept=kept,
         )
     for note in notes:  # added while the folders were listed
         echo(note)
@@ -156,12 +166,14 @@ def _open(
     settings: Sequence[str],
     output: Path,
     notes: list[str],
-) -> tuple[str, Iterator[Item]]:
-    """The first column's name and the items, without the output file, which may be among them."""
+    **options: Any,
+) -> Inputs:
+    """The items, without the output file, which may be among them."""
     bundle = predictor.bundle
-    key, items = list_items(paths, bundle.features, settings, bundle.classes, notes)
+    found = list_items(paths, bundle.features, settings, bundle.classes, notes, **options)
     output_files = {output.with_name(output.name + end).resolve() for end in OUTPUT_SUFFIXES}
-    return key, (item for item in items if not _is_one_of(output_files, item.source))
+    items = (item for item in found.items if not _is_one_of(output_files, item.source))
+    return found._replace(items=items)
 
 
 def print_summary(summary: Summary, classes: Sequence[str]) -> None:

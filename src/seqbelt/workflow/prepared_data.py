@@ -1,13 +1,16 @@
 """Bring the store of an experiment up to date, and print its contents."""
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 
 from seqbelt.data.sources.names import find_lookalikes, find_missing, list_counts
-from seqbelt.data.store.part_summary import SPLITS, summarize_parts
+from seqbelt.data.store.part_summary import SPLITS, describe_equal_content, summarize_parts
 from seqbelt.data.store.preparation import Encode, Prepared
 from seqbelt.data.store.preparation import prepare as prepare_store
 from seqbelt.data.store.readings import describe_readings
 from seqbelt.data.store.store import SequenceStore
+from seqbelt.errors import SeqbeltError
 from seqbelt.experiment import Experiment
 from seqbelt.features.encoding import encode_sources
 from seqbelt.features.text.encoder import TextCounts
@@ -35,9 +38,13 @@ def prepare_data(
             experiment.data.labelling(experiment.features),
             wait_s,
             encode,
+            None
+            if _is_split_already(experiment.store_folder, settings["data"])
+            else partial(experiment.data.load, experiment.features),
         )
     about = prepared.store.about
-    parts, *remarks = summarize_parts(prepared.store, manifest)
+    parts, *remarks = summarize_parts(prepared.store, prepared.manifest)
+    remarks += describe_equal_content(prepared.store)
     status = "up to date" if prepared.skipped else f"{prepared.num_encoded:,} encoded"
     echo(f"{prepared.store.folder}: {parts}; {status} in {prepared.prepare_s:.1f} s")
     for remark in remarks:
@@ -51,6 +58,19 @@ def prepare_data(
         reasons = ", ".join(f"{count} {reason}" for reason, count in about["quarantined"].items())
         echo(f"quarantined: {reasons}; see {prepared.store.folder / 'quarantine.csv'}")
     return prepared
+
+
+def _is_split_already(folder: Path, data: Mapping[str, object]) -> bool:
+    """Whether the folder has a store of these settings (of any fold) that was split before rows of
+    the same content were kept together: its splits stay as they are."""
+    try:
+        about = SequenceStore(folder).about
+        stored = dict(about["settings"]["data"])
+    except (SeqbeltError, LookupError, TypeError, AttributeError):
+        return False
+    if "equal_content" in about:
+        return False
+    return all(data.get(name) == value for name, value in stored.items() if name != "fold")
 
 
 def describe_classes(store: SequenceStore) -> None:

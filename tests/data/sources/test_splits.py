@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqbelt.data.sources.manifest import Manifest, make_manifest
-from seqbelt.data.sources.splits import assign_splits
+from seqbelt.data.sources.splits import assign_splits, rows_of_folds
 from seqbelt.errors import SettingsError
 
 NAMES = ("train", "validation", "test")
@@ -246,3 +246,72 @@ def test_the_manifest_keeps_what_was_asked_and_only_of_parts_taken_here():
     assert asked(rows()) == {"test": 0.2, "validation": 0.1}
     assert asked(rows(split=["train", "test"] * 100)) == {"validation": 0.1}
     assert asked(rows(split=["train", "test", "validation", "train"] * 50)) == {}
+
+
+def crossing(split: np.ndarray, content: np.ndarray) -> int:
+    """Contents that are in more than one part."""
+    return sum(len(set(split[content == code])) > 1 for code in set(content.tolist()))
+
+
+@given(
+    contents=st.lists(st.integers(0, 25), min_size=40, max_size=90),
+    seed=st.integers(0, 9),
+)
+def test_rows_of_one_content_stay_on_one_side(contents, seed):
+    content = np.array(contents)
+    manifest = make_manifest(label=["ab"[n % 2] for n in content])
+    split = assign(manifest, seed=seed, content=content)
+    assert crossing(split, content) == 0
+    assert {"a", "b"} & set(manifest.column("label")) == set(
+        manifest.column("label")[split == "train"]
+    )
+
+
+@pytest.mark.parametrize("num_groups", [0, 12])
+def test_without_equal_content_the_same_rows_are_taken(num_groups):
+    manifest = rows(200, num_groups=num_groups)
+    split = assign(manifest)
+    np.testing.assert_array_equal(assign(manifest, content=np.arange(200)), split)
+    if not num_groups:
+        inside = np.arange(200)  # equal rows of one part are no reason either
+        inside[np.flatnonzero(split == "test")[:2]] = 999
+        np.testing.assert_array_equal(assign(manifest, content=inside), split)
+
+
+def test_a_class_of_one_content_trains():
+    content = np.arange(60)
+    content[[3, 40]] = 3
+    label = ["rare" if row in (3, 40) else "ab"[row % 2] for row in range(60)]
+    for seed in range(5):
+        split = assign(make_manifest(label=label), seed=seed, content=content)
+        assert set(split[[3, 40]]) == {"train"}
+
+
+def test_groups_that_share_content_stay_on_one_side():
+    group = [f"g{row // 10}" for row in range(200)]
+    content = np.arange(200)
+    content[[5, 65, 125]] = 5  # g0, g6 and g12
+    manifest = make_manifest(label=["a", "b"] * 100, group=group)
+    for seed in range(8):
+        split = assign(manifest, seed=seed, content=content)
+        assert len({split[5], split[65], split[125]}) == 1
+        assert all(len(set(split[n : n + 10])) == 1 for n in range(0, 200, 10))
+    content[::10] = 999  # all groups have it: they cannot be kept together
+    assert set(assign(manifest, content=content)) == set(NAMES)
+
+
+@pytest.mark.parametrize("num_groups", [0, 12])
+def test_every_row_is_tested_once_and_one_content_in_one_fold(num_groups):
+    manifest, content = rows(120, num_groups=num_groups), np.arange(120)
+    group = manifest.column("group")
+    others = [n for n in range(120) if num_groups == 0 or group[n] in ("g1", "g2")]
+    content[others[:9]] = others[0]
+    before = rows_of_folds(manifest, 4, None, 0)
+    fold = {}
+    for number, tested in enumerate(rows_of_folds(manifest, 4, None, 0, content)):
+        fold |= dict.fromkeys(tested.tolist(), number)
+    assert sorted(fold) == [*range(120)]
+    assert len({fold[n] for n in others[:9]}) == 1
+    same = rows_of_folds(manifest, 4, None, 0, np.arange(120))
+    for one, other in zip(before, same, strict=True):
+        np.testing.assert_array_equal(one, other)

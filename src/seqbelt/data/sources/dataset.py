@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from seqbelt.data.labels.labelling import Labelling, SequenceLabelling, StepLabelling
 from seqbelt.data.labels.targets import TargetName
+from seqbelt.data.sources.corrections import correct_labels
 from seqbelt.data.sources.file_paths import find_files
 from seqbelt.data.sources.folders import read_class_folders, read_recordings
 from seqbelt.data.sources.known_sets import KNOWN_SETS
@@ -101,7 +102,8 @@ class Data(Settings):
     """Split a known set at random though it has an official protocol: the figures then compare
     with nobody else's, and the runs are tagged so."""
     split_seed: Seed = 0
-    """Seed of the splits that are taken here."""
+    """Seed of the splits that are taken here. Rows with the same content stay on one side; a store
+    that was split without regard to that keeps its split until its folder is deleted."""
     path_column: str = "path"
     """Manifest column with the files' paths, relative to the manifest."""
     text_column: str = "text"
@@ -130,6 +132,9 @@ class Data(Settings):
     comma in .csv, a tab in .tsv."""
     sheet: str | None = None
     """Sheet of a workbook that is the manifest; null takes the one with the columns."""
+    corrections: Path | None = None
+    """Table of corrected labels that ``seqbelt review`` writes. They replace those of the source
+    after the split is taken, so that no row changes its part."""
 
     @model_validator(mode="after")
     def _background_is_for_steps(self) -> Self:
@@ -137,28 +142,41 @@ class Data(Settings):
             raise ValueError("background is for labels: per_step; remove it")
         return self
 
-    def load(self, features: Features | None = None) -> Manifest:
+    @model_validator(mode="after")
+    def _corrections_are_for_sequences(self) -> Self:
+        if self.corrections is not None and self.labels != "per_sequence":
+            raise ValueError("corrections are for labels: per_sequence; remove the setting")
+        return self
+
+    def load(self, features: Features | None = None, content: np.ndarray | None = None) -> Manifest:
         """List the items, as these features read them, and give each its split.
 
+        Rows with the same ``content``, int ``(rows,)``, stay on one side of a split taken here.
         Raises SettingsError where the source is missing or has no labels.
         """
         # scikit-learn takes seconds to import
         from seqbelt.data.sources.splits import assign_splits, rows_of_folds
 
         manifest, whole_groups = self._keep_protocol(self.list_items(features))
+        of_source = manifest.column("label")
+        if self.corrections is not None:
+            manifest = correct_labels(manifest, self.corrections, self.labels_as_written)
         if self.labels == "per_sequence":
             manifest = self._check_labels(manifest)
         elif self.background is not None:
             manifest = self._note_background(manifest)
+        labels = manifest.column("label")
+        # Parts are stratified by the labels of the source, so that corrections do not change them.
+        manifest = manifest.with_column("label", of_source.tolist())
         if self.folds is not None:
-            folds = rows_of_folds(manifest, self.folds, self.whole_groups, self.split_seed)
+            folds = rows_of_folds(manifest, self.folds, self.whole_groups, self.split_seed, content)
             if self.fold is not None and self.fold >= len(folds):
                 raise SettingsError(f"data.fold: {self.fold}, but there are {len(folds)} folds")
             split = np.full(len(manifest), "train", object)
             if self.fold is not None:
                 split[folds[self.fold]] = "test"
             manifest = manifest.with_column("split", split.tolist())
-        return assign_splits(
+        manifest = assign_splits(
             manifest,
             validation_fraction=self.validation_fraction,
             test_fraction=self.test_fraction
@@ -167,7 +185,9 @@ class Data(Settings):
             test_groups=self._names(self.test_groups),
             whole_groups=whole_groups,
             seed=self.split_seed,
+            content=content,
         )
+        return manifest.with_column("label", labels.tolist())
 
     def _names(self, names: tuple[str, ...]) -> tuple[str, ...]:
         return names if self.labels_as_written else tuple(clean_names(names))

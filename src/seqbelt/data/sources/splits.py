@@ -5,8 +5,11 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from seqbelt.data.sources.equal_content import first_of_each
 from seqbelt.data.sources.group_choice import choose_groups
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.errors import SettingsError
@@ -15,6 +18,9 @@ AUTO_FRACTION, LARGEST_AUTO_FRACTION = 0.1, 0.2
 """``validation_fraction: auto``: what is asked, and the most that whole groups may make of it."""
 MIN_VALIDATION_ROWS = 30
 """With fewer the share of right answers is uncertain by more than ten points either way."""
+LARGEST_JOINED_FRACTION = 0.5
+"""Groups with rows of the same content stay on one side together, unless they would make up more
+than this fraction of the rows."""
 
 
 def assign_splits(
@@ -25,6 +31,7 @@ def assign_splits(
     test_groups: tuple[str, ...],
     whole_groups: bool | None,
     seed: int,
+    content: np.ndarray | None = None,
 ) -> Manifest:
     """Give every row a split, keeping those that the source itself names.
 
@@ -33,6 +40,9 @@ def assign_splits(
     says so, as whole groups, as near to the fraction as those allow (``choose_groups``). When it is
     null, groups stay whole unless the source's own split already has a group on both sides:
     validation should ask what the test will ask. The manifest keeps what was ``asked``.
+
+    Rows with the same ``content``, int ``(rows,)``, stay on one side of a part that is taken here:
+    on the side of the first of them. Groups that share content stay on one side together.
     """
     split, label, group = (manifest.column(name) for name in ("split", "label", "group"))
     if test_groups:
@@ -48,19 +58,23 @@ def assign_splits(
     keep = np.where(group == "", own_group, group) if whole_groups and any(group) else None
     asked = {}
     if not np.any(split == "test") and test_fraction:
-        _take(split, "test", test_fraction, label, keep, seed)
+        _take(split, "test", test_fraction, label, keep, seed, content)
         asked["test"] = test_fraction
     if not np.any(split == "validation") and validation_fraction:
         if validation_fraction == "auto":
-            validation_fraction = _take_if_useful(split, label, keep, seed + 1)
+            validation_fraction = _take_if_useful(split, label, keep, seed + 1, content)
         else:
-            _take(split, "validation", validation_fraction, label, keep, seed + 1)
+            _take(split, "validation", validation_fraction, label, keep, seed + 1, content)
         asked["validation"] = validation_fraction
     return replace(manifest.with_column("split", split.tolist()), asked=asked)
 
 
 def _take_if_useful(
-    split: np.ndarray, label: np.ndarray, group: np.ndarray | None, seed: int
+    split: np.ndarray,
+    label: np.ndarray,
+    group: np.ndarray | None,
+    seed: int,
+    content: np.ndarray | None,
 ) -> float:
     """Take a tenth of the training rows for validation, in place, or none; returns the fraction.
 
@@ -72,7 +86,7 @@ def _take_if_useful(
     if group is not None and len(set(group[split == "train"])) < 2:
         return 0.0
     taken = split.copy()
-    _take(taken, "validation", AUTO_FRACTION, label, group, seed)
+    _take(taken, "validation", AUTO_FRACTION, label, group, seed, content)
     if (taken == "validation").sum() > LARGEST_AUTO_FRACTION * num_rows:
         return 0.0
     split[:] = taken
@@ -80,12 +94,17 @@ def _take_if_useful(
 
 
 def rows_of_folds(
-    manifest: Manifest, folds: int | Literal["group"], whole_groups: bool | None, seed: int
+    manifest: Manifest,
+    folds: int | Literal["group"],
+    whole_groups: bool | None,
+    seed: int,
+    content: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """The test rows of each fold: every row is in exactly one.
 
-    ``"group"`` leaves one group out at a time, in the order of their names. Raises SettingsError
-    where there are fewer groups or rows than folds.
+    ``"group"`` leaves one group out at a time, in the order of their names. Of the others, rows
+    with the same ``content`` are in one fold, and so are groups that share content. Raises
+    SettingsError where there are fewer groups or rows than folds.
     """
     label, group = manifest.column("label"), manifest.column("group")
     names = sorted(set(group))
@@ -99,12 +118,22 @@ def rows_of_folds(
     by_group = len(names) > 1 and whole_groups is not False
     if folds > (len(names) if by_group else len(label)):
         raise SettingsError(f"data.folds: {folds} folds of {len(names)} groups, {len(label)} rows")
+    if by_group and content is not None:
+        group = _join_groups(group, content, at_least=folds)
     splitter = (StratifiedGroupKFold if by_group else StratifiedKFold)(
         folds, shuffle=True, random_state=seed
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return [rows for _, rows in splitter.split(label, label, group if by_group else None)]
+        tested = [rows for _, rows in splitter.split(label, label, group if by_group else None)]
+    if by_group or content is None:
+        return tested
+    fold = np.zeros(len(label), np.int64)
+    for number, rows in enumerate(tested):
+        fold[rows] = number
+    fold = fold[first_of_each(content)]
+    together = [np.flatnonzero(fold == number) for number in range(folds)]
+    return together if all(map(len, together)) else tested
 
 
 def _take(
@@ -114,10 +143,14 @@ def _take(
     label: np.ndarray,
     group: np.ndarray | None,
     seed: int,
+    content: np.ndarray | None,
 ) -> None:
     """Rename a stratified share of the training rows to ``name``, in place."""
-    rows = np.flatnonzero(split == "train")
+    rows = eligible = np.flatnonzero(split == "train")
     if group is not None:
+        if content is not None:
+            group = group.copy()
+            group[rows] = _join_groups(group[rows], content[rows], at_least=2)
         if len(set(group[rows])) < 2:
             raise _too_little(name, fraction, len(rows))
         wanted = fraction * len(rows)
@@ -135,6 +168,37 @@ def _take(
         warnings.simplefilter("ignore", UserWarning)
         _, taken = next(splitter.split(rows, label[rows]))
     split[rows[taken]] = name
+    if content is not None:
+        split[eligible] = _join_rows(split[eligible], label[eligible], content[eligible])
+
+
+def _join_rows(split: np.ndarray, label: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """The split with all rows of a content in the part of the first of them, or in training where
+    a class would have no other row there."""
+    first = first_of_each(content)
+    together = split[first]
+    missing = ~np.isin(label, label[together == "train"]) & np.isin(label, label[split == "train"])
+    together[np.isin(first, first[missing])] = "train"
+    return together
+
+
+def _join_groups(group: np.ndarray, content: np.ndarray, at_least: int) -> np.ndarray:
+    """The groups' names, one name for groups that share content.
+
+    The groups as they are, if fewer than ``at_least`` would be left, or one of them would be larger
+    than ``LARGEST_JOINED_FRACTION`` and than any is now.
+    """
+    names, of_row = np.unique(group, return_inverse=True)
+    links = np.ones(len(group), np.int8)
+    graph = csr_matrix((links, (of_row, of_row[first_of_each(content)])), (len(names), len(names)))
+    count, component = connected_components(graph, directed=False)
+    if count == len(names):
+        return group
+    sizes = np.bincount(component[of_row])
+    largest = max(LARGEST_JOINED_FRACTION * len(group), np.bincount(of_row).max())
+    if count < at_least or sizes.max() > largest:
+        return group
+    return names[first_of_each(component)][of_row]
 
 
 def _too_little(name: str, fraction: float, num_rows: int) -> SettingsError:

@@ -29,7 +29,7 @@ def summarize_parts(store: SequenceStore, manifest: Manifest) -> list[str]:
         name: set(np.unique(store.target.labels(part)).tolist()) if len(part) else set()
         for name, part in rows.items()
     }
-    lines = [", ".join(counts), *_taken_by_group(manifest)]
+    lines = [", ".join(counts), *_taken_by_group(store, manifest)]
     for name in SPLITS:
         missing = [
             class_name for n, class_name in enumerate(store.classes) if n not in present[name]
@@ -48,9 +48,28 @@ _REMEDIES = {
 }
 
 
-def _taken_by_group(manifest: Manifest) -> list[str]:
+def describe_equal_content(store: SequenceStore) -> list[str]:
+    """Lines about rows of several parts with the same content; none for stores made before these
+    were looked for."""
+    counts = store.about.get("equal_content") or {"before": 0, "after": 0}
+    lines = []
+    if moved := counts["before"] - counts["after"]:
+        lines.append(
+            f"equal content: {moved:,} rows that a split by chance would have put apart from a "
+            "row with the same content are in that row's part"
+        )
+    if counts["after"]:
+        lines.append(
+            f"equal content: {counts['after']:,} validation or test rows have the content of a "
+            "row of an earlier part, since the source names the parts or whole groups make them "
+            "up; 'seqbelt data audit' names the rows"
+        )
+    return lines
+
+
+def _taken_by_group(store: SequenceStore, manifest: Manifest) -> list[str]:
     """Requested and actual fractions of the parts taken by group."""
-    split, group = manifest.column("split"), manifest.column("group")
+    split, group = (np.array(store.index[name].to_pylist()) for name in ("split", "group"))
     lines = []
     for name, fraction in manifest.asked.items():
         if not fraction:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from seqbelt.data.labels.labelling import Labelling, SequenceLabelling
+from seqbelt.data.sources.equal_content import content_codes, count_split_rows
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.store.parts import PartWriter, open_part, part_paths, reuse_parts
 from seqbelt.data.store.readings import Readings
@@ -31,6 +32,10 @@ Encode = Callable[
 """``encode_sources``, or whoever does the same elsewhere."""
 
 
+SplitAgain = Callable[[np.ndarray], Manifest]
+"""Called with one number for each row's content."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What a preparation did."""
@@ -42,6 +47,8 @@ class Prepared:
     skipped: bool
     """Nothing had changed, so nothing was done."""
     prepare_s: float
+    manifest: Manifest
+    """What was prepared; its splits are those of the store unless ``skipped``."""
 
 
 def prepare(
@@ -53,12 +60,15 @@ def prepare(
     labelling: Labelling | None = None,
     wait_s: float = 0.0,
     encode: Encode = encode_sources,
+    split_again: SplitAgain | None = None,
 ) -> Prepared:
     """Bring the store in ``folder`` up to date with a manifest that has its splits.
 
     Without ``labelling`` each sequence has the manifest's label. ``settings`` is kept in the store
-    for whoever opens it. Raises SeqbeltError if no item at all could be encoded, or if another
-    process is preparing the same store and is not done within ``wait_s``.
+    for whoever opens it. ``split_again`` gives the manifest with rows of the same content on one
+    side; it is called only where the store is not up to date and some content is on both sides.
+    Raises SeqbeltError if no item at all could be encoded, or if another process is preparing the
+    same store and is not done within ``wait_s``.
     """
     began = time.perf_counter()
     labelling = labelling or SequenceLabelling()
@@ -72,14 +82,31 @@ def prepare(
             if store is not None:
                 progress(len(manifest))
                 seconds = time.perf_counter() - began
-                return Prepared(store, store.about["num_quarantined"], 0, True, seconds)
+                number = store.about["num_quarantined"]
+                return Prepared(store, number, 0, True, seconds, manifest)
+            about: dict[str, object] = {}
+            if split_again is not None:
+                manifest, about["equal_content"] = _put_together(manifest, split_again)
             run = _Preparation(manifest, features, labelling, folder, stamps, progress, encode)
-            run.run(settings, request)
+            run.run(settings, request, about)
     except Timeout:
         raise SeqbeltError(f"{folder}: another process is preparing this store; wait") from None
     store = SequenceStore(folder)
     seconds = time.perf_counter() - began
-    return Prepared(store, store.about["num_quarantined"], run.num_encoded, False, seconds)
+    return Prepared(
+        store, store.about["num_quarantined"], run.num_encoded, False, seconds, manifest
+    )
+
+
+def _put_together(manifest: Manifest, split_again: SplitAgain) -> tuple[Manifest, dict[str, int]]:
+    """The manifest with rows of the same content on one side of its splits, and how many rows of a
+    held-out part had, and have, the content of a row of an earlier part."""
+    content = content_codes(manifest)
+    before = after = count_split_rows(manifest.column("split"), content)
+    if before:
+        manifest = split_again(content)
+        after = count_split_rows(manifest.column("split"), content)
+    return manifest, {"before": before, "after": after}
 
 
 class _Preparation:
@@ -99,7 +126,7 @@ class _Preparation:
         self.labelling, self.stamps, self.progress = labelling, stamps, progress
         self.encode, self.num_encoded = encode, 0
 
-    def run(self, settings: Mapping[str, object], request: str) -> None:
+    def run(self, settings: Mapping[str, object], request: str, more: Mapping[str, object]) -> None:
         learned = self._learn()
         encoder = self.features.encoder(learned)
         self.labelling.check(self.features, encoder)
@@ -117,6 +144,7 @@ class _Preparation:
             writer.close()
             self._readings.save()
         about = {
+            **more,
             "request": request,
             "num_features": encoder.num_features,
             "is_tokens": self.features.is_tokens,
