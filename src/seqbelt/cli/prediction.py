@@ -254,7 +254,8 @@ def stream(
         typer.Option(
             "--min-duration-s",
             min=0.0,
-            help="Seconds that a new label must last; 0.5 unless given.",
+            help="Seconds that a new label must last; half of --window-s, at least 0.5, unless "
+            "given.",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -240,10 +240,10 @@ def _detector(bundle: Bundle, answers: Stream, options: Options) -> ChangeDetect
                 "--min-duration-s: the steps have no time (features.source_rate_hz is not set)"
             )
         min_duration_s = 0.0
-    return ChangeDetector(
-        THRESHOLD if threshold is None else threshold,
-        MIN_DURATION_S if min_duration_s is None else min_duration_s,
-    )
+    if min_duration_s is None:
+        # Windows that overlap by more than half have their noise in common.
+        min_duration_s = max(MIN_DURATION_S, (options.window_s or 0.0) / 2)
+    return ChangeDetector(THRESHOLD if threshold is None else threshold, min_duration_s)
 
 
 def _describe_window(bundle: Bundle, answers: Stream, window_s: float | None) -> None:
