@@ -49,8 +49,11 @@ def wav_of(features: AudioFeatures, source: Source) -> bytes:
     return content.getvalue()
 
 
-def picture_of(features: Features, source: Source) -> tuple[bytes, str]:
-    """A picture of an item, and its media type. Raises BadInput."""
+def picture_of(features: Features, source: Source, width: int) -> tuple[bytes, str]:
+    """A picture of an item, and its media type; channels are drawn for ``width`` pixels.
+
+    Raises BadInput.
+    """
     if isinstance(features, AudioFeatures):
         audio: Audio = features.read(source)
         return spectrogram_png(audio.samples, audio.sample_rate), "image/png"
@@ -61,4 +64,4 @@ def picture_of(features: Features, source: Source) -> tuple[bytes, str]:
     if not values.size:
         raise BadInput(UNREADABLE, "there are no steps to draw")
     values = values.reshape(len(values), -1)
-    return channels_svg(values, names, features.step_s()), "image/svg+xml"
+    return channels_svg(values, names, features.step_s(), width), "image/svg+xml"
