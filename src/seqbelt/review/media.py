@@ -54,6 +54,15 @@ def picture_of(features: Features, source: Source, width: int) -> tuple[bytes, s
 
     Raises BadInput.
     """
+    try:
+        return _draw(features, source, width)
+    except BadInput:
+        raise
+    except Exception as error:  # a decoder's own fault must cost one item
+        raise BadInput(UNREADABLE, f"{type(error).__name__}: {error}") from None
+
+
+def _draw(features: Features, source: Source, width: int) -> tuple[bytes, str]:
     if isinstance(features, AudioFeatures):
         audio: Audio = features.read(source)
         return spectrogram_png(audio.samples, audio.sample_rate), "image/png"
