@@ -198,7 +198,9 @@ class _Run:
         yield remaining
 
     def _is_in_journal(self, content_hash: str) -> bool:
-        return not self._is_first and self.journal.contains(content_hash)
+        return not self._is_first and self.journal.contains(
+            content_hash, with_summary=self.predictor.summarizes
+        )
 
     def _not_in_journal(self, items: Iterable[Item]) -> Iterator[tuple[int, Source]]:
         for position, item in enumerate(items):
@@ -236,7 +238,9 @@ class _Run:
             outcome = result.probabilities
             self.summary.readings.update(result.remarks)
             if result.content_hash:
-                self._entries.append(JournalEntry(result.content_hash, result.num_steps, outcome))
+                self._entries.append(
+                    JournalEntry(result.content_hash, result.num_steps, outcome, result.summary)
+                )
             elif isinstance(outcome, BadInput):  # never read, so it has no content hash
                 error = str(outcome)
         else:

@@ -19,7 +19,9 @@ from seqbelt.errors import SettingsError
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
+from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.reference import Reference, make_reference
 from seqbelt.models.classifier import Model
 from seqbelt.models.ensemble import Network
 from seqbelt.models.stem import Stem
@@ -161,7 +163,22 @@ def make_bundle(
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),
+        reference=_reference(experiment, store, reports.get("validation")),
     )
+
+
+def _reference(
+    experiment: Experiment, store: SequenceStore, validation: Report | None
+) -> Reference:
+    """What the training rows look like; without confidences where steps are labelled."""
+    has_confidences = validation is not None and validation.units is None
+    confidences = validation.confidences if validation and has_confidences else np.zeros(0)
+    unknown_id = -1
+    if store.is_tokens:
+        encoder = experiment.features.encoder(store.learned)
+        unknown_id = encoder.unknown_id if isinstance(encoder, TextEncoder) else -1
+    train, validation = store.split("train"), store.split("validation")
+    return make_reference(train, validation, confidences, unknown_id)
 
 
 def log_reports(run: TrackedRun, reports: Mapping[str, Report]) -> None:
