@@ -60,6 +60,7 @@ def _digest(experiment: Experiment, without: set[str]) -> str:
         values["comparison"].pop(name)
     if values["data"]["background"] is None:  # earlier versions did not know it
         del values["data"]["background"]
+    del values["report"]  # changes no model
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 

@@ -38,7 +38,7 @@ from seqbelt.workflow.networks import network_builder
 
 CHECKPOINT = "checkpoint.safetensors"
 RUN = "run.json"
-OTHER_SECTIONS = ("comparison.", "tuning.")
+OTHER_SECTIONS = ("comparison.", "tuning.", "report.")
 """Sections of settings that do not affect a single training."""
 
 
@@ -159,12 +159,19 @@ def make_bundle(
             "run_id": run_id,
             "scores": {part: report.to_dict() for part, report in reports.items()},
             "step_s": store.about["step_s"],
+            "class_counts": _class_counts(store),
             "median_num_steps": int(np.median(store.split("train").lengths)),
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),
         reference=_reference(experiment, store, reports.get("validation")),
     )
+
+
+def _class_counts(store: SequenceStore) -> dict[str, int]:
+    """Training rows (labelled steps where steps are labelled) of each class."""
+    counts = np.bincount(store.target.labels(store.split("train")), minlength=len(store.classes))
+    return dict(zip(store.classes, counts.tolist(), strict=True))
 
 
 def _reference(
