@@ -48,6 +48,7 @@ from seqbelt.workflow.publishing import register
 from seqbelt.workflow.report_facts import chosen_facts, data_facts
 from seqbelt.workflow.training_run import Trained, split_tags
 from seqbelt.workflow.tuned_variants import build_variants
+from seqbelt.workflow.wrong_labels import keep_held_out
 
 
 def compare(experiment: Experiment) -> Outcome:
@@ -61,6 +62,10 @@ def compare(experiment: Experiment) -> Outcome:
     advice = _advice(experiment, trained)
     conclusion, histories = _conclude(experiment, trained, controls, advice, journal.looks)
     diagnostics = measure_diagnostics(experiment, trained)
+    wrong_labels = keep_held_out(experiment, trained)
+    if wrong_labels is not None:
+        data_audit = data_audit.with_finding(wrong_labels.finding())
+        echo(f"labels: {wrong_labels.finding().sentence}")
     best, chosen_by, reason = _choose(trained)
     ensemble, chosen, name = None, best, best.name
     if experiment.comparison.ensemble:
@@ -84,6 +89,9 @@ def compare(experiment: Experiment) -> Outcome:
     )
     summary.log_settings(experiment.flat())
     summary.log_text(data_audit.markdown(), "audit.md")
+    if wrong_labels is not None:
+        summary.log_artifact("wrong_labels.csv", wrong_labels.to_csv())
+        summary.log_text(json.dumps(wrong_labels.to_dict(), indent=1), "wrong_labels.json")
     registered = f"Registered: `{model_uri}`, {name}: {chosen_by}." if model_uri else ""
     if ensemble is not None:
         registered = f"{ensemble.sentence} {registered}".strip()
@@ -113,6 +121,7 @@ def compare(experiment: Experiment) -> Outcome:
         "controls": [control.to_dict() for control in controls],
         "reasons": diagnostics.to_dict(),
         "ensemble": ensemble and ensemble.to_dict(),
+        "wrong_labels": wrong_labels and wrong_labels.to_dict(),
     }
     return Outcome(result)
 

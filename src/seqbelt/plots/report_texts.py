@@ -160,6 +160,10 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "audit_short": ("{count:,} {items} are much shorter than the others.",
                     "{items} {count:,}개는 나머지보다 훨씬 짧습니다."),
     "audit_quarantined": ("{count:,} files could not be used.", "파일 {count:,}개를 사용할 수 없었습니다."),
+    "audit_wrong-labels": (
+        "{count:,} labels are probably wrong: look at them with 'seqbelt review'.",
+        "라벨 {count:,}개가 틀렸을 가능성이 높습니다. 'seqbelt review'로 확인하세요.",
+    ),
     "audit_other": ("{check}: {count:,} (see the statistics).", "{check}: {count:,}건(통계 참조)."),
     "choice": ("Which model, and why", "모델 선택과 이유"),
     "reason_validation": (

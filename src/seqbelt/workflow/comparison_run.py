@@ -58,8 +58,9 @@ def _digest(experiment: Experiment, without: set[str]) -> str:
     values = asked.to_dict()
     for name in without:
         values["comparison"].pop(name)
-    if values["data"]["background"] is None:  # earlier versions did not know it
-        del values["data"]["background"]
+    for name in ("background", "corrections"):  # earlier versions did not know them
+        if values["data"][name] is None:
+            del values["data"][name]
     del values["report"]  # changes no model
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

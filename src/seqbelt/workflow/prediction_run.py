@@ -61,7 +61,7 @@ def predict(
     ``context`` is set in a supervised child process (inference/isolation.py).
     """
     check_output(output)
-    paths, settings = parse_inputs(inputs)
+    paths, settings = parse_inputs(inputs, has_report=True)
     report_settings = _report_settings(report, settings, timeline is not None)
     settings = [setting for setting in settings if not setting.startswith("report.")]
     folder, concrete = load_folder(model, project)
