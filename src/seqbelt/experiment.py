@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 from pydantic import field_validator, model_validator
 
 from seqbelt.comparison.comparison import Comparison
@@ -85,7 +86,11 @@ class Experiment(Settings):
         return self.replace(
             model=self.model.resolve(is_tokens, train.lengths),
             training=self.training.resolve(
-                len(train), is_tokens, per_step, self.features.is_spectrum
+                len(train),
+                is_tokens,
+                per_step,
+                self.features.is_spectrum,
+                float(np.mean(train.lengths)),
             ),
         )
 

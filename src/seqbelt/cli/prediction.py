@@ -134,6 +134,15 @@ def predict(
             "--hop-s", min=0.001, help="Seconds between window starts; half a window unless given."
         ),
     ] = None,
+    span_s: Annotated[
+        float | None,
+        typer.Option(
+            "--span-s",
+            min=0.001,
+            help="Seconds pooled for one prediction; half a window unless given. The window's "
+            "length classifies whole windows.",
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -145,7 +154,11 @@ def predict(
     ] = None,
     min_duration_s: Annotated[
         float | None,
-        typer.Option("--min-duration-s", min=0.0, help="Drop segments shorter than this."),
+        typer.Option(
+            "--min-duration-s",
+            min=0.0,
+            help="Drop segments shorter than this; a quarter of a window unless given.",
+        ),
     ] = None,
     max_gap_s: Annotated[
         float | None,
@@ -175,7 +188,7 @@ def predict(
             "report": report and str(report),
         }  # fmt: skip
         settings = {
-            "window_s": window_s, "hop_s": hop_s, "threshold": threshold,
+            "window_s": window_s, "hop_s": hop_s, "span_s": span_s, "threshold": threshold,
             "min_duration_s": min_duration_s, "max_gap_s": max_gap_s,
         }  # fmt: skip
         folders = {"audacity": audacity and str(audacity), "raven": raven and str(raven)}
@@ -194,8 +207,11 @@ def predict(
 
 def stream(
     model: ModelName,
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Input file, or - for standard input.")
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="Input files, each a signal, or - for standard input."
+        ),
     ],
     pcm: Annotated[
         PcmName | None,
@@ -247,22 +263,23 @@ def stream(
         typer.Option(
             "--min-duration-s",
             min=0.0,
-            help="Seconds that a new label must last; 0.5 unless given.",
+            help="Seconds that a new label must last; half of --window-s, at least 0.5, unless "
+            "given.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict while a signal arrives; print one line of JSON for each prediction."""
+    """Predict while signals arrive; print one line of JSON for each prediction."""
 
     def work() -> Outcome:
-        from seqbelt.commands.stream import stream
+        from seqbelt.commands.stream import Options, stream
 
-        kind = pcm.value if pcm else None
-        outcome = stream(
-            model, file, pcm=kind, follow=follow, every_ms=every_ms, every_steps=every_steps,
-            window_s=window_s, events=events, on_event=on_event, threshold=threshold,
-            min_duration_s=min_duration_s,
+        options = Options(
+            pcm=pcm.value if pcm else None, follow=follow, every_ms=every_ms,
+            every_steps=every_steps, window_s=window_s, events=events, on_event=on_event,
+            threshold=threshold, min_duration_s=min_duration_s,
         )  # fmt: skip
+        outcome = stream(model, files, options)
         # Without --json, standard output has the predictions only.
         return outcome if as_json else outcome._replace(result={})
 

@@ -225,7 +225,8 @@ class Predictor:
         lengths = np.array([len(sequence) for sequence in sequences])
         with without_tf32(self.device):
             step_logits = label_steps(self.network, sequences, lengths)
-        return [pack_segments(logits) for logits in step_logits]
+        min_steps = self.bundle.about.get("shortest_segment", 1)
+        return [pack_segments(logits, min_steps) for logits in step_logits]
 
     def probabilities(self, sequences: list[np.ndarray]) -> np.ndarray:
         """Class probabilities float32 ``(sequences, classes)`` of encoded sequences.

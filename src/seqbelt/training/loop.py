@@ -104,7 +104,12 @@ class Loop:
         self.device = self.accelerator.device
         torch.manual_seed(settings.seed)
         self.model = build()
-        settings = settings.resolve(len(train), self.model.is_tokens, self.model.labels_steps)
+        settings = settings.resolve(
+            len(train),
+            self.model.is_tokens,
+            self.model.labels_steps,
+            mean_steps=float(np.mean(train.lengths)),
+        )
         self.settings, self.plan = settings, settings.plan(len(train))
         self.keeps_best = _keeps_best(settings, validation, self.model.classify.out_features)
         if not self.model.is_tokens:

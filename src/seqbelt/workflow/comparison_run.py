@@ -233,7 +233,7 @@ def _load_finished(experiment: Experiment, store: SequenceStore, folder: Path) -
     device = torch.device(about["history"]["device"])
     network = bundle.network.to(device)
     parts = {name: read_part(experiment, store, name) for name in ("validation", "test")}
-    reports = report_on(network, parts)
+    reports = report_on(network, parts, bundle.about.get("shortest_segment", 1))
     network.cpu()
     run = TrackedRun.attach(about["run_id"])
     history = History.from_dict(about["history"])

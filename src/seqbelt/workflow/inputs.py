@@ -171,7 +171,7 @@ def _files(
             yield Item(name, _content(path, encoding))
             continue
         folder_notes: list[str] = []
-        for name in list_files(path, folder_notes):
+        for name in list_files(path, folder_notes, lists_failed=True):
             if is_prediction_file(path / name):
                 earlier.append(name)
                 continue

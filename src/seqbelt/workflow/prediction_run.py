@@ -20,6 +20,7 @@ from seqbelt.inference.timeline import (
     TimelinePredictor,
     check_timeline,
     default_window_s,
+    pools_spans,
 )
 from seqbelt.plots.prediction_report import prediction_report
 from seqbelt.plots.report_page import Words
@@ -227,7 +228,9 @@ def _open_timeline(
             "--window-s to about their length"
         )
     hop_s = given.pop("hop_s", window_s / 2)
-    settings = Timeline(window_s=window_s, hop_s=hop_s, **given)
+    span_s = given.pop("span_s", window_s / 2 if pools_spans(bundle) else window_s)
+    given.setdefault("min_duration_s", window_s / 4)
+    settings = Timeline(window_s, hop_s, span_s if span_s < window_s else None, **given)
     predictor = TimelinePredictor(
         bundle, settings, engine, precision, audacity=audacity, raven=raven
     )

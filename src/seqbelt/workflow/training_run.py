@@ -22,6 +22,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.reference import Reference, make_reference
+from seqbelt.inference.segment_smoothing import shortest_segment
 from seqbelt.models.classifier import Model
 from seqbelt.models.ensemble import Network
 from seqbelt.models.stem import Stem
@@ -123,7 +124,8 @@ def train_model(
     # The test part is evaluated once, with the weights that validation chose.
     parts = ("validation",) if history.interrupted else ("validation", "test")
     parts = parts if history.epochs else ()
-    reports = report_on(network, {part: rows[part] for part in parts})
+    min_steps = shortest_predicted_segment(experiment, store)
+    reports = report_on(network, {part: rows[part] for part in parts}, min_steps)
     bundle = make_bundle(experiment, store, network.cpu(), reports, run.run_id)
     if history.epochs:
         bundle.save(folder / "bundle")  # before anything that needs the tracking server
@@ -161,6 +163,11 @@ def make_bundle(
             "step_s": store.about["step_s"],
             "class_counts": _class_counts(store),
             "median_num_steps": int(np.median(store.split("train").lengths)),
+            **(
+                {"shortest_segment": shortest_predicted_segment(experiment, store)}
+                if network.labels_steps
+                else {}
+            ),
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),
@@ -184,8 +191,14 @@ def _reference(
     if store.is_tokens:
         encoder = experiment.features.encoder(store.learned)
         unknown_id = encoder.unknown_id if isinstance(encoder, TextEncoder) else -1
-    train, validation = store.split("train"), store.split("validation")
-    return make_reference(train, validation, confidences, unknown_id)
+    return make_reference(store.split("train"), store.split("validation"), confidences, unknown_id)
+
+
+def shortest_predicted_segment(experiment: Experiment, store: SequenceStore) -> int:
+    """The shortest segment, in steps, that a model of labels for steps predicts."""
+    if experiment.data.labels != "per_step":
+        return 1
+    return shortest_segment(store.split("train"))
 
 
 def log_reports(run: TrackedRun, reports: Mapping[str, Report]) -> None:
