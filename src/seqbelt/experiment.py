@@ -13,6 +13,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
 from seqbelt.features.kinds import AnyFeatures
 from seqbelt.models.classifier import Model
+from seqbelt.plots.report_texts import ReportSettings
 from seqbelt.settings import Settings
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.tuning import Tuning
@@ -39,6 +40,8 @@ class Experiment(Settings):
     """Which cells are compared, over which seeds."""
     tuning: Tuning = Tuning()
     """The hyperparameter search."""
+    report: ReportSettings = ReportSettings()
+    """The report for readers."""
     output: Path = Path("outputs")
     """Folder for checkpoints and bundles."""
 

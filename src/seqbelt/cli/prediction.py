@@ -106,6 +106,14 @@ def predict(
         Path | None,
         typer.Option("--project", help="Folder of the project whose mlruns/ has the model."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE.html",
+            help="Write a page: counts, least sure first, errors, changes since training.",
+        ),
+    ] = None,
     timeline: Annotated[
         bool,
         typer.Option(
@@ -177,6 +185,7 @@ def predict(
             "on_error": on_error, "engine": engine, "precision": precision, "coverage": coverage,
             "byte_order_mark": byte_order_mark, "keep_columns": keep_columns,
             "paths_as": paths_as, "project": project and str(project),
+            "report": report and str(report),
         }  # fmt: skip
         settings = {
             "window_s": window_s, "hop_s": hop_s, "span_s": span_s, "threshold": threshold,

@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS answers (
     reason TEXT, message TEXT, PRIMARY KEY (model, content_hash)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stamps (
     stamp INTEGER PRIMARY KEY, content_hash TEXT);
+CREATE TABLE IF NOT EXISTS summaries (
+    model TEXT, content_hash TEXT, summary BLOB, PRIMARY KEY (model, content_hash)) WITHOUT ROWID;
 CREATE TEMPORARY TABLE inputs (
     position INTEGER PRIMARY KEY, name TEXT, content_hash TEXT, error TEXT,
                 label TEXT, kept TEXT);
@@ -41,6 +43,8 @@ class JournalEntry(NamedTuple):
     content_hash: str
     num_steps: int
     probabilities: np.ndarray | BadInput
+    summary: np.ndarray | None = None
+    """Quantities of the sequence, float32 ``(quantities,)``."""
 
 
 class Input(NamedTuple):
@@ -107,9 +111,13 @@ class Journal:
         found = self._fetch_one("SELECT content_hash FROM stamps WHERE stamp = ?", _signed(stamp))
         return found[0] if found else None
 
-    def contains(self, content_hash: str) -> bool:
-        """Whether the journal has this model's prediction for this content."""
+    def contains(self, content_hash: str, with_summary: bool = False) -> bool:
+        """Whether the journal has this model's prediction for this content, and its summary, if
+        that is wanted and there is a prediction."""
         query = "SELECT 1 FROM answers WHERE model = ? AND content_hash = ?"
+        if with_summary:
+            query += """ AND (probabilities IS NULL OR EXISTS (SELECT 1 FROM summaries
+                WHERE model = answers.model AND content_hash = answers.content_hash))"""
         return self._fetch_one(query, self.model, content_hash) is not None
 
     def record(
@@ -122,14 +130,20 @@ class Journal:
 
         A prediction that another process wrote first is kept.
         """
+        entries = sorted(entries, key=lambda entry: entry.content_hash)
         try:
             with self._lock, self._database as database:
                 # Sorted by their keys, so that each page of the tables is changed once.
                 database.executemany(
                     "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
+                    [(self.model, *_columns(entry)) for entry in entries],
+                )
+                database.executemany(
+                    "INSERT OR IGNORE INTO summaries VALUES (?, ?, ?)",
                     [
-                        (self.model, *_columns(entry))
-                        for entry in sorted(entries, key=lambda entry: entry.content_hash)
+                        (self.model, entry.content_hash, entry.summary.tobytes())
+                        for entry in entries
+                        if entry.summary is not None
                     ],
                 )
                 database.executemany(
@@ -164,6 +178,18 @@ class Journal:
             self.model,
         )
         return (found[0] if found else None) or 0
+
+    def summaries(self, max_rows: int) -> list[np.ndarray]:
+        """The summaries of this run's inputs, float32 ``(quantities,)`` each; of every k-th where
+        there are more than ``max_rows``."""
+        (count,) = self._fetch_one("SELECT COUNT(*) FROM inputs") or (0,)
+        query = """SELECT summary FROM inputs JOIN summaries
+                   ON summaries.model = ? AND summaries.content_hash = inputs.content_hash
+                   WHERE position % ? = 0 ORDER BY position"""
+        every = -(-count // max_rows) or 1
+        with self._lock:
+            found = self._database.execute(query, (self.model, every)).fetchall()
+        return [np.frombuffer(blob, np.float32) for (blob,) in found]
 
     def rows(self) -> Iterator[Row]:
         """This run's inputs in order, each with its prediction."""

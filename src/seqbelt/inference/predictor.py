@@ -45,6 +45,8 @@ class Prediction:
     probabilities: np.ndarray | BadInput
     remarks: tuple[str, ...] = ()
     """Remarks on how the item was read."""
+    summary: np.ndarray | None = None
+    """Quantities of the sequence (``Reference.summarize``) where the predictor ``summarizes``."""
 
 
 class Predictor:
@@ -80,6 +82,8 @@ class Predictor:
         parts = [bundle.fingerprint, *({engine, precision} - {"torch", "float32"})]
         self.fingerprint = "-".join(parts)
         """Identifies bundle, engine and precision."""
+        self.summarizes = False
+        """Whether predictions have a summary, to compare inputs with the training rows."""
 
     def predict(
         self,
@@ -157,9 +161,14 @@ class Predictor:
                 if not np.isfinite(row).all():  # finite weights can overflow
                     row = BadInput(NOT_FINITE, "the network's output is NaN or infinite")
                 results[index] = Prediction(
-                    item.index, item.content_hash, len(sequence), row, item.remarks
-                )
+                    item.index, item.content_hash, len(sequence), row, item.remarks,
+                    self._summary(sequence),
+                )  # fmt: skip
         return results
+
+    def _summary(self, sequence: np.ndarray) -> np.ndarray | None:
+        reference = self.bundle.reference
+        return reference.summarize(sequence) if self.summarizes and reference else None
 
     def _problem(self, item: Encoded) -> BadInput | None:
         sequence, width = item.sequence, self.bundle.num_features

@@ -61,6 +61,7 @@ def _digest(experiment: Experiment, without: set[str]) -> str:
     for name in ("background", "corrections"):  # earlier versions did not know them
         if values["data"][name] is None:
             del values["data"][name]
+    del values["report"]  # changes no model
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 

@@ -31,13 +31,19 @@ class Inputs(NamedTuple):
     kept: tuple[str, ...] = ()
 
 
-def parse_inputs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Separate files and folders from ``data.KEY=VALUE`` settings of a manifest.
+def parse_inputs(
+    arguments: Sequence[str], has_report: bool = False
+) -> tuple[list[Path], list[str]]:
+    """Separate files and folders from ``data.KEY=VALUE`` settings of a manifest and, for a
+    command that ``has_report``, ``report.KEY=VALUE`` of the report.
 
     Raises SettingsError for a missing file and a setting that does not apply to manifests.
     """
-    settings = [a for a in arguments if re.match(r"data\.\w+=", a) and not Path(a).exists()]
+    pattern = r"(data|report)\.\w+=" if has_report else r"data\.\w+="
+    settings = [a for a in arguments if re.match(pattern, a) and not Path(a).exists()]
     for setting in settings:
+        if setting.startswith("report."):
+            continue
         name = setting.partition("=")[0].removeprefix("data.")
         if name not in READING_SETTINGS:
             raise SettingsError(

@@ -19,7 +19,9 @@ from seqbelt.errors import SettingsError
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
+from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.reference import Reference, make_reference
 from seqbelt.inference.segment_smoothing import shortest_segment
 from seqbelt.models.classifier import Model
 from seqbelt.models.ensemble import Network
@@ -37,7 +39,7 @@ from seqbelt.workflow.networks import network_builder
 
 CHECKPOINT = "checkpoint.safetensors"
 RUN = "run.json"
-OTHER_SECTIONS = ("comparison.", "tuning.")
+OTHER_SECTIONS = ("comparison.", "tuning.", "report.")
 """Sections of settings that do not affect a single training."""
 
 
@@ -166,6 +168,7 @@ def make_bundle(
             "run_id": run_id,
             "scores": {part: report.to_dict() for part, report in reports.items()},
             "step_s": store.about["step_s"],
+            "class_counts": _class_counts(store),
             "median_num_steps": int(np.median(store.split("train").lengths)),
             **(
                 {"shortest_segment": shortest_predicted_segment(experiment, store)}
@@ -175,7 +178,27 @@ def make_bundle(
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),
+        reference=_reference(experiment, store, reports.get("validation")),
     )
+
+
+def _class_counts(store: SequenceStore) -> dict[str, int]:
+    """Training rows (labelled steps where steps are labelled) of each class."""
+    counts = np.bincount(store.target.labels(store.split("train")), minlength=len(store.classes))
+    return dict(zip(store.classes, counts.tolist(), strict=True))
+
+
+def _reference(
+    experiment: Experiment, store: SequenceStore, validation: Report | None
+) -> Reference:
+    """What the training rows look like; without confidences where steps are labelled."""
+    has_confidences = validation is not None and validation.units is None
+    confidences = validation.confidences if validation and has_confidences else np.zeros(0)
+    unknown_id = -1
+    if store.is_tokens:
+        encoder = experiment.features.encoder(store.learned)
+        unknown_id = encoder.unknown_id if isinstance(encoder, TextEncoder) else -1
+    return make_reference(store.split("train"), store.split("validation"), confidences, unknown_id)
 
 
 def shortest_predicted_segment(experiment: Experiment, store: SequenceStore) -> int:
