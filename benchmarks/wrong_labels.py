@@ -30,10 +30,10 @@ from seqbelt.training.scoring import predict_logits
 SETS = {
     "japanese_vowels": (100_000, 300),
     "epilepsy": (100_000, 300),
-    "utd_mhad": (100_000, 400),
+    "utd_mhad": (100_000, 250),
     "kor_chatbot_topic": (100_000, 300),
-    "fsdd": (100_000, 400),
-    "nsmc": (20_000, 500),
+    "fsdd": (100_000, 250),
+    "nsmc": (20_000, 400),
 }
 """Largest number of rows, and updates of a training."""
 NUM_FOLDS, LISTED = 3, 0.07

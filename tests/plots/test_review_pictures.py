@@ -55,4 +55,4 @@ def test_many_steps_keep_their_peaks_and_many_channels_are_counted():
     assert len(svg) < 200_000 and "3 more channels are not drawn" in svg
     path = re.search(r'<path d="([^"]*)"', svg)
     heights = {float(point.split()[1]) for point in re.split("[ML]", path[1]) if point}
-    assert len(heights) == 2
+    assert sorted(heights) == [15, 59]  # the peak is at the top of the plot

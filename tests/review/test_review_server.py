@@ -1,56 +1,23 @@
-"""The review page's server: who may ask, what is saved, how many items it bears."""
+"""The review page's server: who may ask, what is shown, what is saved."""
 
 import csv
 import io
-import time
 import wave
 
 import numpy as np
 import pytest
 import soundfile
+from review_toys import make_items, make_texts
 
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.encoding import hash_content
-from seqbelt.features.text.text import Character
 from seqbelt.review.decisions import Decisions
 from seqbelt.review.items import ReviewItems
-from seqbelt.review.server import create_app
+from seqbelt.review.server import COOKIE, create_app
 
 TOKEN, PORT = "secret", 4242
 BASE = f"http://127.0.0.1:{PORT}"
-
-
-def make_items(sources, features, labels, probabilities, is_contradicted=None, classes="ab"):
-    """Items in folders ``one`` and ``two`` by turns."""
-    count = len(sources)
-    names = [f"{('one', 'two')[row % 2]}/{row}" for row in range(count)]
-    probabilities = np.asarray(probabilities, dtype=float)
-    return ReviewItems(
-        names=names,
-        labels=labels,
-        content_hashes=[hash_content(source) for source in sources],
-        classes=tuple(classes),
-        probabilities=probabilities,
-        is_contradicted=np.zeros(count, bool) if is_contradicted is None else is_contradicted,
-        doubt=1 - probabilities.max(axis=1),
-        features=features,
-        source=sources.__getitem__,
-        title="Review <b>toys</b>",
-        paths=names,
-    )
-
-
-def make_texts(count=60):
-    """Texts, a third of them labelled a; the predictions contradict items 3 and 7."""
-    labels = [("a", "b", "b")[row % 3] for row in range(count)]
-    p = np.linspace(0.55, 0.95, count)
-    rows = np.array([(x, 1 - x) if label == "a" else (1 - x, x) for x, label in zip(p, labels)])
-    wrong = np.zeros(count, bool)
-    wrong[[3, 7]] = True
-    rows[wrong] = rows[wrong][:, ::-1]
-    sources = [f"text <i>{row}</i>" for row in range(count)]
-    return make_items(sources, Character(kind="character"), labels, rows, wrong)
 
 
 class Client:
@@ -97,8 +64,12 @@ def test_only_the_printed_address_opens_the_page(path):
 
 def test_other_names_ports_and_pages_are_refused(client, path):
     asked = {"item": 0, "label": "a"}
-    assert client.client.get("/api/summary", base_url="http://evil.example:4242").status_code == 403
-    assert client.client.get("/api/summary", base_url="http://127.0.0.1:80").status_code == 403
+    # A browser sends the cookie to a name that is rebound to this machine, too.
+    bare = client.client.application.test_client(use_cookies=False)
+    cookie = {"Cookie": f"{COOKIE}-{PORT}={TOKEN}"}
+    bases = {BASE: 200, "http://evil.example:4242": 403, "http://127.0.0.1:80": 403}
+    for base, status in bases.items():
+        assert bare.get("/api/summary", base_url=base, headers=cookie).status_code == status
     for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         assert client.post("/api/decide", asked, headers=headers).status_code == 403
     form = client.client.post("/api/decide", data=asked, base_url=BASE)
@@ -232,7 +203,7 @@ def test_channels_are_drawn(path):
     assert answer.mimetype == "image/svg+xml" and answer.text.count("<path") == 2
 
 
-def test_a_hundred_thousand_items_are_answered_from_memory(path):
+def test_a_hundred_thousand_items_come_in_pages(path):
     count = 100_000
     items = make_texts(12)
     many = ReviewItems(
@@ -248,11 +219,10 @@ def test_a_hundred_thousand_items_are_answered_from_memory(path):
         paths=[f"folder{row % 40}/{row}.txt" for row in range(count)],
     )
     client = Client(many, path)
-    client.get("/api/items")  # the order is made once
-    began = time.process_time()
-    for offset in (0, 50_000, 99_950):
-        page = client.get("/api/items", query_string={"offset": offset, "state": "open"})
-        assert len(page.json["items"]) == 50
-    assert client.order(folder="folder7", **{"class": "a"})
-    client.post("/api/decide", {"item": 70_001, "label": "a"})
-    assert time.process_time() - began < 5  # seconds, where a scan in Python takes tens
+    for offset in (0, 50_000, 99_980):
+        page = client.get("/api/items", query_string={"offset": offset, "state": "open"}).json
+        shown = [one["item"] for one in page["items"]]
+        assert page["total"] == count and shown == many.order[offset : offset + 50].tolist()
+    progress = client.post("/api/decide", {"item": 70_001, "label": "a"}).json
+    assert (progress["num_items"], progress["num_reviewed"]) == (count, 1)
+    assert 70_001 in client.order(state="reviewed")

@@ -18,8 +18,8 @@ MAX_COLUMNS, MAX_FRAMES, FRAME_COLUMNS, MAX_CHANNELS = 1200, 12, 4, 12
 WINDOW_S, DYNAMIC_RANGE_DB = 0.025, 80.0
 NUM_POINTS = 600
 """Of a channel's line; where there are more steps, each point spans a minimum and a maximum."""
-CHANNEL_WIDTH, CHANNEL_HEIGHT = 720, 64
-"""Size of a channel's plot in SVG units."""
+CHANNEL_HEIGHT = 64
+"""Height of a channel's plot in pixels."""
 
 
 def spectrogram_png(samples: np.ndarray, sample_rate: int) -> bytes:
@@ -58,10 +58,10 @@ def frames_png(source: Source, features: VideoFeatures) -> bytes:
     frames = list(
         decode_video(clip, frame_format(source), features.frame_rate, features.max_duration_s)
     )
-    chosen = np.linspace(0, len(frames) - 1, min(MAX_FRAMES, len(frames))).round().astype(int)
-    frames = [frames[index] for index in chosen]
     columns = min(FRAME_COLUMNS, len(frames))
-    frames += [np.zeros_like(frames[0])] * (-len(frames) % columns)
+    count = min(MAX_FRAMES, len(frames) // columns * columns)  # whole rows
+    chosen = np.linspace(0, len(frames) - 1, count).round().astype(int)
+    frames = [frames[index] for index in chosen]
     rows = [np.concatenate(frames[i : i + columns], axis=1) for i in range(0, len(frames), columns)]
     content = io.BytesIO()
     imsave(content, np.concatenate(rows), cmap="gray", vmin=0, vmax=255, format="png")
@@ -69,15 +69,18 @@ def frames_png(source: Source, features: VideoFeatures) -> bytes:
 
 
 def channels_svg(
-    values: np.ndarray, names: Sequence[str] | None = None, step_s: float | None = None
+    values: np.ndarray,
+    names: Sequence[str] | None = None,
+    step_s: float | None = None,
+    width: int = 720,
 ) -> bytes:
     """Channels ``(steps, channels)`` one below the other, each in its own range, as an SVG that
-    follows the light or dark theme of the reader."""
+    follows the light or dark theme of the reader; ``width`` is in pixels."""
     num_steps, num_channels = values.shape
     shown = min(num_channels, MAX_CHANNELS)
     height = shown * CHANNEL_HEIGHT + 24
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {CHANNEL_WIDTH} {height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         'font-family="sans-serif" font-size="11">',
         "<style>text{fill:#444}path{fill:none;stroke:#1f77b4;stroke-width:1.2}"
         "line{stroke:#8884}@media(prefers-color-scheme:dark){text{fill:#bbb}"
@@ -89,12 +92,12 @@ def channels_svg(
         name = names[channel] if names is not None and channel < len(names) else str(channel)
         finite = column[np.isfinite(column)]
         low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
-        parts.append(f'<path d="{_path(column, low, high, top + 15)}"/>')
+        parts.append(f'<path d="{_path(column, low, high, top + 15, width)}"/>')
         parts.append(
             f'<text x="2" y="{top + 11}">{html.escape(name)}</text>'
-            f'<text x="{CHANNEL_WIDTH - 2}" y="{top + 11}" text-anchor="end">'
+            f'<text x="{width - 2}" y="{top + 11}" text-anchor="end">'
             f"{low:.4g} … {high:.4g}</text>"
-            f'<line x1="0" x2="{CHANNEL_WIDTH}" y1="{top + CHANNEL_HEIGHT}" '
+            f'<line x1="0" x2="{width}" y1="{top + CHANNEL_HEIGHT}" '
             f'y2="{top + CHANNEL_HEIGHT}"/>'
         )
     length = f"{num_steps * step_s:.3g} s" if step_s else f"{num_steps:,} steps"
@@ -103,7 +106,7 @@ def channels_svg(
     return "".join(parts).encode()
 
 
-def _path(column: np.ndarray, low: float, high: float, top: float) -> str:
+def _path(column: np.ndarray, low: float, high: float, top: float, width: int) -> str:
     """A line as SVG path data; it is interrupted where values are missing."""
     num_steps = len(column)
     positions = np.arange(num_steps)
@@ -117,7 +120,7 @@ def _path(column: np.ndarray, low: float, high: float, top: float) -> str:
                           if np.isfinite(piece).any() else (np.nan, np.nan))
         ])  # fmt: skip
         positions = np.repeat((edges[:-1] + edges[1:] - 1) / 2, 2)
-    x = positions * ((CHANNEL_WIDTH - 1) / max(1, num_steps - 1))
+    x = positions * ((width - 1) / max(1, num_steps - 1))
     spread = high - low
     height = CHANNEL_HEIGHT - 20
     y = top + height * (1 - (column - low) / spread) if spread > 0 else np.where(

@@ -49,8 +49,20 @@ def wav_of(features: AudioFeatures, source: Source) -> bytes:
     return content.getvalue()
 
 
-def picture_of(features: Features, source: Source) -> tuple[bytes, str]:
-    """A picture of an item, and its media type. Raises BadInput."""
+def picture_of(features: Features, source: Source, width: int) -> tuple[bytes, str]:
+    """A picture of an item, and its media type; channels are drawn for ``width`` pixels.
+
+    Raises BadInput.
+    """
+    try:
+        return _draw(features, source, width)
+    except BadInput:
+        raise
+    except Exception as error:  # a decoder's own fault must cost one item
+        raise BadInput(UNREADABLE, f"{type(error).__name__}: {error}") from None
+
+
+def _draw(features: Features, source: Source, width: int) -> tuple[bytes, str]:
     if isinstance(features, AudioFeatures):
         audio: Audio = features.read(source)
         return spectrogram_png(audio.samples, audio.sample_rate), "image/png"
@@ -61,4 +73,4 @@ def picture_of(features: Features, source: Source) -> tuple[bytes, str]:
     if not values.size:
         raise BadInput(UNREADABLE, "there are no steps to draw")
     values = values.reshape(len(values), -1)
-    return channels_svg(values, names, features.step_s()), "image/svg+xml"
+    return channels_svg(values, names, features.step_s(), width), "image/svg+xml"

@@ -27,6 +27,8 @@ HOSTS = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "seqbelt-review"
 MAX_ROWS, MAX_FOLDERS, NUM_CACHED = 200, 500, 64
 """Items of one answer, folders in the filter, pictures and sounds in memory."""
+MIN_WIDTH, MAX_WIDTH = 240, 1000
+"""Of a picture of channels, in pixels."""
 PAGE_FILES = {"page.css": "text/css", "page.js": "text/javascript"}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
@@ -44,8 +46,8 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
     features, kind = items.features, kind_of(items.features)
 
     @lru_cache(NUM_CACHED)
-    def picture(item: int) -> tuple[bytes, str]:
-        return picture_of(features, items.source(item))
+    def picture(item: int, width: int) -> tuple[bytes, str]:
+        return picture_of(features, items.source(item), width)
 
     @lru_cache(NUM_CACHED)
     def sound(item: int) -> bytes:
@@ -164,7 +166,8 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
 
     @app.get("/media/<int:item>/picture")
     def show_picture(item: int) -> Response:
-        content, media_type = picture(number(item))
+        width = min(MAX_WIDTH, max(MIN_WIDTH, request.args.get("width", MAX_WIDTH, int)))
+        content, media_type = picture(number(item), width)
         answer = Response(content, mimetype=media_type)
         answer.headers["Content-Security-Policy"] = _PICTURE_POLICY
         return answer

@@ -2,7 +2,7 @@
 
 const PAGE_SIZE = 50;
 const NUM_KEYS = 9;
-const WORDS = {contradicted: "contradicted", unsure: "least sure", random: "random sample"};
+const WORDS = {contradicted: "contradicted", unsure: "least sure", random: "random"};
 const at = (id) => document.getElementById(id);
 
 let summary = null;   // of the whole review
@@ -12,6 +12,7 @@ let place = 0;        // index of the shown item in `items`
 let choices = [];     // the classes of the keys 1 to 9
 let shown = null;     // the shown item, in detail
 let isBusy = false;
+let isStale = false;  // the filters changed while something else was under way
 let request = 0;      // number of the last load, so that a late answer is dropped
 
 async function ask(path, body) {
@@ -112,8 +113,8 @@ function listItems() {
     const name = make("b");
     name.append(make("bdi", one.name));
     const to = one.decision ? ` ✓ ${one.decision}` : "";
-    const says = one.predicted ? `${one.predicted} ${percent(one.confidence)}` : "no prediction";
-    button.append(name, make("small", `${one.label || "no label"} · ${says}${to}`));
+    const says = one.predicted ? `${one.predicted} ${percent(one.confidence)}` : "?";
+    button.append(name, make("small", `${one.label || "no label"} → ${says}${to}`));
     if (first + index === place) button.setAttribute("aria-current", "true");
     button.addEventListener("click", () => { place = first + index; run(show); });
     line.append(button);
@@ -150,7 +151,7 @@ function showContent(one) {
   } else {
     const picture = make("img", undefined, summary.kind);
     picture.alt = {audio: "spectrogram", video: "frames", channels: "channels"}[summary.kind];
-    picture.src = `/media/${one.item}/picture`;
+    picture.src = pictureOf(one);
     picture.addEventListener("error", () => explain(picture.src));
     content.push(picture);
     if (summary.kind === "audio") {
@@ -163,6 +164,10 @@ function showContent(one) {
   }
   at("content").replaceChildren(...content);
   if (one.error) complain(new Error(`${one.name}: ${one.error}`));
+}
+
+function pictureOf(one) {
+  return `/media/${one.item}/picture?width=${at("content").clientWidth}`;
 }
 
 async function explain(path) {
@@ -222,7 +227,7 @@ async function show() {
   showContent(shown);
   showChoices(shown);
   const next = items[place + 1];
-  if (next && summary.kind !== "text") new Image().src = `/media/${next.item}/picture`;
+  if (next && summary.kind !== "text") new Image().src = pictureOf(next);
 }
 
 async function decide(label) {
@@ -264,6 +269,15 @@ async function run(action) {
   } finally {
     isBusy = false;
   }
+  if (isStale) {
+    isStale = false;
+    await run(reload);
+  }
+}
+
+function applyFilters() {
+  if (isBusy) isStale = true;
+  else run(reload);
 }
 
 function togglePlay() {
@@ -326,7 +340,7 @@ at("skip").addEventListener("click", () => run(() => move(1)));
 at("back").addEventListener("click", () => run(() => move(-1)));
 at("undo").addEventListener("click", () => run(undo));
 at("more").addEventListener("click", () => run(async () => { await loadMore(); listItems(); }));
-at("filters").addEventListener("change", () => run(reload));
+at("filters").addEventListener("change", applyFilters);
 at("filters").addEventListener("submit", (event) => event.preventDefault());
 
 run(async () => {
