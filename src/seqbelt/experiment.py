@@ -8,6 +8,7 @@ from pydantic import field_validator, model_validator
 
 from seqbelt.comparison.comparison import Comparison
 from seqbelt.comparison.variants import variant_of
+from seqbelt.data.batches import is_interpolable
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
 from seqbelt.features.kinds import AnyFeatures
@@ -91,6 +92,7 @@ class Experiment(Settings):
                 per_step,
                 self.features.is_spectrum,
                 float(np.mean(train.lengths)),
+                is_tokens or self.training.augmentation != "auto" or is_interpolable(train),
             ),
         )
 

@@ -113,9 +113,13 @@ class Training(Settings):
         labels_steps: bool = False,
         is_spectrum: bool = False,
         mean_steps: float = 1.0,
+        is_interpolable: bool = True,
     ) -> Self:
         """The settings with every ``auto`` except ``keep`` replaced by its value, for ``num_rows``
-        training rows of token ids or of numbers with ``mean_steps`` steps on average."""
+        training rows of token ids or of numbers with ``mean_steps`` steps on average.
+
+        Rows that are not ``is_interpolable`` are not moved in time.
+        """
         defaults, changes = defaults_for(is_tokens), {}
         batch_size = self.batch_size
         if batch_size == "auto":
@@ -136,6 +140,7 @@ class Training(Settings):
         elif self.augmentation == "auto":
             # Mixed sequences have no label for every step.
             without = {"mixup_alpha"} if labels_steps else set()
+            without |= set() if is_interpolable else {"time_stretch", "time_warp"}
             if is_spectrum:
                 extra = defaults.spectrum_augmentation
             elif num_rows < defaults.few_rows:
@@ -148,6 +153,14 @@ class Training(Settings):
                 if name not in without
             }
         return self.replace(**changes) if changes else self
+
+    @property
+    def moves_in_time(self) -> bool:
+        """Whether the augmentation stretches or warps the time axis."""
+        augmentation = self.augmentation
+        return isinstance(augmentation, Augmentation) and bool(
+            augmentation.time_stretch or augmentation.time_warp
+        )
 
     def plan(self, num_rows: int) -> "Plan":
         """The plan of resolved settings for ``num_rows`` training rows."""

@@ -109,7 +109,14 @@ def train_model(
             "training needs rows of at least two classes"
         )
     folder = run_folder(experiment, store)
-    experiment = experiment.resolve(store.is_tokens, rows["train"])
+    asked, experiment = experiment, experiment.resolve(store.is_tokens, rows["train"])
+    if asked.training.augmentation == "auto" and not (
+        store.is_tokens or experiment.training.moves_in_time
+    ):
+        echo(
+            f"{experiment.run_name}: steps cannot be interpolated from their neighbours: without "
+            "time_stretch and time_warp (training.augmentation)"
+        )
     run = open_run(experiment, store, folder, resume=resume, tags=tags or {})
     if (remark := hint("".join(store.classes))) is not None:
         echo(remark)
