@@ -30,9 +30,9 @@ from seqbelt.training.scoring import predict_logits
 SETS = {
     "japanese_vowels": (100_000, 300),
     "epilepsy": (100_000, 300),
-    "utd_mhad": (100_000, 250),
+    "utd_mhad": (100_000, 400),
     "kor_chatbot_topic": (100_000, 300),
-    "fsdd": (100_000, 250),
+    "fsdd": (100_000, 400),
     "nsmc": (20_000, 400),
 }
 """Largest number of rows, and updates of a training."""

@@ -7,6 +7,7 @@ anyway: no file is read twice.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -146,10 +147,21 @@ def short_hash(content_hash: str) -> int:
     return int(content_hash[:_HASH_DIGITS], 16)
 
 
+@cache
 def _blocks(num_features: int) -> np.ndarray:
     """The first feature of each block, and the number of features ``(blocks + 1,)``."""
     count = min(num_features, MAX_BLOCKS)
     return np.linspace(0, num_features, count + 1).round().astype(int)
+
+
+@cache
+def _averaging(num_features: int) -> np.ndarray:
+    """The matrix that averages features over their block, ``(features, blocks)``."""
+    edges = _blocks(num_features)
+    matrix = np.zeros((num_features, len(edges) - 1))
+    for block, (start, end) in enumerate(pairwise(edges)):
+        matrix[start:end, block] = 1 / (end - start)
+    return matrix
 
 
 def signal_names(num_features: int) -> tuple[str, ...]:
@@ -165,16 +177,15 @@ def signal_names(num_features: int) -> tuple[str, ...]:
 def summarize_signal(sequence: np.ndarray) -> np.ndarray:
     """Mean and standard deviation over the steps, averaged over blocks of features, and the
     number of steps: float32 ``(2 * blocks + 1,)``."""
-    steps = sequence.astype(np.float32, copy=False)
-    means = steps.mean(axis=0, dtype=np.float64)
-    squares = np.einsum("sf,sf->f", steps, steps, dtype=np.float64) / len(steps)
-    deviations = np.sqrt(np.maximum(squares - means**2, 0))
-    edges = _blocks(steps.shape[1])
-    sizes = np.diff(edges)
-    return np.concatenate(
-        [
-            np.add.reduceat(means, edges[:-1]) / sizes,
-            np.add.reduceat(deviations, edges[:-1]) / sizes,
-            [len(steps)],
-        ]
-    ).astype(np.float32)
+    steps = sequence.astype(np.float64)
+    num_steps, num_features = steps.shape
+    means = steps.sum(axis=0) / num_steps
+    squares = np.einsum("sf,sf->f", steps, steps) / num_steps
+    deviations = np.sqrt(np.maximum(squares - means * means, 0))
+    averaging = _averaging(num_features)
+    num_blocks = averaging.shape[1]
+    found = np.empty(2 * num_blocks + 1, np.float32)
+    found[:num_blocks] = means @ averaging
+    found[num_blocks:-1] = deviations @ averaging
+    found[-1] = num_steps
+    return found
