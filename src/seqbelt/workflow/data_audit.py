@@ -13,7 +13,8 @@ from seqbelt.workflow.console import echo
 
 def audit_data(experiment: Experiment, store: SequenceStore) -> Audit:
     """Audit a prepared store, with its texts if the sequences are token ids."""
-    return audit_store(store, _texts(experiment, store) if store.is_tokens else None)
+    texts = _texts(experiment, store) if store.is_tokens else None
+    return audit_store(store, texts, experiment.features)
 
 
 def audit_first(experiment: Experiment, store: SequenceStore) -> Audit:
