@@ -200,12 +200,12 @@ class Conclusion:
     """How the best cell compares with the baselines."""
     scope: str = ""
     """What the test rows cannot show; empty where nothing needs saying."""
-    leaks: tuple[str, ...] = ()
-    """Sentences on test rows that are in the training rows too."""
     estimates: Mapping[Metric, Mapping[str, Estimate]] = field(default_factory=dict)
     """Of each metric and cell: mean with its interval over new seeds and new test units."""
     metric: Metric = ACCURACY
     """What the first verdict is about."""
+    leaks: tuple[str, ...] = ()
+    """Sentences on test rows that are in the training rows too."""
 
     @property
     def verdict(self) -> Verdict | None:
