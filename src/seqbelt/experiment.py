@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 from pydantic import field_validator, model_validator
 
 from seqbelt.comparison.comparison import Comparison
 from seqbelt.comparison.variants import variant_of
+from seqbelt.data.batches import is_interpolable
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
 from seqbelt.features.kinds import AnyFeatures
 from seqbelt.models.classifier import Model
+from seqbelt.plots.report_texts import ReportSettings
 from seqbelt.settings import Settings
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.tuning import Tuning
@@ -37,6 +40,8 @@ class Experiment(Settings):
     """Which cells are compared, over which seeds."""
     tuning: Tuning = Tuning()
     """The hyperparameter search."""
+    report: ReportSettings = ReportSettings()
+    """The report for readers."""
     output: Path = Path("outputs")
     """Folder for checkpoints and bundles."""
 
@@ -82,7 +87,12 @@ class Experiment(Settings):
         return self.replace(
             model=self.model.resolve(is_tokens, train.lengths),
             training=self.training.resolve(
-                len(train), is_tokens, per_step, self.features.is_spectrum
+                len(train),
+                is_tokens,
+                per_step,
+                self.features.is_spectrum,
+                float(np.mean(train.lengths)),
+                is_tokens or self.training.augmentation != "auto" or is_interpolable(train),
             ),
         )
 

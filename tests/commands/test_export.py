@@ -19,7 +19,7 @@ from seqbelt.commands import export as stage
 from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.experiment import Experiment
 from seqbelt.features.arrays.channels import Channels
-from seqbelt.features.audio.audio import LogMel
+from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.features.text.text import Character, Subword
 from seqbelt.inference.bundle import Bundle
@@ -53,7 +53,7 @@ def save(features, learn_from=(), classes=CLASSES, **settings) -> str:
     if isinstance(encoder, TextEncoder) and encoder.parts is not None:
         network.embed.compose(encoder.parts)
     if isinstance(features, LogMel):
-        network.normalize.learn(torch.full((features.num_bands,), -40.0), torch.tensor(10.0))
+        network.normalize.learn(torch.full((features.num_features,), -40.0), torch.tensor(10.0))
     Bundle("t", features, learned, model, classes, encoder.num_features, network, {}).save(
         Path("bundle")
     )
@@ -193,6 +193,44 @@ def write_numbers(noise, wav_bytes) -> tuple[str, Path]:
     return "x.csv", Path("x.csv")
 
 
+@pytest.mark.parametrize("format", ["onnx", "onnx-int8"])
+@pytest.mark.parametrize(
+    ("features", "settings"),
+    [
+        (LogMel(kind="log_mel", sample_rate=8000, num_bands=16), {"bidirectional": True}),
+        (LogMel(kind="log_mel", sample_rate=8000, num_bands=16), {"max_steps": 30}),
+        (Mfcc(kind="mfcc", sample_rate=8000, num_coefficients=9, subtract_mean=True), {}),
+        (Waveform(kind="waveform", sample_rate=8000, window_ms=4, hop_ms=3), {"cell": "gru"}),
+        (Channels(kind="channels", differences=True), {"pooling": "mean"}),
+    ],
+    ids=["log-mel", "cropped", "mfcc", "waveform", "channels"],
+)
+def test_features_can_be_in_the_file(capsys, features, settings, format):
+    model = save(features, [b"x,y\n1,2\n3,4\n"] if features.kind == "channels" else [], **settings)
+    arguments = ["--raw", "--format", format, "--output", "toy.onnx"]
+    code, result, err = run(capsys, model, *arguments)
+    assert code == 0, err
+    assert result["raw"] and result["passed"] and result["max_difference"] < 1e-5
+    assert result["num_sequences"] == 40
+
+
+@pytest.mark.parametrize(
+    ("features", "settings", "words"),
+    [
+        (LogMel(kind="log_mel", deltas=1), {}, "features.deltas is not supported; 0 can be"),
+        (LogMel(kind="log_mel", trim_silence_db=30.0), {}, "features.trim_silence_db"),
+        (LogMel(kind="log_mel"), {"max_steps": 9, "crop": "tail"}, "model.crop: tail"),
+        (Channels(kind="channels", standardize="sequence"), {}, "features.standardize"),
+        (Character(kind="character", min_count=1), {}, "features.kind: character"),
+    ],
+)
+def test_features_that_cannot_be_in_the_file_are_named(capsys, features, settings, words):
+    learn_from = {"channels": [b"x,y\n1,2\n3,4\n"], "character": ["abc"]}.get(features.kind, [])
+    model = save(features, learn_from, **settings)
+    code, _, err = run(capsys, model, "--raw", "--output", "toy.onnx")
+    assert code == 2 and words in err and not Path("toy.onnx").exists()
+
+
 # More words than the smallest vocabulary holds, so that they have several pieces.
 WORDS = [
     "".join(letters) for letters in np.random.default_rng(0).choice(list("abcdefghij"), (1500, 12))
@@ -206,6 +244,7 @@ WORDS = [
             "Sound", LogMel(kind="log_mel", sample_rate=8000, num_bands=16), [], write_sound,
             marks=pytest.mark.slow,  # librosa takes its time to load
         ),
+        ("Raw sound", LogMel(kind="log_mel", sample_rate=8000, num_bands=16), [], write_sound),
         ("Text", Character(kind="character", min_count=1), ["abcd"], lambda *_: ("bad cab",) * 2),
         ("Subwords", Subword(kind="subword"), WORDS, lambda *_: (f"a {WORDS[0]}!",) * 2),
         ("Numbers", Channels(kind="channels"), [b"x,y\n1,2\n3,4\n"], write_numbers),
@@ -221,11 +260,12 @@ def test_the_documented_program_needs_onnx_runtime_alone(
         if isinstance(node, ast.Import)
         for name in node.names
     }
-    assert imported <= {"json", "sys", "librosa", "numpy", "onnxruntime", "tokenizers"}
+    assert imported <= {"json", "sys", "librosa", "numpy", "onnxruntime", "soundfile", "tokenizers"}
     assert len(program.splitlines()) <= (20 if section == "Subwords" else 12)
     argument, source = write(noise, wav_bytes)
     model = save(features, learn_from, bidirectional=True, pooling="attention")
-    code, _, err = run(capsys, model, "--output", "toy.onnx")
+    raw = ["--raw"] if section.startswith("Raw") else []
+    code, _, err = run(capsys, model, "--output", "toy.onnx", *raw)
     assert code == 0, err
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program, "toy.onnx", argument],
@@ -239,4 +279,4 @@ def test_the_documented_program_needs_onnx_runtime_alone(
 
 
 def test_every_program_of_the_document_is_run():
-    assert set(programs()) == {"Sound", "Text", "Subwords", "Numbers"}
+    assert set(programs()) == {"Sound", "Raw sound", "Text", "Subwords", "Numbers"}

@@ -1,5 +1,7 @@
 """What is an input of ``predict``, what it is called, and what is left out."""
 
+from pathlib import Path
+
 import pytest
 
 from seqbelt.errors import SettingsError
@@ -57,9 +59,9 @@ def test_files_of_earlier_predictions_are_no_inputs_and_that_is_said(tmp_path, n
 
 def test_texts_of_a_folder_are_read_by_an_encoding_for_predict_too(tmp_path):
     write(tmp_path / "1.txt", "좋은 영화".encode("cp949"))
-    _, items = list_items([tmp_path], WORD, ["data.encoding=cp949"])
+    items = list_items([tmp_path], WORD, ["data.encoding=cp949"]).items
     assert [WORD.read(item.source) for item in items] == ["좋은 영화"]
-    _, items = list_items([tmp_path / "1.txt"], WORD, ["data.encoding=cp949"])
+    items = list_items([tmp_path / "1.txt"], WORD, ["data.encoding=cp949"]).items
     assert [WORD.read(item.source) for item in items] == ["좋은 영화"]
     with pytest.raises(SettingsError, match=r"data\.quoting"):
         names([tmp_path], "data.quoting=false", features=WORD)
@@ -70,8 +72,39 @@ def test_texts_of_a_folder_are_read_by_an_encoding_for_predict_too(tmp_path):
 def test_a_manifest_with_transcripts_gives_recordings_to_audio(tmp_path):
     write(tmp_path / "소리.wav")
     table = write(tmp_path / "m.CSV", "path,text,label\n소리.wav,hello,x \n")
-    key, items = list_items([table], LOG_MEL)
+    key, items, _ = list_items([table], LOG_MEL)
     (item,) = items
     assert (key, item.source, item.label) == ("path", tmp_path / "소리.wav", "x")
-    key, items = list_items([table], WORD)
+    key, items, _ = list_items([table], WORD)
     assert (key, next(items).source) == ("id", "hello")
+
+
+def test_a_manifests_columns_are_kept_row_by_row(tmp_path):
+    table = write(tmp_path / "m.csv", "id,text,label,who\n7,good film,x,ann\n8,bad,,bob\n")
+    key, items, kept = list_items([table], WORD, keep_columns=True)
+    assert (key, kept) == ("id", ("text", "label", "who"))
+    assert [item.kept for item in items] == [("good film", "x", "ann"), ("bad", "", "bob")]
+    assert list_items([table], WORD).kept == ()
+
+
+def test_a_folders_texts_and_known_classes_are_kept(tmp_path):
+    write(tmp_path / "in/x/1.txt", "a good film")
+    write(tmp_path / "in/2.txt", "")
+    _, items, kept = list_items([tmp_path / "in"], WORD, (), ("x",), keep_columns=True)
+    assert kept == ("label", "text")
+    found = {item.name: item.kept for item in items}
+    assert found == {"x/1.txt": ("x", "a good film"), "2.txt": ("", "")}
+
+
+@pytest.mark.parametrize("kind", ["folder", "manifest"])
+def test_paths_can_be_relative_to_the_output_or_absolute(tmp_path, kind):
+    write(tmp_path / "in/x/1.wav")
+    table = write(tmp_path / "in/m.csv", "path,label\nx/1.wav,x\n")
+    source = tmp_path / "in/x" if kind == "folder" else table
+
+    def name(relative_to=None):
+        return next(list_items([source], LOG_MEL, relative_to=relative_to).items).name
+
+    assert name() == ("1.wav" if kind == "folder" else "x/1.wav")
+    assert name(tmp_path / "out") == "../in/x/1.wav"
+    assert name(Path("/")) == str(tmp_path / "in/x/1.wav")

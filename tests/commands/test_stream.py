@@ -279,6 +279,66 @@ def test_a_model_with_max_steps_says_what_it_reads(capsys):
     assert lines[2]["label"] == "nein" and lines[-1]["label"] == "ja"
 
 
+def test_several_signals_are_predicted_side_by_side(capsys):
+    model = save_that_follows()
+    Path("a.csv").write_text("1\n" * 30)
+    Path("b.csv").write_text("-1\n" * 30)
+    Path("bad.csv").write_text("1,2\n" * 30)
+    options = ["--every-steps", "10", "--json"]
+    alone = {name: run(capsys, model, name, *options)[1][:-1] for name in ("a.csv", "b.csv")}
+    code, lines, err = run(capsys, model, "a.csv", "b.csv", *options)
+    assert code == 0, err
+    for name, expected in alone.items():
+        assert [line for line in lines[:-1] if line["file"] == name] == [
+            {"file": name, **line} for line in expected
+        ]
+    assert {name: one["label"] for name, one in lines[-1]["signals"].items()} == {
+        "a.csv": "nein", "b.csv": "ja",
+    }  # fmt: skip
+    code, lines, err = run(capsys, model, "a.csv", "bad.csv", "--follow", "--pcm", "s16le")
+    assert code == 2
+    code, lines, err = run(capsys, model, "a.csv", "a.csv")
+    assert code == 2 and "a.csv: given twice" in err
+
+
+def test_a_bad_signal_does_not_end_the_others(capsys, monkeypatch):
+    model = save_that_follows()
+    Path("a.csv").write_text("1\n" * 30)
+    Path("bad.csv").write_text("1\nx\n")
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage.time, "sleep", stop)
+    code, lines, err = run(capsys, model, "bad.csv", "a.csv", "--follow", "--json")
+    assert code == 3 and "warning: bad.csv" in err and "the other signals go on" in err
+    assert lines[-1]["signals"]["a.csv"]["label"] == "nein"
+    assert "error" in lines[-1]["signals"]["bad.csv"]
+
+
+@pytest.mark.parametrize("how", ["cut", "replaced"])
+def test_a_followed_file_that_is_cut_or_replaced_is_read_as_another_signal(
+    capsys, monkeypatch, how
+):
+    model = save_that_follows()
+    Path("x.csv").write_text("1\n" * 40)
+    to_come = ["restart", "wait"]
+
+    def sleep(_):
+        if not to_come:
+            raise KeyboardInterrupt
+        if to_come.pop(0) == "restart":
+            if how == "replaced":
+                Path("x.csv").rename("x.csv.1")
+            Path("x.csv").write_text("-1\n" * 20)
+
+    monkeypatch.setattr(stage.time, "sleep", sleep)
+    code, lines, err = run(capsys, model, "x.csv", "--follow", "--every-steps", "10", "--json")
+    assert code == 0 and f"x.csv: {how}" in err and not to_come
+    assert [line["step"] for line in lines[:-1]] == [10, 20, 30, 40, 10, 20, 20]
+    assert lines[-2]["label"] == "ja" and lines[-1]["num_restarts"] == 1
+
+
 def test_options_of_events_without_events_are_refused(capsys):
     model = save_that_follows()
     Path("x.csv").write_text("1\n" * 30)

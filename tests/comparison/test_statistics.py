@@ -8,11 +8,11 @@ from seqbelt.comparison.statistics import (
     Difference,
     Estimate,
     detectable_difference,
-    holm,
     mean_interval,
     score_difference,
     score_interval,
 )
+from seqbelt.evaluation.proportions import holm
 
 
 def test_mean_interval_is_students():

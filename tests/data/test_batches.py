@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from seqbelt.data.batches import (
     evaluation_plan,
     fill,
+    is_interpolable,
     iterate,
     make_batch,
     pad,
@@ -147,3 +148,24 @@ def test_fill_counts_the_steps_that_batches_are_padded_to():
     lengths, plan = np.array([3, 4, 8]), [np.array([0, 1]), np.array([2])]
     assert fill(lengths, plan) == pytest.approx(15 / 16)
     assert fill(lengths, plan, lambda steps: 8) == pytest.approx(15 / 24)
+
+
+def test_noise_and_fast_patterns_cannot_be_interpolated_and_slow_signals_can():
+    random = np.random.default_rng(0)
+    times = np.arange(400)
+
+    def rows(make) -> Rows:
+        return Rows([make(number).astype(np.float32) for number in range(8)])
+
+    noise = rows(lambda _: random.normal(size=(100, 3)))
+    period = rows(lambda number: np.sin(np.pi / 2 * times + number)[:, None])  # of four steps
+    slow = rows(lambda number: np.sin(0.1 * times + number)[:, None])
+    walk = rows(lambda _: random.normal(size=(100, 3)).cumsum(0))
+    assert not is_interpolable(noise) and not is_interpolable(period)
+    assert is_interpolable(slow) and is_interpolable(walk)
+    mostly_slow = rows(
+        lambda _: np.c_[random.normal(size=(100, 2)).cumsum(0), random.normal(size=100)]
+    )
+    assert is_interpolable(mostly_slow)
+    for nothing in (np.zeros((9, 2)), np.ones((2, 2)), np.ones((1, 1))):
+        assert is_interpolable(rows(lambda _, value=nothing: value))

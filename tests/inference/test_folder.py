@@ -326,6 +326,8 @@ def test_answers_below_the_confidence_of_a_coverage_are_rejected(wavs, tmp_path)
         assert (row["label"] is None) == (row["confidence"] < threshold)
         assert (row["error"] is None) == (row["label"] is not None)
         assert row["confidence"] == max(row["p_low"], row["p_high"])
+        best = "low" if row["p_low"] > row["p_high"] else "high"
+        assert row["rejected_label"] == (best if row["label"] is None else None)
 
 
 def test_a_coverage_needs_confidences_of_validation_rows(wavs, tmp_path):

@@ -1,19 +1,20 @@
 import json
 
 import numpy as np
+import pandas
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from seqbelt.errors import SettingsError
+from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.inference.journal import Row
-from seqbelt.inference.output import check_output, write_predictions
+from seqbelt.inference.output import check_output, is_prediction_file, kept_names, write_predictions
 
 CLASSES = ("no", 'ye"s, é')
 COLUMNS = [
     "label", "confidence", "p_no", 'p_ye"s, é', "num_steps", "error", "content_hash", "model",
 ]  # fmt: skip
-SUFFIXES = (".csv", ".parquet", ".jsonl")
+SUFFIXES = (".csv", ".parquet", ".jsonl", ".xlsx")
 ROWS = [
     Row("a/1.wav", "h1", 7, np.array([0.25, 0.75], np.float32), None),
     Row('odd, "name"\nline.wav', "h2", None, None, "silent: no sound,\nnone"),
@@ -23,6 +24,9 @@ ROWS = [
 
 
 def read(path) -> list[dict]:
+    if path.suffix == ".xlsx":
+        frame = pandas.read_excel(path, engine="calamine", keep_default_na=False, na_values=[""])
+        return frame.astype(object).where(frame.notna(), None).to_dict("records")
     if path.suffix == ".parquet":
         return pyarrow.parquet.read_table(path).to_pylist()
     if path.suffix == ".jsonl":
@@ -80,7 +84,7 @@ def test_a_failure_leaves_the_older_file_as_it_was(tmp_path, suffix):
 
 @pytest.mark.parametrize("name", ["out", "out.txt", "out.CSV.gz", ".csv"])
 def test_an_unknown_ending_is_refused_with_the_known_ones(tmp_path, name):
-    with pytest.raises(SettingsError, match=r"\.parquet, \.csv or \.jsonl"):
+    with pytest.raises(SettingsError, match=r"\.parquet, \.csv, \.xlsx or \.jsonl"):
         check_output(tmp_path / name)
 
 
@@ -104,3 +108,33 @@ def test_a_csv_begins_with_the_mark_of_spreadsheets_where_that_is_asked(tmp_path
     write_predictions(plain, ROWS, "path", CLASSES, "m")
     write_predictions(marked, ROWS, "path", CLASSES, "m", byte_order_mark=True)
     assert marked.read_bytes() == b"\xef\xbb\xbf" + plain.read_bytes()
+
+
+def test_kept_columns_stand_behind_the_key_and_never_replace_a_prediction(tmp_path):
+    names = kept_names(["text", "label", "model", "input_label", "p_no"], "id", CLASSES)
+    assert names == ["text", "input_label", "input_model", "input_input_label", "input_p_no"]
+    rows = [row._replace(kept=(f"text {number}", "no")) for number, row in enumerate(ROWS)]
+    write_predictions(tmp_path / "o.xlsx", rows, "id", CLASSES, "m", kept=["text", "input_label"])
+    records = read(tmp_path / "o.xlsx")
+    assert list(records[0])[:4] == ["id", "text", "input_label", "label"]
+    assert [one["text"] for one in records] == ["text 0", "text 1", "text 2", "text 3"]
+
+
+def test_a_workbook_has_texts_as_they_are_and_is_known_as_predictions(tmp_path):
+    odd = [Row("=1+1", "007", 1, np.array([0.1, 0.9], np.float32), None)]
+    write_predictions(tmp_path / "o.xlsx", odd, "path", CLASSES, "m")
+    (record,) = pandas.read_excel(tmp_path / "o.xlsx", engine="calamine", dtype=str).to_dict(
+        "records"
+    )
+    assert (record["path"], record["content_hash"]) == ("=1+1", "007")
+    assert is_prediction_file(tmp_path / "o.xlsx")
+    pandas.DataFrame({"x": [1]}).to_csv(tmp_path / "x.csv")
+    (tmp_path / "other.xlsx").write_bytes(b"PK nothing")
+    assert not is_prediction_file(tmp_path / "other.xlsx")
+
+
+def test_a_sheet_is_never_overfull(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqbelt.inference.output.MAX_SHEET_ROWS", 4)
+    with pytest.raises(SeqbeltError, match=r"4 rows at most; write \.csv"):
+        write_predictions(tmp_path / "o.xlsx", ROWS, "path", CLASSES, "m")
+    assert not list(tmp_path.iterdir())

@@ -52,8 +52,9 @@ def signal(random, duration_s, tones) -> np.ndarray:
     return found.astype(np.float32)
 
 
+@pytest.mark.parametrize(("span_s", "tolerance_s"), [(None, 0.25), (0.15, 0.08)])
 def test_segments_stand_where_the_tone_is_and_a_rerun_reuses_them(
-    bundle, tmp_path, wav_bytes, monkeypatch
+    bundle, tmp_path, wav_bytes, monkeypatch, span_s, tolerance_s
 ):
     events = [(3.0, 5.0), (10.0, 11.5), (20.2, 24.0)]
     recording = signal(np.random.default_rng(1), 30.3, events)
@@ -63,7 +64,7 @@ def test_segments_stand_where_the_tone_is_and_a_rerun_reuses_them(
     def run(**options):
         predictor = TimelinePredictor(
             bundle,
-            Timeline(0.5, 0.25, **options),
+            Timeline(0.5, 0.25, span_s, **options),
             device="cpu",
             audacity=tmp_path / "labels",
             raven=tmp_path / "tables",
@@ -75,7 +76,8 @@ def test_segments_stand_where_the_tone_is_and_a_rerun_reuses_them(
     tones = [row for row in rows if row["label"] == "tone"]
     assert len(tones) == len(events) and len(rows) == 2 * len(events) + 1
     for row, (start, stop) in zip(tones, events):
-        assert abs(row["start_s"] - start) <= 0.25 and abs(row["end_s"] - stop) <= 0.25
+        assert abs(row["start_s"] - start) <= tolerance_s
+        assert abs(row["end_s"] - stop) <= tolerance_s
         assert row["confidence"] > 0.8 and row["path"] == "x.wav" and row["error"] is None
     assert rows[0]["start_s"] == 0 and rows[-1]["end_s"] == pytest.approx(30.3, abs=1e-3)
     labels = (tmp_path / "labels" / "x.wav.txt").read_text().splitlines()
@@ -115,6 +117,25 @@ def test_a_window_gets_the_answer_of_its_clip(bundle):
     np.testing.assert_allclose(rows[:, 2:], [e.probabilities for e in expected], atol=1e-5)
 
 
+def test_a_duration_of_hours_keeps_its_milliseconds(bundle):
+    predictor = TimelinePredictor(bundle, Timeline(0.5, 0.25, 0.2), device="cpu")
+    duration_s = 36_000.123
+    header = np.array([duration_s, duration_s - float(np.float32(duration_s))], np.float32)
+    cells = np.tile(np.array([0.9, 0.1], np.float32), (5, 1))
+    (segment,) = predictor.segments(np.concatenate([header, cells.ravel()]))
+    assert segment.end_s == pytest.approx(duration_s, abs=1e-4)
+
+
+def test_silence_within_a_recording_has_no_label(bundle):
+    recording = signal(np.random.default_rng(2), 6, [(1, 2)])
+    recording[2 * RATE : 5 * RATE] = 0
+    predictor = TimelinePredictor(bundle, Timeline(0.5, 0.25, 0.2), device="cpu")
+    (found,) = predictor.predict([(0, recording)])
+    covered = [(one.start_s, one.end_s) for one in predictor.segments(found.probabilities)]
+    assert all(stop <= 2.5 or start >= 4.5 for start, stop in covered)
+    assert covered[0][0] == 0 and covered[-1][1] == pytest.approx(6)
+
+
 @pytest.mark.parametrize(
     ("num", "size", "hop"), [(100, 10, 5), (103, 10, 5), (7, 10, 5), (23, 10, 3.3)]
 )
@@ -147,6 +168,9 @@ def test_merging():
 def test_what_cannot_be_done_is_refused(bundle):
     with pytest.raises(SettingsError, match="gaps between windows"):
         TimelinePredictor(bundle, Timeline(1.0, 2.0))
+    whole = replace(bundle, model=bundle.model.replace(pooling="last"))
+    with pytest.raises(SettingsError, match=r"--span-s 0\.2: the model pools the last"):
+        TimelinePredictor(whole, Timeline(1.0, 0.5, 0.2))
     cropped = replace(bundle, model=bundle.model.replace(max_steps=50, crop="head"))
     with pytest.raises(SettingsError, match=r"at most 0\.5 s"):
         TimelinePredictor(cropped, Timeline(1.0, 0.5))

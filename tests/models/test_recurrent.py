@@ -215,3 +215,26 @@ def test_identity_initialisation_is_the_identity():
     recurrent = make("padded", "rnn", hidden=8, nonlinearity="relu")
     initialize(recurrent, "identity", forget_bias=1.0)
     assert torch.equal(recurrent.weights.weight_hh_l0, torch.eye(8, dtype=torch.float64))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # of the compiler
+@pytest.mark.parametrize("layout", ["fused", "padded", "packed"])
+def test_compiled_layers_agree_and_transforms_are_refused_in_words(layout):
+    if layout == "fused" and not fused.is_available():
+        pytest.skip(fused.why_unavailable())
+    torch.manual_seed(0)
+    layer = Recurrent("lstm", 3, 4, 1, True, 0.0, "tanh", layout)
+    inputs, lengths = torch.randn(3, 6, 3), torch.tensor([6, 2, 4])
+    expected = layer(inputs, lengths)[0]
+    found = torch.compile(layer, backend="eager")(inputs, lengths)[0]
+    for row, length in enumerate(lengths.tolist()):
+        torch.testing.assert_close(found[row, :length], expected[row, :length])
+    if hasattr(torch.compiler, "is_exporting"):
+        with pytest.raises(RuntimeError, match="seqbelt export"):
+            torch.export.export(layer, (inputs, lengths))
+
+    def loss(weights):
+        return torch.func.functional_call(layer, weights, (inputs, lengths))[0].sum()
+
+    with pytest.raises(RuntimeError, match=r"torch\.func"):
+        torch.func.grad(loss)(dict(layer.named_parameters()))

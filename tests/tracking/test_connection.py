@@ -132,6 +132,22 @@ def test_a_reader_makes_no_registry_and_names_the_place(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_registry_of_a_named_project_is_read_from_anywhere(project, tmp_path, monkeypatch):
+    there = project("there")
+    connect().create_registered_model("pets")
+    go(monkeypatch, tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
+    monkeypatch.setattr(connection, "_project", None)
+    with pytest.raises(
+        SeqbeltError, match=r"--project .*elsewhere: no registry, .*mlflow\.db does"
+    ):
+        connection.use_project(tmp_path / "elsewhere")
+    connection.use_project(Path("there"))
+    with pytest.raises(SeqbeltError, match=rf"no such model .*{there}/mlruns.*models:/pets"):
+        resolve("models:/pats@champion")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
 def test_a_missing_model_is_told_with_those_that_are_there(project):
     project("here")
     connect().create_registered_model("pets")

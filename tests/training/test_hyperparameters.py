@@ -50,6 +50,25 @@ def test_a_budget_in_updates_follows_the_number_of_rows(
     assert abs(plan.num_updates - num_updates) <= half_a_pass_too_many
 
 
+@pytest.mark.parametrize(
+    ("mean_steps", "batch_size"), [(1, 32), (100, 32), (400, 10), (1000, 4), (60_000, 4)]
+)
+def test_labels_for_steps_take_fewer_long_sequences_in_a_batch(mean_steps, batch_size):
+    assert Training().resolve(5000, False, True, mean_steps=mean_steps).batch_size == batch_size
+    assert Training().resolve(5000, False, False, mean_steps=mean_steps).batch_size == 32
+    assert Training(batch_size=7).resolve(5000, False, True, mean_steps=1000).batch_size == 7
+
+
+def test_signals_that_cannot_be_interpolated_are_not_stretched():
+    smooth = Training().resolve(1000, False)
+    rough = Training().resolve(1000, False, is_interpolable=False)
+    assert smooth.moves_in_time and not rough.moves_in_time
+    without = {"time_stretch": 0.0, "time_warp": 0.0}
+    assert rough.augmentation == smooth.augmentation.replace(**without)
+    asked = Training(augmentation=Augmentation(time_warp=0.2))
+    assert asked.resolve(1000, False, is_interpolable=False).moves_in_time
+
+
 def test_the_plan_in_words():
     assert Plan(8, 4, 13, 29).sentence == (
         "1,508 updates with 8 sequences each, 29 epochs of 13 passes"

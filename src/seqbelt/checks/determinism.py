@@ -56,7 +56,12 @@ def certify_determinism(
     ``build`` returns the untrained network; ``network`` is the trained one, which predicts; a few
     of the training rows ``sequences`` are used.
     """
-    training = training.resolve(len(sequences), network.is_tokens, network.labels_steps)
+    training = training.resolve(
+        len(sequences),
+        network.is_tokens,
+        network.labels_steps,
+        mean_steps=float(np.mean(sequences.lengths)),
+    )
     batch_size = training.plan(len(sequences)).batch_size
     rows = np.random.default_rng(0).permutation(len(sequences))[: num_steps * batch_size]
     few = sequences.take(rows)

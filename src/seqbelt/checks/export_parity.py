@@ -85,7 +85,7 @@ def make_cases(draw: Draw, median: int, longest: int) -> Iterator[Case]:
 
 @torch.inference_mode()
 def certify_export(
-    network: Network, exported: nn.Module, cases: Sequence[Case]
+    network: nn.Module, exported: nn.Module, cases: Sequence[Case]
 ) -> ExportCertificate:
     """Compare the two engines' logits on every batch; a single difference above the tolerance
     fails."""

@@ -92,6 +92,7 @@ for command in (
     inspection.certify,
     inspection.explain,
     inspection.export,
+    data.review,
     inspection.ui,
 ):
     app.command()(command)

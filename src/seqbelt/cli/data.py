@@ -113,3 +113,42 @@ def init(
         return init(source, output, overrides or [], pattern, force, show=not as_json)
 
     run(work, as_json)
+
+
+def review(
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG|PREDICTIONS",
+            help="YAML file with the settings, or a table that 'seqbelt predict' wrote.",
+        ),
+    ],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE|INPUT]...",
+            help="Settings to override; with PREDICTIONS, the folder or table that was predicted.",
+        ),
+    ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            "--corrections",
+            help="Table to write; data.corrections or NAME.corrections.csv unless given.",
+        ),
+    ] = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Open a local page to look at doubtful items and correct their labels."""
+
+    def work() -> Outcome:
+        from seqbelt.commands.review import review_data, review_predictions
+
+        if target.suffix.lower() in (".parquet", ".csv", ".jsonl", ".xlsx"):
+            return review_predictions(target, arguments or [], corrections, port)
+        return review_data(load(target, arguments), target, corrections, port)
+
+    run(work, as_json)

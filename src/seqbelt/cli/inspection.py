@@ -82,6 +82,10 @@ def export(
             help="Also compare predictions and accuracy on the test part of this config.",
         ),
     ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Put the features into the file, which then takes samples."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Export a model to ONNX and check that both give the same predictions."""
@@ -89,7 +93,7 @@ def export(
     def work() -> Outcome:
         from seqbelt.commands.export import export
 
-        return export(model, format, output, load(config, None) if config else None)
+        return export(model, format, output, load(config, None) if config else None, raw)
 
     run(work, as_json)
 

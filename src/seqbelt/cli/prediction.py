@@ -33,6 +33,14 @@ class PrecisionName(StrEnum):
     bf16 = "bf16"
 
 
+class PathStyleName(StrEnum):
+    """What the paths in the output are relative to."""
+
+    input = "input"
+    output = "output"
+    absolute = "absolute"
+
+
 class PcmName(StrEnum):
     """Format of raw samples: 16-bit integers or 32-bit floats, little-endian."""
 
@@ -50,7 +58,7 @@ def predict(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", help="Output file: .parquet, .csv or .jsonl.")
+        Path, typer.Option("--output", help="Output file: .parquet, .csv, .xlsx or .jsonl.")
     ],
     on_error: Annotated[
         OnError,
@@ -81,6 +89,31 @@ def predict(
         bool,
         typer.Option("--byte-order-mark", help="Start a .csv with a byte order mark, for Excel."),
     ] = False,
+    keep_columns: Annotated[
+        bool,
+        typer.Option(
+            "--keep-columns", help="Copy the manifest's columns, and texts, into the output."
+        ),
+    ] = False,
+    paths_as: Annotated[
+        PathStyleName,
+        typer.Option(
+            "--paths",
+            help="What paths in the output are relative to: INPUT, the output file, or absolute.",
+        ),
+    ] = PathStyleName.input,
+    project: Annotated[
+        Path | None,
+        typer.Option("--project", help="Folder of the project whose mlruns/ has the model."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE.html",
+            help="Write a page: counts, least sure first, errors, changes since training.",
+        ),
+    ] = None,
     timeline: Annotated[
         bool,
         typer.Option(
@@ -101,6 +134,15 @@ def predict(
             "--hop-s", min=0.001, help="Seconds between window starts; half a window unless given."
         ),
     ] = None,
+    span_s: Annotated[
+        float | None,
+        typer.Option(
+            "--span-s",
+            min=0.001,
+            help="Seconds pooled for one prediction; half a window unless given. The window's "
+            "length classifies whole windows.",
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -112,7 +154,11 @@ def predict(
     ] = None,
     min_duration_s: Annotated[
         float | None,
-        typer.Option("--min-duration-s", min=0.0, help="Drop segments shorter than this."),
+        typer.Option(
+            "--min-duration-s",
+            min=0.0,
+            help="Drop segments shorter than this; a quarter of a window unless given.",
+        ),
     ] = None,
     max_gap_s: Annotated[
         float | None,
@@ -137,10 +183,12 @@ def predict(
 
         options = {
             "on_error": on_error, "engine": engine, "precision": precision, "coverage": coverage,
-            "byte_order_mark": byte_order_mark,
+            "byte_order_mark": byte_order_mark, "keep_columns": keep_columns,
+            "paths_as": paths_as, "project": project and str(project),
+            "report": report and str(report),
         }  # fmt: skip
         settings = {
-            "window_s": window_s, "hop_s": hop_s, "threshold": threshold,
+            "window_s": window_s, "hop_s": hop_s, "span_s": span_s, "threshold": threshold,
             "min_duration_s": min_duration_s, "max_gap_s": max_gap_s,
         }  # fmt: skip
         folders = {"audacity": audacity and str(audacity), "raven": raven and str(raven)}
@@ -159,8 +207,11 @@ def predict(
 
 def stream(
     model: ModelName,
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Input file, or - for standard input.")
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="Input files, each a signal, or - for standard input."
+        ),
     ],
     pcm: Annotated[
         PcmName | None,
@@ -212,22 +263,23 @@ def stream(
         typer.Option(
             "--min-duration-s",
             min=0.0,
-            help="Seconds that a new label must last; 0.5 unless given.",
+            help="Seconds that a new label must last; half of --window-s, at least 0.5, unless "
+            "given.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict while a signal arrives; print one line of JSON for each prediction."""
+    """Predict while signals arrive; print one line of JSON for each prediction."""
 
     def work() -> Outcome:
-        from seqbelt.commands.stream import stream
+        from seqbelt.commands.stream import Options, stream
 
-        kind = pcm.value if pcm else None
-        outcome = stream(
-            model, file, pcm=kind, follow=follow, every_ms=every_ms, every_steps=every_steps,
-            window_s=window_s, events=events, on_event=on_event, threshold=threshold,
-            min_duration_s=min_duration_s,
+        options = Options(
+            pcm=pcm.value if pcm else None, follow=follow, every_ms=every_ms,
+            every_steps=every_steps, window_s=window_s, events=events, on_event=on_event,
+            threshold=threshold, min_duration_s=min_duration_s,
         )  # fmt: skip
+        outcome = stream(model, files, options)
         # Without --json, standard output has the predictions only.
         return outcome if as_json else outcome._replace(result={})
 

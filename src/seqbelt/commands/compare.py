@@ -1,8 +1,9 @@
 """``seqbelt compare``: cells × seeds under one protocol, and the verdict."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +30,9 @@ from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.step_report import StepReport
 from seqbelt.experiment import Experiment
 from seqbelt.plots.comparison_figures import comparison_figure, diagnostics_figure
+from seqbelt.plots.comparison_report import comparison_report
 from seqbelt.plots.fonts import to_png
-from seqbelt.plots.html import html_page
+from seqbelt.plots.report_page import Words
 from seqbelt.plots.run_figures import learning_curves
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
@@ -43,8 +45,10 @@ from seqbelt.workflow.measure_diagnostics import measure_diagnostics
 from seqbelt.workflow.outcome import Outcome
 from seqbelt.workflow.prepared_data import prepare_data
 from seqbelt.workflow.publishing import register
+from seqbelt.workflow.report_facts import chosen_facts, data_facts
 from seqbelt.workflow.training_run import Trained, split_tags
 from seqbelt.workflow.tuned_variants import build_variants
+from seqbelt.workflow.wrong_labels import keep_held_out
 
 
 def compare(experiment: Experiment) -> Outcome:
@@ -59,7 +63,11 @@ def compare(experiment: Experiment) -> Outcome:
     conclusion, histories = _conclude(experiment, trained, controls, advice, journal.looks)
     conclusion = replace(conclusion, leaks=data_audit.leaks)
     diagnostics = measure_diagnostics(experiment, trained)
-    best, chosen_by = _choose(trained)
+    wrong_labels = keep_held_out(experiment, trained)
+    if wrong_labels is not None:
+        data_audit = data_audit.with_finding(wrong_labels.finding())
+        echo(f"labels: {wrong_labels.finding().sentence}")
+    best, chosen_by, reason = _choose(trained)
     ensemble, chosen, name = None, best, best.name
     if experiment.comparison.ensemble:
         ensemble = average_networks(best, trained, journal)
@@ -83,10 +91,23 @@ def compare(experiment: Experiment) -> Outcome:
     )
     summary.log_settings(experiment.flat())
     summary.log_text(data_audit.markdown(), "audit.md")
+    if wrong_labels is not None:
+        summary.log_artifact("wrong_labels.csv", wrong_labels.to_csv())
+        summary.log_text(json.dumps(wrong_labels.to_dict(), indent=1), "wrong_labels.json")
     registered = f"Registered: `{model_uri}`, {name}: {chosen_by}." if model_uri else ""
     if ensemble is not None:
         registered = f"{ensemble.sentence} {registered}".strip()
-    _log_conclusion(summary, conclusion, protocol, advice, diagnostics, histories, registered)
+    description, figures = _log_conclusion(
+        summary, conclusion, protocol, advice, diagnostics, histories, registered
+    )
+    report = _report(
+        experiment, data_audit, chosen, trained, reason, model_uri, conclusion, description, figures
+    )
+    summary.log_text(report, "report.html")
+    path = experiment.output / experiment.name / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report, "utf-8")
+    echo(f"{path}: the report of this comparison")
     summary.finish()
     if model_uri is None:
         echo("no model registered, the tracking server is unavailable; run the command again later")
@@ -102,6 +123,7 @@ def compare(experiment: Experiment) -> Outcome:
         "controls": [control.to_dict() for control in controls],
         "reasons": diagnostics.to_dict(),
         "ensemble": ensemble and ensemble.to_dict(),
+        "wrong_labels": wrong_labels and wrong_labels.to_dict(),
     }
     return Outcome(result)
 
@@ -295,8 +317,9 @@ def _answers(report: Report) -> Answers:
     return replace(answers, recordings=report.sequence_index, segments=np.array(segments))
 
 
-def _choose(trained: Sequence[Trained]) -> tuple[Trained, str]:
-    """The model to register, and the reason as text; with folds, a model of the settings to refit.
+def _choose(trained: Sequence[Trained]) -> tuple[Trained, str, str]:
+    """The model to register, and the reason as text and as the report's key; with folds, a model of
+    the settings to refit.
 
     Validation rows choose the model. With folds they choose the cell, by its mean over all folds
     and seeds: the best single model would be the one with the easiest validation rows. Without
@@ -305,7 +328,7 @@ def _choose(trained: Sequence[Trained]) -> tuple[Trained, str]:
     has_validation = all(one.validation is not None for one in trained)
     num_folds = len({one.experiment.data.fold for one in trained})
     if has_validation and num_folds == 1:
-        return max(trained, key=_validation_rank), "the best by validation"
+        return max(trained, key=_validation_rank), "the best by validation", "validation"
     accuracies: dict[str, list[float]] = {}
     for one in trained:
         report = one.validation if has_validation else one.test
@@ -317,8 +340,10 @@ def _choose(trained: Sequence[Trained]) -> tuple[Trained, str]:
     over = f"the highest mean {part} accuracy over all seeds"
     optimism = "" if has_validation else ", which makes that mean a little optimistic"
     if num_folds > 1:
-        return first, f"the cell with {over} and folds{optimism}, refitted on the rows of all folds"
-    return first, f"without validation rows, the first model of the cell with {over}{optimism}"
+        text = f"the cell with {over} and folds{optimism}, refitted on the rows of all folds"
+        return first, text, f"mean_{part}"
+    text = f"without validation rows, the first model of the cell with {over}{optimism}"
+    return first, text, f"mean_{part}"
 
 
 def _refit(experiment: Experiment, cell: str, journal: CompareJournal) -> Trained:
@@ -377,8 +402,8 @@ def _log_conclusion(
     reasons: Diagnostics,
     histories: dict[str, History],
     registered: str,
-) -> None:
-    """Log the verdict, the figures and the tables to the summary run."""
+) -> tuple[str, dict[str, Any]]:
+    """Log the verdict, the figures and the tables to the summary run; returns text and figures."""
     cells = conclusion.cells()
     controls = [control.to_dict() for control in conclusion.controls]
     figures = {
@@ -398,8 +423,6 @@ def _log_conclusion(
     description = "\n\n".join(filter(None, parts))
     summary.describe(description)
     summary.log_text(description, "comparison.md")
-    captions = {name.replace("_", " "): figure for name, figure in figures.items()}
-    summary.log_text(html_page(conclusion.headline, description, captions), "report.html")
     summary.describe_experiment(description)
     for verdict in conclusion.verdicts:
         pair, values = f"verdict/{verdict.cell}_less_{verdict.other}", verdict.to_dict()
@@ -413,3 +436,43 @@ def _log_conclusion(
         for name in ("test_accuracy", "test_macro_f1"):
             bounds = {key: value for key, value in scores[name].items() if value is not None}
             summary.log_metrics({f"verdict/{cell}_{name}_{k}": v for k, v in bounds.items()})
+    return description, figures
+
+
+def _report(
+    experiment: Experiment,
+    data_audit: Audit,
+    chosen: Trained,
+    trained: Sequence[Trained],
+    reason: str,
+    model_uri: str | None,
+    conclusion: Conclusion,
+    description: str,
+    figures: Mapping[str, Any],
+) -> str:
+    """The report for readers, of the chosen model's answers, or of its folds' models."""
+    tested = [chosen]
+    if chosen.test is None:
+        tested = [one for one in trained if (one.cell, one.seed) == (chosen.cell, chosen.seed)]
+    folds = [
+        (one.test, set(one.store.split("train").column("group")))
+        for one in tested
+        if one.test is not None
+    ]
+    units, _, _ = _test_units(folds)
+    has_new = any({*report.groups} - known - {""} for report, known in folds)
+    language = experiment.report.language
+    facts = chosen_facts(
+        chosen, tested, reason, len(trained), units, has_new, model_uri,
+        Words(language),
+    )  # fmt: skip
+    return comparison_report(
+        experiment.name,
+        data_facts(experiment, chosen.store, data_audit),
+        facts,
+        conclusion,
+        experiment.features,
+        description,
+        figures,
+        language,
+    )

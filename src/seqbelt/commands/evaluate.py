@@ -22,7 +22,8 @@ def evaluate(model: str, experiment: Experiment) -> Outcome:
             f"{fraction:.1%} of the test part's steps are read (model.crop_steps: "
             f"{bundle.model.max_steps}, crop: {bundle.model.crop})"
         )
-    report = report_on(bundle.network, {"test": test})["test"]
+    min_steps = bundle.about.get("shortest_segment", 1)
+    report = report_on(bundle.network, {"test": test}, min_steps)["test"]
     echo(report.per_class().to_string(index=False))
     result = {
         "model": concrete,

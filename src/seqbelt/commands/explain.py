@@ -145,7 +145,7 @@ def _find_item(
             raise SettingsError("--text: this model reads files, not texts; give a FILE")
         return Item("text", text)
     assert file is not None
-    _, items = list_items([Path(file)], bundle.features, settings)
+    items = list_items([Path(file)], bundle.features, settings).items
     if item_id is not None:
         for item in items:
             if item.name == item_id:

@@ -21,7 +21,13 @@ from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.training.scoring import predict_logits
 from seqbelt.workflow.console import echo
-from seqbelt.workflow.export_check import EXTRA, draw_sequences, make_cases, missing_packages
+from seqbelt.workflow.export_check import (
+    EXTRA,
+    RawNetwork,
+    draw_sequences,
+    draw_signals,
+    missing_packages,
+)
 from seqbelt.workflow.models import load_folder, open_model
 from seqbelt.workflow.outcome import Outcome
 
@@ -31,43 +37,67 @@ TIMED_S = 1.0
 """Time for which, and three times at least, both engines run in turns; the fastest runs count."""
 
 
-def export(model: str, format: str, output: Path, experiment: Experiment | None = None) -> Outcome:
+def export(
+    model: str,
+    format: str,
+    output: Path,
+    experiment: Experiment | None = None,
+    raw: bool = False,
+) -> Outcome:
     """Write a model as ONNX if both give the same predictions; with a config on its test rows too.
 
-    Raises SettingsError for an unknown format or an invalid output, SeqbeltError if the extra is
-    not installed or the predictions differ; then nothing is written.
+    ``raw`` puts the features into the file, which then takes samples or rows. Raises SettingsError
+    for an unknown format, an invalid output or features that cannot be exported, SeqbeltError if
+    the extra is not installed or the predictions differ; then nothing is written.
     """
     _check(format, output)
+    if raw and experiment is not None:
+        raise SettingsError(
+            "--raw: is compared on generated signals, since prepared test rows are features "
+            "already; remove --config"
+        )
     bundle, concrete, test = _open(model, experiment)
     if bundle.network.labels_steps:
         raise SettingsError(f"{model}: labels every step, which the ONNX export does not support")
     # Imported after the check of the settings, because the extra may be missing.
-    from seqbelt.inference.onnx_export import OnnxNetwork, crop_rule, export_bytes, quantize
+    from seqbelt.inference.onnx_export import (
+        OnnxNetwork,
+        crop_rule,
+        export_bytes,
+        export_raw_bytes,
+        quantize,
+    )
 
-    content = export_bytes(bundle)
+    network = content = export_bytes(bundle)
+    original, drawing = bundle.network, draw_sequences(bundle, test)
+    if raw:
+        content = export_raw_bytes(bundle, network)
+        original, drawing = RawNetwork(bundle), draw_signals(bundle)
     exported = OnnxNetwork(content)
-    cases = make_cases(bundle, test)
-    certificate = export_parity.certify_export(bundle.network, exported, cases)
+    cases = list(export_parity.make_cases(*drawing))
+    certificate = export_parity.certify_export(original, exported, cases)
     echo(f"{concrete}: {certificate.sentence}")
     if not certificate.passed:
         raise SeqbeltError(_failure(certificate, output, test))
     quantization = None
     if format == "onnx-int8":
-        content, operators = quantize(content)
+        content, operators = quantize(network)
+        content = export_raw_bytes(bundle, content) if raw else content
         exported = OnnxNetwork(content)
-        quantization = _describe(bundle, exported, operators, cases)
+        quantization = _describe(original, exported, operators, cases)
     accuracy = _accuracy(bundle, exported, test)
     _write(output, content)
-    rule = crop_rule(bundle)
+    rule = None if raw else crop_rule(bundle)
     if rule is not None:
         echo(f"the exported network reads all steps of its input; crop before: {rule}")
     result = {
         "output": str(output),
         "format": format,
+        **({"raw": True} if raw else {}),
         "model": concrete,
         **certificate.to_dict(),
         "size_bytes": len(content),
-        "speed_ratio": _speed_ratio(bundle.network, exported, draw_sequences(bundle, test)),
+        "speed_ratio": _speed_ratio(original, exported, drawing),
         "crop": rule,
         "quantization": quantization,
         "accuracy": accuracy,
@@ -110,10 +140,10 @@ def _failure(certificate: ExportCertificate, output: Path, test: Sequences | Non
 
 
 def _describe(
-    bundle: Bundle, exported: nn.Module, operators: list[str], cases: list[export_parity.Case]
+    network: nn.Module, exported: nn.Module, operators: list[str], cases: list[export_parity.Case]
 ) -> dict[str, Any]:
     """The effect of int8 on the same batches, in logits and labels."""
-    certificate = export_parity.certify_export(bundle.network, exported, cases)
+    certificate = export_parity.certify_export(network, exported, cases)
     batch_difference = export_parity.batch_composition_difference(exported, cases)
     echo(
         f"int8: the weights of {', '.join(operators) or 'nothing'}; logits differ by "

@@ -31,7 +31,7 @@ def _work(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     from seqbelt.workflow.prediction_run import predict
 
     output = Path(arguments.pop("output"))
-    for name in ("audacity", "raven"):
+    for name in ("audacity", "raven", "report", "project"):
         if arguments.get(name) is not None:
             arguments[name] = Path(arguments[name])
     with log_to_stderr(arguments.pop("log_level", logging.INFO)):

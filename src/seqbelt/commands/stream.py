@@ -5,17 +5,16 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from io import BufferedReader
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
-from seqbelt.features.arrays.channels import ArrayEncoder, ArrayFeatures
+from seqbelt.features.arrays.channels import ArrayEncoder
 from seqbelt.features.audio.audio import AudioFeatures
-from seqbelt.features.streaming.byte_streams import Pcm, PcmReader, TableReader, conversion_hint
+from seqbelt.features.streaming.byte_streams import Pcm
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.live_events import (
     MIN_DURATION_S,
@@ -25,76 +24,136 @@ from seqbelt.inference.live_events import (
 from seqbelt.inference.live_stream import Decision, Stream
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.event_command import EventCommand
+from seqbelt.workflow.live_signals import Restart, decode_pieces, open_signal
 from seqbelt.workflow.models import load_folder
-from seqbelt.workflow.outcome import Outcome
+from seqbelt.workflow.outcome import FAILED, QUARANTINED, Outcome
 
-READ_BYTES = 1 << 16
 POLL_S = 0.05
-"""Interval between reads of a growing file."""
+"""Interval between reads of growing files."""
 NUM_LATENCIES = 10_000
 """Latencies kept, the last ones, so that memory does not grow with the signal."""
 
 
-class Signal(NamedTuple):
-    """A signal in pieces; ``decode`` converts a piece to samples or rows."""
+@dataclass(frozen=True)
+class Options:
+    """How signals are predicted; the fields are the options of the command."""
 
-    pieces: Iterator[Any]
-    decode: Callable[[Any], np.ndarray]
-    finish: Callable[[], np.ndarray]
-    """Returns what remains at the end."""
+    pcm: Pcm | None = None
+    follow: bool = False
+    every_ms: float | None = None
+    every_steps: int | None = None
+    window_s: float | None = None
+    events: bool = False
+    on_event: str | None = None
+    threshold: float | None = None
+    min_duration_s: float | None = None
+
+    @property
+    def detects(self) -> bool:
+        """Whether changes of the label are needed."""
+        return self.events or self.on_event is not None
 
 
-def stream(
-    model: str,
-    file: str,
-    *,
-    pcm: Pcm | None = None,
-    follow: bool = False,
-    every_ms: float | None = None,
-    every_steps: int | None = None,
-    window_s: float | None = None,
-    events: bool = False,
-    on_event: str | None = None,
-    threshold: float | None = None,
-    min_duration_s: float | None = None,
-) -> Outcome:
-    """Predict one signal as it arrives; print each prediction as a line of JSON, then a summary.
+class LiveSignal:
+    """One signal on its way through the model."""
 
-    ``file`` is ``-`` for standard input. ``window_s`` limits a prediction to the last seconds of
-    the signal. With ``events`` only changes of the label are printed: the label changes once
-    another is the likeliest with at least ``threshold`` for ``min_duration_s``. ``on_event`` is a
-    shell command that runs at each change. Raises SettingsError if the model needs the complete
-    signal, SeqbeltError if the signal cannot be predicted.
+    def __init__(self, bundle: Bundle, file: str, options: Options) -> None:
+        self.file, self._bundle, self._options = file, bundle, options
+        self.num_decisions = self.num_events = self.num_restarts = 0
+        self.latencies: deque[float] = deque(maxlen=NUM_LATENCIES)
+        self.compute_s = 0.0
+        """Time spent on the signal so far, without waiting for it."""
+        self.error: str | None = None
+        self.last: dict[str, Any] = {}
+        self._start()
+        self._signal = open_signal(bundle, file, options.pcm, options.follow)
+
+    def _start(self) -> None:
+        options = self._options
+        self.answers = Stream(self._bundle, options.every_ms, options.every_steps, options.window_s)
+        self._changes = _detector(self._bundle, self.answers, options)
+        self._spent = 0.0
+
+    @property
+    def name(self) -> str:
+        return "standard input" if self.file == "-" else self.file
+
+    def read(self) -> Iterator[dict[str, Any] | None]:
+        """Read one piece at a time; yields the lines that it completes, the final one last, and
+        None where nothing has arrived."""
+        for piece in self._signal.pieces:
+            if piece is None:
+                yield None
+            elif isinstance(piece, Restart):
+                echo(f"warning: {self.name}: {piece.reason}; its new content is another signal")
+                self.num_restarts += 1
+                self._start()
+                self._signal = decode_pieces(self._bundle, self._signal.pieces, self._options.pcm)
+            else:
+                yield from self._predict(piece)
+
+    def _predict(self, piece: Any) -> Iterator[dict[str, Any]]:
+        """The lines due; latencies count from the arrival of the piece or the previous line."""
+        began = time.perf_counter()
+        for decision in self.answers.push(self._signal.decode(piece)):
+            self._add_latency(began)
+            yield self._line(decision)
+            began = time.perf_counter()
+        self._spent += time.perf_counter() - began
+
+    def _add_latency(self, began: float) -> None:
+        latency = self._spent + time.perf_counter() - began
+        self.latencies.append(latency)
+        self.compute_s += latency
+        self._spent = 0.0
+
+    def finish(self) -> Iterator[dict[str, Any]]:
+        """The lines that remain at the end of the signal."""
+        began = time.perf_counter()
+        for decision in self.answers.push(self._signal.finish()):
+            yield self._line(decision)
+        final = self.answers.finish()
+        self._add_latency(began)
+        yield self._line(final)
+
+    def _line(self, decision: Decision) -> dict[str, Any]:
+        line = self.last = _line(self._bundle, self.answers, decision)
+        self.num_decisions += 1
+        change = self._changes and self._changes.push(
+            line["label"], line["confidence"], line.get("time_s", 0.0)
+        )
+        if change is None:
+            return line
+        self.num_events += 1
+        since = {"since_s": change.since_s} if "time_s" in line else {}
+        return line | {"previous": change.previous} | since
+
+
+def stream(model: str, files: Sequence[str], options: Options) -> Outcome:
+    """Predict signals as they arrive; print each prediction as a line of JSON, then a summary.
+
+    ``-`` is standard input. ``window_s`` limits a prediction to the last seconds of the signal.
+    With ``events`` only changes of the label are printed: the label changes once another is the
+    likeliest with at least ``threshold`` for ``min_duration_s``. ``on_event`` is a shell command
+    that runs at each change. Of several signals each line names its file, and one that cannot be
+    predicted does not end the others. Raises SettingsError if the model needs the complete signal,
+    SeqbeltError if no signal can be predicted.
     """
+    if repeated := next((file for file in files if files.count(file) > 1), None):
+        raise SettingsError(f"FILE {repeated}: given twice")
     folder, concrete = load_folder(model)
     bundle = Bundle.load(folder)
-    answers = Stream(bundle, every_ms, every_steps, window_s)
-    changes = _detector(bundle, answers, events or on_event is not None, threshold, min_duration_s)
-    hook = None if on_event is None else EventCommand(on_event)
-    _warm_up(bundle, window_s)
-    _describe_window(bundle, answers, window_s)
-    signal = _open(bundle, file, pcm, follow)
-    latencies: deque[float] = deque(maxlen=NUM_LATENCIES)
-    num_decisions = num_events = 0
+    signals = [LiveSignal(bundle, file, options) for file in files]
+    _warm_up(bundle, options.window_s)
+    _describe_window(bundle, signals[0].answers, options.window_s)
+    hook = None if options.on_event is None else EventCommand(options.on_event)
     try:
-        for decision in _decide(answers, signal, latencies):
-            line = _line(bundle, answers, decision)
-            change = changes and changes.push(
-                line["label"], line["confidence"], line.get("time_s", 0.0)
-            )
-            if change is not None:
-                num_events += 1
-                line |= {"previous": change.previous}
-                if "time_s" in line:
-                    line |= {"since_s": change.since_s}
-                if hook is not None:
-                    hook.start(line)
-            if change is not None or not events:
+        for signal, line in _lines(signals):
+            line = {"file": signal.file, **line} if len(signals) > 1 else line
+            if hook is not None and "previous" in line:
+                hook.start(line)
+            if "previous" in line or not options.events:
                 print(json.dumps(line, ensure_ascii=False), flush=True)
-            num_decisions += 1
-            last = decision
-    except BadInput as error:
-        raise SeqbeltError(f"{_name(file)}: {error}") from None
     except BrokenPipeError:
         # Otherwise Python fails again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -102,23 +161,69 @@ def stream(
     finally:
         if hook is not None:
             hook.close()
-    summary = _summarise(bundle, answers, last, latencies, num_decisions)
-    if changes is not None:
-        summary["num_events"] = num_events
+    failed = [signal for signal in signals if signal.error is not None]
+    if len(signals) == 1 and failed:
+        raise SeqbeltError(f"{signals[0].name}: {signals[0].error}")
+    summaries = {
+        signal.file: {"error": signal.error}
+        if signal.error is not None
+        else _summarise(signal, options, len(signals) > 1)
+        for signal in signals
+    }
+    result = next(iter(summaries.values())) if len(signals) == 1 else {"signals": summaries}
     if hook is not None:
-        summary["num_failed_commands"] = hook.num_failed
-    return Outcome({"model": concrete, **summary})
+        result = result | {"num_failed_commands": hook.num_failed}
+    exit_code = FAILED if len(failed) == len(signals) else QUARANTINED
+    return Outcome({"model": concrete, **result}, exit_code if failed else 0)
 
 
-def _detector(
-    bundle: Bundle,
-    answers: Stream,
-    is_needed: bool,
-    threshold: float | None,
-    min_duration_s: float | None,
-) -> ChangeDetector | None:
+def _lines(signals: Sequence[LiveSignal]) -> Iterator[tuple[LiveSignal, dict[str, Any]]]:
+    """The lines of all signals, one after the other in turn, until all have ended or Ctrl-C."""
+    readers = {signal: signal.read() for signal in signals}
+    try:
+        while readers:
+            is_idle = True
+            for signal, reader in [*readers.items()]:
+                try:
+                    line = next(reader)
+                except StopIteration:
+                    del readers[signal]
+                    yield from _finish(signal, signals)
+                except BadInput as error:
+                    del readers[signal]
+                    _fail(signal, error, signals)
+                else:
+                    is_idle = is_idle and line is None
+                    if line is not None:
+                        yield signal, line
+            if is_idle and readers:
+                time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        echo("stopped by Ctrl-C")
+        for signal in readers:
+            yield from _finish(signal, signals)
+
+
+def _finish(
+    signal: LiveSignal, signals: Sequence[LiveSignal]
+) -> Iterator[tuple[LiveSignal, dict[str, Any]]]:
+    try:
+        for line in signal.finish():
+            yield signal, line
+    except BadInput as error:
+        _fail(signal, error, signals)
+
+
+def _fail(signal: LiveSignal, error: BadInput, signals: Sequence[LiveSignal]) -> None:
+    signal.error = str(error)
+    if len(signals) > 1:
+        echo(f"warning: {signal.name}: {error}; the other signals go on")
+
+
+def _detector(bundle: Bundle, answers: Stream, options: Options) -> ChangeDetector | None:
     """The detector of changes, or None. Raises SettingsError for options without effect."""
-    if not is_needed:
+    threshold, min_duration_s = options.threshold, options.min_duration_s
+    if not options.detects:
         for name, value in (("threshold", threshold), ("min-duration-s", min_duration_s)):
             if value is not None:
                 raise SettingsError(f"--{name}: needs --events or --on-event")
@@ -135,10 +240,10 @@ def _detector(
                 "--min-duration-s: the steps have no time (features.source_rate_hz is not set)"
             )
         min_duration_s = 0.0
-    return ChangeDetector(
-        THRESHOLD if threshold is None else threshold,
-        MIN_DURATION_S if min_duration_s is None else min_duration_s,
-    )
+    if min_duration_s is None:
+        # Windows that overlap by more than half have their noise in common.
+        min_duration_s = max(MIN_DURATION_S, (options.window_s or 0.0) / 2)
+    return ChangeDetector(THRESHOLD if threshold is None else threshold, min_duration_s)
 
 
 def _describe_window(bundle: Bundle, answers: Stream, window_s: float | None) -> None:
@@ -163,24 +268,6 @@ def _warm_up(bundle: Bundle, window_s: float | None) -> None:
     trial.finish()
 
 
-def _decide(answers: Stream, signal: Signal, latencies: deque[float]) -> Iterator[Decision]:
-    """Yield all decisions, the final one last. Their latencies, from the arrival of the piece or
-    the previous decision in it, are appended to ``latencies``."""
-    spent = 0.0
-    for piece in signal.pieces:
-        began = time.perf_counter()
-        for decision in answers.push(signal.decode(piece)):
-            latencies.append(spent + time.perf_counter() - began)
-            yield decision
-            began, spent = time.perf_counter(), 0.0
-        spent += time.perf_counter() - began
-    began = time.perf_counter()
-    yield from answers.push(signal.finish())
-    final = answers.finish()
-    latencies.append(spent + time.perf_counter() - began)
-    yield final
-
-
 def _line(bundle: Bundle, answers: Stream, decision: Decision) -> dict[str, Any]:
     probabilities = decision.probabilities
     best = int(probabilities.argmax())
@@ -197,95 +284,31 @@ def _line(bundle: Bundle, answers: Stream, decision: Decision) -> dict[str, Any]
     }
 
 
-def _summarise(
-    bundle: Bundle,
-    answers: Stream,
-    last: Decision,
-    latencies: deque[float],
-    num_decisions: int,
-) -> dict[str, Any]:
-    line = _line(bundle, answers, last)
+def _summarise(signal: LiveSignal, options: Options, is_named: bool) -> dict[str, Any]:
+    line, latencies = signal.last, signal.latencies
     median, p95 = (round(1000 * float(np.percentile(latencies, q)), 3) for q in (50, 95))
     duration = f"{line['time_s']:g} s, " if "time_s" in line else ""
+    name = f"{signal.name}: " if is_named else ""
+    real_time_factor = None
+    if line.get("time_s"):
+        real_time_factor = round(signal.compute_s / line["time_s"], 6)
+        duration = (
+            f"{line['time_s']:g} s at {1 / max(real_time_factor, 1e-6):,.0f} times real time, "
+        )
     echo(
-        f"{line['label']} {line['confidence']:.1%}: {duration}{last.num_steps:,} steps, "
-        f"{num_decisions:,} decisions; latency of a decision {median:g} ms (median), "
+        f"{name}{line['label']} {line['confidence']:.1%}: {duration}{line['step']:,} steps, "
+        f"{signal.num_decisions:,} decisions; latency of a decision {median:g} ms (median), "
         f"{p95:g} ms (95 % are faster)"
     )
     return {
-        "num_steps": last.num_steps,
+        "num_steps": line["step"],
         **({"duration_s": line["time_s"]} if "time_s" in line else {}),
-        "num_decisions": num_decisions,
+        "num_decisions": signal.num_decisions,
         "label": line["label"],
         "confidence": line["confidence"],
         "p": line["p"],
         "latency_ms": {"median": median, "p95": p95},
+        **({"real_time_factor": real_time_factor} if real_time_factor is not None else {}),
+        **({"num_events": signal.num_events} if options.detects else {}),
+        **({"num_restarts": signal.num_restarts} if options.follow else {}),
     }
-
-
-def _open(bundle: Bundle, file: str, pcm: Pcm | None, follow: bool) -> Signal:
-    features = bundle.features
-    if follow and file == "-":
-        raise SettingsError("--follow: needs a FILE, not standard input")
-    if file != "-" and not Path(file).is_file():
-        raise SettingsError(f"FILE {file}: no such file")
-    if pcm is not None and not isinstance(features, AudioFeatures):
-        raise SettingsError("--pcm: this model reads tables of numbers, not audio")
-    if file != "-" and not follow and pcm is None:
-        return _read_file(bundle, Path(file))
-    if isinstance(features, AudioFeatures):
-        reader = PcmReader(features.sample_rate, pcm or "s16le")
-    else:
-        assert isinstance(features, ArrayFeatures) and isinstance(bundle.encoder, ArrayEncoder)
-        reader = TableReader(features, bundle.encoder)
-    pieces = _until_stopped(_read_pieces(file, follow))
-    return Signal(pieces, reader.push, reader.finish)
-
-
-def _read_file(bundle: Bundle, path: Path) -> Signal:
-    """A complete file, decoded as in ``predict``."""
-    features = bundle.features
-    try:
-        raw = features.read(path)
-        if isinstance(features, AudioFeatures):
-            values, rate = raw
-            if rate != features.sample_rate:
-                raise SettingsError(
-                    f"FILE {path}: {rate} Hz, but the model expects {features.sample_rate} Hz, "
-                    f"and a stream is not resampled. {conversion_hint(features.sample_rate)}"
-                )
-        else:
-            bundle.encoder.encode([raw])  # raises for another number or names of columns
-            values = raw.values
-    except BadInput as error:
-        raise SeqbeltError(f"{path}: {error}") from None
-    return Signal(iter([values]), lambda piece: piece, lambda: values[:0])
-
-
-def _read_pieces(file: str, follow: bool) -> Iterator[bytes]:
-    """Bytes as they arrive, at most ``READ_BYTES`` at a time."""
-    if file == "-":
-        source = cast(BufferedReader, sys.stdin.buffer)
-        while content := source.read1(READ_BYTES):
-            yield content
-        return
-    with Path(file).open("rb") as source:
-        while True:
-            if content := source.read1(READ_BYTES):
-                yield content
-            elif follow:
-                time.sleep(POLL_S)
-            else:
-                return
-
-
-def _until_stopped(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """End the signal at Ctrl-C."""
-    try:
-        yield from pieces
-    except KeyboardInterrupt:
-        echo("stopped by Ctrl-C")
-
-
-def _name(file: str) -> str:
-    return "standard input" if file == "-" else file

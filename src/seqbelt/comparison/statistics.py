@@ -35,19 +35,6 @@ class Component:
     """Degrees of freedom of the estimate; 0 says that nothing is known (one seed)."""
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """p values adjusted for testing all of them (Holm 1979): claims stay below the level together.
-
-    Takes and returns ``(tests,)``; each result is compared with the level as it is.
-    """
-    p_values = np.asarray(p_values, dtype=float)
-    order = np.argsort(p_values)
-    stepped = p_values[order] * np.arange(len(p_values), 0, -1)
-    adjusted = np.empty_like(p_values)
-    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
-    return adjusted
-
-
 def mean_interval(values: np.ndarray, confidence: float) -> Estimate:
     """Mean of one value per seed ``(seeds,)`` with Student's t interval: over seeds on the same
     test examples, and not over examples (``score_interval`` is over both).

@@ -23,11 +23,11 @@ from seqbelt.comparison.metrics import ACCURACY, Metric, Scored, Unit
 from seqbelt.comparison.statistics import (
     Component,
     Difference,
-    holm,
     score_difference,
 )
 from seqbelt.comparison.variants import in_sentence
 from seqbelt.errors import SeqbeltError
+from seqbelt.evaluation.proportions import holm
 from seqbelt.settings import Settings
 
 Word = Literal["better", "worse", "equivalent", "undecided"]

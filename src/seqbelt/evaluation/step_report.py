@@ -13,12 +13,18 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.evaluation.calibration import fit_temperature
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.segment_scores import SegmentScores, score_segments
+from seqbelt.inference.segment_smoothing import smooth_classes
 from seqbelt.models.ensemble import Network
 from seqbelt.training.scoring import predict_logits
 
 
-def report_on(network: Network, parts: Mapping[str, Sequences]) -> dict[str, Report]:
-    """Reports on the parts that have rows, calibrated on the validation rows if there are any."""
+def report_on(
+    network: Network, parts: Mapping[str, Sequences], min_steps: int = 1
+) -> dict[str, Report]:
+    """Reports on the parts that have rows, calibrated on the validation rows if there are any.
+
+    ``min_steps`` is the shortest segment of a model that labels steps.
+    """
     device = next(network.parameters()).device
     logits = {
         name: predict_logits(network, part, device) for name, part in parts.items() if len(part)
@@ -27,16 +33,24 @@ def report_on(network: Network, parts: Mapping[str, Sequences]) -> dict[str, Rep
     if "validation" in logits:
         rows = parts["validation"]
         temperature = fit_temperature(logits["validation"], rows.store.target.labels(rows))
-    report_class = StepReport if network.labels_steps else Report
     return {
-        name: report_class(parts[name], part_logits, temperature)
+        name: StepReport(parts[name], part_logits, temperature, min_steps)
+        if network.labels_steps
+        else Report(parts[name], part_logits, temperature)
         for name, part_logits in logits.items()
     }
 
 
 @dataclass(frozen=True)
 class StepReport(Report):
-    """Predictions at labelled steps: ``logits`` ``(labelled steps, classes)``."""
+    """Predictions at labelled steps: ``logits`` ``(labelled steps, classes)``.
+
+    Scores of steps are those of the likeliest classes, scores of segments those of the segments
+    that ``predict`` writes.
+    """
+
+    min_steps: int = 1
+    """Shorter segments are absorbed by their neighbours."""
 
     @cached_property
     def labels(self) -> np.ndarray:  # type: ignore[override]
@@ -59,11 +73,11 @@ class StepReport(Report):
         """Each recording's true and predicted class indices ``(steps,)``; unlabelled steps are
         ``UNLABELLED`` in both."""
         counts = np.bincount(self.sequence_index, minlength=len(self.sequences))
-        predictions = np.split(self.predictions, np.cumsum(counts)[:-1])
-        for index, labelled in enumerate(predictions):
+        logits = np.split(self.logits, np.cumsum(counts)[:-1])
+        for index, labelled in enumerate(logits):
             true = self.sequences.step_labels(index)
             predicted = np.full(len(true), UNLABELLED)
-            predicted[true != UNLABELLED] = labelled
+            predicted[true != UNLABELLED] = smooth_classes(labelled, self.min_steps)
             yield true, predicted
 
     @cached_property

@@ -41,7 +41,9 @@ def read_bytes(source: Path | bytes, max_bytes: float = MAX_FILE_BYTES, setting:
                 _refuse_size(status.st_size, max_bytes, setting)
                 content = file.read()
         except IsADirectoryError:
-            raise BadInput(WRONG_TYPE, "a folder, not a file") from None
+            is_listed = os.access(source, os.R_OK | os.X_OK)
+            found = "a folder, not a file" if is_listed else "a folder that cannot be listed"
+            raise BadInput(WRONG_TYPE, found) from None
         except FileNotFoundError:
             raise BadInput(UNREADABLE, describe_missing(source)) from None
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte

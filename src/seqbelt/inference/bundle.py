@@ -3,6 +3,7 @@
 bundle.json          settings, class list, sizes, fingerprint, versions
 weights.safetensors  the network's weights; no pickle anywhere
 weights-2.safetensors, ...  the other networks of an ensemble (models/ensemble.py)
+reference.safetensors  what the training rows looked like; missing in older bundles
 learned/             what the encoder learned from training rows, such as a tokenizer
 SHA256SUMS           the hash of each of these files, in the format of sha256sum
 
@@ -30,6 +31,8 @@ from seqbelt.data.store.parts import write_json
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.kinds import parse_stored
+from seqbelt.inference.reference import FILE as REFERENCE
+from seqbelt.inference.reference import Reference
 from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.models.ensemble import Ensemble, Network
 
@@ -59,6 +62,8 @@ class Bundle:
     confidences: tuple[float, ...] = ()
     """Quantiles of the validation rows' confidences at 0, 1, ..., 100 per cent; empty without
     validation rows."""
+    reference: Reference | None = None
+    """What the training rows looked like; None in older bundles."""
 
     def save(self, folder: Path) -> None:
         """Write the bundle, replacing an older one in the same folder."""
@@ -72,6 +77,9 @@ class Bundle:
             (folder / "learned" / name).write_bytes(content)
         for old in folder.glob("weights-*.safetensors"):
             old.unlink()
+        (folder / REFERENCE).unlink(missing_ok=True)
+        if self.reference is not None:
+            (folder / REFERENCE).write_bytes(self.reference.to_bytes())
         networks = self.network.networks
         for name, network in zip(_weight_files(len(networks)), networks, strict=True):
             weights = {n: t.detach().cpu().contiguous() for n, t in network.state_dict().items()}
@@ -149,6 +157,7 @@ class Bundle:
             about=values["about"],
             temperature=values.get("temperature", 1.0),  # missing in older bundles
             confidences=tuple(values.get("confidences", ())),
+            reference=Reference.from_bytes(files[REFERENCE]) if REFERENCE in files else None,
         )
 
     @cached_property
@@ -246,6 +255,7 @@ def _read_files(folder: Path) -> dict[str, bytes]:
     names = ["bundle.json", "weights.safetensors"]
     more = [path.name for path in folder.glob("weights-*.safetensors")]
     names += sorted(more, key=lambda name: (len(name), name))
+    names += [REFERENCE] if (folder / REFERENCE).exists() else []
     names += [f"learned/{path.name}" for path in sorted((folder / "learned").glob("*"))]
     for name in names:
         if (folder / name).exists() and not (

@@ -2,18 +2,20 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from seqbelt.errors import REJECTED, TIMED_OUT, BadInput
 from seqbelt.features.base import Source
 from seqbelt.features.encoding import Encoded, encode_sources, hash_content, stamp_source
 from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.journal import Input, Journal, JournalEntry, Row
-from seqbelt.inference.output import check_output
+from seqbelt.inference.output import check_output, kept_names
 from seqbelt.inference.predictor import Prediction, Predictor
 
 COMMIT_S = 1.0
@@ -28,6 +30,8 @@ class Item(NamedTuple):
     source: Source
     label: str | None = None
     """Its true class, if known; does not affect the prediction."""
+    kept: tuple[str, ...] = ()
+    """Values of its columns that are kept in the output."""
 
 
 @dataclass
@@ -54,6 +58,8 @@ class Summary:
     """Inputs that were not read completely (model.crop_steps)."""
     min_share_read: float = 1.0
     """Smallest fraction read of an input."""
+    summaries: list[np.ndarray] = field(default_factory=list)
+    """Quantities of inputs, float32 ``(quantities,)`` each, if asked for."""
     needs_mark: bool = False
     """Whether the output is a csv that a spreadsheet reads correctly only with a byte order
     mark."""
@@ -105,6 +111,9 @@ def predict_items(
     context: ChildContext | None = None,
     coverage: float | None = None,
     byte_order_mark: bool = False,
+    kept: Sequence[str] = (),
+    observe: Callable[[Row, str | None], object] | None = None,
+    max_summaries: int = 0,
 ) -> Summary:
     """Predict every item and write the file ``output``, one row per item in input order.
 
@@ -112,9 +121,12 @@ def predict_items(
     a second run predicts only new inputs. An item that cannot be predicted becomes a row with
     ``error``; the offenders of ``context`` are not read. With a ``coverage`` (0 to 1) the least
     confident predictions, compared with the validation rows, are rejected: they keep their
-    probabilities and have no label. ``byte_order_mark`` starts a .csv with the mark by which
-    spreadsheets recognise UTF-8. Raises SettingsError for an invalid output name, or if the model
-    has no validation confidences.
+    probabilities, have no label, and the column ``rejected_label`` has their class. ``kept`` are
+    the names of the input columns whose values the items carry. ``byte_order_mark`` starts a .csv
+    with the mark by which spreadsheets recognise UTF-8. Raises SettingsError for an invalid output
+    name, or if the model has no validation confidences. ``observe`` is called with each row of the
+    output and its class, None if it has none; up to ``max_summaries`` summaries of inputs
+    (``Predictor.summarizes``) are put into the result.
     """
     check_output(output)
     threshold = None if coverage is None else predictor.bundle.threshold(coverage)
@@ -124,8 +136,13 @@ def predict_items(
         run = _Run(predictor, journal, Summary(output), context or ChildContext())
         for count in run.predict(items):
             progress(count)
-        rows = run.counted(_rejecting(journal.rows(), threshold))
-        predictor.write(output, rows, key, model, byte_order_mark, journal.max_num_steps())
+        rows = run.counted(_rejecting(journal.rows(), threshold), observe)
+        predictor.write(
+            output, rows, key, model, byte_order_mark, journal.max_num_steps(),
+            kept_names(kept, key, predictor.bundle.classes), rejects=threshold is not None,
+        )  # fmt: skip
+        if max_summaries:
+            run.summary.summaries = journal.summaries(max_summaries)
     finally:
         journal.close()
     names = "".join(predictor.bundle.classes)
@@ -191,7 +208,9 @@ class _Run:
         yield remaining
 
     def _is_in_journal(self, content_hash: str) -> bool:
-        return not self._is_first and self.journal.contains(content_hash)
+        return not self._is_first and self.journal.contains(
+            content_hash, with_summary=self.predictor.summarizes
+        )
 
     def _not_in_journal(self, items: Iterable[Item]) -> Iterator[tuple[int, Source]]:
         for position, item in enumerate(items):
@@ -229,7 +248,9 @@ class _Run:
             outcome = result.probabilities
             self.summary.readings.update(result.remarks)
             if result.content_hash:
-                self._entries.append(JournalEntry(result.content_hash, result.num_steps, outcome))
+                self._entries.append(
+                    JournalEntry(result.content_hash, result.num_steps, outcome, result.summary)
+                )
             elif isinstance(outcome, BadInput):  # never read, so it has no content hash
                 error = str(outcome)
         else:
@@ -239,7 +260,9 @@ class _Run:
     def _finish(
         self, position: int, item: Item, stamp: int, content_hash: str, error: str | None = None
     ) -> None:
-        self._inputs.append(Input(position, item.name, content_hash or None, error, item.label))
+        self._inputs.append(
+            Input(position, item.name, content_hash or None, error, item.label, item.kept)
+        )
         if content_hash and stamp and isinstance(item.source, Path):
             self._stamps.append((stamp, content_hash))
 
@@ -250,7 +273,9 @@ class _Run:
         self._committed = time.monotonic()
         return count
 
-    def counted(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def counted(
+        self, rows: Iterable[Row], observe: Callable[[Row, str | None], object] | None = None
+    ) -> Iterator[Row]:
         """Pass rows through, counting labels, reasons and correct predictions.
 
         The segments of a model that labels steps are not counted as correct or wrong.
@@ -267,4 +292,6 @@ class _Run:
             if row.error is None and row.num_steps:
                 self.summary.count_fraction_read(self.predictor.share_read(row.num_steps))
             self.summary.count(row, prediction, known_classes)
+            if observe is not None:
+                observe(row, prediction)
             yield row

@@ -5,6 +5,7 @@ prediction is the content of the item and the model (weights and feature setting
 file is not predicted again, but a changed file or model is.
 """
 
+import json
 import sqlite3
 import threading
 import time
@@ -28,9 +29,11 @@ CREATE TABLE IF NOT EXISTS answers (
     reason TEXT, message TEXT, PRIMARY KEY (model, content_hash)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stamps (
     stamp INTEGER PRIMARY KEY, content_hash TEXT);
+CREATE TABLE IF NOT EXISTS summaries (
+    model TEXT, content_hash TEXT, summary BLOB, PRIMARY KEY (model, content_hash)) WITHOUT ROWID;
 CREATE TEMPORARY TABLE inputs (
     position INTEGER PRIMARY KEY, name TEXT, content_hash TEXT, error TEXT,
-                label TEXT);
+                label TEXT, kept TEXT);
 """
 
 
@@ -40,6 +43,8 @@ class JournalEntry(NamedTuple):
     content_hash: str
     num_steps: int
     probabilities: np.ndarray | BadInput
+    summary: np.ndarray | None = None
+    """Quantities of the sequence, float32 ``(quantities,)``."""
 
 
 class Input(NamedTuple):
@@ -52,6 +57,8 @@ class Input(NamedTuple):
     """Why there is neither content nor prediction."""
     label: str | None = None
     """Its true class, if known."""
+    kept: tuple[str, ...] = ()
+    """Values of the input's columns that are kept in the output."""
 
 
 class Row(NamedTuple):
@@ -63,6 +70,7 @@ class Row(NamedTuple):
     probabilities: np.ndarray | None
     error: str | None
     label: str | None = None
+    kept: tuple[str, ...] = ()
 
 
 class Journal:
@@ -103,9 +111,13 @@ class Journal:
         found = self._fetch_one("SELECT content_hash FROM stamps WHERE stamp = ?", _signed(stamp))
         return found[0] if found else None
 
-    def contains(self, content_hash: str) -> bool:
-        """Whether the journal has this model's prediction for this content."""
+    def contains(self, content_hash: str, with_summary: bool = False) -> bool:
+        """Whether the journal has this model's prediction for this content, and its summary, if
+        that is wanted and there is a prediction."""
         query = "SELECT 1 FROM answers WHERE model = ? AND content_hash = ?"
+        if with_summary:
+            query += """ AND (probabilities IS NULL OR EXISTS (SELECT 1 FROM summaries
+                WHERE model = answers.model AND content_hash = answers.content_hash))"""
         return self._fetch_one(query, self.model, content_hash) is not None
 
     def record(
@@ -118,14 +130,20 @@ class Journal:
 
         A prediction that another process wrote first is kept.
         """
+        entries = sorted(entries, key=lambda entry: entry.content_hash)
         try:
             with self._lock, self._database as database:
                 # Sorted by their keys, so that each page of the tables is changed once.
                 database.executemany(
                     "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
+                    [(self.model, *_columns(entry)) for entry in entries],
+                )
+                database.executemany(
+                    "INSERT OR IGNORE INTO summaries VALUES (?, ?, ?)",
                     [
-                        (self.model, *_columns(entry))
-                        for entry in sorted(entries, key=lambda entry: entry.content_hash)
+                        (self.model, entry.content_hash, entry.summary.tobytes())
+                        for entry in entries
+                        if entry.summary is not None
                     ],
                 )
                 database.executemany(
@@ -133,7 +151,7 @@ class Journal:
                     sorted(((_signed(stamp), found) for stamp, found in stamps), key=itemgetter(0)),
                 )
                 database.executemany(
-                    "INSERT INTO inputs VALUES (?, ?, ?, ?, ?)",
+                    "INSERT INTO inputs VALUES (?, ?, ?, ?, ?, ?)",
                     (
                         (
                             position,
@@ -141,8 +159,9 @@ class Journal:
                             content_hash,
                             error and escape_invalid_utf8(error),
                             label,
+                            json.dumps(kept) if kept else None,
                         )
-                        for position, name, content_hash, error, label in inputs
+                        for position, name, content_hash, error, label, kept in inputs
                     ),
                 )
         except sqlite3.Error as error:
@@ -160,18 +179,31 @@ class Journal:
         )
         return (found[0] if found else None) or 0
 
+    def summaries(self, max_rows: int) -> list[np.ndarray]:
+        """The summaries of this run's inputs, float32 ``(quantities,)`` each; of every k-th where
+        there are more than ``max_rows``."""
+        (count,) = self._fetch_one("SELECT COUNT(*) FROM inputs") or (0,)
+        query = """SELECT summary FROM inputs JOIN summaries
+                   ON summaries.model = ? AND summaries.content_hash = inputs.content_hash
+                   WHERE position % ? = 0 ORDER BY position"""
+        every = -(-count // max_rows) or 1
+        with self._lock:
+            found = self._database.execute(query, (self.model, every)).fetchall()
+        return [np.frombuffer(blob, np.float32) for (blob,) in found]
+
     def rows(self) -> Iterator[Row]:
         """This run's inputs in order, each with its prediction."""
         query = """SELECT name, inputs.content_hash, num_steps, probabilities, reason, message,
-                          error, label FROM inputs LEFT JOIN answers
+                          error, label, kept FROM inputs LEFT JOIN answers
                    ON answers.model = ? AND answers.content_hash = inputs.content_hash
                    ORDER BY position"""
         for found in self._database.execute(query, (self.model,)):
-            name, content_hash, num_steps, blob, reason, message, error, label = found
+            name, content_hash, num_steps, blob, reason, message, error, label, kept = found
             probabilities = np.frombuffer(blob, np.float32) if blob else None
             if error is None and reason is not None:
                 error = f"{reason}: {message}"
-            yield Row(name, content_hash, num_steps, probabilities, error, label)
+            values = tuple(json.loads(kept)) if kept else ()
+            yield Row(name, content_hash, num_steps, probabilities, error, label, values)
 
     def _fetch_one(self, query: str, *values: object) -> tuple | None:
         with self._lock:

@@ -98,9 +98,22 @@ class OnnxNetwork(nn.Module):
                 f"lengths from {int(lengths.min())} to {int(lengths.max())}; expected 1 to "
                 f"{inputs.shape[1]}, the steps of the inputs"
             )
-        feeds = {"inputs": inputs.numpy(), "lengths": lengths.numpy()}
+        values, sizes = self.session.get_inputs()
+        if len(values.shape) < inputs.ndim and not values.type.startswith("tensor(int"):
+            inputs = inputs.squeeze(2)  # samples, which a batch holds as steps of one feature
+        feeds = {values.name: inputs.numpy(), sizes.name: lengths.numpy()}
         (logits,) = self.session.run(["logits"], feeds)
         return torch.from_numpy(np.asarray(logits))
+
+
+def export_raw_bytes(bundle: Bundle, content: bytes) -> bytes:
+    """``content``, the file of the bundle's network, with the features in front of it.
+
+    Raises SettingsError for features that cannot be exported.
+    """
+    from seqbelt.inference.onnx_features import add_features
+
+    return add_features(onnx.load_from_string(content), bundle).SerializeToString()
 
 
 def quantize(content: bytes) -> tuple[bytes, list[str]]:

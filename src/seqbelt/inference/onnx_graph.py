@@ -39,7 +39,7 @@ def build_graph(
     ``temperature``. A row of length 0 has NaN, an empty batch no rows. ``metadata`` is stored in
     the file.
     """
-    graph = _Graph()
+    graph = GraphBuilder()
     rows = [_logits(graph, member) for member in network.networks]
     logits = rows[0] if len(rows) == 1 else _average(graph, rows)
     _guard_inputs(graph, network)
@@ -60,7 +60,7 @@ def build_graph(
     return model
 
 
-def _logits(graph: "_Graph", network: SequenceNetwork) -> str:
+def _logits(graph: "GraphBuilder", network: SequenceNetwork) -> str:
     """One network's logits ``(batch, classes)``."""
     steps, lengths = _first_steps(graph, network), "lengths"
     if network.stem is not None:
@@ -73,7 +73,7 @@ def _logits(graph: "_Graph", network: SequenceNetwork) -> str:
     return _linear(graph, pooled, network.classify)
 
 
-def _guard_inputs(graph: "_Graph", network: Network) -> None:
+def _guard_inputs(graph: "GraphBuilder", network: Network) -> None:
     """Let the nodes so far read inputs of at least one row and one step, and lengths from 1 on:
     ONNX Runtime's LSTM and GRU end the process on an empty batch."""
     nodes, graph.nodes = graph.nodes, []
@@ -110,7 +110,7 @@ def _guard_inputs(graph: "_Graph", network: Network) -> None:
     graph.nodes += nodes
 
 
-def _answers_of_rows(graph: "_Graph", logits: str) -> str:
+def _answers_of_rows(graph: "GraphBuilder", logits: str) -> str:
     """The logits of the rows that were given, NaN for a length of 0."""
     zero, batch = graph.constant(np.array([0])), graph.add("Shape", "lengths")
     rows = graph.add("Slice", logits, zero, batch, zero)
@@ -118,7 +118,7 @@ def _answers_of_rows(graph: "_Graph", logits: str) -> str:
     return graph.add("Where", is_there, rows, graph.constant(np.float32(np.nan)))
 
 
-def _average(graph: "_Graph", logits: list[str]) -> str:
+def _average(graph: "GraphBuilder", logits: list[str]) -> str:
     """Log of the mean probabilities ``(batch, classes)``, as ``average_logits``."""
     rows = [graph.add("LogSoftmax", member, axis=1) for member in logits]
     rows = [graph.add("Unsqueeze", member, _axis(graph, 0)) for member in rows]
@@ -127,7 +127,7 @@ def _average(graph: "_Graph", logits: list[str]) -> str:
     return graph.add("Sub", total, graph.constant(np.float32(np.log(len(logits)))))
 
 
-class _Graph:
+class GraphBuilder:
     """Nodes and constants of a graph under construction; a value is its name."""
 
     def __init__(self) -> None:
@@ -185,7 +185,7 @@ def _declared_outputs(network: Network) -> list[onnx.ValueInfoProto]:
     ]
 
 
-def _first_steps(graph: _Graph, network: SequenceNetwork) -> str:
+def _first_steps(graph: GraphBuilder, network: SequenceNetwork) -> str:
     """Embedded or normalised steps ``(batch, steps, width)``."""
     if network.is_tokens:
         return graph.add("Gather", graph.constant(network.embed.table(), "embedding"), "inputs")
@@ -200,7 +200,7 @@ def _first_steps(graph: _Graph, network: SequenceNetwork) -> str:
     return graph.add("Concat", *parts, axis=2) if len(parts) > 1 else by_rows
 
 
-def _differences(graph: _Graph, normalize: Standardize) -> str:
+def _differences(graph: GraphBuilder, normalize: Standardize) -> str:
     """Each step minus the one before, 0 for the first, scaled: ``(batch, steps, features)``."""
     first, second, last = (_axis(graph, number) for number in (0, 1, -1))
     start = graph.add("Slice", "inputs", first, second, second)
@@ -209,7 +209,7 @@ def _differences(graph: _Graph, normalize: Standardize) -> str:
     return graph.add("Div", difference, graph.constant(normalize.difference_scale))
 
 
-def _scaled_by_sequence(graph: _Graph, normalize: Standardize) -> str:
+def _scaled_by_sequence(graph: GraphBuilder, normalize: Standardize) -> str:
     """Steps standardised over their sequence: ``(batch, steps, features)``."""
     valid = graph.add("Unsqueeze", _valid_steps(graph, "inputs", "lengths"), _axis(graph, 2))
     zero, step_axis = graph.constant(np.float64(0)), _axis(graph, 1)
@@ -227,7 +227,7 @@ def _scaled_by_sequence(graph: _Graph, normalize: Standardize) -> str:
     return graph.add("Cast", graph.add("Div", centred, spread), to=onnx.TensorProto.FLOAT)
 
 
-def _stem(graph: _Graph, stem: StemLayers, steps: str) -> tuple[str, str]:
+def _stem(graph: GraphBuilder, stem: StemLayers, steps: str) -> tuple[str, str]:
     """Output steps ``(batch, fewer steps, width)`` and the lengths of their sequences."""
     lengths, zero = "lengths", graph.constant(np.float32(0))
     for block in stem.blocks:
@@ -256,13 +256,15 @@ def _stem(graph: _Graph, stem: StemLayers, steps: str) -> tuple[str, str]:
     return steps, lengths
 
 
-def _last_valid(graph: _Graph, steps: str, lengths: str) -> str:
+def _last_valid(graph: GraphBuilder, steps: str, lengths: str) -> str:
     """The last valid step ``(batch, width)`` of each sequence."""
     last = graph.add("Sub", lengths, graph.constant(np.array(1)))
     return graph.add("GatherND", steps, _column(graph, last), batch_dims=1)
 
 
-def _recurrent(graph: _Graph, recurrent: Recurrent, steps: str, lengths: str) -> tuple[str, str]:
+def _recurrent(
+    graph: GraphBuilder, recurrent: Recurrent, steps: str, lengths: str
+) -> tuple[str, str]:
     """Outputs ``(batch, steps, width)`` and the final state ``(batch, width)``."""
     lengths = graph.add("Cast", lengths, to=onnx.TensorProto.INT32)
     steps = graph.add("Transpose", steps, perm=[1, 0, 2])
@@ -296,7 +298,7 @@ def _attributes(recurrent: Recurrent) -> dict[str, Any]:
     return attributes
 
 
-def _layer_weights(graph: _Graph, recurrent: Recurrent, layer: int) -> list[str]:
+def _layer_weights(graph: GraphBuilder, recurrent: Recurrent, layer: int) -> list[str]:
     """Names of W, R and B: ``(directions, gates * hidden, …)`` in ONNX's order of gates."""
     order = _GATES[recurrent.cell]
     directions = []
@@ -317,7 +319,7 @@ def _reorder(part: np.ndarray, order: list[int]) -> np.ndarray:
     return np.concatenate([gates[index] for index in order])
 
 
-def _pool(graph: _Graph, pool: Pooling, outputs: str, final: str, lengths: str) -> str:
+def _pool(graph: GraphBuilder, pool: Pooling, outputs: str, final: str, lengths: str) -> str:
     """Pool the valid steps to ``(batch, output_size)``."""
     if pool.name == "last":
         return final
@@ -338,7 +340,7 @@ def _pool(graph: _Graph, pool: Pooling, outputs: str, final: str, lengths: str) 
     return graph.add("Concat", *pooled, axis=1) if len(pooled) > 1 else pooled[0]
 
 
-def _attention(graph: _Graph, pool: Pooling, outputs: str, valid: str) -> str:
+def _attention(graph: GraphBuilder, pool: Pooling, outputs: str, valid: str) -> str:
     scores = _linear(graph, graph.add("Tanh", _linear(graph, outputs, pool.project)), pool.score)
     scores = graph.add("Squeeze", scores, _axis(graph, 2))
     scores = graph.add("Where", valid, scores, graph.constant(np.float32(-np.inf)))
@@ -348,7 +350,7 @@ def _attention(graph: _Graph, pool: Pooling, outputs: str, valid: str) -> str:
     return graph.add("ReduceSum", weighted, _axis(graph, 1), keepdims=0)
 
 
-def _valid_steps(graph: _Graph, steps: str, lengths: str) -> str:
+def _valid_steps(graph: GraphBuilder, steps: str, lengths: str) -> str:
     """Which of ``steps`` ``(batch, steps, width)`` are valid, bool ``(batch, steps)``."""
     num_steps = graph.add("Squeeze", graph.add("Shape", steps, start=1, end=2))
     first, stride = graph.constant(np.array(0)), graph.constant(np.array(1))
@@ -356,15 +358,15 @@ def _valid_steps(graph: _Graph, steps: str, lengths: str) -> str:
     return graph.add("Less", numbers, _column(graph, lengths))
 
 
-def _column(graph: _Graph, values: str) -> str:
+def _column(graph: GraphBuilder, values: str) -> str:
     return graph.add("Unsqueeze", values, _axis(graph, 1))
 
 
-def _axis(graph: _Graph, axis: int) -> str:
+def _axis(graph: GraphBuilder, axis: int) -> str:
     return graph.constant(np.array([axis]))
 
 
-def _linear(graph: _Graph, values: str, layer: nn.Linear) -> str:
+def _linear(graph: GraphBuilder, values: str, layer: nn.Linear) -> str:
     """A product and a sum instead of Gemm, which ONNX Runtime does not quantise."""
     product = graph.add("MatMul", values, graph.constant(layer.weight.T))
     if layer.bias is None:

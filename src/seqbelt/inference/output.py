@@ -1,9 +1,10 @@
-"""Prediction files: parquet, csv or jsonl by the suffix, one row per input."""
+"""Prediction files: parquet, csv, xlsx or jsonl by the suffix, one row per input."""
 
 import codecs
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +17,13 @@ from seqbelt.inference.journal import Row
 ROWS_AT_ONCE = 16_384
 JOURNAL_SUFFIXES = (".journal", ".journal-wal", ".journal-shm")
 HEADER_BYTES = 16_384
+MAX_CELL_CHARACTERS = 32_767
+"""Characters of a cell of a workbook; longer texts are cut there."""
+MAX_SHEET_ROWS = 1_048_576
+"""Rows of a sheet of a workbook, its header among them."""
 _SQLITE = b"SQLite format 3\0"
+_WORKBOOK_NOTE = "predictions by seqbelt"
+"""Property by which a workbook with predictions is recognised without reading its sheet."""
 _PREDICTION_COLUMNS = frozenset(("label", "confidence", "error", "content_hash", "model"))
 """Columns by which a prediction file is recognised."""
 
@@ -25,7 +32,7 @@ def check_output(path: Path) -> None:
     """Raise SettingsError if no prediction file can be written to this path."""
     if path.suffix.lower() not in _WRITERS:
         raise SettingsError(
-            f"--output {path}: expected a name that ends in .parquet, .csv or .jsonl"
+            f"--output {path}: expected a name that ends in .parquet, .csv, .xlsx or .jsonl"
         )
     if path.is_dir():
         raise SettingsError(f"--output {path}: is a folder; give a file")
@@ -69,10 +76,34 @@ def _columns_of(path: Path) -> set[str]:
             return set(pyarrow.parquet.read_schema(path).names)
         except (pa.ArrowException, OSError):
             return set()
+    if path.suffix.lower() == ".xlsx":
+        return set(_PREDICTION_COLUMNS) if _is_own_workbook(path) else set()
     line = _read_start(path).split(b"\n")[0].decode("utf-8-sig", "replace").strip()
     if path.suffix.lower() == ".csv":
         return {name.strip('"') for name in line.split(",")}
     return {name for name in _PREDICTION_COLUMNS if f'"{name}": ' in line}
+
+
+def _is_own_workbook(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _WORKBOOK_NOTE.encode() in archive.read("docProps/core.xml")
+    except (zipfile.BadZipFile, OSError, KeyError):
+        return False
+
+
+def kept_names(names: Sequence[str], key: str, classes: Sequence[str]) -> list[str]:
+    """The names of kept input columns in a prediction file: a name that predictions have as well
+    is prefixed with ``input_``."""
+    own = {key, "label", "confidence", "num_steps", "share_read", "rejected_label", "error"}
+    taken = own | {"content_hash", "model", *(f"p_{name}" for name in classes)}
+    found = list[str]()
+    for name in names:
+        while name in taken:
+            name = f"input_{name}"
+        taken.add(name)
+        found.append(name)
+    return found
 
 
 def write_predictions(
@@ -83,15 +114,21 @@ def write_predictions(
     model: str,
     byte_order_mark: bool = False,
     share_read: Callable[[int], float] | None = None,
+    kept: Sequence[str] = (),
+    rejects: bool = False,
 ) -> None:
     """Write one row per input; ``key`` is the first column's name: ``path`` or ``id``.
 
-    ``share_read``, the fraction read of a number of steps, adds a column of that name.
+    ``share_read``, the fraction read of a number of steps, adds a column of that name. ``kept`` are
+    the names of the input columns that the rows carry (``kept_names``). ``rejects`` adds
+    ``rejected_label``: the class that a rejected input would have had.
     """
     schema = pa.schema(
         [
             (key, pa.string()),
+            *((name, pa.string()) for name in kept),
             ("label", pa.string()),
+            *([("rejected_label", pa.string())] if rejects else []),
             ("confidence", pa.float32()),
             *((f"p_{name}", pa.float32()) for name in classes),
             ("num_steps", pa.int64()),
@@ -101,7 +138,10 @@ def write_predictions(
             ("model", pa.string()),
         ]
     )
-    tables = (_table(chunk, classes, model, schema, share_read) for chunk in _chunks(rows))
+    tables = (
+        _table(chunk, classes, model, schema, share_read, len(kept), rejects)
+        for chunk in _chunks(rows)
+    )
     write_table(path, schema, tables, byte_order_mark)
 
 
@@ -135,14 +175,18 @@ def _table(
     model: str,
     schema: pa.Schema,
     share_read: Callable[[int], float] | None = None,
+    num_kept: int = 0,
+    rejects: bool = False,
 ) -> pa.Table:
     """The rows as a table; values without a prediction are null.
 
-    A rejected prediction has no label but keeps its confidence.
+    A rejected prediction has no label but keeps its confidence, and with ``rejects`` its class.
     """
     is_unlabelled = np.array([row.probabilities is None or row.error is not None for row in rows])
-    is_rejected = [row.error is not None and row.error.startswith(REJECTED) for row in rows]
-    is_missing = is_unlabelled & ~np.array(is_rejected, dtype=bool)
+    is_rejected = np.array(
+        [row.error is not None and row.error.startswith(REJECTED) for row in rows], dtype=bool
+    )
+    is_missing = is_unlabelled & ~is_rejected
     probabilities = np.zeros((len(rows), len(classes)), np.float32)
     for index, row in enumerate(rows):
         if not is_missing[index]:
@@ -151,7 +195,9 @@ def _table(
     labels = np.array(classes, dtype=object)[best]
     columns = [
         [row.name for row in rows],
+        *([row.kept[column] if row.kept else None for row in rows] for column in range(num_kept)),
         pa.array(labels, pa.string(), mask=is_unlabelled),
+        *([pa.array(labels, pa.string(), mask=~is_rejected)] if rejects else []),
         pa.array(probabilities[np.arange(len(rows)), best], mask=is_missing),
         *(pa.array(probabilities[:, index], mask=is_missing) for index in range(len(classes))),
         [None if missing else row.num_steps for row, missing in zip(rows, is_missing)],
@@ -198,6 +244,39 @@ def _write_csv(
                 writer.write_table(table)
 
 
+def _write_xlsx(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """One sheet whose header stays in sight and has filters; texts are written as they are, never
+    as formulas or links."""
+    import xlsxwriter
+
+    as_text = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    with xlsxwriter.Workbook(path, {"constant_memory": True, **as_text}) as workbook:
+        workbook.set_properties({"comments": _WORKBOOK_NOTE})
+        sheet = workbook.add_worksheet("predictions")
+        bold = workbook.add_format({"bold": True})
+        sheet.freeze_panes(1, 0)
+        for column, name in enumerate(schema.names):
+            width = 40 if pa.types.is_string(schema.field(column).type) and not column else 14
+            sheet.set_column(column, column, width)
+            sheet.write_string(0, column, name, bold)
+        count = 0
+        for table in tables:
+            if count + table.num_rows >= MAX_SHEET_ROWS:
+                raise SeqbeltError(
+                    f"a sheet of a workbook has {MAX_SHEET_ROWS:,} rows at most; write .csv or "
+                    ".parquet (the predictions are kept in the journal)"
+                )
+            columns = [column.to_pylist() for column in table.columns]
+            for values in zip(*columns, strict=True):
+                count += 1
+                for column, value in enumerate(values):
+                    if isinstance(value, str):
+                        sheet.write_string(count, column, value[:MAX_CELL_CHARACTERS])
+                    elif value is not None:
+                        sheet.write_number(count, column, value)
+        sheet.autofilter(0, 0, count, len(schema) - 1)
+
+
 def _write_jsonl(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for table in tables:
@@ -205,4 +284,6 @@ def _write_jsonl(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> N
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-_WRITERS = {".parquet": _write_parquet, ".csv": _write_csv, ".jsonl": _write_jsonl}
+_WRITERS = {
+    ".parquet": _write_parquet, ".csv": _write_csv, ".xlsx": _write_xlsx, ".jsonl": _write_jsonl,
+}  # fmt: skip

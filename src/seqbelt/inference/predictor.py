@@ -45,6 +45,8 @@ class Prediction:
     probabilities: np.ndarray | BadInput
     remarks: tuple[str, ...] = ()
     """Remarks on how the item was read."""
+    summary: np.ndarray | None = None
+    """Quantities of the sequence (``Reference.summarize``) where the predictor ``summarizes``."""
 
 
 class Predictor:
@@ -80,6 +82,8 @@ class Predictor:
         parts = [bundle.fingerprint, *({engine, precision} - {"torch", "float32"})]
         self.fingerprint = "-".join(parts)
         """Identifies bundle, engine and precision."""
+        self.summarizes = False
+        """Whether predictions have a summary, to compare inputs with the training rows."""
 
     def predict(
         self,
@@ -157,9 +161,14 @@ class Predictor:
                 if not np.isfinite(row).all():  # finite weights can overflow
                     row = BadInput(NOT_FINITE, "the network's output is NaN or infinite")
                 results[index] = Prediction(
-                    item.index, item.content_hash, len(sequence), row, item.remarks
-                )
+                    item.index, item.content_hash, len(sequence), row, item.remarks,
+                    self._summary(sequence),
+                )  # fmt: skip
         return results
+
+    def _summary(self, sequence: np.ndarray) -> np.ndarray | None:
+        reference = self.bundle.reference
+        return reference.summarize(sequence) if self.summarizes and reference else None
 
     def _problem(self, item: Encoded) -> BadInput | None:
         sequence, width = item.sequence, self.bundle.num_features
@@ -176,8 +185,12 @@ class Predictor:
         model: str,
         byte_order_mark: bool = False,
         max_num_steps: int = 0,
+        kept: Sequence[str] = (),
+        rejects: bool = False,
     ) -> None:
         """Write a prediction file from journal rows: one row per input, or one per segment.
+
+        ``kept`` and ``rejects`` as for ``write_predictions``.
 
         If the longest input, of ``max_num_steps`` steps, is not read completely, a column
         ``share_read`` has the fraction read of each input.
@@ -190,8 +203,9 @@ class Predictor:
             is_cropped = self.share_read(max_num_steps) < 1
             fraction_read = self.share_read if is_cropped else None
             write_predictions(
-                path, rows, key, bundle.classes, model, byte_order_mark, fraction_read
-            )
+                path, rows, key, bundle.classes, model, byte_order_mark, fraction_read,
+                kept, rejects,
+            )  # fmt: skip
 
     @property
     def labels_inputs(self) -> bool:
@@ -211,7 +225,8 @@ class Predictor:
         lengths = np.array([len(sequence) for sequence in sequences])
         with without_tf32(self.device):
             step_logits = label_steps(self.network, sequences, lengths)
-        return [pack_segments(logits) for logits in step_logits]
+        min_steps = self.bundle.about.get("shortest_segment", 1)
+        return [pack_segments(logits, min_steps) for logits in step_logits]
 
     def probabilities(self, sequences: list[np.ndarray]) -> np.ndarray:
         """Class probabilities float32 ``(sequences, classes)`` of encoded sequences.

@@ -12,16 +12,21 @@ from scipy.special import softmax
 from seqbelt.data.labels.segments import find_runs
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_table
+from seqbelt.inference.segment_smoothing import smooth_classes
 
 ROWS_AT_ONCE = 4096
 
 
-def pack_segments(logits: np.ndarray) -> np.ndarray:
+def pack_segments(logits: np.ndarray, min_steps: int = 1) -> np.ndarray:
     """Pack logits ``(steps, classes)`` as float32 ``(segments * 4,)``: first step, last step + 1,
-    class, mean probability of that class. Exact up to 2 ** 24 steps."""
+    class, mean probability of that class. Exact up to 2 ** 24 steps.
+
+    Segments of fewer than ``min_steps`` are absorbed by their neighbours.
+    """
     probabilities = softmax(logits, axis=1)
-    classes, starts, stops = find_runs(probabilities.argmax(1))
-    sums = np.add.reduceat(probabilities.max(1), starts)
+    labels = smooth_classes(logits, min_steps)
+    classes, starts, stops = find_runs(labels)
+    sums = np.add.reduceat(probabilities[np.arange(len(labels)), labels], starts)
     packed = np.stack([starts, stops, classes, sums / (stops - starts)], axis=1)
     return packed.astype(np.float32).ravel()
 

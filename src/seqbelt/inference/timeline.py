@@ -2,21 +2,29 @@
 
 Each window is resampled, encoded and normalised separately, like a clip. So a prediction depends
 only on the window's samples, and memory is bounded by one batch of windows.
+
+A model that pools the outputs of the steps (by attention, mean or maximum) is asked for a
+prediction around each step: the recurrence reads the window, and the outputs of a span around the
+step are pooled. Overlapping windows are averaged, with weights that fall towards their ends. So the
+label of a recording gives labels in time, as in multiple-instance learning (Ilse et al. 2018,
+arXiv:1802.04712). Other models classify whole windows.
 """
 
 import hashlib
 import io
 import mmap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
 import soundfile
+import torch
 
+from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.labels.label_tracks import write_label_track, write_selection_table
 from seqbelt.data.sources.manifest import RAVEN_SIDECARS
 from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput, SettingsError
@@ -30,11 +38,17 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_table
 from seqbelt.inference.predictor import Engine, Precision, Prediction, Predictor
+from seqbelt.models.pooling import LOCAL
+from seqbelt.training.device import without_tf32
 
 BLOCK_SAMPLES = 1 << 18
 MAX_BATCH_WINDOWS = 256
 MAX_BATCH_INPUTS = 4 << 20
 """Largest number of samples or rows in a batch of windows, which bounds memory."""
+
+
+Windows: TypeAlias = list[tuple[int, np.ndarray]]
+"""The index of the first input and the inputs of each window."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,8 @@ class Timeline:
 
     window_s: float
     hop_s: float
+    span_s: float | None = None
+    """Time that is pooled for one prediction; None classifies whole windows."""
     threshold: float = 0.5
     """Confidence that a segment must reach at least once."""
     min_duration_s: float = 0.0
@@ -71,6 +87,11 @@ def default_window_s(bundle: Bundle) -> float | None:
     lengths = [bundle.about.get("median_num_steps"), bundle.model.max_steps]
     known = [length for length in lengths if length]
     return min(known) * step_s if known else None
+
+
+def pools_spans(bundle: Bundle) -> bool:
+    """Whether a model can pool a part of a window."""
+    return bundle.model.pooling in LOCAL and bundle.model.cell != "none"
 
 
 def merge(edges_s: np.ndarray, probabilities: np.ndarray, timeline: Timeline) -> list[Segment]:
@@ -140,6 +161,15 @@ class TimelinePredictor(Predictor):
         super().__init__(bundle, device, engine, precision)
         self.timeline, self._audacity, self._raven = timeline, audacity, raven
         self.fingerprint += f"-timeline-{timeline.window_s:g}-{timeline.hop_s:g}"
+        self._span: _Span | None = None
+        if timeline.span_s is not None:
+            self.fingerprint += f"-span-{timeline.span_s:g}"
+            self._span = _Span.of(timeline.span_s, bundle)
+            if engine != "torch":
+                raise SettingsError(
+                    f"--engine {engine}: classifies whole windows only; give --span-s "
+                    f"{timeline.window_s:g}, or remove --engine"
+                )
 
     @property
     def _high_frequency_hz(self) -> float:
@@ -164,43 +194,78 @@ class TimelinePredictor(Predictor):
         """Classify the windows of each recording in turn."""
         for index, source in sources:
             content_hash = ""
+            num_windows = 0
             try:
                 content_hash = _hash(source)
                 if is_known is not None and is_known(content_hash):
                     yield Encoded(index, content_hash, None)
                     continue
-                rows: np.ndarray | BadInput = self._classify(source)
+                packed: np.ndarray | BadInput
+                num_windows, packed = self._classify(source)
             except BadInput as error:
-                rows = error
+                packed = error
             except (soundfile.LibsndfileError, OSError) as error:
-                rows = BadInput(UNREADABLE, f"{type(error).__name__}: {error}")
-            num_windows = 0 if isinstance(rows, BadInput) else len(rows)
-            packed = rows if isinstance(rows, BadInput) else rows.astype(np.float32).ravel()
+                packed = BadInput(UNREADABLE, f"{type(error).__name__}: {error}")
             yield Prediction(index, content_hash, num_windows, packed)
 
-    def _classify(self, source: Source) -> np.ndarray:
-        """Rows ``(windows, 2 + classes)``: start and end in seconds, probabilities."""
-        rows: list[np.ndarray] = []
+    def _classify(self, source: Source) -> tuple[int, np.ndarray]:
+        """The number of windows, and the journal entry of ``_pack_windows`` or ``_pack_cells``."""
         rate, pieces = _open(self.bundle, source)
         size = max(1, round(self.timeline.window_s * rate))
         at_once = max(1, min(MAX_BATCH_WINDOWS, MAX_BATCH_INPUTS // size))
         windows = cut_windows(pieces, size, self.timeline.hop_s * rate)
-        while batch := list(islice(windows, at_once)):
-            rows += self._classify_batch(batch, rate)
+        batches = iter(lambda: list(islice(windows, at_once)), [])
+        if self._span is None:
+            return self._pack_windows(batches, rate)
+        return self._pack_cells(batches, rate, self._span)
+
+    def _pack_windows(self, batches: Iterable[Windows], rate: float) -> tuple[int, np.ndarray]:
+        """Rows ``(windows, 2 + classes)``: start and end in seconds, probabilities."""
+        rows: list[np.ndarray] = []
+        for batch in batches:
+            number = len(rows)
+            for first, window in batch:
+                ends = first / rate, (first + len(window)) / rate
+                rows.append(np.array([*ends, *[np.nan] * len(self.bundle.classes)]))
+            indices, sequences = self._encode(batch, rate)
+            if sequences:
+                for index, found in zip(indices, self.probabilities(sequences), strict=True):
+                    rows[number + index][2:] = found
         if not rows:
             raise BadInput(EMPTY, "the recording has no samples")
-        classified = np.array(rows)
-        if np.isnan(classified[:, 2:]).all():
-            raise BadInput(SILENT, "no sample of the recording is loud enough")
-        return classified
+        _refuse_silence(np.array(rows)[:, 2:])
+        return len(rows), np.array(rows, np.float32).ravel()
 
-    def _classify_batch(self, batch: list[tuple[int, np.ndarray]], rate: float) -> list[np.ndarray]:
+    def _pack_cells(
+        self, batches: Iterable[Windows], rate: float, span: "_Span"
+    ) -> tuple[int, np.ndarray]:
+        """The duration in seconds as the sum of two values, and probabilities ``(cells, classes)``.
+
+        One float32 would round the time of day to milliseconds.
+        """
+        sums = _CellSums(len(self.bundle.classes))
+        num_windows, duration_s = 0, 0.0
+        for batch in batches:
+            num_windows += len(batch)
+            duration_s = (batch[-1][0] + len(batch[-1][1])) / rate
+            indices, sequences = self._encode(batch, rate)
+            for index, found in zip(indices, self._classify_spans(sequences, span), strict=True):
+                steps = np.arange(len(found))
+                times_s = batch[index][0] / rate + (steps + 0.5) * span.step_s
+                weights = np.minimum(steps + 1, len(found) - steps)
+                sums.add((times_s / span.cell_s).astype(int), found, weights)
+        if not num_windows:
+            raise BadInput(EMPTY, "the recording has no samples")
+        num_cells = max(1, round(duration_s / span.cell_s))
+        cells = sums.means(num_cells)
+        _refuse_silence(cells)
+        high = np.float32(duration_s)
+        header = np.array([high, duration_s - float(high)], np.float32)
+        return num_windows, np.concatenate([header, cells.ravel()])
+
+    def _encode(self, batch: Windows, rate: float) -> tuple[list[int], list[np.ndarray]]:
+        """Sequences of the windows that are not silent, and their indices in the batch."""
         is_audio = isinstance(self.bundle.features, AudioFeatures)
-        num_classes = len(self.bundle.classes)
-        rows = [
-            np.array([first / rate, (first + len(window)) / rate, *[np.nan] * num_classes])
-            for first, window in batch
-        ]
         indices, raws = [], []
         for index, (first, window) in enumerate(batch):
             if is_audio:
@@ -211,14 +276,36 @@ class TimelinePredictor(Predictor):
                     continue
             indices.append(index)
             raws.append(Audio(window, int(rate)) if is_audio else Steps(window))
-        if raws:
-            sequences = self.encoder.encode(raws)
-            for index, probabilities in zip(indices, self.probabilities(sequences), strict=True):
-                rows[index][2:] = probabilities
-        return rows
+        return indices, self.encoder.encode(raws) if raws else []
+
+    def _classify_spans(self, sequences: list[np.ndarray], span: "_Span") -> list[np.ndarray]:
+        """Probabilities ``(steps after the stem, classes)`` of each sequence."""
+        found: list[np.ndarray] = [np.empty(0)] * len(sequences)
+        lengths = np.array([len(sequence) for sequence in sequences], int)
+        is_half = self.precision == "bf16"
+        with (
+            without_tf32(self.device),
+            torch.inference_mode(),
+            torch.autocast(self.device.type, torch.bfloat16, is_half),
+        ):
+            for indices in evaluation_plan(lengths):
+                inputs, batch_lengths = pad([sequences[index] for index in indices])
+                logits = self.network.classify_spans(
+                    inputs.to(self.device), batch_lengths, span.num_steps
+                )
+                for index, row in zip(indices, logits.float().cpu().numpy(), strict=True):
+                    num_steps = -(-int(lengths[index]) // self.network.reduction)
+                    found[index] = self.bundle.probabilities(row[:num_steps])
+        return found
 
     def segments(self, packed: np.ndarray) -> list[Segment]:
         """The segments of a journal entry."""
+        if self._span is not None:
+            duration_s = float(packed[0]) + float(packed[1])
+            cells = packed[2:].reshape(-1, len(self.bundle.classes)).astype(np.float64)
+            edges = self._span.cell_s * np.arange(len(cells) + 1)
+            edges[-1] = duration_s
+            return merge(edges, cells, self.timeline)
         rows = packed.reshape(-1, 2 + len(self.bundle.classes)).astype(np.float64)
         centres = rows[:, :2].mean(axis=1)
         inner = (centres[1:] + centres[:-1]) / 2
@@ -233,6 +320,8 @@ class TimelinePredictor(Predictor):
         model: str,
         byte_order_mark: bool = False,
         max_num_steps: int = 0,
+        kept: Sequence[str] = (),
+        rejects: bool = False,
     ) -> None:
         """Write one row per segment, and one with the error for an input that cannot be read."""
         names = ("start_s", "end_s")
@@ -275,6 +364,52 @@ class TimelinePredictor(Predictor):
                 yield pa.Table.from_pylist([about | segment for segment in records], schema)
 
 
+class _Span(NamedTuple):
+    """How predictions within a window are placed."""
+
+    num_steps: int
+    """Outputs that are pooled for one prediction; odd."""
+    step_s: float
+    """Time between two outputs of the recurrence."""
+    cell_s: float
+    """Time over which predictions are averaged: a sixteenth of a span, at least one step."""
+
+    @classmethod
+    def of(cls, span_s: float, bundle: Bundle) -> "_Span":
+        step_s = (bundle.features.step_s() or 1.0) * bundle.network.reduction
+        num_steps = max(1, round(span_s / step_s)) // 2 * 2 + 1
+        return cls(num_steps, step_s, step_s * max(1, round(num_steps / 16)))
+
+
+class _CellSums:
+    """Weighted sums of predictions for cells of equal duration, which grow with the recording."""
+
+    def __init__(self, num_classes: int) -> None:
+        self._totals = np.zeros((1024, num_classes), np.float64)
+        self._weights = np.zeros(1024, np.float64)
+
+    def add(self, cells: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> None:
+        """Add predictions ``(steps, classes)`` to their cells; ``cells`` are indices that rise."""
+        while cells[-1] >= len(self._weights):
+            self._totals = np.concatenate([self._totals, np.zeros_like(self._totals)])
+            self._weights = np.concatenate([self._weights, np.zeros_like(self._weights)])
+        np.add.at(self._totals, cells, weights[:, None] * probabilities)
+        np.add.at(self._weights, cells, weights)
+
+    def means(self, num_cells: int) -> np.ndarray:
+        """Float32 ``(num_cells, classes)``; NaN without a prediction."""
+        shape = (max(0, num_cells - len(self._weights)), self._totals.shape[1])
+        totals = np.concatenate([self._totals[:num_cells], np.zeros(shape)])
+        weights = np.concatenate([self._weights[:num_cells], np.zeros(shape[0])])
+        with np.errstate(invalid="ignore"):
+            return (totals / weights[:, None]).astype(np.float32)
+
+
+def _refuse_silence(probabilities: np.ndarray) -> None:
+    if np.isnan(probabilities).all():
+        raise BadInput(SILENT, "no sample of the recording is loud enough")
+
+
 def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
     """Raise SettingsError if a model cannot classify such windows."""
     features, model = bundle.features, bundle.model
@@ -291,6 +426,11 @@ def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
             raise SettingsError(
                 "--timeline: the steps have no time; train with features.source_rate_hz"
             )
+    if timeline.span_s is not None and not pools_spans(bundle):
+        raise SettingsError(
+            f"--span-s {timeline.span_s:g}: the model pools the {model.pooling} of complete "
+            f"windows; give --span-s {timeline.window_s:g}"
+        )
     if timeline.hop_s > timeline.window_s:
         raise SettingsError(
             f"--hop-s {timeline.hop_s:g}: leaves gaps between windows of {timeline.window_s:g} s; "

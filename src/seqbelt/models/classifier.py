@@ -275,6 +275,19 @@ class SequenceNetwork(nn.Module):
         final = self.recurrent.final(state)
         return self.classify(self.dropout(self.pool(outputs, final, lengths)))
 
+    def classify_spans(self, inputs: Tensor, lengths: Tensor, num_steps: int) -> Tensor:
+        """Logits ``(batch, steps, classes)`` of the ``num_steps`` outputs around each output.
+
+        The recurrence reads the complete sequence, only the pooling is local. ``steps`` are those
+        after the stem; ``inputs`` and ``lengths`` are as in ``forward``. Raises ValueError for a
+        pooling that needs the complete sequence.
+        """
+        steps = self.first_steps(inputs, lengths)
+        if self.stem is not None:
+            steps, lengths = self.stem(steps, lengths)
+        outputs, _ = self.recurrent(steps, lengths)
+        return self.classify(self.pool.around_steps(outputs, lengths, num_steps))
+
     def first_steps(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Embedded tokens, or standardised steps: ``(batch, steps, width)``."""
         return self.embed(inputs) if self.is_tokens else self.normalize(inputs, lengths)

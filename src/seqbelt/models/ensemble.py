@@ -55,6 +55,12 @@ class Ensemble(nn.Module):
         without pooling; the arguments are those of ``SequenceNetwork.forward``."""
         return average_logits([network(inputs, lengths, chunks) for network in self.networks])
 
+    def classify_spans(self, inputs: Tensor, lengths: Tensor, num_steps: int) -> Tensor:
+        """Log of the mean probabilities of ``SequenceNetwork.classify_spans``."""
+        return average_logits(
+            [network.classify_spans(inputs, lengths, num_steps) for network in self.networks]
+        )
+
     @property
     def settings(self) -> Model:
         """The settings that all networks have in common."""

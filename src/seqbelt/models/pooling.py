@@ -11,6 +11,10 @@ ATTENTION_WIDTH = 64
 PoolingName = Literal["last", "mean", "max", "attention", "attention_max", "concat", "none"]
 ATTENDING = ("attention", "attention_max")
 """Poolings that weight the steps by a learned score."""
+LOCAL: tuple[PoolingName, ...] = ("mean", "max", "attention", "attention_max")
+"""Poolings that can also pool the neighbourhood of each step."""
+MIN_RELATIVE_SCORE = -60.0
+"""Attention scores are at least this far below the sequence's largest one, within float32."""
 
 
 class Pooling(nn.Module):
@@ -53,6 +57,28 @@ class Pooling(nn.Module):
             return _max(outputs, valid)
         return torch.cat([final, _mean(outputs, valid), _max(outputs, valid)], dim=1)
 
+    def around_steps(self, outputs: Tensor, lengths: Tensor, num_steps: int) -> Tensor:
+        """Pool the ``num_steps`` valid steps around each step: ``(batch, steps, output_size)``.
+
+        ``num_steps`` is odd. Raises ValueError for a pooling that is not ``LOCAL``.
+        """
+        if self.name not in LOCAL:
+            raise ValueError(f"pooling {self.name} needs the complete sequence")
+        lengths = upload(lengths, outputs.device)
+        valid = torch.arange(outputs.shape[1], device=outputs.device) < lengths[:, None]
+        pooled = []
+        if self.name in ATTENDING:
+            scores = self.scores(outputs).masked_fill(~valid, -torch.inf)
+            scores = (scores - scores.amax(1, keepdim=True)).clamp_min(MIN_RELATIVE_SCORE)
+            pooled.append(_local_mean(outputs, scores.exp() * valid, num_steps))
+        if self.name == "mean":
+            pooled.append(_local_mean(outputs, valid.to(outputs.dtype), num_steps))
+        if self.name in ("max", "attention_max"):
+            highest = outputs.masked_fill(~valid[:, :, None], -torch.inf).transpose(1, 2)
+            around = nn.functional.max_pool1d(highest, num_steps, 1, num_steps // 2)
+            pooled.append(around.transpose(1, 2))
+        return torch.cat(pooled, dim=2).masked_fill(~valid[:, :, None], 0)
+
     def weights(self, outputs: Tensor, valid: Tensor) -> Tensor:
         """Attention weights ``(batch, steps)``; rows sum to 1, padded steps have 0."""
         return self.scores(outputs).masked_fill(~valid, -torch.inf).softmax(dim=1)
@@ -70,3 +96,12 @@ def _mean(outputs: Tensor, valid: Tensor) -> Tensor:
 
 def _max(outputs: Tensor, valid: Tensor) -> Tensor:
     return outputs.masked_fill(~valid[:, :, None], -torch.inf).amax(1)
+
+
+def _local_mean(outputs: Tensor, weights: Tensor, num_steps: int) -> Tensor:
+    """Mean of the ``num_steps`` outputs around each step by ``weights`` ``(batch, steps)``."""
+    weighted = torch.cat([outputs.nan_to_num() * weights[:, :, None], weights[:, :, None]], dim=2)
+    sums = nn.functional.avg_pool1d(
+        weighted.transpose(1, 2), num_steps, 1, num_steps // 2
+    ).transpose(1, 2)
+    return sums[:, :, :-1] / sums[:, :, -1:].clamp_min(torch.finfo(sums.dtype).tiny)

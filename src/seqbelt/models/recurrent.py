@@ -88,6 +88,8 @@ class Recurrent(nn.Module):
 
     def chosen_layout(self, device: torch.device) -> Layout:
         """The layout used on a device; ``auto`` takes the fastest (docs/results.md)."""
+        if torch.compiler.is_compiling() and self.layout in ("auto", "fused"):
+            return "padded"  # the compiler cannot look into the kernel
         if self.layout != "auto":
             return self.layout
         if device.type == "cpu" and fused.is_available():
@@ -108,8 +110,10 @@ class Recurrent(nn.Module):
 
         Raises ValueError for shapes and lengths that do not belong together, for a sequence without
         steps, and for a state with a bidirectional network, whose backward direction starts at the
-        end.
+        end; RuntimeError under ``torch.export`` and the transforms of ``torch.func``. Under
+        ``torch.compile`` the padded layout replaces the fused one.
         """
+        _refuse_transforms()
         self._check(inputs, lengths, state)
         layout = self.chosen_layout(inputs.device)
         if layout == "packed":
@@ -303,6 +307,21 @@ class NoRecurrence(nn.Module):
     def final(self, state: State) -> Tensor:
         """The last valid step ``(batch, features)``."""
         return state[0]
+
+
+def _refuse_transforms() -> None:
+    """Raise RuntimeError where torch would fail deep inside a layer."""
+    # torch 2.7 and later tell exporting from compiling.
+    if getattr(torch.compiler, "is_exporting", lambda: False)():
+        raise RuntimeError(
+            "a Recurrent layer cannot be exported by torch.export, since the lengths decide what "
+            "is computed; seqbelt export writes ONNX for every length"
+        )
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        raise RuntimeError(
+            "a Recurrent layer cannot run under torch.func transforms (grad, vmap, ...); use "
+            "torch.autograd"
+        )
 
 
 class _Reorder(torch.autograd.Function):

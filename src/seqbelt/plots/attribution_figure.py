@@ -51,13 +51,12 @@ def _draw_audio(features: AudioFeatures, source: Source, steps: Steps) -> Figure
 def _draw_video(features: VideoFeatures, source: Source, steps: Steps) -> Figure:
     chosen = choose_frames(steps.attributions)
     wanted = set(chosen.tolist())
-    frame_format = _frame_format(source)
     clip = Path(source) if isinstance(source, str) else source
-    frames = decode_video(clip, frame_format, features.frame_rate, features.max_duration_s)
+    frames = decode_video(clip, frame_format(source), features.frame_rate, features.max_duration_s)
     return video_figure(steps, chosen, [f for step, f in enumerate(frames) if step in wanted])
 
 
-def _frame_format(source: Source) -> FrameFormat:
+def frame_format(source: Source) -> FrameFormat:
     """Small frames with the clip's aspect ratio."""
     if isinstance(source, np.ndarray):
         height, width = source.shape[1:3]

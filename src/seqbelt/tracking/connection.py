@@ -36,13 +36,32 @@ _PATH_COLUMNS = (
 """Columns with absolute artifact paths in MLflow's database."""
 _LOCAL_ARTIFACTS = re.compile(r"(?s)(.*)/(?:artifacts/[^/]+|[0-9]+)")
 """Artifact folder of an experiment in the project's store, as set by this package or MLflow."""
+_project: Path | None = None
+"""Folder of the project whose registry is read, if it is not the current folder."""
 _copies: dict[Path, tempfile.TemporaryDirectory[str]] = {}
 """Readable copies of stores that cannot be written, until this process ends."""
 
 
 def tracking_uri() -> str:
-    """``MLFLOW_TRACKING_URI`` if set, else this project's SQLite file."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or _uri_of(_own_database())
+    """``MLFLOW_TRACKING_URI`` if set, else this project's SQLite file; always that of
+    ``use_project``."""
+    given = os.environ.get("MLFLOW_TRACKING_URI") if _project is None else None
+    return given or _uri_of(_own_database())
+
+
+def use_project(folder: Path) -> None:
+    """Read the registry of the project in ``folder``, whatever the current folder is.
+
+    Raises SeqbeltError if the project has none; nothing is created.
+    """
+    global _project
+    database = folder / HOME / DATABASE
+    if not database.is_file():
+        raise SeqbeltError(
+            f"--project {folder}: no registry, {database} does not exist; name the folder in which "
+            "the model was trained"
+        )
+    _project = folder.resolve()
 
 
 def store_address() -> str:
@@ -57,7 +76,7 @@ def is_own_store() -> bool:
 
 
 def _own_database() -> Path:
-    return (HOME / DATABASE).resolve()
+    return ((_project or Path()) / HOME / DATABASE).resolve()
 
 
 def _uri_of(database: Path) -> str:
@@ -130,7 +149,7 @@ def _open_to_read(database: Path, uri: str) -> MlflowClient:
     if not database.is_file():
         raise SeqbeltError(
             f"no registry: {database} does not exist; run this command in the folder of the "
-            "project that trained the model, or set "
+            "project that trained the model, name that folder (predict --project FOLDER), or set "
             "MLFLOW_TRACKING_URI"
         )
     if _is_writable(database):

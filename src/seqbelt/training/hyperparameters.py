@@ -14,6 +14,10 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 BATCH_SIZE, MIN_BATCH_SIZE, MIN_BATCHES = 32, 8, 4
 """``batch_size: auto``: ``BATCH_SIZE`` rows, or fewer if that makes less than ``MIN_BATCHES``."""
+LABELLED_STEPS = 4096
+"""Steps in a batch at which ``batch_size: auto`` aims where every step has a label: long sequences
+have enough labels."""
+MIN_LABELLED_BATCH_SIZE = 4
 MAX_EPOCHS = 30
 """Epochs into which ``num_updates`` are divided; each ends with a validation."""
 
@@ -52,7 +56,8 @@ class Training(Settings):
     training rows, between a floor for small sets and a ceiling for large ones. A small set's epoch
     is then several passes over its rows."""
     batch_size: Literal["auto"] | Count = "auto"
-    """Sequences per step; auto takes fewer where there are few training rows."""
+    """Sequences per step; auto takes fewer where there are few training rows, and where every step
+    of long sequences has a label."""
     learning_rate: Positive = 3e-3
     """Peak learning rate of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -107,13 +112,21 @@ class Training(Settings):
         is_tokens: bool,
         labels_steps: bool = False,
         is_spectrum: bool = False,
+        mean_steps: float = 1.0,
+        is_interpolable: bool = True,
     ) -> Self:
         """The settings with every ``auto`` except ``keep`` replaced by its value, for ``num_rows``
-        training rows of token ids or of numbers."""
+        training rows of token ids or of numbers with ``mean_steps`` steps on average.
+
+        Rows that are not ``is_interpolable`` are not moved in time.
+        """
         defaults, changes = defaults_for(is_tokens), {}
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(BATCH_SIZE, max(MIN_BATCH_SIZE, num_rows // MIN_BATCHES))
+            if labels_steps:
+                bound = max(MIN_LABELLED_BATCH_SIZE, round(LABELLED_STEPS / mean_steps))
+                batch_size = min(batch_size, bound)
             changes["batch_size"] = batch_size
         if self.num_epochs is None and self.num_updates == "auto":
             num_batches = -(-num_rows // batch_size)
@@ -127,6 +140,7 @@ class Training(Settings):
         elif self.augmentation == "auto":
             # Mixed sequences have no label for every step.
             without = {"mixup_alpha"} if labels_steps else set()
+            without |= set() if is_interpolable else {"time_stretch", "time_warp"}
             if is_spectrum:
                 extra = defaults.spectrum_augmentation
             elif num_rows < defaults.few_rows:
@@ -139,6 +153,14 @@ class Training(Settings):
                 if name not in without
             }
         return self.replace(**changes) if changes else self
+
+    @property
+    def moves_in_time(self) -> bool:
+        """Whether the augmentation stretches or warps the time axis."""
+        augmentation = self.augmentation
+        return isinstance(augmentation, Augmentation) and bool(
+            augmentation.time_stretch or augmentation.time_warp
+        )
 
     def plan(self, num_rows: int) -> "Plan":
         """The plan of resolved settings for ``num_rows`` training rows."""

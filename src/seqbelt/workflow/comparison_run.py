@@ -58,8 +58,10 @@ def _digest(experiment: Experiment, without: set[str]) -> str:
     values = asked.to_dict()
     for name in without:
         values["comparison"].pop(name)
-    if values["data"]["background"] is None:  # earlier versions did not know it
-        del values["data"]["background"]
+    for name in ("background", "corrections"):  # earlier versions did not know them
+        if values["data"][name] is None:
+            del values["data"][name]
+    del values["report"]  # changes no model
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
@@ -231,7 +233,7 @@ def _load_finished(experiment: Experiment, store: SequenceStore, folder: Path) -
     device = torch.device(about["history"]["device"])
     network = bundle.network.to(device)
     parts = {name: read_part(experiment, store, name) for name in ("validation", "test")}
-    reports = report_on(network, parts)
+    reports = report_on(network, parts, bundle.about.get("shortest_segment", 1))
     network.cpu()
     run = TrackedRun.attach(about["run_id"])
     history = History.from_dict(about["history"])

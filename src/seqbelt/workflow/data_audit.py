@@ -9,12 +9,16 @@ from seqbelt.experiment import Experiment
 from seqbelt.features.base import read_bytes
 from seqbelt.features.encoding import hash_content
 from seqbelt.workflow.console import echo
+from seqbelt.workflow.wrong_labels import find_wrong_labels
 
 
 def audit_data(experiment: Experiment, store: SequenceStore) -> Audit:
-    """Audit a prepared store, with its texts if the sequences are token ids."""
+    """Audit a prepared store, with its texts if the sequences are token ids, and with the labels
+    that a comparison's held-out predictions contradict if there has been one."""
     texts = _texts(experiment, store) if store.is_tokens else None
-    return audit_store(store, texts, experiment.features)
+    audit = audit_store(store, texts, experiment.features)
+    wrong = find_wrong_labels(experiment, store)
+    return audit if wrong is None else audit.with_finding(wrong.finding())
 
 
 def audit_first(experiment: Experiment, store: SequenceStore) -> Audit:

@@ -20,6 +20,7 @@ from seqbelt.workflow.training_run import (
     make_bundle,
     open_run,
     read_part,
+    shortest_predicted_segment,
 )
 
 
@@ -92,7 +93,8 @@ def average_networks(
     network = Ensemble([one for one in networks if isinstance(one, SequenceNetwork)]).eval()
     device = torch.device(best.history.device)
     parts = {name: read_part(best.experiment, best.store, name) for name in ("validation", "test")}
-    reports = report_on(network.to(device), parts)
+    min_steps = shortest_predicted_segment(best.experiment, best.store)
+    reports = report_on(network.to(device), parts, min_steps)
     network.cpu()
     bundle = make_bundle(best.experiment, best.store, network, reports, run.run_id)
     bundle.about["seeds"] = [one.seed for one in members]

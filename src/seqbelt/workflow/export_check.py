@@ -2,9 +2,16 @@
 
 from importlib.util import find_spec
 
+import numpy as np
+from torch import Tensor, nn
+
 from seqbelt.checks import export_parity
 from seqbelt.checks.export_parity import ExportCertificate
+from seqbelt.data.batches import pad
 from seqbelt.data.sequences import Sequences
+from seqbelt.features.arrays.channels import ArrayEncoder, Steps
+from seqbelt.features.audio.audio import AudioFeatures
+from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.inference.bundle import Bundle
 
 EXTRA = ("onnx", "onnxruntime")
@@ -36,3 +43,53 @@ def draw_sequences(
 
 def make_cases(bundle: Bundle, sequences: Sequences | None) -> list[export_parity.Case]:
     return list(export_parity.make_cases(*draw_sequences(bundle, sequences)))
+
+
+class RawNetwork(nn.Module):
+    """A bundle's features and network as one module, the reference of a file with features."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__()
+        self.network, self._encoder = bundle.network, bundle.encoder
+        self._max_steps = bundle.model.max_steps
+        features = bundle.features
+        self._sample_rate = features.sample_rate if isinstance(features, AudioFeatures) else None
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Logits ``(batch, classes)`` of padded samples ``(batch, samples, 1)`` or rows ``(batch,
+        rows, channels)``."""
+        rows = [row[:length].numpy() for row, length in zip(inputs, lengths.tolist(), strict=True)]
+        if self._sample_rate is not None:
+            encoded = self._encoder.encode([Audio(row[:, 0], self._sample_rate) for row in rows])
+        else:
+            encoded = self._encoder.encode([Steps(row) for row in rows])
+        return self.network(*pad([steps[: self._max_steps] for steps in encoded]))
+
+
+def draw_signals(bundle: Bundle) -> tuple[export_parity.Draw, int, int]:
+    """A function that returns generated samples or rows, and a median and a largest length."""
+    features = bundle.features
+    if isinstance(features, AudioFeatures):
+        rate = features.sample_rate
+
+        def draw_sound(num_samples: int, number: int) -> np.ndarray:
+            """A tone that fades in noise, from loud to nearly silent."""
+            random = np.random.default_rng((num_samples, number))
+            times = np.arange(num_samples) / rate
+            tone = np.sin(2 * np.pi * random.uniform(0.01, 0.4) * rate * times)
+            level = 0.3 * np.exp(-3 * times * random.uniform(0, 2))
+            noise = 10 ** random.uniform(-4, -1) * random.standard_normal(num_samples)
+            return (level * tone + noise).astype(np.float32)[:, None]
+
+        return draw_sound, rate, 3 * rate
+    mean, std = (p.numpy() for p in (bundle.network.normalize.mean, bundle.network.normalize.std))
+    assert isinstance(bundle.encoder, ArrayEncoder)
+    width = bundle.encoder.step_shape[0]
+
+    def draw_rows(num_rows: int, number: int) -> np.ndarray:
+        random = np.random.default_rng((num_rows, number))
+        return (mean + std * random.normal(size=(num_rows, len(mean))))[:, :width].astype(
+            np.float32
+        )
+
+    return draw_rows, export_parity.TYPICAL_STEPS, export_parity.MOST_STEPS

@@ -1,29 +1,49 @@
 """The items to predict, from INPUT arguments (folders, files, a manifest)."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from seqbelt.data.sources.dataset import READING_SETTINGS, Data
 from seqbelt.data.sources.folders import list_files
 from seqbelt.data.sources.manifest import ROWS_AT_ONCE, Manifest
 from seqbelt.data.sources.names import clean_name, shorten
-from seqbelt.data.sources.tables import is_manifest
+from seqbelt.data.sources.tables import is_manifest, is_series_file, read_columns
 from seqbelt.data.sources.text_encoding import check_encoding_name, read_text_file
-from seqbelt.errors import SettingsError
+from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.base import Features, Source
 from seqbelt.inference.folder import Item
 from seqbelt.inference.output import is_prediction_file
 from seqbelt.settings import override
 
+PathStyle = Literal["input", "output", "absolute"]
+"""What paths in the output are relative to: as given, to the output's folder, or to nothing."""
 
-def parse_inputs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Separate files and folders from ``data.KEY=VALUE`` settings of a manifest.
+
+class Inputs(NamedTuple):
+    """The items, the name of their first column, and of the columns that they keep."""
+
+    key: str
+    items: Iterator[Item]
+    kept: tuple[str, ...] = ()
+
+
+def parse_inputs(
+    arguments: Sequence[str], has_report: bool = False
+) -> tuple[list[Path], list[str]]:
+    """Separate files and folders from ``data.KEY=VALUE`` settings of a manifest and, for a
+    command that ``has_report``, ``report.KEY=VALUE`` of the report.
 
     Raises SettingsError for a missing file and a setting that does not apply to manifests.
     """
-    settings = [a for a in arguments if re.match(r"data\.\w+=", a) and not Path(a).exists()]
+    pattern = r"(data|report)\.\w+=" if has_report else r"data\.\w+="
+    settings = [a for a in arguments if re.match(pattern, a) and not Path(a).exists()]
     for setting in settings:
+        if setting.startswith("report."):
+            continue
         name = setting.partition("=")[0].removeprefix("data.")
         if name not in READING_SETTINGS:
             raise SettingsError(
@@ -45,14 +65,20 @@ def list_items(
     settings: Sequence[str] = (),
     classes: Sequence[str] = (),
     notes: list[str] | None = None,
-) -> tuple[str, Iterator[Item]]:
-    """The first column's name and an iterator of the items.
+    keep_columns: bool = False,
+    relative_to: Path | None = None,
+) -> Inputs:
+    """The items of the inputs.
 
     A folder gives every file below it, named by its path within the folder, prefixed by the folder
     if there are several inputs; a manifest gives its rows, read with ``settings`` such as
     ``data.quoting=false``; any other file is an item. Journals and prediction files of earlier runs
     are skipped. An item has a label if the manifest has one, or if the file is in a sub-folder with
     a class's name. Remarks are appended to ``notes`` while the iterator runs.
+
+    ``keep_columns`` lets each item carry the values of its row in the manifest, or, of a file, its
+    known class and its text. With ``relative_to`` paths are named relative to that folder; the root
+    gives absolute paths.
     """
     notes = [] if notes is None else notes
     for_texts = [s for s in settings if features.reads_text and s.startswith("data.encoding=")]
@@ -65,41 +91,93 @@ def list_items(
     if manifests:
         manifest = data.list_items(features)
         notes += manifest.notes
-        return _rows(manifest)
+        columns = {} if not keep_columns else _columns(data, manifest)
+        return _rows(manifest, columns, relative_to)
     if has_table_settings:
         first = next(setting for setting in settings if setting not in for_texts)
         raise SettingsError(f"{first}: applies to a manifest only, and INPUT is not one")
     check_encoding_name(data.encoding)
     encoding = data.encoding if for_texts else "utf-8"
     names = {clean_name(name): name for name in classes}
-    return "path", _files(inputs, names, encoding, notes)
+    items = _files(inputs, names, encoding, notes, relative_to)
+    if not keep_columns:
+        return Inputs("path", items)
+    texts = features if features.reads_text else None
+    kept = ("label", "text") if texts else ("label",)
+    return Inputs("path", (_with_text(item, texts) for item in items), kept)
 
 
-def _rows(manifest: Manifest) -> tuple[str, Iterator[Item]]:
+def _columns(data: Data, manifest: Manifest) -> dict[str, list[str]]:
+    """The columns of a manifest as they are written, without the one that names the rows."""
+    path = Path(data.source)
+    if is_series_file(path):
+        return {"label": manifest.column("label").tolist()}
+    columns = read_columns(path, data.style)
+    key = data.id_column if "text" in manifest.table.column_names else data.path_column
+    columns.pop(key, None)
+    assert all(len(values) == len(manifest) for values in columns.values())
+    return columns
+
+
+def _with_text(item: Item, features: Features | None) -> Item:
+    kept = [item.label or ""]
+    if features is not None:
+        try:
+            kept.append(features.read(item.source))
+        except BadInput:  # the row has the reason
+            kept.append("")
+    return item._replace(kept=tuple(kept))
+
+
+def name_path(path: Path, relative_to: Path) -> str:
+    """A path as a name in an output below ``relative_to``; below the root it is absolute."""
+    path = path.absolute()
+    return str(path) if relative_to == Path("/") else os.path.relpath(path, relative_to.absolute())
+
+
+def _rows(
+    manifest: Manifest, columns: Mapping[str, Sequence[str]], relative_to: Path | None
+) -> Inputs:
     key = "id" if manifest.arrays or "text" in manifest.table.column_names else "path"
     labelled = (
         (name, label or None)
         for batch in manifest.table.select([key, "label"]).to_batches(ROWS_AT_ONCE)
         for name, label in zip(*(column.to_pylist() for column in batch), strict=True)
     )
-    items = zip(labelled, manifest.sources(), strict=True)
-    return key, (Item(name, source, label) for (name, label), source in items)
+    paths = manifest.paths() if key == "path" and relative_to is not None else []
+    kept = zip(*columns.values(), strict=True) if columns else repeat((), len(manifest))
+
+    def items() -> Iterator[Item]:
+        rows = zip(labelled, manifest.sources(), kept, strict=True)
+        for row, ((name, label), source, values) in enumerate(rows):
+            if paths and relative_to is not None:
+                name = name_path(manifest.root / paths[row], relative_to)
+            yield Item(name, source, label, values)
+
+    return Inputs(key, items(), tuple(columns))
 
 
 def _files(
-    inputs: Sequence[Path], classes: Mapping[str, str], encoding: str, notes: list[str]
+    inputs: Sequence[Path],
+    classes: Mapping[str, str],
+    encoding: str,
+    notes: list[str],
+    relative_to: Path | None,
 ) -> Iterator[Item]:
     earlier: list[str] = []
     for path in inputs:
         if not path.is_dir():
-            yield Item(str(path), _content(path, encoding))
+            name = str(path) if relative_to is None else name_path(path, relative_to)
+            yield Item(name, _content(path, encoding))
             continue
         folder_notes: list[str] = []
-        for name in list_files(path, folder_notes):
+        for name in list_files(path, folder_notes, lists_failed=True):
             if is_prediction_file(path / name):
                 earlier.append(name)
                 continue
             item_name = f"{path}/{name}" if len(inputs) > 1 else name
+            if relative_to is not None:
+                item_name = name_path(path / name, relative_to)
             yield Item(item_name, _content(path / name, encoding), _class_of(name, classes))
         notes += [f"{path}: {note}" for note in folder_notes]
     if earlier:

@@ -71,11 +71,16 @@ def load_predictor(folder: Path, engine: Engine, precision: Precision) -> Predic
     return RayPredictor(bundle)
 
 
-def load_folder(model: str) -> tuple[Path, str]:
+def load_folder(model: str, project: Path | None = None) -> tuple[Path, str]:
     """The bundle folder of a MODEL argument, and its resolved name (``models:/NAME/3``).
 
-    Raises SeqbeltError if there is no such model.
+    ``project`` is the folder whose ``mlruns/`` has the registry. Raises SeqbeltError if there is
+    no such registry or model.
     """
+    if project is not None:
+        from seqbelt.tracking.connection import use_project
+
+        use_project(project)
     if model.startswith(URI_PREFIXES):
         # Imported here: MLflow takes seconds to import, and a folder does not need it.
         from seqbelt.tracking.publish import resolve

@@ -1,11 +1,12 @@
 """Predict folders, files or a manifest with one model, into one table; resumable."""
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seqbelt.data.sources.names import list_counts, shorten
+from seqbelt.data.store.parts import write_atomically
 from seqbelt.data.store.readings import describe_readings
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Source
@@ -19,10 +20,21 @@ from seqbelt.inference.timeline import (
     TimelinePredictor,
     check_timeline,
     default_window_s,
+    pools_spans,
 )
+from seqbelt.plots.prediction_report import prediction_report
+from seqbelt.plots.report_page import Words
+from seqbelt.plots.report_texts import ReportSettings
+from seqbelt.settings import override
 from seqbelt.workflow.console import bar, echo
-from seqbelt.workflow.inputs import list_items, parse_inputs
+from seqbelt.workflow.inputs import Inputs, PathStyle, list_items, parse_inputs
 from seqbelt.workflow.models import load_folder, load_predictor
+from seqbelt.workflow.prediction_facts import (
+    MAX_TESTED,
+    RowCollector,
+    least_sure_places,
+    prediction_facts,
+)
 
 OUTPUT_SUFFIXES = ("", ".journal", ".journal-wal", ".journal-shm")
 
@@ -39,6 +51,10 @@ def predict(
     timeline: Mapping[str, float | None] | None = None,
     audacity: Path | None = None,
     raven: Path | None = None,
+    keep_columns: bool = False,
+    paths_as: PathStyle = "input",
+    project: Path | None = None,
+    report: Path | None = None,
     context: ChildContext | None = None,
 ) -> dict[str, Any]:
     """Load a model, predict all inputs, write one file; returns the result for JSON.
@@ -46,21 +62,42 @@ def predict(
     ``context`` is set in a supervised child process (inference/isolation.py).
     """
     check_output(output)
-    paths, settings = parse_inputs(inputs)
-    folder, concrete = load_folder(model)
+    paths, settings = parse_inputs(inputs, has_report=True)
+    report_settings = _report_settings(report, settings, timeline is not None)
+    settings = [setting for setting in settings if not setting.startswith("report.")]
+    folder, concrete = load_folder(model, project)
     if timeline is None:
         predictor = load_predictor(folder, engine, precision)
     else:
         predictor = _open_timeline(folder, timeline, engine, precision, coverage, audacity, raven)
     gc.freeze()  # keep the garbage collector from scanning the loaded model again and again
     notes: list[str] = []
-    key, items = _open(predictor, paths, settings, output, [])
+    if keep_columns and (timeline is not None or not predictor.labels_inputs):
+        raise SettingsError(
+            "--keep-columns: applies to one row per input, and this output has one per segment"
+        )
+    relative_to = {"input": None, "output": output.absolute().parent, "absolute": Path("/")}
+    group_by = report_settings.group_by
+    options = {
+        "keep_columns": keep_columns or group_by is not None,
+        "relative_to": relative_to[paths_as],
+        "report": report,
+    }
     if context is not None and context.candidates and timeline is None:
-        try_candidates(predictor, items, context)
-    key, items = _open(predictor, paths, settings, output, notes)
+        found = _open(predictor, paths, settings, output, [], **options)
+        try_candidates(predictor, found.items, context)
+    key, items, kept = _open(predictor, paths, settings, output, notes, **options)
     for note in notes:
         echo(note)
     notes.clear()
+    if group_by is not None and group_by not in kept:
+        raise SettingsError(
+            f"report.group_by: the inputs have no column '{group_by}'; they have "
+            f"{', '.join(kept) or 'none'}"
+        )
+    predictor.summarizes = report is not None and engine != "ray"
+    group_at = None if group_by is None else kept.index(group_by)
+    collector = RowCollector(predictor, group_at)
     with bar("predicting", None) as progress:
         summary = predict_items(
             predictor,
@@ -72,6 +109,9 @@ def predict(
             context=context,
             coverage=coverage,
             byte_order_mark=byte_order_mark,
+            kept=kept if keep_columns else (),
+            observe=None if report is None else collector,
+            max_summaries=MAX_TESTED if predictor.summarizes else 0,
         )
     for note in notes:  # added while the folders were listed
         echo(note)
@@ -89,6 +129,34 @@ def predict(
             f"{output}: UTF-8 without a byte order mark, which Excel reads as another "
             "encoding; add --byte-order-mark for Excel"
         )
+    reported = {}
+    if report is not None:
+        words = Words(report_settings.language)
+
+        def find_items() -> list[Item | None]:
+            places = least_sure_places(collector)
+            items = _open(predictor, paths, settings, output, [], **options).items
+            found = {at: item for at, item in enumerate(items) if at in set(places)}
+            return [found.get(place) for place in places]
+
+        facts = prediction_facts(
+            collector,
+            summary,
+            summary.summaries,
+            find_items,
+            name=", ".join(path.absolute().name for path in paths),
+            model=concrete,
+            group_by=group_by,
+            is_ray=engine == "ray",
+            words=words,
+        )
+        page = prediction_report(facts, predictor.bundle.features, report_settings.language)
+        write_atomically(report, page.encode("utf-8", "backslashreplace"))
+        reported = {"report": str(report), "drift": facts.drift and facts.drift.to_dict()}
+        if facts.drift is not None and facts.drift.alarms:
+            names = ", ".join(one.name for one in facts.drift.alarms)
+            echo(f"the inputs differ from the training rows: {shorten(names.split(', '))}; "
+                 f"see {report}")  # fmt: skip
     if summary.num_quarantined and on_error == "fail":
         raise SeqbeltError(f"{summary.num_quarantined} inputs have no label; see {output}")
     return {
@@ -107,7 +175,29 @@ def predict(
         ),
         "accuracy": summary.accuracy,
         "labels": dict(summary.labels),
+        **reported,
     }
+
+
+def _report_settings(
+    report: Path | None, settings: Sequence[str], is_timeline: bool
+) -> ReportSettings:
+    """The settings of the report among the arguments. Raises SettingsError where there is no report
+    for them, or none can be written."""
+    given = [setting for setting in settings if setting.startswith("report.")]
+    if report is None:
+        if given:
+            raise SettingsError(f"{given[0]}: needs --report FILE.html")
+        return ReportSettings()
+    if report.suffix.lower() not in (".html", ".htm"):
+        raise SettingsError(f"--report {report}: expected a name that ends in .html")
+    if is_timeline:
+        raise SettingsError("--report: does not apply to --timeline")
+    try:
+        report.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--report {report}: its folder cannot be created ({error})") from None
+    return ReportSettings.parse(override({"report": {}}, given)["report"], origin="report")
 
 
 def _open_timeline(
@@ -138,7 +228,9 @@ def _open_timeline(
             "--window-s to about their length"
         )
     hop_s = given.pop("hop_s", window_s / 2)
-    settings = Timeline(window_s=window_s, hop_s=hop_s, **given)
+    span_s = given.pop("span_s", window_s / 2 if pools_spans(bundle) else window_s)
+    given.setdefault("min_duration_s", window_s / 4)
+    settings = Timeline(window_s, hop_s, span_s if span_s < window_s else None, **given)
     predictor = TimelinePredictor(
         bundle, settings, engine, precision, audacity=audacity, raven=raven
     )
@@ -153,12 +245,16 @@ def _open(
     settings: Sequence[str],
     output: Path,
     notes: list[str],
-) -> tuple[str, Iterator[Item]]:
-    """The first column's name and the items, without the output file, which may be among them."""
+    report: Path | None = None,
+    **options: Any,
+) -> Inputs:
+    """The items, without the output and the report, which may be among them."""
     bundle = predictor.bundle
-    key, items = list_items(paths, bundle.features, settings, bundle.classes, notes)
+    found = list_items(paths, bundle.features, settings, bundle.classes, notes, **options)
     output_files = {output.with_name(output.name + end).resolve() for end in OUTPUT_SUFFIXES}
-    return key, (item for item in items if not _is_one_of(output_files, item.source))
+    output_files |= {report.resolve()} if report is not None else set()
+    items = (item for item in found.items if not _is_one_of(output_files, item.source))
+    return found._replace(items=items)
 
 
 def print_summary(summary: Summary, classes: Sequence[str]) -> None:

@@ -19,7 +19,10 @@ from seqbelt.errors import SettingsError
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
+from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.reference import Reference, make_reference
+from seqbelt.inference.segment_smoothing import shortest_segment
 from seqbelt.models.classifier import Model
 from seqbelt.models.ensemble import Network
 from seqbelt.models.stem import Stem
@@ -36,7 +39,7 @@ from seqbelt.workflow.networks import network_builder
 
 CHECKPOINT = "checkpoint.safetensors"
 RUN = "run.json"
-OTHER_SECTIONS = ("comparison.", "tuning.")
+OTHER_SECTIONS = ("comparison.", "tuning.", "report.")
 """Sections of settings that do not affect a single training."""
 
 
@@ -106,7 +109,14 @@ def train_model(
             "training needs rows of at least two classes"
         )
     folder = run_folder(experiment, store)
-    experiment = experiment.resolve(store.is_tokens, rows["train"])
+    asked, experiment = experiment, experiment.resolve(store.is_tokens, rows["train"])
+    if asked.training.augmentation == "auto" and not (
+        store.is_tokens or experiment.training.moves_in_time
+    ):
+        echo(
+            f"{experiment.run_name}: steps cannot be interpolated from their neighbours: without "
+            "time_stretch and time_warp (training.augmentation)"
+        )
     run = open_run(experiment, store, folder, resume=resume, tags=tags or {})
     if (remark := hint("".join(store.classes))) is not None:
         echo(remark)
@@ -121,7 +131,8 @@ def train_model(
     # The test part is evaluated once, with the weights that validation chose.
     parts = ("validation",) if history.interrupted else ("validation", "test")
     parts = parts if history.epochs else ()
-    reports = report_on(network, {part: rows[part] for part in parts})
+    min_steps = shortest_predicted_segment(experiment, store)
+    reports = report_on(network, {part: rows[part] for part in parts}, min_steps)
     bundle = make_bundle(experiment, store, network.cpu(), reports, run.run_id)
     if history.epochs:
         bundle.save(folder / "bundle")  # before anything that needs the tracking server
@@ -157,11 +168,44 @@ def make_bundle(
             "run_id": run_id,
             "scores": {part: report.to_dict() for part, report in reports.items()},
             "step_s": store.about["step_s"],
+            "class_counts": _class_counts(store),
             "median_num_steps": int(np.median(store.split("train").lengths)),
+            **(
+                {"shortest_segment": shortest_predicted_segment(experiment, store)}
+                if network.labels_steps
+                else {}
+            ),
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),
+        reference=_reference(experiment, store, reports.get("validation")),
     )
+
+
+def _class_counts(store: SequenceStore) -> dict[str, int]:
+    """Training rows (labelled steps where steps are labelled) of each class."""
+    counts = np.bincount(store.target.labels(store.split("train")), minlength=len(store.classes))
+    return dict(zip(store.classes, counts.tolist(), strict=True))
+
+
+def _reference(
+    experiment: Experiment, store: SequenceStore, validation: Report | None
+) -> Reference:
+    """What the training rows look like; without confidences where steps are labelled."""
+    has_confidences = validation is not None and validation.units is None
+    confidences = validation.confidences if validation and has_confidences else np.zeros(0)
+    unknown_id = -1
+    if store.is_tokens:
+        encoder = experiment.features.encoder(store.learned)
+        unknown_id = encoder.unknown_id if isinstance(encoder, TextEncoder) else -1
+    return make_reference(store.split("train"), store.split("validation"), confidences, unknown_id)
+
+
+def shortest_predicted_segment(experiment: Experiment, store: SequenceStore) -> int:
+    """The shortest segment, in steps, that a model of labels for steps predicts."""
+    if experiment.data.labels != "per_step":
+        return 1
+    return shortest_segment(store.split("train"))
 
 
 def log_reports(run: TrackedRun, reports: Mapping[str, Report]) -> None:

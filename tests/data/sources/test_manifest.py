@@ -238,6 +238,21 @@ def test_links_cannot_trap_the_listing(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_folder_that_cannot_be_listed_is_an_error_or_an_item(tmp_path, monkeypatch):
+    touch(tmp_path, "a")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(22):  # longer than a path may be
+        Path("d" * 200).mkdir()
+        os.chdir("d" * 200)
+    os.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="cannot be listed"):
+        list(list_files(tmp_path))
+    notes = []
+    first, *others = list_files(tmp_path, notes, lists_failed=True)
+    assert first == "a" and len(others) == 1 and set(others[0]) == {"d", "/"}
+    assert "cannot be listed" in notes[0]
+
+
 def test_pipes_are_not_items(tmp_path):
     touch(tmp_path, "a")
     os.mkfifo(tmp_path / "pipe")

@@ -89,7 +89,7 @@ class TestChannels:
         said = r"1 values .* line 4 \(step 2\), channel 'b'; features\.missing"
         with pytest.raises(BadInput, match=said):
             encode(channels(), b"a,b\n1,2\n3,4\n5,\n")
-        for missing in ("error", "interpolate", "mask"):
+        for missing in ("error", "interpolate", "hold", "mask"):
             assert reason_of(channels(missing=missing), np.array([1, np.inf])) == "not finite"
 
     def test_gaps_are_filled_linearly_and_ends_held(self):
@@ -99,6 +99,17 @@ class TestChannels:
         np.testing.assert_allclose(filled, expected)
         (masked,) = encode(channels(missing="mask"), gaps)
         np.testing.assert_allclose(masked, np.hstack([expected, np.isnan(gaps)]))
+
+    def test_held_gaps_repeat_the_last_value_and_begin_with_the_training_mean(self):
+        features = channels(missing="hold")
+        training = [np.array([[1.0, NAN], [NAN, 4.0]]), np.array([[3.0, 8.0]])]
+        encoder = features.encoder(features.learn(map(features.read, training)))
+        gaps = np.array([[NAN, 1], [7, NAN], [NAN, NAN], [NAN, 3]])
+        (held,) = encoder.encode([features.read(gaps)])
+        np.testing.assert_allclose(held, [[2, 1], [7, 1], [7, 1], [7, 3]])
+        dead = features.read(np.array([[NAN, 1], [NAN, 2]]))
+        assert any("without any value" in said for said in features.remarks(dead, encoder))
+        np.testing.assert_allclose(encoder.encode([dead])[0], [[2, 1], [2, 2]])
 
     def test_a_channel_without_any_value(self):
         nothing = np.array([[1, NAN], [2, NAN]])

@@ -54,6 +54,17 @@ def test_frames_are_those_of_the_file(features, data, num_samples, noise):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5)
 
 
+@given(data=st.data(), num_rows=st.integers(1, 60), differences=st.booleans())
+def test_held_values_are_those_of_the_file(data, num_rows, differences, noise):
+    features = Channels(kind="channels", missing="hold", differences=differences)
+    encoder = features.encoder(features.learn_shape((2,), None, [5.0, -5.0]))
+    rows = noise(2 * num_rows, num_rows).reshape(-1, 2)
+    rows[noise(2 * num_rows, num_rows + 1).reshape(-1, 2) > 0] = np.nan
+    cuts = data.draw(st.lists(st.integers(0, num_rows), max_size=30))
+    found = feed(features, encoder, rows, cuts)
+    np.testing.assert_array_equal(found, encoder.encode([Steps(rows)])[0])
+
+
 @pytest.mark.parametrize("features", KINDS, ids=lambda f: f"{f.kind}-{f.window}-{f.deltas}")
 def test_one_sample_at_a_time_and_all_at_once(features, noise):
     samples = noise(250, 1)
@@ -120,8 +131,8 @@ def test_a_signal_without_samples_is_empty(features):
         (Spectral(kind="spectral"), "contrast"),
         (Channels(kind="channels", standardize="sequence"), "standardize: none"),
         (Channels(kind="channels", sample_rate=2.0, resample_rate=1.0), "resample_rate: null"),
-        (Channels(kind="channels", missing="interpolate"), "missing: error"),
-        (Channels(kind="channels", missing="mask"), "missing: error"),
+        (Channels(kind="channels", missing="interpolate"), "missing: hold"),
+        (Channels(kind="channels", missing="mask"), "missing: hold"),
         (Vectors(kind="vectors", layout="joints steps"), "layout"),
         (
             Vectors(kind="vectors", layout="steps joints coordinates",

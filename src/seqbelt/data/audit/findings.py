@@ -36,6 +36,11 @@ class Audit:
         order = sorted(findings, key=lambda finding: -SEVERITIES.index(finding.severity))
         return cls(tuple(order), audit_s)
 
+    def with_finding(self, finding: Finding) -> "Audit":
+        """The audit with a finding added; it replaces one of the same check."""
+        others = (one for one in self.findings if one.check != finding.check)
+        return Audit.of([*others, finding], self.audit_s)
+
     @property
     def problems(self) -> tuple[Finding, ...]:
         """The findings that are not ok."""

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from seqbelt.data.labels.labelling import Labelling, SequenceLabelling, StepLabelling
 from seqbelt.data.labels.targets import TargetName
+from seqbelt.data.sources.corrections import correct_labels
 from seqbelt.data.sources.file_paths import find_files
 from seqbelt.data.sources.folders import read_class_folders, read_recordings
 from seqbelt.data.sources.known_sets import KNOWN_SETS
@@ -131,11 +132,20 @@ class Data(Settings):
     comma in .csv, a tab in .tsv."""
     sheet: str | None = None
     """Sheet of a workbook that is the manifest; null takes the one with the columns."""
+    corrections: Path | None = None
+    """Table of corrected labels that ``seqbelt review`` writes. They replace those of the source
+    after the split is taken, so that no row changes its part."""
 
     @model_validator(mode="after")
     def _background_is_for_steps(self) -> Self:
         if self.background is not None and self.labels != "per_step":
             raise ValueError("background is for labels: per_step; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _corrections_are_for_sequences(self) -> Self:
+        if self.corrections is not None and self.labels != "per_sequence":
+            raise ValueError("corrections are for labels: per_sequence; remove the setting")
         return self
 
     def load(self, features: Features | None = None, content: np.ndarray | None = None) -> Manifest:
@@ -148,10 +158,16 @@ class Data(Settings):
         from seqbelt.data.sources.splits import assign_splits, rows_of_folds
 
         manifest, whole_groups = self._keep_protocol(self.list_items(features))
+        of_source = manifest.column("label")
+        if self.corrections is not None:
+            manifest = correct_labels(manifest, self.corrections, self.labels_as_written)
         if self.labels == "per_sequence":
             manifest = self._check_labels(manifest)
         elif self.background is not None:
             manifest = self._note_background(manifest)
+        labels = manifest.column("label")
+        # Parts are stratified by the labels of the source, so that corrections do not change them.
+        manifest = manifest.with_column("label", of_source.tolist())
         if self.folds is not None:
             folds = rows_of_folds(manifest, self.folds, self.whole_groups, self.split_seed, content)
             if self.fold is not None and self.fold >= len(folds):
@@ -160,7 +176,7 @@ class Data(Settings):
             if self.fold is not None:
                 split[folds[self.fold]] = "test"
             manifest = manifest.with_column("split", split.tolist())
-        return assign_splits(
+        manifest = assign_splits(
             manifest,
             validation_fraction=self.validation_fraction,
             test_fraction=self.test_fraction
@@ -171,6 +187,7 @@ class Data(Settings):
             seed=self.split_seed,
             content=content,
         )
+        return manifest.with_column("label", labels.tolist())
 
     def _names(self, names: tuple[str, ...]) -> tuple[str, ...]:
         return names if self.labels_as_written else tuple(clean_names(names))

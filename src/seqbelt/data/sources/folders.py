@@ -23,15 +23,18 @@ WALKS = 8
 """How often a folder is listed by links within linked folders: links could multiply it."""
 
 
-def list_files(folder: Path, notes: list[str] | None = None) -> Iterator[str]:
+def list_files(
+    folder: Path, notes: list[str] | None = None, *, lists_failed: bool = False
+) -> Iterator[str]:
     """Paths of all files below a folder, relative, in sorted order, found lazily.
 
     Hidden files, those of the system and tables of segments, which are no recordings, are left
     out. Links to folders are followed, but not back to a folder that leads to them. What is
-    notable is added to ``notes``.
+    notable is added to ``notes``. A folder below that cannot be listed is a SettingsError, or with
+    ``lists_failed`` given by its own path, as something that cannot be read.
     """
     notes = [] if notes is None else notes
-    pending: list[_Folder] = [_Folder("", (_identity(folder),), 0)]
+    pending: list[_Folder] = [_Folder("", (), 0)]
     walks: Counter[tuple[int, int]] = Counter()
     followed, left_out, own, outside = [], [], [], []
     root = folder.resolve()
@@ -40,6 +43,7 @@ def list_files(folder: Path, notes: list[str] | None = None) -> Iterator[str]:
         prefix = f"{relative}/" if relative else ""
         files, below = [], []  # names alone: a folder may hold a million
         try:
+            chain = (*chain, _identity(folder / relative))
             with os.scandir(folder / relative) as scan:
                 for entry in scan:
                     if is_system_name(entry.name) or entry.name.endswith(
@@ -64,6 +68,10 @@ def list_files(folder: Path, notes: list[str] | None = None) -> Iterator[str]:
                             if not target.is_relative_to(root):
                                 outside.append(f"{prefix}{entry.name} -> {target}")
         except OSError as error:  # all files in it would pass in silence
+            if lists_failed and relative:
+                notes.append(f"{relative[:80]}: cannot be listed ({error.strerror})")
+                yield relative
+                continue
             raise SettingsError(f"{folder / relative}: cannot be listed ({error})") from None
         if relative and _is_own(files, [one.path.rpartition("/")[2] for one in below]):
             own.append(relative)
@@ -71,8 +79,7 @@ def list_files(folder: Path, notes: list[str] | None = None) -> Iterator[str]:
         files.sort()
         for name in files:
             yield prefix + name
-        for one in sorted(below, reverse=True):
-            pending.append(one._replace(chain=(*chain, _identity(folder / one.path))))
+        pending += sorted(below, reverse=True)
     if own:
         notes.append(f"prepared data, models and runs of Seqbelt are left out: {shorten(own)}")
     if followed:

@@ -15,6 +15,15 @@ def interpolate(values: np.ndarray, absent: np.ndarray) -> np.ndarray:
     return filled
 
 
+def hold(values: np.ndarray, previous: np.ndarray) -> np.ndarray:
+    """Replace each NaN by the channel's last value before it; ``previous`` ``(channels,)`` is what
+    a channel has before the first row."""
+    rows = np.where(np.isnan(values), -1, np.arange(len(values))[:, None])
+    last = np.maximum.accumulate(rows, axis=0)
+    held = np.take_along_axis(values, np.maximum(last, 0), axis=0)
+    return np.where(last < 0, previous, held).astype(values.dtype)
+
+
 def num_resampled(num_steps: int, from_rate: float, to_rate: float) -> int:
     """Steps that ``resample`` makes of so many."""
     ratio = _ratio(from_rate, to_rate)

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from seqbelt.errors import NOT_FINITE, TOO_LONG, WRONG_SHAPE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.channel_transforms import (
+    hold,
     interpolate,
     num_resampled,
     resample,
@@ -124,24 +125,35 @@ class ArrayFeatures(Features):
     def learn(self, raws: Iterable[Steps]) -> Learned:
         """The shape of a step and the channels' names that most of the first rows have."""
         seen = Counter[tuple[tuple[int, ...], tuple[str, ...] | None]]()
+        values: list[tuple[tuple[int, ...], np.ndarray]] = []
         problem = BadInput(WRONG_SHAPE, "no training row to learn the number of features from")
         for raw in raws:
             if raw.problems:
                 problem = next(iter(raw.problems.values())) if not seen else problem
                 continue
             seen[raw.values.shape[1:], raw.names] += 1
+            if self.holds_values:
+                values.append((raw.values.shape[1:], raw.values))
             if seen.total() == NUM_ROWS_LEARNED:
                 break
         if not seen:
             raise problem
         (shape, names), _ = seen.most_common(1)[0]
-        return self.learn_shape(shape, names)
+        rows = [rows for of, rows in values if of == shape]
+        return self.learn_shape(shape, names, _means(np.concatenate(rows)) if rows else None)
 
     def learn_shape(
-        self, step_shape: tuple[int, ...], names: tuple[str, ...] | None = None
+        self,
+        step_shape: tuple[int, ...],
+        names: tuple[str, ...] | None = None,
+        means: Sequence[float] | None = None,
     ) -> Learned:
-        """What ``learn`` gives for rows whose steps have this shape."""
-        return {LEARNED_FILE: json.dumps({"step_shape": step_shape, "names": names}).encode()}
+        """What ``learn`` gives for rows whose steps have this shape; ``means`` are the channels'
+        means where gaps need them."""
+        learned = {"step_shape": step_shape, "names": names}
+        if means is not None:
+            learned["means"] = means
+        return {LEARNED_FILE: json.dumps(learned).encode()}
 
     def encoder(self, learned: Learned) -> "ArrayEncoder":
         return ArrayEncoder(self, **json.loads(learned[LEARNED_FILE]))
@@ -156,6 +168,11 @@ class ArrayFeatures(Features):
 
     def _read_array(self, source: Path | bytes | np.ndarray) -> Array:
         return read_array(source, self.max_file_bytes, self.key, self.table_options)
+
+    @property
+    def holds_values(self) -> bool:
+        """Whether a missing value is replaced by the last one before it."""
+        return False
 
     @property
     def table_options(self) -> TableOptions:
@@ -250,19 +267,28 @@ class ArrayEncoder:
     """Encodes items whose steps are shaped as the training rows' were."""
 
     def __init__(
-        self, settings: ArrayFeatures, step_shape: Sequence[int], names: Sequence[str] | None
+        self,
+        settings: ArrayFeatures,
+        step_shape: Sequence[int],
+        names: Sequence[str] | None,
+        means: Sequence[float] | None = None,
     ) -> None:
         self.settings = settings
         self.step_shape = tuple(step_shape)
         self.names = tuple(names) if names is not None else None
+        self.means = None if means is None else np.array(means, np.float32)
+        """Value of a channel before its first one, ``(channels,)``; None unless gaps are held."""
         self.num_features = settings.num_features(self.step_shape)
 
     def encode(self, raws: Sequence[Steps]) -> list[np.ndarray]:
         """Float32 ``(steps, num_features)`` each. Raises BadInput if one has another width."""
-        return [
-            np.ascontiguousarray(self.settings.transform(self.select(raw)), dtype=np.float32)
-            for raw in raws
-        ]
+        encoded = []
+        for raw in raws:
+            values = self.select(raw)
+            if self.means is not None and np.isnan(values).any():
+                values = hold(values, self.means)
+            encoded.append(np.ascontiguousarray(self.settings.transform(values), dtype=np.float32))
+        return encoded
 
     def select(self, raw: Steps) -> np.ndarray:
         """The channels that the training rows had, ``(steps, *step_shape)``: by their names where
@@ -300,6 +326,8 @@ class ArrayEncoder:
                 said.append("columns in another order than in training: taken by their names")
         elif self.names and raw.names is None and self.step_shape == raw.values.shape[1:]:
             said.append("no names of columns: taken in the order of training")
+        if self.means is not None and np.isnan(raw.values).all(axis=0).any():
+            said.append("a channel without any value: the mean of the training rows is used")
         return tuple(said)
 
     def _goes_by_name(self, raw: Steps) -> bool:
@@ -337,7 +365,7 @@ class Channels(ArrayFeatures):
     """
 
     kind: Literal["channels"]
-    MISSING_HINT = "; features.missing: interpolate or mask reads missing ones"
+    MISSING_HINT = "; features.missing: interpolate, hold or mask reads missing ones"
     LONG_AXIS_HINT = "features.time_axis says along which axis the steps run"
 
     channels: Annotated[tuple[str | Index, ...], Field(min_length=1)] | None = None
@@ -347,10 +375,12 @@ class Channels(ArrayFeatures):
     ``(channels, steps)``. Rows of a table always are steps."""
     resample_rate: Rate | None = None
     """Steps per second to resample to, in Hz, with a low-pass filter; needs ``source_rate_hz``."""
-    missing: Literal["error", "interpolate", "mask"] = "error"
+    missing: Literal["error", "interpolate", "hold", "mask"] = "error"
     """What to do with empty cells and NaN: ``error`` quarantines the file; ``interpolate`` draws
-    a line between the neighbours, or repeats the nearest at the ends; ``mask`` does so too and
-    appends a feature for each channel that is 1 where a value was missing."""
+    a line between the neighbours, or repeats the nearest at the ends; ``hold`` repeats the last
+    value before the gap, as a live signal allows, and uses the mean of the training rows before a
+    channel's first value; ``mask`` interpolates and appends a feature for each channel that is 1
+    where a value was missing."""
     standardize: Literal["none", "sequence"] = "none"
     """``sequence`` gives every channel of each sequence mean 0 and deviation 1 (a constant one
     becomes 0); its level and amplitude are lost."""
@@ -362,6 +392,10 @@ class Channels(ArrayFeatures):
         if self.resample_rate is not None and self.sample_rate is None:
             raise ValueError("resample_rate needs source_rate_hz, the rate of the files")
         return self
+
+    @property
+    def holds_values(self) -> bool:
+        return self.missing == "hold"
 
     def step_s(self) -> float | None:
         rate = self.resample_rate or self.sample_rate
@@ -435,6 +469,13 @@ def _find_channel(wanted: str | int, names: tuple[str, ...] | None, num_channels
     if wanted not in names:
         raise BadInput(WRONG_SHAPE, f"no channel '{wanted}'; found: {', '.join(names)}")
     return names.index(wanted)
+
+
+def _means(rows: np.ndarray) -> list[float]:
+    """Mean of each channel of ``(rows, channels)`` without missing values; 0 without any value."""
+    is_known = ~np.isnan(rows)
+    totals = np.where(is_known, rows, 0).sum(axis=0, dtype=np.float64)
+    return (totals / np.maximum(1, is_known.sum(axis=0))).tolist()
 
 
 def _shape_text(step_shape: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from seqbelt.errors import EMPTY, BadInput
+from seqbelt.features.arrays.channel_transforms import hold
 from seqbelt.features.arrays.channels import ArrayEncoder, Channels, Steps
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.features.audio.audio import AudioFeatures, LogMel, append_deltas
@@ -69,10 +70,27 @@ class LocalTransform:
         return rows
 
 
+class HeldValues:
+    """Replaces NaN in the rows of one signal by the channel's last value."""
+
+    def __init__(self, means: np.ndarray) -> None:
+        """``means`` ``(channels,)`` is what a channel is before its first value."""
+        self._last = means
+
+    def push(self, inputs: np.ndarray) -> np.ndarray:
+        if len(inputs):
+            inputs = hold(inputs, self._last)
+            self._last = inputs[-1].copy()
+        return inputs
+
+    def finish(self) -> np.ndarray:
+        return np.empty((0, len(self._last)), np.float32)
+
+
 class StepStream:
     """From the pieces of one signal to its steps, through one transform after the other."""
 
-    def __init__(self, *transforms: LocalTransform) -> None:
+    def __init__(self, *transforms: LocalTransform | HeldValues) -> None:
         self._transforms = transforms
 
     def push(self, inputs: np.ndarray) -> np.ndarray:
@@ -114,10 +132,11 @@ def stream_steps(features: Features, encoder: Encoder) -> StepStream:
         )
         return StepStream(frames, deltas)
     assert isinstance(encoder, ArrayEncoder)
-    return StepStream(
-        LocalTransform(
-            lambda rows: encoder.encode([Steps(rows)])[0], encoder.num_features, before=1
-        )
+    rows = LocalTransform(
+        lambda rows: encoder.encode([Steps(rows)])[0], encoder.num_features, before=1
+    )
+    return (
+        StepStream(rows) if encoder.means is None else StepStream(HeldValues(encoder.means), rows)
     )
 
 
@@ -169,10 +188,10 @@ def _why_whole_table(features: Channels) -> str | None:
             "features.resample_rate filters the whole sequence; resample the data beforehand and "
             "train with resample_rate: null"
         )
-    if features.missing != "error":
+    if features.missing in ("interpolate", "mask"):
         return (
             f"features.missing: {features.missing} fills a gap from values that come later; train "
-            "with missing: error and fill gaps beforehand"
+            "with missing: hold"
         )
     return None
 

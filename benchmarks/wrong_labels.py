@@ -1,0 +1,115 @@
+"""Labels flipped at random: how many are in the first 7 % of the list, how many alarms are false?
+
+    python benchmarks/wrong_labels.py PREPARED [--draws 1] [--sets fsdd,nsmc,...] [--rate 0.05]
+
+PREPARED is a folder of stores that `seqbelt prepare` made, each named as its set. A draw flips 5 %
+of the labels of train, validation and test rows together to another class, trains one LSTM on each
+of three stratified folds (of rows, as with `data.folds: 3, data.whole_groups: false`) and ranks the
+labels of all rows by the held-out probabilities. The settings are quick ones: one seed, few
+updates, 64 units. With `--rate 0` no label is flipped, and every `likely wrong` is an alarm.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.model_selection import StratifiedKFold
+
+from seqbelt.data.sequences import Sequences
+from seqbelt.data.store.store import SequenceStore
+from seqbelt.evaluation.calibration import softmax
+from seqbelt.evaluation.confident_learning import LIKELY_WRONG, LabelRanking
+from seqbelt.models.classifier import Model
+from seqbelt.training.hyperparameters import Training
+from seqbelt.training.loop import train_network
+from seqbelt.training.scoring import predict_logits
+
+SETS = {
+    "japanese_vowels": (100_000, 300),
+    "epilepsy": (100_000, 300),
+    "utd_mhad": (100_000, 400),
+    "kor_chatbot_topic": (100_000, 300),
+    "fsdd": (100_000, 400),
+    "nsmc": (20_000, 400),
+}
+"""Largest number of rows, and updates of a training."""
+NUM_FOLDS, LISTED = 3, 0.07
+
+
+def flip(labels: np.ndarray, num_classes: int, rate: float, random: np.random.Generator):
+    """The labels, a fraction of them changed to another class drawn uniformly."""
+    flipped = labels.copy()
+    rows = random.choice(len(labels), round(rate * len(labels)), replace=False)
+    flipped[rows] = (labels[rows] + random.integers(1, num_classes, len(rows))) % num_classes
+    return flipped
+
+
+def held_out_probabilities(rows: Sequences, num_updates: int, seed: int) -> np.ndarray:
+    """Probabilities ``(rows, classes)`` of every row by a network that was not trained on it."""
+    store = rows.store
+    num_classes = len(store.classes)
+    found = np.zeros((len(rows), num_classes))
+    folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=seed)
+    for fold, (others, test) in enumerate(folds.split(rows.rows, rows.labels)):
+        train = rows.take(others)
+        model = Model(hidden_size=64).resolve(store.is_tokens, train.lengths)
+        training = Training(device="cpu", seed=seed, num_updates=num_updates)
+        training = training.resolve(len(train), store.is_tokens, False, store.num_features == 40)
+        network, _ = train_network(
+            training,
+            lambda model=model, train=train: model.build(
+                store.num_features, num_classes, store.is_tokens, train.lengths
+            ),
+            train,
+            None,
+        )
+        found[test] = softmax(predict_logits(network, rows.take(test), torch.device("cpu")))
+        print(f"  fold {fold + 1} of {NUM_FOLDS}", flush=True)
+    return found
+
+
+def draw(name: str, prepared: Path, rate: float, seed: int) -> None:
+    """Print one line on one draw."""
+    began = time.perf_counter()
+    max_rows, num_updates = SETS[name]
+    store = SequenceStore(prepared / name)
+    random = np.random.default_rng(seed)
+    chosen = random.permutation(store.index.num_rows)[:max_rows]
+    rows = store.select(np.sort(chosen))
+    true = rows.labels
+    given = replace(rows, labels=flip(true, len(store.classes), rate, random))
+    ranking = LabelRanking(given.labels, held_out_probabilities(given, num_updates, seed))
+    is_wrong = given.labels != true
+    listed = ranking.order[: round(LISTED * len(true))]
+    likely = ranking.grades == LIKELY_WRONG
+    right = int((ranking.probabilities.argmax(1) == true).sum())
+    found = f"{is_wrong[listed].sum() / is_wrong.sum():.1%}" if is_wrong.any() else "-"
+    print(
+        f"| {name} | {len(true):,} | {len(store.classes)} | {seed} | {right / len(true):.1%} "
+        f"| {found} | {likely.sum():,}, of them {(likely & is_wrong).sum():,} flipped "
+        f"| {(likely & ~is_wrong).sum() / (~is_wrong).sum():.2%} "
+        f"| {time.perf_counter() - began:.0f} s |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("prepared", type=Path)
+    parser.add_argument("--draws", type=int, default=1)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--rate", type=float, default=0.05)
+    options = parser.parse_args()
+    print("| set | rows | classes | draw | accuracy by the true labels | flips in the first 7 % "
+          "| likely wrong | alarms among right labels | time |\n" + "|---" * 9 + "|")  # fmt: skip
+    for name in options.sets.split(","):
+        for seed in range(options.draws):
+            draw(name, options.prepared, options.rate, seed)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

@@ -1,0 +1,272 @@
+"""``seqbelt review``: a local page to look at items and correct their labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from seqbelt.data.sources.manifest import Manifest
+from seqbelt.data.store.store import SequenceStore
+from seqbelt.errors import SeqbeltError, SettingsError
+from seqbelt.evaluation.confident_learning import UNDISPUTED
+from seqbelt.experiment import Experiment
+from seqbelt.features.base import Features, Source
+from seqbelt.inference.bundle import Bundle
+from seqbelt.review.decisions import Decisions
+from seqbelt.review.items import ReviewItems
+from seqbelt.review.server import serve
+from seqbelt.workflow.console import echo
+from seqbelt.workflow.inputs import list_items, parse_inputs
+from seqbelt.workflow.models import load_folder
+from seqbelt.workflow.outcome import Outcome
+from seqbelt.workflow.prepared_data import prepare_data
+from seqbelt.workflow.wrong_labels import find_wrong_labels
+
+SUFFIX = ".corrections.csv"
+KEPT_LABEL = "input_label"
+"""Column with the labels of the input, which ``predict --keep-columns`` keeps."""
+MAX_TRIED = 20
+"""Rows whose files are looked for, to find the folder that was predicted."""
+
+
+def review_data(
+    experiment: Experiment, config: Path, corrections: Path | None = None, port: int = 0
+) -> Outcome:
+    """Review the labels of a config's data, in the order of doubt of its last comparison.
+
+    Decisions go to ``corrections``: by default ``data.corrections``, or NAME.corrections.csv beside
+    the config.
+    """
+    if experiment.data.labels != "per_sequence":
+        raise SettingsError(
+            "review: labels for steps are not reviewed item by item; use a config with "
+            "data.labels: per_sequence"
+        )
+    path = corrections or experiment.data.corrections or _beside(config)
+    if experiment.data.corrections is not None and not experiment.data.corrections.exists():
+        if path != experiment.data.corrections:
+            raise SettingsError(f"data.corrections: no such file '{experiment.data.corrections}'")
+        # The table that this review starts.
+        experiment = experiment.with_data(experiment.data.replace(corrections=None))
+    items = items_of_data(experiment)
+    outcome = _review(items, path, port)
+    if experiment.data.corrections is None and outcome.result["num_changed"]:
+        echo(
+            f"to apply the corrections, set data.corrections: {path} in {config} and prepare again"
+        )
+    return outcome
+
+
+def review_predictions(
+    table: Path,
+    inputs: Sequence[str] = (),
+    corrections: Path | None = None,
+    port: int = 0,
+) -> Outcome:
+    """Review a table of predictions, the least sure first.
+
+    ``inputs`` are those that were predicted, with settings of a manifest as for ``predict``;
+    without them paths are looked for from the working folder and beside the table.
+    """
+    return _review(items_of_predictions(table, inputs), corrections or _beside(table), port)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.stem + SUFFIX)
+
+
+def _review(items: ReviewItems, path: Path, port: int) -> Outcome:
+    decisions = Decisions(items, path)
+
+    def on_start(address: str) -> None:
+        echo(f"{len(items):,} items; open {address}")
+        echo(f"decisions are saved in {path}; Ctrl-C ends the review")
+
+    serve(items, decisions, port, on_start)
+    rate = decisions.error_rate()
+    result = {
+        "corrections": str(path),
+        "num_items": len(items),
+        "num_reviewed": len(decisions.labels),
+        "num_changed": decisions.num_changed,
+        "error_rate": rate and rate._asdict(),
+    }
+    return Outcome(result)
+
+
+def items_of_data(experiment: Experiment) -> ReviewItems:
+    """The items of a config's data, with the held-out predictions of its last comparison."""
+    store = prepare_data(experiment).store
+    manifest = experiment.data.list_items(experiment.features)
+    rows, stored = _review_rows(manifest, store)
+    wrong = find_wrong_labels(experiment, store)
+    probabilities = np.full((len(rows), len(store.classes)), np.nan)
+    is_contradicted, doubt = np.zeros(len(rows), bool), np.zeros(len(rows))
+    if wrong is None:
+        remark = (
+            "No comparison has predicted these items: they come in random order. Run 'seqbelt "
+            "compare' (with data.folds: 5 it predicts all of them) to begin with the doubtful ones."
+        )
+    else:
+        of_store = np.full(store.index.num_rows, -1)
+        of_store[stored[stored >= 0]] = np.flatnonzero(stored >= 0)
+        places, ranking = of_store[wrong.scored], wrong.ranking
+        is_shown = places >= 0
+        probabilities[places[is_shown]] = ranking.probabilities[is_shown]
+        is_contradicted[places[is_shown]] = ranking.grades[is_shown] != UNDISPUTED
+        doubt[places[is_shown]] = 1 - ranking.self_confidences[is_shown]
+        remark = wrong.sentence
+    hashes = store.index["content_hash"].to_pylist()
+    has_paths = "path" in manifest.table.column_names and not manifest.arrays
+    return ReviewItems(
+        names=manifest.table["id"].take(pa.array(rows)).to_pylist(),
+        labels=manifest.table["label"].take(pa.array(rows)).to_pylist(),
+        content_hashes=[hashes[row] if row >= 0 else "" for row in stored],
+        classes=store.classes,
+        probabilities=probabilities,
+        is_contradicted=is_contradicted,
+        doubt=doubt,
+        features=experiment.features,
+        source=lambda item: manifest.source(int(rows[item])),
+        title=f"Review {experiment.name}",
+        remarks=[remark],
+        paths=manifest.table["path"].take(pa.array(rows)).to_pylist() if has_paths else (),
+    )
+
+
+def _review_rows(manifest: Manifest, store: SequenceStore) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the manifest to review, and each one's row in the store: those of the store, and
+    those without a label (-1). Quarantined rows are left out: they cannot be shown."""
+    ids, labels = manifest.column("id"), manifest.column("label")
+    stored_ids = store.index["id"].to_pylist()
+    rows, stored, following = list[int](), list[int](), 0
+    for row, name in enumerate(ids.tolist()):
+        # A store has its rows in the order of the manifest.
+        if following < len(stored_ids) and stored_ids[following] == name:
+            rows.append(row)
+            stored.append(following)
+            following += 1
+        elif not labels[row] and row not in manifest.problems:
+            rows.append(row)
+            stored.append(-1)
+    return np.array(rows, np.int64), np.array(stored, np.int64)
+
+
+def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems:
+    """The items of a table of predictions; rows without a prediction are left out."""
+    rows = _read_table(table)
+    key = "path" if "path" in rows.column_names else "id"
+    # Kept columns of the input stand before the predictions.
+    predicted = rows.column_names[rows.column_names.index("confidence") + 1 :] if (
+        "confidence" in rows.column_names) else []  # fmt: skip
+    columns = [name for name in predicted if name.startswith("p_")]
+    missing = {"content_hash", "model"} - set(rows.column_names)
+    if key not in rows.column_names or not columns or missing:
+        raise SettingsError(
+            f"PREDICTIONS {table}: expected a table that 'seqbelt predict' wrote (path or id, "
+            f"p_<class>, content_hash, model); found {', '.join(rows.column_names)}"
+        )
+    probabilities = np.stack(
+        [rows[name].to_numpy(zero_copy_only=False).astype(float) for name in columns], axis=1
+    )
+    is_predicted = np.isfinite(probabilities).all(axis=1)
+    rows, probabilities = rows.filter(pa.array(is_predicted)), probabilities[is_predicted]
+    if not len(probabilities):
+        raise SeqbeltError(f"{table}: no row has a prediction")
+    names = rows[key].cast(pa.string()).to_pylist()
+    folder, _ = load_folder(rows["model"][0].as_py())
+    features = Bundle.load(folder).features
+    if features.reads_text and "text" in rows.column_names and not inputs:
+        sources: Sequence[Source] = rows["text"].to_pylist()
+    else:
+        sources = _find_sources(table, key, names, features, inputs)
+    classes = tuple(name.removeprefix("p_") for name in columns)
+    left_out = int(np.count_nonzero(~is_predicted))
+    has_labels = KEPT_LABEL in rows.column_names
+    labels = rows[KEPT_LABEL].fill_null("").to_pylist() if has_labels else [""] * len(names)
+    is_contradicted = np.array(
+        [label not in ("", classes[best]) for label, best in zip(labels, probabilities.argmax(1))]
+    )
+    remarks = [f"{left_out:,} rows without a prediction are left out"] if left_out else []
+    return ReviewItems(
+        names=names,
+        labels=labels,
+        content_hashes=rows["content_hash"].cast(pa.string()).fill_null("").to_pylist(),
+        classes=classes,
+        probabilities=probabilities,
+        is_contradicted=is_contradicted,
+        doubt=_doubts(labels, classes, probabilities),
+        features=features,
+        source=sources.__getitem__,
+        title=f"Review {table.name}",
+        remarks=remarks,
+        paths=names if key == "path" else (),
+    )
+
+
+def _doubts(labels: Sequence[str], classes: tuple[str, ...], p: np.ndarray) -> np.ndarray:
+    """1 less the probability of the label, or, without a label that is a class, of the best."""
+    index = {name: place for place, name in enumerate(classes)}
+    places = np.array([index.get(label, best) for label, best in zip(labels, p.argmax(1))])
+    return 1 - p[np.arange(len(p)), places]
+
+
+def _read_table(path: Path) -> pa.Table:
+    """A table of predictions. Raises SettingsError if it cannot be read."""
+    import pyarrow.csv
+    import pyarrow.json
+    import pyarrow.parquet
+
+    # Names of digits are names.
+    names = ("path", "id", "text", "label", "content_hash", "model", KEPT_LABEL)
+    texts = {name: pa.string() for name in names}
+    options = pyarrow.csv.ConvertOptions(column_types=texts)
+    readers = {
+        ".parquet": pyarrow.parquet.read_table,
+        ".csv": lambda path: pyarrow.csv.read_csv(path, convert_options=options),
+        ".jsonl": pyarrow.json.read_json,
+        ".xlsx": lambda path: _read_workbook(path, names),
+    }
+    if path.suffix.lower() not in readers:
+        raise SettingsError(
+            f"PREDICTIONS {path}: expected a YAML file with settings, or a table of predictions "
+            f"({', '.join(readers)})"
+        )
+    try:
+        return readers[path.suffix.lower()](path)
+    except (OSError, ValueError) as error:  # Arrow's are ValueErrors
+        raise SettingsError(f"PREDICTIONS {path}: cannot be read ({error})") from None
+
+
+def _read_workbook(path: Path, texts: Sequence[str]) -> pa.Table:
+    import pandas
+
+    frame = pandas.read_excel(
+        path, engine="calamine", dtype=dict.fromkeys(texts, str), keep_default_na=False,
+        na_values={},
+    )  # fmt: skip
+    return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def _find_sources(
+    table: Path, key: str, names: Sequence[str], features: Features, inputs: Sequence[str]
+) -> Sequence[Source]:
+    """The content of each predicted item. Raises SettingsError where it is not found."""
+    if inputs:
+        paths, settings = parse_inputs(inputs)
+        found = {item.name: item.source for item in list_items(paths, features, settings)[1]}
+        if missing := [name for name in names if name not in found]:
+            raise SettingsError(
+                f"INPUT {inputs[0]}: {len(missing):,} of {len(names):,} predicted items are not in "
+                f"it, among them '{missing[0]}'; give the inputs that were predicted"
+            )
+        return [found[name] for name in names]
+    if key == "path":
+        for root in dict.fromkeys([Path(), table.parent]):
+            if all((root / name).is_file() for name in names[:MAX_TRIED]):
+                return [root / name for name in names]
+    raise SettingsError(
+        f"PREDICTIONS {table}: '{names[0]}' is not found from here; add the folder or table that "
+        f"was predicted: seqbelt review {table} INPUT"
+    )

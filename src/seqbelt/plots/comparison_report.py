@@ -1,0 +1,436 @@
+"""The report of a comparison for readers who did not run it: a self-contained page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from seqbelt.comparison.comparison import Conclusion
+from seqbelt.comparison.metrics import ACCURACY
+from seqbelt.comparison.variants import label
+from seqbelt.data.audit import Audit
+from seqbelt.evaluation.proportions import proportion_interval
+from seqbelt.features.base import Features
+from seqbelt.plots import report_page
+from seqbelt.plots.item_view import ShownItem, show_item
+from seqbelt.plots.report_page import (
+    MAX_CONFUSION_CLASSES,
+    Words,
+    bullets,
+    cards,
+    command,
+    confusion_table,
+    facts,
+    heading,
+    join,
+    paragraph,
+    table,
+    tiles,
+    track,
+)
+from seqbelt.plots.report_texts import Language
+
+LEAST_TRAINING_ROWS = 20
+"""A class with fewer is named among the limits."""
+MAX_CONFUSIONS, MAX_NAMED = 8, 12
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the data is."""
+
+    source: str
+    prepared_on: str
+    classes: tuple[str, ...]
+    counts: Mapping[str, np.ndarray]
+    """Rows (labelled steps where steps are labelled) of each class, by part."""
+    num_rows: Mapping[str, int]
+    """Sequences by part."""
+    lengths: tuple[float, float, float]
+    """Smallest, median and largest number of training steps."""
+    step_s: float | None
+    num_groups: int
+    num_folds: int
+    quarantined: Mapping[str, int]
+    audit: Audit
+    kind: str
+    """``audio``, ``text``, ``video``, ``steps`` or ``other``."""
+
+
+@dataclass(frozen=True)
+class ChosenFacts:
+    """The chosen model and its answers to the test examples."""
+
+    cell: str
+    reason: str
+    """``validation``, ``mean_validation`` or ``mean_test``."""
+    num_models: int
+    num_networks: int
+    """Networks that are averaged; 1 without an ensemble."""
+    labels: np.ndarray
+    predictions: np.ndarray
+    units: np.ndarray | None
+    """The independent unit of each test example (``proportion_interval``)."""
+    held_out_groups: bool
+    """Whether the test has groups without training rows."""
+    crop: tuple[int, str] | None
+    """Steps that are read at most, and which; None reads all."""
+    model_uri: str | None
+    worst: Sequence[ShownItem] = field(default=())
+
+
+def comparison_report(
+    name: str,
+    data: DataFacts,
+    chosen: ChosenFacts,
+    conclusion: Conclusion,
+    features: Features,
+    appendix: str,
+    figures: Mapping[str, Figure],
+    language: Language,
+) -> str:
+    """The whole page. ``appendix`` is Markdown in English, ``figures`` are by the last part of
+    their text's key."""
+    page = _Page(name, data, chosen, conclusion, features, Words(language))
+    words = page.words
+    statistics = join(
+        [
+            heading(words("statistics")),
+            paragraph(words("statistics_language"), "soft"),
+            Markup('<div lang="en">{}</div>').format(report_page.markdown(appendix)),
+            report_page.figures({words(f"figure_{key}"): one for key, one in figures.items()}),
+        ]
+    )
+    blocks = [
+        page.summary(), page.data_section(), page.choice(), page.errors(), page.recall(),
+        page.worst(), page.limits(), page.use(), statistics,
+    ]  # fmt: skip
+    title = words("comparison_title", name=name)
+    return report_page.page(title, words.today(), language, blocks)
+
+
+class _Page:
+    def __init__(
+        self,
+        name: str,
+        data: DataFacts,
+        chosen: ChosenFacts,
+        conclusion: Conclusion,
+        features: Features,
+        words: Words,
+    ) -> None:
+        self.name, self.data, self.chosen = name, data, chosen
+        self.conclusion, self.features, self.words = conclusion, features, words
+        self.items = words(f"items_{data.kind}")
+        self.model = label(chosen.cell)
+        self.correct = chosen.labels == chosen.predictions
+        num_classes = len(data.classes)
+        self.confusion = np.zeros((num_classes, num_classes), np.int64)
+        np.add.at(self.confusion, (chosen.labels, chosen.predictions), 1)
+        self.recalls = [self._recall(number) for number in range(num_classes)]
+
+    def _recall(self, number: int) -> tuple[float, tuple[float, float]] | None:
+        of_class = self.chosen.labels == number
+        if not of_class.any():
+            return None
+        units = None if self.chosen.units is None else self.chosen.units[of_class]
+        return float(self.correct[of_class].mean()), proportion_interval(
+            self.correct[of_class], units
+        )
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.correct.mean())
+
+    def summary(self) -> Markup:
+        words, chosen, data = self.words, self.chosen, self.data
+        bounds = proportion_interval(self.correct, chosen.units)
+        blocks = [
+            heading(words("summary")),
+            paragraph(
+                words(
+                    "good",
+                    model=self.model,
+                    items=self.items,
+                    rate=100 * self.accuracy,
+                    interval=words.interval(bounds),
+                    count=len(self.correct),
+                )
+            ),
+        ]
+        if chosen.units is not None:
+            count = len(set(chosen.units.tolist()))
+            blocks.append(paragraph(words("by_units", count=count, items=self.items)))
+        tested = np.bincount(chosen.labels, minlength=len(data.classes))
+        frequent = int(data.counts["train"].argmax())
+        share = tested[frequent] / max(1, tested.sum())
+        majority = words("majority", name=data.classes[frequent], share=words.percent(share))
+        blocks += [paragraph(majority), *map(paragraph, self._verdicts())]
+        ahead = self._controls_ahead()
+        blocks.append(Markup('<div class="warn">{}</div>').format(bullets(ahead)) if ahead else "")
+        pairs = [
+            (words.percent(self.accuracy), words("tile_accuracy")),
+            (str(len(data.classes)), words("tile_classes")),
+            (f"{data.num_rows['train']:,}", words("tile_train", items=self._sequences)),
+        ]
+        known = [(one[0], name) for one, name in zip(self.recalls, data.classes) if one]
+        if known:
+            recall, name = min(known)
+            pairs.append((words.percent(recall), words("tile_weakest", name=name)))
+        return join([*blocks, tiles(pairs)])
+
+    @property
+    def _sequences(self) -> str:
+        """What a row of the data is, where the examples are its steps."""
+        return self.words("items_other") if self.data.kind == "steps" else self.items
+
+    def _verdicts(self) -> list[str]:
+        texts = []
+        for one in self.conclusion.verdicts:
+            if one.metric != ACCURACY or np.isnan(one.low):
+                continue
+            texts.append(
+                self.words(
+                    f"verdict_{one.word}",
+                    cell=label(one.cell),
+                    other=label(one.other),
+                    difference=f"{100 * abs(one.difference):.1f}"
+                    if one.word in ("better", "worse")
+                    else f"{100 * one.difference:+.1f}",
+                    low=f"{100 * one.low:+.1f}",
+                    high=f"{100 * one.high:+.1f}",
+                    margin=f"{100 * one.margin:g}",
+                )
+            )
+        return texts
+
+    def _controls_ahead(self) -> list[str]:
+        found = [
+            (one.test_accuracy, one.baseline.name)
+            for one in self.conclusion.controls
+            if one.test_accuracy is not None and one.test_accuracy > self.accuracy
+        ]
+        return [
+            self.words(
+                "control_wins",
+                name=name,
+                accuracy=self.words.percent(accuracy),
+                own=self.words.percent(self.accuracy),
+                items=self.items,
+            )
+            for accuracy, name in sorted(found, reverse=True)
+        ]
+
+    def _lengths(self) -> str:
+        low, median, high = self.data.lengths
+        if self.data.step_s is None:
+            return self.words("steps", low=int(low), median=int(median), high=int(high))
+        low, median, high = (value * self.data.step_s for value in (low, median, high))
+        return self.words("seconds", low=low, median=median, high=high)
+
+    def data_section(self) -> Markup:
+        words, data = self.words, self.data
+        parts = [part for part in ("train", "validation", "test") if data.counts[part].sum()]
+        rows = {part: data.num_rows.get(part, 0) for part in ("train", "validation", "test")}
+        counts = words("data_counts_value", **rows)
+        if data.num_folds > 1:
+            counts = words("data_folds", count=data.num_folds)
+        pairs = [
+            (words("data_name"), self.name),
+            (words("data_source"), data.source),
+            (words("data_date"), data.prepared_on),
+            (words("data_counts"), counts),
+            (words("data_lengths"), self._lengths()),
+            (words("data_groups"), f"{data.num_groups:,}" if data.num_groups else ""),
+        ]
+        header = [words("class"), *(words(part) for part in parts), words("total")]
+        body = [
+            [name, *(f"{data.counts[part][at]:,}" for part in parts),
+             f"{sum(int(data.counts[part][at]) for part in parts):,}"]
+            for at, name in enumerate(data.classes)
+        ]  # fmt: skip
+        lost = sum(data.quarantined.values())
+        quarantine = words("quarantine_none")
+        if lost:
+            quarantine = words(
+                "quarantine",
+                count=lost,
+                total=lost + sum(data.num_rows.values()),
+                reasons=", ".join(f"{count:,} {why}" for why, count in data.quarantined.items()),
+            )
+        return join(
+            [
+                heading(words("data")),
+                facts(pairs),
+                paragraph(quarantine),
+                heading(words("audit"), 3),
+                bullets(self._audit()) or paragraph(words("audit_ok")),
+                table(header, body),
+            ]
+        )
+
+    def _audit(self) -> list[str]:
+        texts = []
+        for finding in self.data.audit.problems:
+            key = f"audit_{finding.check}"
+            key = key if self.words.has(key) else "audit_other"
+            values = {"count": finding.count, "items": self._sequences, "check": finding.check}
+            texts.append(self.words(key, **values))
+        return texts
+
+    def choice(self) -> Markup:
+        words, chosen = self.words, self.chosen
+        reason = words(
+            f"reason_{chosen.reason}",
+            model=self.model,
+            count=chosen.num_models,
+            items=self._sequences,
+        )
+        cells = self.conclusion.cells()
+        body = []
+        for cell, found in cells.items():
+            scores = found["test_accuracy"]
+            interval = Markup("")
+            if scores["low"] is not None:
+                interval = track(scores["mean"], scores["low"], scores["high"], words)
+            body.append(
+                [label(cell), words.percent(scores["mean"]), interval,
+                 f"{found['num_parameters']:,}", f"{found['train_s']:.0f}"]
+            )  # fmt: skip
+        header = ["model", "mean_accuracy", "interval_column", "parameters", "train_s"]
+        controls = [
+            [one.baseline.name, words.percent(one.test_accuracy)]
+            for one in self.conclusion.controls
+            if one.test_accuracy is not None
+        ]
+        several = chosen.num_networks > 1
+        return join(
+            [
+                heading(words("choice")),
+                paragraph(reason),
+                paragraph(words("ensemble", count=chosen.num_networks) if several else ""),
+                heading(words("compared"), 3),
+                table([words(key) for key in header], body),
+                paragraph(words("controls", items=self.items)) if controls else "",
+                table([words("model"), words("mean_accuracy")], controls) if controls else "",
+            ]
+        )
+
+    def errors(self) -> Markup:
+        words, classes = self.words, self.data.classes
+        wrong = self.confusion.copy()
+        np.fill_diagonal(wrong, 0)
+        totals = self.confusion.sum(1)
+        order = np.argsort(-wrong, axis=None)[:MAX_CONFUSIONS]
+        pairs = [divmod(int(at), len(classes)) for at in order if wrong.flat[at]]
+        texts = [
+            words(
+                "confused",
+                true=classes[true],
+                predicted=classes[predicted],
+                share=words.percent(wrong[true, predicted] / totals[true]),
+                count=int(totals[true]),
+                items=self.items,
+            )
+            for true, predicted in pairs
+        ]
+        blocks = [heading(words("errors"))]
+        if len(classes) <= MAX_CONFUSION_CLASSES:
+            blocks += [paragraph(words("confusion"), "soft")]
+            blocks += [confusion_table(self.confusion, classes, words)]
+        else:
+            blocks += [paragraph(words("confusion_large", count=len(classes)), "soft")]
+        blocks.append(bullets(texts) or paragraph(words("no_errors", items=self.items)))
+        return join(blocks)
+
+    def recall(self) -> Markup:
+        words = self.words
+        named, tested = self.confusion.sum(0), self.confusion.sum(1)
+        body = []
+        for number, (name, found) in enumerate(zip(self.data.classes, self.recalls)):
+            precision = "–"
+            if named[number]:
+                precision = words.percent(self.confusion[number, number] / named[number])
+            if found is None:
+                body.append([name, "–", Markup("–"), precision, "0"])
+                continue
+            recall, (low, high) = found
+            body.append(
+                [name, words.percent(recall), track(recall, low, high, words), precision,
+                 f"{tested[number]:,}"]
+            )  # fmt: skip
+        header = ["class", "recall_column", "interval_column", "precision_column", "test_count"]
+        return join(
+            [
+                heading(words("recall")),
+                paragraph(words("recall_about", items=self.items), "soft"),
+                table([words(key) for key in header], body),
+            ]
+        )
+
+    def worst(self) -> Markup:
+        if not self.chosen.worst:
+            return Markup("")
+        return join(
+            [
+                heading(self.words("worst")),
+                paragraph(self.words("worst_about"), "soft"),
+                cards(show_item(one, self.features, self.words) for one in self.chosen.worst),
+            ]
+        )
+
+    def limits(self) -> Markup:
+        words, data, chosen = self.words, self.data, self.chosen
+        classes = data.classes
+        named, tested = self.confusion.sum(0), self.confusion.sum(1)
+        texts = [words("limit_closed", count=len(classes))]
+        never = [name for name, a, b in zip(classes, named, tested) if not a and b]
+        untested = [name for name, b in zip(classes, tested) if not b]
+        few = [n for n, c in zip(classes, data.counts["train"]) if c < LEAST_TRAINING_ROWS]
+        weak = [n for n, one in zip(classes, self.recalls) if one and one[1][0] < 0.5]
+        for key, names in (
+            ("never", never), ("untested", untested), ("few", few), ("weak", weak),
+        ):  # fmt: skip
+            if names:
+                values = {"names": self._listed(names), "least": LEAST_TRAINING_ROWS}
+                texts.append(words(f"limit_{key}", items=self.items, **values))
+        texts.append(words("limit_lengths", items=self._sequences, lengths=self._lengths()))
+        if chosen.crop is not None:
+            texts.append(words("limit_crop", steps=chosen.crop[0], crop=chosen.crop[1]))
+        if data.num_groups and not chosen.held_out_groups:
+            texts.append(words("limit_groups"))
+        ahead = [
+            one.baseline.name
+            for one in self.conclusion.controls
+            if one.test_accuracy is not None and one.test_accuracy >= self.accuracy
+        ]
+        if ahead:
+            texts.append(words("limit_control", names=self._listed(ahead)))
+        return join([heading(words("limits")), bullets([*texts, words("limit_world")])])
+
+    def _listed(self, names: Sequence[str]) -> str:
+        shown = ", ".join(f"'{name}'" for name in names[:MAX_NAMED])
+        more = len(names) - MAX_NAMED
+        return f"{shown}, {self.words('more', count=more)}" if more > 0 else shown
+
+    def use(self) -> Markup:
+        words = self.words
+        uri = self.chosen.model_uri
+        if uri is None:
+            return join([heading(words("use")), paragraph(words("not_registered"), "warn")])
+        start = f"seqbelt predict {uri} FOLDER"
+        return join(
+            [
+                heading(words("use")),
+                paragraph(words("use_predict")),
+                command(f"{start} --output predictions.xlsx --report predictions.html"),
+                paragraph(words("use_sure")),
+                command(f"{start} --output predictions.csv --coverage 0.9"),
+                paragraph(words("use_explain")),
+                command(f"seqbelt explain {uri} FILE"),
+                paragraph(words("use_python")),
+                command(f'import seqbelt\npredictor = seqbelt.load("{uri}")'),
+            ]
+        )

@@ -1,0 +1,1 @@
+"""The review page: look at items in the order of doubt, correct their labels."""

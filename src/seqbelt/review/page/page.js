@@ -1,0 +1,363 @@
+"use strict";
+
+const PAGE_SIZE = 50;
+const NUM_KEYS = 9;
+const WORDS = {contradicted: "contradicted", unsure: "least sure", random: "random"};
+const at = (id) => document.getElementById(id);
+
+let summary = null;   // of the whole review
+let items = [];       // the loaded items of the current filter, in order
+let total = 0;        // how many the filter has
+let place = 0;        // index of the shown item in `items`
+let choices = [];     // the classes of the keys 1 to 9
+let shown = null;     // the shown item, in detail
+let isBusy = false;
+let isStale = false;  // the filters changed while something else was under way
+let request = 0;      // number of the last load, so that a late answer is dropped
+
+async function ask(path, body) {
+  const options = body === undefined ? {} : {
+    method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)};
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Error("the server does not answer: 'seqbelt review' has ended");
+  }
+  const values = await answer.json();
+  if (!answer.ok) throw new Error(values.error || answer.statusText);
+  return values;
+}
+
+function complain(error) {
+  at("error").hidden = !error;
+  at("error").textContent = error ? error.message : "";
+}
+
+function make(tag, text, className) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+function percent(value) {
+  return `${(100 * value).toFixed(1)} %`;
+}
+
+function showProgress(values) {
+  Object.assign(summary, values);
+  const {num_reviewed: done, num_items: all, num_changed: changed, error_rate: rate} = summary;
+  let text = `${done.toLocaleString()} of ${all.toLocaleString()} reviewed, ` +
+    `${changed.toLocaleString()} labels changed or given`;
+  if (rate) {
+    text += `. Random sample: ${rate.num_wrong} of ${rate.num_reviewed} wrong, ` +
+      `${percent(rate.num_wrong / rate.num_reviewed)} ` +
+      `(${percent(rate.low)} to ${percent(rate.high)})`;
+  }
+  at("progress").textContent = `${text}. Saved in ${summary.corrections}`;
+  at("bars").replaceChildren(...summary.sections.filter((one) => one.num_items).map((one) => {
+    const box = make("div", `${WORDS[one.name]} ${one.num_reviewed.toLocaleString()}` +
+      ` / ${one.num_items.toLocaleString()}`);
+    const bar = make("progress");
+    bar.max = one.num_items;
+    bar.value = one.num_reviewed;
+    bar.setAttribute("aria-label", WORDS[one.name]);
+    box.append(bar);
+    return box;
+  }));
+}
+
+// The filters that are set, for when they are folded.
+function nameFilters() {
+  const set = ["section", "class", "folder"].map(at)
+    .filter((one) => one.selectedIndex > 0).map((one) => one.selectedOptions[0].text);
+  at("filtered").textContent = [...set, at("state").selectedOptions[0].text].join(", ");
+}
+
+function filters(offset) {
+  const asked = new URLSearchParams({offset, limit: PAGE_SIZE, state: at("state").value,
+    section: at("section").value, class: at("class").value});
+  if (at("folder").value !== "*") asked.set("folder", at("folder").value);
+  return asked;
+}
+
+async function reload() {
+  nameFilters();
+  const own = ++request;
+  const found = await ask(`/api/items?${filters(0)}`);
+  if (own !== request) return;
+  items = found.items;
+  total = found.total;
+  place = 0;
+  await show();
+}
+
+// Where only open items are listed, the server leaves out those that were decided since.
+async function loadMore() {
+  const isOpen = at("state").value === "open";
+  const offset = isOpen ? items.filter((one) => !one.decision).length : items.length;
+  const own = ++request;
+  const found = await ask(`/api/items?${filters(offset)}`);
+  if (own !== request) return;
+  const known = new Set(items.map((one) => one.item));
+  items.push(...found.items.filter((one) => !known.has(one.item)));
+}
+
+function listItems() {
+  const first = Math.max(0, Math.min(place - 10, items.length - 60));
+  const rows = items.slice(first, first + 60).map((one, index) => {
+    const line = make("li");
+    const button = make("button");
+    button.type = "button";
+    const name = make("b");
+    name.append(make("bdi", one.name));
+    const to = one.decision ? ` ✓ ${one.decision}` : "";
+    const says = one.predicted ? `${one.predicted} ${percent(one.confidence)}` : "?";
+    button.append(name, make("small", `${one.label || "no label"} → ${says}${to}`));
+    if (first + index === place) button.setAttribute("aria-current", "true");
+    button.addEventListener("click", () => { place = first + index; run(show); });
+    line.append(button);
+    return line;
+  });
+  at("items").replaceChildren(...rows);
+  const current = at("items").querySelector("[aria-current]");
+  if (current) at("items").scrollTop = Math.max(0, current.offsetTop - at("items").offsetTop - 90);
+  at("count").textContent = items.length
+    ? `${(place + 1).toLocaleString()} of ${total.toLocaleString()} items` : "no items";
+  at("more").hidden = items.length >= total;
+}
+
+function showFacts(one) {
+  const parts = [];
+  parts.push("label ", make("b", one.label || "none"), " · ");
+  if (one.predicted) {
+    const agrees = one.predicted === one.label;
+    parts.push("prediction ",
+      make("span", one.predicted, one.label ? (agrees ? "right" : "wrong") : ""),
+      ` ${percent(one.confidence)}`);
+  } else {
+    parts.push("no held-out prediction");
+  }
+  parts.push(` · ${WORDS[one.section]}`);
+  if (one.decision) parts.push(" · decided ", make("b", one.decision));
+  at("facts").replaceChildren(...parts);
+}
+
+function showContent(one) {
+  const content = [];
+  if (summary.kind === "text") {
+    content.push(make("blockquote", one.text ?? ""));
+  } else {
+    const picture = make("img", undefined, summary.kind);
+    picture.alt = {audio: "spectrogram", video: "frames", channels: "channels"}[summary.kind];
+    picture.src = pictureOf(one);
+    picture.addEventListener("error", () => explain(picture.src));
+    content.push(picture);
+    if (summary.kind === "audio") {
+      const sound = make("audio");
+      sound.controls = true;
+      sound.preload = "auto";
+      sound.src = `/media/${one.item}/sound`;
+      content.push(sound);
+    }
+  }
+  at("content").replaceChildren(...content);
+  if (one.error) complain(new Error(`${one.name}: ${one.error}`));
+}
+
+function pictureOf(one) {
+  return `/media/${one.item}/picture?width=${at("content").clientWidth}`;
+}
+
+async function explain(path) {
+  try {
+    const answer = await fetch(path);
+    if (!answer.ok) complain(new Error((await answer.json()).error));
+  } catch {
+    complain(new Error("the server does not answer: 'seqbelt review' has ended"));
+  }
+}
+
+// Up to nine classes keep their keys; of more, the likeliest of each item get them.
+function chooseKeys(one) {
+  if (summary.classes.length <= NUM_KEYS) return summary.classes;
+  const p = one.probabilities;
+  if (!p) return [...new Set([one.label, ...summary.classes])].filter(Boolean).slice(0, NUM_KEYS);
+  const order = summary.classes.map((_, index) => index).sort((a, b) => p[b] - p[a]);
+  const best = order.slice(0, NUM_KEYS).map((index) => summary.classes[index]);
+  if (one.label && summary.classes.includes(one.label) && !best.includes(one.label)) {
+    best[NUM_KEYS - 1] = one.label;
+  }
+  return best;
+}
+
+function showChoices(one) {
+  choices = chooseKeys(one);
+  at("choices").replaceChildren(...choices.map((name, index) => {
+    const button = make("button");
+    button.type = "button";
+    button.title = name;
+    button.append(make("kbd", String(index + 1)), make("span", name));
+    if (one.probabilities) {
+      button.append(make("small", percent(one.probabilities[summary.classes.indexOf(name)])));
+    }
+    if (name === one.label) button.classList.add("own");
+    if (name === one.decision) button.classList.add("decided");
+    button.addEventListener("click", () => run(() => decide(name)));
+    return button;
+  }));
+  at("other").hidden = summary.classes.length <= NUM_KEYS;
+  const kept = one.label || one.predicted;
+  at("keep").hidden = !kept;
+  at("keep").querySelector("span").textContent = (one.label ? "keep " : "accept ") + kept;
+}
+
+async function show() {
+  complain(null);
+  listItems();
+  at("card").hidden = !items.length;
+  if (!items.length) { shown = null; return; }
+  const wanted = items[place].item;
+  const found = await ask(`/api/items/${wanted}`);
+  if (!items.length || items[place].item !== wanted) return;
+  shown = found;
+  at("name").textContent = shown.name;
+  showFacts(shown);
+  showContent(shown);
+  showChoices(shown);
+  const next = items[place + 1];
+  if (next && summary.kind !== "text") new Image().src = pictureOf(next);
+}
+
+async function decide(label) {
+  if (!shown) return;
+  showProgress(await ask("/api/decide", {item: shown.item, label}));
+  items[place].decision = label;
+  await move(1);
+}
+
+async function move(step) {
+  if (place + step >= items.length - 5 && items.length < total) await loadMore();
+  place = Math.max(0, Math.min(items.length - 1, place + step));
+  await show();
+}
+
+async function undo() {
+  const {undone, ...progress} = await ask("/api/undo", {});
+  showProgress(progress);
+  if (!undone) return;
+  let index = items.findIndex((one) => one.item === undone.item);
+  if (index < 0) {
+    items.splice(place, 0, undone);
+    total += 1;
+    index = place;
+  }
+  items[index] = undone;
+  place = index;
+  await show();
+}
+
+// One action at a time, so that a fast key never hits an item that is not shown yet.
+async function run(action) {
+  if (isBusy) return;
+  isBusy = true;
+  try {
+    await action();
+  } catch (error) {
+    complain(error);
+  } finally {
+    isBusy = false;
+  }
+  if (isStale) {
+    isStale = false;
+    await run(reload);
+  }
+}
+
+function applyFilters() {
+  if (isBusy) isStale = true;
+  else run(reload);
+}
+
+function togglePlay() {
+  const sound = at("content").querySelector("audio");
+  if (!sound) return;
+  if (sound.paused) {
+    sound.currentTime = 0;
+    sound.play().catch(() => {});
+  } else {
+    sound.pause();
+  }
+}
+
+document.addEventListener("keydown", (event) => {
+  const {key, target} = event;
+  if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+  if (target.closest("select, input")) {
+    if (key === "Escape") target.blur();
+    if (key === "Enter" && target.id === "typed") {
+      event.preventDefault();
+      const name = target.value.trim();
+      if (summary.classes.includes(name)) {
+        target.value = "";
+        target.blur();
+        run(() => decide(name));
+      } else {
+        complain(new Error(`'${name}' is no class`));
+      }
+    }
+    return;
+  }
+  if (target.closest("button") && (key === "Enter" || key === " ")) return; // reached by Tab
+  const number = key >= "1" && key <= "9" ? Number(key) : 0;
+  const keep = shown && (shown.label || shown.predicted);
+  const actions = {
+    Enter: () => keep && run(() => decide(keep)),
+    " ": () => keep && run(() => decide(keep)),
+    u: () => run(undo),
+    ArrowRight: () => run(() => move(1)),
+    ArrowLeft: () => run(() => move(-1)),
+    p: togglePlay,
+    "/": () => { if (!at("other").hidden) at("typed").focus(); },
+  };
+  if (number && number <= choices.length && shown) {
+    event.preventDefault();
+    run(() => decide(choices[number - 1]));
+  } else if (key in actions) {
+    event.preventDefault();
+    actions[key]();
+  }
+});
+
+// A clicked button must not take the next Enter.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button && event.detail > 0) button.blur();
+});
+at("keep").addEventListener("click", () => run(() => decide(shown.label || shown.predicted)));
+at("skip").addEventListener("click", () => run(() => move(1)));
+at("back").addEventListener("click", () => run(() => move(-1)));
+at("undo").addEventListener("click", () => run(undo));
+at("more").addEventListener("click", () => run(async () => { await loadMore(); listItems(); }));
+at("filters").addEventListener("change", applyFilters);
+at("filters").addEventListener("submit", (event) => event.preventDefault());
+
+run(async () => {
+  summary = await ask("/api/summary");
+  document.title = at("title").textContent = summary.title;
+  at("remarks").replaceChildren(...summary.remarks.map((text) => make("li", text)));
+  const option = (value, text) => {
+    const made = make("option", text);
+    made.value = value;
+    return made;
+  };
+  at("class").append(...summary.classes.map((name) => option(name, name)));
+  at("names").append(...summary.classes.map((name) => option(name)));
+  at("folder").append(option("*", "all"), ...summary.folders.map(
+    (one) => option(one.name, `${one.name || "(none)"} (${one.num_items.toLocaleString()})`)));
+  at("folder").parentElement.hidden = summary.folders.length < 2;
+  showProgress(summary);
+  at("filter").open = window.innerWidth > 820;
+  await reload();
+});

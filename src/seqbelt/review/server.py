@@ -1,0 +1,276 @@
+"""The page and its server: one process, on the loopback interface only.
+
+Every request needs the session's cookie, which the address with the token sets; other pages that a
+browser has open cannot send it (SameSite), and a name that is rebound to 127.0.0.1 is refused by
+its Host header. Items are addressed by number, so that no other file can be read.
+"""
+
+import contextlib
+import hmac
+import secrets
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from flask import Flask, Response, abort, redirect, request
+from werkzeug.exceptions import HTTPException
+
+from seqbelt.errors import BadInput, SeqbeltError
+from seqbelt.features.audio.audio import AudioFeatures
+from seqbelt.review.decisions import Decisions
+from seqbelt.review.items import SECTIONS, ReviewItems
+from seqbelt.review.media import kind_of, picture_of, text_of, wav_of
+
+HOSTS = ("127.0.0.1", "localhost", "[::1]")
+COOKIE = "seqbelt-review"
+MAX_ROWS, MAX_FOLDERS, NUM_CACHED = 200, 500, 64
+"""Items of one answer, folders in the filter, pictures and sounds in memory."""
+MIN_WIDTH, MAX_WIDTH = 240, 1000
+"""Of a picture of channels, in pixels."""
+PAGE_FILES = {"page.css": "text/css", "page.js": "text/javascript"}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int = 0) -> Flask:
+    """The application; ``token`` opens it; requests for another ``port`` than this are
+    refused (0: none are)."""
+    app = Flask("seqbelt.review", static_folder=None)
+    page = files("seqbelt.review") / "page"
+    cookie = f"{COOKIE}-{port}"  # a browser sends the cookies of one port to all others
+    features, kind = items.features, kind_of(items.features)
+
+    @lru_cache(NUM_CACHED)
+    def picture(item: int, width: int) -> tuple[bytes, str]:
+        return picture_of(features, items.source(item), width)
+
+    @lru_cache(NUM_CACHED)
+    def sound(item: int) -> bytes:
+        assert isinstance(features, AudioFeatures)
+        return wav_of(features, items.source(item))
+
+    @app.before_request
+    def check_request() -> Response | None:
+        name, _, asked_port = request.host.rpartition(":")
+        if not asked_port.isdigit():
+            name, asked_port = request.host, "80"
+        if name not in HOSTS or (port and asked_port != str(port)):
+            abort(403, "this server answers to 127.0.0.1 and localhost only")
+        if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+            abort(403, "another page sent this request")
+        origin = request.headers.get("Origin")
+        if origin is not None and origin != f"http://{request.host}":
+            abort(403, "another page sent this request")
+        if request.path == "/" and _is(token, request.args.get("token", "")):
+            answer = redirect("/")
+            answer.set_cookie(cookie, token, httponly=True, samesite="Strict")
+            return answer  # type: ignore[return-value]  # werkzeug's response is flask's here
+        if not _is(token, request.cookies.get(cookie, "")):
+            abort(403, "open the address that 'seqbelt review' printed, with its token")
+        if request.method == "POST" and not request.is_json:
+            abort(415, "expected JSON")
+        return None
+
+    @app.after_request
+    def protect(answer: Response) -> Response:
+        answer.headers.setdefault("Content-Security-Policy", _POLICY)
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        answer.headers["Referrer-Policy"] = "no-referrer"
+        answer.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    @app.errorhandler(HTTPException)
+    def refuse(error: HTTPException) -> tuple[dict[str, str], int]:
+        return {"error": str(error.description)}, error.code or 500
+
+    @app.errorhandler(SeqbeltError)
+    def fail(error: SeqbeltError) -> tuple[dict[str, str], int]:
+        return {"error": str(error)}, 422
+
+    @app.errorhandler(OSError)
+    def fail_to_save(error: OSError) -> tuple[dict[str, str], int]:
+        return {"error": f"{error.filename or decisions.path}: {error.strerror}"}, 500
+
+    @app.get("/")
+    def show_page() -> Response:
+        return Response((page / "page.html").read_text("utf-8"), mimetype="text/html")
+
+    @app.get("/page/<name>")
+    def show_file(name: str) -> Response:
+        if name not in PAGE_FILES:
+            abort(404, "no such file")
+        return Response((page / name).read_text("utf-8"), mimetype=PAGE_FILES[name])
+
+    @app.get("/api/summary")
+    def summarize() -> dict[str, Any]:
+        return {
+            "title": items.title,
+            "kind": kind,
+            "classes": items.classes,
+            "remarks": [*items.remarks, *decisions.remarks],
+            "corrections": str(decisions.path),
+            "folders": _folders(items),
+            **_progress(items, decisions),
+        }
+
+    @app.get("/api/items")
+    def list_items() -> dict[str, Any]:
+        arguments = request.args
+        found = _filtered(items, decisions, arguments.get)
+        offset = max(0, arguments.get("offset", 0, int))
+        limit = min(MAX_ROWS, max(0, arguments.get("limit", 50, int)))
+        rows = found[offset : offset + limit].tolist()
+        return {"total": len(found), "items": [_brief(items, decisions, item) for item in rows]}
+
+    @app.get("/favicon.ico")
+    def show_no_icon() -> Response:
+        return Response(status=204)
+
+    def number(item: int) -> int:
+        if not 0 <= item < len(items):
+            abort(404, f"no item {item}; there are {len(items)}")
+        return item
+
+    @app.get("/api/items/<int:item>")
+    def describe(item: int) -> dict[str, Any]:
+        about = _brief(items, decisions, number(item))
+        if items.is_predicted[item]:
+            about["probabilities"] = items.probabilities[item].round(4).tolist()
+        if kind == "text":
+            try:
+                about["text"] = text_of(features, items.source(item))
+            except BadInput as error:
+                about["error"] = str(error)
+        return about
+
+    @app.post("/api/decide")
+    def decide() -> dict[str, Any]:
+        asked = request.get_json()
+        item, label = asked.get("item"), asked.get("label")
+        if type(item) is not int or not isinstance(label, str):
+            abort(400, "expected an item's number and a label")
+        decisions.decide(number(item), label)
+        return _progress(items, decisions)
+
+    @app.post("/api/undo")
+    def undo() -> dict[str, Any]:
+        item = decisions.undo()
+        about = None if item is None else _brief(items, decisions, item)
+        return {"undone": about, **_progress(items, decisions)}
+
+    @app.get("/media/<int:item>/picture")
+    def show_picture(item: int) -> Response:
+        width = min(MAX_WIDTH, max(MIN_WIDTH, request.args.get("width", MAX_WIDTH, int)))
+        content, media_type = picture(number(item), width)
+        answer = Response(content, mimetype=media_type)
+        answer.headers["Content-Security-Policy"] = _PICTURE_POLICY
+        return answer
+
+    @app.get("/media/<int:item>/sound")
+    def play(item: int) -> Response:
+        if kind != "audio":
+            abort(404, "these items have no sound")
+        answer = Response(sound(number(item)), mimetype="audio/wav")
+        return answer.make_conditional(
+            request, accept_ranges=True, complete_length=len(answer.data)
+        )
+
+    return app
+
+
+def _is(token: str, given: str) -> bool:
+    return hmac.compare_digest(token.encode(), given.encode())
+
+
+def _brief(items: ReviewItems, decisions: Decisions, item: int) -> dict[str, Any]:
+    predicted = int(items.predicted[item])
+    confidence = float(items.probabilities[item, predicted]) if predicted >= 0 else None
+    return {
+        "item": item,
+        "name": items.names[item],
+        "label": items.labels[item],
+        "predicted": items.predicted_name(item),
+        "confidence": confidence,
+        "section": SECTIONS[items.sections[item]],
+        "decision": decisions.labels.get(item, ""),
+    }
+
+
+def _progress(items: ReviewItems, decisions: Decisions) -> dict[str, Any]:
+    counts = np.bincount(items.sections, minlength=len(SECTIONS)).tolist()
+    reviewed = np.bincount(items.sections[decisions.is_decided], minlength=len(SECTIONS)).tolist()
+    rate = decisions.error_rate()
+    return {
+        "num_items": len(items),
+        "num_reviewed": len(decisions.labels),
+        "num_changed": decisions.num_changed,
+        "sections": [
+            {"name": name, "num_items": count, "num_reviewed": done}
+            for name, count, done in zip(SECTIONS, counts, reviewed, strict=True)
+        ],
+        "error_rate": rate and rate._asdict(),
+    }
+
+
+def _folders(items: ReviewItems) -> list[dict[str, Any]]:
+    """The folders with the most items, by name."""
+    names, codes = items.folders
+    counts = np.bincount(codes, minlength=len(names))
+    largest = sorted(np.argsort(-counts, kind="stable")[:MAX_FOLDERS].tolist())
+    return [{"name": names[code], "num_items": int(counts[code])} for code in largest]
+
+
+def _filtered(
+    items: ReviewItems, decisions: Decisions, asked: Callable[[str], str | None]
+) -> np.ndarray:
+    """The items that the filters of a request leave, in the order of the review."""
+    keep = np.ones(len(items), bool)
+    state = asked("state")
+    if state in ("open", "reviewed"):
+        keep &= decisions.is_decided == (state == "reviewed")
+    if (section := asked("section")) in SECTIONS:
+        keep &= items.sections == SECTIONS.index(section)
+    if name := asked("class"):
+        code = items.label_index.get(name, -2)
+        keep &= (items.label_codes == code) | (items.predicted == code)
+    folder = asked("folder")
+    if folder is not None:
+        names, codes = items.folders
+        keep &= codes == (names.index(folder) if folder in names else -1)
+    return items.order[keep[items.order]]
+
+
+def serve(
+    items: ReviewItems, decisions: Decisions, port: int, on_start: Callable[[str], object]
+) -> None:
+    """Serve the page on 127.0.0.1 until Ctrl-C; ``on_start`` is called with its address.
+
+    Port 0 takes a free one. Raises SeqbeltError if the port is in use.
+    """
+    import logging
+
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    token = secrets.token_urlsafe(24)
+    try:
+        server = make_server("127.0.0.1", port, _starting, threaded=True)
+    except (OSError, SystemExit) as error:  # werkzeug exits
+        raise SeqbeltError(
+            f"--port {port}: cannot be listened on ({error}); choose another one"
+        ) from None
+    server.app = create_app(items, decisions, token, server.server_port)
+    with contextlib.closing(server.socket), contextlib.suppress(KeyboardInterrupt):
+        on_start(f"http://127.0.0.1:{server.server_port}/?token={token}")
+        server.serve_forever()
+
+
+def _starting(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("503 Service Unavailable", [])
+    return []

@@ -1,0 +1,125 @@
+"""The signals of ``seqbelt stream``: a pipe, a file, or a file that grows."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from seqbelt.errors import BadInput, SeqbeltError, SettingsError
+from seqbelt.features.arrays.channels import ArrayEncoder, ArrayFeatures
+from seqbelt.features.audio.audio import AudioFeatures
+from seqbelt.features.streaming.byte_streams import Pcm, PcmReader, TableReader, conversion_hint
+from seqbelt.inference.bundle import Bundle
+
+READ_BYTES = 1 << 16
+
+
+class Restart(NamedTuple):
+    """A piece without content: what follows belongs to another signal."""
+
+    reason: str
+
+
+class Signal(NamedTuple):
+    """A signal in pieces; ``decode`` converts a piece to samples or rows."""
+
+    pieces: Iterator[Any]
+    """None where nothing has arrived yet, ``Restart`` where a followed file was replaced."""
+    decode: Callable[[Any], np.ndarray]
+    finish: Callable[[], np.ndarray]
+    """Returns what remains at the end."""
+
+
+def open_signal(bundle: Bundle, file: str, pcm: Pcm | None, follow: bool) -> Signal:
+    """Open ``file``, or standard input for ``-``.
+
+    Raises SettingsError for options that do not suit the model or the file, SeqbeltError for a file
+    that cannot be decoded.
+    """
+    if follow and file == "-":
+        raise SettingsError("--follow: needs a FILE, not standard input")
+    if file != "-" and not Path(file).is_file():
+        raise SettingsError(f"FILE {file}: no such file")
+    if pcm is not None and not isinstance(bundle.features, AudioFeatures):
+        raise SettingsError("--pcm: this model reads tables of numbers, not audio")
+    if file != "-" and not follow and pcm is None:
+        return _read_file(bundle, Path(file))
+    pieces = _follow(Path(file)) if follow else _read_pieces(file)
+    return decode_pieces(bundle, pieces, pcm)
+
+
+def decode_pieces(bundle: Bundle, pieces: Iterator[Any], pcm: Pcm | None) -> Signal:
+    """A signal of pieces of bytes, from its first one."""
+    features = bundle.features
+    if isinstance(features, AudioFeatures):
+        reader = PcmReader(features.sample_rate, pcm or "s16le")
+    else:
+        assert isinstance(features, ArrayFeatures) and isinstance(bundle.encoder, ArrayEncoder)
+        reader = TableReader(features, bundle.encoder)
+    return Signal(pieces, reader.push, reader.finish)
+
+
+def _read_file(bundle: Bundle, path: Path) -> Signal:
+    """A complete file, decoded as in ``predict``."""
+    features = bundle.features
+    try:
+        raw = features.read(path)
+        if isinstance(features, AudioFeatures):
+            values, rate = raw
+            if rate != features.sample_rate:
+                raise SettingsError(
+                    f"FILE {path}: {rate} Hz, but the model expects {features.sample_rate} Hz, "
+                    f"and a stream is not resampled. {conversion_hint(features.sample_rate)}"
+                )
+        else:
+            bundle.encoder.encode([raw])  # raises for another number or names of columns
+            values = raw.values
+    except BadInput as error:
+        raise SeqbeltError(f"{path}: {error}") from None
+    return Signal(iter([values]), lambda piece: piece, lambda: values[:0])
+
+
+def _read_pieces(file: str) -> Iterator[bytes]:
+    """Bytes as they arrive, at most ``READ_BYTES`` at a time."""
+    if file == "-":
+        source = cast(BufferedReader, sys.stdin.buffer)
+        while content := source.read1(READ_BYTES):
+            yield content
+        return
+    with Path(file).open("rb") as source:
+        while content := source.read1(READ_BYTES):
+            yield content
+
+
+def _follow(path: Path) -> Iterator[bytes | Restart | None]:
+    """The bytes of a file that grows, without an end.
+
+    A file that is replaced, as by a log rotation, or cut is read from its start as another signal.
+    """
+    while True:
+        with path.open("rb") as source:
+            while True:
+                if content := source.read1(READ_BYTES):
+                    yield content
+                    continue
+                yield None
+                if reason := _why_restart(path, source):
+                    break
+        while not path.is_file():
+            yield None
+        yield Restart(reason)
+
+
+def _why_restart(path: Path, source: BufferedReader) -> str | None:
+    """Why the open file is no longer the one at ``path``; None as long as it is."""
+    try:
+        status, opened = path.stat(), os.fstat(source.fileno())
+    except FileNotFoundError:
+        return "replaced"
+    if (status.st_dev, status.st_ino) != (opened.st_dev, opened.st_ino):
+        return "replaced"
+    return "cut" if status.st_size < source.tell() else None

@@ -1,0 +1,183 @@
+"""Gather what the report of a prediction tells, while its rows are written."""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from seqbelt.evaluation.drift import measure_drift
+from seqbelt.inference.folder import Item, Summary
+from seqbelt.inference.journal import Row
+from seqbelt.inference.predictor import Predictor
+from seqbelt.inference.reference import short_hash
+from seqbelt.plots.item_view import ShownItem
+from seqbelt.plots.prediction_report import Group, PredictionFacts
+from seqbelt.plots.report_page import Words
+from seqbelt.workflow.report_facts import kind_of
+
+NUM_LEAST_SURE = 24
+MAX_GROUPS = 50
+MAX_TESTED = 20_000
+"""Inputs whose summaries are compared with the training rows; of more, every k-th."""
+
+
+@dataclass
+class _Tally:
+    count: int = 0
+    num_labelled: int = 0
+    num_correct: int = 0
+    confidences: float = 0.0
+    num_confidences: int = 0
+
+    def add(self, row: Row, prediction: str | None, confidence: float | None) -> None:
+        self.count += 1
+        if row.label:
+            self.num_labelled += 1
+            self.num_correct += prediction == row.label
+        if confidence is not None:
+            self.confidences += confidence
+            self.num_confidences += 1
+
+
+@dataclass
+class RowCollector:
+    """Called with each row of the output and the class it was given."""
+
+    predictor: Predictor
+    group_at: int | None = None
+    """Place of the group among the kept columns; None groups by sub-folder."""
+    confidences: list[float] = field(default_factory=list)
+    hashes: list[int] = field(default_factory=list)
+    reasons: dict[str, tuple[int, str]] = field(default_factory=dict)
+    groups: dict[str, _Tally] = field(default_factory=dict)
+    """By column or by sub-folder; folders that name the class are left out."""
+    class_folders: dict[str, _Tally] = field(default_factory=dict)
+    """By sub-folder."""
+    least_sure: list[tuple[float, int, str, str | None]] = field(default_factory=list)
+    """A heap of (-confidence, place, class, true class)."""
+    num_rows: int = 0
+
+    def __call__(self, row: Row, prediction: str | None) -> None:
+        place = self.num_rows
+        self.num_rows += 1
+        if row.content_hash:
+            self.hashes.append(short_hash(row.content_hash))
+        if row.error is not None:
+            why = row.error.partition(":")[0]
+            count, example = self.reasons.get(why, (0, row.name))
+            self.reasons[why] = (count + 1, example)
+        confidence = None
+        if row.probabilities is not None and self.predictor.labels_inputs:
+            best = int(row.probabilities.argmax())
+            confidence = float(row.probabilities[best])
+            self.confidences.append(confidence)
+            entry = (-confidence, -place, self.predictor.bundle.classes[best], row.label)
+            if len(self.least_sure) < NUM_LEAST_SURE:
+                heapq.heappush(self.least_sure, entry)
+            elif entry[:2] > self.least_sure[0][:2]:
+                heapq.heapreplace(self.least_sure, entry)
+        self._count(row, prediction, confidence)
+
+    def _count(self, row: Row, prediction: str | None, confidence: float | None) -> None:
+        tallies = [(self.groups, row.kept[self.group_at])] if self.group_at is not None else []
+        if self.group_at is None:
+            parts = row.name.split("/")[:-1]
+            tallies.append((self.class_folders, "/".join(parts)))
+            tallies.append((self.groups, "/".join(one for one in parts if one != row.label)))
+        for groups, name in tallies:
+            groups.setdefault(name, _Tally()).add(row, prediction, confidence)
+
+
+def prediction_facts(
+    collector: RowCollector,
+    summary: Summary,
+    summaries: Sequence[np.ndarray],
+    items: Callable[[], Sequence[Item | None]],
+    *,
+    name: str,
+    model: str,
+    group_by: str | None,
+    is_ray: bool,
+    words: Words,
+) -> PredictionFacts:
+    """The facts of a finished run. ``items`` gives the items of ``least_sure_places``, in their
+    order; ``summaries`` are those of the journal."""
+    predictor = collector.predictor
+    bundle = predictor.bundle
+    reference = bundle.reference
+    drift, no_drift, num_known = None, "world_engine" if is_ray else "world_old", 0
+    if reference is not None:
+        num_known = int(reference.are_known(np.array(collector.hashes, np.uint64)).sum())
+        if not is_ray:
+            no_drift = "world_few"
+            if summaries:
+                drift = measure_drift(reference, np.stack(summaries), collector.confidences)
+    confidences = collector.confidences
+    return PredictionFacts(
+        name=name,
+        model=model,
+        kind=kind_of(bundle.features),
+        labels_inputs=predictor.labels_inputs,
+        counts=Counter({one: summary.labels[one] for one in bundle.classes})
+        if predictor.labels_inputs
+        else {},
+        training_share=_shares(bundle.about.get("class_counts", {})),
+        num_predicted=summary.num_predicted,
+        num_missing=summary.num_quarantined,
+        reasons=collector.reasons,
+        num_labelled=summary.num_labelled,
+        num_correct=summary.num_correct,
+        mean_confidence=float(np.mean(confidences)) if confidences else None,
+        drift=drift,
+        no_drift=no_drift if drift is None else "",
+        num_known=num_known,
+        groups=_groups(collector.groups if len(collector.groups) > 1 else collector.class_folders),
+        group_by=group_by,
+        least_sure=_shown(collector, items(), words),
+    )
+
+
+def least_sure_places(collector: RowCollector) -> list[int]:
+    """The places of the least sure inputs, least sure first."""
+    return [-place for _, place, *_ in sorted(collector.least_sure, reverse=True)]
+
+
+def _shares(counts: Mapping[str, int]) -> dict[str, float]:
+    total = sum(counts.values())
+    return {name: count / total for name, count in counts.items()} if total else {}
+
+
+def _groups(tallies: Mapping[str, _Tally]) -> list[Group]:
+    """The largest groups."""
+    found = [
+        Group(
+            name or "–",
+            one.count,
+            one.num_labelled,
+            one.num_correct,
+            one.confidences / one.num_confidences if one.num_confidences else None,
+        )
+        for name, one in tallies.items()
+    ]
+    return sorted(found, key=lambda one: -one.count)[:MAX_GROUPS]
+
+
+def _shown(collector: RowCollector, items: Sequence[Item | None], words: Words) -> list[ShownItem]:
+    shown = []
+    found = sorted(collector.least_sure, reverse=True)
+    for (confidence, _, predicted, label), item in zip(found, items, strict=True):
+        if item is None:
+            continue
+        lines = [f"{words('predicted')}: {predicted} ({words.percent(-confidence)})"]
+        if label:
+            lines.append(f"{words('true')}: {label}")
+        shown.append(
+            ShownItem(item.name, item.source, _reader(collector.predictor, item), tuple(lines))
+        )
+    return shown
+
+
+def _reader(predictor: Predictor, item: Item) -> Callable[[], np.ndarray]:
+    return lambda: predictor.encode(item.source)

@@ -1,0 +1,142 @@
+"""Gather what the report of a comparison tells of the data and of the chosen model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import numpy as np
+
+from seqbelt.data.audit import Audit
+from seqbelt.data.store.store import SequenceStore
+from seqbelt.errors import BadInput
+from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.step_report import StepReport
+from seqbelt.experiment import Experiment
+from seqbelt.features.audio.audio import AudioFeatures
+from seqbelt.features.base import Features, Source
+from seqbelt.features.encoding import hash_content
+from seqbelt.features.video.video import VideoFeatures
+from seqbelt.plots.comparison_report import ChosenFacts, DataFacts
+from seqbelt.plots.item_view import ShownItem
+from seqbelt.plots.report_page import Words
+from seqbelt.workflow.training_run import Trained
+
+MAX_WORST = 12
+PARTS = ("train", "validation", "test")
+
+
+def kind_of(features: Features, labels_steps: bool = False) -> str:
+    """What the items are called: a key of the texts."""
+    if labels_steps:
+        return "steps"
+    if features.reads_text:
+        return "text"
+    if isinstance(features, AudioFeatures):
+        return "audio"
+    return "video" if isinstance(features, VideoFeatures) else "other"
+
+
+def data_facts(experiment: Experiment, store: SequenceStore, audit: Audit) -> DataFacts:
+    """What the prepared data is."""
+    num_classes = len(store.classes)
+    splits = {part: store.split(part) for part in PARTS}
+    counts = {
+        part: np.bincount(store.target.labels(rows), minlength=num_classes)
+        if len(rows)
+        else np.zeros(num_classes, np.int64)
+        for part, rows in splits.items()
+    }
+    lengths = splits["train"].lengths
+    prepared = datetime.fromtimestamp((store.folder / "store.json").stat().st_mtime)
+    groups = {group for rows in splits.values() for group in rows.column("group")} - {""}
+    return DataFacts(
+        source=experiment.data.source,
+        prepared_on=prepared.strftime("%Y-%m-%d"),
+        classes=store.classes,
+        counts=counts,
+        num_rows={part: len(rows) for part, rows in splits.items()},
+        lengths=(float(lengths.min()), float(np.median(lengths)), float(lengths.max())),
+        step_s=store.step_s,
+        num_groups=len(groups),
+        num_folds=len(experiment.data.each_fold()),
+        quarantined=store.about["quarantined"],
+        audit=audit,
+        kind=kind_of(experiment.features, store.target.name == "per_step"),
+    )
+
+
+def chosen_facts(
+    chosen: Trained,
+    tested: Sequence[Trained],
+    reason: str,
+    num_models: int,
+    units: np.ndarray | None,
+    held_out_groups: bool,
+    model_uri: str | None,
+    words: Words,
+) -> ChosenFacts:
+    """The chosen model, and the answers of the ``tested`` models (one for each fold)."""
+    reports = [one.test for one in tested if one.test is not None]
+    model = chosen.bundle.model
+    return ChosenFacts(
+        cell=chosen.cell,
+        reason=reason,
+        num_models=num_models,
+        num_networks=len(chosen.bundle.network.networks),
+        labels=np.concatenate([report.labels for report in reports]),
+        predictions=np.concatenate([report.predictions for report in reports]),
+        units=units,
+        held_out_groups=held_out_groups,
+        crop=None if model.max_steps is None else (model.max_steps, str(model.crop)),
+        model_uri=model_uri,
+        worst=_worst(chosen.experiment, reports, words),
+    )
+
+
+def _worst(
+    experiment: Experiment, reports: Sequence[Report], words: Words
+) -> tuple[ShownItem, ...]:
+    """The most confident errors of all reports; none of labelled steps."""
+    errors: list[tuple[float, Report, int]] = []
+    for report in reports:
+        if isinstance(report, StepReport):
+            return ()
+        wrong = np.flatnonzero(~report.correct)
+        order = np.argsort(-report.confidences[wrong])[:MAX_WORST]
+        errors += [(float(report.confidences[row]), report, int(row)) for row in wrong[order]]
+    errors = sorted(errors, key=lambda one: -one[0])[:MAX_WORST]
+    ids = [report.sequences.column("id")[row] for _, report, row in errors]
+    hashes = [report.sequences.column("content_hash")[row] for _, report, row in errors]
+    sources = _sources(experiment, dict(zip(hashes, ids, strict=True)))
+    items = []
+    for (confidence, report, row), name, content in zip(errors, ids, hashes, strict=True):
+        classes = report.classes
+        lines = (
+            f"{words('true')}: {classes[report.labels[row]]}",
+            f"{words('predicted')}: {classes[report.predictions[row]]} "
+            f"({words.percent(confidence)})",
+        )
+        sequence = _reader(report, row)
+        items.append(ShownItem(name, sources.get(content), sequence, lines))
+    return tuple(items)
+
+
+def _reader(report: Report, row: int) -> Callable[[], np.ndarray]:
+    return lambda: np.asarray(report.sequences[row])
+
+
+def _sources(experiment: Experiment, wanted: Mapping[str, str]) -> dict[str, Source]:
+    """The sources of rows by their content hash (hash -> id); without those that have changed."""
+    if not wanted:
+        return {}
+    ids = set(wanted.values())
+    manifest = experiment.data.list_items(experiment.features)
+    rows = [row for row, name in enumerate(manifest.column("id")) if name in ids]
+    found: dict[str, Source] = {}
+    for source in manifest.sources(rows):
+        try:
+            content = hash_content(source)
+        except BadInput:
+            continue
+        if content in wanted:
+            found[content] = source
+    return found

@@ -1,0 +1,144 @@
+"""``predict --report``: what is gathered while predicting, and what is refused."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from toys import PLAIN
+
+from seqbelt.errors import SettingsError
+from seqbelt.features.audio.audio import LogMel
+from seqbelt.features.encoding import encode_sources
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.reference import Reference, short_hash, signal_names, summarize_signal
+from seqbelt.models.classifier import Model
+from seqbelt.workflow.prediction_run import predict
+
+RATE = 8000
+FEATURES = LogMel(kind="log_mel", sample_rate=RATE, num_bands=8)
+
+
+def write(folder, count, seed, loudness=0.1):
+    random = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for number in range(count):
+        samples = loudness * random.normal(size=random.integers(1500, 4000))
+        soundfile.write(folder / f"{number:02}.wav", samples, RATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A bundle whose reference is that of 60 recordings of noise."""
+    root = tmp_path_factory.mktemp("model")
+    files = sorted(write(root / "train", 60, seed=0).glob("*.wav"))
+    encoded = [*encode_sources(FEATURES, FEATURES, enumerate(files))]
+    torch.manual_seed(0)
+    settings = Model(cell="gru", hidden_size=4, **PLAIN)
+    network = settings.build(8, 2, is_tokens=False).eval()
+    reference = Reference(
+        signal_names(8),
+        np.stack([summarize_signal(one.sequence) for one in encoded]),
+        np.zeros(0, np.float32),
+        np.unique(np.array([short_hash(one.content_hash) for one in encoded], np.uint64)),
+        np.zeros(0, np.float32),
+    )
+    bundle = Bundle("toy", FEATURES, {}, settings, ("a", "b"), 8, network, {}, reference=reference)
+    bundle.save(root / "bundle")
+    replace(bundle, reference=None).save(root / "old")
+    return root
+
+
+def report(model, folder, *settings, bundle="bundle", **options):
+    output = folder.parent / "out.jsonl"
+    options = {"report": folder.parent / "out.html", **options}
+    result = predict(str(model / bundle), [str(folder), *settings], output, **options)
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    return result, (folder.parent / "out.html").read_text(), rows
+
+
+def test_inputs_like_the_training_rows_and_quieter_ones(model, tmp_path):
+    result, page, _ = report(model, write(tmp_path / "same" / "in", 30, seed=1))
+    assert result["drift"]["alarms"] == [] and "No: in nothing" in page
+    result, page, _ = report(model, write(tmp_path / "quiet" / "in", 30, seed=1, loudness=0.02))
+    assert any(name.startswith("mean") for name in result["drift"]["alarms"])
+    assert "quantities differ from the training data" in page
+
+
+def test_a_second_run_has_the_statistics_without_predicting_again(model, tmp_path):
+    folder = write(tmp_path / "in", 24, seed=1)
+    first, _, _ = report(model, folder)
+    second, _, _ = report(model, folder)
+    assert second["num_reused"] == 24 and second["drift"] == first["drift"]
+
+
+def test_a_run_without_report_is_completed_by_one_with_it(model, tmp_path):
+    folder = write(tmp_path / "in", 24, seed=1)
+    predict(str(model / "bundle"), [str(folder)], tmp_path / "out.jsonl")
+    result, _, rows = report(model, folder)
+    assert result["drift"]["num_inputs"] == 24 and len(rows) == 24
+
+
+def test_known_inputs_old_bundles_and_errors_are_told(model, tmp_path):
+    _, page, _ = report(model, model / "train", report=model / "out.html")
+    assert "were used to train or choose this model" in page
+    folder = write(tmp_path / "in", 3, seed=1)
+    (folder / "odd.wav").write_bytes(b"")
+    result, page, _ = report(model, folder, bundle="old")
+    assert result["drift"] is None and "earlier version" in page and "odd.wav" in page
+    _, page, _ = report(model, folder)
+    assert "takes at least 20 recordings" in page
+
+
+def test_the_least_sure_input_comes_first_and_can_be_played(model, tmp_path):
+    folder = write(tmp_path / "in", 30, seed=1)
+    _, page, rows = report(model, folder)
+    confidences = {row["path"]: row["confidence"] for row in rows}
+    least = sorted(confidences, key=confidences.get)
+    assert page.count("data:audio/wav;base64,") == 24
+    places = [page.index(f'class="name">{name}<') for name in least[:5]]
+    assert places == sorted(places) and f'class="name">{least[-1]}<' not in page
+
+
+def test_folders_that_name_the_class_are_no_groups_of_their_own(model, tmp_path):
+    for site in ("north", "south"):
+        for name in ("a", "b"):
+            write(tmp_path / "in" / site / name, 3, seed=1)
+    _, page, _ = report(model, tmp_path / "in", "report.language=ko")
+    assert "<td>north</td>" in page and "north/a</td>" not in page and "하위 폴더별" in page
+
+
+def test_a_column_divides_the_inputs_and_is_not_kept_unless_asked(model, tmp_path):
+    folder = write(tmp_path / "in", 4, seed=1)
+    table = folder / "m.csv"
+    table.write_text("path,label,site\n00.wav,a,x\n01.wav,a,x\n02.wav,b,y\n03.wav,b,y\n")
+    options = {"report": tmp_path / "o.html"}
+    args = (str(model / "bundle"), [str(table), "report.group_by=site"], tmp_path / "o.jsonl")
+    predict(*args, **options)
+    page = (tmp_path / "o.html").read_text()
+    assert "By &#39;site&#39;" in page and "<td>x</td>" in page
+    assert "site" not in (tmp_path / "o.jsonl").read_text()
+    predict(*args, **options, keep_columns=True)
+    row = json.loads((tmp_path / "o.jsonl").read_text().splitlines()[0])
+    assert (row["site"], row["input_label"]) == ("x", "a")
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "message"),
+    [
+        (["report.language=ko"], {}, "needs --report"),
+        (["report.language=de"], {"report": "o.html"}, "language"),
+        (["report.group_by=site"], {"report": "o.html"}, "no column 'site'"),
+        ([], {"report": "o.pdf"}, r"ends in \.html"),
+        ([], {"report": "o.html", "timeline": {}}, "timeline"),
+    ],
+)
+def test_what_cannot_be_reported_is_refused(model, tmp_path, settings, options, message):
+    folder = write(tmp_path / "in", 1, seed=1)
+    if "report" in options:
+        options = {**options, "report": tmp_path / options["report"]}
+    with pytest.raises(SettingsError, match=message):
+        predict(str(model / "bundle"), [str(folder), *settings], tmp_path / "o.csv", **options)

@@ -1,0 +1,113 @@
+"""The review page in a real browser: keys, filters, a phone's width."""
+
+import csv
+import shutil
+import threading
+
+import pytest
+from review_toys import make_texts
+
+from seqbelt.review.decisions import Decisions
+from seqbelt.review.server import serve
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage", "--window-size=1280,900",
+)  # fmt: skip
+WAIT_S = 60
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None or DRIVER is None, reason="no Chromium with its driver is installed"
+    ),
+]
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A browser with the page open, and the table that it writes."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    path = tmp_path / "toys.corrections.csv"
+    items = make_texts()
+    addresses, is_started = list[str](), threading.Event()
+
+    def start(address):
+        addresses.append(address)
+        is_started.set()
+
+    arguments = (items, Decisions(items, path), 0, start)
+    threading.Thread(target=serve, args=arguments, daemon=True).start()
+    assert is_started.wait(WAIT_S)
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in FLAGS:
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.get(addresses[0])
+    yield driver, path
+    driver.quit()
+
+
+def wait_for(driver, found):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(driver, WAIT_S).until(lambda _: found())
+
+
+def name_of(driver):
+    return driver.execute_script("return document.getElementById('name').textContent")
+
+
+def press(driver, key):
+    """Press a key and wait for the next item."""
+    before = wait_for(driver, lambda: name_of(driver))
+    driver.find_element("tag name", "body").send_keys(key)
+    wait_for(driver, lambda: name_of(driver) != before)
+    return before
+
+
+def test_keys_decide_undo_and_move(page):
+    from selenium.webdriver.common.keys import Keys
+
+    driver, path = page
+    first, second = press(driver, "1"), press(driver, Keys.ENTER)
+    assert {first, second} == {"two/3", "two/7"}
+    third = press(driver, " ")
+    press(driver, Keys.ARROW_RIGHT)
+    press(driver, Keys.ARROW_LEFT)
+    press(driver, "u")
+    assert name_of(driver) == third
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = [(row[0], row[3]) for row in [*csv.reader(file)][1:]]
+    kept = {"two/3": "a", "two/7": "b"}[second]
+    assert rows[:2] == [(first, "a"), (second, kept)]
+    assert [name for name, _ in rows[2:]] == [third, third] and rows[3][1] == ""
+
+
+def test_the_text_is_shown_as_it_is_and_filters_apply(page):
+    driver, _ = page
+    wait_for(driver, lambda: driver.find_elements("css selector", "#content blockquote"))
+    assert "<i>" in driver.find_element("css selector", "#content blockquote").text
+    script = """const one = document.getElementById('section'); one.value = 'contradicted';
+      one.dispatchEvent(new Event('change', {bubbles: true}))"""
+    driver.execute_script(script)
+    count = driver.find_element("id", "count")
+    wait_for(driver, lambda: count.text == "1 of 2 items")
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(page):
+    driver, _ = page
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    driver.refresh()
+    wait_for(driver, lambda: name_of(driver))
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+    keep = driver.find_element("id", "keep")
+    wait_for(driver, lambda: keep.is_displayed())
+    assert keep.rect["y"] + keep.rect["height"] < 844
