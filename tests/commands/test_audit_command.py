@@ -108,13 +108,19 @@ def test_compare_audits_first_and_keeps_the_findings(project, capsys):
     from seqbelt.tracking.connection import connect
 
     code, out, err = run(capsys, "compare", "texts.yaml", "--json")
-    assert code == 0
+    assert code == 0, err
     lines = err.splitlines()
     (place,) = [n for n, line in enumerate(lines) if line.startswith("audit, leak: duplicates: 1 ")]
     assert place < min(n for n, line in enumerate(lines) if "weights kept" in line)
     client, run_id = connect(), result(out)["parent_run_id"]
     assert client.get_run(run_id).data.tags["audit.findings"].startswith("1 leak, ")
     assert "audit.md" in {item.path for item in client.list_artifacts(run_id)}
+    found = result(out)
+    leak = "1 of 4 test rows (25.00%) have the same content as a train row"
+    assert f"Leak, so the test scores are too high: {leak}." in found["verdict"]
+    assert [verdict["leaks"] for verdict in found["verdicts"]] == [[leak]]
+    name, _, version = found["model_uri"].removeprefix("models:/").partition("/")
+    assert leak in client.get_model_version(name, version).description
 
 
 def test_a_forced_split_is_stamped_on_the_runs(project, capsys, monkeypatch):

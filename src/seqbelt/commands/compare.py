@@ -61,6 +61,7 @@ def compare(experiment: Experiment) -> Outcome:
     log_baselines(experiment, controls, compare_id)
     advice = _advice(experiment, trained)
     conclusion, histories = _conclude(experiment, trained, controls, advice, journal.looks)
+    conclusion = replace(conclusion, leaks=data_audit.leaks)
     diagnostics = measure_diagnostics(experiment, trained)
     wrong_labels = keep_held_out(experiment, trained)
     if wrong_labels is not None:
@@ -74,7 +75,8 @@ def compare(experiment: Experiment) -> Outcome:
     elif len(folds) > 1:
         chosen = _refit(entries[best.cell].with_seed(best.seed), best.cell, journal)
     lost = "" if chosen.test is None else _lost_to(chosen, trained, controls)
-    page = [lost, f"Chosen: {chosen_by}.", _scores(chosen, trained, conclusion)]
+    page = [conclusion.leak_sentence, lost, f"Chosen: {chosen_by}."]
+    page.append(_scores(chosen, trained, conclusion))
     model_uri = register(chosen, " ".join(filter(None, page)))
     # Runs are joined by a tag, since MLflow's page hides child runs. The summary is created last,
     # so that it is first in the page's list.
@@ -115,7 +117,7 @@ def compare(experiment: Experiment) -> Outcome:
         "parent_run_id": summary.run_id,
         "model_uri": model_uri,
         "verdict": conclusion.sentence,
-        "verdicts": [verdict.to_dict() for verdict in conclusion.verdicts],
+        "verdicts": conclusion.verdicts_as_dicts(),
         "protocol": protocol,
         "cells": conclusion.cells(),
         "controls": [control.to_dict() for control in controls],
@@ -427,7 +429,7 @@ def _log_conclusion(
         numbers = {name: values[name] for name in ("difference", "low", "high", "p_adjusted")}
         summary.log_metrics({f"{pair}_{k}": v for k, v in numbers.items() if v is not None})
     summary.log_text(
-        json.dumps([verdict.to_dict() for verdict in conclusion.verdicts], indent=1),
+        json.dumps(conclusion.verdicts_as_dicts(), indent=1),
         "verdicts.json",
     )
     for cell, scores in cells.items():

@@ -204,11 +204,17 @@ class Conclusion:
     """Of each metric and cell: mean with its interval over new seeds and new test units."""
     metric: Metric = ACCURACY
     """What the first verdict is about."""
+    leaks: tuple[str, ...] = ()
+    """Sentences on test rows that are in the training rows too."""
 
     @property
     def verdict(self) -> Verdict | None:
         """The first of the verdicts."""
         return self.verdicts[0] if self.verdicts else None
+
+    def verdicts_as_dicts(self) -> list[dict[str, Any]]:
+        """The verdicts as JSON-serialisable values, each with the leaks in the data."""
+        return [verdict.to_dict() | {"leaks": [*self.leaks]} for verdict in self.verdicts]
 
     def cells(self) -> dict[str, dict[str, Any]]:
         """For each cell: mean and interval of its test scores, and its runs.
@@ -247,8 +253,16 @@ class Conclusion:
         pairs = f"Other pairs: {others}." if others else ""
         beside = next((one for one in self.verdicts if one.metric != self.metric), None)
         skewed = f"The classes are skewed. {beside.sentence}" if beside else ""
-        parts = [self.remarks.warning, verdict, pairs, skewed, self.scope, self.remarks.caveat]
+        parts = [self.remarks.warning, verdict, self.leak_sentence, pairs, skewed, self.scope]
+        parts.append(self.remarks.caveat)
         return " ".join(filter(None, parts))
+
+    @property
+    def leak_sentence(self) -> str:
+        """That test scores are too high, and why; empty without leaks."""
+        if not self.leaks:
+            return ""
+        return f"Leak, so the test scores are too high: {'; '.join(self.leaks)}."
 
     @property
     def headline(self) -> str:

@@ -136,6 +136,20 @@ class Features(Settings):
         """Whether the features are the bands of a spectrum, in order of rising frequency."""
         return False
 
+    has_one_unit: ClassVar[bool] = False
+    """Whether all features have the same unit, so that copies are compared without rescaling."""
+
+    def comparable(self, sequence: np.ndarray) -> np.ndarray:
+        """A sequence ``(steps, features)`` in the form in which copies of a source are alike
+        although they were encoded, scaled or cropped otherwise."""
+        return sequence
+
+    @property
+    def mirrored(self) -> np.ndarray | None:
+        """Which feature each feature becomes where the source is mirrored, int ``(features,)``;
+        None where that is not known."""
+        return None
+
     def read(self, source: Source) -> Any:
         """Decode one source into what ``Encoder.encode`` takes. Raises BadInput, nothing else."""
         raise NotImplementedError

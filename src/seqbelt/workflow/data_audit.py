@@ -15,7 +15,8 @@ from seqbelt.workflow.wrong_labels import find_wrong_labels
 def audit_data(experiment: Experiment, store: SequenceStore) -> Audit:
     """Audit a prepared store, with its texts if the sequences are token ids, and with the labels
     that a comparison's held-out predictions contradict if there has been one."""
-    audit = audit_store(store, _texts(experiment, store) if store.is_tokens else None)
+    texts = _texts(experiment, store) if store.is_tokens else None
+    audit = audit_store(store, texts, experiment.features)
     wrong = find_wrong_labels(experiment, store)
     return audit if wrong is None else audit.with_finding(wrong.finding())
 

@@ -22,19 +22,23 @@ from seqbelt.data.audit.rows import Rows
 from seqbelt.data.audit.signals import check_constant, similar_signals
 from seqbelt.data.audit.texts import similar_texts
 from seqbelt.data.store.store import SequenceStore
+from seqbelt.features.base import Features
 
 __all__ = ["Audit", "Finding", "audit_store"]
 
 
-def audit_store(store: SequenceStore, texts: Sequence[str] | None = None) -> Audit:
+def audit_store(
+    store: SequenceStore, texts: Sequence[str] | None = None, features: Features | None = None
+) -> Audit:
     """Check a store for leaks and other faults that make test scores misleading.
 
     ``texts`` are those of the rows, in the store's order, if its sequences are token ids; without
-    them token sequences are not checked for near-duplicates.
+    them token sequences are not checked for near-duplicates. ``features`` made the sequences: with
+    them copies of sounds and clips are found that were encoded again, cropped or mirrored.
     """
     began = time.perf_counter()
     rows = Rows(store)
-    findings = [check_duplicates(rows), *_look_closer(rows, texts), check_groups(rows)]
+    findings = [check_duplicates(rows), *_look_closer(rows, texts, features), check_groups(rows)]
     if store.target.name == "per_sequence":
         findings += [check_labels(rows), check_classes(rows), check_balance(rows)]
         findings.append(check_lengths(rows))
@@ -44,10 +48,12 @@ def audit_store(store: SequenceStore, texts: Sequence[str] | None = None) -> Aud
     return Audit.of(findings, time.perf_counter() - began)
 
 
-def _look_closer(rows: Rows, texts: Sequence[str] | None) -> list[Finding]:
+def _look_closer(
+    rows: Rows, texts: Sequence[str] | None, features: Features | None
+) -> list[Finding]:
     """The checks that read the sequences."""
     if not rows.store.is_tokens:
-        find, constant = similar_signals(rows.store)
+        find, constant = similar_signals(rows.store, features)
         near = check_near_duplicates(rows, find, "sequence", "leak")
         return [near, check_constant(rows, constant)]
     if texts is None:

@@ -47,6 +47,11 @@ class Audit:
         return tuple(finding for finding in self.findings if finding.severity != "ok")
 
     @property
+    def leaks(self) -> tuple[str, ...]:
+        """The sentences of the findings that make test scores too high."""
+        return tuple(one.sentence for one in self.findings if one.severity == "leak")
+
+    @property
     def headline(self) -> str:
         """Counts by severity, as a tag: ``1 leak, 2 warnings``, or ``ok``."""
         counts = [(word, sum(finding.severity == word for finding in self.findings))

@@ -1,16 +1,24 @@
-"""Near-duplicate texts: candidates by MinHash, confirmed by the Jaccard similarity of shingles.
+"""Near-duplicate texts: most of their shingles in common, or all of their words but one.
 
-Broder 1997, doi:10.1109/SEQUEN.1997.666900. All texts at once in numpy: the maintained libraries
-hash one text at a time, which takes minutes where this takes seconds.
+Shingles: candidates by MinHash, confirmed by the Jaccard similarity (Broder 1997,
+doi:10.1109/SEQUEN.1997.666900). All texts at once in numpy: the maintained libraries hash one text
+at a time, which takes minutes where this takes seconds.
+
+Words: texts that are equal once a word is left out of one or both, found by their hashes. Short
+texts may be so by chance, or because they have the same form, so the words in common must be
+improbable: their information under a model of word pairs, estimated from the other rows, must
+exceed the logarithm of the number of pairs of rows that are compared.
 """
 
-import unicodedata
-from collections.abc import Sequence
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from seqbelt.data.audit.duplicates import DuplicatePairs, FindDuplicates
+from seqbelt.data.sources.equal_content import plain_text
 
 WIDTH = 5
 """Characters in a shingle."""
@@ -21,13 +29,15 @@ SIMILARITY = 0.8
 BANDS, ROWS = 10, 4
 """Bands and rows of the 40 hashes; a pair at the threshold is missed with probability 0.5 %."""
 MAX_CANDIDATES = 8
-"""Largest number of candidates for a text in a band."""
+"""Largest number of candidates for a text in a band, or for a text without a word."""
+MAX_WORDS = 64
+"""In longer texts one word changes few shingles."""
 
 
 def similar_texts(texts: Sequence[str]) -> FindDuplicates:
     """A function that finds rows with similar texts, ignoring case and white space; ``texts`` has
     one text for each row of the store."""
-    plain = [" ".join(unicodedata.normalize("NFKC", text).casefold().split()) for text in texts]
+    plain = [plain_text(text) for text in texts]
     names = {text: code for code, text in enumerate(dict.fromkeys(plain))}
     codes = np.array([names[text] for text in plain], dtype=np.int64)
     long = np.array([len(text) >= MIN_CHARACTERS for text in names], dtype=bool)
@@ -53,9 +63,67 @@ def similar_texts(texts: Sequence[str]) -> FindDuplicates:
         )
         position = np.searchsorted(known, long_known[b[similar]])
         duplicate[rest[a[similar]]] = before[first[position]]
+        edited = _EditedTexts([plain[row] for row in before[first]], len(held))
+        for place in np.flatnonzero(duplicate < 0):
+            found = edited.find(plain[held[place]])
+            if found is not None:
+                duplicate[place] = before[first[found]]
         return held[duplicate >= 0], duplicate[duplicate >= 0]
 
     return find
+
+
+class _EditedTexts:
+    """Texts, to be found by others that differ from them in a word; ``num_asked`` are looked up."""
+
+    def __init__(self, texts: Sequence[str], num_asked: int) -> None:
+        self.words = [text.split() for text in texts]
+        self.least_information = math.log(max(1, len(texts) * num_asked))
+        self.single: Counter[str] = Counter()
+        self.pairs: Counter[tuple[str, str]] = Counter()
+        self.places: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for number, words in enumerate(self.words):
+            self.single.update(words)
+            self.pairs.update(zip(["", *words], words))
+            for key, left_out in _keys(words):
+                if len(self.places[key]) < MAX_CANDIDATES:
+                    self.places[key].append((number, left_out))
+        self.num_words = sum(self.single.values())
+
+    def find(self, text: str) -> int | None:
+        """The text that shares the most information with this one, if it is enough."""
+        best, most = None, self.least_information
+        for key, _ in _keys(text.split()):
+            for number, left_out in self.places.get(key, ()):
+                information = self._information(self.words[number], left_out)
+                if information > most:
+                    best, most = number, information
+        return best
+
+    def _information(self, words: list[str], left_out: int) -> float:
+        """Nats of a text's words but one, estimated from the other texts."""
+        own_words, own_pairs = Counter(words), Counter(zip(["", *words], words))
+        total = 0.0
+        for place, (before, word) in enumerate(zip(["", *words], words)):
+            if place == left_out:
+                continue
+            alone = (self.single[word] - own_words[word] + 1) / (
+                self.num_words - len(words) + len(self.single) + 1
+            )
+            seen = self.pairs[before, word] - own_pairs[before, word]
+            count = (self.single[before] if before else len(self.words)) - (
+                own_words[before] if before else 1
+            )
+            total -= math.log((seen + 2 * alone) / (count + 2))
+        return total
+
+
+def _keys(words: list[str]) -> Iterator[tuple[int, int]]:
+    """Hashes of a text and of the text without each word, with the word's place, -1 for none."""
+    yield hash(tuple(words)), -1
+    if 1 < len(words) <= MAX_WORDS:
+        for place in range(len(words)):
+            yield hash((*words[:place], *words[place + 1 :])), place
 
 
 def _shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

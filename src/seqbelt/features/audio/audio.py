@@ -29,6 +29,9 @@ from seqbelt.features.base import Features, Learned, Source
 Positive = Annotated[float, Field(gt=0)]
 MAX_PADDED_SAMPLES = 2_000_000
 """Largest padded batch of one transform: keeps the spectrogram in tens of megabytes."""
+COMPARABLE_DB = 35.0
+"""Bands so far below a recording's loudest are equal in copies: compression changes them."""
+NUM_COMPARABLE_BANDS = 20
 MAX_FILTER_VALUES = 4_000_000
 """Largest resampling filter, which grows with the product of the reduced rates."""
 
@@ -115,6 +118,17 @@ class AudioFeatures(Features):
             for index, steps in zip(batch, self._transform([signals[i] for i in batch])):
                 encoded[index] = self._finish(steps)
         return encoded  # type: ignore[return-value]  # every index is in one batch
+
+    has_one_unit: ClassVar[bool] = True
+
+    def comparable(self, sequence: np.ndarray) -> np.ndarray:
+        """Energies in dB, those far below the recording's loudest raised to one level."""
+        bands = self._bands(sequence[:, : self.num_base_features])
+        return bands if self.subtract_mean else np.maximum(bands, bands.max() - COMPARABLE_DB)
+
+    def _bands(self, steps: np.ndarray) -> np.ndarray:
+        """Base features as energies of bands ``(num_steps, bands)`` in dB."""
+        return steps
 
     def _transform(self, signals: list[np.ndarray]) -> list[np.ndarray]:
         """Base features ``(num_steps, num_base_features)`` of signals of similar length."""
@@ -248,6 +262,9 @@ class Mfcc(LogMel):
     def _decibels(self, signals: list[np.ndarray]):
         return super()._decibels(signals) @ self._cosines
 
+    def _bands(self, steps: np.ndarray) -> np.ndarray:
+        return steps @ self._cosines.numpy().T
+
 
 class Waveform(AudioFeatures):
     """The samples themselves: each step is the window of raw samples centred on it."""
@@ -266,6 +283,12 @@ class Waveform(AudioFeatures):
             frames = np.lib.stride_tricks.sliding_window_view(padded, self.window)[:: self.hop]
             windows.append(frames[: self.num_steps(len(signal))])
         return windows
+
+    def _bands(self, steps: np.ndarray) -> np.ndarray:
+        power = np.abs(np.fft.rfft(steps * np.hanning(steps.shape[1]), axis=1)) ** 2
+        edges = np.unique(np.geomspace(1, power.shape[1], NUM_COMPARABLE_BANDS + 1).astype(int))
+        energies = np.add.reduceat(power, edges[:-1], axis=1)
+        return (10 * np.log10(energies + 1e-10)).astype(np.float32)
 
 
 def _power_of_two(at_least: int) -> int:

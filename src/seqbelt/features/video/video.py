@@ -101,6 +101,24 @@ class FrameDifferences(VideoFeatures):
     def _descriptor(self) -> DifferenceGradients:
         return DifferenceGradients(self.rows, self.columns, self.cell_pixels, self.num_orientations)
 
+    has_one_unit: ClassVar[bool] = True
+
+    def comparable(self, sequence: np.ndarray) -> np.ndarray:
+        """Cells averaged with their neighbours, since cropping moves edges to another cell."""
+        cells = sequence.reshape(len(sequence), self.rows, self.columns, self.num_orientations)
+        for axis in (1, 2):
+            size = cells.shape[axis]
+            before, after = (np.arange(size) + shift for shift in (-1, 1))
+            before, after = before.clip(0), after.clip(max=size - 1)
+            cells = (np.take(cells, before, axis) + 2 * cells + np.take(cells, after, axis)) / 4
+        return cells.reshape(sequence.shape)
+
+    @property
+    def mirrored(self) -> np.ndarray:
+        """Columns and orientations in reverse order."""
+        shape = (self.rows, self.columns, self.num_orientations)
+        return np.arange(self.num_features).reshape(shape)[:, ::-1, ::-1].ravel()
+
     def describe(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         previous = None
         for block in blocks(frames):
