@@ -22,8 +22,8 @@ def trained(name, cell, test, validation=None, fold=0):
 
 def test_validation_rows_choose_whatever_the_test_rows_say():
     models = [trained("a", "lstm", [1, 1], 0.6), trained("b", "rnn", [0, 0], 0.7)]
-    best, words = _choose(models)
-    assert best.name == "b" and words == "the best by validation"
+    best, words, key = _choose(models)
+    assert best.name == "b" and words == "the best by validation" and key == "validation"
 
 
 def test_without_validation_rows_the_test_chooses_the_cell_and_never_the_seed():
@@ -33,8 +33,8 @@ def test_without_validation_rows_the_test_chooses_the_cell_and_never_the_seed():
         trained("c", "lstm", [1, 1, 0, 0]),
         trained("d", "rnn", [1, 1, 1, 1]),
     ]
-    best, words = _choose(models)
-    assert best.name == "b" and "without validation rows" in words
+    best, words, key = _choose(models)
+    assert best.name == "b" and "without validation rows" in words and key == "mean_test"
 
 
 def test_with_folds_the_mean_chooses_and_not_the_easiest_validation_rows():
@@ -44,7 +44,8 @@ def test_with_folds_the_mean_chooses_and_not_the_easiest_validation_rows():
         trained("c", "lstm", [1], 0.4, fold=1),
         trained("d", "rnn", [1], 0.8, fold=1),
     ]
-    best, words = _choose(models)
+    best, words, key = _choose(models)
+    assert key == "mean_validation"
     assert best.cell == "rnn" and "mean validation accuracy over all seeds and folds" in words
     assert "refitted" in words
 

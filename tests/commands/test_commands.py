@@ -235,7 +235,7 @@ def test_the_champion_is_the_best_by_validation(trained, project, capsys):
         (["train", "words.yaml", "training.num_epochs=many"], "training.num_epochs"),
         (["train", "words.yaml", "data.source=nowhere"], "data.source"),
         (["predict", "models:/words@champion", "nowhere", "--output", "p.csv"], "nowhere"),
-        (["predict", "models:/words@champion", "words", "--output", "p.xlsx"], ".parquet"),
+        (["predict", "models:/words@champion", "words", "--output", "p.xls"], ".parquet"),
     ],
 )
 def test_bad_arguments_exit_with_2_and_say_what(project, capsys, arguments, words):

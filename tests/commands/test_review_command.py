@@ -10,6 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from seqbelt.cli import main
+from seqbelt.commands import review as command
 from seqbelt.commands.review import items_of_data, items_of_predictions
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
@@ -168,7 +169,7 @@ def test_the_command_serves_until_it_is_stopped(project, compared, capsys, monke
         decisions.decide(0, "early")
         addresses.append((len(items), port))
 
-    monkeypatch.setattr("seqbelt.commands.review.serve", serve)
+    monkeypatch.setattr(command, "serve", serve)
     arguments = ["review", "texts.yaml", "--corrections", "other.csv", "--port", "8123"]
     code, result, err = run(capsys, *arguments)
     assert (code, addresses) == (0, [(48, 8123)])
@@ -199,8 +200,8 @@ def test_kept_labels_and_texts_are_reviewed_from_any_table(project, ending, monk
     else:
         getattr(frame, f"to_{ending}")(path, index=False)
     features = SimpleNamespace(features=Character(kind="character"))
-    monkeypatch.setattr("seqbelt.commands.review.load_folder", lambda model: (model, model))
-    monkeypatch.setattr("seqbelt.commands.review.Bundle.load", lambda folder: features)
+    monkeypatch.setattr(command, "load_folder", lambda model: (model, model))
+    monkeypatch.setattr(command.Bundle, "load", lambda folder: features)
     items = items_of_predictions(path)
     assert (items.classes, items.names) == (("early", "late"), ["1", "2", "3"])
     assert items.labels == ["late", "late", ""]
