@@ -77,7 +77,7 @@ def measure_drift(
     confidences = np.asarray(confidences)
     if min(len(reference.confidences), len(confidences)) >= LEAST_INPUTS:
         pairs.append((CONFIDENCE, reference.confidences, confidences))
-    found = [stats.ks_2samp(before, now, method="asymp") for _, before, now in pairs]
+    found: list[Any] = [stats.ks_2samp(before, now, method="asymp") for _, before, now in pairs]
     adjusted = holm(np.array([one.pvalue for one in found]))
     quantities = [
         Quantity(

@@ -1,5 +1,7 @@
 """Proportions with their intervals, and several tests at once."""
 
+from typing import Any
+
 import numpy as np
 from scipy import special, stats
 
@@ -65,4 +67,5 @@ def two_proportions_p(hits: tuple[int, int], counts: tuple[int, int]) -> float:
     if min(counts) < 0 or hits[0] > counts[0] or hits[1] > counts[1]:
         raise SeqbeltError(f"hits {hits} of {counts}")
     table = [[hits[0], counts[0] - hits[0]], [hits[1], counts[1] - hits[1]]]
-    return float(stats.fisher_exact(table)[1])
+    result: Any = stats.fisher_exact(table)
+    return float(result.pvalue)

@@ -317,7 +317,7 @@ def _refuse_transforms() -> None:
             "a Recurrent layer cannot be exported by torch.export, since the lengths decide what "
             "is computed; seqbelt export writes ONNX for every length"
         )
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    if torch._C._functorch.peek_interpreter_stack() is not None:  # pyright: ignore[reportAttributeAccessIssue]
         raise RuntimeError(
             "a Recurrent layer cannot run under torch.func transforms (grad, vmap, ...); use "
             "torch.autograd"

@@ -169,7 +169,8 @@ class _Page:
         majority = words("majority", name=data.classes[frequent], share=words.percent(share))
         blocks += [paragraph(majority), *map(paragraph, self._verdicts())]
         ahead = self._controls_ahead()
-        blocks.append(Markup('<div class="warn">{}</div>').format(bullets(ahead)) if ahead else "")
+        if ahead:
+            blocks.append(Markup('<div class="warn">{}</div>').format(bullets(ahead)))
         pairs = [
             (words.percent(self.accuracy), words("tile_accuracy")),
             (str(len(data.classes)), words("tile_classes")),

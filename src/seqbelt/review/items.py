@@ -50,7 +50,7 @@ class ReviewItems:
         """bool ``(items,)``."""
         if not len(self):
             return np.zeros(0, bool)
-        return np.isfinite(self.probabilities).all(axis=1)
+        return np.asarray(np.isfinite(self.probabilities).all(axis=1))
 
     @cached_property
     def predicted(self) -> np.ndarray:

@@ -177,9 +177,8 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
         if kind != "audio":
             abort(404, "these items have no sound")
         answer = Response(sound(number(item)), mimetype="audio/wav")
-        return answer.make_conditional(
-            request, accept_ranges=True, complete_length=len(answer.data)
-        )
+        answer.make_conditional(request, accept_ranges=True, complete_length=len(answer.data))
+        return answer
 
     return app
 

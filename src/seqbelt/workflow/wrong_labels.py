@@ -242,7 +242,8 @@ class WrongLabels:
     def to_csv(self) -> bytes:
         """The table of all scored rows, as a spreadsheet opens it."""
         content = io.StringIO(newline="")
-        writer = csv.DictWriter(content, COLUMNS, lineterminator="\n")
+        columns: list[str] = [*COLUMNS]
+        writer = csv.DictWriter(content, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.listed())
         return content.getvalue().encode("utf-8-sig", "backslashreplace")

@@ -238,7 +238,7 @@ class _Search:
     def index(self, rows: np.ndarray) -> "_Index":
         """The windows of some rows, to search in."""
         vectors, begins, axes, floor = self._all_windows
-        taken = np.concatenate([np.arange(begins[row], begins[row + 1]) for row in rows])
+        taken = np.concatenate([np.arange(int(begins[row]), int(begins[row + 1])) for row in rows])
         firsts = np.append(0, np.diff(begins)[rows].cumsum()[:-1])
         return _Index(self, rows, vectors[taken], firsts, axes, floor)
 
