@@ -1,5 +1,7 @@
 """Alarms where inputs have changed, and hardly any where they have not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,7 +64,10 @@ def test_low_confidences_are_an_alarm_and_few_inputs_are_not_tested(reference):
 
 
 def test_a_slight_difference_of_many_inputs_is_no_alarm(reference):
-    summaries = np.repeat(reference.summaries, 50, axis=0)
-    summaries[:, -1] += np.random.default_rng(0).random(len(summaries)) < 0.04
-    found = measure_drift(reference, summaries, np.repeat(reference.confidences, 50))
+    many = replace(reference, summaries=np.repeat(reference.summaries, 50, axis=0))
+    summaries = many.summaries.copy()
+    summaries[np.random.default_rng(0).random(len(summaries)) < 0.08, -1] += 1000
+    found = measure_drift(many, summaries, reference.confidences)
+    assert found.quantities[0].p_adjusted < 1e-6  # significant, but small
+    assert 0.07 < found.quantities[0].distance < 0.09
     assert not found.alarms
