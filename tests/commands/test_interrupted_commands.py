@@ -26,6 +26,7 @@ def test_an_interrupt_inside_a_library_s_error_ends_in_one_sentence(capsys):
 def test_a_signal_before_a_command_begins_ends_with_a_sentence(name, program):
     script = (
         f"import os, signal, sys; sys.argv[0] = {program!r}\n"
+        f"signal.signal(signal.{name}, signal.SIG_DFL)\n"  # tests may run where it is ignored
         "import seqbelt.cli\n"
         f"os.kill(os.getpid(), signal.{name})"
     )
