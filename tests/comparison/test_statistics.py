@@ -231,3 +231,11 @@ def test_a_detectable_difference_is_found_as_often_as_promised():
     more = detectable_difference(5, 300, 10, level=0.05, power=0.8, **assumed)
     assert more > 1.5 * least  # ten groups of 30 rows that resemble each other
     assert np.isnan(detectable_difference(1, 300, level=0.05, power=0.8, **assumed))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_the_interval_of_a_perfect_cell_holds_its_mean(value):
+    for num_seeds in range(2, 12):
+        for num_rows in (2, 3, 7, 18, 20, 97, 120, 300, 1001):
+            found = score_interval(np.full((num_seeds, num_rows), value), 0.95)
+            assert 0 <= found.low <= found.value <= found.high <= 1, (num_seeds, num_rows)

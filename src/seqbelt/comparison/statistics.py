@@ -82,8 +82,8 @@ def score_interval(
     count = spread / variance if variance > 0 and spread > 0 else units.shape[1]
     centre = (count * share + quantile**2 / 2) / (count + quantile**2)
     half = quantile * np.sqrt(count * spread + quantile**2 / 4) / (count + quantile**2)
-    low, high = np.clip([centre - half, centre + half], 0, 1)
-    return Estimate(mean, float(low), float(high))
+    # The interval holds the mean, but for rounding where all answers are right, or none is.
+    return Estimate(mean, max(min(centre - half, mean), 0.0), min(max(centre + half, mean), 1.0))
 
 
 @dataclass(frozen=True)

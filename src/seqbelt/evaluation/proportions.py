@@ -33,7 +33,9 @@ def _score_interval(share: float, count: float, quantile: float) -> tuple[float,
     centre = (share + quantile**2 / (2 * count)) / (1 + quantile**2 / count)
     half = quantile * np.sqrt(share * (1 - share) / count + quantile**2 / (4 * count**2))
     half /= 1 + quantile**2 / count
-    return float(max(centre - half, 0.0)), float(min(centre + half, 1.0))
+    # The interval holds the share, but for rounding at 0 and 1.
+    low, high = min(centre - half, share), max(centre + half, share)
+    return float(max(low, 0.0)), float(min(high, 1.0))
 
 
 def proportion_interval(
