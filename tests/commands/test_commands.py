@@ -258,6 +258,16 @@ def test_help_imports_nothing_heavy():
     assert done.returncode == 0, done.stderr
 
 
+def test_a_prediction_without_a_report_imports_no_statistics_and_no_tracking():
+    script = (
+        "import sys, seqbelt.workflow.prediction_run\n"
+        "heavy = {'mlflow', 'pandas', 'sklearn', 'scipy.stats', 'matplotlib'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_mlflow_loads_the_model_and_a_bad_row_gets_its_own_error(trained, project, monkeypatch):
     import mlflow.pyfunc

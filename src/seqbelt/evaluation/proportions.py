@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from seqbelt.errors import SeqbeltError
 
@@ -66,6 +66,9 @@ def proportion_interval(
 
 def two_proportions_p(hits: tuple[int, int], counts: tuple[int, int]) -> float:
     """Two-sided p value of Fisher's exact test that two proportions are one."""
+    # Imported here: it takes most of a second, and every command imports this module.
+    from scipy import stats
+
     if min(counts) < 0 or hits[0] > counts[0] or hits[1] > counts[1]:
         raise SeqbeltError(f"hits {hits} of {counts}")
     table = [[hits[0], counts[0] - hits[0]], [hits[1], counts[1] - hits[1]]]

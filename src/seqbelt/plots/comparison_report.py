@@ -56,7 +56,7 @@ class DataFacts:
     quarantined: Mapping[str, int]
     audit: Audit
     kind: str
-    """``audio``, ``text``, ``video``, ``steps`` or ``other``."""
+    """A kind of ``item_view``, or ``steps``."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class _Page:
     @property
     def _sequences(self) -> str:
         """What a row of the data is, where the examples are its steps."""
-        return self.words("items_other") if self.data.kind == "steps" else self.items
+        return self.words("items_channels") if self.data.kind == "steps" else self.items
 
     def _verdicts(self) -> list[str]:
         texts = []

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from markupsafe import Markup
@@ -17,6 +18,7 @@ from seqbelt.features.video.video import VideoFeatures
 from seqbelt.features.video.video_decoding import FrameFormat, decode_video
 from seqbelt.plots.report_page import Words, join
 
+Kind = Literal["audio", "video", "text", "channels"]
 MAX_AUDIO_S = 8.0
 """Longer recordings are embedded up to here."""
 MAX_RATE = 16_000
@@ -38,6 +40,15 @@ class ShownItem:
     """Its encoded steps; drawn where the content can be neither played nor read."""
     lines: tuple[str, ...]
     """Sentences above it."""
+
+
+def kind_of(features: Features) -> Kind:
+    """What the items of these features are to a person."""
+    if isinstance(features, AudioFeatures):
+        return "audio"
+    if isinstance(features, VideoFeatures):
+        return "video"
+    return "text" if features.reads_text else "channels"
 
 
 def show_item(item: ShownItem, features: Features, words: Words) -> Markup:

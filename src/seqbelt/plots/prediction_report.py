@@ -50,7 +50,7 @@ class PredictionFacts:
     name: str
     model: str
     kind: str
-    """``audio``, ``text``, ``video`` or ``other``."""
+    """A kind of ``item_view``."""
     labels_inputs: bool
     """Whether an input has one label instead of segments."""
     counts: Mapping[str, int]

@@ -35,7 +35,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "items_audio": ("recordings", "녹음"),
     "items_text": ("texts", "텍스트"),
     "items_video": ("clips", "영상"),
-    "items_other": ("sequences", "시퀀스"),
+    "items_channels": ("sequences", "시퀀스"),
     "items_steps": ("labelled steps", "라벨이 붙은 스텝"),
     "seconds": ("{low:.3g} to {high:.3g} s, median {median:.3g} s",
                 "{low:.3g} ~ {high:.3g}초, 중앙값 {median:.3g}초"),

@@ -2,7 +2,6 @@
 
 import io
 import wave
-from typing import Literal
 
 import numpy as np
 
@@ -14,18 +13,8 @@ from seqbelt.features.base import Features, Source
 from seqbelt.features.video.video import VideoFeatures
 from seqbelt.plots.review_pictures import channels_svg, frames_png, spectrogram_png
 
-Kind = Literal["audio", "video", "text", "channels"]
 MAX_CHARACTERS = 20_000
 """Of a text that is shown."""
-
-
-def kind_of(features: Features) -> Kind:
-    """What the items of these features are to a person."""
-    if isinstance(features, AudioFeatures):
-        return "audio"
-    if isinstance(features, VideoFeatures):
-        return "video"
-    return "text" if features.reads_text else "channels"
 
 
 def text_of(features: Features, source: Source) -> str:

@@ -19,9 +19,10 @@ from werkzeug.exceptions import HTTPException
 
 from seqbelt.errors import BadInput, SeqbeltError
 from seqbelt.features.audio.audio import AudioFeatures
+from seqbelt.plots.item_view import kind_of
 from seqbelt.review.decisions import Decisions
 from seqbelt.review.items import SECTIONS, ReviewItems
-from seqbelt.review.media import kind_of, picture_of, text_of, wav_of
+from seqbelt.review.media import picture_of, text_of, wav_of
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "seqbelt-review"

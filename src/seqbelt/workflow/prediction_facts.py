@@ -1,21 +1,26 @@
-"""Gather what the report of a prediction tells, while its rows are written."""
+"""Gather what the report of a prediction tells, while its rows are written; write the report."""
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from seqbelt.data.sources.names import shorten
+from seqbelt.data.store.parts import write_atomically
 from seqbelt.evaluation.drift import measure_drift
 from seqbelt.inference.folder import Item, Summary
 from seqbelt.inference.journal import Row
 from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.reference import short_hash
-from seqbelt.plots.item_view import ShownItem
-from seqbelt.plots.prediction_report import Group, PredictionFacts
+from seqbelt.plots.item_view import ShownItem, kind_of
+from seqbelt.plots.prediction_report import Group, PredictionFacts, prediction_report
 from seqbelt.plots.report_page import Words
-from seqbelt.workflow.report_facts import kind_of
+from seqbelt.plots.report_texts import ReportSettings
+from seqbelt.workflow.console import echo
 
 NUM_LEAST_SURE = 24
 MAX_GROUPS = 50
@@ -90,30 +95,51 @@ class RowCollector:
             groups.setdefault(name, _Tally()).add(row, prediction, confidence)
 
 
-def prediction_facts(
+def write_report(
+    path: Path,
     collector: RowCollector,
     summary: Summary,
-    summaries: Sequence[np.ndarray],
-    items: Callable[[], Sequence[Item | None]],
+    items: Iterable[Item],
     *,
     name: str,
     model: str,
+    settings: ReportSettings,
+) -> dict[str, Any]:
+    """Write the report of a finished run; returns its part of the result for JSON.
+
+    ``items`` are those of the run again, from which the least sure ones are shown.
+    """
+    words = Words(settings.language)
+    facts = _facts(collector, summary, items, name, model, settings.group_by, words)
+    page = prediction_report(facts, collector.predictor.bundle.features, settings.language)
+    write_atomically(path, page.encode("utf-8", "backslashreplace"))
+    if facts.drift is not None and facts.drift.alarms:
+        names = [one.name for one in facts.drift.alarms]
+        echo(f"the inputs differ from the training rows: {shorten(names)}; see {path}")
+    return {"report": str(path), "drift": facts.drift and facts.drift.to_dict()}
+
+
+def _facts(
+    collector: RowCollector,
+    summary: Summary,
+    items: Iterable[Item],
+    name: str,
+    model: str,
     group_by: str | None,
-    is_ray: bool,
     words: Words,
 ) -> PredictionFacts:
-    """The facts of a finished run. ``items`` gives the items of ``least_sure_places``, in their
-    order; ``summaries`` are those of the journal."""
     predictor = collector.predictor
     bundle = predictor.bundle
     reference = bundle.reference
-    drift, no_drift, num_known = None, "world_engine" if is_ray else "world_old", 0
+    # Predictors that do not summarize run where summaries are not gathered: on Ray.
+    no_drift = "world_old" if predictor.summarizes else "world_engine"
+    drift, num_known = None, 0
     if reference is not None:
         num_known = int(reference.are_known(np.array(collector.hashes, np.uint64)).sum())
-        if not is_ray:
+        if predictor.summarizes:
             no_drift = "world_few"
-            if summaries:
-                drift = measure_drift(reference, np.stack(summaries), collector.confidences)
+            if summary.summaries:
+                drift = measure_drift(reference, np.stack(summary.summaries), collector.confidences)
     confidences = collector.confidences
     return PredictionFacts(
         name=name,
@@ -135,13 +161,8 @@ def prediction_facts(
         num_known=num_known,
         groups=_groups(collector.groups if len(collector.groups) > 1 else collector.class_folders),
         group_by=group_by,
-        least_sure=_shown(collector, items(), words),
+        least_sure=_shown(collector, items, words),
     )
-
-
-def least_sure_places(collector: RowCollector) -> list[int]:
-    """The places of the least sure inputs, least sure first."""
-    return [-place for _, place, *_ in sorted(collector.least_sure, reverse=True)]
 
 
 def _shares(counts: Mapping[str, int]) -> dict[str, float]:
@@ -164,10 +185,14 @@ def _groups(tallies: Mapping[str, _Tally]) -> list[Group]:
     return sorted(found, key=lambda one: -one.count)[:MAX_GROUPS]
 
 
-def _shown(collector: RowCollector, items: Sequence[Item | None], words: Words) -> list[ShownItem]:
+def _shown(collector: RowCollector, items: Iterable[Item], words: Words) -> list[ShownItem]:
+    """The least sure inputs, least sure first."""
+    least_sure = sorted(collector.least_sure, reverse=True)
+    places = {-place for _, place, *_ in least_sure}
+    found = {place: item for place, item in enumerate(items) if place in places}
     shown = []
-    found = sorted(collector.least_sure, reverse=True)
-    for (confidence, _, predicted, label), item in zip(found, items, strict=True):
+    for confidence, place, predicted, label in least_sure:
+        item = found.get(-place)
         if item is None:
             continue
         lines = [f"{words('predicted')}: {predicted} ({words.percent(-confidence)})"]

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from seqbelt.data.sources.names import list_counts, shorten
-from seqbelt.data.store.parts import write_atomically
 from seqbelt.data.store.readings import describe_readings
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import Bundle
-from seqbelt.inference.folder import Item, Summary, predict_items, try_candidates
+from seqbelt.inference.folder import Summary, predict_items, try_candidates
 from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Engine, Precision, Predictor
@@ -22,19 +21,11 @@ from seqbelt.inference.timeline import (
     default_window_s,
     pools_spans,
 )
-from seqbelt.plots.prediction_report import prediction_report
-from seqbelt.plots.report_page import Words
 from seqbelt.plots.report_texts import ReportSettings
 from seqbelt.settings import override
 from seqbelt.workflow.console import bar, echo
 from seqbelt.workflow.inputs import Inputs, PathStyle, list_items, parse_inputs
 from seqbelt.workflow.models import load_folder, load_predictor
-from seqbelt.workflow.prediction_facts import (
-    MAX_TESTED,
-    RowCollector,
-    least_sure_places,
-    prediction_facts,
-)
 
 OUTPUT_SUFFIXES = ("", ".journal", ".journal-wal", ".journal-shm")
 
@@ -95,9 +86,14 @@ def predict(
             f"report.group_by: the inputs have no column '{group_by}'; they have "
             f"{', '.join(kept) or 'none'}"
         )
-    predictor.summarizes = report is not None and engine != "ray"
-    group_at = None if group_by is None else kept.index(group_by)
-    collector = RowCollector(predictor, group_at)
+    collector, max_summaries = None, 0
+    if report is not None:
+        # Imported here: its libraries take seconds to import, and few predictions have a report.
+        from seqbelt.workflow.prediction_facts import MAX_TESTED, RowCollector, write_report
+
+        predictor.summarizes = engine != "ray"
+        max_summaries = MAX_TESTED if predictor.summarizes else 0
+        collector = RowCollector(predictor, None if group_by is None else kept.index(group_by))
     with bar("predicting", None) as progress:
         summary = predict_items(
             predictor,
@@ -110,8 +106,8 @@ def predict(
             coverage=coverage,
             byte_order_mark=byte_order_mark,
             kept=kept if keep_columns else (),
-            observe=None if report is None else collector,
-            max_summaries=MAX_TESTED if predictor.summarizes else 0,
+            observe=collector,
+            max_summaries=max_summaries,
         )
     for note in notes:  # added while the folders were listed
         echo(note)
@@ -130,33 +126,17 @@ def predict(
             "encoding; add --byte-order-mark for Excel"
         )
     reported = {}
-    if report is not None:
-        words = Words(report_settings.language)
-
-        def find_items() -> list[Item | None]:
-            places = least_sure_places(collector)
-            items = _open(predictor, paths, settings, output, [], **options).items
-            found = {at: item for at, item in enumerate(items) if at in set(places)}
-            return [found.get(place) for place in places]
-
-        facts = prediction_facts(
+    if collector is not None:
+        assert report is not None
+        reported = write_report(
+            report,
             collector,
             summary,
-            summary.summaries,
-            find_items,
+            _open(predictor, paths, settings, output, [], **options).items,
             name=", ".join(path.absolute().name for path in paths),
             model=concrete,
-            group_by=group_by,
-            is_ray=engine == "ray",
-            words=words,
+            settings=report_settings,
         )
-        page = prediction_report(facts, predictor.bundle.features, report_settings.language)
-        write_atomically(report, page.encode("utf-8", "backslashreplace"))
-        reported = {"report": str(report), "drift": facts.drift and facts.drift.to_dict()}
-        if facts.drift is not None and facts.drift.alarms:
-            names = ", ".join(one.name for one in facts.drift.alarms)
-            echo(f"the inputs differ from the training rows: {shorten(names.split(', '))}; "
-                 f"see {report}")  # fmt: skip
     if summary.num_quarantined and on_error == "fail":
         raise SeqbeltError(f"{summary.num_quarantined} inputs have no label; see {output}")
     return {

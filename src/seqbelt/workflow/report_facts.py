@@ -11,28 +11,15 @@ from seqbelt.errors import BadInput
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.step_report import StepReport
 from seqbelt.experiment import Experiment
-from seqbelt.features.audio.audio import AudioFeatures
-from seqbelt.features.base import Features, Source
+from seqbelt.features.base import Source
 from seqbelt.features.encoding import hash_content
-from seqbelt.features.video.video import VideoFeatures
 from seqbelt.plots.comparison_report import ChosenFacts, DataFacts
-from seqbelt.plots.item_view import ShownItem
+from seqbelt.plots.item_view import ShownItem, kind_of
 from seqbelt.plots.report_page import Words
 from seqbelt.workflow.training_run import Trained
 
 MAX_WORST = 12
 PARTS = ("train", "validation", "test")
-
-
-def kind_of(features: Features, labels_steps: bool = False) -> str:
-    """What the items are called: a key of the texts."""
-    if labels_steps:
-        return "steps"
-    if features.reads_text:
-        return "text"
-    if isinstance(features, AudioFeatures):
-        return "audio"
-    return "video" if isinstance(features, VideoFeatures) else "other"
 
 
 def data_facts(experiment: Experiment, store: SequenceStore, audit: Audit) -> DataFacts:
@@ -60,7 +47,7 @@ def data_facts(experiment: Experiment, store: SequenceStore, audit: Audit) -> Da
         num_folds=len(experiment.data.each_fold()),
         quarantined=store.about["quarantined"],
         audit=audit,
-        kind=kind_of(experiment.features, store.target.name == "per_step"),
+        kind="steps" if store.target.name == "per_step" else kind_of(experiment.features),
     )
 
 
