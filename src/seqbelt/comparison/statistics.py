@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from seqbelt.evaluation.proportions import share_interval
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -80,10 +82,7 @@ def score_interval(
     share = min(max(mean, 0.0), 1.0)
     spread = share * (1 - share)
     count = spread / variance if variance > 0 and spread > 0 else units.shape[1]
-    centre = (count * share + quantile**2 / 2) / (count + quantile**2)
-    half = quantile * np.sqrt(count * spread + quantile**2 / 4) / (count + quantile**2)
-    # The interval holds the mean, but for rounding where all answers are right, or none is.
-    return Estimate(mean, max(min(centre - half, mean), 0.0), min(max(centre + half, mean), 1.0))
+    return Estimate(mean, *share_interval(share, count, quantile))
 
 
 @dataclass(frozen=True)

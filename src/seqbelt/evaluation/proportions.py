@@ -26,13 +26,14 @@ def wilson(num_hits: float, count: float, confidence: float = 0.95) -> tuple[flo
     if count <= 0:
         return 0.0, 1.0
     quantile = special.ndtri((1 + confidence) / 2)
-    return _score_interval(num_hits / count, count, quantile)
+    return share_interval(num_hits / count, count, quantile)
 
 
-def _score_interval(share: float, count: float, quantile: float) -> tuple[float, float]:
-    centre = (share + quantile**2 / (2 * count)) / (1 + quantile**2 / count)
-    half = quantile * np.sqrt(share * (1 - share) / count + quantile**2 / (4 * count**2))
-    half /= 1 + quantile**2 / count
+def share_interval(share: float, count: float, quantile: float) -> tuple[float, float]:
+    """Wilson's interval of a share of ``count`` independent answers, which may be fractional, with
+    this quantile of the normal or of Student's distribution."""
+    centre = (count * share + quantile**2 / 2) / (count + quantile**2)
+    half = quantile * np.sqrt(count * share * (1 - share) + quantile**2 / 4) / (count + quantile**2)
     # The interval holds the share, but for rounding at 0 and 1.
     low, high = min(centre - half, share), max(centre + half, share)
     return float(max(low, 0.0)), float(min(high, 1.0))
@@ -61,7 +62,7 @@ def proportion_interval(
     # Without any variance each unit is taken as one answer.
     count = min(spread / variance, len(hits)) if variance > 0 and spread > 0 else num_units
     quantile = special.stdtrit(num_units - 1, (1 + confidence) / 2)
-    return _score_interval(share, count, quantile)
+    return share_interval(share, count, quantile)
 
 
 def two_proportions_p(hits: tuple[int, int], counts: tuple[int, int]) -> float:
