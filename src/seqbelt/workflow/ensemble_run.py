@@ -96,7 +96,7 @@ def average_networks(
     min_steps = shortest_predicted_segment(best.experiment, best.store)
     reports = report_on(network.to(device), parts, min_steps)
     network.cpu()
-    bundle = make_bundle(best.experiment, best.store, network, reports, run.run_id)
+    bundle = make_bundle(best.experiment, best.store, network, reports, run.run_id, min_steps)
     bundle.about["seeds"] = [one.seed for one in members]
     bundle.save(folder / "bundle")
     log_reports(run, reports)

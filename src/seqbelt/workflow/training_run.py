@@ -133,7 +133,7 @@ def train_model(
     parts = parts if history.epochs else ()
     min_steps = shortest_predicted_segment(experiment, store)
     reports = report_on(network, {part: rows[part] for part in parts}, min_steps)
-    bundle = make_bundle(experiment, store, network.cpu(), reports, run.run_id)
+    bundle = make_bundle(experiment, store, network.cpu(), reports, run.run_id, min_steps)
     if history.epochs:
         bundle.save(folder / "bundle")  # before anything that needs the tracking server
         log_reports(run, reports)
@@ -153,8 +153,10 @@ def make_bundle(
     network: Network,
     reports: Mapping[str, Report],
     run_id: str,
+    min_steps: int,
 ) -> Bundle:
-    """The bundle of a trained network on the CPU, with the temperature of its ``reports``."""
+    """The bundle of a trained network on the CPU, with the temperature of its ``reports`` and, if
+    it labels steps, ``min_steps`` of its shortest segment."""
     return Bundle(
         name=experiment.name,
         features=experiment.features,
@@ -170,11 +172,7 @@ def make_bundle(
             "step_s": store.about["step_s"],
             "class_counts": _class_counts(store),
             "median_num_steps": int(np.median(store.split("train").lengths)),
-            **(
-                {"shortest_segment": shortest_predicted_segment(experiment, store)}
-                if network.labels_steps
-                else {}
-            ),
+            **({"shortest_segment": min_steps} if network.labels_steps else {}),
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),
