@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.cropping import average_window_probabilities, crop_steps, fraction_read
@@ -243,19 +244,28 @@ class Predictor:
         cropped = [crop_steps(sequence, model.max_steps, model.crop) for sequence in sequences]
         sequence_index = np.repeat(np.arange(len(sequences)), [len(windows) for windows in cropped])
         windows = [window for windows in cropped for window in windows]
-        lengths = np.array([len(window) for window in windows])
         logits = np.empty((len(windows), len(self.bundle.classes)), np.float32)
-        is_half = self.precision == "bf16"
+        for indices, outputs in self._in_batches(windows, self._compute):
+            logits[indices] = outputs
+        return self.bundle.probabilities(average_window_probabilities(logits, sequence_index))
+
+    def _in_batches(
+        self, sequences: list[np.ndarray], compute: Callable[[Tensor, Tensor], Tensor]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Apply ``compute`` to padded batches of sequences and their lengths; gives each batch's
+        indices and float32 outputs."""
+        lengths = np.array([len(sequence) for sequence in sequences], int)
+        found = []
         with (
             without_tf32(self.device),  # with it probabilities depend on the batch's composition
             torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, is_half),
+            torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16"),
         ):
             for indices in evaluation_plan(lengths):
-                inputs, batch_lengths = pad([windows[index] for index in indices])
-                outputs = self._compute(inputs.to(self.device), batch_lengths)
-                logits[indices] = outputs.float().cpu().numpy()
-        return self.bundle.probabilities(average_window_probabilities(logits, sequence_index))
+                inputs, batch_lengths = pad([sequences[index] for index in indices])
+                outputs = compute(inputs.to(self.device), batch_lengths)
+                found.append((indices, outputs.float().cpu().numpy()))
+        return found
 
 
 def _onnx_network(bundle: Bundle, precision: Precision) -> torch.nn.Module:

@@ -15,6 +15,7 @@ import io
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, cast
@@ -22,9 +23,7 @@ from typing import NamedTuple, TypeAlias, cast
 import numpy as np
 import pyarrow as pa
 import soundfile
-import torch
 
-from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.labels.label_tracks import write_label_track, write_selection_table
 from seqbelt.data.sources.manifest import RAVEN_SIDECARS
 from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput, SettingsError
@@ -39,7 +38,6 @@ from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_table
 from seqbelt.inference.predictor import Engine, Precision, Prediction, Predictor
 from seqbelt.models.pooling import LOCAL
-from seqbelt.training.device import without_tf32
 
 BLOCK_SAMPLES = 1 << 18
 MAX_BATCH_WINDOWS = 256
@@ -233,8 +231,9 @@ class TimelinePredictor(Predictor):
                     rows[number + index][2:] = found
         if not rows:
             raise BadInput(EMPTY, "the recording has no samples")
-        _refuse_silence(np.array(rows)[:, 2:])
-        return len(rows), np.array(rows, np.float32).ravel()
+        classified = np.array(rows, np.float32)
+        _refuse_silence(classified[:, 2:])
+        return len(rows), classified.ravel()
 
     def _pack_cells(
         self, batches: Iterable[Windows], rate: float, span: "_Span"
@@ -281,21 +280,11 @@ class TimelinePredictor(Predictor):
     def _classify_spans(self, sequences: list[np.ndarray], span: "_Span") -> list[np.ndarray]:
         """Probabilities ``(steps after the stem, classes)`` of each sequence."""
         found: list[np.ndarray] = [np.empty(0)] * len(sequences)
-        lengths = np.array([len(sequence) for sequence in sequences], int)
-        is_half = self.precision == "bf16"
-        with (
-            without_tf32(self.device),
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, is_half),
-        ):
-            for indices in evaluation_plan(lengths):
-                inputs, batch_lengths = pad([sequences[index] for index in indices])
-                logits = self.network.classify_spans(
-                    inputs.to(self.device), batch_lengths, span.num_steps
-                )
-                for index, row in zip(indices, logits.float().cpu().numpy(), strict=True):
-                    num_steps = -(-int(lengths[index]) // self.network.reduction)
-                    found[index] = self.bundle.probabilities(row[:num_steps])
+        compute = partial(self.network.classify_spans, num_steps=span.num_steps)
+        for indices, logits in self._in_batches(sequences, compute):
+            for index, row in zip(indices, logits, strict=True):
+                num_steps = -(-len(sequences[index]) // self.network.reduction)
+                found[index] = self.bundle.probabilities(row[:num_steps])
         return found
 
     def segments(self, packed: np.ndarray) -> list[Segment]:
