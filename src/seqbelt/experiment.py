@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 from pydantic import field_validator, model_validator
 
 from seqbelt.comparison.comparison import Comparison
 from seqbelt.comparison.variants import variant_of
-from seqbelt.data.batches import is_interpolable
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
 from seqbelt.features.kinds import AnyFeatures
@@ -86,13 +84,8 @@ class Experiment(Settings):
         per_step = self.data.labels == "per_step"
         return self.replace(
             model=self.model.resolve(is_tokens, train.lengths),
-            training=self.training.resolve(
-                len(train),
-                is_tokens,
-                per_step,
-                self.features.is_spectrum,
-                float(np.mean(train.lengths)),
-                is_tokens or self.training.augmentation != "auto" or is_interpolable(train),
+            training=self.training.resolve_for(
+                train, is_tokens, per_step, self.features.is_spectrum
             ),
         )
 

@@ -56,12 +56,7 @@ def certify_determinism(
     ``build`` returns the untrained network; ``network`` is the trained one, which predicts; a few
     of the training rows ``sequences`` are used.
     """
-    training = training.resolve(
-        len(sequences),
-        network.is_tokens,
-        network.labels_steps,
-        mean_steps=float(np.mean(sequences.lengths)),
-    )
+    training = training.resolve_for(sequences, network.is_tokens, network.labels_steps)
     batch_size = training.plan(len(sequences)).batch_size
     rows = np.random.default_rng(0).permutation(len(sequences))[: num_steps * batch_size]
     few = sequences.take(rows)

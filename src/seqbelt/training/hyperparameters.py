@@ -3,8 +3,11 @@
 import math
 from typing import Annotated, Literal, NamedTuple, Self
 
+import numpy as np
 from pydantic import Field
 
+from seqbelt.data.batches import is_interpolable
+from seqbelt.data.sequences import Sequences
 from seqbelt.models.kind_defaults import MIN_PASSES, defaults_for
 from seqbelt.settings import Seed, Settings
 from seqbelt.training.augmentation import Augmentation
@@ -153,6 +156,24 @@ class Training(Settings):
                 if name not in without
             }
         return self.replace(**changes) if changes else self
+
+    def resolve_for(
+        self,
+        train: Sequences,
+        is_tokens: bool,
+        labels_steps: bool = False,
+        is_spectrum: bool = False,
+    ) -> Self:
+        """``resolve`` for these training rows, from which what else it needs is measured."""
+        asks = self.augmentation == "auto" and not is_tokens
+        return self.resolve(
+            len(train),
+            is_tokens,
+            labels_steps,
+            is_spectrum,
+            mean_steps=float(np.mean(train.lengths)),
+            is_interpolable=is_interpolable(train) if asks else True,
+        )
 
     @property
     def moves_in_time(self) -> bool:

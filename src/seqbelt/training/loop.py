@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqbelt.data.batches import Batch, fill, is_interpolable, step_statistics, training_plan
+from seqbelt.data.batches import Batch, fill, step_statistics, training_plan
 from seqbelt.data.class_balance import balanced_rows, class_weights
 from seqbelt.data.cropping import draw_crops
 from seqbelt.data.sequences import Sequences
@@ -104,15 +104,7 @@ class Loop:
         self.device = self.accelerator.device
         torch.manual_seed(settings.seed)
         self.model = build()
-        settings = settings.resolve(
-            len(train),
-            self.model.is_tokens,
-            self.model.labels_steps,
-            mean_steps=float(np.mean(train.lengths)),
-            is_interpolable=self.model.is_tokens
-            or settings.augmentation != "auto"
-            or is_interpolable(train),
-        )
+        settings = settings.resolve_for(train, self.model.is_tokens, self.model.labels_steps)
         self.settings, self.plan = settings, settings.plan(len(train))
         self.keeps_best = _keeps_best(settings, validation, self.model.classify.out_features)
         if not self.model.is_tokens:
