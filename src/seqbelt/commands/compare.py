@@ -65,8 +65,9 @@ def compare(experiment: Experiment) -> Outcome:
     diagnostics = measure_diagnostics(experiment, trained)
     wrong_labels = keep_held_out(experiment, trained)
     if wrong_labels is not None:
-        data_audit = data_audit.with_finding(wrong_labels.finding())
-        echo(f"labels: {wrong_labels.finding().sentence}")
+        finding = wrong_labels.finding()
+        data_audit = data_audit.with_finding(finding)
+        echo(f"labels: {finding.sentence}")
     best, chosen_by, reason = _choose(trained)
     ensemble, chosen, name = None, best, best.name
     if experiment.comparison.ensemble:

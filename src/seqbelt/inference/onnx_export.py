@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.onnx_features import add_features
 from seqbelt.inference.onnx_graph import build_graph
 
 FORMAT = 1
@@ -111,8 +112,6 @@ def export_raw_bytes(bundle: Bundle, content: bytes) -> bytes:
 
     Raises SettingsError for features that cannot be exported.
     """
-    from seqbelt.inference.onnx_features import add_features
-
     return add_features(onnx.load_from_string(content), bundle).SerializeToString()
 
 

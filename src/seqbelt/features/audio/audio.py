@@ -177,7 +177,7 @@ class LogMel(AudioFeatures):
         return self.num_bands
 
     def encoder(self, learned: Learned) -> "LogMel":
-        _ = self._window_and_filters  # built now, so that the first file need not wait for it
+        _ = self.window_and_filters  # built now, so that the first file need not wait for it
         return self
 
     @cached_property
@@ -207,7 +207,7 @@ class LogMel(AudioFeatures):
         return filters[: fft_size // 2 + 1]
 
     @cached_property
-    def _window_and_filters(self):
+    def window_and_filters(self):
         """The window ``(window,)`` and the mel filters ``(num_bands, bins)``."""
         import torch
 
@@ -224,7 +224,7 @@ class LogMel(AudioFeatures):
         padded = torch.zeros(len(signals), max(len(signal) for signal in signals))
         for row, signal in zip(padded.numpy(), signals):
             row[: len(signal)] = signal
-        window, filters = self._window_and_filters
+        window, filters = self.window_and_filters
         spectra = torch.stft(
             padded, self.fft_size, self.hop, self.window, window,
             pad_mode="constant", return_complex=True,
@@ -254,16 +254,17 @@ class Mfcc(LogMel):
         return min(self.num_coefficients, self.num_bands)
 
     @cached_property
-    def _cosines(self):
+    def cosines(self):
+        """The orthonormal cosine transform ``(num_bands, num_base_features)``."""
         from seqbelt.features.audio.torchaudio_import import torchaudio
 
         return torchaudio.functional.create_dct(self.num_base_features, self.num_bands, "ortho")
 
     def _decibels(self, signals: list[np.ndarray]):
-        return super()._decibels(signals) @ self._cosines
+        return super()._decibels(signals) @ self.cosines
 
     def _bands(self, steps: np.ndarray) -> np.ndarray:
-        return steps @ self._cosines.numpy().T
+        return steps @ self.cosines.numpy().T
 
 
 class Waveform(AudioFeatures):
