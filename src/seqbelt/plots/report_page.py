@@ -69,7 +69,7 @@ td small { display: block; color: var(--soft); white-space: nowrap; }
 .card .name { font-size: .8rem; color: var(--soft); }
 figure { margin: 1.2rem 0; break-inside: avoid; overflow-x: auto; }
 figure img { display: block; max-width: 100%; background: white; border-radius: .3rem; }
-@media (max-width: 600px) { figure img { min-width: 34rem; max-width: none; } }
+@media (max-width: 600px) { figure img { width: 34rem; max-width: none; } }
 pre { background: var(--panel); padding: .6rem .9rem; white-space: pre-wrap; font-size: .85rem;
   border-radius: .3rem; }
 .key { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
