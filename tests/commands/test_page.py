@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from browser import needs_browser, open_browser
 
 from seqbelt.data.generated.demo_data import DemoData
 
@@ -23,21 +23,9 @@ model: {hidden_size: 6}
 training: {num_epochs: 1, batch_size: 16, learning_rate: 3e-3, device: cpu}
 comparison: {cells: [lstm, rnn], seeds: [0, 1], controls: false}
 """
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage", "--window-size=1400,1000",
-)  # fmt: skip
 WAIT_S = 300
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None or DRIVER is None, reason="no Chromium with its driver is installed"
-    ),
-]
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +75,7 @@ def _answers(address):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    driver = open_browser(tmp_path_factory.mktemp("profile"), 1400, 1000)
     yield driver
     driver.quit()
 

@@ -1,38 +1,23 @@
 """The review page in a real browser: keys, filters, a phone's width."""
 
 import csv
-import shutil
 import threading
 
 import pytest
+from browser import needs_browser, open_browser
 from review_toys import make_texts
 
 from seqbelt.review.decisions import Decisions
 from seqbelt.review.server import serve
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage", "--window-size=1280,900",
-)  # fmt: skip
 WAIT_S = 60
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None or DRIVER is None, reason="no Chromium with its driver is installed"
-    ),
-]
+pytestmark = needs_browser
 
 
 @pytest.fixture
 def page(tmp_path):
     """A browser with the page open, and the table that it writes."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
     path = tmp_path / "toys.corrections.csv"
     items = make_texts()
     addresses, is_started = list[str](), threading.Event()
@@ -44,11 +29,7 @@ def page(tmp_path):
     arguments = (items, Decisions(items, path), 0, start)
     threading.Thread(target=serve, args=arguments, daemon=True).start()
     assert is_started.wait(WAIT_S)
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver = open_browser(tmp_path / "profile", 1280, 900)
     driver.get(addresses[0])
     yield driver, path
     driver.quit()
