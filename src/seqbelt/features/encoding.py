@@ -66,6 +66,14 @@ def hash_content(source: Source) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
+def hash_if_readable(source: Source) -> str | None:
+    """``hash_content``; None if the content cannot be read."""
+    try:
+        return hash_content(source)
+    except BadInput:
+        return None
+
+
 def _as_bytes(source: str | bytes | np.ndarray) -> bytes:
     if isinstance(source, np.ndarray):
         return f"{source.dtype}{source.shape}".encode() + np.ascontiguousarray(source).tobytes()

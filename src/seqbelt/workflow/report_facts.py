@@ -7,12 +7,11 @@ import numpy as np
 
 from seqbelt.data.audit import Audit
 from seqbelt.data.store.store import SequenceStore
-from seqbelt.errors import BadInput
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.step_report import StepReport
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Source
-from seqbelt.features.encoding import hash_content
+from seqbelt.features.encoding import hash_if_readable
 from seqbelt.plots.comparison_report import ChosenFacts, DataFacts
 from seqbelt.plots.item_view import ShownItem, kind_of
 from seqbelt.plots.report_page import Words
@@ -120,10 +119,7 @@ def _sources(experiment: Experiment, wanted: Mapping[str, str]) -> dict[str, Sou
     rows = [row for row, name in enumerate(manifest.column("id")) if name in ids]
     found: dict[str, Source] = {}
     for source in manifest.sources(rows):
-        try:
-            content = hash_content(source)
-        except BadInput:
-            continue
-        if content in wanted:
+        content = hash_if_readable(source)
+        if content is not None and content in wanted:
             found[content] = source
     return found

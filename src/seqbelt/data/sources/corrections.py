@@ -16,8 +16,8 @@ import numpy as np
 
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import clean_name
-from seqbelt.errors import BadInput, SettingsError
-from seqbelt.features.encoding import hash_content
+from seqbelt.errors import SettingsError
+from seqbelt.features.encoding import hash_if_readable
 
 COLUMNS = ("id", "content_hash", "old_label", "new_label")
 MAX_SHOWN = 5
@@ -118,7 +118,11 @@ def correct_labels(manifest: Manifest, path: Path, as_written: bool = False) -> 
     for row, name in enumerate(manifest.column("id")):
         if name in wanted:
             rows_by_id.setdefault(name, []).append(row)
-    hashes = _hashes(manifest, [row for rows in rows_by_id.values() for row in rows])
+    named = [row for rows in rows_by_id.values() for row in rows]
+    hashes = {
+        row: hash_if_readable(source) or ""
+        for row, source in zip(named, manifest.sources(named), strict=True)
+    }
     corrected, applied, refused = labels.copy(), 0, list[str]()
     for one in changes:
         new = one.new_label if as_written else clean_name(one.new_label)
@@ -156,14 +160,3 @@ def _problem(
         f"its label is '{labels[same[0]]}', not '{one.old_label}' as when it was reviewed; "
         "review it again"
     )
-
-
-def _hashes(manifest: Manifest, rows: Sequence[int]) -> dict[int, str]:
-    """The content hash of some rows; empty where the content cannot be read."""
-    found = dict[int, str]()
-    for row, source in zip(rows, manifest.sources(rows), strict=True):
-        try:
-            found[row] = hash_content(source)
-        except BadInput:
-            found[row] = ""
-    return found

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from seqbelt.data.sources.manifest import Manifest
-from seqbelt.errors import BadInput
 from seqbelt.features.base import Source
-from seqbelt.features.encoding import hash_content
+from seqbelt.features.encoding import hash_content, hash_if_readable
 
 TAIL_BYTES = 4096
 """Files of equal size are read in full only if so many bytes at their ends are equal."""
@@ -39,7 +38,7 @@ def content_codes(manifest: Manifest) -> np.ndarray:
             tails[_tail(path)].append((row, path))
         for same_tail in _several(tails.values()):
             for row, path in same_tail:
-                keys[row] = _hash(path)
+                keys[row] = hash_if_readable(path)
     codes: dict[object, int] = {}
     return np.array(
         [codes.setdefault(row if key is None else (key,), len(codes)) for row, key in
@@ -85,10 +84,3 @@ def _tail(path: Path) -> Source:
             return hashlib.blake2b(file.read(TAIL_BYTES), digest_size=16).digest()
     except (OSError, ValueError):
         return str(path)  # equals no other
-
-
-def _hash(path: Path) -> str | None:
-    try:
-        return hash_content(path)
-    except BadInput:
-        return None
