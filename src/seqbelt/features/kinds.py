@@ -13,6 +13,7 @@ from seqbelt.features.audio.spectral import Spectral
 from seqbelt.features.pretrained.frame_encoder import EncodedFrames
 from seqbelt.features.pretrained.sound_encoder import EncodedSound
 from seqbelt.features.pretrained.token_encoder import EncodedText
+from seqbelt.features.text.morpheme import Morpheme
 from seqbelt.features.text.text import Character, Jamo, Subword, Word
 from seqbelt.features.video.video import FrameDifferences, Frames
 
@@ -21,7 +22,7 @@ AnyEncoded: TypeAlias = Annotated[
 ]
 AnyFeatures: TypeAlias = Annotated[
     LogMel | Mfcc | Spectral | Waveform
-    | Subword | Character | Word | Jamo
+    | Subword | Character | Word | Jamo | Morpheme
     | FrameDifferences | Frames
     | Vectors | Channels
     | AnyEncoded,

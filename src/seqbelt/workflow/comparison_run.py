@@ -58,8 +58,8 @@ def _digest(experiment: Experiment, without: set[str]) -> str:
     values = asked.to_dict()
     for name in without:
         values["comparison"].pop(name)
-    for name in ("background", "corrections"):  # earlier versions did not know them
-        if values["data"][name] is None:
+    for name in ("background", "corrections", "label_map"):  # earlier versions did not know them
+        if not values["data"][name]:
             del values["data"][name]
     del values["report"]  # changes no model
     text = json.dumps(values, sort_keys=True, default=str)

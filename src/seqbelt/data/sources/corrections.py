@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seqbelt.data.sources.label_map import LabelMap
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import clean_name
 from seqbelt.errors import SettingsError
@@ -104,12 +105,15 @@ class CorrectionsWriter:
             os.fsync(file.fileno())
 
 
-def correct_labels(manifest: Manifest, path: Path, as_written: bool = False) -> Manifest:
+def correct_labels(
+    manifest: Manifest, path: Path, as_written: bool = False, label_map: LabelMap | None = None
+) -> Manifest:
     """The manifest with the labels of a table of corrections, and notes on what was applied.
 
     A correction whose content hash or old label is not the item's is not applied and is named in
-    the notes. ``as_written`` keeps new labels in their Unicode form. Raises SettingsError if the
-    table cannot be read.
+    the notes. ``as_written`` keeps new labels in their Unicode form. ``label_map`` is the one that
+    the manifest's labels were read by: it renames those of the table too. Raises SettingsError if
+    the table cannot be read.
     """
     changes = [one for one in read_corrections(path).values() if one.is_change]
     labels = manifest.column("label")
@@ -124,8 +128,17 @@ def correct_labels(manifest: Manifest, path: Path, as_written: bool = False) -> 
         for row, source in zip(named, manifest.sources(named), strict=True)
     }
     corrected, applied, refused = labels.copy(), 0, list[str]()
+    renames = label_map or {}
+    targets = set(renames.values())
     for one in changes:
         new = one.new_label if as_written else clean_name(one.new_label)
+        if new in renames and new not in targets:
+            if (renamed := renames[new]) is None:
+                refused.append(f"line {one.line}: '{one.id}': data.label_map leaves out '{new}'")
+                continue
+            new = renamed
+        if one.old_label not in targets:
+            one = one._replace(old_label=renames.get(one.old_label) or one.old_label)
         rows = rows_by_id.get(one.id, [])
         same = [row for row in rows if hashes[row] == one.content_hash]
         if problem := _problem(one, rows, same, labels, new):

@@ -14,6 +14,7 @@ from seqbelt.data.sources.corrections import correct_labels
 from seqbelt.data.sources.file_paths import find_files
 from seqbelt.data.sources.folders import read_class_folders, read_recordings
 from seqbelt.data.sources.known_sets import KNOWN_SETS
+from seqbelt.data.sources.label_map import map_labels, normalize_label_map
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import clean_names
 from seqbelt.data.sources.tables import (
@@ -21,6 +22,7 @@ from seqbelt.data.sources.tables import (
     SERIES_ENDING,
     Columns,
     Style,
+    as_text,
     check_labels,
     is_manifest_file,
     is_series_file,
@@ -52,7 +54,14 @@ def _typed_delimiter(value: Any) -> Any:
     return _DELIMITERS.get(value.lower(), value) if isinstance(value, str) else value
 
 
+def _label_text(value: Any) -> Any:
+    """A label as a table has it: YAML reads 1 as a number."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return as_text(value) if is_number else value
+
+
 Fraction = Annotated[float, Field(ge=0, le=0.5)]
+Label = Annotated[str, BeforeValidator(_label_text), Field(min_length=1)]
 
 
 class Data(Settings):
@@ -71,6 +80,10 @@ class Data(Settings):
     background: Annotated[str, Field(min_length=1)] | None = None
     """With ``labels: per_step``, the class of what no segment covers, and of recordings without a
     table of segments."""
+    label_map: dict[Label, Label | None] = Field(default_factory=dict)
+    """New names of labels, applied as they are read: several old names with one new name are
+    merged, and rows whose label maps to null are left out. Other labels stay as they are. With
+    ``labels: per_sequence``."""
     make: dict[str, int | str] = Field(default_factory=dict)
     """Options of a generated set that replace its own: ``lag``, ``num_train``, ``seed``, ..."""
     prepared: Path | None = None
@@ -143,6 +156,15 @@ class Data(Settings):
         return self
 
     @model_validator(mode="after")
+    def _label_map_is_for_sequences(self) -> Self:
+        if self.label_map and self.labels == "per_step":
+            raise ValueError(
+                "label_map is not for labels: per_step; remove it, and rename the labels in the "
+                "tables of segments"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _corrections_are_for_sequences(self) -> Self:
         if self.corrections is not None and self.labels != "per_sequence":
             raise ValueError("corrections are for labels: per_sequence; remove the setting")
@@ -160,7 +182,9 @@ class Data(Settings):
         manifest, whole_groups = self._keep_protocol(self.list_items(features))
         of_source = manifest.column("label")
         if self.corrections is not None:
-            manifest = correct_labels(manifest, self.corrections, self.labels_as_written)
+            manifest = correct_labels(
+                manifest, self.corrections, self.labels_as_written, self._label_map
+            )
         if self.labels == "per_sequence":
             manifest = self._check_labels(manifest)
         elif self.background is not None:
@@ -188,6 +212,10 @@ class Data(Settings):
             content=content,
         )
         return manifest.with_column("label", labels.tolist())
+
+    @property
+    def _label_map(self) -> dict[str, str | None]:
+        return normalize_label_map(self.label_map, self.labels_as_written)
 
     def _names(self, names: tuple[str, ...]) -> tuple[str, ...]:
         return names if self.labels_as_written else tuple(clean_names(names))
@@ -244,6 +272,8 @@ class Data(Settings):
         row; without them it is the text.
         """
         manifest = self._list_items()
+        if self.label_map and any(manifest.column("label")):
+            manifest = map_labels(manifest, self._label_map, self.source)
         if features is not None:
             manifest = manifest.reading(features)
             if features.reads_text and "text" not in manifest.table.column_names:

@@ -112,6 +112,21 @@ class Manifest:
             )
         return replace(self, table=self.table.drop_columns(["text"]))
 
+    def take(self, rows: np.ndarray) -> "Manifest":
+        """The manifest of these rows, int ``(rows,)``, in this order."""
+        new = {int(row): place for place, row in enumerate(rows)}
+
+        def moved(values: Mapping[int, str]) -> dict[int, str]:
+            return {new[row]: value for row, value in values.items() if row in new}
+
+        return replace(
+            self,
+            table=self.table.take(pa.array(rows, pa.int64())),
+            arrays=[self.arrays[row] for row in rows] if self.arrays else (),
+            overrides={name: moved(values) for name, values in self.overrides.items()},
+            problems=moved(self.problems),
+        )
+
     def with_column(self, name: str, values: Sequence[str]) -> "Manifest":
         """The same manifest with one column replaced."""
         column = pa.array(values, pa.string())
