@@ -14,6 +14,9 @@ from seqbelt.comparison.diagnostics import Diagnostics
 from seqbelt.comparison.looks import Looks
 from seqbelt.comparison.metrics import (
     ACCURACY,
+    ERROR,
+    KAPPA,
+    MACRO_F1,
     RECALL,
     SEGMENT_OVERLAP,
     Answers,
@@ -24,6 +27,7 @@ from seqbelt.comparison.metrics import (
 from seqbelt.comparison.statistics import accuracy_after_selection
 from seqbelt.comparison.variants import label
 from seqbelt.data.audit import Audit
+from seqbelt.data.labels.targets import Target
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.report import Report
@@ -99,8 +103,9 @@ def compare(experiment: Experiment) -> Outcome:
     if ensemble is not None:
         registered = f"{ensemble.sentence} {registered}".strip()
     description, figures = _log_conclusion(
-        summary, conclusion, protocol, advice, diagnostics, histories, registered
-    )
+        summary, conclusion, protocol, advice, diagnostics, histories, registered,
+        _metrics_beside(trained[0].store.target),
+    )  # fmt: skip
     report = _report(
         experiment, data_audit, chosen, trained, reason, model_uri, conclusion, description, figures
     )
@@ -242,9 +247,15 @@ def _conclude(
     ])  # fmt: skip
     remedies = {cell: advice.remedy(cell) for cell in runs}
     conclusion = experiment.comparison.conclude(
-        runs, trained[0].store.classes, units, controls, remedies, unit, scope, looks
-    )
+        runs, trained[0].store.classes, units, controls, remedies, unit, scope, looks,
+        _metrics_beside(trained[0].store.target),
+    )  # fmt: skip
     return conclusion, histories
+
+
+def _metrics_beside(target: Target) -> tuple[Metric, ...]:
+    """The metrics that the labels have besides accuracy and macro-F1."""
+    return (ERROR, KAPPA) if target.is_ordered else ()
 
 
 def _test_units(folds: Sequence[tuple[Report, set[str]]]) -> tuple[np.ndarray | None, Unit, str]:
@@ -390,9 +401,11 @@ def _scores(chosen: Trained, trained: Sequence[Trained], conclusion: Conclusion)
 
 
 def _validation_rank(trained: Trained) -> tuple[float, float]:
-    """Accuracy, then loss."""
+    """Accuracy, or of ordered classes the mean absolute error, then loss."""
     assert trained.validation is not None
-    return trained.validation.scores.accuracy, -trained.validation.scores.loss
+    scores = trained.validation.scores
+    error = scores.mean_absolute_error
+    return scores.accuracy if error is None else -error, -scores.loss
 
 
 def _log_conclusion(
@@ -403,6 +416,7 @@ def _log_conclusion(
     reasons: Diagnostics,
     histories: dict[str, History],
     registered: str,
+    beside: Sequence[Metric],
 ) -> tuple[str, dict[str, Any]]:
     """Log the verdict, the figures and the tables to the summary run; returns text and figures."""
     cells = conclusion.cells()
@@ -434,7 +448,8 @@ def _log_conclusion(
         "verdicts.json",
     )
     for cell, scores in cells.items():
-        for name in ("test_accuracy", "test_macro_f1"):
+        for metric in dict.fromkeys([ACCURACY, MACRO_F1, *beside]):
+            name = f"test_{metric.name}"
             bounds = {key: value for key, value in scores[name].items() if value is not None}
             summary.log_metrics({f"verdict/{cell}_{name}_{k}": v for k, v in bounds.items()})
     return description, figures
