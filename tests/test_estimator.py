@@ -5,11 +5,18 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from sklearn.base import clone
+from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from toys import SMALL_CLASSIFIER as SMALL
+from toys import toy_sequences as sequences
 
 import seqbelt
 from seqbelt.cli import main
@@ -20,24 +27,6 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
 from seqbelt.training.hyperparameters import Training
-
-SMALL = {
-    "hidden_size": 8,
-    "num_epochs": 12,
-    "learning_rate": 0.02,
-    "batch_size": 16,
-    "device": "cpu",
-}
-
-
-def sequences(count=60, seed=0):
-    """Of 2 to 12 steps; the first step's sign tells the class."""
-    random = np.random.default_rng(seed)
-    labels = random.integers(0, 2, count)
-    X = [random.normal(size=(random.integers(2, 13), 3)) for _ in labels]
-    for one, label in zip(X, labels):
-        one[0] += 3 * (2 * label - 1)
-    return X, np.array(["no", "yes"])[labels]
 
 
 # scikit-learn's own checks, one test each; what they need of arrays API is not installed.
@@ -136,6 +125,11 @@ def test_a_saved_model_keeps_the_strides_that_its_training_rows_asked_for(tmp_pa
         ([np.ones((3, 2)), np.ones((2, 3))], "one width"),
         ([np.ones((3, 2)), np.ones((0, 2))], "no steps"),
         ([np.ones((3, 2)), np.full((2, 2), np.nan)], "NaN"),
+        ([np.ones((3, 2)), np.full((2, 2), 1e300)], r"1 has values beyond 3\.4e\+38"),
+        ([np.ones((3, 2)), np.ones((2, 2), complex)], "1: Complex data not supported"),
+        ([np.ones((3, 2)), np.full((2, 2), "a")], "sequence 1 is not made of numbers"),
+        ([np.ones((3, 5)), np.ones((3, 7))], r"channels, steps\), pass \[x\.T for x in X\]"),
+        ([], "no sequences"),
         (np.ones((2, 3, 4, 5)), "steps, features"),
     ],
 )
@@ -156,6 +150,116 @@ def test_another_width_is_refused():
     model = SequenceClassifier(**SMALL).fit(X, y)
     with pytest.raises(ValueError, match="expecting 3 features"):
         model.predict([np.ones((4, 2))])
+
+
+def test_what_was_fitted_decides_how_one_dimensional_sequences_are_read():
+    X = [np.sin(np.arange(length) * (1 + length % 2)) for length in (5, 6, 7, 8, 9, 10)]
+    model = SequenceClassifier(**SMALL).fit(X, [1, 0, 1, 0, 1, 0])
+    expected = model.predict_proba(X)
+    alone = np.concatenate([model.predict_proba([one]) for one in X])
+    np.testing.assert_allclose(alone, expected, atol=1e-6)
+    twice = model.predict_proba(np.stack([X[0], X[0]]))  # a matrix: one sequence per row
+    np.testing.assert_allclose(twice, expected[[0, 0]], atol=1e-6)
+    of_matrix = SequenceClassifier(**SMALL).fit(np.stack([X[0], X[0] + 1]), [0, 1])
+    as_list = of_matrix.predict_proba([X[0], X[0] + 1])
+    np.testing.assert_array_equal(as_list, of_matrix.predict_proba(np.stack([X[0], X[0] + 1])))
+    with pytest.raises(ValueError, match="matrix with 5 steps in each row"):
+        of_matrix.predict([X[1]])
+
+
+def test_a_single_sequence_without_its_list_is_refused():
+    X, y = sequences(12)
+    model = SequenceClassifier(**SMALL | {"num_epochs": 1}).fit(X, y)
+    with pytest.raises(ValueError, match=r"pass \[X\] for a single sequence"):
+        model.predict(X[0])
+
+
+def test_tensors_and_frames_are_read_as_arrays_are():
+    X, y = sequences(12)
+    equal = np.stack([one[:2] for one in X])
+    model = SequenceClassifier(**SMALL | {"num_epochs": 2}).fit(equal, y)
+    expected = model.predict_proba(equal)
+    nested = pd.DataFrame({
+        f"dim_{k}": [pd.Series(one[:, k]) for one in equal] for k in range(3)
+    })  # fmt: skip
+    index = pd.MultiIndex.from_product([range(12), range(2)])
+    indexed = pd.DataFrame(equal.reshape(24, 3), index=index)
+    column = pd.Series([*equal])
+    for other in (torch.tensor(equal), [*map(torch.tensor, equal)], nested, indexed, column):
+        np.testing.assert_array_equal(model.predict_proba(other), expected)
+    nested.at[3, "dim_1"] = pd.Series([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"row 3 of the frame.*\[2, 3\] steps"):
+        model.predict(nested)
+
+
+def test_random_state_replaces_the_seed():
+    X, y = sequences(12)
+    short = SMALL | {"num_epochs": 1}
+
+    def trained(**parameters):
+        return SequenceClassifier(**short, **parameters).fit(X, y).predict_proba(X)
+
+    np.testing.assert_array_equal(trained(random_state=3), trained(seed=3))
+    drawn = trained(random_state=np.random.RandomState(5))
+    np.testing.assert_array_equal(drawn, trained(random_state=np.random.RandomState(5)))
+    assert np.abs(drawn - trained(seed=3)).max() > 1e-4
+    bagging = BaggingClassifier(SequenceClassifier(**short), n_estimators=2, random_state=0)
+    matrix = np.stack([one[:2, 0] for one in X])
+    members = bagging.fit(matrix, y).estimators_
+    assert members[0].random_state != members[1].random_state
+
+
+def test_fit_neither_moves_torch_s_random_state_nor_depends_on_the_order_of_rows():
+    X, y = sequences(12)
+    state = torch.get_rng_state()
+    model = SequenceClassifier(**SMALL | {"num_epochs": 1}).fit(X, y)
+    assert torch.equal(torch.get_rng_state(), state)
+    turned = SequenceClassifier(**SMALL | {"num_epochs": 1}).fit(X[::-1], y[::-1])
+    np.testing.assert_array_equal(turned.predict_proba(X), model.predict_proba(X))
+
+
+def test_sample_weights_repeat_and_remove_rows():
+    X, y = sequences(12)
+    short = SMALL | {"num_epochs": 2}
+    weights = np.array([0, 2, 1] * 4)
+    weighted = SequenceClassifier(**short).fit(X, y, sample_weight=weights)
+    rows = np.repeat(np.arange(12), weights)
+    repeated = SequenceClassifier(**short).fit([X[row] for row in rows], y[rows])
+    np.testing.assert_array_equal(weighted.predict_proba(X), repeated.predict_proba(X))
+    fractions = SequenceClassifier(**short).fit(X, y, sample_weight=weights / 7)
+    assert np.abs(fractions.predict_proba(X) - weighted.predict_proba(X)).max() < 0.3
+    with pytest.raises(ValueError, match="Negative"):
+        SequenceClassifier(**short).fit(X, y, sample_weight=-weights)
+    with pytest.raises(SettingsError, match="only one of them"):
+        SequenceClassifier(**short, sampling="balanced").fit(X, y, sample_weight=weights)
+
+
+def test_class_weight_has_scikit_learn_s_values():
+    X, y = sequences(12)
+    short = SMALL | {"num_epochs": 2}
+    doubled = SequenceClassifier(**short, class_weight={"no": 1, "yes": 2}).fit(X, y)
+    by_rows = SequenceClassifier(**short).fit(X, y, sample_weight=np.where(y == "yes", 2, 1))
+    np.testing.assert_array_equal(doubled.predict_proba(X), by_rows.predict_proba(X))
+    balanced = SequenceClassifier(**short, class_weight="balanced").fit(X, y)
+    setting = SequenceClassifier(**short, class_weights="balanced").fit(X, y)
+    np.testing.assert_array_equal(balanced.predict_proba(X), setting.predict_proba(X))
+    with pytest.raises(ValueError, match="'balanced' and a dict"):
+        SequenceClassifier(**short, class_weight="equal").fit(X, y)
+
+
+def test_sections_are_given_as_dicts_and_verbose_prints_epochs(capsys):
+    X, y = sequences(12)
+    model = SequenceClassifier(
+        **SMALL | {"num_epochs": 2},
+        stem="none",
+        augmentation={"noise_std": 0.1},
+        validation_fraction=0.25,
+        verbose=True,
+    )
+    cast(SequenceClassifier, clone(model)).fit(X, y)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2 and printed[1].startswith("epoch 2: loss ")
+    assert "validation accuracy" in printed[0]
 
 
 def test_an_array_in_aeon_s_order_is_not_read_in_silence():
@@ -203,35 +307,6 @@ def test_load_opens_a_bundle_folder_for_prediction(tmp_path):
     assert predictor.bundle.classes == ("no", "yes")
     with pytest.raises(SeqbeltError, match="neither a bundle folder"):
         seqbelt.load(tmp_path / "nothing")
-
-
-def test_compare_judges_cells_on_arrays():
-    X, y = sequences(40)
-    X_test, y_test = sequences(30, seed=1)
-    classifier = SequenceClassifier(**SMALL)
-    cells = ("lstm", "rnn_relu")
-    found = seqbelt.compare(
-        X, y, X_test, y_test, classifier=classifier, cells=cells, seeds=(3, 4), margin=0.2
-    )
-    model = SequenceClassifier(**SMALL, seed=4).fit(X, y)
-    correct = found.runs["lstm"][1].answers.correct
-    np.testing.assert_array_equal(correct, model.predict(X_test) == y_test)
-    assert found.cells()["lstm"]["accuracies"][1] == model.score(X_test, y_test)
-    assert found.verdict is not None and found.verdict.margin == 0.2
-    assert (found.verdict.cell, found.verdict.other) == cells
-    assert "2 seeds, 30 test examples" in found.sentence and "RNN (ReLU)" in found.markdown()
-    assert classifier.get_params() == SequenceClassifier(**SMALL).get_params()  # untouched
-
-
-def test_compare_refuses_what_it_does_not_do():
-    X, y = sequences(8)
-    with pytest.raises(SettingsError, match="no such setting: num_workers"):
-        seqbelt.compare(X, y, X, y, num_workers=2)
-    with pytest.raises(SettingsError, match="seeds"):
-        seqbelt.compare(X, y, X, y, seeds=(1, 1))
-    one_epoch = SequenceClassifier(**SMALL | {"num_epochs": 1})
-    with pytest.raises(ValueError, match="8 test sequences, but 7 test labels"):
-        seqbelt.compare(X, y, X, y[:7], classifier=one_epoch, seeds=(0,))
 
 
 def test_the_package_exports_these_names_and_imports_them_on_use():

@@ -66,3 +66,22 @@ def toy_store(
         arrays=arrays,
     )
     return prepare(manifest, Ready(), folder, {}).store
+
+
+SMALL_CLASSIFIER = {
+    "hidden_size": 8,
+    "num_epochs": 12,
+    "learning_rate": 0.02,
+    "batch_size": 16,
+    "device": "cpu",
+}
+
+
+def toy_sequences(count=60, seed=0):
+    """Sequences of 2 to 12 steps and their labels; the first step's sign tells the class."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 2, count)
+    X = [random.normal(size=(random.integers(2, 13), 3)) for _ in labels]
+    for one, label in zip(X, labels):
+        one[0] += 3 * (2 * label - 1)
+    return X, np.array(["no", "yes"])[labels]

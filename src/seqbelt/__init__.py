@@ -8,14 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seqbelt.estimator import SequenceClassifier, compare
+    from seqbelt.estimator import SequenceClassifier
+    from seqbelt.workflow.array_comparison import compare
     from seqbelt.workflow.models import load
 
 __version__ = "0.1.0"
 __all__ = ["SequenceClassifier", "__version__", "compare", "load"]
 _MODULES = {
     "SequenceClassifier": "seqbelt.estimator",
-    "compare": "seqbelt.estimator",
+    "compare": "seqbelt.workflow.array_comparison",
     "load": "seqbelt.workflow.models",
 }
 

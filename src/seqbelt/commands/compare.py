@@ -16,7 +16,6 @@ from seqbelt.comparison.metrics import (
     ACCURACY,
     ERROR,
     KAPPA,
-    MACRO_F1,
     RECALL,
     SEGMENT_OVERLAP,
     Answers,
@@ -35,12 +34,12 @@ from seqbelt.evaluation.step_report import StepReport
 from seqbelt.experiment import Experiment
 from seqbelt.plots.comparison_figures import comparison_figure, diagnostics_figure
 from seqbelt.plots.comparison_report import comparison_report
-from seqbelt.plots.fonts import to_png
 from seqbelt.plots.report_page import Words
 from seqbelt.plots.run_figures import learning_curves
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
 from seqbelt.workflow.baselines import log_baselines, run_baselines
+from seqbelt.workflow.comparison_log import log_conclusion
 from seqbelt.workflow.comparison_run import CompareJournal, Job
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.data_audit import audit_first
@@ -102,10 +101,10 @@ def compare(experiment: Experiment) -> Outcome:
     registered = f"Registered: `{model_uri}`, {name}: {chosen_by}." if model_uri else ""
     if ensemble is not None:
         registered = f"{ensemble.sentence} {registered}".strip()
-    description, figures = _log_conclusion(
-        summary, conclusion, protocol, advice, diagnostics, histories, registered,
-        _metrics_beside(trained[0].store.target),
-    )  # fmt: skip
+    description, figures = _described(
+        conclusion, protocol, advice, diagnostics, histories, registered
+    )
+    log_conclusion(summary, conclusion, description, figures)
     report = _report(
         experiment, data_audit, chosen, trained, reason, model_uri, conclusion, description, figures
     )
@@ -408,26 +407,21 @@ def _validation_rank(trained: Trained) -> tuple[float, float]:
     return scores.accuracy if error is None else -error, -scores.loss
 
 
-def _log_conclusion(
-    summary: TrackedRun,
+def _described(
     conclusion: Conclusion,
     protocol: str,
     advice: AdviceByCell,
     reasons: Diagnostics,
     histories: dict[str, History],
     registered: str,
-    beside: Sequence[Metric],
 ) -> tuple[str, dict[str, Any]]:
-    """Log the verdict, the figures and the tables to the summary run; returns text and figures."""
-    cells = conclusion.cells()
+    """The description of a comparison in Markdown, and its figures."""
     controls = [control.to_dict() for control in conclusion.controls]
     figures = {
-        "comparison": comparison_figure(cells, conclusion.confidence, controls),
+        "comparison": comparison_figure(conclusion.cells(), conclusion.confidence, controls),
         **({"reasons": diagnostics_figure(reasons.models)} if reasons.models else {}),
         "learning_curves": learning_curves(histories),
     }
-    for name, figure in figures.items():
-        summary.log_artifact(f"pictures/{name}.png", to_png(figure))
     parts = [
         conclusion.markdown(),
         f"Protocol: {protocol}",
@@ -435,24 +429,7 @@ def _log_conclusion(
         reasons.markdown() if reasons.models else "",
         registered,
     ]
-    description = "\n\n".join(filter(None, parts))
-    summary.describe(description)
-    summary.log_text(description, "comparison.md")
-    summary.describe_experiment(description)
-    for verdict in conclusion.verdicts:
-        pair, values = f"verdict/{verdict.cell}_less_{verdict.other}", verdict.to_dict()
-        numbers = {name: values[name] for name in ("difference", "low", "high", "p_adjusted")}
-        summary.log_metrics({f"{pair}_{k}": v for k, v in numbers.items() if v is not None})
-    summary.log_text(
-        json.dumps(conclusion.verdicts_as_dicts(), indent=1),
-        "verdicts.json",
-    )
-    for cell, scores in cells.items():
-        for metric in dict.fromkeys([ACCURACY, MACRO_F1, *beside]):
-            name = f"test_{metric.name}"
-            bounds = {key: value for key, value in scores[name].items() if value is not None}
-            summary.log_metrics({f"verdict/{cell}_{name}_{k}": v for k, v in bounds.items()})
-    return description, figures
+    return "\n\n".join(filter(None, parts)), figures
 
 
 def _report(

@@ -63,7 +63,9 @@ class Metric:
 
     def signed(self, number: float) -> str:
         """A difference without its unit, e.g. ``+4.0``."""
-        return f"{100 * number:+.1f}" if self.is_fraction else f"{number:+.3f}"
+        places = 1 if self.is_fraction else 3
+        shown = round(100 * number if self.is_fraction else number, places)
+        return f"{shown + 0.0:+.{places}f}"  # adding 0 turns -0 into 0
 
     @property
     def unit_of_difference(self) -> str:

@@ -1,4 +1,4 @@
-"""Imbalanced classes: class weights, and epochs in which all classes are equally frequent."""
+"""Imbalanced rows: class weights, and epochs in which classes or rows are read by weight."""
 
 import numpy as np
 
@@ -26,3 +26,16 @@ def balanced_rows(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
         rounds = [random.permutation(rows) for _ in range(-(-count // len(rows)))]
         chosen.append(np.concatenate([rows[:0], *rounds])[:count])
     return np.concatenate(chosen)
+
+
+def weighted_rows(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Draw ``len(weights)`` row indices, each row as often as its weight says.
+
+    A row whose weight is ``k`` times the mean is drawn ``k`` times, up to rounding (systematic
+    sampling), over epochs exactly so on average. Depends on seed and epoch only.
+    """
+    random = np.random.default_rng((seed, epoch, 2))  # another stream than for classes
+    order = random.permutation(len(weights))
+    bounds = np.cumsum(weights[order])
+    positions = (np.arange(len(weights)) + random.random()) / len(weights) * bounds[-1]
+    return order[np.searchsorted(bounds, positions, side="right").clip(max=len(weights) - 1)]

@@ -10,12 +10,13 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.audio.spectral import Spectral
+from seqbelt.features.text.morpheme import Morpheme
 from seqbelt.features.text.text import Character, Jamo, Subword, Word
 from seqbelt.features.video.video import FrameDifferences, Frames
 
 AnyFeatures: TypeAlias = Annotated[
     LogMel | Mfcc | Spectral | Waveform
-    | Subword | Character | Word | Jamo
+    | Subword | Character | Word | Jamo | Morpheme
     | FrameDifferences | Frames
     | Vectors | Channels,
     Field(discriminator="kind"),

@@ -115,7 +115,7 @@ class Bundle:
         write_hashes(folder)
 
     def _stored_target(self) -> dict[str, Any]:
-        """What ``bundle.json`` has of the target; nothing of the targets that older bundles know."""
+        """The target in ``bundle.json``; empty for the targets of older bundles."""
         if self.target.is_several:
             return {"labels": self.target.name, "thresholds": self.thresholds}
         return {"ordered": True} if self.target.is_ordered else {}

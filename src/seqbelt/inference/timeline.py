@@ -25,6 +25,7 @@ import pyarrow as pa
 import soundfile
 
 from seqbelt.data.labels.label_tracks import write_label_track, write_selection_table
+from seqbelt.data.labels.targets import TARGETS, Target
 from seqbelt.data.sources.manifest import RAVEN_SIDECARS
 from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput, SettingsError
 from seqbelt.features.arrays.channels import ArrayFeatures, Steps
@@ -33,7 +34,6 @@ from seqbelt.features.audio.audio_decoding import SILENCE_PEAK, Audio, decode_au
 from seqbelt.features.base import Source
 from seqbelt.features.crash_board import Board
 from seqbelt.features.encoding import Encoded, hash_content
-from seqbelt.data.labels.targets import TARGETS, Target
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_table
@@ -102,8 +102,8 @@ def merge(
     """Segments from cells: cell ``i`` is from ``edges_s[i]`` to ``edges_s[i + 1]`` and has
     ``probabilities[i]`` ``(classes,)``, NaN without a prediction.
 
-    Neighbouring cells with the same predicted class of the ``target`` are one segment if one of them reaches the
-    threshold (hysteresis). Then gaps are closed, short segments are dropped, and the new gaps are
+    Neighbouring cells with the same class, as the ``target`` decides, are one segment if one of
+    them reaches the threshold (hysteresis). Then gaps are closed, short segments are dropped, and the new gaps are
     closed.
     """
     segments: list[Segment] = []

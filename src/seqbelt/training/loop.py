@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seqbelt.data.batches import Batch, fill, step_statistics, training_plan
-from seqbelt.data.class_balance import balanced_rows, class_weights
+from seqbelt.data.class_balance import balanced_rows, class_weights, weighted_rows
 from seqbelt.data.cropping import draw_crops
 from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SeqbeltError, SettingsError
@@ -57,6 +57,7 @@ def train_network(
     *,
     checkpoint: Path | None = None,
     resume: bool = False,
+    row_weights: np.ndarray | None = None,
     on_start: Callable[[GradientReach], object] = lambda reach: None,
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
     on_step: Callable[[], object] = lambda: None,
@@ -64,11 +65,12 @@ def train_network(
     """Build a network and train it; return it on its device with the kept weights.
 
     With a ``checkpoint`` path the state is saved every epoch, every minute and on Ctrl-C or
-    SIGTERM; ``resume`` continues from there to the result of an uninterrupted run. ``on_start`` is
-    called before the first update with the gradient reach of the untrained network. Raises
-    SeqbeltError when the loss is no longer finite.
+    SIGTERM; ``resume`` continues from there to the result of an uninterrupted run. A pass reads the
+    training rows as often as ``row_weights`` ``(rows,)`` say. ``on_start`` is called before
+    the first update with the gradient reach of the untrained network. Raises SeqbeltError when the
+    loss is no longer finite.
     """
-    loop = Loop(settings, build, train, validation, checkpoint, on_epoch, on_step)
+    loop = Loop(settings, build, train, validation, checkpoint, on_epoch, on_step, row_weights)
     on_start(loop.reach)
     return loop.run(resume)
 
@@ -95,11 +97,13 @@ class Loop:
         checkpoint: Path | None,
         on_epoch: Callable[[Epoch], object],
         on_step: Callable[[], object],
+        row_weights: np.ndarray | None = None,
     ) -> None:
         if validation is not None and not len(validation):
             validation = None
         self.train, self.validation = train, validation
         self.checkpoint, self.on_epoch, self.on_step = checkpoint, on_epoch, on_step
+        self.row_weights = row_weights
         self.accelerator = find_device(settings.device, settings.precision)
         self.device = self.accelerator.device
         torch.manual_seed(settings.seed)
@@ -210,6 +214,8 @@ class Loop:
         rows = np.arange(len(train))
         if settings.sampling == "balanced":
             rows = balanced_rows(train.labels, settings.seed, number)
+        elif self.row_weights is not None:
+            rows = weighted_rows(self.row_weights, settings.seed, number)
         assert settings.batch_size != "auto"
         plan = training_plan(
             train.lengths[rows], settings.batch_size, settings.seed, number, settings.bucket_batches

@@ -21,8 +21,7 @@ from seqbelt.comparison.baselines.signal_baselines import (
     statistics_in_time,
 )
 from seqbelt.comparison.baselines.text_baselines import bag_of_words, mean_of_embeddings
-from seqbelt.data.sequences import Sequences
-from seqbelt.data.store.store import SequenceStore
+from seqbelt.data.sequences import RowSource, Sequences
 from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.scoring import ZERO
@@ -53,9 +52,7 @@ class FittedBaseline(Baseline):
         )
 
 
-def fitted_baselines(
-    store: SequenceStore, model: Model, training: Training
-) -> list[FittedBaseline]:
+def fitted_baselines(store: RowSource, model: Model, training: Training) -> list[FittedBaseline]:
     """The baselines for token ids, for numbers or for labelled steps, simplest first.
 
     ``model`` and ``training`` are the cells': the mean of embeddings is trained as they are.

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from seqbelt.data.labels.segments import Segment, read_segments
 from seqbelt.data.labels.label_sets import Unlabeled, unpack_labels
+from seqbelt.data.labels.segments import Segment, read_segments
 from seqbelt.data.labels.targets import UNLABELLED, TargetName
 from seqbelt.data.sources.manifest import SIDECAR, Manifest
 from seqbelt.data.sources.names import clean_names

@@ -225,7 +225,8 @@ class Subword(TextFeatures):
         if not self.whole_words or self.tokenizer_file is not None:
             return learned
         counts = Counter(chain.from_iterable(text.split() for text in texts))
-        encoder = self.replace(max_length=sys.maxsize).encoder(learned)
+        # Not of a derived kind: these texts are cut into words already.
+        encoder = TextFeatures.encoder(self.replace(max_length=sys.maxsize), learned)
         sequences = zip(encoder.encode(list(counts)), counts.values(), strict=True)
         room = MAX_WORD_ENTRIES
         if self.vocabulary_size != "auto":
