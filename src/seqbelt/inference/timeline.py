@@ -103,8 +103,8 @@ def merge(
     ``probabilities[i]`` ``(classes,)``, NaN without a prediction.
 
     Neighbouring cells with the same class, as the ``target`` decides, are one segment if one of
-    them reaches the threshold (hysteresis). Then gaps are closed, short segments are dropped, and the new gaps are
-    closed.
+    them reaches the threshold (hysteresis). Then gaps are closed, short segments are dropped, and
+    the new gaps are closed.
     """
     segments: list[Segment] = []
     is_known = np.asarray(~np.isnan(probabilities).any(axis=1))
