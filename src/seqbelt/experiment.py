@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import field_validator, model_validator
 
 from seqbelt.comparison.comparison import Comparison
+from seqbelt.comparison.metrics import ORDERED_NAMES
 from seqbelt.comparison.variants import variant_of
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
@@ -75,6 +76,17 @@ class Experiment(Settings):
             raise ValueError(
                 f"model.pooling: {self.model.pooling} cannot be used with data.labels: "
                 f"{self.data.labels}; use pooling none with labels per_step, and only then"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_metric(self) -> Self:
+        """Refuse a metric that the labels do not have."""
+        metric = self.comparison.metric
+        if metric in ORDERED_NAMES and not self.data.order:
+            raise ValueError(
+                f"comparison.metric: {metric} is for ordered classes; set data.order, or choose "
+                "another metric"
             )
         return self
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from seqbelt.commands.compare import _choose
 from seqbelt.comparison.statistics import accuracy_after_selection
+from seqbelt.training.scoring import Scores
 
 
 def trained(name, cell, test, validation=None, fold=0):
-    scores = SimpleNamespace(accuracy=validation, loss=1.0)
+    scores = Scores(accuracy=validation or 0.0, macro_f1=0.0, loss=1.0)
     rights = np.arange(10) < 10 * (validation or 0)
     return SimpleNamespace(
         name=name,

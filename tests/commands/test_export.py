@@ -26,6 +26,8 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.onnx_export import OnnxNetwork
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
+from seqbelt.models.stem import Stem
+from seqbelt.workflow import export_check
 from seqbelt.workflow.prepared_data import prepare_data
 
 CLASSES = ("ja", "nein", "vielleicht")
@@ -131,6 +133,14 @@ def test_accuracy_of_both_on_the_test_rows(capsys):
     assert lost <= accuracy["num_flips"] + 1e-9
 
 
+def test_a_file_of_one_step_is_compared_at_every_cut(capsys):
+    model = save_numbers(bidirectional=False, stem=Stem(strides=(1, 2, 1)), max_steps=50)
+    code, found, err = run(capsys, model, "--format", "onnx-stream", "--output", "toy.onnx")
+    assert code == 0, err
+    assert found["passed"] and found["max_difference"] < 1e-5 and found["crop"] is None
+    assert found["num_sequences"] > 40 + 32  # the batches of every export, and the cuts
+
+
 class Wrong(OnnxNetwork):
     """Another engine that forgets the lengths."""
 
@@ -160,6 +170,9 @@ def test_what_cannot_be_exported_says_why_and_leaves_no_file(capsys, monkeypatch
     present = files()
     for arguments, expected, words in (
         ([model, "--output", "toy.onnx", "--format", "tflite"], 2, "onnx, onnx-int8"),
+        ([model, "--output", "toy.pte", "--format", "executorch"], 2, "--format c"),
+        ([model, "--output", "toy.onnx", "--format", "onnx-stream"], 2, "bidirectional: false"),
+        ([model, "--output", "x.onnx", "--format", "onnx-stream", "--raw"], 2, "remove --raw"),
         ([model, "--output", "toy.pb"], 2, "ends in .onnx"),
         ([model, "--output", "folder.onnx"], 2, "is a folder"),
         ([model, "--output", "file/toy.onnx"], 1, "cannot be written"),
@@ -168,7 +181,7 @@ def test_what_cannot_be_exported_says_why_and_leaves_no_file(capsys, monkeypatch
     ):
         code, found, err = run(capsys, *arguments)
         assert (code, found) == (expected, None) and words in err, (arguments, err)
-    monkeypatch.setitem(stage.missing_packages.__globals__, "find_spec", lambda name: None)
+    monkeypatch.setattr(export_check, "find_spec", lambda name: None)
     code, _, err = run(capsys, model, "--output", "toy.onnx")
     assert code == 1 and "pip install 'seqbelt[onnx]'" in err
     assert files() == present
@@ -248,6 +261,7 @@ WORDS = [
         ("Text", Character(kind="character", min_count=1), ["abcd"], lambda *_: ("bad cab",) * 2),
         ("Subwords", Subword(kind="subword"), WORDS, lambda *_: (f"a {WORDS[0]}!",) * 2),
         ("Numbers", Channels(kind="channels"), [b"x,y\n1,2\n3,4\n"], write_numbers),
+        ("One step at a time", Channels(kind="channels"), [b"x,y\n1,2\n3,4\n"], write_numbers),
     ],
 )  # fmt: skip
 def test_the_documented_program_needs_onnx_runtime_alone(
@@ -263,9 +277,11 @@ def test_the_documented_program_needs_onnx_runtime_alone(
     assert imported <= {"json", "sys", "librosa", "numpy", "onnxruntime", "soundfile", "tokenizers"}
     assert len(program.splitlines()) <= (20 if section == "Subwords" else 12)
     argument, source = write(noise, wav_bytes)
-    model = save(features, learn_from, bidirectional=True, pooling="attention")
-    raw = ["--raw"] if section.startswith("Raw") else []
-    code, _, err = run(capsys, model, "--output", "toy.onnx", *raw)
+    stepwise = section == "One step at a time"
+    model = save(features, learn_from, bidirectional=not stepwise, pooling="attention")
+    options = ["--raw"] if section.startswith("Raw") else []
+    options += ["--format", "onnx-stream"] if stepwise else []
+    code, _, err = run(capsys, model, "--output", "toy.onnx", *options)
     assert code == 0, err
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program, "toy.onnx", argument],
@@ -279,4 +295,6 @@ def test_the_documented_program_needs_onnx_runtime_alone(
 
 
 def test_every_program_of_the_document_is_run():
-    assert set(programs()) == {"Sound", "Raw sound", "Text", "Subwords", "Numbers"}
+    assert set(programs()) == {
+        "Sound", "Raw sound", "Text", "Subwords", "Numbers", "One step at a time"
+    }  # fmt: skip

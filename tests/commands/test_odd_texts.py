@@ -79,8 +79,10 @@ def project(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("kind", ["subword", "character", "word", "jamo"])
+@pytest.mark.parametrize("kind", ["subword", "character", "word", "jamo", "morpheme"])
 def test_a_folder_of_odd_texts_is_prepared_and_predicted(project, capsys, kind):
+    if kind == "morpheme":
+        pytest.importorskip("kiwipiepy", reason="the extra korean is not installed")
     write_folder(Path("texts"))
     write_config("texts", kind)
     code, prepared, _ = run(capsys, "prepare", "odd.yaml")

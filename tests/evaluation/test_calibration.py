@@ -12,6 +12,15 @@ from seqbelt.evaluation.calibration import (
 )
 
 
+def reliability_of(probabilities, labels, *more, **named):
+    """Of the likeliest classes."""
+    return reliability(probabilities.max(1), probabilities.argmax(1) == labels, *more, **named)
+
+
+def interval_of(probabilities, labels, units=None):
+    return error_interval(probabilities.max(1), probabilities.argmax(1) == labels, units)
+
+
 @pytest.fixture
 def calibrated():
     """Logits whose softmax is the true chance of each class."""
@@ -35,9 +44,9 @@ def test_temperature_is_recovered(calibrated, temperature):
 
 def test_scaling_lowers_the_error(calibrated):
     logits, labels = calibrated
-    before = reliability(softmax(3 * logits), labels).expected_error
+    before = reliability_of(softmax(3 * logits), labels).expected_error
     temperature = fit_temperature(3 * logits[:5000], labels[:5000])
-    after = reliability(softmax(3 * logits, temperature), labels).expected_error
+    after = reliability_of(softmax(3 * logits, temperature), labels).expected_error
     assert before > 0.1
     assert after < 0.02
 
@@ -55,12 +64,12 @@ def test_few_rows_leave_the_networks_own_confidences():
 @pytest.mark.parametrize("num_rows", [10, 20, 50])
 def test_calibration_on_few_rows_does_not_harm_a_calibrated_model(calibrated, num_rows):
     logits, labels = calibrated
-    own = reliability(softmax(logits), labels).expected_error
+    own = reliability_of(softmax(logits), labels).expected_error
     errors = []
     for start in range(0, 20 * num_rows, num_rows):
         rows = slice(start, start + num_rows)
         temperature = fit_temperature(logits[rows], labels[rows])
-        errors.append(reliability(softmax(logits, temperature), labels).expected_error)
+        errors.append(reliability_of(softmax(logits, temperature), labels).expected_error)
     assert np.mean(errors) < own + 0.015
     assert max(errors) < own + 0.06
 
@@ -69,17 +78,17 @@ def test_the_interval_of_the_calibration_error_holds_the_true_one(calibrated):
     """Of models that are overconfident by a known amount, over 40 test parts."""
     logits, labels = calibrated
     probabilities = softmax(3 * logits)
-    true = reliability(probabilities, labels).expected_error
+    true = reliability_of(probabilities, labels).expected_error
     held = []
     for start in range(0, 40 * 400, 400):
         rows = slice(start, start + 400)
-        low, high = error_interval(probabilities[rows], labels[rows])
+        low, high = interval_of(probabilities[rows], labels[rows])
         held.append(low <= true <= high)
     assert np.mean(held) >= 0.85
-    low, high = error_interval(probabilities[:400], labels[:400])
+    low, high = interval_of(probabilities[:400], labels[:400])
     units = [str(row // 20) for row in range(400)]
     repeated = np.repeat(np.arange(20), 20)
-    wide = error_interval(probabilities[repeated], labels[repeated], units)
+    wide = interval_of(probabilities[repeated], labels[repeated], units)
     assert wide[1] - wide[0] > 1.5 * (high - low)
 
 
@@ -89,7 +98,7 @@ def test_error_by_hand(binning):
     confidence = np.array([0.9] * 4 + [0.6] * 4)
     labels = np.array([0, 0, 0, 1, 0, 1, 1, 1])
     probabilities = np.stack([confidence, 1 - confidence], axis=1)
-    found = reliability(
+    found = reliability_of(
         probabilities, labels, num_bins=2 if binning == "mass" else 5, binning=binning
     )
     assert found.expected_error == pytest.approx(0.25)
@@ -99,18 +108,18 @@ def test_error_by_hand(binning):
 
 
 def test_equal_mass_bins_hold_equal_shares(calibrated):
-    found = reliability(softmax(calibrated[0]), calibrated[1], num_bins=10)
+    found = reliability_of(softmax(calibrated[0]), calibrated[1], num_bins=10)
     assert found.count.tolist() == [2000] * 10
     assert (np.diff(found.confidence) > 0).all()
 
 
 def test_equal_confidences_are_never_parted():
     probabilities = np.tile([0.7, 0.3], (100, 1))
-    found = reliability(probabilities, np.r_[np.zeros(70, int), np.ones(30, int)])
+    found = reliability_of(probabilities, np.r_[np.zeros(70, int), np.ones(30, int)])
     assert found.count.tolist() == [100]
     assert found.expected_error == pytest.approx(0)
 
 
 def test_width_bins_take_the_edges():
-    found = reliability(np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([0, 0]), 2, "width")
+    found = reliability_of(np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([0, 0]), 2, "width")
     assert found.count.tolist() == [1, 1]

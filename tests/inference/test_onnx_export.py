@@ -9,39 +9,17 @@ import torch
 
 pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
 
+from export_toys import CELLS, POOLINGS, make
+
 from seqbelt.data.batches import pad
-from seqbelt.features.audio.audio import LogMel, Waveform
+from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Character
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.onnx_export import OnnxNetwork, crop_rule, export_bytes, quantize
-from seqbelt.models.classifier import Model
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.stem import Stem
 
 MEDIAN, LONGEST = 9, 23
-POOLINGS = ["last", "mean", "max", "attention", "attention_max", "concat"]
-CELLS = {
-    "lstm": {"cell": "lstm"},
-    "gru": {"cell": "gru"},
-    "rnn": {"cell": "rnn"},
-    "relu": {"cell": "rnn", "nonlinearity": "relu"},
-}
-
-
-def make(features=None, learn_from=(), **settings) -> Bundle:
-    """A bundle whose parameters all differ from their usual zeros and ones."""
-    features = features or Waveform(kind="waveform", sample_rate=8000, window_ms=0.5, hop_ms=0.5)
-    learned = features.learn([features.read(text) for text in learn_from])
-    width = features.encoder(learned).num_features
-    torch.manual_seed(0)
-    model = Model(**({"hidden_size": 5, "layout": "padded"} | settings))
-    network = model.build(width, 3, features.is_tokens).eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter) / (2 * parameter.shape[-1] ** 0.5))
-    if not features.is_tokens:
-        network.normalize.learn(torch.randn(width), torch.rand(width) + 0.5)
-    return Bundle("toy", features, learned, model, ("a", "b", "ç"), width, network, {})
 
 
 def batches(bundle: Bundle):

@@ -11,10 +11,15 @@ from seqbelt.training.history import Epoch, History
 from seqbelt.training.scoring import Scores
 
 
+def reliability_of(probabilities, labels, *more, **named):
+    """Of the likeliest classes."""
+    return reliability(probabilities.max(1), probabilities.argmax(1) == labels, *more, **named)
+
+
 def test_the_reliability_picture_names_both_errors():
     random = np.random.default_rng(0)
     logits, labels = 3 * random.normal(size=(200, 3)), random.integers(0, 3, 200)
-    before, after = (reliability(softmax(logits, t), labels) for t in (1.0, 4.0))
+    before, after = (reliability_of(softmax(logits, t), labels) for t in (1.0, 4.0))
     (axes,) = reliability_figure(before, after, 4.0).axes
     first, second = (text.get_text() for text in axes.get_legend().get_texts())
     assert first == f"before: expected calibration error {100 * before.expected_error:.1f} %"

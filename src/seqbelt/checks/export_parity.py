@@ -16,6 +16,7 @@ from seqbelt.models.ensemble import Network
 BATCH_SIZES = (1, 2, 7)
 TYPICAL_STEPS, MOST_STEPS = 100, 1000
 """Median and longest length of generated sequences for a model without ``max_steps``."""
+NUM_FIRST_CUTS = 32
 Draw = Callable[[int, int], np.ndarray]
 """Maps a number of steps and a seed to a sequence ``(steps, …)``."""
 
@@ -81,6 +82,15 @@ def make_cases(draw: Draw, median: int, longest: int) -> Iterator[Case]:
         for size in BATCH_SIZES:
             rows = [draw(mixed[row % len(mixed)], row) for row in range(size)]
             yield Case(f"a batch of {size} starting with {name}, {steps}", *pad(rows))
+
+
+def make_cut_case(draw: Draw, longest: int) -> Case:
+    """One sequence cut after each of its first ``NUM_FIRST_CUTS`` steps, and at so many places
+    after them: a file that reads step by step has an answer at each."""
+    spread = np.linspace(1, longest, NUM_FIRST_CUTS).astype(int).tolist()
+    ends = sorted({*range(1, min(NUM_FIRST_CUTS, longest) + 1), *spread})
+    sequence = draw(longest, 0)
+    return Case(f"cuts of a sequence of {longest}", *pad([sequence[:end] for end in ends]))
 
 
 @torch.inference_mode()

@@ -71,9 +71,14 @@ def explain(
 
 def export(
     model: ModelName,
-    output: Annotated[Path, typer.Option("--output", help="Output file, .onnx.")],
+    output: Annotated[Path, typer.Option("--output", help="Output file, .onnx or .c.")],
     format: Annotated[
-        str, typer.Option("--format", help="onnx or onnx-int8 (quantized weights).")
+        str,
+        typer.Option(
+            "--format",
+            help="onnx, onnx-stream (one step, the state goes in and out), c (C99 source and "
+            "header); onnx-int8 and c-int8 have quantized weights.",
+        ),
     ] = "onnx",
     config: Annotated[
         Path | None,
@@ -88,7 +93,7 @@ def export(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Export a model to ONNX and check that both give the same predictions."""
+    """Export a model and check that both give the same predictions."""
 
     def work() -> Outcome:
         from seqbelt.commands.export import export

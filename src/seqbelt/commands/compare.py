@@ -14,6 +14,8 @@ from seqbelt.comparison.diagnostics import Diagnostics
 from seqbelt.comparison.looks import Looks
 from seqbelt.comparison.metrics import (
     ACCURACY,
+    ERROR,
+    KAPPA,
     RECALL,
     SEGMENT_OVERLAP,
     Answers,
@@ -24,6 +26,7 @@ from seqbelt.comparison.metrics import (
 from seqbelt.comparison.statistics import accuracy_after_selection
 from seqbelt.comparison.variants import label
 from seqbelt.data.audit import Audit
+from seqbelt.data.labels.targets import Target
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.report import Report
@@ -243,9 +246,15 @@ def _conclude(
     ])  # fmt: skip
     remedies = {cell: advice.remedy(cell) for cell in runs}
     conclusion = experiment.comparison.conclude(
-        runs, trained[0].store.classes, units, controls, remedies, unit, scope, looks
-    )
+        runs, trained[0].store.classes, units, controls, remedies, unit, scope, looks,
+        _metrics_beside(trained[0].store.target),
+    )  # fmt: skip
     return conclusion, histories
+
+
+def _metrics_beside(target: Target) -> tuple[Metric, ...]:
+    """The metrics that the labels have besides accuracy and macro-F1."""
+    return (ERROR, KAPPA) if target.is_ordered else ()
 
 
 def _test_units(folds: Sequence[tuple[Report, set[str]]]) -> tuple[np.ndarray | None, Unit, str]:
@@ -391,9 +400,11 @@ def _scores(chosen: Trained, trained: Sequence[Trained], conclusion: Conclusion)
 
 
 def _validation_rank(trained: Trained) -> tuple[float, float]:
-    """Accuracy, then loss."""
+    """Accuracy, or of ordered classes the mean absolute error, then loss."""
     assert trained.validation is not None
-    return trained.validation.scores.accuracy, -trained.validation.scores.loss
+    scores = trained.validation.scores
+    error = scores.mean_absolute_error
+    return scores.accuracy if error is None else -error, -scores.loss
 
 
 def _described(

@@ -99,10 +99,12 @@ def _explain(
 ) -> tuple[Steps, dict[str, Any]]:
     """The steps for the figure, and the result."""
     bundle = predictor.bundle
+    probabilities = predictor.probabilities([sequence])[0]
+    predicted = int(bundle.target.decide(probabilities))
     explanation = attribution.explain(
-        predictor.network, sequence, bundle.model.max_steps, bundle.model.crop
+        predictor.network, sequence, bundle.model.max_steps, bundle.model.crop, predicted
     )
-    confidence = float(predictor.probabilities([sequence])[0, explanation.predicted])
+    confidence = float(probabilities[predicted])
     label = bundle.classes[explanation.predicted]
     above_chance: bool | None = bundle.about.get("above_chance")  # unknown of older bundles
     steps = Steps(

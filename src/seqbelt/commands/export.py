@@ -1,4 +1,4 @@
-"""``seqbelt export``: a model as an ONNX file, compared with the model before it is written."""
+"""``seqbelt export``: a model as a file for devices, compared before it is written."""
 
 import time
 from collections.abc import Callable
@@ -21,17 +21,11 @@ from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.training.scoring import predict_logits
 from seqbelt.workflow.console import echo
-from seqbelt.workflow.export_check import (
-    EXTRA,
-    RawNetwork,
-    draw_sequences,
-    draw_signals,
-    missing_packages,
-)
+from seqbelt.workflow.export_check import RawNetwork, draw_sequences, draw_signals
+from seqbelt.workflow.export_formats import Built, Format, find_format
 from seqbelt.workflow.models import load_folder, open_model
 from seqbelt.workflow.outcome import Outcome
 
-FORMATS = ("onnx", "onnx-int8")
 NUM_TIMED = 64
 TIMED_S = 1.0
 """Time for which, and three times at least, both engines run in turns; the fastest runs count."""
@@ -44,13 +38,15 @@ def export(
     experiment: Experiment | None = None,
     raw: bool = False,
 ) -> Outcome:
-    """Write a model as ONNX if both give the same predictions; with a config on its test rows too.
+    """Write a model in another format if both give the same predictions; with a config on its
+    test rows too.
 
     ``raw`` puts the features into the file, which then takes samples or rows. Raises SettingsError
     for an unknown format, an invalid output or features that cannot be exported, SeqbeltError if
-    the extra is not installed or the predictions differ; then nothing is written.
+    something needed is not installed or the predictions differ; then nothing is written.
     """
-    _check(format, output)
+    chosen, int8 = find_format(format, raw)
+    _check_output(output, chosen)
     if raw and experiment is not None:
         raise SettingsError(
             "--raw: is compared on generated signals, since prepared test rows are features "
@@ -58,65 +54,47 @@ def export(
         )
     bundle, concrete, test = _open(model, experiment)
     if bundle.network.labels_steps:
-        raise SettingsError(f"{model}: labels every step, which the ONNX export does not support")
-    # Imported after the check of the settings, because the extra may be missing.
-    from seqbelt.inference.onnx_export import (
-        OnnxNetwork,
-        crop_rule,
-        export_bytes,
-        export_raw_bytes,
-        quantize,
-    )
-
-    network = content = export_bytes(bundle)
+        raise SettingsError(f"{model}: labels every step, which export does not support")
+    built = chosen.build(bundle, output, raw, False)
     original, drawing = bundle.network, draw_sequences(bundle, test)
     if raw:
-        content = export_raw_bytes(bundle, network)
         original, drawing = RawNetwork(bundle), draw_signals(bundle)
-    exported = OnnxNetwork(content)
     cases = list(export_parity.make_cases(*drawing))
-    certificate = export_parity.certify_export(original, exported, cases)
+    if chosen.is_stepwise:
+        cases.append(export_parity.make_cut_case(drawing[0], drawing[2]))
+    certificate = export_parity.certify_export(original, built.network, cases)
     echo(f"{concrete}: {certificate.sentence}")
     if not certificate.passed:
         raise SeqbeltError(_failure(certificate, output, test))
     quantization = None
-    if format == "onnx-int8":
-        content, operators = quantize(network)
-        content = export_raw_bytes(bundle, content) if raw else content
-        exported = OnnxNetwork(content)
-        quantization = _describe(original, exported, operators, cases)
-    accuracy = _accuracy(bundle, exported, test)
-    _write(output, content)
-    rule = None if raw else crop_rule(bundle)
-    if rule is not None:
-        echo(f"the exported network reads all steps of its input; crop before: {rule}")
+    if int8:
+        built = chosen.build(bundle, output, raw, True)
+        quantization = _describe(original, built, cases)
+    accuracy = _accuracy(bundle, built.network, test)
+    _write(output, built.files)
+    if built.crop is not None:
+        echo(f"the exported network reads all steps of its input; crop before: {built.crop}")
     result = {
         "output": str(output),
         "format": format,
         **({"raw": True} if raw else {}),
         "model": concrete,
         **certificate.to_dict(),
-        "size_bytes": len(content),
-        "speed_ratio": _speed_ratio(original, exported, drawing),
-        "crop": rule,
+        "size_bytes": len(built.files[output.suffix]),
+        "speed_ratio": _speed_ratio(original, built.network, drawing),
+        "crop": built.crop,
         "quantization": quantization,
         "accuracy": accuracy,
     }
     return Outcome(result)
 
 
-def _check(format: str, output: Path) -> None:
-    if format not in FORMATS:
-        raise SettingsError(f"--format {format}: expected one of {', '.join(FORMATS)}")
-    if output.suffix != ".onnx":
-        raise SettingsError(f"--output {output}: expected a name that ends in .onnx")
+def _check_output(output: Path, format: Format) -> None:
+    ending = format.endings[0]
+    if output.suffix != ending:
+        raise SettingsError(f"--output {output}: expected a name that ends in {ending}")
     if output.is_dir():
         raise SettingsError(f"--output {output}: is a folder; give a file")
-    if missing_packages():
-        raise SeqbeltError(
-            f"--format {format} needs the packages {' and '.join(EXTRA)}; "
-            f"{' and '.join(missing_packages())} cannot be imported; pip install 'seqbelt[onnx]'"
-        )
 
 
 def _open(model: str, experiment: Experiment | None) -> tuple[Bundle, str, Sequences | None]:
@@ -139,20 +117,18 @@ def _failure(certificate: ExportCertificate, output: Path, test: Sequences | Non
     )
 
 
-def _describe(
-    network: nn.Module, exported: nn.Module, operators: list[str], cases: list[export_parity.Case]
-) -> dict[str, Any]:
+def _describe(network: nn.Module, built: Built, cases: list[export_parity.Case]) -> dict[str, Any]:
     """The effect of int8 on the same batches, in logits and labels."""
-    certificate = export_parity.certify_export(network, exported, cases)
-    batch_difference = export_parity.batch_composition_difference(exported, cases)
+    certificate = export_parity.certify_export(network, built.network, cases)
+    batch_difference = export_parity.batch_composition_difference(built.network, cases)
     echo(
-        f"int8: the weights of {', '.join(operators) or 'nothing'}; logits differ by "
+        f"int8: the weights of {', '.join(built.quantized) or 'nothing'}; logits differ by "
         f"{certificate.shown_difference} at most, {certificate.num_flips} of "
         f"{certificate.num_sequences} labels change; batch composition changes a logit by "
         f"up to {batch_difference:.1e}"
     )
     return {
-        "operators": operators,
+        "operators": built.quantized,
         "max_difference": certificate.max_difference,
         "num_flips": certificate.num_flips,
         "company_difference": batch_difference,
@@ -177,10 +153,11 @@ def _accuracy(
     }
 
 
-def _write(output: Path, content: bytes) -> None:
+def _write(output: Path, files: dict[str, bytes]) -> None:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(output, content)
+        for ending, content in files.items():
+            write_atomically(output.with_suffix(ending), content)
     except OSError as error:
         raise SeqbeltError(f"--output {output}: cannot be written ({error})") from None
 

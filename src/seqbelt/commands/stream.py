@@ -270,13 +270,13 @@ def _warm_up(bundle: Bundle, window_s: float | None) -> None:
 
 def _line(bundle: Bundle, answers: Stream, decision: Decision) -> dict[str, Any]:
     probabilities = decision.probabilities
-    best = int(probabilities.argmax())
+    (label,) = bundle.predicted_names(probabilities)
     time = {"time_s": round(decision.num_inputs * answers.input_s, 6)} if answers.input_s else {}
     return {
         **time,
         "step": decision.num_steps,
-        "label": bundle.classes[best],
-        "confidence": round(float(probabilities[best]), 6),
+        "label": label,
+        "confidence": round(float(bundle.confidence(probabilities)), 6),
         "p": {
             name: round(float(p), 6) for name, p in zip(bundle.classes, probabilities, strict=True)
         },

@@ -14,6 +14,7 @@ from seqbelt.comparison.metrics import (
     ACCURACY,
     MACRO_F1,
     NAMES,
+    ORDERED_NAMES,
     RECALL,
     Answers,
     Metric,
@@ -57,8 +58,9 @@ class Comparison(VerdictRule):
     """Models that are trained at a time, in processes that share the CPU's threads."""
     metric: str = "accuracy"
     """What the verdict is about: accuracy, macro_f1, balanced_accuracy, log_loss (its margin in
-    nats), ``recall:LABEL`` (of one class) or, of labelled steps, segmental_f1 (at an overlap of
-    50 %). Where classes are skewed, accuracy is judged beside macro_f1."""
+    nats), ``recall:LABEL`` (of one class), of ordered classes (data.order) mean_absolute_error
+    (its margin in classes) or quadratic_kappa, or, of labelled steps, segmental_f1 (at an overlap
+    of 50 %). Where classes are skewed, accuracy is judged beside macro_f1."""
     max_seeds: Annotated[int, Field(ge=2)] = SCHEDULE[-1]
     """Seeds of a cell at the last look: a comparison that is extended with seeds is tested the more
     strictly at each look, so that all looks up to this one together claim falsely in at most one
@@ -84,8 +86,9 @@ class Comparison(VerdictRule):
     @classmethod
     def _metric_is_known(cls, name: str) -> str:
         is_recall = name.startswith(RECALL) and name != RECALL
-        if name not in NAMES and not is_recall:
-            raise ValueError(f"'{name}' is no metric; known: {', '.join(NAMES)}, {RECALL}LABEL")
+        known = (*NAMES, *ORDERED_NAMES)
+        if name not in known and not is_recall:
+            raise ValueError(f"'{name}' is no metric; known: {', '.join(known)}, {RECALL}LABEL")
         return name
 
     @field_validator("cells", "seeds")
@@ -105,12 +108,14 @@ class Comparison(VerdictRule):
         unit: Unit = "group",
         scope: str = "",
         looks: Looks | None = None,
+        beside: Sequence[Metric] = (),
     ) -> "Conclusion":
         """Summarise the finished runs of each cell, and what the controls say of the best.
 
         ``classes`` are the labels of the class indices. ``remedies`` has a sentence for each cell:
         what to try where it has not learned the task. ``groups``, ``unit`` and ``looks`` are as for
-        ``judge``; ``scope`` is a sentence about what the test rows cannot show. Raises
+        ``judge``; ``beside`` are metrics that are estimated besides the chosen one, accuracy and
+        macro-F1; ``scope`` is a sentence about what the test rows cannot show. Raises
         SettingsError where ``metric`` does not fit the data.
         """
         answers = {cell: [run.answers for run in of] for cell, of in runs.items()}
@@ -119,7 +124,7 @@ class Comparison(VerdictRule):
         unit = "row" if groups is None else unit
         scored = {
             metric: score_cells(metric, answers, classes, groups, unit)
-            for metric in dict.fromkeys([chosen, ACCURACY, MACRO_F1])
+            for metric in dict.fromkeys([chosen, ACCURACY, MACRO_F1, *beside])
         }
         judged = [chosen]
         if chosen == ACCURACY and are_skewed(labels, len(classes)):

@@ -60,13 +60,14 @@ def measure_memory(network: nn.Module, sequences: Sequences, device: torch.devic
     """Measure accuracy on suffixes and prefixes of sampled sequences."""
     order = np.random.default_rng(0).permutation(len(sequences))[:MAX_SEQUENCES]
     sample = sequences.take(np.sort(order))
-    lengths = sample.lengths
+    target = sample.store.target
+    lengths, labels = sample.lengths, target.labels(sample)
     longest = int(lengths.max())
     last_steps = np.unique(np.geomspace(1, longest, NUM_LAGS).round().astype(np.int64))
 
     def accuracy(altered: Sequences) -> float:
         logits = predict_logits(network, altered, device)
-        return float((logits.argmax(1) == sample.labels).mean())
+        return float(target.are_correct(target.predict(logits), labels).mean())
 
     shorten: dict[EarlierSteps, Callable[[np.ndarray], Sequences]] = {
         "cut": lambda kept: read_stretch(sample, lengths - kept, kept),

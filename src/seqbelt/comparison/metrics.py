@@ -19,6 +19,10 @@ Unit = Literal["row", "recording", "group"]
 """What is independent of the rest of its kind: a test row, a recording whose steps are scored, or a
 group (speaker, subject, machine) that no training row is of."""
 NAMES = ("accuracy", "macro_f1", "balanced_accuracy", "log_loss", "segmental_f1")
+ORDERED_NAMES = ("mean_absolute_error", "quadratic_kappa")
+"""Metrics of ordered classes."""
+UNITS = {"log_loss": "nats", "mean_absolute_error": "classes", "quadratic_kappa": "kappa"}
+"""Units of the metrics that are not shown in per cent."""
 RECALL = "recall:"
 """Before the label of the class."""
 SEGMENT_OVERLAP = 2
@@ -44,16 +48,18 @@ class Metric:
 
     @property
     def is_fraction(self) -> bool:
-        """Whether it lies in 0..1 and is shown in per cent; log loss is in nats."""
-        return self.name != "log_loss"
+        """Whether it lies in 0..1 and is shown in per cent."""
+        return self.name not in UNITS
 
     @property
     def lower_is_better(self) -> bool:
-        return self.name == "log_loss"
+        return self.name in ("log_loss", "mean_absolute_error")
 
     def value(self, number: float) -> str:
         """E.g. ``91.2 %``."""
-        return f"{100 * number:.1f} %" if self.is_fraction else f"{number:.3f} nats"
+        if self.is_fraction:
+            return f"{100 * number:.1f} %"
+        return f"{number:.3f} {UNITS[self.name]}"
 
     def signed(self, number: float) -> str:
         """A difference without its unit, e.g. ``+4.0``."""
@@ -63,11 +69,12 @@ class Metric:
 
     @property
     def unit_of_difference(self) -> str:
-        return "points" if self.is_fraction else "nats"
+        return "points" if self.is_fraction else UNITS[self.name]
 
 
 ACCURACY = Metric("accuracy")
 MACRO_F1 = Metric("macro_f1")
+ERROR, KAPPA = (Metric(name) for name in ORDERED_NAMES)
 
 
 @dataclass(frozen=True)
@@ -155,6 +162,8 @@ def score_cells(
     first = next(iter(cells.values()))[0]
     if metric == ACCURACY:
         return Scored(metric, stack(lambda one: one.correct), groups, unit)
+    if metric == ERROR:
+        return Scored(metric, stack(lambda one: np.abs(one.labels - one.predicted)), groups, unit)
     if metric.name == "log_loss":
         return Scored(metric, stack(lambda one: _needed(one.losses, metric)), groups, unit)
     if metric.name.startswith(RECALL):
@@ -165,7 +174,7 @@ def score_cells(
         members = groups_of_recordings(first, groups)
         found = stack(lambda one: _segment_pseudo_values(_needed(one.segments, metric), members))
         return Scored(metric, found, None, unit, len(first.labels))
-    of_counts = macro_f1 if metric == MACRO_F1 else balanced_accuracy
+    of_counts = {MACRO_F1: macro_f1, KAPPA: quadratic_kappa}.get(metric, balanced_accuracy)
     found = stack(lambda one: _pseudo_values(one, groups, len(classes), of_counts))
     return Scored(metric, found, None, unit, len(first.labels))
 
@@ -201,6 +210,16 @@ def balanced_accuracy(counts: np.ndarray) -> float:
     sizes = counts.sum(axis=1)
     there = sizes > 0
     return float(np.mean(np.diag(counts)[there] / sizes[there]))
+
+
+def quadratic_kappa(counts: np.ndarray) -> float:
+    """Cohen's kappa with squared distances as weights, of counts ``(true, predicted class)`` of
+    ordered classes; 0 where chance alone would agree."""
+    classes = np.arange(len(counts))
+    weights = (classes[:, None] - classes) ** 2
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+    by_chance = float((weights * expected).sum())
+    return 1 - float((weights * counts).sum()) / by_chance if by_chance else 0.0
 
 
 def groups_of_recordings(answers: Answers, groups: np.ndarray | None) -> np.ndarray:

@@ -147,7 +147,7 @@ class Verdict:
     @property
     def _margin(self) -> str:
         if not self.metric.is_fraction:
-            return f"{self.margin:g} nats"
+            return f"{self.margin:g} {self.metric.unit_of_difference}"
         return f"{100 * self.margin:g} point{'' if self.margin == 0.01 else 's'}"
 
     def _evidence(self) -> str:

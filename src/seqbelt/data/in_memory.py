@@ -17,16 +17,13 @@ class ArrayStore:
     classes: tuple[str, ...] = ()
     is_tokens: bool = False
     step_s: float | None = None
+    target: Target = TARGETS["per_sequence"]
+    """One class each, ordered or not."""
 
     @property
     def num_features(self) -> int:
         """Width of a step."""
         return self.arrays[0].shape[1]
-
-    @property
-    def target(self) -> Target:
-        """Arrays have one class each."""
-        return TARGETS["per_sequence"]
 
     def sequence(self, row: int) -> np.ndarray:
         """Float32 ``(steps, features)``."""
@@ -36,14 +33,23 @@ class ArrayStore:
         """Raises ValueError: arrays have one class each."""
         raise ValueError("sequences in memory have no label for each step")
 
+    def label_sets(self, rows: np.ndarray) -> np.ndarray:
+        """Raises ValueError: arrays have one class each."""
+        raise ValueError("sequences in memory have one class each")
+
     def column(self, name: str, rows: np.ndarray) -> list[str]:
         """The rows' numbers as ``id``; arrays have no group, split or hash."""
         return [str(row) if name == "id" else "" for row in rows.tolist()]
 
 
 def in_memory(
-    arrays: Sequence[np.ndarray], labels: np.ndarray, classes: tuple[str, ...] = ()
+    arrays: Sequence[np.ndarray],
+    labels: np.ndarray,
+    classes: tuple[str, ...] = (),
+    target: Target = TARGETS["per_sequence"],
 ) -> Sequences:
     """``arrays`` float32 ``(steps, features)`` each, ``labels`` int64 ``(sequences,)``."""
     lengths = np.fromiter((len(array) for array in arrays), np.int64, len(arrays))
-    return Sequences(ArrayStore(arrays, classes), np.arange(len(arrays)), lengths, labels)
+    return Sequences(
+        ArrayStore(arrays, classes, target=target), np.arange(len(arrays)), lengths, labels
+    )

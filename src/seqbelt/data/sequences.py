@@ -44,6 +44,10 @@ class RowSource(Protocol):
         """Class index of each step of one sequence, ``(steps,)``."""
         ...
 
+    def label_sets(self, rows: np.ndarray) -> np.ndarray:
+        """Whether each of some rows has each label, bool ``(rows, classes)``."""
+        ...
+
     def column(self, name: str, rows: np.ndarray) -> list[str]:
         """``id``, ``group``, ``split`` or ``content_hash`` of some rows."""
         ...
@@ -54,7 +58,7 @@ class Sequences:
     """Some rows of a store.
 
     ``lengths`` int64 ``(rows,)`` in steps, ``labels`` int64 ``(rows,)`` class indices; with labels
-    for steps, the most frequent class of the steps.
+    for steps, the most frequent class of the steps, and with several labels the first, or -1.
     """
 
     store: RowSource
@@ -73,6 +77,11 @@ class Sequences:
         """Class index of each step of one sequence, ``(steps,)``; ``UNLABELLED`` where there is
         none. Only where the store has labels for steps."""
         return self.store.step_labels(self.rows[index])
+
+    def label_sets(self) -> np.ndarray:
+        """Whether each sequence has each label, bool ``(sequences, classes)``. Only where the
+        store has several labels for a sequence."""
+        return self.store.label_sets(self.rows)
 
     def take(self, indices: np.ndarray) -> "Sequences":
         """A selection of these sequences."""

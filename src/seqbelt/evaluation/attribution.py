@@ -74,19 +74,21 @@ def explain(
     sequence: np.ndarray,
     max_steps: int | None = None,
     crop: Crop = "head",
+    predicted: int | None = None,
 ) -> Explanation:
     """Explain the prediction for one encoded sequence, ``(steps, features)`` or token ids
     ``(steps,)``.
 
     ``max_steps`` and ``crop`` are the model's; with windows the mean probability is explained, and
-    a step in two windows gets the attributions of both. Runs on the network's device and changes
+    a step in two windows gets the attributions of both. ``predicted`` is the class whose log-odds
+    are attributed, the likeliest unless given. Runs on the network's device and changes
     nothing.
     """
     windows = crop_steps(np.arange(len(sequence)), max_steps, crop)
     inputs, lengths = pad([sequence[window] for window in windows])
     line = _Line(network, inputs.to(next(network.parameters()).device), lengths)
     with _differentiable(network):
-        predicted, baseline_log_odds, log_odds = line.ends()
+        predicted, baseline_log_odds, log_odds = line.ends(predicted)
         collected, num_points = line.collect(predicted, log_odds - baseline_log_odds)
     attributions = _join(collected, windows, len(sequence))
     return Explanation(attributions, predicted, log_odds, baseline_log_odds, num_points)
@@ -115,11 +117,13 @@ class _Line:
         # Modules whose output is 0 at the baseline.
         self.first = [one.embed if one.is_tokens else one.normalize for one in network.networks]
 
-    def ends(self) -> tuple[int, float, float]:
-        """The predicted class, and its log-odds at the baseline and at the sequence."""
+    def ends(self, predicted: int | None) -> tuple[int, float, float]:
+        """The class, the likeliest unless given, and its log-odds at the baseline and at the
+        sequence."""
         with torch.no_grad():
             start, end = self._log_probabilities(self._scales(torch.tensor([0.0, 1.0])))
-        predicted = int(end.argmax())
+        if predicted is None:
+            predicted = int(end.argmax())
         return predicted, float(_log_odds(start, predicted)), float(_log_odds(end, predicted))
 
     def collect(self, predicted: int, difference: float) -> tuple[np.ndarray, int]:

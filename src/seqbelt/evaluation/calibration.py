@@ -65,18 +65,16 @@ class Reliability:
 
 
 def reliability(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
+    confidence: np.ndarray,
+    correct: np.ndarray,
     num_bins: int = 15,
     binning: Literal["mass", "width"] = "mass",
 ) -> Reliability:
-    """Bin examples by their confidence: ``(examples, classes)``, labels int ``(examples,)``.
+    """Bin examples by their ``confidence`` in 0..1; ``correct`` bool, both ``(examples,)``.
 
     ``mass`` puts as many examples in each bin (the fewer bins where there are few examples),
     ``width`` cuts [0, 1] evenly as Guo et al. do; a confidence on an edge belongs below it.
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
     if binning == "mass":
         ranks = np.searchsorted(np.sort(confidence), confidence)  # equal ones stay together
         bins = ranks * num_bins // max(len(confidence), num_bins)
@@ -84,15 +82,15 @@ def reliability(
         bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
     count = np.bincount(bins, minlength=num_bins)
     filled = count > 0
-    sums = [np.bincount(bins, values, num_bins)[filled] for values in (confidence, right)]
+    sums = [np.bincount(bins, values, num_bins)[filled] for values in (confidence, correct)]
     return Reliability(sums[0] / count[filled], sums[1] / count[filled], count[filled])
 
 
 def error_interval(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
+    confidence: np.ndarray,
+    correct: np.ndarray,
     units: Sequence[str] | None = None,
-    confidence: float = 0.95,
+    level: float = 0.95,
 ) -> tuple[float, float]:
     """Basic bootstrap interval of the expected calibration error (Davison & Hinkley 1997, 5.2.1).
 
@@ -100,7 +98,7 @@ def error_interval(
     the basic interval turns that round. ``units`` ``(examples,)`` are resampled whole. Bounds are
     in 0..1.
     """
-    members = np.arange(len(labels))
+    members = np.arange(len(correct))
     if units is not None:
         members = np.unique(np.asarray(units), return_inverse=True)[1]
     order = np.argsort(members, kind="stable")
@@ -110,9 +108,9 @@ def error_interval(
     for _ in range(NUM_RESAMPLES):
         drawn = rng.integers(0, len(rows), len(rows))
         taken = np.concatenate([rows[one] for one in drawn]) if units is not None else drawn
-        errors.append(reliability(probabilities[taken], labels[taken]).expected_error)
-    value = reliability(probabilities, labels).expected_error
-    tail = (1 - confidence) / 2
+        errors.append(reliability(confidence[taken], correct[taken]).expected_error)
+    value = reliability(confidence, correct).expected_error
+    tail = (1 - level) / 2
     high, low = np.quantile(errors, [tail, 1 - tail])
     low, high = np.clip([2 * value - low, 2 * value - high], 0, 1)
     return float(low), float(high)

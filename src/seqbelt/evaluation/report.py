@@ -9,8 +9,9 @@ import pandas as pd
 from scipy.special import bdtrc, log_softmax
 from sklearn.metrics import classification_report, confusion_matrix
 
+from seqbelt.data.labels.targets import Target
 from seqbelt.data.sequences import Sequences
-from seqbelt.evaluation.calibration import Reliability, error_interval, reliability, softmax
+from seqbelt.evaluation.calibration import Reliability, error_interval, reliability
 from seqbelt.training.scoring import ZERO, Scores, score
 
 CHANCE = 0.05
@@ -27,7 +28,7 @@ class Report:
     sequences: Sequences
     logits: np.ndarray
     temperature: float = 1.0
-    """Divisor of the logits for confidences; scores and predictions do not depend on it."""
+    """Divisor of the logits for confidences; the likeliest class does not depend on it."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -39,14 +40,27 @@ class Report:
         return self.sequences.labels
 
     @property
+    def target(self) -> Target:
+        """How predictions follow from probabilities."""
+        return self.sequences.store.target
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Calibrated probabilities float64 ``(examples, classes)``."""
+        return self.target.probabilities(self._scaled(self.temperature))
+
+    def _scaled(self, temperature: float) -> np.ndarray:
+        return np.asarray(self.logits, np.float64) / temperature
+
+    @property
     def groups(self) -> list[str]:
         """The group of each example: speaker, subject or source recording."""
         return self.sequences.column("group")
 
     @cached_property
     def scores(self) -> Scores:
-        """Accuracy, macro-F1 and loss."""
-        return score(self.logits, self.labels)
+        """Accuracy, macro-F1, loss, and what else the labels have."""
+        return score(self.logits, self.labels, self.target, self.predictions)
 
     @property
     def losses(self) -> np.ndarray:
@@ -65,12 +79,12 @@ class Report:
     @cached_property
     def predictions(self) -> np.ndarray:
         """Predicted class indices ``(examples,)``."""
-        return self.logits.argmax(1)
+        return self.target.predict(self._scaled(self.temperature))
 
     @property
     def correct(self) -> np.ndarray:
         """Whether each prediction is correct, bool ``(examples,)``."""
-        return self.predictions == self.labels
+        return self.target.are_correct(self.predictions, self.labels)
 
     @property
     def units(self) -> list[str] | None:
@@ -84,12 +98,25 @@ class Report:
     @classmethod
     def merged_dict(cls, reports: Sequence["Report"]) -> dict[str, float]:
         """All scores of several reports' examples together."""
-        logits = np.concatenate([report.logits for report in reports])
-        return score(logits, np.concatenate([report.labels for report in reports])).to_dict()
+        logits, labels, predictions = (
+            np.concatenate([getattr(report, name) for report in reports])
+            for name in ("logits", "labels", "predictions")
+        )
+        return score(logits, labels, reports[0].target, predictions).to_dict()
 
     def confusion(self) -> np.ndarray:
         """Counts ``(true class, predicted class)``."""
         return confusion_matrix(self.labels, self.predictions, labels=range(len(self.classes)))
+
+    @property
+    def true_counts(self) -> np.ndarray:
+        """Examples of each class ``(classes,)``."""
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+    @property
+    def predicted_counts(self) -> np.ndarray:
+        """Examples predicted as each class ``(classes,)``."""
+        return np.bincount(self.predictions, minlength=len(self.classes))
 
     def per_class(self) -> pd.DataFrame:
         """Precision, recall, F1 and count of each class."""
@@ -107,20 +134,22 @@ class Report:
     @property
     def confidences(self) -> np.ndarray:
         """Calibrated probability of each prediction ``(examples,)``."""
-        return softmax(self.logits, self.temperature).max(1)
+        return self.target.confidence(self.probabilities)
 
     def reliability(self, temperature: float) -> Reliability:
         """Confidence against accuracy, at a temperature."""
-        return reliability(softmax(self.logits, temperature), self.labels)
+        logits = self._scaled(temperature)
+        confidence = self.target.confidence(self.target.probabilities(logits))
+        predictions = self.target.predict(logits)
+        return reliability(confidence, self.target.are_correct(predictions, self.labels))
 
     def calibration_error_interval(self) -> tuple[float, float]:
         """95 % interval of the calibrated probabilities' expected calibration error."""
-        probabilities = softmax(self.logits, self.temperature)
-        return error_interval(probabilities, self.labels, self.units)
+        return error_interval(self.confidences, self.correct, self.units)
 
     def worst_errors(self, count: int = 50) -> pd.DataFrame:
         """The wrong predictions with the highest confidence."""
-        probabilities = softmax(self.logits, self.temperature)
+        probabilities = self.probabilities
         wrong = np.flatnonzero(~self.correct)
         worst = wrong[np.argsort(-probabilities[wrong, self.predictions[wrong]])][:count]
         names = np.array(self.classes, dtype=object)

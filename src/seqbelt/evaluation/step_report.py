@@ -19,9 +19,13 @@ from seqbelt.training.scoring import predict_logits
 
 
 def report_on(
-    network: Network, parts: Mapping[str, Sequences], min_steps: int = 1
+    network: Network,
+    parts: Mapping[str, Sequences],
+    min_steps: int = 1,
+    temperature: float = 1.0,
 ) -> dict[str, Report]:
-    """Reports on the parts that have rows, calibrated on the validation rows if there are any.
+    """Reports on the parts that have rows, calibrated on the validation rows if there are any, or
+    else by ``temperature``.
 
     ``min_steps`` is the shortest segment of a model that labels steps.
     """
@@ -29,7 +33,6 @@ def report_on(
     logits = {
         name: predict_logits(network, part, device) for name, part in parts.items() if len(part)
     }
-    temperature = 1.0
     if "validation" in logits:
         rows = parts["validation"]
         temperature = fit_temperature(logits["validation"], rows.store.target.labels(rows))

@@ -10,14 +10,22 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.audio.spectral import Spectral
+from seqbelt.features.pretrained.frame_encoder import EncodedFrames
+from seqbelt.features.pretrained.sound_encoder import EncodedSound
+from seqbelt.features.pretrained.token_encoder import EncodedText
+from seqbelt.features.text.morpheme import Morpheme
 from seqbelt.features.text.text import Character, Jamo, Subword, Word
 from seqbelt.features.video.video import FrameDifferences, Frames
 
+AnyEncoded: TypeAlias = Annotated[
+    EncodedSound | EncodedFrames | EncodedText, Field(discriminator="reads")
+]
 AnyFeatures: TypeAlias = Annotated[
     LogMel | Mfcc | Spectral | Waveform
-    | Subword | Character | Word | Jamo
+    | Subword | Character | Word | Jamo | Morpheme
     | FrameDifferences | Frames
-    | Vectors | Channels,
+    | Vectors | Channels
+    | AnyEncoded,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

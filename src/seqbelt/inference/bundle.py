@@ -24,13 +24,14 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load, save
-from scipy.special import softmax
 from torch import Tensor
 
+from seqbelt.data.labels.targets import TARGETS, Target, find_target
 from seqbelt.data.store.parts import write_json
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.kinds import parse_stored
+from seqbelt.inference.decision import Decision
 from seqbelt.inference.reference import FILE as REFERENCE
 from seqbelt.inference.reference import Reference
 from seqbelt.models.classifier import Model, SequenceNetwork
@@ -39,6 +40,8 @@ from seqbelt.models.ensemble import Ensemble, Network
 FORMAT = 1
 ENSEMBLE_FORMAT = 2
 """Format of a bundle with several networks, which versions without ensembles do not read."""
+SEVERAL_FORMAT = 3
+"""Format of a bundle of several labels, which versions without them do not read."""
 OLD_DEFAULTS = {"stem": "none", "scaling": "rows", "differences": False}
 """Settings missing in older bundles, with the values that those models have."""
 HASHES = "SHA256SUMS"
@@ -64,6 +67,10 @@ class Bundle:
     validation rows."""
     reference: Reference | None = None
     """What the training rows looked like; None in older bundles."""
+    target: Target = TARGETS["per_sequence"]
+    """What is predicted, and how predictions follow from probabilities."""
+    thresholds: tuple[float, ...] = ()
+    """With several labels: the probability from which each label is given."""
 
     def save(self, folder: Path) -> None:
         """Write the bundle, replacing an older one in the same folder."""
@@ -85,10 +92,13 @@ class Bundle:
             weights = {n: t.detach().cpu().contiguous() for n, t in network.state_dict().items()}
             (folder / name).write_bytes(save(weights))
         several = {"num_networks": len(networks)} if len(networks) > 1 else {}
+        stored_format = ENSEMBLE_FORMAT if several else FORMAT
+        if self.target.is_several:
+            stored_format = SEVERAL_FORMAT
         write_json(
             folder / "bundle.json",
             {
-                "format": ENSEMBLE_FORMAT if several else FORMAT,
+                "format": stored_format,
                 **several,
                 "name": self.name,
                 "classes": self.classes,
@@ -98,10 +108,17 @@ class Bundle:
                 "features": self.features.to_dict(),
                 "model": self.model.to_dict(),
                 "about": self.about,
+                **self._stored_target(),
                 "hashes": HASHES,  # missing in older bundles
             },
         )
         write_hashes(folder)
+
+    def _stored_target(self) -> dict[str, Any]:
+        """The target in ``bundle.json``; empty for the targets of older bundles."""
+        if self.target.is_several:
+            return {"labels": self.target.name, "thresholds": self.thresholds}
+        return {"ordered": True} if self.target.is_ordered else {}
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":
@@ -121,10 +138,10 @@ class Bundle:
     def _load(cls, folder: Path) -> "Bundle":
         files = _read_files(folder)
         values = json.loads(files["bundle.json"])
-        if values["format"] not in (FORMAT, ENSEMBLE_FORMAT):
+        if values["format"] not in (FORMAT, ENSEMBLE_FORMAT, SEVERAL_FORMAT):
             raise SeqbeltError(
-                f"{folder}: bundle format {values['format']}, this version reads {FORMAT} and "
-                f"{ENSEMBLE_FORMAT}"
+                f"{folder}: bundle format {values['format']}, this version reads {FORMAT} to "
+                f"{SEVERAL_FORMAT}"
             )
         _check_hashes(folder, files, is_needed="hashes" in values)
         features = parse_stored(values["features"])
@@ -158,6 +175,8 @@ class Bundle:
             temperature=values.get("temperature", 1.0),  # missing in older bundles
             confidences=tuple(values.get("confidences", ())),
             reference=Reference.from_bytes(files[REFERENCE]) if REFERENCE in files else None,
+            target=find_target(_target_name(values), values.get("ordered", False)),
+            thresholds=tuple(values.get("thresholds", ())),
         )
 
     @cached_property
@@ -187,15 +206,30 @@ class Bundle:
 
         The class with the largest logit has the largest probability, even after rounding.
         """
-        probabilities = softmax(logits.astype(np.float64) / self.temperature, axis=-1).astype(
-            np.float32
-        )
+        scaled = logits.astype(np.float64) / self.temperature
+        probabilities = self.target.probabilities(scaled).astype(np.float32)
+        if self.target.is_several:
+            return probabilities
         best = logits.argmax(-1, keepdims=True)
         is_tied = probabilities.argmax(-1, keepdims=True) != best
         minimum = np.nextafter(probabilities.max(-1, keepdims=True), np.float32(2))
         current = np.take_along_axis(probabilities, best, -1)
         np.put_along_axis(probabilities, best, np.where(is_tied, minimum, current), -1)
         return probabilities
+
+    @cached_property
+    def decision(self) -> Decision:
+        """From probabilities to the predicted class or labels."""
+        thresholds = np.array(self.thresholds, np.float32) if self.thresholds else None
+        return Decision(self.target, thresholds, self.about.get("label_separator", "|"))
+
+    def confidence(self, probabilities: np.ndarray) -> np.ndarray:
+        """The probability ``(...)`` that the prediction of ``(..., classes)`` is right."""
+        return self.decision.confidence(probabilities)
+
+    def predicted_names(self, probabilities: np.ndarray) -> list[str]:
+        """The predicted class, or all predicted labels, of one row ``(classes,)``."""
+        return self.decision.names(probabilities, self.classes)
 
     def threshold(self, coverage: float) -> float:
         """The confidence that a fraction ``coverage`` of the validation rows reaches.
@@ -223,11 +257,14 @@ class Bundle:
         settings = [self.features.identity(), self.features.version, model, self.classes]
         if self.temperature != 1.0:
             settings.append(self.temperature)
+        if stored := self._stored_target():
+            settings.append(stored)
         digest.update(json.dumps(settings).encode())
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        for name, content in sorted(self.learned.items()):
+        learned = self.features.identifying(self.learned) if self.learned else {}
+        for name, content in sorted(learned.items()):
             digest.update(name.encode() + b"\0" + content)
         return digest.hexdigest()
 
@@ -302,10 +339,19 @@ def _weight_files(num_networks: int) -> list[str]:
 def _num_networks(values: Mapping[str, Any]) -> int:
     """Number of networks. Raises ValueError for an invalid value."""
     number = values.get("num_networks", 1)
-    is_several = values["format"] == ENSEMBLE_FORMAT
-    if type(number) is not int or number < 1 or (number > 1) != is_several:
+    is_ensemble = values["format"] == ENSEMBLE_FORMAT
+    if type(number) is not int or number < 1 or (number > 1) != is_ensemble:
         raise ValueError(f"num_networks: {number!r} is invalid for format {values['format']}")
     return number
+
+
+def _target_name(values: Mapping[str, Any]) -> str:
+    """Of the target. Raises ValueError for an invalid value."""
+    default = "per_step" if values["model"]["pooling"] == "none" else "per_sequence"
+    name = values.get("labels", default)
+    if (name == "several") != (values["format"] == SEVERAL_FORMAT) or name not in TARGETS:
+        raise ValueError(f"labels: {name!r} is invalid for format {values['format']}")
+    return name
 
 
 def _check_values(values: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
@@ -321,6 +367,11 @@ def _check_values(values: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
     confidences = values.get("confidences", ())
     if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in confidences):
         raise ValueError("confidences: expected numbers from 0 to 1")
+    thresholds = values.get("thresholds", ())
+    if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in thresholds):
+        raise ValueError("thresholds: expected numbers from 0 to 1")
+    if len(thresholds) not in (0, len(classes)):
+        raise ValueError(f"thresholds: expected {len(classes)}, found {len(thresholds)}")
     return classes, num_features
 
 

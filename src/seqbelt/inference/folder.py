@@ -13,6 +13,7 @@ import numpy as np
 from seqbelt.errors import REJECTED, TIMED_OUT, BadInput
 from seqbelt.features.base import Source
 from seqbelt.features.encoding import Encoded, encode_sources, hash_content, stamp_source
+from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.journal import Input, Journal, JournalEntry, Row
 from seqbelt.inference.output import check_output, kept_names
@@ -21,6 +22,10 @@ from seqbelt.inference.predictor import Prediction, Predictor
 COMMIT_S = 1.0
 COMMIT_ITEMS = 16_384
 """Interval and number of predictions between commits to the journal."""
+
+
+Observe = Callable[[Row, Sequence[str] | None], object]
+"""Called with a row of the output and its predicted labels, None if there is no prediction."""
 
 
 class Item(NamedTuple):
@@ -82,8 +87,8 @@ class Summary:
         self.num_partly_read += fraction < 1
         self.min_share_read = min(self.min_share_read, fraction)
 
-    def count(self, row: Row, prediction: str | None, classes: Collection[str]) -> None:
-        """Count one row of the output; ``prediction`` is None if there is none."""
+    def count(self, row: Row, prediction: Sequence[str] | None, classes: Collection[str]) -> None:
+        """Count one row of the output; ``prediction`` are its labels, None if there is none."""
         if row.error is None:
             self.num_predicted += 1
         else:
@@ -92,11 +97,10 @@ class Summary:
         if row.label:
             self.num_labelled += 1
             self.num_labelled_predicted += prediction is not None
-            self.num_correct += prediction == row.label
+            self.num_correct += prediction is not None and [*prediction] == [row.label]
             if row.label not in classes:
                 self.unknown_labels[row.label] += 1
-        if prediction is not None:
-            self.labels[prediction] += 1
+        self.labels.update(prediction or ())
         self.needs_mark |= not row.name.isascii()
 
 
@@ -112,7 +116,7 @@ def predict_items(
     coverage: float | None = None,
     byte_order_mark: bool = False,
     kept: Sequence[str] = (),
-    observe: Callable[[Row, str | None], object] | None = None,
+    observe: Observe | None = None,
     max_summaries: int = 0,
 ) -> Summary:
     """Predict every item and write the file ``output``, one row per item in input order.
@@ -133,13 +137,15 @@ def predict_items(
     began = time.perf_counter()
     journal = Journal(output.with_name(output.name + ".journal"), predictor.fingerprint)
     try:
+        bundle = predictor.bundle
         run = _Run(predictor, journal, Summary(output), context or ChildContext())
         for count in run.predict(items):
             progress(count)
-        rows = run.counted(_rejecting(journal.rows(), threshold), observe)
+        rows = run.counted(_rejecting(journal.rows(), bundle, threshold), observe)
         predictor.write(
             output, rows, key, model, byte_order_mark, journal.max_num_steps(),
-            kept_names(kept, key, predictor.bundle.classes), rejects=threshold is not None,
+            kept_names(kept, key, bundle.classes, bundle.target.is_several),
+            rejects=threshold is not None,
         )  # fmt: skip
         if max_summaries:
             run.summary.summaries = journal.summaries(max_summaries)
@@ -152,10 +158,10 @@ def predict_items(
     return run.summary
 
 
-def _rejecting(rows: Iterable[Row], threshold: float | None) -> Iterator[Row]:
+def _rejecting(rows: Iterable[Row], bundle: Bundle, threshold: float | None) -> Iterator[Row]:
     for row in rows:
         if threshold is not None and row.probabilities is not None and row.error is None:
-            confidence = float(row.probabilities.max())
+            confidence = float(bundle.confidence(row.probabilities))
             if confidence < threshold:
                 why = f"confidence {confidence:.3f} is below {threshold:.3f}"
                 row = row._replace(error=str(BadInput(REJECTED, why)))
@@ -273,22 +279,21 @@ class _Run:
         self._committed = time.monotonic()
         return count
 
-    def counted(
-        self, rows: Iterable[Row], observe: Callable[[Row, str | None], object] | None = None
-    ) -> Iterator[Row]:
+    def counted(self, rows: Iterable[Row], observe: Observe | None = None) -> Iterator[Row]:
         """Pass rows through, counting labels, reasons and correct predictions.
 
-        The segments of a model that labels steps are not counted as correct or wrong.
+        The segments of a model that labels steps, and several labels, are not counted as correct
+        or wrong.
         """
-        classes = self.predictor.bundle.classes
-        known_classes = frozenset(classes)
+        bundle = self.predictor.bundle
+        known_classes = frozenset(bundle.classes)
         labels_inputs = self.predictor.labels_inputs
         for row in rows:
             prediction = None
-            if not labels_inputs:
+            if not labels_inputs or bundle.target.is_several:
                 row = row._replace(label=None)
-            elif row.probabilities is not None and row.error is None:
-                prediction = classes[int(row.probabilities.argmax())]
+            if labels_inputs and row.probabilities is not None and row.error is None:
+                prediction = bundle.predicted_names(row.probabilities)
             if row.error is None and row.num_steps:
                 self.summary.count_fraction_read(self.predictor.share_read(row.num_steps))
             self.summary.count(row, prediction, known_classes)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from seqbelt.features.audio.audio import AudioFeatures
+from seqbelt.features.pretrained.onnx_model import MODEL_FILE
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.onnx_features import add_features
 from seqbelt.inference.onnx_graph import build_graph
@@ -40,7 +41,7 @@ def export_bytes(bundle: Bundle) -> bytes:
     # With windows the caller averages the probabilities and then calibrates the mean.
     uses_windows = bundle.model.max_steps is not None and bundle.model.crop == "windows"
     temperature = 1.0 if uses_windows else bundle.temperature
-    return build_graph(bundle.network, _metadata(bundle), temperature).SerializeToString()
+    return build_graph(bundle.network, file_metadata(bundle), temperature).SerializeToString()
 
 
 def crop_rule(bundle: Bundle) -> str | None:
@@ -51,7 +52,7 @@ def crop_rule(bundle: Bundle) -> str | None:
     return f"of a sequence longer than max_steps, {model.max_steps}, {_CROPS[model.crop]}"
 
 
-def _metadata(bundle: Bundle) -> dict[str, str]:
+def file_metadata(bundle: Bundle) -> dict[str, str]:
     """Strings by key; all but the name, the crop's rule and the learned files are JSON.
 
     ``framing`` of audio is in samples.
@@ -71,7 +72,11 @@ def _metadata(bundle: Bundle) -> dict[str, str]:
     if isinstance(features, AudioFeatures):
         framing = {name: getattr(features, name) for name in ("fft_size", "window", "hop")}
         metadata["framing"] = json.dumps(framing)
-    learned = {f"learned/{name}": content.decode() for name, content in bundle.learned.items()}
+    learned = {
+        f"learned/{name}": content.decode()
+        for name, content in bundle.learned.items()
+        if name != MODEL_FILE  # another ONNX file; encoder.json has its hash
+    }
     return metadata | learned
 
 

@@ -41,7 +41,7 @@ def build_graph(
     """
     graph = GraphBuilder()
     rows = [_logits(graph, member) for member in network.networks]
-    logits = rows[0] if len(rows) == 1 else _average(graph, rows)
+    logits = rows[0] if len(rows) == 1 else add_average(graph, rows)
     _guard_inputs(graph, network)
     graph.name_last("logits", _answers_of_rows(graph, logits))
     scaled = graph.add("Div", "logits", graph.constant(np.float32(temperature)))
@@ -70,7 +70,7 @@ def _logits(graph: "GraphBuilder", network: SequenceNetwork) -> str:
     else:
         outputs, final = steps, _last_valid(graph, steps, lengths)
     pooled = _pool(graph, network.pool, outputs, final, lengths)
-    return _linear(graph, pooled, network.classify)
+    return add_linear(graph, pooled, network.classify)
 
 
 def _guard_inputs(graph: "GraphBuilder", network: Network) -> None:
@@ -114,14 +114,14 @@ def _answers_of_rows(graph: "GraphBuilder", logits: str) -> str:
     """The logits of the rows that were given, NaN for a length of 0."""
     zero, batch = graph.constant(np.array([0])), graph.add("Shape", "lengths")
     rows = graph.add("Slice", logits, zero, batch, zero)
-    is_there = graph.add("Unsqueeze", graph.add("Greater", "lengths", zero), _axis(graph, 1))
+    is_there = graph.add("Unsqueeze", graph.add("Greater", "lengths", zero), add_axis(graph, 1))
     return graph.add("Where", is_there, rows, graph.constant(np.float32(np.nan)))
 
 
-def _average(graph: "GraphBuilder", logits: list[str]) -> str:
+def add_average(graph: "GraphBuilder", logits: list[str]) -> str:
     """Log of the mean probabilities ``(batch, classes)``, as ``average_logits``."""
     rows = [graph.add("LogSoftmax", member, axis=1) for member in logits]
-    rows = [graph.add("Unsqueeze", member, _axis(graph, 0)) for member in rows]
+    rows = [graph.add("Unsqueeze", member, add_axis(graph, 0)) for member in rows]
     stacked = graph.add("Concat", *rows, axis=0)
     total = graph.add("ReduceLogSumExp", stacked, axes=[0], keepdims=0)
     return graph.add("Sub", total, graph.constant(np.float32(np.log(len(logits)))))
@@ -202,7 +202,7 @@ def _first_steps(graph: GraphBuilder, network: SequenceNetwork) -> str:
 
 def _differences(graph: GraphBuilder, normalize: Standardize) -> str:
     """Each step minus the one before, 0 for the first, scaled: ``(batch, steps, features)``."""
-    first, second, last = (_axis(graph, number) for number in (0, 1, -1))
+    first, second, last = (add_axis(graph, number) for number in (0, 1, -1))
     start = graph.add("Slice", "inputs", first, second, second)
     before = graph.add("Concat", start, graph.add("Slice", "inputs", first, last, second), axis=1)
     difference = graph.add("Sub", "inputs", before)
@@ -211,8 +211,8 @@ def _differences(graph: GraphBuilder, normalize: Standardize) -> str:
 
 def _scaled_by_sequence(graph: GraphBuilder, normalize: Standardize) -> str:
     """Steps standardised over their sequence: ``(batch, steps, features)``."""
-    valid = graph.add("Unsqueeze", _valid_steps(graph, "inputs", "lengths"), _axis(graph, 2))
-    zero, step_axis = graph.constant(np.float64(0)), _axis(graph, 1)
+    valid = graph.add("Unsqueeze", _valid_steps(graph, "inputs", "lengths"), add_axis(graph, 2))
+    zero, step_axis = graph.constant(np.float64(0)), add_axis(graph, 1)
     values = graph.add("Cast", "inputs", to=onnx.TensorProto.DOUBLE)
     values = graph.add("Where", valid, values, zero)
     counts = graph.add("Unsqueeze", _column(graph, "lengths"), step_axis)
@@ -232,7 +232,7 @@ def _stem(graph: GraphBuilder, stem: StemLayers, steps: str) -> tuple[str, str]:
     lengths, zero = "lengths", graph.constant(np.float32(0))
     for block in stem.blocks:
         assert isinstance(block, StemBlock)
-        valid = graph.add("Unsqueeze", _valid_steps(graph, steps, lengths), _axis(graph, 2))
+        valid = graph.add("Unsqueeze", _valid_steps(graph, steps, lengths), add_axis(graph, 2))
         steps = graph.add("Where", valid, steps, zero)
         outputs = graph.add(
             "Conv", graph.add("Transpose", steps, perm=[0, 2, 1]),
@@ -271,10 +271,10 @@ def _recurrent(
     join_directions = graph.constant(np.array([0, 0, -1]))
     final = ""
     for layer in range(recurrent.weights.num_layers):
-        weights = _layer_weights(graph, recurrent, layer)
+        weights = layer_weights(graph, recurrent, layer)
         outputs, final = graph.add_many(
             recurrent.cell.upper(), steps, *weights, lengths,
-            num_outputs=2, **_attributes(recurrent),
+            num_outputs=2, **cell_attributes(recurrent),
         )  # fmt: skip
         # (steps, directions, batch, hidden) -> (steps, batch, directions * hidden)
         outputs = graph.add("Transpose", outputs, perm=[0, 2, 1, 3])
@@ -284,7 +284,7 @@ def _recurrent(
     return graph.add("Transpose", steps, perm=[1, 0, 2]), final
 
 
-def _attributes(recurrent: Recurrent) -> dict[str, Any]:
+def cell_attributes(recurrent: Recurrent) -> dict[str, Any]:
     bidirectional = recurrent.weights.bidirectional
     attributes: dict[str, Any] = {
         "hidden_size": recurrent.weights.hidden_size,
@@ -298,7 +298,7 @@ def _attributes(recurrent: Recurrent) -> dict[str, Any]:
     return attributes
 
 
-def _layer_weights(graph: GraphBuilder, recurrent: Recurrent, layer: int) -> list[str]:
+def layer_weights(graph: GraphBuilder, recurrent: Recurrent, layer: int) -> list[str]:
     """Names of W, R and B: ``(directions, gates * hidden, …)`` in ONNX's order of gates."""
     order = _GATES[recurrent.cell]
     directions = []
@@ -326,10 +326,10 @@ def _pool(graph: GraphBuilder, pool: Pooling, outputs: str, final: str, lengths:
     valid, pooled = _valid_steps(graph, outputs, lengths), []
     if pool.name in ATTENDING:
         pooled.append(_attention(graph, pool, outputs, valid))
-    valid = graph.add("Unsqueeze", valid, _axis(graph, 2))
+    valid = graph.add("Unsqueeze", valid, add_axis(graph, 2))
     if pool.name in ("mean", "concat"):
         total = graph.add("Where", valid, outputs, graph.constant(np.float32(0)))
-        total = graph.add("ReduceSum", total, _axis(graph, 1), keepdims=0)
+        total = graph.add("ReduceSum", total, add_axis(graph, 1), keepdims=0)
         counts = graph.add("Cast", _column(graph, lengths), to=onnx.TensorProto.FLOAT)
         pooled.append(graph.add("Div", total, counts))
     if pool.name in ("max", "concat", "attention_max"):
@@ -341,13 +341,15 @@ def _pool(graph: GraphBuilder, pool: Pooling, outputs: str, final: str, lengths:
 
 
 def _attention(graph: GraphBuilder, pool: Pooling, outputs: str, valid: str) -> str:
-    scores = _linear(graph, graph.add("Tanh", _linear(graph, outputs, pool.project)), pool.score)
-    scores = graph.add("Squeeze", scores, _axis(graph, 2))
+    scores = add_linear(
+        graph, graph.add("Tanh", add_linear(graph, outputs, pool.project)), pool.score
+    )
+    scores = graph.add("Squeeze", scores, add_axis(graph, 2))
     scores = graph.add("Where", valid, scores, graph.constant(np.float32(-np.inf)))
     weights = graph.add("Softmax", scores, axis=1)
-    weights = graph.add("Unsqueeze", weights, _axis(graph, 2))
+    weights = graph.add("Unsqueeze", weights, add_axis(graph, 2))
     weighted = graph.add("Mul", weights, outputs)
-    return graph.add("ReduceSum", weighted, _axis(graph, 1), keepdims=0)
+    return graph.add("ReduceSum", weighted, add_axis(graph, 1), keepdims=0)
 
 
 def _valid_steps(graph: GraphBuilder, steps: str, lengths: str) -> str:
@@ -359,14 +361,14 @@ def _valid_steps(graph: GraphBuilder, steps: str, lengths: str) -> str:
 
 
 def _column(graph: GraphBuilder, values: str) -> str:
-    return graph.add("Unsqueeze", values, _axis(graph, 1))
+    return graph.add("Unsqueeze", values, add_axis(graph, 1))
 
 
-def _axis(graph: GraphBuilder, axis: int) -> str:
+def add_axis(graph: GraphBuilder, axis: int) -> str:
     return graph.constant(np.array([axis]))
 
 
-def _linear(graph: GraphBuilder, values: str, layer: nn.Linear) -> str:
+def add_linear(graph: GraphBuilder, values: str, layer: nn.Linear) -> str:
     """A product and a sum instead of Gemm, which ONNX Runtime does not quantise."""
     product = graph.add("MatMul", values, graph.constant(layer.weight.T))
     if layer.bias is None:

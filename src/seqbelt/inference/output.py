@@ -7,14 +7,18 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from seqbelt.errors import REJECTED, SeqbeltError, SettingsError
+from seqbelt.inference.decision import ONE_CLASS, Decision
 from seqbelt.inference.journal import Row
 
 ROWS_AT_ONCE = 16_384
+FLAT_SUFFIXES = (".csv", ".xlsx")
+"""Of tables whose cells hold no lists."""
 JOURNAL_SUFFIXES = (".journal", ".journal-wal", ".journal-shm")
 HEADER_BYTES = 16_384
 MAX_CELL_CHARACTERS = 32_767
@@ -24,7 +28,7 @@ MAX_SHEET_ROWS = 1_048_576
 _SQLITE = b"SQLite format 3\0"
 _WORKBOOK_NOTE = "predictions by seqbelt"
 """Property by which a workbook with predictions is recognised without reading its sheet."""
-_PREDICTION_COLUMNS = frozenset(("label", "confidence", "error", "content_hash", "model"))
+_PREDICTION_COLUMNS = frozenset(("confidence", "error", "content_hash", "model"))
 """Columns by which a prediction file is recognised."""
 
 
@@ -92,10 +96,14 @@ def _is_own_workbook(path: Path) -> bool:
         return False
 
 
-def kept_names(names: Sequence[str], key: str, classes: Sequence[str]) -> list[str]:
+def kept_names(
+    names: Sequence[str], key: str, classes: Sequence[str], is_several: bool = False
+) -> list[str]:
     """The names of kept input columns in a prediction file: a name that predictions have as well
     is prefixed with ``input_``."""
     own = {key, "label", "confidence", "num_steps", "share_read", "rejected_label", "error"}
+    if is_several:
+        own |= {"labels", "rejected_labels"}
     taken = own | {"content_hash", "model", *(f"p_{name}" for name in classes)}
     found = list[str]()
     for name in names:
@@ -116,19 +124,27 @@ def write_predictions(
     share_read: Callable[[int], float] | None = None,
     kept: Sequence[str] = (),
     rejects: bool = False,
+    decision: Decision = ONE_CLASS,
 ) -> None:
     """Write one row per input; ``key`` is the first column's name: ``path`` or ``id``.
+
+    ``decision`` gives the predicted class, or labels, of the probabilities.
 
     ``share_read``, the fraction read of a number of steps, adds a column of that name. ``kept`` are
     the names of the input columns that the rows carry (``kept_names``). ``rejects`` adds
     ``rejected_label``: the class that a rejected input would have had.
     """
+    label_name, label_type = "label", pa.string()
+    if decision.target.is_several:
+        label_name = "labels"
+        is_flat = path.suffix.lower() in FLAT_SUFFIXES
+        label_type = pa.string() if is_flat else pa.list_(pa.string())
     schema = pa.schema(
         [
             (key, pa.string()),
             *((name, pa.string()) for name in kept),
-            ("label", pa.string()),
-            *([("rejected_label", pa.string())] if rejects else []),
+            (label_name, label_type),
+            *([(f"rejected_{label_name}", label_type)] if rejects else []),
             ("confidence", pa.float32()),
             *((f"p_{name}", pa.float32()) for name in classes),
             ("num_steps", pa.int64()),
@@ -139,7 +155,7 @@ def write_predictions(
         ]
     )
     tables = (
-        _table(chunk, classes, model, schema, share_read, len(kept), rejects)
+        _table(chunk, classes, model, schema, share_read, len(kept), rejects, decision)
         for chunk in _chunks(rows)
     )
     write_table(path, schema, tables, byte_order_mark)
@@ -177,6 +193,7 @@ def _table(
     share_read: Callable[[int], float] | None = None,
     num_kept: int = 0,
     rejects: bool = False,
+    decision: Decision = ONE_CLASS,
 ) -> pa.Table:
     """The rows as a table; values without a prediction are null.
 
@@ -191,14 +208,14 @@ def _table(
     for index, row in enumerate(rows):
         if not is_missing[index]:
             probabilities[index] = row.probabilities
-    best = probabilities.argmax(1)
-    labels = np.array(classes, dtype=object)[best]
+    label_type = schema.field(1 + num_kept).type
+    labels = decision.label_values(probabilities, classes, label_type == pa.string())
     columns = [
         [row.name for row in rows],
         *([row.kept[column] if row.kept else None for row in rows] for column in range(num_kept)),
-        pa.array(labels, pa.string(), mask=is_unlabelled),
-        *([pa.array(labels, pa.string(), mask=~is_rejected)] if rejects else []),
-        pa.array(probabilities[np.arange(len(rows)), best], mask=is_missing),
+        pa.array(_masked(labels, is_unlabelled), label_type),
+        *([pa.array(_masked(labels, ~is_rejected), label_type)] if rejects else []),
+        pa.array(decision.confidence(probabilities), pa.float32(), mask=is_missing),
         *(pa.array(probabilities[:, index], mask=is_missing) for index in range(len(classes))),
         [None if missing else row.num_steps for row, missing in zip(rows, is_missing)],
         *([[_fraction_read(row, share_read) for row in rows]] if share_read else []),
@@ -211,6 +228,10 @@ def _table(
         for column, field in zip(columns, schema, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _masked(values: Sequence[Any], mask: np.ndarray) -> list[Any]:
+    return [None if is_missing else value for value, is_missing in zip(values, mask, strict=True)]
 
 
 def _fraction_read(row: Row, share_read: Callable[[int], float]) -> float | None:

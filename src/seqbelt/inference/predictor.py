@@ -205,7 +205,7 @@ class Predictor:
             fraction_read = self.share_read if is_cropped else None
             write_predictions(
                 path, rows, key, bundle.classes, model, byte_order_mark, fraction_read,
-                kept, rejects,
+                kept, rejects, bundle.decision,
             )  # fmt: skip
 
     @property

@@ -25,6 +25,7 @@ import pyarrow as pa
 import soundfile
 
 from seqbelt.data.labels.label_tracks import write_label_track, write_selection_table
+from seqbelt.data.labels.targets import TARGETS, Target
 from seqbelt.data.sources.manifest import RAVEN_SIDECARS
 from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput, SettingsError
 from seqbelt.features.arrays.channels import ArrayFeatures, Steps
@@ -92,17 +93,23 @@ def pools_spans(bundle: Bundle) -> bool:
     return bundle.model.pooling in LOCAL and bundle.model.cell != "none"
 
 
-def merge(edges_s: np.ndarray, probabilities: np.ndarray, timeline: Timeline) -> list[Segment]:
+def merge(
+    edges_s: np.ndarray,
+    probabilities: np.ndarray,
+    timeline: Timeline,
+    target: Target = TARGETS["per_sequence"],
+) -> list[Segment]:
     """Segments from cells: cell ``i`` is from ``edges_s[i]`` to ``edges_s[i + 1]`` and has
     ``probabilities[i]`` ``(classes,)``, NaN without a prediction.
 
-    Neighbouring cells with the same likeliest class are one segment if one of them reaches the
-    threshold (hysteresis). Then gaps are closed, short segments are dropped, and the new gaps are
-    closed.
+    Neighbouring cells with the same class, as the ``target`` decides, are one segment if one of
+    them reaches the threshold (hysteresis). Then gaps are closed, short segments are dropped, and
+    the new gaps are closed.
     """
     segments: list[Segment] = []
     is_known = np.asarray(~np.isnan(probabilities).any(axis=1))
-    best = np.where(is_known, np.where(is_known[:, None], probabilities, 0).argmax(axis=1), -1)
+    known = np.where(is_known[:, None], probabilities, 0)
+    best = np.where(is_known, target.decide(known), -1)
     starts = np.flatnonzero(np.diff(best, prepend=-2))
     for start, stop in zip(starts, np.append(starts[1:], len(best)), strict=True):
         label = int(best[start])
@@ -294,12 +301,12 @@ class TimelinePredictor(Predictor):
             cells = packed[2:].reshape(-1, len(self.bundle.classes)).astype(np.float64)
             edges = self._span.cell_s * np.arange(len(cells) + 1)
             edges[-1] = duration_s
-            return merge(edges, cells, self.timeline)
+            return merge(edges, cells, self.timeline, self.bundle.target)
         rows = packed.reshape(-1, 2 + len(self.bundle.classes)).astype(np.float64)
         centres = rows[:, :2].mean(axis=1)
         inner = (centres[1:] + centres[:-1]) / 2
         edges = np.concatenate([rows[:1, 0], inner, rows[-1:, 1]])
-        return merge(edges, rows[:, 2:], self.timeline)
+        return merge(edges, rows[:, 2:], self.timeline, self.bundle.target)
 
     def write(
         self,
@@ -402,6 +409,11 @@ def _refuse_silence(probabilities: np.ndarray) -> None:
 def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
     """Raise SettingsError if a model cannot classify such windows."""
     features, model = bundle.features, bundle.model
+    if bundle.target.is_several:
+        raise SettingsError(
+            "--timeline: this model gives several labels (data.labels: several), and a segment has "
+            "one; use a model with one label"
+        )
     if bundle.network.labels_steps:
         raise SettingsError(
             "--timeline: this model labels every step; run 'predict' without --timeline to "

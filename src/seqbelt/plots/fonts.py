@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager, get_font
 
 KOREAN_FONTS = (
-    "Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Apple SD Gothic Neo", "Malgun Gothic",
+    "Noto Sans CJK KR", "Noto Sans KR", "Noto Sans CJK JP", "NanumGothic", "Apple SD Gothic Neo",
+    "Malgun Gothic",
 )  # fmt: skip
 
 
@@ -33,9 +34,9 @@ def _listed() -> list[str]:
 
 def _add_packaged_font() -> None:
     """Add the font file of the extra ``korean`` without importing its package."""
-    package = find_spec("koreanize_matplotlib")
+    package = find_spec("pylopdf_fonts_ko")
     if package is not None and package.origin is not None:
-        font = Path(package.origin).with_name("fonts") / "NanumGothic.ttf"
+        font = Path(package.origin).with_name("NotoSansKR-Regular.otf")
         if font.is_file():
             fontManager.addfont(font)
 

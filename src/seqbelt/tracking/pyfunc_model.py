@@ -22,6 +22,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from seqbelt.errors import BadInput
 from seqbelt.features.base import Source, read_bytes
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.decision import ONE_CLASS
 from seqbelt.inference.segment_output import unpack_segments
 from seqbelt.inference.serving import COLUMNS, ModelProcess, ServeLimits, read_row
 
@@ -33,7 +34,9 @@ def signature(bundle: Path) -> ModelSignature:
     """Inputs: one of the columns ``path``, ``text``, ``base64``. Outputs: the prediction's
     columns."""
     values = json.loads((bundle / "bundle.json").read_text("utf-8"))
-    columns = output_columns(values["classes"], values["model"]["pooling"] == "none")
+    columns = output_columns(
+        values["classes"], values["model"]["pooling"] == "none", values.get("labels") == "several"
+    )
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.string, name, required=False) for name in COLUMNS
     ]
@@ -43,12 +46,16 @@ def signature(bundle: Path) -> ModelSignature:
     return ModelSignature(Schema(inputs), Schema(outputs))
 
 
-def output_columns(classes: Sequence[str], labels_steps: bool) -> dict[str, DataType]:
-    """Columns of a prediction; the segments of labelled steps are one JSON string."""
+def output_columns(
+    classes: Sequence[str], labels_steps: bool, is_several: bool
+) -> dict[str, DataType]:
+    """Columns of a prediction; the segments of labelled steps, and several labels, are one JSON
+    string."""
     if labels_steps:
         return {"segments": DataType.string, "error": DataType.string}
     probabilities = {f"p_{name}": DataType.double for name in classes}
-    return {"label": DataType.string, "confidence": DataType.double} | probabilities | {
+    label = "labels" if is_several else "label"
+    return {label: DataType.string, "confidence": DataType.double} | probabilities | {
         "error": DataType.string
     }  # fmt: skip
 
@@ -71,14 +78,18 @@ class SequenceModel(PythonModel):
     Limits on what is read come from the environment (``ServeLimits``).
     """
 
+    decision = ONE_CLASS
+
     def load_context(self, context: PythonModelContext) -> None:
         folder = Path(context.artifacts["bundle"])
         bundle = Bundle.load(folder)  # fails before the first request if the bundle is damaged
         self.limits = ServeLimits.from_environment()
         self.features, self.classes = bundle.features, bundle.classes
+        self.decision = bundle.decision
         self.labels_steps = bundle.network.labels_steps
         self.output = (context.model_config or {}).get("output", OUTPUTS[0])
-        if self.output not in OUTPUTS or (self.labels_steps and self.output != OUTPUTS[0]):
+        has_one_label = not (self.labels_steps or bundle.target.is_several)
+        if self.output not in OUTPUTS or (self.output != OUTPUTS[0] and not has_one_label):
             raise MlflowException(
                 f"model_config: output {self.output!r}; expected one of {', '.join(OUTPUTS)}, "
                 "and 'label' only of a model that has one label for a row",
@@ -114,7 +125,8 @@ class SequenceModel(PythonModel):
         contents = [source for source in sources if not isinstance(source, BadInput)]
         for index, reply in zip(indices, self.child.predict(contents) if contents else ()):
             rows[index] = self._row(reply, is_path=isinstance(records[index]["path"], str))
-        frame = pd.DataFrame(rows, columns=list(output_columns(self.classes, self.labels_steps)))
+        columns = output_columns(self.classes, self.labels_steps, self.decision.target.is_several)
+        frame = pd.DataFrame(rows, columns=list(columns))
         if self.output == "label":
             return frame["label"].fillna("").astype(str)
         # A server would write missing values as NaN, which is not JSON; None becomes null.
@@ -130,14 +142,18 @@ class SequenceModel(PythonModel):
         classes, step_s = self.classes, self.features.step_s()
         if self.labels_steps and step_s is not None:
             return {"segments": json.dumps(unpack_segments(values, classes, step_s)), "error": None}
-        best = int(values.argmax())
+        names = self.decision.names(values, classes)
+        is_several = self.decision.target.is_several
+        label = (
+            {"labels": json.dumps(names, ensure_ascii=False)} if is_several else {"label": names[0]}
+        )
         probabilities = {
             f"p_{name}": float(probability)
             for name, probability in zip(classes, values, strict=True)
         }
         return {
-            "label": classes[best],
-            "confidence": float(values[best]),
+            **label,
+            "confidence": float(self.decision.confidence(values)),
             **probabilities,
             "error": None,
         }

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import entr
 
+from seqbelt.data.labels.targets import TARGETS, Target
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.hyperparameters import Training
+from seqbelt.training.losses import chance_loss
 from seqbelt.training.scoring import Scores
 
 FEW_ROWS = 50
@@ -54,6 +56,17 @@ class Outcome:
     is_tokens: bool
     can_standardize: bool
     """Whether the features have ``features.standardize``."""
+    target: Target = TARGETS["per_sequence"]
+    num_rows: tuple[int, int] | None = None
+    """Training and validation rows, where those are not the sums of the counts."""
+
+    @property
+    def num_train(self) -> int:
+        return int(self.train_counts.sum()) if self.num_rows is None else self.num_rows[0]
+
+    @property
+    def num_validation(self) -> int:
+        return int(self.validation_counts.sum()) if self.num_rows is None else self.num_rows[1]
 
 
 def advise(history: History, outcome: Outcome, training: Training) -> list[Advice]:
@@ -78,15 +91,17 @@ def advice_markdown(advice: Sequence[Advice]) -> str:
 def _unlearned(history: History, outcome: Outcome, training: Training) -> Iterator[Advice]:
     """Advice where the training loss stayed near chance."""
     loss = history.epochs[-1].train_loss
-    frequencies = outcome.train_counts / max(outcome.train_counts.sum(), 1)
+    num_train, num_classes = outcome.num_train, len(outcome.train_counts)
+    frequencies = outcome.train_counts / max(num_train, 1)
     if training.class_weights or training.sampling:
-        frequencies = np.full(len(frequencies), 1 / len(frequencies))
-    chance = float(entr(frequencies).sum())
-    settings = training.resolve(int(outcome.train_counts.sum()), outcome.is_tokens)
+        frequencies = np.full(num_classes, 0.5 if outcome.target.is_several else 1 / num_classes)
+    chance = chance_loss(outcome.target, frequencies)
+    settings = training.resolve(num_train, outcome.is_tokens, is_several=outcome.target.is_several)
     assert settings.label_smoothing != "auto" and isinstance(settings.augmentation, Augmentation)
-    spread = settings.label_smoothing / len(frequencies)
-    target = np.array([1 - spread * (len(frequencies) - 1), *[spread] * (len(frequencies) - 1)])
-    minimum = float(entr(target).sum())
+    num_choices = 2 if outcome.target.is_several else num_classes
+    spread = settings.label_smoothing / num_choices
+    smoothed = np.array([1 - spread * (num_choices - 1), *[spread] * (num_choices - 1)])
+    minimum = float(entr(smoothed).sum())
     if chance <= minimum:
         return
     remaining = (loss - minimum) / (chance - minimum)
@@ -157,10 +172,12 @@ def _classes(outcome: Outcome) -> Iterator[Advice]:
         more = f" and {len(never) - MAX_NAMES} more" if len(never) > MAX_NAMES else ""
         yield Advice(
             f"never predicted on validation: {names}{more} ({counts[never].sum():,} of "
-            f"{counts.sum():,} rows)",
+            f"{outcome.num_validation:,} rows)",
             weights,
             "weigh the classes equally, or add rows of these",
         )
+    elif outcome.target.is_several:
+        return  # macro-F1 of labels does not compare with the accuracy of whole sets
     elif outcome.scores and outcome.scores.accuracy - outcome.scores.macro_f1 > LARGE_GAP:
         yield Advice(
             f"macro-F1 ({_percent(outcome.scores.macro_f1)}) is far below accuracy "
@@ -180,12 +197,12 @@ def _unread(outcome: Outcome) -> Iterator[Advice]:
 
 
 def _validation_rows(outcome: Outcome) -> Iterator[Advice]:
-    counts = outcome.validation_counts
+    counts, num_rows = outcome.validation_counts, outcome.num_validation
     missing = int(((counts == 0) & (outcome.train_counts > 0)).sum())
-    if not counts.sum():
+    if not num_rows:
         finding = "without validation rows the best epoch cannot be chosen"
-    elif counts.sum() < FEW_ROWS:
-        finding = f"{counts.sum()} validation rows are too few to choose by"
+    elif num_rows < FEW_ROWS:
+        finding = f"{num_rows} validation rows are too few to choose by"
     elif missing:
         finding = f"the validation rows lack {missing} of {len(counts)} classes"
     else:

@@ -72,7 +72,7 @@ class Training(Settings):
     """Largest norm of the gradient; null does not clip."""
     label_smoothing: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = "auto"
     """Fraction of the target spread evenly over the classes; auto takes the default of the kind of
-    sequence."""
+    sequence, and 0 with several labels."""
     class_weights: Literal["balanced"] | None = None
     """Balanced: the rows of a rare class weigh more in the loss, so that all classes weigh the
     same. null: every row weighs the same."""
@@ -117,11 +117,13 @@ class Training(Settings):
         is_spectrum: bool = False,
         mean_steps: float = 1.0,
         is_interpolable: bool = True,
+        is_several: bool = False,
     ) -> Self:
         """The settings with every ``auto`` except ``keep`` replaced by its value, for ``num_rows``
         training rows of token ids or of numbers with ``mean_steps`` steps on average.
 
-        Rows that are not ``is_interpolable`` are not moved in time.
+        Rows that are not ``is_interpolable`` are not moved in time. Several labels of a row
+        (``is_several``) are not smoothed.
         """
         defaults, changes = defaults_for(is_tokens), {}
         batch_size = self.batch_size
@@ -137,7 +139,7 @@ class Training(Settings):
             bound = max(defaults.max_updates, MIN_PASSES * num_batches)
             changes["num_updates"] = min(wanted, bound)
         if self.label_smoothing == "auto":
-            changes["label_smoothing"] = defaults.label_smoothing
+            changes["label_smoothing"] = 0.0 if is_several else defaults.label_smoothing
         if self.augmentation == "none" or (self.augmentation == "auto" and is_tokens):
             changes["augmentation"] = {}
         elif self.augmentation == "auto":
@@ -173,6 +175,7 @@ class Training(Settings):
             is_spectrum,
             mean_steps=float(np.mean(train.lengths)),
             is_interpolable=is_interpolable(train) if asks else True,
+            is_several=train.store.target.is_several,
         )
 
     @property

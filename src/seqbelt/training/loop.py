@@ -38,7 +38,7 @@ from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.interrupts import stop_signals
-from seqbelt.training.losses import MeanCrossEntropy, NonFiniteLossDetector, without_labels
+from seqbelt.training.losses import NonFiniteLossDetector, make_loss, without_labels
 from seqbelt.training.prefetch import Prefetcher
 from seqbelt.training.scoring import Scores, predict_logits, score
 from seqbelt.training.step import Step
@@ -142,7 +142,8 @@ class Loop:
         if settings.chunk_steps is not None:
             self.chunks = Chunks(settings.chunk_steps, settings.truncate_gradient)
         assert settings.label_smoothing != "auto"
-        loss = MeanCrossEntropy(self._class_weights(), settings.label_smoothing)
+        target = train.store.target
+        loss = make_loss(target, self._class_weights(), settings.label_smoothing)
         self.step = Step(
             self.network, self.optimizer, loss, self.accelerator, settings.clip_norm, self.chunks
         )
@@ -313,12 +314,14 @@ class Loop:
         """Scores of all validation rows; each rank predicts its part of them."""
         labels = validation.store.target.labels(validation)
         if self.ranks.is_single_process or validation.store.target.name == "per_step":
-            return score(predict_logits(self.network, validation, self.device), labels)
+            logits = predict_logits(self.network, validation, self.device)
+            return score(logits, labels, validation.store.target)
         rows = np.arange(len(validation))[self.ranks.rank :: self.ranks.world_size]
         logits = np.empty((0, self.model.classify.out_features), np.float32)
         if len(rows):
             logits = predict_logits(self.network, validation.take(rows), self.device)
-        return score(self.ranks.gather_rows(logits, rows, len(validation)), labels)
+        gathered = self.ranks.gather_rows(logits, rows, len(validation))
+        return score(gathered, labels, validation.store.target)
 
     def _check_loss(self) -> None:
         """Raise SeqbeltError if the loss or the gradient is no longer finite."""

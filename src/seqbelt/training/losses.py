@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import torch
+from scipy.special import entr
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqbelt.data.batches import Batch
-from seqbelt.data.labels.targets import UNLABELLED
+from seqbelt.data.labels.targets import UNLABELLED, Target
 from seqbelt.data.sequences import Sequences
 
 
@@ -48,6 +49,51 @@ class MeanCrossEntropy(nn.Module):
             label_smoothing=self.label_smoothing,
         )
         return total / (self.count(labels).clamp_min(1) if count is None else count)
+
+
+class OrderedCrossEntropy(MeanCrossEntropy):
+    """Mean cross-entropy plus the squared earth mover's distance of ordered classes (Hou et al.
+    2016, arXiv:1611.05916): the squared differences of the cumulative probabilities.
+
+    Both are least at the true probabilities, so those stay calibrated.
+    """
+
+    def forward(self, logits: Tensor, labels: Tensor, count: Tensor | None = None) -> Tensor:
+        cross_entropy = super().forward(logits, labels, count)
+        targets = labels
+        if not labels.is_floating_point():
+            targets = functional.one_hot(labels.clamp_min(0), logits.shape[-1]).to(logits.dtype)
+        gaps = logits.softmax(-1).cumsum(-1) - targets.cumsum(-1)
+        distances = gaps.square().sum(-1)
+        if labels.is_floating_point():
+            distances = distances * labels.sum(-1)  # 0 where the labels are masked
+        else:
+            weights = 1.0 if self.weights is None else self.weights[labels.clamp_min(0)]
+            distances = (distances * weights).masked_fill(labels == UNLABELLED, 0)
+        total = distances.sum()
+        mean = total / (self.count(labels).clamp_min(1) if count is None else count)
+        return cross_entropy + DISTANCE_WEIGHT * mean
+
+
+DISTANCE_WEIGHT = 4.0
+"""Of the distance beside the cross-entropy; measured (docs/decisions/029)."""
+
+
+def make_loss(target: Target, weights: Tensor | None, label_smoothing: float) -> MeanCrossEntropy:
+    """The loss for the labels of a target."""
+    kind = OrderedCrossEntropy if target.is_ordered else MeanCrossEntropy
+    return kind(weights, label_smoothing)
+
+
+def chance_loss(target: Target, frequencies: np.ndarray) -> float:
+    """The loss of the ``frequencies`` ``(classes,)`` as prediction for every row."""
+    if target.is_several:
+        return float((entr(frequencies) + entr(1 - frequencies)).mean())
+    entropy = float(entr(frequencies).sum())
+    if not target.is_ordered:
+        return entropy
+    cumulative = frequencies.cumsum()
+    return entropy + DISTANCE_WEIGHT * float((cumulative * (1 - cumulative)).sum())
 
 
 MAX_IDS = 8

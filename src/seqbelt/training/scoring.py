@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import log_softmax
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 from torch import nn
 
 from seqbelt.data.batches import evaluation_plan, make_batch
 from seqbelt.data.cropping import average_window_probabilities, cut_windows
+from seqbelt.data.labels.targets import TARGETS, Target
 from seqbelt.data.sequences import Sequences
 from seqbelt.training.prefetch import load_batches
 from seqbelt.training.step_scoring import predict_step_logits
@@ -22,14 +23,22 @@ ZERO: Any = 0  # scikit-learn accepts a number, its annotations do not
 
 @dataclass(frozen=True)
 class Scores:
-    """``accuracy`` and ``macro_f1`` in 0..1; ``loss`` is the mean cross-entropy in nats."""
+    """``accuracy`` and ``macro_f1`` in 0..1; ``loss`` is the mean cross-entropy in nats.
+
+    Scores that the labels do not have are None and left out of ``to_dict``.
+    """
 
     accuracy: float
     macro_f1: float
     loss: float
+    mean_absolute_error: float | None = None
+    """Of ordered classes: mean distance of prediction and label in classes."""
+    quadratic_kappa: float | None = None
+    """Of ordered classes: agreement beyond chance, weighted by squared distances (Cohen 1968,
+    doi:10.1037/h0026256); at most 1."""
 
     def to_dict(self) -> dict[str, float]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device) -> np.ndarray:
@@ -55,15 +64,37 @@ def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device)
     return average_window_probabilities(logits, sequence_index)
 
 
-def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
+def score(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    target: Target = TARGETS["per_sequence"],
+    predictions: np.ndarray | None = None,
+) -> Scores:
     """Scores of logits ``(examples, classes)`` against class indices ``(examples,)``.
 
-    Macro-F1 is the mean over the classes that occur among labels or predictions.
+    Macro-F1 is the mean over the classes that occur among labels or predictions. Where the
+    target's classes are ordered, the scores have the errors in classes too. ``predictions``
+    ``(examples,)`` are those of calibrated probabilities; without them the logits are taken as
+    calibrated.
     """
-    predictions = logits.argmax(1)
+    if predictions is None:
+        predictions = target.predict(logits)
     log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
     return Scores(
         accuracy=float(accuracy_score(labels, predictions)),
         macro_f1=float(f1_score(labels, predictions, average="macro", zero_division=ZERO)),
         loss=float(-log_probabilities[np.arange(len(labels)), labels].mean()),
+        **(_ordered_scores(labels, predictions, logits.shape[1]) if target.is_ordered else {}),
     )
+
+
+def _ordered_scores(
+    labels: np.ndarray, predictions: np.ndarray, num_classes: int
+) -> dict[str, float]:
+    kappa = cohen_kappa_score(
+        labels, predictions, labels=np.arange(num_classes), weights="quadratic"
+    )
+    return {
+        "mean_absolute_error": float(np.abs(labels - predictions).mean()),
+        "quadratic_kappa": float(kappa) if np.isfinite(kappa) else 0.0,  # nan: one class alone
+    }

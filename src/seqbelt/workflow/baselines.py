@@ -107,7 +107,8 @@ def _without_recurrence(experiment: Experiment, fold_models: Sequence[Trained]) 
         )
         if history.interrupted:
             raise KeyboardInterrupt
-        return predict_logits(network, test, next(network.parameters()).device).argmax(1)
+        logits = predict_logits(network, test, next(network.parameters()).device)
+        return test.store.target.predict(logits)
 
     return measure(
         no_recurrence_baseline(uses_order=fold_models[0].bundle.network.stem is not None),

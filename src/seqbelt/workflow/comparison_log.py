@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqbelt.comparison.comparison import Conclusion
+from seqbelt.comparison.metrics import RECALL
 from seqbelt.plots.fonts import to_png
 from seqbelt.tracking.run import TrackedRun
 
@@ -24,7 +25,8 @@ def log_conclusion(
         numbers = {name: values[name] for name in ("difference", "low", "high", "p_adjusted")}
         summary.log_metrics({f"{pair}_{k}": v for k, v in numbers.items() if v is not None})
     summary.log_text(json.dumps(conclusion.verdicts_as_dicts(), indent=1), "verdicts.json")
+    metrics = [one for one in conclusion.estimates if not one.name.startswith(RECALL)]
     for cell, scores in conclusion.cells().items():
-        for name in ("test_accuracy", "test_macro_f1"):
+        for name in (f"test_{metric.name}" for metric in metrics):
             bounds = {key: value for key, value in scores[name].items() if value is not None}
             summary.log_metrics({f"verdict/{cell}_{name}_{k}": v for k, v in bounds.items()})

@@ -58,7 +58,12 @@ def _digest(experiment: Experiment, without: set[str]) -> str:
     values = asked.to_dict()
     for name in without:
         values["comparison"].pop(name)
-    for name in ("background", "corrections", "label_map"):  # earlier versions did not know them
+    for name in (
+        "background",
+        "corrections",
+        "label_map",
+        "order",
+    ):  # earlier versions did not know them
         if not values["data"][name]:
             del values["data"][name]
     del values["report"]  # changes no model

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from seqbelt.data.labels.targets import Target
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.experiment import Experiment
@@ -38,12 +39,22 @@ def open_model(model: str, experiment: Experiment) -> tuple[Bundle, str, Sequenc
             f"the classes differ: the model has {list(bundle.classes)}, "
             f"the data {list(store.classes)}"
         )
+    if store.target is not bundle.target:
+        raise SettingsError(
+            f"{model}: the model's labels differ from the config's: the model has "
+            f"{_describe(bundle.target)}, the data {_describe(store.target)}"
+        )
     if store.learned != bundle.learned:
         raise SettingsError(
             "the vocabulary learned from the config's training rows differs from the model's; use "
             "the config and data that the model was trained on, or 'seqbelt predict'"
         )
     return bundle, concrete, store
+
+
+def _describe(target: Target) -> str:
+    """A target by its settings."""
+    return "ordered classes (data.order)" if target.is_ordered else f"data.labels: {target.name}"
 
 
 def load(model: str | Path, device: str = "auto") -> Predictor:

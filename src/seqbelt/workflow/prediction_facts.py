@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,11 @@ class _Tally:
     confidences: float = 0.0
     num_confidences: int = 0
 
-    def add(self, row: Row, prediction: str | None, confidence: float | None) -> None:
+    def add(self, row: Row, prediction: Sequence[str] | None, confidence: float | None) -> None:
         self.count += 1
         if row.label:
             self.num_labelled += 1
-            self.num_correct += prediction == row.label
+            self.num_correct += prediction is not None and [*prediction] == [row.label]
         if confidence is not None:
             self.confidences += confidence
             self.num_confidences += 1
@@ -64,7 +64,7 @@ class RowCollector:
     """A heap of (-confidence, place, class, true class)."""
     num_rows: int = 0
 
-    def __call__(self, row: Row, prediction: str | None) -> None:
+    def __call__(self, row: Row, prediction: Sequence[str] | None) -> None:
         place = self.num_rows
         self.num_rows += 1
         if row.content_hash:
@@ -75,17 +75,18 @@ class RowCollector:
             self.reasons[why] = (count + 1, example)
         confidence = None
         if row.probabilities is not None and self.predictor.labels_inputs:
-            best = int(row.probabilities.argmax())
-            confidence = float(row.probabilities[best])
+            bundle = self.predictor.bundle
+            confidence = float(bundle.confidence(row.probabilities))
             self.confidences.append(confidence)
-            entry = (-confidence, -place, self.predictor.bundle.classes[best], row.label)
+            names = ", ".join(bundle.predicted_names(row.probabilities))
+            entry = (-confidence, -place, names, row.label)
             if len(self.least_sure) < NUM_LEAST_SURE:
                 heapq.heappush(self.least_sure, entry)
             elif entry[:2] > self.least_sure[0][:2]:
                 heapq.heapreplace(self.least_sure, entry)
         self._count(row, prediction, confidence)
 
-    def _count(self, row: Row, prediction: str | None, confidence: float | None) -> None:
+    def _count(self, row: Row, prediction: Sequence[str] | None, confidence: float | None) -> None:
         tallies = [(self.groups, row.kept[self.group_at])] if self.group_at is not None else []
         if self.group_at is None:
             parts = row.name.split("/")[:-1]

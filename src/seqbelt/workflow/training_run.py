@@ -77,19 +77,22 @@ class Trained:
     @cached_property
     def advice(self) -> list[Advice]:
         """Advice from its history and its validation predictions."""
-        labels = self.store.target.labels
+        target = self.store.target
         train = read_part(self.experiment, self.store, "train")
         num_classes, validation = len(self.store.classes), self.validation
         none = np.zeros(num_classes, np.int64)
+        num_validation = 0 if validation is None else len(validation.sequences)
         outcome = Outcome(
             classes=self.store.classes,
-            train_counts=np.bincount(labels(train), minlength=num_classes),
-            validation_counts=none if validation is None else validation.confusion().sum(1),
-            predicted_counts=none if validation is None else validation.confusion().sum(0),
+            train_counts=target.class_counts(train, num_classes),
+            validation_counts=none if validation is None else validation.true_counts,
+            predicted_counts=none if validation is None else validation.predicted_counts,
             scores=validation and validation.scores,
             unread=lost_steps(train),
             is_tokens=self.store.is_tokens,
             can_standardize="standardize" in type(self.experiment.features).model_fields,
+            target=target,
+            num_rows=(len(train), num_validation) if target.is_several else None,
         )
         return advise(self.history, outcome, self.experiment.training)
 
@@ -178,6 +181,7 @@ def make_bundle(
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),
         reference=_reference(experiment, store, reports.get("validation")),
+        target=store.target,
     )
 
 
@@ -189,7 +193,7 @@ def _above_chance(reports: Mapping[str, Report]) -> dict[str, bool]:
 
 def _class_counts(store: SequenceStore) -> dict[str, int]:
     """Training rows (labelled steps where steps are labelled) of each class."""
-    counts = np.bincount(store.target.labels(store.split("train")), minlength=len(store.classes))
+    counts = store.target.class_counts(store.split("train"), len(store.classes))
     return dict(zip(store.classes, counts.tolist(), strict=True))
 
 
@@ -319,9 +323,11 @@ def format_epoch(epoch: Epoch) -> str:
     if epoch.validation is None:
         return f"training loss {epoch.train_loss:.3f}"
     scores = epoch.validation
+    error = scores.mean_absolute_error
     return (
         f"validation {100 * scores.accuracy:.1f} %, macro-F1 {100 * scores.macro_f1:.1f} %, "
-        f"loss {scores.loss:.3f}"
+        + (f"mean absolute error {error:.3f}, " if error is not None else "")
+        + f"loss {scores.loss:.3f}"
     )
 
 

@@ -119,4 +119,4 @@ def predict_shuffled(network: SequenceNetwork, test: Sequences, seed: int) -> np
     shuffled = ShuffledSequences(read.store, read.rows, read.lengths, read.labels, read, seed)
     device = next(network.parameters()).device
     logits = predict_logits(network, shuffled, device)
-    return average_window_probabilities(logits, sequence_index).argmax(1)
+    return test.store.target.predict(average_window_probabilities(logits, sequence_index))

@@ -60,4 +60,5 @@ def mean_of_embeddings(
     )
     if history.interrupted:
         raise KeyboardInterrupt
-    return predict_logits(network, test, next(network.parameters()).device).argmax(1)
+    logits = predict_logits(network, test, next(network.parameters()).device)
+    return test.store.target.predict(logits)

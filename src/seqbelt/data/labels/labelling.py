@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
+from seqbelt.data.labels.label_sets import Unlabeled, unpack_labels
 from seqbelt.data.labels.segments import Segment, read_segments
 from seqbelt.data.labels.targets import UNLABELLED, TargetName
 from seqbelt.data.sources.manifest import SIDECAR, Manifest
@@ -37,6 +38,8 @@ class Labelling(Protocol):
     implementation."""
 
     name: TargetName
+    order: Sequence[str]
+    """The classes in their order; empty where they have none."""
 
     def check(self, features: Features, encoder: Encoder) -> None:
         """Raise SettingsError if the features do not support this kind of labels."""
@@ -64,15 +67,19 @@ class Labelling(Protocol):
 
 
 class SequenceLabelling:
-    """One label per sequence, from the manifest."""
+    """One label per sequence, from the manifest; ``order`` are the classes where they are
+    ordered."""
 
     name: TargetName = "per_sequence"
+
+    def __init__(self, order: Sequence[str] = ()) -> None:
+        self.order = order
 
     def check(self, features: Features, encoder: Encoder) -> None:
         pass
 
     def stamp(self, manifest: Manifest) -> bytes:
-        return b""
+        return "\0".join(self.order).encode()
 
     def problem(self, manifest: Manifest, row: int) -> BadInput | None:
         if not manifest.table["label"][row].as_py():
@@ -87,6 +94,56 @@ class SequenceLabelling:
 
     def columns(self, labels: Sequence[str], index: Mapping[str, int]) -> dict[str, pa.Array]:
         return {"label": pa.array([index[label] for label in labels], pa.int64())}
+
+
+class SeveralLabelling:
+    """Any number of labels per sequence: the manifest has them as ``pack_labels`` writes them.
+
+    Rows without a label have none of them (``negative``), or are quarantined.
+    """
+
+    name: TargetName = "several"
+    order: Sequence[str] = ()
+
+    def __init__(self, unlabeled: Unlabeled) -> None:
+        self.unlabeled = unlabeled
+
+    def check(self, features: Features, encoder: Encoder) -> None:
+        pass
+
+    def stamp(self, manifest: Manifest) -> bytes:
+        return self.unlabeled.encode()
+
+    def problem(self, manifest: Manifest, row: int) -> BadInput | None:
+        if row in manifest.problems:
+            return BadInput(UNKNOWN_LABEL, manifest.problems[row])
+        if self.unlabeled == "quarantine" and not manifest.table["label"][row].as_py():
+            return BadInput(
+                UNKNOWN_LABEL,
+                "the row has no label; data.unlabeled: negative reads it as none of them",
+            )
+        return None
+
+    def read(
+        self, manifest: Manifest, rows: Sequence[int], num_steps: Sequence[int]
+    ) -> list[tuple[str, ...]]:
+        column = manifest.table["label"].take(pa.array(rows, pa.int64())).to_pylist()
+        return [unpack_labels(text) for text in column]
+
+    def names(self, label: tuple[str, ...]) -> Sequence[str]:
+        return label
+
+    def columns(
+        self, labels: Sequence[tuple[str, ...]], index: Mapping[str, int]
+    ) -> dict[str, pa.Array]:
+        """``label_set``, and in ``label`` the first of the labels, -1 where there is none."""
+        codes = [sorted(index[name] for name in names) for names in labels]
+        offsets = pa.array(np.cumsum([0, *map(len, codes)]), pa.int64())
+        values = pa.array([code for row in codes for code in row], pa.int64())
+        return {
+            "label": pa.array([row[0] if row else -1 for row in codes], pa.int64()),
+            "label_set": pa.LargeListArray.from_arrays(offsets, values),
+        }
 
 
 def _problem_of(manifest: Manifest, row: int) -> BadInput | None:
@@ -115,6 +172,7 @@ class StepLabelling:
     the recording's table."""
 
     name: TargetName = "per_step"
+    order: Sequence[str] = ()
 
     def __init__(
         self,

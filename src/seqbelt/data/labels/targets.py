@@ -1,16 +1,20 @@
-"""Targets: one class for each sequence, or one for every step.
+"""Targets: one class for each sequence, one for every step, or several labels for each sequence.
 
-Training, scores and statistics count *examples*: sequences, or labelled steps.
+Training, scores and statistics count *examples*: sequences, or labelled steps. A target also
+decides: from probabilities to the predicted class, or the predicted labels.
 """
 
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
+from scipy import special
 from torch import Tensor
 
-TargetName = Literal["per_sequence", "per_step"]
+TargetName = Literal["per_sequence", "per_step", "several"]
 
+DEFAULT_THRESHOLD = 0.5
+"""Probability from which a label is given where validation rows have chosen no other."""
 UNLABELLED = -100
 """Class index of a step without a label; the default ``ignore_index`` of torch's losses."""
 
@@ -28,18 +32,56 @@ class Labelled(Protocol):
 
     def step_labels(self, index: int) -> np.ndarray: ...
 
+    def label_sets(self) -> np.ndarray: ...
+
 
 class Target(Protocol):
     """The labels of sequences as training and scoring need them."""
 
     name: TargetName
+    is_ordered: bool
+    """Whether the classes are ordered, so that near classes are smaller errors."""
+
+    @property
+    def is_several(self) -> bool:
+        """Whether an example has any number of labels instead of one class."""
+        ...
 
     def of_batch(self, sequences: Labelled, indices: np.ndarray) -> Tensor:
         """Class indices int64 of the sequences of a batch."""
         ...
 
     def labels(self, sequences: Labelled) -> np.ndarray:
-        """Class index of each example, ``(examples,)``, sequence after sequence."""
+        """Class index of each example, ``(examples,)``, sequence after sequence; with several
+        labels bool ``(examples, classes)``."""
+        ...
+
+    def class_counts(self, sequences: Labelled, num_classes: int) -> np.ndarray:
+        """Examples of each class, ``(classes,)``."""
+        ...
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Float64 probabilities ``(..., classes)`` of calibrated logits of that shape."""
+        ...
+
+    def decide(self, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
+        """Predicted class indices ``(...)`` of probabilities ``(..., classes)``; with several
+        labels bool ``(..., classes)``, at ``thresholds`` ``(classes,)`` or 0.5."""
+        ...
+
+    def predict(self, logits: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
+        """``decide`` for calibrated logits ``(..., classes)``."""
+        ...
+
+    def are_correct(self, predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Whether each prediction is the label, or has exactly the labels: bool ``(examples,)``."""
+        ...
+
+    def confidence(
+        self, probabilities: np.ndarray, thresholds: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The probability ``(...)`` that a decision is right; of several labels that all of them
+        are, taken as independent."""
         ...
 
     def sequence_index(self, sequences: Labelled) -> np.ndarray:
@@ -51,6 +93,11 @@ class SequenceTarget:
     """One class per sequence; an example is a sequence."""
 
     name: TargetName = "per_sequence"
+    is_ordered = False
+
+    @property
+    def is_several(self) -> bool:
+        return self.name == "several"
 
     def of_batch(self, sequences: Labelled, indices: np.ndarray) -> Tensor:
         return torch.from_numpy(sequences.labels[indices])
@@ -61,8 +108,77 @@ class SequenceTarget:
     def sequence_index(self, sequences: Labelled) -> np.ndarray:
         return np.arange(len(sequences))
 
+    def class_counts(self, sequences: Labelled, num_classes: int) -> np.ndarray:
+        return np.bincount(self.labels(sequences), minlength=num_classes)
 
-class StepTarget:
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        return special.softmax(np.asarray(logits, np.float64), axis=-1)
+
+    def decide(self, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
+        return probabilities.argmax(-1)
+
+    def predict(self, logits: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
+        return logits.argmax(-1)  # logits that differ can have equal probabilities
+
+    def are_correct(self, predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return predictions == labels
+
+    def confidence(
+        self, probabilities: np.ndarray, thresholds: np.ndarray | None = None
+    ) -> np.ndarray:
+        decided = self.decide(probabilities)[..., None]
+        return np.take_along_axis(probabilities, decided, -1)[..., 0]
+
+
+class OrderedTarget(SequenceTarget):
+    """One of several ordered classes per sequence."""
+
+    is_ordered = True
+
+    def decide(self, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
+        """The median class, which has the least expected absolute error."""
+        cumulative = np.cumsum(probabilities, axis=-1, dtype=np.float64)
+        return (cumulative < 0.5 * cumulative[..., -1:]).sum(-1)
+
+    def predict(self, logits: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
+        return self.decide(self.probabilities(logits))
+
+
+class SeveralTarget(SequenceTarget):
+    """Any number of labels per sequence; an example is a sequence."""
+
+    name: TargetName = "several"
+
+    def of_batch(self, sequences: Labelled, indices: np.ndarray) -> Tensor:
+        """Float32 ``(batch, classes)``, 1 for each label."""
+        return torch.from_numpy(sequences.label_sets()[indices].astype(np.float32))
+
+    def labels(self, sequences: Labelled) -> np.ndarray:
+        return sequences.label_sets()
+
+    def class_counts(self, sequences: Labelled, num_classes: int) -> np.ndarray:
+        return self.labels(sequences).sum(axis=0)
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        return special.expit(np.asarray(logits, np.float64))
+
+    def decide(self, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
+        return probabilities >= (DEFAULT_THRESHOLD if thresholds is None else thresholds)
+
+    def predict(self, logits: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
+        return self.decide(self.probabilities(logits), thresholds)
+
+    def are_correct(self, predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return (predictions == labels).all(axis=-1)
+
+    def confidence(
+        self, probabilities: np.ndarray, thresholds: np.ndarray | None = None
+    ) -> np.ndarray:
+        decided = self.decide(probabilities, thresholds)
+        return np.where(decided, probabilities, 1 - probabilities).prod(-1)
+
+
+class StepTarget(SequenceTarget):
     """A class for every step; an example is a labelled step."""
 
     name: TargetName = "per_step"
@@ -89,4 +205,12 @@ def _each(sequences: Labelled) -> list[np.ndarray]:
     return [sequences.step_labels(index) for index in range(len(sequences))]
 
 
-TARGETS: dict[str, Target] = {one.name: one for one in (SequenceTarget(), StepTarget())}
+TARGETS: dict[str, Target] = {
+    one.name: one for one in (SequenceTarget(), StepTarget(), SeveralTarget())
+}
+ORDERED: Target = OrderedTarget()
+
+
+def find_target(name: str = "per_sequence", is_ordered: bool = False) -> Target:
+    """The target of a store or a bundle."""
+    return ORDERED if is_ordered else TARGETS[name]

@@ -16,7 +16,7 @@ from seqbelt.data.sources.folders import read_class_folders, read_recordings
 from seqbelt.data.sources.known_sets import KNOWN_SETS
 from seqbelt.data.sources.label_map import map_labels, normalize_label_map
 from seqbelt.data.sources.manifest import Manifest
-from seqbelt.data.sources.names import clean_names
+from seqbelt.data.sources.names import clean_names, shorten
 from seqbelt.data.sources.tables import (
     ENDINGS,
     SERIES_ENDING,
@@ -84,6 +84,10 @@ class Data(Settings):
     """New names of labels, applied as they are read: several old names with one new name are
     merged, and rows whose label maps to null are left out. Other labels stay as they are. With
     ``labels: per_sequence``."""
+    order: tuple[Label, ...] = ()
+    """The classes from lowest to highest, where they are ordered, as stars or severities are: a
+    near class is then a smaller error than a far one. Every class must be in the list, which has
+    the names after ``label_map``. With ``labels: per_sequence``."""
     make: dict[str, int | str] = Field(default_factory=dict)
     """Options of a generated set that replace its own: ``lag``, ``num_train``, ``seed``, ..."""
     prepared: Path | None = None
@@ -165,6 +169,20 @@ class Data(Settings):
         return self
 
     @model_validator(mode="after")
+    def _order_is_of_classes(self) -> Self:
+        if self.order and self.labels != "per_sequence":
+            raise ValueError("order is for labels: per_sequence; remove the setting")
+        if len(self.order) in (1, 2):
+            raise ValueError(
+                f"order has {len(self.order)} classes; the order matters from three classes on; "
+                "remove the setting"
+            )
+        names = self._names(self.order)
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"order names '{twice[0]}' twice; remove one")
+        return self
+
+    @model_validator(mode="after")
     def _corrections_are_for_sequences(self) -> Self:
         if self.corrections is not None and self.labels != "per_sequence":
             raise ValueError("corrections are for labels: per_sequence; remove the setting")
@@ -189,6 +207,8 @@ class Data(Settings):
             manifest = self._check_labels(manifest)
         elif self.background is not None:
             manifest = self._note_background(manifest)
+        if self.order:
+            manifest = self._check_order(manifest)
         labels = manifest.column("label")
         # Parts are stratified by the labels of the source, so that corrections do not change them.
         manifest = manifest.with_column("label", of_source.tolist())
@@ -236,6 +256,25 @@ class Data(Settings):
             return manifest
         return replace(manifest, notes=(*manifest.notes, f"{self.source}: {question}"))
 
+    def _check_order(self, manifest: Manifest) -> Manifest:
+        """Refuse classes that are not in the order; note those of the order without rows."""
+        names, found = self._names(self.order), set(manifest.column("label")) - {""}
+        if missing := sorted(found - set(names)):
+            raise SettingsError(
+                f"data.order: {self.source}: the class{'es' * (len(missing) > 1)} "
+                f"{shorten([repr(name) for name in missing])} "
+                f"{'are' if len(missing) > 1 else 'is'} not in the list {[*names]}; add "
+                f"{'them' if len(missing) > 1 else 'it'}, or use data.label_map"
+            )
+        absent = [name for name in names if name not in found]
+        if not absent:
+            return manifest
+        note = (
+            f"{self.source}: data.order: no row has the class {shorten(map(repr, absent))}; "
+            "distances are counted between the classes that occur"
+        )
+        return replace(manifest, notes=(*manifest.notes, note))
+
     def _note_background(self, manifest: Manifest) -> Manifest:
         """State how many recordings are background throughout for want of a table."""
         count = sum(path is None for path in manifest.segments())
@@ -254,7 +293,7 @@ class Data(Settings):
             return StepLabelling(
                 self.label_column, features, self.labels_as_written, self.background
             )
-        return SequenceLabelling()
+        return SequenceLabelling(self._names(self.order))
 
     def each_fold(self) -> list["Data"]:
         """One ``Data`` for each fold; itself where there are no folds."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from seqbelt.data.labels.targets import TARGETS, Target
+from seqbelt.data.labels.targets import Target, find_target
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.store.parts import open_part, part_paths
 from seqbelt.errors import SeqbeltError
@@ -76,8 +76,11 @@ class SequenceStore:
 
     @property
     def target(self) -> Target:
-        """What the sequences are labelled with: one class each, or one for every step."""
-        return TARGETS[self.about.get("labels", "per_sequence")]
+        """What the sequences are labelled with: one class each, one for every step, or several
+        labels each."""
+        return find_target(
+            self.about.get("labels", "per_sequence"), self.about.get("ordered", False)
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -126,6 +129,18 @@ class SequenceStore:
         """Class index of each step of one sequence; ``UNLABELLED`` where there is none."""
         offsets, values = self._step_labels
         return values[offsets[row] : offsets[row + 1]]
+
+    def label_sets(self, rows: np.ndarray) -> np.ndarray:
+        """Whether each of some rows has each label, bool ``(rows, classes)``."""
+        return self._label_sets[rows]
+
+    @cached_property
+    def _label_sets(self) -> np.ndarray:
+        column = self.index.column("label_set").chunk(0)
+        sets = np.zeros((len(column), len(self.classes)), dtype=bool)
+        counts = np.diff(column.offsets.to_numpy())
+        sets[np.repeat(np.arange(len(column)), counts), column.values.to_numpy()] = True
+        return sets
 
     @cached_property
     def _step_labels(self) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +60,7 @@ def write_store(
         )
     rows = [outcome.row for outcome in good]
     table = manifest.table.take(pa.array(rows))
-    classes = sorted({name for one in labels for name in labelling.names(one)}, key=_natural)
+    classes = _sort_classes({name for one in labels for name in labelling.names(one)}, labelling)
     columns = labelling.columns(labels, {name: place for place, name in enumerate(classes)})
     columns |= {name: pa.array(values[is_good], pa.int64()) for name, values in places.items()}
     index = pa.table(
@@ -80,7 +80,7 @@ def write_store(
         folder / "store.json",
         {
             "format": FORMAT,
-            "fingerprint": _fingerprint(index, parts.name),
+            "fingerprint": _fingerprint(index, parts.name, bool(labelling.order)),
             "parts": parts.name,
             "classes": classes,
             "num_sequences": len(good),
@@ -89,6 +89,7 @@ def write_store(
             "num_quarantined": len(bad),
             "num_steps": int(places["num_steps"][is_good].sum()),
             "labels": labelling.name,
+            **({"ordered": True} if labelling.order else {}),
             "quarantined": _count(outcome.problem.reason for outcome in bad if outcome.problem),
             "splits": _count(table["split"].to_pylist()),
             **about,
@@ -123,12 +124,16 @@ def _places(parts: Path, hashes: list[str]) -> dict[str, np.ndarray]:
     return dict(zip(("batch_number", "row_in_batch", "num_steps"), found.T))
 
 
-def _fingerprint(index: pa.Table, parts_name: str) -> str:
+def _fingerprint(index: pa.Table, parts_name: str, is_ordered: bool) -> str:
     digest = hashlib.blake2b(parts_name.encode(), digest_size=16)
     for name in ("id", "label", "split", "group", "content_hash"):
         digest.update(json.dumps(index[name].to_pylist()).encode())
     if "step_labels" in index.column_names:
         digest.update(index["step_labels"].combine_chunks().values.to_numpy().tobytes())
+    if "label_set" in index.column_names:
+        digest.update(json.dumps(index["label_set"].to_pylist()).encode())
+    if is_ordered:
+        digest.update(b"ordered")
     return digest.hexdigest()
 
 
@@ -156,6 +161,13 @@ def write_ledger(path: Path, manifest: Manifest, bad: list[Outcome]) -> None:
 def _count(values: Iterable[str]) -> dict[str, int]:
     names, counts = np.unique(np.array(list(values), dtype=object), return_counts=True)
     return dict(zip(names.tolist(), counts.tolist()))
+
+
+def _sort_classes(names: Collection[str], labelling: Labelling) -> list[str]:
+    """The classes in their own order, or as people sort names."""
+    if not labelling.order:
+        return sorted(names, key=_natural)
+    return [name for name in labelling.order if name in names]
 
 
 def _natural(name: str) -> tuple[bool, int, str]:

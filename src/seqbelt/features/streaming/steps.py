@@ -5,7 +5,7 @@ the last windows and differences, waits; at the signal's end it gets the zeros o
 end of a file gets. The transforms are those of files, run over overlapping stretches.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from seqbelt.features.audio.audio import AudioFeatures, LogMel, append_deltas
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.audio.spectral import Spectral
 from seqbelt.features.base import Encoder, Features
+from seqbelt.features.pretrained.sound_encoder import EncodedSound, SoundEncoder
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -87,10 +88,43 @@ class HeldValues:
         return np.empty((0, len(self._last)), np.float32)
 
 
+class CarriedWindows:
+    """Windows of one signal through an encoder that carries a state from each to the next."""
+
+    def __init__(self, encoder: SoundEncoder) -> None:
+        self._encoder, self._states = encoder, encoder.first_states()
+        self._size, self._hop = encoder.features.window, encoder.features.hop
+        self._kept = np.zeros(self._size // 2, np.float32)  # from the next window's first sample
+        self._num_inputs = self._num_rows = 0
+
+    def push(self, inputs: np.ndarray) -> np.ndarray:
+        """Rows ``(steps, features)`` of the windows that these samples complete; possibly none."""
+        self._num_inputs += len(inputs)
+        self._kept = np.concatenate([self._kept, inputs])
+        return self._rows((len(self._kept) - self._size) // self._hop + 1)
+
+    def finish(self) -> np.ndarray:
+        """The remaining rows, of windows with zeros beyond the end. Raises BadInput if there was no
+        sample at all."""
+        if not self._num_inputs:
+            raise BadInput(EMPTY, "the input is empty")
+        self._kept = np.pad(self._kept, (0, self._size))
+        return self._rows(self._encoder.features.num_steps(self._num_inputs) - self._num_rows)
+
+    def _rows(self, number: int) -> np.ndarray:
+        if number <= 0:
+            return np.empty((0, self._encoder.num_base_features), np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(self._kept, self._size)[:: self._hop]
+        rows, self._states = self._encoder.run_windows(windows[:number], self._states)
+        self._num_rows += number
+        self._kept = self._kept[number * self._hop :].copy()
+        return rows
+
+
 class StepStream:
     """From the pieces of one signal to its steps, through one transform after the other."""
 
-    def __init__(self, *transforms: LocalTransform | HeldValues) -> None:
+    def __init__(self, *transforms: LocalTransform | HeldValues | CarriedWindows) -> None:
         self._transforms = transforms
 
     def push(self, inputs: np.ndarray) -> np.ndarray:
@@ -112,21 +146,13 @@ class StepStream:
 def stream_steps(features: Features, encoder: Encoder) -> StepStream:
     """The stream of steps for one new signal; ``why_whole`` must have nothing against it."""
     if isinstance(features, AudioFeatures):
-        before, after = _reach(features)
-        plain = features.replace(deltas=0)
-        frames = LocalTransform(
-            lambda samples: plain.encode([Audio(samples, features.sample_rate)])[0],
-            features.num_base_features,
-            hop=features.hop,
-            before=before,
-            after=after,
-        )
+        frames, num_base_features = _stream_frames(features, encoder)
         if not features.deltas:
             return StepStream(frames)
         reach = 2 * features.deltas  # a difference looks two steps back and two ahead
         deltas = LocalTransform(
             lambda steps: append_deltas(steps, features.deltas),
-            features.num_features,
+            num_base_features * (1 + features.deltas),
             before=reach,
             after=reach + 1,
         )
@@ -138,6 +164,28 @@ def stream_steps(features: Features, encoder: Encoder) -> StepStream:
     return (
         StepStream(rows) if encoder.means is None else StepStream(HeldValues(encoder.means), rows)
     )
+
+
+def _stream_frames(
+    features: AudioFeatures, encoder: Encoder
+) -> tuple[LocalTransform | CarriedWindows, int]:
+    """The base features of a recording in pieces, and their number."""
+    if isinstance(encoder, SoundEncoder):
+        if encoder.carries_state:
+            return CarriedWindows(encoder), encoder.num_base_features
+        width, encode = encoder.num_base_features, encoder.encode_signals
+    else:
+        plain, rate = features.replace(deltas=0), features.sample_rate
+        width = features.num_base_features
+
+        def encode(signals: Sequence[np.ndarray]) -> list[np.ndarray]:
+            return plain.encode([Audio(signal, rate) for signal in signals])
+
+    before, after = _reach(features)
+    transform = LocalTransform(
+        lambda samples: encode([samples])[0], width, hop=features.hop, before=before, after=after
+    )
+    return transform, width
 
 
 def why_whole(features: Features) -> str | None:
@@ -168,6 +216,15 @@ def _why_whole_recording(features: AudioFeatures) -> str | None:
         return (
             "features.trim_silence_db compares with the peak of the whole recording; train with "
             "trim_silence_db: null"
+        )
+    if isinstance(features, EncodedSound) and features.window_ms is None:
+        return (
+            None
+            if features.context is not None
+            else (
+                "the encoder reads whole recordings; train with features.context_ms, if its steps "
+                "depend on so much only, or with features.window_ms"
+            )
         )
     if isinstance(features, Spectral) and "contrast" in features.descriptors:
         return (
@@ -202,6 +259,9 @@ def _reach(features: AudioFeatures) -> tuple[int, int]:
         # Its zero crossings see the whole transform; and what is shorter than one is filled up,
         # which must befall a short recording only.
         return features.fft_size, features.fft_size - features.fft_size // 2
+    if isinstance(features, EncodedSound) and features.context is not None:
+        # A stretch begins at a step, whose zeros beyond both ends are part of the context.
+        return -(-features.context // features.hop) * features.hop, features.context
     before = features.window // 2
     if isinstance(features, LogMel):  # the window stands in the middle of the transform
         before = features.fft_size // 2 - (features.fft_size - features.window) // 2

@@ -1,0 +1,86 @@
+"""Several labels of one item: how a manifest holds them, and how tables write them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from seqbelt.data.sources.names import clean_name
+
+Unlabeled = Literal["quarantine", "negative"]
+"""Rows without any label are quarantined, or have none of the labels."""
+YES, NO = frozenset(("1", "true")), frozenset(("0", "false"))
+"""What a column of one label has, in lower case."""
+
+
+def pack_labels(names: Iterable[str]) -> str:
+    """Labels as a manifest's ``label``: a JSON list of the different names, sorted; empty without
+    any."""
+    different = sorted({name for name in names if name})
+    return json.dumps(different, ensure_ascii=False) if different else ""
+
+
+def unpack_labels(text: str) -> tuple[str, ...]:
+    """The labels of ``pack_labels``."""
+    return tuple(json.loads(text)) if text else ()
+
+
+class LabelReader:
+    """Reads the labels of one row from a value of a table.
+
+    ``separator`` parts the labels of a text; lists need none. ``as_written`` keeps names in their
+    Unicode form.
+    """
+
+    def __init__(self, column: str, separator: str | None, as_written: bool) -> None:
+        self.column, self.separator, self.as_written = column, separator, as_written
+
+    def read(self, value: Any) -> list[str]:
+        """The labels. Raises ValueError with the reason for a value that has none to read."""
+        if value is None or value == "" or (isinstance(value, float) and value != value):
+            return []
+        if isinstance(value, str):
+            if self.separator is None:
+                raise ValueError(
+                    f"column '{self.column}' holds a text, '{value[:80]}'; expected a list, or set "
+                    "data.label_separator to what parts the labels"
+                )
+            return self._clean(value.split(self.separator))
+        if not isinstance(value, list | tuple):
+            raise ValueError(
+                f"column '{self.column}' holds {json.dumps(value, default=str)[:80]}; expected a "
+                "list of labels"
+            )
+        for name in value:
+            if not isinstance(name, str | int) or isinstance(name, bool) or name == "":
+                raise ValueError(
+                    f"column '{self.column}' holds a list with "
+                    f"{json.dumps(name, ensure_ascii=False, default=str)[:80]}; expected labels "
+                    "that are texts or whole numbers"
+                )
+        return self._clean([str(name) for name in value])
+
+    def _clean(self, names: Sequence[str]) -> list[str]:
+        return [name if self.as_written else clean_name(name) for name in names if name.strip()]
+
+
+def read_flags(columns: Mapping[str, Sequence[str]], row: int) -> list[str]:
+    """The labels whose column, of 0 and 1 as texts, has 1 in a row. Raises ValueError."""
+    found = []
+    for name, values in columns.items():
+        value = values[row].strip().lower()
+        if value not in YES | NO:
+            shown = f"'{values[row][:80]}'" if value else "nothing"
+            raise ValueError(f"column '{name}' holds {shown}; expected 0 or 1")
+        if value in YES:
+            found.append(name)
+    return found
+
+
+def rarest_labels(packed: Sequence[str]) -> list[str]:
+    """The rarest label of each row: parts that are stratified by it have every label (the order
+    in which iterative stratification, Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10,
+    hands out rows)."""
+    sets = [unpack_labels(text) for text in packed]
+    counts = Counter(name for names in sets for name in names)
+    return [min(names, key=lambda name: (counts[name], name), default="") for names in sets]

@@ -1,0 +1,41 @@
+"""From probabilities to the predicted class or labels, as they are written."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqbelt.data.labels.targets import TARGETS, Target
+
+
+class Decision(NamedTuple):
+    """The predicted class, or labels, of probabilities."""
+
+    target: Target
+    thresholds: np.ndarray | None = None
+    """With several labels: the probability from which each label is given."""
+    separator: str = "|"
+    """Parts the labels in a cell of a table."""
+
+    def label_values(
+        self, probabilities: np.ndarray, classes: Sequence[str], as_text: bool
+    ) -> Sequence[Any]:
+        """The label of each row of ``probabilities`` ``(rows, classes)``; with several labels a
+        list, or ``as_text`` the labels of one cell."""
+        if not self.target.is_several:
+            return np.array(classes, dtype=object)[self.target.decide(probabilities)]
+        sets = [self.names(row, classes) for row in probabilities]
+        return [self.separator.join(one) for one in sets] if as_text else sets
+
+    def names(self, probabilities: np.ndarray, classes: Sequence[str]) -> list[str]:
+        """The predicted class, or all predicted labels, of one row ``(classes,)``."""
+        decided = np.atleast_1d(self.target.decide(probabilities, self.thresholds))
+        chosen = np.flatnonzero(decided) if self.target.is_several else decided
+        return [classes[index] for index in chosen]
+
+    def confidence(self, probabilities: np.ndarray) -> np.ndarray:
+        """The probability ``(...)`` that the prediction of ``(..., classes)`` is right."""
+        return self.target.confidence(probabilities, self.thresholds)
+
+
+ONE_CLASS = Decision(TARGETS["per_sequence"])

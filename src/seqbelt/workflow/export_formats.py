@@ -1,0 +1,105 @@
+"""The formats of ``seqbelt export``: what each needs, and the files that it makes of a bundle."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+from seqbelt.errors import SeqbeltError, SettingsError
+from seqbelt.inference.bundle import Bundle
+from seqbelt.workflow.export_check import EXTRA, missing_packages
+
+
+@dataclass(frozen=True)
+class Built:
+    """The files of an export, in memory, and the module that computes with them."""
+
+    files: dict[str, bytes]
+    """Content by the ending of its name; the first is the output that was asked for."""
+    network: nn.Module
+    quantized: list[str] = field(default_factory=list)
+    """What has int8 weights."""
+    crop: str | None = None
+    """What the caller must cut off sequences beforehand; None where the file does so itself."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format, without its variant of int8 weights."""
+
+    build: Callable[[Bundle, Path, bool, bool], Built]
+    """Of a bundle, the output's path, whether the features are in it, whether weights are int8."""
+    endings: tuple[str, ...]
+    """Endings of its files' names; the output has the first."""
+    has_int8: bool = True
+    has_raw: bool = True
+    is_stepwise: bool = False
+    """Whether it reads step by step and has an answer at every cut."""
+
+
+def _build_onnx(bundle: Bundle, output: Path, raw: bool, int8: bool) -> Built:
+    # Imported here, because the extra may be missing.
+    from seqbelt.inference.onnx_export import (
+        OnnxNetwork,
+        crop_rule,
+        export_bytes,
+        export_raw_bytes,
+        quantize,
+    )
+
+    content, operators = export_bytes(bundle), []
+    if int8:
+        content, operators = quantize(content)
+    if raw:
+        content = export_raw_bytes(bundle, content)
+    rule = None if raw else crop_rule(bundle)
+    return Built({".onnx": content}, OnnxNetwork(content), operators, rule)
+
+
+def _build_stream(bundle: Bundle, output: Path, raw: bool, int8: bool) -> Built:
+    from seqbelt.inference.onnx_stream import OnnxStream, export_stream_bytes
+
+    content = export_stream_bytes(bundle)
+    return Built({".onnx": content}, OnnxStream(content))
+
+
+FORMATS = {
+    "onnx": Format(_build_onnx, (".onnx",)),
+    "onnx-stream": Format(
+        _build_stream, (".onnx",), has_int8=False, has_raw=False, is_stepwise=True
+    ),
+}
+NAMES = [name for format in FORMATS for name in (format, f"{format}-int8")]
+NAMES = [name for name in NAMES if name in FORMATS or FORMATS[name[:-5]].has_int8]
+ABSENT = {
+    "litert": "its converter reads torch.export's graphs, which a recurrence over sequences of any "
+    "length does not have",
+    "executorch": "it reads torch.export's graphs, which a recurrence over sequences of any length "
+    "does not have",
+}
+"""Formats that people ask for, with the reason why they are not written."""
+
+
+def find_format(name: str, raw: bool) -> tuple[Format, bool]:
+    """A format by its name, and whether its weights are int8.
+
+    Raises SettingsError for an unknown name or one without ``--raw``, SeqbeltError where something
+    that it needs is not installed.
+    """
+    if name in ABSENT:
+        raise SettingsError(
+            f"--format {name}: is not written, since {ABSENT[name]}; --format c (plain C99) and "
+            "onnx-stream run on devices"
+        )
+    if name not in NAMES:
+        raise SettingsError(f"--format {name}: expected one of {', '.join(NAMES)}")
+    format = FORMATS[name.removesuffix("-int8")]
+    if raw and not format.has_raw:
+        raise SettingsError(f"--raw: --format {name} reads rows of features; remove --raw")
+    if name.startswith("onnx") and missing_packages():
+        raise SeqbeltError(
+            f"--format {name} needs the packages {' and '.join(EXTRA)}; "
+            f"{' and '.join(missing_packages())} cannot be imported; pip install 'seqbelt[onnx]'"
+        )
+    return format, name.endswith("-int8")
