@@ -172,6 +172,7 @@ def make_bundle(
             "data_fingerprint": store.fingerprint,
             "run_id": run_id,
             "scores": {part: report.to_dict() for part, report in reports.items()},
+            **_above_chance(reports),
             "step_s": store.about["step_s"],
             "class_counts": _class_counts(store),
             "median_num_steps": int(np.median(store.split("train").lengths)),
@@ -182,6 +183,12 @@ def make_bundle(
         reference=_reference(experiment, store, reports.get("validation")),
         target=store.target,
     )
+
+
+def _above_chance(reports: Mapping[str, Report]) -> dict[str, bool]:
+    """Whether the model has learned anything, by its test rows or else its validation rows."""
+    measured = reports.get("test") or reports.get("validation")
+    return {} if measured is None else {"above_chance": measured.is_above_chance}
 
 
 def _class_counts(store: SequenceStore) -> dict[str, int]:
