@@ -84,6 +84,11 @@ class EncodedSound(PretrainedFeatures, AudioFeatures):
 
     def read(self, source: Source) -> Audio:
         audio = super().read(source)
+        self.check_duration(audio)
+        return audio
+
+    def check_duration(self, audio: Audio) -> None:
+        """Raise BadInput for a recording that is too long for one run."""
         duration_s = len(audio.samples) / audio.sample_rate
         is_whole = self.window_ms is None and self.context_ms is None
         if is_whole and duration_s > self.max_whole_s:
@@ -92,7 +97,6 @@ class EncodedSound(PretrainedFeatures, AudioFeatures):
                 f"{duration_s:.1f} s, and features.max_whole_s allows {self.max_whole_s:g} in one "
                 "run of the encoder; set features.context_ms or window_ms, which cut recordings",
             )
-        return audio
 
     def comparable(self, sequence: np.ndarray) -> np.ndarray:
         return sequence
