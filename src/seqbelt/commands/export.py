@@ -85,6 +85,7 @@ def export(
         "crop": built.crop,
         "quantization": quantization,
         "accuracy": accuracy,
+        **built.facts,
     }
     return Outcome(result)
 

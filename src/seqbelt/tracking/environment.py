@@ -13,7 +13,7 @@ MODEL_PACKAGES = (
 
 MORE_PACKAGES = {
     "frames": ("torchvision",), "channels": ("h5py",), "vectors": ("h5py",),
-    "encoder": ("onnxruntime",),
+    "encoder": ("onnxruntime",), "sections": ("onnxruntime",),
 }  # fmt: skip
 """Additional requirements of some kinds of features, if installed."""
 
