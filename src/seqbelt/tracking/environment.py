@@ -4,10 +4,10 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("torch", "torchaudio", "numpy", "scikit-learn", "librosa", "mlflow", "accelerate")
+PACKAGES = ("torch", "numpy", "soxr", "scikit-learn", "librosa", "mlflow", "accelerate")
 # Requirements of a saved model; mlflow comes with the server that loads it.
 MODEL_PACKAGES = (
-    "torch", "torchaudio", "numpy", "scipy", "soundfile", "av", "pyarrow", "pydantic", "PyYAML",
+    "torch", "numpy", "scipy", "soundfile", "soxr", "av", "pyarrow", "pydantic", "PyYAML",
     "safetensors", "filelock", "librosa", "tokenizers",
 )  # fmt: skip
 
