@@ -26,6 +26,8 @@ class Report:
     logits: np.ndarray
     temperature: float = 1.0
     """Divisor of the logits for confidences; the likeliest class does not depend on it."""
+    thresholds: np.ndarray | None = None
+    """With several labels: the probability ``(classes,)`` from which each label is given."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -68,7 +70,7 @@ class Report:
     @cached_property
     def predictions(self) -> np.ndarray:
         """Predicted class indices ``(examples,)``."""
-        return self.target.predict(self._scaled(self.temperature))
+        return self.target.predict(self._scaled(self.temperature), self.thresholds)
 
     @property
     def correct(self) -> np.ndarray:
@@ -123,13 +125,14 @@ class Report:
     @property
     def confidences(self) -> np.ndarray:
         """Calibrated probability of each prediction ``(examples,)``."""
-        return self.target.confidence(self.probabilities)
+        return self.target.confidence(self.probabilities, self.thresholds)
 
     def reliability(self, temperature: float) -> Reliability:
         """Confidence against accuracy, at a temperature."""
         logits = self._scaled(temperature)
-        confidence = self.target.confidence(self.target.probabilities(logits))
-        predictions = self.target.predict(logits)
+        probabilities = self.target.probabilities(logits)
+        confidence = self.target.confidence(probabilities, self.thresholds)
+        predictions = self.target.predict(logits, self.thresholds)
         return reliability(confidence, self.target.are_correct(predictions, self.labels))
 
     def calibration_error_interval(self) -> tuple[float, float]:
