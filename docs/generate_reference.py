@@ -115,7 +115,9 @@ def settings() -> str:
                 kind = one.model_fields["kind"].default
                 kind = kind if isinstance(kind, str) else typing.get_args(
                     one.model_fields["kind"].annotation)[0]  # fmt: skip
-                parts += _section("features.", f"`features`, kind `{kind}`", one)
+                reads = one.model_fields.get("reads")
+                reads = f", reads `{typing.get_args(reads.annotation)[0]}`" if reads else ""
+                parts += _section("features.", f"`features`, kind `{kind}`{reads}", one)
         elif classes:
             parts += _section(f"{name}.", f"`{name}`", classes[0])
     return "\n".join(parts).rstrip() + "\n"
@@ -127,7 +129,9 @@ def _section(prefix: str, title: str, cls: type[BaseModel]) -> list[str]:
     lines += ["| setting | values | default | |", "|---|---|---|---|"]
     within: list[str] = []
     for name, field in cls.model_fields.items():
-        if name == "kind":  # the heading says it
+        if name in ("kind", "reads"):  # the heading says it
+            continue
+        if name in getattr(cls, "FOLLOWING", ()):  # not set
             continue
         classes = _classes(field.annotation)
         about = _cell(_paragraph(field.description or ""))
@@ -166,7 +170,7 @@ def _type(annotation: object) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join("null" if one is type(None) else _type(one) for one in arguments)
     if origin is typing.Annotated:
-        return _type(arguments[0])
+        return "sections" if len(_classes(annotation)) > 1 else _type(arguments[0])
     if origin is not None:
         names = {tuple: "list", list: "list", dict: "mapping"}
         inner = [_type(one) for one in arguments if one is not Ellipsis]

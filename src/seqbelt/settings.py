@@ -20,6 +20,8 @@ from seqbelt.errors import SettingsError
 
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
 """The range that numpy, torch and scikit-learn accept."""
+TAG_NAMES = ("kind", "reads")
+"""Settings that choose the class of their section."""
 logger = logging.getLogger(__name__)
 
 
@@ -58,13 +60,18 @@ class Settings(BaseModel):
         try:
             # Through JSON, because strict JSON accepts a string for a path and a list for a tuple,
             # but not "3" for 3.
-            return cls.model_validate_json(json.dumps(values, default=str))
+            return cls.model_validate_json(json.dumps(cls.spell_out(values), default=str))
         except ValidationError as error:
             faults = "\n".join(
                 f"  {_describe(fault, cls, values)}{_line_of(fault, values, lines or {})}"
                 for fault in error.errors()
             )
             raise SettingsError(f"{origin}: invalid settings\n{faults}") from None
+
+    @classmethod
+    def spell_out(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The values with what is written short in a config as the fields have it."""
+        return values
 
     @classmethod
     def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
@@ -368,14 +375,21 @@ def _dotted(location: tuple[int | str, ...], values: Any) -> str:
     """The setting's dotted name, without the tag that a union adds to the location."""
     names = []
     for part in location:
-        if isinstance(values, Mapping) and values.get("kind") == part and part not in values:
+        if isinstance(values, Mapping) and part not in values and part in _tags(values):
             continue
+        if isinstance(values, list) and not isinstance(part, int):
+            continue  # the kind that a list stands for
         names.append(str(part))
         try:
             values = values[part]
         except (LookupError, TypeError):
             values = None
     return ".".join(names)
+
+
+def _tags(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values that choose a class of a union."""
+    return tuple(values.get(name) for name in TAG_NAMES)
 
 
 def _rename(
@@ -397,14 +411,18 @@ def _rename(
         models = _models_in(field.annotation)
         section = values.get(new)
         if len(models) > 1 and isinstance(section, dict):
-            kind = section.get("kind")
-            models = [model for model in models if _has_kind(model, kind)]
+            models = [model for model in models if _has_tags(model, section)]
         for model in models:
             yield from _rename(model, section, replaced, f"{prefix}{new}.")
 
 
-def _has_kind(model: type[BaseModel], kind: Any) -> bool:
-    return kind in get_args(getattr(model.model_fields.get("kind"), "annotation", None))
+def _has_tags(model: type[BaseModel], section: Mapping[str, Any]) -> bool:
+    """Whether the section's tags choose this class."""
+    return "kind" in model.model_fields and all(
+        section.get(name) in get_args(model.model_fields[name].annotation)
+        for name in TAG_NAMES
+        if name in model.model_fields
+    )
 
 
 def display_name(name: str, field: FieldInfo) -> str:
@@ -426,7 +444,10 @@ def _known_keys(cls: type[BaseModel], location: tuple[int | str, ...]) -> list[s
         tagged = [
             model
             for model in candidates
-            if part in get_args(getattr(model.model_fields.get("kind"), "annotation", None))
+            if any(
+                part in get_args(getattr(model.model_fields.get(name), "annotation", None))
+                for name in TAG_NAMES
+            )
         ]
         candidates = below or tagged or candidates
     return sorted(

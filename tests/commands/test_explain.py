@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.special import expit
 
 from seqbelt.cli import main
 from seqbelt.data.generated.demo_data import DemoData
+from seqbelt.evaluation import attribution
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
@@ -21,6 +24,7 @@ from seqbelt.features.video.video import FrameDifferences
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
+from seqbelt.plots import attributions
 from seqbelt.plots.attributed_text import Span, spans
 from seqbelt.plots.attributions import choose_frames
 from seqbelt.plots.fonts import unwritable, writable
@@ -143,6 +147,42 @@ def test_a_recording_gets_seconds_and_a_spectrogram(inputs, capsys, features):
     stem = recordings[2].stem
     assert result["files"] == [f"out/{stem}.csv", f"out/{stem}.png"]
     assert f"for {result['label']}" in err and " s (+" in err
+
+
+def test_rough_attributions_say_so_in_figure_and_table(inputs, capsys, monkeypatch):
+    signals = sorted((inputs / "signal/test").rglob("*.csv"))
+    model = save(Channels(kind="channels"), signals[:2])
+    monkeypatch.setattr(attribution, "TOLERANCE", 1e-12)
+    monkeypatch.setattr(attribution, "MOST_POINTS", 36)
+    captions = []
+    monkeypatch.setattr(attributions, "writable", lambda text: captions.append(text) or text)
+    code, result, err = run(capsys, model, signals[2])
+    assert code == 0 and "Rough: the attributions miss" in err
+    assert {row["rough_gap"] for row in read_table(result)} == {f"{result['completeness_gap']:.3g}"}
+    assert any(text.startswith("Rough: ") for text in captions)
+
+
+def test_a_caption_has_probabilities_before_calibration_only(inputs, capsys):
+    """The attributions sum to the network's own log-odds, not to the calibrated ones."""
+    signals = sorted((inputs / "signal/test").rglob("*.csv"))
+    model = save(Channels(kind="channels"), signals[:2])
+    bundle = Bundle.load(Path(model))
+    replace(bundle, temperature=3.0).save(Path("calibrated"))
+    _, result, err = run(capsys, "calibrated", signals[2])
+    assert f"at the baseline to {expit(result['log_odds']):.1%}." in err
+    assert f"Before calibration; the calibrated confidence is {result['confidence']:.1%}." in err
+    _, result, err = run(capsys, model, signals[2])
+    assert "calibration" not in err and f"to {result['confidence']:.1%}." in err
+
+
+def test_a_model_at_chance_gives_no_reasons(inputs, capsys):
+    signals = sorted((inputs / "signal/test").rglob("*.csv"))
+    bundle = Bundle.load(Path(save(Channels(kind="channels"), signals[:2])))
+    for is_above in (False, True):
+        replace(bundle, about={**bundle.about, "above_chance": is_above}).save(Path("chance"))
+        _, result, err = run(capsys, "chance", signals[2])
+        assert result["above_chance"] is is_above
+        assert ("no more accurate than the most frequent class" in err) is not is_above
 
 
 @pytest.mark.parametrize("frame_rate", [10.0, None])

@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.features.text.text import Character, Subword
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.c_library import COMPILERS, find_compiler
 from seqbelt.inference.onnx_export import OnnxNetwork
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
@@ -141,6 +143,47 @@ def test_a_file_of_one_step_is_compared_at_every_cut(capsys):
     assert found["num_sequences"] > 40 + 32  # the batches of every export, and the cuts
 
 
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, COMPILERS)), reason="no C compiler on the PATH"
+)
+
+
+@needs_compiler
+@pytest.mark.parametrize("raw", [[], ["--raw"]], ids=["features", "raw"])
+@pytest.mark.parametrize("format", ["c", "c-int8"])
+def test_c_files_are_compared_and_written_with_their_header(capsys, format, raw):
+    features = LogMel(kind="log_mel", sample_rate=8000, num_bands=16)
+    model = save(features, bidirectional=False)
+    code, found, err = run(capsys, model, "--format", format, "--output", "toy.c", *raw)
+    assert code == 0, err
+    assert found["passed"] and found["max_difference"] < 1e-5
+    assert found["header"] == "toy.h" and found["state_bytes"] > 0
+    assert bool(found["quantization"]) == (format == "c-int8")
+    assert "void toy_init(" in Path("toy.h").read_text()
+    assert Path("toy.c").stat().st_size == found["size_bytes"]
+
+
+@needs_compiler
+def test_the_c_program_of_the_document_is_compiled_and_answers(capsys, noise):
+    page = (DOCUMENT.parent / "devices.md").read_text("utf-8")
+    (program,) = re.findall(r"```c\n(.*?)```", page, re.DOTALL)
+    Path("main.c").write_text(program)
+    (command,) = re.findall(r"^gcc .*$", page, re.MULTILINE)
+    features = LogMel(kind="log_mel", sample_rate=8000, num_bands=16)
+    model = save(features, bidirectional=False)
+    arguments = [model, "--format", "c", "--raw", "--output", "digits.c"]
+    code, _, err = run(capsys, *arguments)
+    assert code == 0, err
+    subprocess.run(command.replace("gcc", find_compiler(), 1), shell=True, check=True)
+    sound = noise(5000).astype(np.float32)
+    done = subprocess.run(["./digits"], input=sound.tobytes(), capture_output=True, check=True)
+    shares = dict(line.rsplit(" ", 1) for line in done.stdout.decode().splitlines())
+    (answer,) = Predictor(Bundle.load(Path(model)), "cpu").predict([(0, sound)])
+    assert list(shares) == list(CLASSES)
+    np.testing.assert_allclose([float(one) for one in shares.values()], answer.probabilities,
+                               atol=1e-5)  # fmt: skip
+
+
 class Wrong(OnnxNetwork):
     """Another engine that forgets the lengths."""
 
@@ -171,6 +214,8 @@ def test_what_cannot_be_exported_says_why_and_leaves_no_file(capsys, monkeypatch
     for arguments, expected, words in (
         ([model, "--output", "toy.onnx", "--format", "tflite"], 2, "onnx, onnx-int8"),
         ([model, "--output", "toy.pte", "--format", "executorch"], 2, "--format c"),
+        ([model, "--output", "toy-8.c", "--format", "c"], 2, "give toy_8.c"),
+        ([model, "--output", "toy.onnx", "--format", "c"], 2, "ends in .c"),
         ([model, "--output", "toy.onnx", "--format", "onnx-stream"], 2, "bidirectional: false"),
         ([model, "--output", "x.onnx", "--format", "onnx-stream", "--raw"], 2, "remove --raw"),
         ([model, "--output", "toy.pb"], 2, "ends in .onnx"),

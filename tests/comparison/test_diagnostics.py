@@ -29,6 +29,7 @@ def model(fade: float, enough: int, lengths=(5, 9), correct=(True, False)) -> Mo
         clipped_by_epoch=np.array([0.5, 0.0]),
         correct=np.array(correct),
         lengths=np.array(lengths),
+        has_learned=True,
     )
 
 
@@ -78,3 +79,13 @@ def test_the_picture_has_a_line_for_each_cell_and_folds_may_differ_in_length(rea
     names = ["reach", "half-life", "clipped", "past", "heads", "lengths"]
     found = {name: len(axes.get_legend().get_texts()) for name, axes in zip(names, figure.axes)}
     assert found == {"reach": 6, "half-life": 3, "clipped": 3, "past": 9, "heads": 3, "lengths": 3}
+
+
+def test_models_at_chance_have_no_steps_that_are_enough():
+    guess = replace(model(0.9, 1), has_learned=False)
+    learned = model(0.9, 8)
+    found = Diagnostics({"lstm": [guess], "rnn": [guess, learned]})
+    assert found.to_dict()["lstm"]["memory_steps"] == dict.fromkeys(EARLIER_STEPS)
+    assert found.to_dict()["lstm"]["earliest_share"] is None
+    assert found.to_dict()["rnn"]["memory_steps"] == dict.fromkeys(EARLIER_STEPS, 8)
+    assert "| none: at chance | none: at chance |" in found.markdown()

@@ -211,3 +211,20 @@ def test_explaining_leaves_the_network_as_it_was(monkeypatch):
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(before[name], now) for name, now in network.state_dict().items())
     np.testing.assert_allclose(one, explain(network.eval(), draw(6)).attributions, atol=1e-6)
+
+
+def test_the_widest_gap_is_closed_first_and_what_is_left_is_rough(monkeypatch):
+    """A network that switches within a thousandth of the line."""
+    network = make(cell="lstm", pooling="last", seed=3)
+    with torch.no_grad():
+        for name, values in network.named_parameters():
+            if "weight" in name:
+                values.mul_(2)
+    sequence = draw(40, seed=1)
+    explanation = explain(network, sequence)
+    assert not explanation.is_rough and explanation.gap <= TOLERANCE
+    monkeypatch.setattr(module, "MOST_POINTS", 36)
+    rough = explain(network, sequence)
+    assert rough.num_points == 36 and rough.is_rough
+    monkeypatch.setattr(module, "MOST_POINTS", explanation.num_points // 2)
+    assert explain(network, sequence).gap < rough.gap

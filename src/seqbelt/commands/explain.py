@@ -30,6 +30,10 @@ from seqbelt.workflow.outcome import Outcome
 NUM_STRONGEST = 3
 """Steps for and against that are printed; the table has all."""
 DPI = 150
+AT_CHANCE = (
+    "no more accurate than the most frequent class on its test rows, so its attributions are no "
+    "reasons"
+)
 
 
 def explain(
@@ -74,6 +78,8 @@ def explain(
             f"--label {label}: the model has no such label; it has {shorten(bundle.classes, 20)}"
         )
     steps, result = _explain(predictor, item.name, sequence, tokens, label)
+    if result["above_chance"] is False:
+        echo(f"{model}: {AT_CHANCE}")
     result = {"model": concrete, **result}
     echo(steps.caption)
     if result["num_unread"]:
@@ -83,8 +89,6 @@ def explain(
             f"({num_read / result['num_steps']:.1%}; model.crop_steps: {bundle.model.max_steps}, "
             f"crop: {bundle.model.crop})"
         )
-    if result["completeness_gap"] > attribution.TOLERANCE:
-        echo(f"completeness gap {result['completeness_gap']:.1%}: the attributions are approximate")
     target = output / _file_stem(item.name, item_id)
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -120,6 +124,7 @@ def _explain(
     )  # fmt: skip
     confidence = float(probabilities[predicted])
     label = bundle.classes[explanation.predicted]
+    above_chance: bool | None = bundle.about.get("above_chance")  # unknown of older bundles
     steps = Steps(
         title=f"{label}  {confidence:.1%}  ·  {Path(name).name}",
         label=label,
@@ -127,7 +132,8 @@ def _explain(
         if tokens is None
         else tokens.pad(explanation.attributions),
         step_s=bundle.features.step_s(),
-        caption=_caption(label, explanation, confidence),
+        caption=_caption(label, explanation, confidence, above_chance),
+        gap=explanation.gap if explanation.is_rough else None,
     )
     return steps, {
         "label": label,
@@ -139,16 +145,35 @@ def _explain(
         "method": attribution.METHOD,
         "num_points": explanation.num_points,
         "completeness_gap": explanation.gap,
+        "above_chance": above_chance,
     }
 
 
-def _caption(label: str, explanation: attribution.Explanation, confidence: float) -> str:
-    """The sums of the attributions, and the probability that they start from and lead to."""
+def _caption(
+    label: str,
+    explanation: attribution.Explanation,
+    confidence: float,
+    above_chance: bool | None,
+) -> str:
+    """The sums of the attributions, and the probabilities before calibration that they start from
+    and lead to; first, where it is so, that they are rough."""
     attributions = np.nan_to_num(explanation.attributions)
     gain, loss = attributions.clip(min=0).sum(), attributions.clip(max=0).sum()
+    start, end = (expit(v) for v in (explanation.baseline_log_odds, explanation.log_odds))
+    warning = "" if above_chance is not False else f"This model is {AT_CHANCE}. "
+    if explanation.is_rough:
+        warning += (
+            f"Rough: the attributions miss {explanation.gap:.1%} of the change of the log-odds. "
+        )
+    calibrated = (
+        f" Before calibration; the calibrated confidence is {confidence:.1%}."
+        if abs(end - confidence) > 5e-4
+        else ""
+    )
     return (
-        f"{gain:+.2f} nats of log-odds for and {loss:+.2f} against raise or lower “{label}” from "
-        f"{expit(explanation.baseline_log_odds):.1%} at the baseline to {confidence:.1%}."
+        f"{warning}{gain:+.2f} nats of log-odds for and {loss:+.2f} against raise or lower "
+        f"“{label}” "
+        f"from {start:.1%} at the baseline to {end:.1%}.{calibrated}"
     )
 
 
@@ -232,12 +257,14 @@ def _write_text(target: Path, tokens: _Tokens, steps: Steps, result: dict[str, A
 
 
 def _write_table(path: Path, steps: Steps, tokens: Sequence[str] | None = None) -> None:
-    """One row for each step; the share is empty for a step that was not read."""
+    """One row for each step; the share is empty for a step that was not read. Rough shares have
+    the completeness gap beside them."""
     columns = {
         "step": range(len(steps.attributions)),
         "start_s": steps.times.round(6).tolist() if steps.step_s else None,
         "token": tokens,
         "share": ["" if np.isnan(share) else f"{share:.6g}" for share in steps.attributions],
+        "rough_gap": None if steps.gap is None else [f"{steps.gap:.3g}"] * len(steps.attributions),
     }
     present = {name: values for name, values in columns.items() if values is not None}
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -62,6 +62,11 @@ def export(
             f"--format {format}: this model gives several labels (data.labels: several), and the "
             "file's probabilities are of one class; use --format onnx"
         )
+    if bundle.target.is_ordered and format == "c":
+        raise SettingsError(
+            "--format c: the files name the likeliest class, and this model predicts the median one "
+            "(data.order); use --format onnx"
+        )
     built = chosen.build(bundle, output, raw, False)
     original, drawing = bundle.network, draw_sequences(bundle, test)
     if raw:
@@ -92,6 +97,7 @@ def export(
         "crop": built.crop,
         "quantization": quantization,
         "accuracy": accuracy,
+        **built.facts,
     }
     return Outcome(result)
 

@@ -27,6 +27,9 @@ class ModelDiagnostics:
     """Whether each test prediction is correct, bool ``(sequences,)``."""
     lengths: np.ndarray
     """Steps of the test sequences."""
+    has_learned: bool
+    """Whether the test accuracy is above chance. Without that no number of steps is enough for
+    anything."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Diagnostics:
     models: Mapping[str, Sequence[ModelDiagnostics]]
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Medians over the models of each cell; steps count from the sequence's end."""
+        """Medians over the models of each cell; steps count from the sequence's end. The steps
+        needed are those of models that have learned, None where none has."""
         return {cell: _summary(of) for cell, of in self.models.items()}
 
     def markdown(self) -> str:
@@ -51,12 +55,16 @@ class Diagnostics:
         ]
         for cell, found in self.to_dict().items():
             half_life, reach = found["gradient_half_life_steps"], found["gradient_reach_steps"]
-            steps = ", ".join(f"{count:.0f}" for count in found["memory_steps"].values())
+            counts = found["memory_steps"].values()
+            steps, share = "none: at chance", "none: at chance"
+            if found["earliest_share"] is not None:
+                steps = ", ".join(f"{count:.0f}" for count in counts)
+                share = f"{found['earliest_share']:.0%}"
             lines.append(
                 f"| {label(cell)} | {half_life['before']:.0f}, {half_life['trained']:.0f} "
                 f"| {reach['before']:.0f}, {reach['trained']:.0f} of {found['median_steps']} "
                 f"| {found['clipped']:.0%} | {steps} "
-                f"| {found['earliest_share']:.0%} |"
+                f"| {share} |"
             )
         return "\n".join([*lines, "", *self._by_length()])
 
@@ -80,6 +88,8 @@ class Diagnostics:
 
 
 def _summary(models: Sequence[ModelDiagnostics]) -> dict[str, Any]:
+    learned = [one for one in models if one.has_learned]
+
     def median(values: list[float]) -> float:
         return float(np.median(values))
 
@@ -95,7 +105,10 @@ def _summary(models: Sequence[ModelDiagnostics]) -> dict[str, Any]:
         "median_steps": len(models[0].trained.curve),
         "clipped": median([float(one.clipped_by_epoch.mean()) for one in models]),
         "memory_steps": {
-            how: median([one.memory.lengths[how] for one in models]) for how in EARLIER_STEPS
+            how: median([one.memory.lengths[how] for one in learned]) if learned else None
+            for how in EARLIER_STEPS
         },
-        "earliest_share": median([one.memory.sufficient_prefix for one in models]),
+        "earliest_share": median([one.memory.sufficient_prefix for one in learned])
+        if learned
+        else None,
     }

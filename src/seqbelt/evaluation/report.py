@@ -6,13 +6,16 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.special import log_softmax
+from scipy.special import bdtrc, log_softmax
 from sklearn.metrics import classification_report, confusion_matrix
 
 from seqbelt.data.labels.targets import Target
 from seqbelt.data.sequences import Sequences
 from seqbelt.evaluation.calibration import Reliability, error_interval, reliability
 from seqbelt.training.scoring import ZERO, Scores, score
+
+CHANCE = 0.05
+"""Probability below which a result is not taken for chance."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,20 @@ class Report:
         """Cross-entropy of each example in nats ``(examples,)``, of the network itself."""
         log_probabilities = log_softmax(self.logits.astype(np.float64), axis=1)
         return -log_probabilities[np.arange(len(self.labels)), self.labels]
+
+    @property
+    def is_above_chance(self) -> bool:
+        """Whether more examples are right than the most frequent class would have, by more than
+        chance (binomial, 5 %). Of ordered classes: whether more predictions are nearer to the label
+        than the median class is, than are farther from it."""
+        if self.target.is_ordered:
+            gaps = np.abs(self.predictions - self.labels)
+            other = np.abs(int(np.median(self.labels)) - self.labels)
+            nearer, farther = int((gaps < other).sum()), int((gaps > other).sum())
+            return nearer > 0 and bool(bdtrc(nearer - 1, nearer + farther, 0.5) < CHANCE)
+        majority = np.bincount(self.labels).max() / len(self.labels)
+        num_right = int(self.correct.sum())
+        return num_right > 0 and bool(bdtrc(num_right - 1, len(self.labels), majority) < CHANCE)
 
     @cached_property
     def predictions(self) -> np.ndarray:

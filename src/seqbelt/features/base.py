@@ -126,6 +126,21 @@ class Features(Settings):
             if name not in self.before or value != self.before[name]
         }
 
+    def files_stamp(self) -> str:
+        """Changes with the content of files that the settings name; empty without such files.
+
+        Raises SettingsError if one is missing.
+        """
+        return ""
+
+    def identifying(self, learned: Learned) -> Learned:
+        """What identifies prepared data and predictions among what was learned."""
+        return learned
+
+    def notes(self, learned: Learned) -> tuple[str, ...]:
+        """Sentences on what was found when ``learned`` was made, for whoever prepares data."""
+        return ()
+
     @property
     def max_file_bytes(self) -> float:
         """Larger files are refused before anything of them is read."""

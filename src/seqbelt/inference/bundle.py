@@ -263,7 +263,8 @@ class Bundle:
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        for name, content in sorted(self.learned.items()):
+        learned = self.features.identifying(self.learned) if self.learned else {}
+        for name, content in sorted(learned.items()):
             digest.update(name.encode() + b"\0" + content)
         return digest.hexdigest()
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.features.audio.audio import AudioFeatures
+from seqbelt.features.pretrained.onnx_model import MODEL_FILE
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.onnx_features import add_features
 from seqbelt.inference.onnx_graph import build_graph
@@ -91,7 +92,11 @@ def file_metadata(bundle: Bundle) -> dict[str, str]:
     if isinstance(features, AudioFeatures):
         framing = {name: getattr(features, name) for name in ("fft_size", "window", "hop")}
         metadata["framing"] = json.dumps(framing)
-    learned = {f"learned/{name}": content.decode() for name, content in bundle.learned.items()}
+    learned = {
+        f"learned/{name}": content.decode()
+        for name, content in bundle.learned.items()
+        if not name.endswith(MODEL_FILE)  # another ONNX file; encoder.json has its hash
+    }
     return metadata | learned
 
 

@@ -13,31 +13,10 @@ from seqbelt.errors import SettingsError
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import AudioFeatures, LogMel, Mfcc, Waveform
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.exportable import num_channels, samples_before, why_not_raw
 from seqbelt.inference.onnx_graph import IR_VERSION, OPSET, GraphBuilder
 
 PREFIX = "features_"
-
-
-def why_not_raw(bundle: Bundle) -> str | None:
-    """Why the features of a bundle cannot be in the file, with the setting; None if they can."""
-    features, model = bundle.features, bundle.model
-    if model.max_steps is not None and model.crop not in ("head", "random"):
-        return f"model.crop: {model.crop} depends on the end of the sequence; head can be exported"
-    if isinstance(features, Channels):
-        if features.standardize != "none":
-            return "features.standardize: sequence is not supported; none can be exported"
-        if features.missing != "error":
-            return f"features.missing: {features.missing} is not supported; error can be exported"
-        if features.resample_rate not in (None, features.sample_rate):
-            return "features.resample_rate is not supported; null can be exported"
-        return None
-    if not isinstance(features, LogMel | Waveform):
-        return f"features.kind: {features.to_dict()['kind']} is not supported"
-    if features.deltas:
-        return "features.deltas is not supported; 0 can be exported"
-    if features.trim_silence_db is not None:
-        return "features.trim_silence_db is not supported; null can be exported"
-    return None
 
 
 def add_features(network: onnx.ModelProto, bundle: Bundle) -> onnx.ModelProto:
@@ -93,7 +72,7 @@ def _declared_inputs(bundle: Bundle) -> list[onnx.ValueInfoProto]:
         names, shape = ("samples", "num_samples"), ["batch", "samples"]
         about = f"mono samples from -1 to 1 at {features.sample_rate} Hz"
     else:
-        names, shape = ("rows", "num_rows"), ["batch", "rows", _num_channels(bundle)]
+        names, shape = ("rows", "num_rows"), ["batch", "rows", num_channels(bundle)]
         about = "rows of the channels"
     return [
         helper.make_tensor_value_info(names[0], onnx.TensorProto.FLOAT, shape, about),
@@ -101,11 +80,6 @@ def _declared_inputs(bundle: Bundle) -> list[onnx.ValueInfoProto]:
             names[1], onnx.TensorProto.INT64, ["batch"], f"{names[0]} of each row, at least 1"
         ),
     ]
-
-
-def _num_channels(bundle: Bundle) -> int:
-    doubled = isinstance(bundle.features, Channels) and bundle.features.differences
-    return bundle.num_features // (2 if doubled else 1)
 
 
 def _channel_steps(graph: GraphBuilder, bundle: Bundle) -> tuple[str, str]:
@@ -137,7 +111,7 @@ def _audio_steps(graph: GraphBuilder, bundle: Bundle) -> tuple[str, str]:
     silence = graph.constant(np.float32(0))
     samples = graph.add("Where", is_valid, "samples", silence)
     # Frame t begins at sample t * hop - before; zeros lie beyond both ends.
-    before = _samples_before(features)
+    before = samples_before(features)
     ends = graph.constant(np.array([0, before, 0, window]))
     padded = graph.add("Pad", samples, ends)
     num_steps = graph.add("Add", graph.add("Div", total, graph.constant(np.array(hop))), one)
@@ -155,13 +129,6 @@ def _audio_steps(graph: GraphBuilder, bundle: Bundle) -> tuple[str, str]:
     if features.subtract_mean:
         steps = _without_mean(graph, steps, lengths, num_steps)
     return steps, lengths
-
-
-def _samples_before(features: LogMel | Waveform) -> int:
-    """Samples of a frame that lie before the step's own."""
-    if isinstance(features, Waveform):
-        return features.window // 2
-    return features.fft_size // 2 - (features.fft_size - features.window) // 2
 
 
 def _log_mel(graph: GraphBuilder, features: LogMel, frames: str) -> str:

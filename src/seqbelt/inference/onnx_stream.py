@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from seqbelt.errors import SettingsError
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.exportable import why_not_stepwise
 from seqbelt.inference.onnx_export import file_metadata
 from seqbelt.inference.onnx_graph import (
     IR_VERSION,
@@ -30,7 +31,6 @@ from seqbelt.inference.onnx_graph import (
     cell_attributes,
     layer_weights,
 )
-from seqbelt.inference.streamable import why_not_stepwise
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.pooling import ATTENDING, Pooling
 from seqbelt.models.recurrent import Recurrent

@@ -42,6 +42,8 @@ class Steps:
     """Seconds from one step to the next; None counts steps."""
     caption: str = ""
     """The sums of the attributions, as text."""
+    gap: float | None = None
+    """Relative completeness gap of attributions that are rough; None where they are not."""
 
     @property
     def times(self) -> np.ndarray:
@@ -164,7 +166,7 @@ def _draw_attributions(axes: Axes, steps: Steps) -> None:
     axes.set_xlim(steps.edges[0], steps.edges[-1])
     axes.set_xlabel(steps.time_label)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=not steps.step_s))
-    axes.set_ylabel("attribution (nats)")
+    axes.set_ylabel("attribution (nats)" if steps.gap is None else "rough attribution (nats)")
     label = writable(steps.label)
     for position, direction, colour in ((0.97, "for", FOR), (0.03, "against", AGAINST)):
         axes.text(

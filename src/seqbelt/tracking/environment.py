@@ -11,7 +11,10 @@ MODEL_PACKAGES = (
     "safetensors", "filelock", "librosa", "tokenizers",
 )  # fmt: skip
 
-MORE_PACKAGES = {"frames": ("torchvision",), "channels": ("h5py",), "vectors": ("h5py",)}
+MORE_PACKAGES = {
+    "frames": ("torchvision",), "channels": ("h5py",), "vectors": ("h5py",),
+    "encoder": ("onnxruntime",), "sections": ("onnxruntime",),
+}  # fmt: skip
 """Additional requirements of some kinds of features, if installed."""
 
 

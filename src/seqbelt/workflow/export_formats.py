@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.c_library import CLibrary, find_compiler
+from seqbelt.inference.c_source import c_name, write_c
 from seqbelt.workflow.export_check import EXTRA, missing_packages
 
 
@@ -22,6 +25,8 @@ class Built:
     """What has int8 weights."""
     crop: str | None = None
     """What the caller must cut off sequences beforehand; None where the file does so itself."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What else the command's result has."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,30 @@ def _build_stream(bundle: Bundle, output: Path, raw: bool, int8: bool) -> Built:
     return Built({".onnx": content}, OnnxStream(content))
 
 
+def _build_c(bundle: Bundle, output: Path, raw: bool, int8: bool) -> Built:
+    name = c_name(output.stem)
+    if name != output.stem:
+        raise SettingsError(
+            f"--output {output}: every public name of the file begins with the output's, which C "
+            f"cannot read; give {output.with_stem(name)}, for example"
+        )
+    files = write_c(bundle, name, raw, int8)
+    library = CLibrary(files, name, len(bundle.classes))
+    facts = {"header": str(output.with_suffix(".h")), "state_bytes": library.state_bytes}
+    return Built(
+        {".c": files.source.encode(), ".h": files.header.encode()},
+        library,
+        ["all matrices"] if int8 else [],
+        facts=facts,
+    )
+
+
 FORMATS = {
     "onnx": Format(_build_onnx, (".onnx",)),
     "onnx-stream": Format(
         _build_stream, (".onnx",), has_int8=False, has_raw=False, is_stepwise=True
     ),
+    "c": Format(_build_c, (".c", ".h"), is_stepwise=True),
 }
 NAMES = [name for format in FORMATS for name in (format, f"{format}-int8")]
 NAMES = [name for name in NAMES if name in FORMATS or FORMATS[name[:-5]].has_int8]
@@ -102,4 +126,6 @@ def find_format(name: str, raw: bool) -> tuple[Format, bool]:
             f"--format {name} needs the packages {' and '.join(EXTRA)}; "
             f"{' and '.join(missing_packages())} cannot be imported; pip install 'seqbelt[onnx]'"
         )
+    if name.startswith("c"):
+        find_compiler()
     return format, name.endswith("-int8")

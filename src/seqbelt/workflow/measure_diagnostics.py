@@ -46,4 +46,5 @@ def _measure(trained: Trained) -> ModelDiagnostics:
         clipped_by_epoch=np.array([epoch.clipped for epoch in trained.history.epochs]),
         correct=test.correct,
         lengths=test.sequences.lengths,
+        has_learned=test.is_above_chance,
     )

@@ -47,7 +47,7 @@ def prepare_data(
     remarks += describe_equal_content(prepared.store)
     status = "up to date" if prepared.skipped else f"{prepared.num_encoded:,} encoded"
     echo(f"{prepared.store.folder}: {parts}; {status} in {prepared.prepare_s:.1f} s")
-    for remark in remarks:
+    for remark in (*remarks, *about.get("feature_notes", ())):
         echo(remark)
     describe_classes(prepared.store)
     if counts := prepared.store.token_counts:

@@ -182,6 +182,7 @@ def make_bundle(
             "data_fingerprint": store.fingerprint,
             "run_id": run_id,
             "scores": {part: report.to_dict() for part, report in reports.items()},
+            **_above_chance(reports),
             "step_s": store.about["step_s"],
             "class_counts": _class_counts(store),
             "median_num_steps": int(np.median(store.split("train").lengths)),
@@ -200,6 +201,12 @@ def _thresholds(reports: Mapping[str, Report]) -> tuple[float, ...]:
     """Of the labels; empty where a sequence has one class, or the thresholds are not chosen."""
     thresholds = next((report.thresholds for report in reports.values()), None)
     return () if thresholds is None else tuple(thresholds.tolist())
+
+
+def _above_chance(reports: Mapping[str, Report]) -> dict[str, bool]:
+    """Whether the model has learned anything, by its test rows or else its validation rows."""
+    measured = reports.get("test") or reports.get("validation")
+    return {} if measured is None else {"above_chance": measured.is_above_chance}
 
 
 def _class_counts(store: SequenceStore) -> dict[str, int]:

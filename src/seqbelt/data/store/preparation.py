@@ -151,6 +151,8 @@ class _Preparation:
             "step_s": self.features.step_s(),
             "settings": settings,
         }
+        if notes := self.features.notes(learned):
+            about["feature_notes"] = notes
         encoded = [one for one in outcomes if one.problem is None]
         if readings := self._readings.count(one.content_hash for one in encoded):
             about["readings"] = readings
@@ -230,7 +232,7 @@ def _request(
 ) -> str:
     """A hash of everything that the store depends on; a file counts by path, size and time."""
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(_features_fingerprint(features, {}).encode())
+    digest.update(_features_fingerprint(features).encode() + features.files_stamp().encode())
     for batch in manifest.table.to_batches():
         digest.update(batch.serialize())
     digest.update(np.array(stamps, dtype=np.uint64).tobytes())
@@ -266,9 +268,10 @@ def _misfit(sequence: np.ndarray, encoder: Encoder) -> BadInput | None:
     return None if len(sequence) else BadInput(UNREADABLE, "the features have no steps")
 
 
-def _features_fingerprint(features: Features, learned: Learned) -> str:
+def _features_fingerprint(features: Features, learned: Learned | None = None) -> str:
     about = {"features": features.identity(), "version": features.version}
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=6)
-    for name, content in sorted(learned.items()):
+    found = features.identifying(learned) if learned else {}
+    for name, content in sorted(found.items()):
         digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()

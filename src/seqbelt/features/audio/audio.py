@@ -112,11 +112,11 @@ class AudioFeatures(Features):
 
     def encode(self, raws: Sequence[Audio]) -> list[np.ndarray]:
         """Encode recordings: float32 ``(num_steps, num_features)`` each."""
-        signals = [self._prepare_signal(raw) for raw in raws]
+        signals = [self.prepare_signal(raw) for raw in raws]
         encoded: list[np.ndarray | None] = [None] * len(signals)
         for batch in _batches_by_length([len(signal) for signal in signals]):
             for index, steps in zip(batch, self._transform([signals[i] for i in batch])):
-                encoded[index] = self._finish(steps)
+                encoded[index] = self.finish(steps)
         return encoded  # type: ignore[return-value]  # every index is in one batch
 
     has_one_unit: ClassVar[bool] = True
@@ -134,7 +134,8 @@ class AudioFeatures(Features):
         """Base features ``(num_steps, num_base_features)`` of signals of similar length."""
         raise NotImplementedError
 
-    def _prepare_signal(self, raw: Audio) -> np.ndarray:
+    def prepare_signal(self, raw: Audio) -> np.ndarray:
+        """Samples at ``sample_rate``, trimmed as set."""
         signal = raw.samples
         if raw.sample_rate != self.sample_rate:
             change_rate = resample if self.signal_version > 1 else _resample_short
@@ -147,7 +148,8 @@ class AudioFeatures(Features):
             )
         return signal
 
-    def _finish(self, steps: np.ndarray) -> np.ndarray:
+    def finish(self, steps: np.ndarray) -> np.ndarray:
+        """Base features with differences and without their mean, as set."""
         if self.deltas:
             steps = append_deltas(steps, self.deltas)
         if self.subtract_mean:

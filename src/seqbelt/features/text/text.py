@@ -93,52 +93,11 @@ class TextFeatures(Features):
 
     @property
     def max_file_bytes(self) -> float:
-        return 4.0 * self.max_characters + 4  # no character takes more, nor does a mark
+        return max_text_bytes(self.max_characters)
 
     def read(self, source: Source) -> str:
-        """The text in ``source``: a str is the text itself, a Path or bytes are UTF-8, or what
-        the mark at their beginning says.
-
-        Control characters become spaces, invisible ones are removed, the ends are stripped.
-        Raises BadInput if it is unreadable, not UTF-8, too long, or shows nothing.
-        """
-        text = clean(_refuse_escaped(source) if isinstance(source, str) else self._decode(source))
-        if not VISIBLE.search(text):
-            raise BadInput(EMPTY, "the text has no visible character")
-        self._refuse_too_long(len(text))
-        return text
-
-    def _decode(self, source: Path | bytes | np.ndarray) -> str:
-        if isinstance(source, np.ndarray):
-            raise BadInput(WRONG_TYPE, "an array, not a text")
-        if isinstance(source, Path) and source.is_file():
-            self._refuse_too_long(source.stat().st_size // 4)
-        content = read_bytes(source, self.max_file_bytes, self.size_setting)
-        if name := wide_encoding(content):
-            raise BadInput(
-                UNREADABLE,
-                f"not UTF-8: it looks like {name} without a mark; set data.encoding: {name}",
-            )
-        try:
-            return decode_text(content)
-        except UnicodeDecodeError as error:
-            byte = content[error.start]
-            sample = content[error.start : error.start + SAMPLE_BYTES]
-            # One invalid byte after valid UTF-8 letters is no evidence of another encoding.
-            hint = "; " + describe_encodings(sample) if content[: error.start].isascii() else ""
-            raise BadInput(
-                UNREADABLE,
-                f"not {error.encoding.upper()}: byte 0x{byte:02x} at offset {error.start} "
-                f"({error.reason}){hint}",
-            ) from None
-
-    def _refuse_too_long(self, num_characters: int) -> None:
-        if num_characters > self.max_characters:
-            raise BadInput(
-                TOO_LONG,
-                f"at least {num_characters} characters; "
-                f"features.max_characters allows {self.max_characters}",
-            )
+        """The text in ``source``, as ``read_text`` reads it. Raises BadInput."""
+        return read_text(source, self.max_characters, self.size_setting)
 
     def learn(self, raws: Iterable[str]) -> Learned:
         """Learn the vocabulary from the training texts: ``{"tokenizer.json": content}``.
@@ -277,6 +236,62 @@ class Jamo(Character):
     kind: Literal["jamo"]  # type: ignore[assignment]  # another tag than its base
     normalization: Literal["NFD", "NFKD"] = "NFD"  # type: ignore[assignment]  # those decompose
     """Form that decomposes; NFKD also turns compatibility jamo into conjoining ones."""
+
+
+def max_text_bytes(max_characters: int) -> float:
+    """Bytes of the largest file with so many characters."""
+    return 4.0 * max_characters + 4  # no character takes more, nor does a mark
+
+
+def read_text(source: Source, max_characters: int, size_setting: str) -> str:
+    """The text in ``source``: a str is the text itself, a Path or bytes are UTF-8, or what the mark
+    at their beginning says.
+
+    Control characters become spaces, invisible ones are removed, the ends are stripped. Raises
+    BadInput if it is unreadable, not UTF-8, too long, or shows nothing.
+    """
+    if isinstance(source, str):
+        text = clean(_refuse_escaped(source))
+    else:
+        text = clean(_decode(source, max_characters, size_setting))
+    if not VISIBLE.search(text):
+        raise BadInput(EMPTY, "the text has no visible character")
+    _refuse_too_long(len(text), max_characters)
+    return text
+
+
+def _decode(source: Path | bytes | np.ndarray, max_characters: int, size_setting: str) -> str:
+    if isinstance(source, np.ndarray):
+        raise BadInput(WRONG_TYPE, "an array, not a text")
+    if isinstance(source, Path) and source.is_file():
+        _refuse_too_long(source.stat().st_size // 4, max_characters)
+    content = read_bytes(source, max_text_bytes(max_characters), size_setting)
+    if name := wide_encoding(content):
+        raise BadInput(
+            UNREADABLE,
+            f"not UTF-8: it looks like {name} without a mark; set data.encoding: {name}",
+        )
+    try:
+        return decode_text(content)
+    except UnicodeDecodeError as error:
+        byte = content[error.start]
+        sample = content[error.start : error.start + SAMPLE_BYTES]
+        # One invalid byte after valid UTF-8 letters is no evidence of another encoding.
+        hint = "; " + describe_encodings(sample) if content[: error.start].isascii() else ""
+        raise BadInput(
+            UNREADABLE,
+            f"not {error.encoding.upper()}: byte 0x{byte:02x} at offset {error.start} "
+            f"({error.reason}){hint}",
+        ) from None
+
+
+def _refuse_too_long(num_characters: int, max_characters: int) -> None:
+    if num_characters > max_characters:
+        raise BadInput(
+            TOO_LONG,
+            f"at least {num_characters} characters; "
+            f"features.max_characters allows {max_characters}",
+        )
 
 
 def _refuse_escaped(text: str) -> str:
