@@ -64,7 +64,7 @@ def export(
         )
     if bundle.target.is_ordered and format == "c":
         raise SettingsError(
-            "--format c: the files name the likeliest class, and this model predicts the median one "
+            "--format c: the files name the likeliest class, this model predicts the median one "
             "(data.order); use --format onnx"
         )
     built = chosen.build(bundle, output, raw, False)
