@@ -11,7 +11,7 @@ from seqbelt.comparison.metrics import ORDERED_NAMES, SEVERAL_NAMES
 from seqbelt.comparison.variants import variant_of
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
-from seqbelt.features.kinds import AnyFeatures
+from seqbelt.features.kinds import AnyFeatures, name_sections
 from seqbelt.models.classifier import Model
 from seqbelt.plots.report_texts import ReportSettings
 from seqbelt.settings import Settings
@@ -51,7 +51,7 @@ class Experiment(Settings):
         features = values.get("features")
         if not isinstance(features, list):
             return values
-        return {**values, "features": {"kind": "sections", "sections": features}}
+        return {**values, "features": name_sections(features)}
 
     @field_validator("name")
     @classmethod

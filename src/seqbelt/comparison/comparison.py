@@ -33,6 +33,7 @@ from seqbelt.comparison.statistics import (
 )
 from seqbelt.comparison.variants import Variant, label
 from seqbelt.comparison.verdict import Verdict, VerdictRule, in_order
+from seqbelt.data.audit import leak_sentence
 from seqbelt.settings import Seed
 
 POWER, DISAGREEMENT, SEED_SPREAD, GROUP_CORRELATION = 0.8, 0.1, 0.01, 0.1
@@ -268,9 +269,7 @@ class Conclusion:
     @property
     def leak_sentence(self) -> str:
         """That test scores are too high, and why; empty without leaks."""
-        if not self.leaks:
-            return ""
-        return f"Leak, so the test scores are too high: {'; '.join(self.leaks)}."
+        return leak_sentence(self.leaks)
 
     @property
     def headline(self) -> str:

@@ -72,15 +72,15 @@ class Report:
 
     @property
     def is_above_chance(self) -> bool:
-        """Whether more examples are right than the most frequent class would have, by more than
-        chance (binomial, 5 %). Of ordered classes: whether more predictions are nearer to the label
-        than the median class is, than are farther from it."""
+        """Whether more examples are right than the most frequent class (or set of labels) would
+        have, by more than chance (binomial, 5 %). Of ordered classes: whether more predictions are
+        nearer to the label than the median class is, than are farther from it."""
         if self.target.is_ordered:
             gaps = np.abs(self.predictions - self.labels)
             other = np.abs(int(np.median(self.labels)) - self.labels)
             nearer, farther = int((gaps < other).sum()), int((gaps > other).sum())
             return nearer > 0 and bool(bdtrc(nearer - 1, nearer + farther, 0.5) < CHANCE)
-        majority = np.bincount(self.labels).max() / len(self.labels)
+        majority = np.unique(self.labels, axis=0, return_counts=True)[1].max() / len(self.labels)
         num_right = int(self.correct.sum())
         return num_right > 0 and bool(bdtrc(num_right - 1, len(self.labels), majority) < CHANCE)
 

@@ -4,12 +4,11 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.special import bdtrc
 from sklearn.metrics import average_precision_score
 
 from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.evaluation.proportions import proportion_interval
-from seqbelt.evaluation.report import CHANCE, Report
+from seqbelt.evaluation.report import Report
 from seqbelt.training.scoring import binary_losses
 
 MIN_ROWS = 10
@@ -54,14 +53,6 @@ class SeveralReport(Report):
     @cached_property
     def labels(self) -> np.ndarray:  # type: ignore[override]
         return self.target.labels(self.sequences)
-
-    @property
-    def is_above_chance(self) -> bool:
-        """Whether more rows are right than if all had the most frequent set of labels, by more
-        than chance (binomial, 5 %)."""
-        majority = np.unique(self.labels, axis=0, return_counts=True)[1].max() / len(self.labels)
-        num_right = int(self.correct.sum())
-        return num_right > 0 and bool(bdtrc(num_right - 1, len(self.labels), majority) < CHANCE)
 
     @property
     def losses(self) -> np.ndarray:
