@@ -131,6 +131,8 @@ def _section(prefix: str, title: str, cls: type[BaseModel]) -> list[str]:
     for name, field in cls.model_fields.items():
         if name in ("kind", "reads"):  # the heading says it
             continue
+        if name in getattr(cls, "FOLLOWING", ()):  # not set
+            continue
         classes = _classes(field.annotation)
         about = _cell(_paragraph(field.description or ""))
         name = display_name(name, field)
@@ -168,7 +170,7 @@ def _type(annotation: object) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join("null" if one is type(None) else _type(one) for one in arguments)
     if origin is typing.Annotated:
-        return _type(arguments[0])
+        return "sections" if len(_classes(annotation)) > 1 else _type(arguments[0])
     if origin is not None:
         names = {tuple: "list", list: "list", dict: "mapping"}
         inner = [_type(one) for one in arguments if one is not Ellipsis]

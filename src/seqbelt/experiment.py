@@ -1,7 +1,8 @@
 """The complete configuration, one YAML file; used by commands and workflow only."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import field_validator, model_validator
 
@@ -43,6 +44,14 @@ class Experiment(Settings):
     """The report for readers."""
     output: Path = Path("outputs")
     """Folder for checkpoints and bundles."""
+
+    @classmethod
+    def spell_out(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A list of features is a kind of its own."""
+        features = values.get("features")
+        if not isinstance(features, list):
+            return values
+        return {**values, "features": {"kind": "sections", "sections": features}}
 
     @field_validator("name")
     @classmethod

@@ -60,13 +60,18 @@ class Settings(BaseModel):
         try:
             # Through JSON, because strict JSON accepts a string for a path and a list for a tuple,
             # but not "3" for 3.
-            return cls.model_validate_json(json.dumps(values, default=str))
+            return cls.model_validate_json(json.dumps(cls.spell_out(values), default=str))
         except ValidationError as error:
             faults = "\n".join(
                 f"  {_describe(fault, cls, values)}{_line_of(fault, values, lines or {})}"
                 for fault in error.errors()
             )
             raise SettingsError(f"{origin}: invalid settings\n{faults}") from None
+
+    @classmethod
+    def spell_out(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The values with what is written short in a config as the fields have it."""
+        return values
 
     @classmethod
     def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
@@ -372,6 +377,8 @@ def _dotted(location: tuple[int | str, ...], values: Any) -> str:
     for part in location:
         if isinstance(values, Mapping) and part not in values and part in _tags(values):
             continue
+        if isinstance(values, list) and not isinstance(part, int):
+            continue  # the kind that a list stands for
         names.append(str(part))
         try:
             values = values[part]

@@ -58,3 +58,19 @@ def test_an_encoder_from_files_to_predictions(run):
     assert explained["num_steps"] == 4
     exported, _ = run("export", trained["bundle"], "--format", "onnx", "--output", "m.onnx")
     assert exported["max_difference"] < 1e-5
+
+
+def test_sections_from_files_to_predictions(run):
+    one, other = CONFIG.splitlines()[4].strip(), "{kind: log_mel, sample_rate: 1000, num_bands: 4}"
+    config = CONFIG.replace(f"features:\n  {one}", f"features:\n- {other}\n- {one}")
+    Path("sounds.yaml").write_text(config)
+    _, said = run("prepare", "sounds.yaml")
+    assert "features[1] (encoder) has a step every 20 ms: its last step is repeated" in said
+    again, _ = run("prepare", "sounds.yaml")
+    assert again["skipped"]
+    trained, _ = run("train", "sounds.yaml")
+    Path("e.onnx").unlink()
+    found, _ = run("predict", trained["bundle"], "wavs", "--output", "found.csv")
+    assert (found["num_predicted"], found["num_quarantined"]) == (8, 0)
+    explained, _ = run("explain", trained["bundle"], "wavs/low/000.wav")
+    assert explained["num_steps"] == 7

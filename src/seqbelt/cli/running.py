@@ -34,8 +34,15 @@ def load(config: Path, overrides: list[str] | None) -> Any:
     return Experiment.load(config, overrides or [])
 
 
-def run(work: Callable[[], Outcome], as_json: bool, remedy: str = "") -> NoReturn:
+def run(
+    work: Callable[[], Outcome],
+    as_json: bool,
+    remedy: str = "",
+    next_step: Callable[[dict[str, Any]], str | None] = lambda result: None,
+) -> NoReturn:
     """Call ``work``, print its result and exit with its code.
+
+    After a success, ``next_step(result)`` is printed on standard error: what to type next.
 
     SettingsError exits with 2; SeqbeltError, a full disk and a stop signal (Ctrl-C, SIGTERM,
     SIGHUP) exit with 1 and a one-line message, to which ``remedy`` is added after a stop. The
@@ -65,6 +72,9 @@ def run(work: Callable[[], Outcome], as_json: bool, remedy: str = "") -> NoRetur
             _fail("; ".join([message, *filter(None, [remedy])]), FAILED)
     if is_main_process():
         _print_result(outcome.result, as_json)
+        following = None if outcome.exit_code == FAILED else next_step(outcome.result)
+        if following and log_level <= logging.INFO:
+            print(f"next: {following}", file=sys.stderr)
     raise SystemExit(outcome.exit_code)
 
 

@@ -1,8 +1,9 @@
 """Commands that prepare data, and train, compare and tune models."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,7 +53,8 @@ def prepare(
 
         return prepare(load(config, overrides), engine.value)
 
-    run(work, as_json, RESUMES)
+    arguments = shlex.join([str(config), *(overrides or [])])
+    run(work, as_json, RESUMES, lambda result: f"seqbelt compare {arguments}")
 
 
 def train(
@@ -72,7 +74,13 @@ def train(
         train_rank = train if is_main_process() else train_as_worker
         return train_rank(load(config, overrides), resume)
 
-    run(work, as_json, "run the same command with --resume to continue")
+    run(work, as_json, "run the same command with --resume to continue", _predict_next)
+
+
+def _predict_next(result: dict[str, Any]) -> str | None:
+    """The command that uses the model of a training or a comparison."""
+    model = result.get("model_uri") or result.get("bundle")
+    return model and f"seqbelt predict {model} INPUT --output predictions.csv; seqbelt ui"
 
 
 def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
@@ -88,7 +96,7 @@ def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False
             )
         return compare(load(config, overrides))
 
-    run(work, as_json, RESUMES)
+    run(work, as_json, RESUMES, _predict_next)
 
 
 def tune(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:

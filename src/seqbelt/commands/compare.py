@@ -41,7 +41,7 @@ from seqbelt.training.history import History
 from seqbelt.workflow.baselines import log_baselines, run_baselines
 from seqbelt.workflow.comparison_log import log_conclusion
 from seqbelt.workflow.comparison_run import CompareJournal, Job
-from seqbelt.workflow.console import echo
+from seqbelt.workflow.console import ModelCount, echo
 from seqbelt.workflow.data_audit import audit_first
 from seqbelt.workflow.ensemble_run import average_networks
 from seqbelt.workflow.measure_diagnostics import measure_diagnostics
@@ -138,6 +138,7 @@ def _train_all(
 ) -> tuple[list[Trained], Audit, str, dict[str, Experiment]]:
     """Audit the first fold's data, then train every cell with every seed on every fold."""
     finished, data_audit, protocol, shown, first_entries = [], None, "", "", {}
+    count = None
     for fold, experiment in enumerate(folds):
         store = prepare_data(experiment).store
         if not len(store.split("test")):
@@ -166,7 +167,8 @@ def _train_all(
             for seed in experiment.comparison.seeds
             for name, entry in entries.items()
         ]
-        finished += journal.train(jobs, store, tags, experiment.comparison.num_workers)
+        count = count or ModelCount(len(folds) * len(jobs))
+        finished += journal.train(jobs, store, tags, experiment.comparison.num_workers, count)
     assert data_audit is not None
     return finished, data_audit, protocol, first_entries
 
@@ -362,7 +364,8 @@ def _refit(experiment: Experiment, cell: str, journal: CompareJournal) -> Traine
     experiment = experiment.with_data(experiment.data.replace(fold=None))
     store = prepare_data(experiment).store
     tags = {"compare.id": journal.compare_id, "fold": "all"}
-    (refitted,) = journal.train([Job(cell, experiment)], store, tags, num_workers=1)
+    jobs = [Job(cell, experiment)]
+    (refitted,) = journal.train(jobs, store, tags, num_workers=1, count=ModelCount(1))
     return refitted
 
 

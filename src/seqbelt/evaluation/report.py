@@ -70,9 +70,10 @@ class Report:
 
     @property
     def is_above_chance(self) -> bool:
-        """Whether more examples are right than the most frequent class would have, by more than
+        """Whether more examples are right than the most frequent class (or set of labels) would
+        have, by more than
         chance (binomial, 5 %)."""
-        majority = np.bincount(self.labels).max() / len(self.labels)
+        majority = np.unique(self.labels, axis=0, return_counts=True)[1].max() / len(self.labels)
         num_right = int(self.correct.sum())
         return num_right > 0 and bool(bdtrc(num_right - 1, len(self.labels), majority) < CHANCE)
 

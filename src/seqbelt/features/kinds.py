@@ -13,6 +13,7 @@ from seqbelt.features.audio.spectral import Spectral
 from seqbelt.features.pretrained.frame_encoder import EncodedFrames
 from seqbelt.features.pretrained.sound_encoder import EncodedSound
 from seqbelt.features.pretrained.token_encoder import EncodedText
+from seqbelt.features.sound_sections import SoundSections
 from seqbelt.features.text.morpheme import Morpheme
 from seqbelt.features.text.text import Character, Jamo, Subword, Word
 from seqbelt.features.video.video import FrameDifferences, Frames
@@ -25,7 +26,7 @@ AnyFeatures: TypeAlias = Annotated[
     | Subword | Character | Word | Jamo | Morpheme
     | FrameDifferences | Frames
     | Vectors | Channels
-    | AnyEncoded,
+    | AnyEncoded | SoundSections,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
@@ -35,6 +36,9 @@ def parse_stored(values: Mapping[str, Any]) -> AnyFeatures:
 
     Raises pydantic.ValidationError.
     """
+    if values.get("kind") == "sections":
+        sections = [parse_stored(section).to_dict() for section in values["sections"]]
+        values = {**values, "sections": sections}
     adapter = TypeAdapter[AnyFeatures](AnyFeatures)
     found = adapter.validate_json(json.dumps(values))
     missing = {name: value for name, value in found.before.items() if name not in values}

@@ -75,7 +75,7 @@ def file_metadata(bundle: Bundle) -> dict[str, str]:
     learned = {
         f"learned/{name}": content.decode()
         for name, content in bundle.learned.items()
-        if name != MODEL_FILE  # another ONNX file; encoder.json has its hash
+        if not name.endswith(MODEL_FILE)  # another ONNX file; encoder.json has its hash
     }
     return metadata | learned
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from seqbelt.features.audio.audio import AudioFeatures, LogMel
 from seqbelt.features.base import Source
 from seqbelt.features.pretrained.sound_encoder import EncodedSound
+from seqbelt.features.sound_sections import SoundSections
 from seqbelt.features.video.video import VideoFeatures
 from seqbelt.features.video.video_decoding import CONTAINERS, FrameFormat, decode_video
 from seqbelt.inference.bundle import Bundle
@@ -42,7 +43,9 @@ def draw(bundle: Bundle, source: Source, sequence: np.ndarray, steps: Steps) -> 
 def _draw_audio(features: AudioFeatures, source: Source, steps: Steps) -> Figure:
     """A log-mel spectrogram of the same steps, for any audio features."""
     not_drawn = NOT_DRAWN
-    if isinstance(features, EncodedSound):  # its windows may be too long for a spectrum
+    if isinstance(
+        features, EncodedSound | SoundSections
+    ):  # whose windows may be too long for a spectrum
         not_drawn += ("window_ms",)
     names = [name for name in LogMel.model_fields if name not in not_drawn]
     settings = {name: getattr(features, name) for name in names if hasattr(features, name)}

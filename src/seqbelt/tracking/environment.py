@@ -4,16 +4,16 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("torch", "torchaudio", "numpy", "scikit-learn", "librosa", "mlflow", "accelerate")
+PACKAGES = ("torch", "numpy", "soxr", "scikit-learn", "librosa", "mlflow", "accelerate")
 # Requirements of a saved model; mlflow comes with the server that loads it.
 MODEL_PACKAGES = (
-    "torch", "torchaudio", "numpy", "scipy", "soundfile", "av", "pyarrow", "pydantic", "PyYAML",
+    "torch", "numpy", "scipy", "soundfile", "soxr", "av", "pyarrow", "pydantic", "PyYAML",
     "safetensors", "filelock", "librosa", "tokenizers",
 )  # fmt: skip
 
 MORE_PACKAGES = {
     "frames": ("torchvision",), "channels": ("h5py",), "vectors": ("h5py",),
-    "encoder": ("onnxruntime",),
+    "encoder": ("onnxruntime",), "sections": ("onnxruntime",),
 }  # fmt: skip
 """Additional requirements of some kinds of features, if installed."""
 

@@ -43,11 +43,12 @@ def log_model(
     tags: dict[str, str],
     certificates: Certificates,
     example: Source,
-    remark: str = "",
+    description: str,
 ) -> str:
     """Log a bundle as an MLflow model and register it; returns ``models:/name/version``.
 
-    ``remark`` is the version's description, for example that a control is more accurate.
+    ``description`` is the version's page in Markdown, to which the command that uses the version is
+    added.
 
     The model is code and safetensors, no pickle, with the package itself inside, so that any
     MLflow server can load it from the model's own requirements.
@@ -73,13 +74,15 @@ def log_model(
         info.model_uri,
         run_id=run.run_id,
         tags=tags,
-        description=remark or None,
         model_id=info.model_id,
     )
+    uri = f"models:/{name}/{version.version}"
+    use = f"Use: `seqbelt predict {uri} INPUT --output predictions.csv`"
+    run.client.update_model_version(name, version.version, f"{description}\n\n{use}")
     log_certificates(run.run_id, certificates)
     if (certificates.get("padding") or {"passed": True})["passed"]:
         _update_aliases(run.client, name, version)
-    return f"models:/{name}/{version.version}"
+    return uri
 
 
 def log_certificates(run_id: str, certificates: Certificates) -> bool:

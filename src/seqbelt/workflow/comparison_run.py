@@ -24,7 +24,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
-from seqbelt.workflow.console import bar, echo
+from seqbelt.workflow.console import ModelCount, bar, echo
 from seqbelt.workflow.training_run import (
     CHECKPOINT,
     RUN,
@@ -142,7 +142,12 @@ class CompareJournal:
         self._fingerprint = fingerprint
 
     def train(
-        self, jobs: Sequence[Job], store: SequenceStore, tags: dict[str, str], num_workers: int
+        self,
+        jobs: Sequence[Job],
+        store: SequenceStore,
+        tags: dict[str, str],
+        num_workers: int,
+        count: ModelCount,
     ) -> list[Trained]:
         """Train, resume or load the models of one fold; returns them in order."""
         folders = [run_folder(job.experiment, store) for job in jobs]
@@ -156,9 +161,12 @@ class CompareJournal:
                 num_workers,
             )
         else:
-            for number in missing:
-                experiment = jobs[number].experiment
-                trained[number] = train_one(experiment, store, tags, resumed[number])
+            for number, job in enumerate(jobs):
+                if number in missing:
+                    count.begin(job.experiment.run_name)
+                    trained[number] = train_one(job.experiment, store, tags, resumed[number])
+                else:
+                    count.skip()
         for number, job in enumerate(jobs):
             if number not in trained:
                 folder, name = folders[number], job.experiment.run_name

@@ -20,10 +20,12 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 logger = logging.getLogger("seqbelt")
 console = Console(stderr=True, highlight=False)
+TEXT_WIDTH, BAR_WIDTH = 38, 10
 show_bars = True
 """False in a worker process: bars of several processes would overwrite each other."""
 
@@ -76,35 +78,89 @@ class _Rate(ProgressColumn):
 
 
 class Bar:
-    """One running bar; call it with the number of items done since the last call."""
+    """One running bar; call it with the number of items done since the last call.
+
+    Where no bar can be drawn, as in a log file, it prints a line a minute.
+    """
+
+    LINE_S = 60.0
 
     def __init__(self, progress: Progress, total: int | None, text: str) -> None:
-        self._progress = progress
+        self._progress, self._total, self._text = progress, total, text
         self._task = progress.add_task(text, total=total)
+        self._num_done, self._began = 0, time.perf_counter()
+        self._printed = self._began
 
     def __call__(self, done: int = 1) -> None:
         self._progress.advance(self._task, done)
+        self._num_done += done
+        now = time.perf_counter()
+        if self._progress.disable and show_bars and now - self._printed >= self.LINE_S:
+            self._printed = now
+            echo(f"{self._text}: {self._done(now)}")
+
+    def _done(self, now: float) -> str:
+        if not self._total:
+            return f"{self._num_done:,} done"
+        left_s = (now - self._began) * (self._total / max(1, self._num_done) - 1)
+        return f"{self._num_done:,} of {self._total:,}, about {format_time(left_s)} left"
 
     def describe(self, text: str) -> None:
         """Replace the text before the bar."""
+        self._text = text
         self._progress.update(self._task, description=text)
 
 
 @contextmanager
 def bar(text: str, total: int | None) -> Iterator[Bar]:
     """Show a bar with rate and time left while the block runs."""
+    # As wide as a terminal of 80 columns; longer texts are cut.
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn(
+            "{task.description}",
+            table_column=Column(no_wrap=True, overflow="ellipsis", max_width=TEXT_WIDTH),
+        ),
+        BarColumn(bar_width=BAR_WIDTH),
         MofNCompleteColumn(),
         _Rate(),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(compact=True),
     )
     # Written to a pipe, each bar would leave an empty line.
     is_shown = show_bars and console.is_terminal and logger.isEnabledFor(logging.INFO)
     with Progress(*columns, console=console, transient=True, disable=not is_shown) as progress:
         yield Bar(progress, total, text)
+
+
+class ModelCount:
+    """Announces each of several trainings with its number and the time left for all."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._number, self._num_trained = 0, 0
+        self._began = time.perf_counter()
+
+    def skip(self) -> None:
+        """Count a model that needs no training."""
+        self._number += 1
+
+    def begin(self, name: str) -> None:
+        """Print number and name of the model that is trained next."""
+        self._number += 1
+        text = f"model {self._number} of {self.total}: {name}"
+        if self._num_trained:
+            pace_s = (time.perf_counter() - self._began) / self._num_trained
+            left_s = pace_s * (self.total - self._number + 1)
+            text += f"; about {format_time(left_s)} left for all"
+        self._num_trained += 1
+        echo(text)
+
+
+def format_time(seconds: float) -> str:
+    """E.g. ``50 seconds``, ``4.2 minutes``, ``3.1 hours``."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.1f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 class TimeEstimate:
@@ -128,8 +184,7 @@ class TimeEstimate:
             step_s = (time.perf_counter() - self._began) / (self.MEASURED - self.WARM_UP)
             total_s = step_s * self.num_steps
             if total_s >= self.MIN_REPORTED_S:
-                shown = f"{total_s / 60:.1f} minutes" if total_s >= 90 else f"{total_s:.0f} seconds"
-                echo(f"{self.name}: about {shown} for {self.num_steps:,} updates")
+                echo(f"{self.name}: about {format_time(total_s)} for {self.num_steps:,} updates")
 
 
 def echo(text: str) -> None:

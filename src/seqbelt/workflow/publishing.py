@@ -1,9 +1,11 @@
 """Register the model of a run, with its certificate and an input example."""
 
+from datetime import date
 from typing import cast
 
 from seqbelt.checks.padding_invariance import certify_padding
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
+from seqbelt.evaluation.report_markdown import report_markdown
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Features, Source
 from seqbelt.tracking.connection import first_line, is_unavailable, tracking_uri
@@ -12,10 +14,13 @@ from seqbelt.tracking.publish import log_model
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.training_run import Trained, read_part
 
+MAX_NAMED = 50
+"""Classes that a version's page names."""
+
 
 def register(trained: Trained, remark: str = "") -> str | None:
     """Log and register the model of a run; returns its ``models:/`` URI, or None if the tracking
-    server is unavailable. ``remark`` is the version's description.
+    server is unavailable. ``remark`` is the first part of the version's description.
 
     A model that fails the padding certificate is registered, but does not become champion.
     """
@@ -61,8 +66,25 @@ def _register(trained: Trained, remark: str) -> str:
         tags,
         certificates,
         _example(trained.experiment),
-        remark,
+        _version_page(trained, remark),
     )
+
+
+def _version_page(trained: Trained, remark: str) -> str:
+    """The description of a registered version: what was said of it, its data, its scores."""
+    store, data = trained.store, trained.experiment.data
+    counts = {name: len(store.split(name)) for name in ("train", "validation", "test")}
+    shown = ", ".join(store.classes[:MAX_NAMED])
+    more = len(store.classes) - MAX_NAMED
+    parts = [
+        remark,
+        f"Trained on {date.today():%Y-%m-%d} on `{data.source}`: {counts['train']:,} training, "
+        f"{counts['validation']:,} validation and {counts['test']:,} test sequences.",
+        f"Classes: {shown}{f' and {more} more' if more > 0 else ''}.",
+    ]
+    if trained.test is not None:
+        parts.append(report_markdown(trained.test, "test"))
+    return "\n\n".join(filter(None, parts))
 
 
 def _example(experiment: Experiment) -> Source:

@@ -17,6 +17,7 @@ from seqbelt.data.store.parts import write_json
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.report_markdown import report_markdown
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
 from seqbelt.features.text.encoder import TextEncoder
@@ -147,6 +148,7 @@ def train_model(
     trained = Trained(experiment, store, run, folder, bundle, history, validation, test)
     if not history.interrupted:
         _report_advice(trained)
+        run.describe(_page(trained))
     return trained
 
 
@@ -226,13 +228,26 @@ def log_reports(run: TrackedRun, reports: Mapping[str, Report]) -> None:
 
 
 def _report_advice(trained: Trained) -> None:
-    """Print the advice and add it to the run's page."""
+    """Print the advice and keep it with the run."""
     for advice in trained.advice:
         echo(f"{trained.name}: {advice.sentence}")
     if trained.advice:
-        text = f"### Advice\n\n{advice_markdown(trained.advice)}\n"
-        trained.run.log_text(text, "advice.md")
-        trained.run.describe(text)
+        trained.run.log_text(_advice_section(trained), "advice.md")
+
+
+def _advice_section(trained: Trained) -> str:
+    return f"### Advice\n\n{advice_markdown(trained.advice)}\n"
+
+
+def _page(trained: Trained) -> str:
+    """The run's description: its scores, by class as well, and the advice."""
+    parts = list[str]()
+    if (report := trained.test or trained.validation) is not None:
+        part = "validation" if trained.test is None else "test"
+        parts.append(report_markdown(report, part))
+    if trained.advice:
+        parts.append(_advice_section(trained))
+    return "\n\n".join(parts)
 
 
 def _confidences(report: Report | None) -> tuple[float, ...]:
@@ -348,7 +363,7 @@ def open_run(
             return resumed
         echo(f"run {run_id} was deleted; a new run continues from the saved state")
     tags = {**tags, **split_tags(experiment.data)}
-    run = TrackedRun.start(experiment.name, name or experiment.run_name, tags)
+    run = TrackedRun.start(experiment.name, name or _name_with_fold(experiment, store), tags)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(record, {"run_id": run.run_id, "settings": experiment.to_dict()})
     # The choices of a comparison or search are already in the model and training sections.
@@ -357,6 +372,19 @@ def open_run(
     run.log_cell(variant_of(experiment.model))
     run.log_data(store, experiment.data.source)
     return run
+
+
+def _name_with_fold(experiment: Experiment, store: SequenceStore) -> str:
+    """The run name, with the fold and, where it is one, its held-out group: ``lstm-h128-s0, fold 2
+    (theo)``."""
+    fold = experiment.data.fold
+    if experiment.data.folds is None:
+        return experiment.run_name
+    if fold is None:
+        return f"{experiment.run_name}, all folds"
+    groups = set(store.split("test").column("group")) - set(store.split("train").column("group"))
+    held_out = f" ({groups.pop()})" if len(groups) == 1 else ""
+    return f"{experiment.run_name}, fold {fold}{held_out}"
 
 
 def split_tags(data: Data) -> dict[str, str]:

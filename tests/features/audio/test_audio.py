@@ -11,7 +11,6 @@ from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.audio import audio
 from seqbelt.features.audio.audio import AudioFeatures, LogMel, Mfcc
 from seqbelt.features.audio.audio_decoding import Audio
-from seqbelt.features.audio.torchaudio_import import torchaudio
 from seqbelt.features.kinds import AnyFeatures, parse_stored
 from seqbelt.settings import Settings
 
@@ -271,10 +270,6 @@ class Section(Settings):
 def test_settings_out_of_range_are_refused_by_name(setting, value):
     with pytest.raises(SettingsError, match=rf"features\.{setting}"):
         Section.parse({"features": {"kind": "log_mel", setting: value}})
-
-
-def test_torchaudio_transforms_are_there():
-    assert torchaudio.transforms.MelSpectrogram
 
 
 @pytest.mark.parametrize(("window_ms", "num_bands"), [(25, 40), (5, 40), (25, 128), (64, 8)])

@@ -7,7 +7,6 @@ transformed in one batch and still get the very frames that they would get alone
 """
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -191,21 +190,17 @@ class LogMel(AudioFeatures):
         return size
 
     def _mel_filters(self, fft_size: int):
-        from seqbelt.features.audio.torchaudio_import import torchaudio
+        from seqbelt.features.audio.audio_transforms import mel_filters
 
-        # torchaudio rounds half an odd rate down: bins up to the whole of it are asked for instead.
+        # Half an odd rate is rounded down: bins up to the whole of it are asked for instead.
         twice = 2 if self.sample_rate % 2 and self.signal_version > 1 else 1
-        with warnings.catch_warnings():  # of a band without a bin: that is what is asked
-            warnings.simplefilter("ignore")
-            filters = torchaudio.functional.melscale_fbanks(
-                twice * (fft_size // 2) + 1,
-                self.min_frequency,
-                self.max_frequency or self.sample_rate / 2,
-                self.num_bands,
-                twice * self.sample_rate,
-                norm="slaney",
-                mel_scale="slaney",
-            )
+        filters = mel_filters(
+            twice * (fft_size // 2) + 1,
+            twice * self.sample_rate,
+            self.num_bands,
+            self.min_frequency,
+            self.max_frequency or self.sample_rate / 2,
+        )
         return filters[: fft_size // 2 + 1]
 
     @cached_property
@@ -231,7 +226,7 @@ class LogMel(AudioFeatures):
             padded, self.fft_size, self.hop, self.window, window,
             pad_mode="constant", return_complex=True,
         )  # fmt: skip
-        # Not torchaudio's abs and square: a complex abs alone takes longer than the transform.
+        # Not abs and square: a complex abs alone takes longer than the transform.
         energies = filters @ spectra.real.square().add_(spectra.imag.square())
         decibels = energies.clamp_(min=10 ** (self.floor_db / 10)).log10_().mul_(10)
         return decibels.transpose(1, 2)
@@ -258,9 +253,9 @@ class Mfcc(LogMel):
     @cached_property
     def cosines(self):
         """The orthonormal cosine transform ``(num_bands, num_base_features)``."""
-        from seqbelt.features.audio.torchaudio_import import torchaudio
+        from seqbelt.features.audio.audio_transforms import cosine_transform
 
-        return torchaudio.functional.create_dct(self.num_base_features, self.num_bands, "ortho")
+        return cosine_transform(self.num_base_features, self.num_bands)
 
     def _decibels(self, signals: list[np.ndarray]):
         return super()._decibels(signals) @ self.cosines
@@ -328,11 +323,10 @@ def _resample_short(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndar
     """Resampling by a short windowed sinc, as models of the first signal version were trained."""
     import torch
 
-    from seqbelt.features.audio.torchaudio_import import torchaudio
+    from seqbelt.features.audio.audio_transforms import resample_short
 
     ratio = _resampling_ratio(from_rate, to_rate)
-    resample = torchaudio.functional.resample
-    return resample(torch.tensor(signal), ratio.numerator, ratio.denominator).numpy()
+    return resample_short(torch.tensor(signal), ratio.numerator, ratio.denominator).numpy()
 
 
 def _resampling_ratio(from_rate: int, to_rate: int) -> Fraction:
@@ -348,9 +342,9 @@ def append_deltas(steps: np.ndarray, order: int) -> np.ndarray:
     """Regression differences over five steps, the ends repeated, appended as features."""
     import torch
 
-    from seqbelt.features.audio.torchaudio_import import torchaudio
+    from seqbelt.features.audio.audio_transforms import differences
 
     parts = [torch.tensor(np.ascontiguousarray(steps.T))]  # copied: steps may be read-only
     for _ in range(order):
-        parts.append(torchaudio.functional.compute_deltas(parts[-1]))
+        parts.append(differences(parts[-1]))
     return torch.cat(parts).T.numpy()

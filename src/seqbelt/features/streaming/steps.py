@@ -18,6 +18,7 @@ from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.audio.spectral import Spectral
 from seqbelt.features.base import Encoder, Features
 from seqbelt.features.pretrained.sound_encoder import EncodedSound, SoundEncoder
+from seqbelt.features.sound_sections import SectionsEncoder, SoundSections
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -121,10 +122,54 @@ class CarriedWindows:
         return rows
 
 
+class JoinedSteps:
+    """Steps of several sections of one signal, each given once all sections have it."""
+
+    def __init__(self, encoder: SectionsEncoder) -> None:
+        self._encoder = encoder
+        sections = zip(encoder.features.sections, encoder.encoders, strict=True)
+        self._streams = [stream_steps(section, own) for section, own in sections]
+        self._rows: list[np.ndarray] = []
+        self._first = [0] * len(self._streams)  # number of each section's first row that is kept
+        self._num_steps = 0
+
+    def push(self, inputs: np.ndarray) -> np.ndarray:
+        """Steps ``(steps, features)`` that these samples complete; possibly none."""
+        self._keep([stream.push(inputs) for stream in self._streams])
+        return self._give(min(map(self._num_complete, range(len(self._streams)))))
+
+    def finish(self) -> np.ndarray:
+        """The remaining steps. Raises BadInput if there was no sample at all."""
+        self._keep([stream.finish() for stream in self._streams])
+        return self._give(self._num_complete(self._encoder.fastest))
+
+    def _keep(self, rows: list[np.ndarray]) -> None:
+        kept = self._rows or [one[:0] for one in rows]
+        self._rows = [np.concatenate(pair) for pair in zip(kept, rows, strict=True)]
+
+    def _num_complete(self, number: int) -> int:
+        """Steps of the signal whose row of this section has come."""
+        return self._encoder.num_steps_of(number, self._first[number] + len(self._rows[number]))
+
+    def _give(self, end: int) -> np.ndarray:
+        """The steps before ``end`` that were not given yet."""
+        steps = self._encoder.align(self._rows, self._first, range(self._num_steps, end))
+        self._num_steps = end
+        for number, rows in enumerate(self._rows):
+            # The last row stays: it may be repeated.
+            passed = min(self._encoder.row_at(number, end) - self._first[number], len(rows) - 1)
+            if passed > 0:
+                self._rows[number] = rows[passed:].copy()
+                self._first[number] += passed
+        return steps
+
+
 class StepStream:
     """From the pieces of one signal to its steps, through one transform after the other."""
 
-    def __init__(self, *transforms: LocalTransform | HeldValues | CarriedWindows) -> None:
+    def __init__(
+        self, *transforms: LocalTransform | HeldValues | CarriedWindows | JoinedSteps
+    ) -> None:
         self._transforms = transforms
 
     def push(self, inputs: np.ndarray) -> np.ndarray:
@@ -145,6 +190,8 @@ class StepStream:
 
 def stream_steps(features: Features, encoder: Encoder) -> StepStream:
     """The stream of steps for one new signal; ``why_whole`` must have nothing against it."""
+    if isinstance(encoder, SectionsEncoder):
+        return StepStream(JoinedSteps(encoder))
     if isinstance(features, AudioFeatures):
         frames, num_base_features = _stream_frames(features, encoder)
         if not features.deltas:
@@ -190,6 +237,13 @@ def _stream_frames(
 
 def why_whole(features: Features) -> str | None:
     """Why these features need the whole signal, and what to do; None where they can stream."""
+    if isinstance(features, SoundSections):
+        if len({section.sample_rate for section in features.sections}) > 1:
+            return (
+                "the sections of features have several sample rates, and a stream is not "
+                "resampled; train with one sample_rate"
+            )
+        return next(filter(None, map(why_whole, features.sections)), None)
     if isinstance(features, AudioFeatures):
         return _why_whole_recording(features)
     if isinstance(features, Channels):

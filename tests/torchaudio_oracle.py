@@ -1,4 +1,4 @@
-"""torchaudio, also beside a CPU-only torch.
+"""torchaudio as an oracle of the audio transforms, also beside a CPU-only torch.
 
 torchaudio's wheel is built for CUDA, so beside a CPU build of torch its compiled extension does
 not load and ``import torchaudio`` fails. Its transforms are plain Python and do not need that
@@ -9,29 +9,14 @@ import importlib
 import sys
 from types import ModuleType
 
-from seqbelt.errors import SeqbeltError
-
 
 def _import() -> ModuleType:
     try:
         return importlib.import_module("torchaudio")
-    except ModuleNotFoundError as error:
-        if error.name == "torchaudio":
-            raise SeqbeltError(
-                "audio features need torchaudio: install 'torchaudio==2.11.0'"
-            ) from None
-        raise
-    except (OSError, ImportError, RuntimeError) as error:  # the extension does not fit this torch
+    except (OSError, ImportError, RuntimeError):  # the extension does not fit this torch
         _forget()
         sys.modules["torchaudio._extension"] = _stand_in()
-        try:
-            return importlib.import_module("torchaudio")
-        except Exception:
-            _forget()
-            raise SeqbeltError(
-                f"torchaudio does not work with this torch ({error}); "
-                "install the pair of versions that constraints.txt names"
-            ) from error
+        return importlib.import_module("torchaudio")
 
 
 def _forget() -> None:

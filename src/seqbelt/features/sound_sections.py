@@ -1,0 +1,200 @@
+"""Several kinds of sound features side by side, each step holding what stands at its time."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from pydantic import Field, model_serializer, model_validator
+
+from seqbelt.features.audio.audio import AudioFeatures, LogMel, Mfcc, Waveform
+from seqbelt.features.audio.audio_decoding import Audio
+from seqbelt.features.audio.spectral import Spectral
+from seqbelt.features.base import Encoder, Learned
+from seqbelt.features.pretrained.sound_encoder import EncodedSound
+
+AnySound: TypeAlias = Annotated[
+    LogMel | Mfcc | Spectral | Waveform | EncodedSound, Field(discriminator="kind")
+]
+
+
+class SoundSections(AudioFeatures):
+    """Several kinds of sound features of one recording, concatenated: ``features: [{…}, {…}]``.
+
+    Steps are those of the section with the shortest hop; a slower section's last step so far is
+    repeated.
+    """
+
+    kind: Literal["sections"]
+    sections: Annotated[tuple[AnySound, ...], Field(min_length=2)]
+    """The kinds, in the order of their features; in a config, ``features`` is the list itself."""
+    learns: ClassVar[bool] = True
+    before: ClassVar[Mapping[str, Any]] = {}
+    has_one_unit: ClassVar[bool] = False
+    FOLLOWING: ClassVar[frozenset[str]] = frozenset(AudioFeatures.model_fields)
+    """Settings that follow from those of the sections and are not written."""
+
+    @model_validator(mode="after")
+    def _follow_sections(self) -> "SoundSections":
+        """Take the framing of the fastest section, and the limits of all."""
+        given = self.model_fields_set & self.FOLLOWING - {"max_duration_s"}
+        if given:
+            raise ValueError(f"{', '.join(sorted(given))}: set in each section, not beside them")
+        for name in ("trim_silence_db", "signal_version"):
+            if len({getattr(section, name) for section in self.sections}) > 1:
+                raise ValueError(f"{name} must be the same in every section, to align their steps")
+        followed: dict[str, Any] = {
+            name: getattr(self.fastest, name)
+            for name in ("sample_rate", "window_ms", "hop_ms", "trim_silence_db", "signal_version")
+        }
+        if "max_duration_s" not in self.model_fields_set:
+            followed["max_duration_s"] = min(one.max_duration_s for one in self.sections)
+        for name, value in followed.items():
+            object.__setattr__(self, name, value)  # settings are frozen
+        return self
+
+    @model_serializer
+    def _write(self) -> dict[str, Any]:
+        return {"kind": self.kind, "sections": [section.to_dict() for section in self.sections]}
+
+    @property
+    def fastest(self) -> AudioFeatures:
+        """The section whose steps are taken."""
+        return min(self.sections, key=lambda section: section.step_s())
+
+    @property
+    def hop(self) -> int:
+        return self.fastest.hop
+
+    @property
+    def window(self) -> int:
+        return self.fastest.window
+
+    def identity(self) -> dict[str, Any]:
+        sections = [{**one.identity(), "version": one.version} for one in self.sections]
+        return {"kind": self.kind, "sections": sections}
+
+    def files_stamp(self) -> str:
+        return "".join(section.files_stamp() for section in self.sections)
+
+    def identifying(self, learned: Learned) -> Learned:
+        return _join_learned(
+            section.identifying(own) if (own := _own(learned, number)) else {}
+            for number, section in enumerate(self.sections)
+        )
+
+    def notes(self, learned: Learned) -> tuple[str, ...]:
+        """What the sections found, and how unequal steps are aligned."""
+        notes = [
+            note
+            for number, section in enumerate(self.sections)
+            for note in section.notes(_own(learned, number))
+        ]
+        fastest = self.fastest.step_s()
+        for number, section in enumerate(self.sections):
+            if section.step_s() > fastest:
+                notes.append(
+                    f"features[{number}] ({section.to_dict()['kind']}) has a step every "
+                    f"{1000 * section.step_s():g} ms: its last step is repeated at the steps of "
+                    f"every {1000 * fastest:g} ms"
+                )
+        return tuple(notes)
+
+    def comparable(self, sequence: np.ndarray) -> np.ndarray:
+        """The first section that compares copies in a form of its own, else all features."""
+        start = 0
+        for section in self.sections:
+            if isinstance(section, EncodedSound):
+                break  # its width is not known here
+            return section.comparable(sequence[:, start : start + section.num_features])
+        return sequence
+
+    def learn(self, raws: Iterable[Audio]) -> Learned:
+        """What the sections learn; none reads a row. Raises SettingsError."""
+        return _join_learned(section.learn(()) for section in self.sections)
+
+    def encoder(self, learned: Learned) -> "SectionsEncoder":  # type: ignore[override]
+        encoders = [
+            section.encoder(_own(learned, number)) for number, section in enumerate(self.sections)
+        ]
+        return SectionsEncoder(self, tuple(encoders))
+
+    def remarks(self, raw: Audio, encoder: Encoder) -> tuple[str, ...]:
+        assert isinstance(encoder, SectionsEncoder)
+        found = [
+            remark
+            for section, own in zip(self.sections, encoder.encoders, strict=True)
+            for remark in section.remarks(raw, own)
+        ]
+        return tuple(dict.fromkeys(found))
+
+
+def _join_learned(parts: Iterable[Learned]) -> Learned:
+    """One set of files; each name begins with its section's number."""
+    return {
+        f"{number}-{name}": content
+        for number, part in enumerate(parts)
+        for name, content in part.items()
+    }
+
+
+def _own(learned: Learned, number: int) -> Learned:
+    start = f"{number}-"
+    return {
+        name.removeprefix(start): content
+        for name, content in learned.items()
+        if name.startswith(start)
+    }
+
+
+@dataclass(frozen=True)
+class SectionsEncoder:
+    """Encodes recordings by every section."""
+
+    features: SoundSections
+    encoders: tuple[Encoder, ...]
+
+    @property
+    def num_features(self) -> int:
+        return sum(encoder.num_features for encoder in self.encoders)
+
+    def encode(self, raws: Sequence[Audio]) -> list[np.ndarray]:
+        """Encode recordings: float32 ``(num_steps, num_features)`` each."""
+        encoded = [encoder.encode(raws) for encoder in self.encoders]
+        return [
+            self.align(rows, [0] * len(rows), range(len(rows[self.fastest])))
+            for rows in zip(*encoded, strict=True)
+        ]
+
+    @property
+    def fastest(self) -> int:
+        """Index of the section whose steps are taken."""
+        return self.features.sections.index(self.features.fastest)
+
+    def align(self, rows: Sequence[np.ndarray], first: Sequence[int], steps: range) -> np.ndarray:
+        """Steps ``(steps, num_features)`` of the rows of sections, which begin with the section's
+        row ``first``; what is missing at the end is the last row."""
+        parts = []
+        for number, one in enumerate(rows):
+            places = self._row_at(number, np.arange(steps.start, steps.stop)) - first[number]
+            parts.append(one[places.clip(max=len(one) - 1)])
+        return np.concatenate(parts, axis=1)
+
+    def row_at(self, number: int, step: int) -> int:
+        """The last row of a section that stands at or before a step."""
+        return int(self._row_at(number, np.array(step)))
+
+    def num_steps_of(self, number: int, num_rows: int) -> int:
+        """Steps that so many rows of a section are enough for."""
+        rows, steps = self._rates(number)
+        return -(-num_rows * steps // rows)
+
+    def _row_at(self, number: int, steps: np.ndarray) -> np.ndarray:
+        rows, per_steps = self._rates(number)
+        return steps * rows // per_steps
+
+    def _rates(self, number: int) -> tuple[int, int]:
+        """Rows of a section for how many steps: whole numbers, since quotients of times would miss
+        rows that stand at the same time."""
+        section, fastest = self.features.sections[number], self.features.fastest
+        return fastest.hop * section.sample_rate, fastest.sample_rate * section.hop
