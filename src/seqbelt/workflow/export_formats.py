@@ -109,11 +109,6 @@ FORMATS = {
 }
 NAMES = [name for format in FORMATS for name in (format, f"{format}-int8")]
 NAMES = [name for name in NAMES if name in FORMATS or FORMATS[name[:-5]].has_int8]
-ABSENT = {
-    "litert": "its converter reads torch.export's graphs, which a recurrence over sequences of any "
-    "length does not have",
-}
-"""Formats that people ask for, with the reason why they are not written."""
 
 
 def find_format(name: str, raw: bool) -> tuple[Format, bool]:
@@ -122,10 +117,10 @@ def find_format(name: str, raw: bool) -> tuple[Format, bool]:
     Raises SettingsError for an unknown name or one without ``--raw``, SeqbeltError where something
     that it needs is not installed.
     """
-    if name in ABSENT:
+    if name == "litert":
         raise SettingsError(
-            f"--format {name}: is not written, since {ABSENT[name]}; --format c (plain C99) and "
-            "onnx-stream run on devices"
+            "--format litert: is not written, since no such file was compared with a model yet; "
+            "--format c, onnx-stream and executorch run on devices"
         )
     if name not in NAMES:
         raise SettingsError(f"--format {name}: expected one of {', '.join(NAMES)}")
