@@ -7,11 +7,11 @@ from typing import Any, Self
 from pydantic import field_validator, model_validator
 
 from seqbelt.comparison.comparison import Comparison
-from seqbelt.comparison.metrics import ORDERED_NAMES
+from seqbelt.comparison.metrics import ORDERED_NAMES, SEVERAL_NAMES
 from seqbelt.comparison.variants import variant_of
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
-from seqbelt.features.kinds import AnyFeatures
+from seqbelt.features.kinds import AnyFeatures, name_sections
 from seqbelt.models.classifier import Model
 from seqbelt.plots.report_texts import ReportSettings
 from seqbelt.settings import Settings
@@ -51,7 +51,7 @@ class Experiment(Settings):
         features = values.get("features")
         if not isinstance(features, list):
             return values
-        return {**values, "features": {"kind": "sections", "sections": features}}
+        return {**values, "features": name_sections(features)}
 
     @field_validator("name")
     @classmethod
@@ -89,13 +89,32 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
-    def _check_metric(self) -> Self:
-        """Refuse a metric that the labels do not have."""
-        metric = self.comparison.metric
+    def _check_labels(self) -> Self:
+        """With several labels default to the metric mean_average_precision; refuse metrics and
+        settings that the labels do not have."""
+        comparison, is_several = self.comparison, self.data.labels == "several"
+        if is_several and "metric" not in comparison.model_fields_set:
+            comparison = comparison.replace(metric=SEVERAL_NAMES[0])
+            object.__setattr__(self, "comparison", comparison)  # settings are frozen
+        metric = comparison.metric
         if metric in ORDERED_NAMES and not self.data.order:
             raise ValueError(
                 f"comparison.metric: {metric} is for ordered classes; set data.order, or choose "
                 "another metric"
+            )
+        if metric in SEVERAL_NAMES and not is_several:
+            raise ValueError(
+                f"comparison.metric: {metric} is for data.labels: several; choose another metric"
+            )
+        if is_several and metric in ("balanced_accuracy", "segmental_f1"):
+            raise ValueError(
+                f"comparison.metric: {metric} is not for data.labels: several; choose "
+                f"{', '.join(SEVERAL_NAMES)}, macro_f1, accuracy (of whole sets) or recall:LABEL"
+            )
+        if is_several and comparison.ensemble:
+            raise ValueError(
+                "comparison.ensemble: the average of networks is not for data.labels: several; "
+                "set it to false"
             )
         return self
 

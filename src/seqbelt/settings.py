@@ -375,10 +375,8 @@ def _dotted(location: tuple[int | str, ...], values: Any) -> str:
     """The setting's dotted name, without the tag that a union adds to the location."""
     names = []
     for part in location:
-        if isinstance(values, Mapping) and part not in values and part in _tags(values):
+        if _is_tag(part, values):
             continue
-        if isinstance(values, list) and not isinstance(part, int):
-            continue  # the kind that a list stands for
         names.append(str(part))
         try:
             values = values[part]
@@ -387,9 +385,14 @@ def _dotted(location: tuple[int | str, ...], values: Any) -> str:
     return ".".join(names)
 
 
-def _tags(values: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The values that choose a class of a union."""
-    return tuple(values.get(name) for name in TAG_NAMES)
+def _is_tag(part: int | str, values: Any) -> bool:
+    """Whether a part of a location is no setting but what chose the class of a union: a tag, or
+    what a list stands for."""
+    if isinstance(values, list):
+        return not isinstance(part, int)
+    if not isinstance(values, Mapping) or part in values:
+        return False
+    return any(values.get(name) == part for name in TAG_NAMES)
 
 
 def _rename(

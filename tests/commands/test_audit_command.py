@@ -123,6 +123,19 @@ def test_compare_audits_first_and_keeps_the_findings(project, capsys):
     assert leak in client.get_model_version(name, version).description
 
 
+def test_train_names_the_leaks_that_need_no_search(project, capsys):
+    from seqbelt.tracking.connection import connect
+
+    code, out, err = run(capsys, "train", "texts.yaml", "--json")
+    found = result(out)
+    leak = "1 of 4 test rows (25.00%) have the same content as a train row"
+    assert code == 0 and found["leaks"] == [leak]
+    sentence = f"Leak, so the test scores are too high: {leak}."
+    assert sentence in err
+    name, _, version = found["model_uri"].removeprefix("models:/").partition("/")
+    assert connect().get_model_version(name, version).description.startswith(sentence)
+
+
 def test_a_forced_split_is_stamped_on_the_runs(project, capsys, monkeypatch):
     from seqbelt.data.sources import catalogue
     from seqbelt.tracking.connection import connect

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toy_encoders
 
 from seqbelt.cli import main
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.predictor import Predictor
 
 CONFIG = """
 name: sounds
@@ -74,3 +77,14 @@ def test_sections_from_files_to_predictions(run):
     assert (found["num_predicted"], found["num_quarantined"]) == (8, 0)
     explained, _ = run("explain", trained["bundle"], "wavs/low/000.wav")
     assert explained["num_steps"] == 7
+
+
+def test_a_stream_ends_as_the_file(run, capsys, noise, wav_bytes):
+    trained, _ = run("train", "sounds.yaml")
+    Path("live.wav").write_bytes(wav_bytes(noise(700), 1000, subtype="FLOAT"))
+    with pytest.raises(SystemExit) as stop:
+        main(["stream", trained["bundle"], "live.wav"])
+    assert not stop.value.code
+    *_, last = map(json.loads, capsys.readouterr().out.splitlines())
+    (expected,) = Predictor(Bundle.load(Path(trained["bundle"]))).predict([(0, Path("live.wav"))])
+    np.testing.assert_allclose(list(last["p"].values()), expected.probabilities, atol=1e-5)

@@ -1,5 +1,6 @@
 """``seqbelt train``: one model, one MLflow run, one registered version."""
 
+from seqbelt.data.audit import audit_index, leak_sentence
 from seqbelt.data.cropping import lost_steps
 from seqbelt.experiment import Experiment
 from seqbelt.workflow.console import echo
@@ -12,10 +13,13 @@ from seqbelt.workflow.training_run import read_part, train_model
 def train(experiment: Experiment, resume: bool = False) -> Outcome:
     """Prepare the data if necessary, train, evaluate and register."""
     store = prepare_data(experiment, LONGEST_PREPARATION_S).store
+    leaks = audit_index(store).leaks
+    if leaks:
+        echo(leak_sentence(leaks))
     trained = train_model(experiment, store, resume=resume)
     model_uri = None
     if not trained.history.interrupted:
-        model_uri = register(trained)
+        model_uri = register(trained, leak_sentence(leaks))
     trained.run.finish("KILLED" if trained.history.interrupted else "FINISHED")
     if trained.history.interrupted:
         echo("run the same command with --resume to continue")
@@ -31,6 +35,7 @@ def train(experiment: Experiment, resume: bool = False) -> Outcome:
         "validation": trained.validation and trained.validation.to_dict(),
         "test": trained.test and trained.test.to_dict(),
         "lost_steps": lost_steps(read_part(experiment, store, "train")),
+        "leaks": list(leaks),
         "interrupted": trained.history.interrupted,
     }
     return Outcome(result, FAILED if trained.history.interrupted else DONE)

@@ -10,6 +10,7 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.audio.spectral import Spectral
+from seqbelt.features.clip_sections import ClipSections
 from seqbelt.features.pretrained.frame_encoder import EncodedFrames
 from seqbelt.features.pretrained.sound_encoder import EncodedSound
 from seqbelt.features.pretrained.token_encoder import EncodedText
@@ -26,9 +27,19 @@ AnyFeatures: TypeAlias = Annotated[
     | Subword | Character | Word | Jamo | Morpheme
     | FrameDifferences | Frames
     | Vectors | Channels
-    | AnyEncoded | SoundSections,
+    | AnyEncoded | SoundSections | ClipSections,
     Field(discriminator="kind"),
 ]  # fmt: skip
+
+
+VIDEO_KINDS = ("frame_differences", "frames")
+
+
+def name_sections(sections: list[Any]) -> dict[str, Any]:
+    """The kind of features that a list of sections in a config stands for."""
+    first = sections[0] if sections and isinstance(sections[0], Mapping) else {}
+    is_video = first.get("kind") in VIDEO_KINDS or first.get("reads") == "frames"
+    return {"kind": "clip_sections" if is_video else "sections", "sections": sections}
 
 
 def parse_stored(values: Mapping[str, Any]) -> AnyFeatures:
@@ -36,7 +47,7 @@ def parse_stored(values: Mapping[str, Any]) -> AnyFeatures:
 
     Raises pydantic.ValidationError.
     """
-    if values.get("kind") == "sections":
+    if "sections" in values:
         sections = [parse_stored(section).to_dict() for section in values["sections"]]
         values = {**values, "sections": sections}
     adapter = TypeAdapter[AnyFeatures](AnyFeatures)

@@ -1,24 +1,25 @@
 """Several kinds of sound features side by side, each step holding what stands at its time."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from seqbelt.features.audio.audio import AudioFeatures, LogMel, Mfcc, Waveform
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.audio.spectral import Spectral
-from seqbelt.features.base import Encoder, Learned
+from seqbelt.features.base import Encoder, Learned, Source
 from seqbelt.features.pretrained.sound_encoder import EncodedSound
+from seqbelt.features.sections import Sections
 
 AnySound: TypeAlias = Annotated[
     LogMel | Mfcc | Spectral | Waveform | EncodedSound, Field(discriminator="kind")
 ]
 
 
-class SoundSections(AudioFeatures):
+class SoundSections(Sections, AudioFeatures):
     """Several kinds of sound features of one recording, concatenated: ``features: [{…}, {…}]``.
 
     Steps are those of the section with the shortest hop; a slower section's last step so far is
@@ -28,9 +29,6 @@ class SoundSections(AudioFeatures):
     kind: Literal["sections"]
     sections: Annotated[tuple[AnySound, ...], Field(min_length=2)]
     """The kinds, in the order of their features; in a config, ``features`` is the list itself."""
-    learns: ClassVar[bool] = True
-    before: ClassVar[Mapping[str, Any]] = {}
-    has_one_unit: ClassVar[bool] = False
     FOLLOWING: ClassVar[frozenset[str]] = frozenset(AudioFeatures.model_fields)
     """Settings that follow from those of the sections and are not written."""
 
@@ -53,10 +51,6 @@ class SoundSections(AudioFeatures):
             object.__setattr__(self, name, value)  # settings are frozen
         return self
 
-    @model_serializer
-    def _write(self) -> dict[str, Any]:
-        return {"kind": self.kind, "sections": [section.to_dict() for section in self.sections]}
-
     @property
     def fastest(self) -> AudioFeatures:
         """The section whose steps are taken."""
@@ -70,26 +64,9 @@ class SoundSections(AudioFeatures):
     def window(self) -> int:
         return self.fastest.window
 
-    def identity(self) -> dict[str, Any]:
-        sections = [{**one.identity(), "version": one.version} for one in self.sections]
-        return {"kind": self.kind, "sections": sections}
-
-    def files_stamp(self) -> str:
-        return "".join(section.files_stamp() for section in self.sections)
-
-    def identifying(self, learned: Learned) -> Learned:
-        return _join_learned(
-            section.identifying(own) if (own := _own(learned, number)) else {}
-            for number, section in enumerate(self.sections)
-        )
-
     def notes(self, learned: Learned) -> tuple[str, ...]:
         """What the sections found, and how unequal steps are aligned."""
-        notes = [
-            note
-            for number, section in enumerate(self.sections)
-            for note in section.notes(_own(learned, number))
-        ]
+        notes = [*super().notes(learned)]
         fastest = self.fastest.step_s()
         for number, section in enumerate(self.sections):
             if section.step_s() > fastest:
@@ -100,24 +77,22 @@ class SoundSections(AudioFeatures):
                 )
         return tuple(notes)
 
-    def comparable(self, sequence: np.ndarray) -> np.ndarray:
-        """The first section that compares copies in a form of its own, else all features."""
-        start = 0
+    def read(self, source: Source) -> Audio:
+        audio = super().read(source)
         for section in self.sections:
             if isinstance(section, EncodedSound):
-                break  # its width is not known here
-            return section.comparable(sequence[:, start : start + section.num_features])
-        return sequence
+                section.check_duration(audio)
+        return audio
 
-    def learn(self, raws: Iterable[Audio]) -> Learned:
-        """What the sections learn; none reads a row. Raises SettingsError."""
-        return _join_learned(section.learn(()) for section in self.sections)
+    def comparable(self, sequence: np.ndarray) -> np.ndarray:
+        """The first section, unless it is an encoder's."""
+        first = self.sections[0]
+        if isinstance(first, EncodedSound):
+            return sequence
+        return first.comparable(sequence[:, : first.num_features])
 
     def encoder(self, learned: Learned) -> "SectionsEncoder":  # type: ignore[override]
-        encoders = [
-            section.encoder(_own(learned, number)) for number, section in enumerate(self.sections)
-        ]
-        return SectionsEncoder(self, tuple(encoders))
+        return SectionsEncoder(self, tuple(self.encoders_of(learned)))
 
     def remarks(self, raw: Audio, encoder: Encoder) -> tuple[str, ...]:
         assert isinstance(encoder, SectionsEncoder)
@@ -127,24 +102,6 @@ class SoundSections(AudioFeatures):
             for remark in section.remarks(raw, own)
         ]
         return tuple(dict.fromkeys(found))
-
-
-def _join_learned(parts: Iterable[Learned]) -> Learned:
-    """One set of files; each name begins with its section's number."""
-    return {
-        f"{number}-{name}": content
-        for number, part in enumerate(parts)
-        for name, content in part.items()
-    }
-
-
-def _own(learned: Learned, number: int) -> Learned:
-    start = f"{number}-"
-    return {
-        name.removeprefix(start): content
-        for name, content in learned.items()
-        if name.startswith(start)
-    }
 
 
 @dataclass(frozen=True)

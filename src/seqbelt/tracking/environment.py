@@ -14,6 +14,7 @@ MODEL_PACKAGES = (
 MORE_PACKAGES = {
     "frames": ("torchvision",), "channels": ("h5py",), "vectors": ("h5py",),
     "encoder": ("onnxruntime",), "sections": ("onnxruntime",),
+    "clip_sections": ("onnxruntime", "torchvision"),
 }  # fmt: skip
 """Additional requirements of some kinds of features, if installed."""
 

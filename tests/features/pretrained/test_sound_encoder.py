@@ -10,7 +10,7 @@ import pytest
 import toy_encoders
 from toy_encoders import KERNEL, RATE, STRIDE, WIDTH
 
-from seqbelt.errors import SeqbeltError, SettingsError
+from seqbelt.errors import BadInput, SeqbeltError, SettingsError
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.base import Learned
 from seqbelt.features.pretrained.certificate import CERTIFICATE_FILE
@@ -89,6 +89,13 @@ class TestWholeRecordings:
         (cut,) = encoder_of(path, context_ms=40).encode(sounds(2345))
         (whole,) = encoder_of(path).encode(sounds(2345))
         np.testing.assert_allclose(cut, whole, atol=1e-5)
+
+    def test_what_would_be_a_huge_run_is_refused(self, tmp_path):
+        features = features_of(tmp_path / "e.onnx", max_whole_s=0.5)
+        assert len(features.read(np.ones(500, np.float32)).samples) == 500
+        with pytest.raises(BadInput, match=r"max_whole_s allows 0\.5 in one run"):
+            features.read(np.ones(501, np.float32))
+        assert features.replace(context_ms=40).read(np.ones(501, np.float32))
 
     def test_too_little_context_is_refused(self, tmp_path):
         path = toy_encoders.convolution(tmp_path / "e.onnx", "time")

@@ -1,6 +1,7 @@
 """Texts through encoders: tokens, masks, batches, fixed lengths."""
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_each_token_has_its_vector(tmp_path, tokenizer, length):
     features = features_of(path, tokenizer)
     learned = features.learn([])
     path.unlink()
-    encoder = features.encoder(learned)
+    encoder = pickle.loads(pickle.dumps(features.encoder(learned)))
     found = encoder.encode([features.read(text) for text in TEXTS])
     (one,) = encoder.encode(TEXTS[:1])
     np.testing.assert_allclose(found[0], one, atol=1e-6)

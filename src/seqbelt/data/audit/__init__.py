@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from seqbelt.data.audit.balance import (
     check_balance,
     check_classes,
+    check_label_rows,
     check_lengths,
     check_quarantine,
     check_short,
@@ -17,14 +18,14 @@ from seqbelt.data.audit.duplicates import (
     check_labels,
     check_near_duplicates,
 )
-from seqbelt.data.audit.findings import Audit, Finding
+from seqbelt.data.audit.findings import Audit, Finding, leak_sentence
 from seqbelt.data.audit.rows import Rows
 from seqbelt.data.audit.signals import check_constant, similar_signals
 from seqbelt.data.audit.texts import similar_texts
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.base import Features
 
-__all__ = ["Audit", "Finding", "audit_store"]
+__all__ = ["Audit", "Finding", "audit_index", "audit_store", "leak_sentence"]
 
 
 def audit_store(
@@ -42,10 +43,20 @@ def audit_store(
     if store.target.name == "per_sequence":
         findings += [check_labels(rows), check_classes(rows), check_balance(rows)]
         findings.append(check_lengths(rows))
+    elif store.target.is_several:
+        findings.append(check_label_rows(rows))
     else:
         findings.append(check_steps(rows))
     findings += [check_short(rows), check_quarantine(rows)]
     return Audit.of(findings, time.perf_counter() - began)
+
+
+def audit_index(store: SequenceStore) -> Audit:
+    """The checks for leaks that read no sequence, and so take no time: equal content and groups on
+    both sides."""
+    began = time.perf_counter()
+    rows = Rows(store)
+    return Audit.of([check_duplicates(rows), check_groups(rows)], time.perf_counter() - began)
 
 
 def _look_closer(

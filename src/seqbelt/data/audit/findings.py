@@ -1,6 +1,6 @@
 """The findings of an audit, for MLflow's page, the terminal and JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -76,6 +76,11 @@ class Audit:
         """JSON-serialisable values: each finding by the name of its check."""
         return {finding.check: {k: v for k, v in asdict(finding).items() if k != "check"}
                 for finding in self.findings}  # fmt: skip
+
+
+def leak_sentence(leaks: Sequence[str]) -> str:
+    """That test scores are too high, and why; empty without leaks."""
+    return f"Leak, so the test scores are too high: {'; '.join(leaks)}." if leaks else ""
 
 
 def _cell(text: str) -> str:

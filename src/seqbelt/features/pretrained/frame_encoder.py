@@ -194,7 +194,7 @@ def _check_picture(features: EncodedFrames, model: OnnxModel, port: Port) -> Non
         )
 
 
-def _blank(encoder: FrameEncoder, dtype: type[np.generic], number: int) -> np.ndarray:
+def _blank(encoder: FrameEncoder, dtype: Any, number: int) -> np.ndarray:
     shape = (encoder.height, encoder.width)
     shape = (3, *shape) if encoder.has_channels_first else (*shape, 3)
     return np.zeros((number, *shape), dtype)

@@ -47,7 +47,7 @@ class Port:
         return self.type in ("tensor(int32)", "tensor(int64)")
 
     @property
-    def dtype(self) -> type[np.generic]:
+    def dtype(self) -> Any:
         """The numpy type. Raises SettingsError for one that no encoder takes."""
         if self.type not in TYPES:
             raise SettingsError(f"features.file: {self} has an unsupported type")

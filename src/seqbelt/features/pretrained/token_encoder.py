@@ -233,8 +233,8 @@ def _probe(features: EncodedText, model: OnnxModel, tokenizer: bytes) -> TokenEn
             "tell padding from text; export it with a free axis of tokens"
         )
     encoder = TokenEncoder(
-        features, model, tokenizer, ids.name, output.name, **helpers, length=length,
-        batch_size=ids.shape[0],
+        features, model, tokenizer, ids.name, output.name, helpers["mask"], helpers["types"],
+        helpers["positions"], length, ids.shape[0],
     )  # fmt: skip
     _ = encoder.tokenizer
     try:
