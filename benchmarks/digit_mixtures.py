@@ -4,9 +4,9 @@
     seqbelt compare data/raw/digit_mixtures/digit_mixtures.yaml
 
 RECORDINGS is the folder of the Free Spoken Digit Dataset (``{digit}_{speaker}_{index}.wav``, 8
-kHz). Each of 1,500 mixtures adds two recordings of different digits, the second beginning 0.1 to 0.4 s
-after the first, at levels that differ by up to 3 dB. Recordings of the official test part (index 0
-to 4) are only in test mixtures, which are a fifth of all.
+kHz). Each of 1,500 mixtures adds two recordings of different digits, the second beginning 0.1 to
+0.4 s after the first, at levels that differ by up to 3 dB. Recordings of the official test part
+(index 0 to 4) are only in test mixtures, which are a fifth of all.
 """
 
 import json
