@@ -412,9 +412,9 @@ class Data(Settings):
             )
         if is_manifest_file(path):
             return read_manifest(path, self.columns, self.style)
-        if is_series_file(path) and self.labels == "several":
+        if self.labels == "several" and (is_series_file(path) or is_archive(path)):
             raise SettingsError(
-                f"data.labels: several: {path.name} has one class for each sequence; use a manifest"
+                f"data.labels: several: {path.name} has one class for each item; use a manifest"
             )
         if is_series_file(path):
             return read_ts_files(path, self.labels_as_written)
