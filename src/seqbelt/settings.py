@@ -152,18 +152,31 @@ def read_with_lines(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Return ``values`` with each ``dotted.key=value`` set; the value is read as YAML."""
+    """Return ``values`` with each ``dotted.key=value`` set; the value is read as YAML.
+
+    A part that is a number chooses an entry of a list, counted from 0.
+    """
     values = json.loads(json.dumps(values, default=str))
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"\w+(\.\w+)*", key):
             raise SettingsError(f"override '{_shortened(text)}': expected dotted.key=value")
         *parents, leaf = key.split(".")
-        section = values
+        section: Any = values
         for parent in parents:
-            section = section.setdefault(parent, {})
-            if not isinstance(section, dict):
+            if isinstance(section, list):
+                section = section[int(parent)] if _is_entry(section, parent) else None
+            else:
+                section = section.setdefault(parent, {})
+            if not isinstance(section, dict | list):
                 raise SettingsError(f"override '{_shortened(text)}': '{parent}' is not a section")
+        if isinstance(section, list):
+            if not _is_entry(section, leaf):
+                raise SettingsError(
+                    f"override '{_shortened(text)}': '{leaf}' is no entry of this list: 0 to "
+                    f"{len(section) - 1}"
+                )
+            leaf = int(leaf)
         if len(value) == 1 and not value.isalnum():  # a character that may be YAML syntax
             section[leaf] = value
             continue
@@ -174,6 +187,10 @@ def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]
                 f"override '{_shortened(text)}': the value is not valid YAML: {_message(error)}"
             ) from None
     return values
+
+
+def _is_entry(entries: list[Any], name: str) -> bool:
+    return name.isdecimal() and int(name) < len(entries)
 
 
 def parse_yaml(text: str, lines: dict[str, int] | None = None) -> Any:

@@ -20,6 +20,11 @@ class Sections(Features):
     def _parts(self) -> tuple[Features, ...]:
         return getattr(self, "sections")  # noqa: B009  # a field of each class, of its own type
 
+    def refuse_single(self) -> None:
+        """Raise ValueError for fewer than two sections."""
+        if len(self._parts) < 2:
+            raise ValueError("a list needs two sections at least; write one as a mapping")
+
     @model_serializer
     def _write(self) -> dict[str, Any]:
         kind = getattr(self, "kind")  # noqa: B009
