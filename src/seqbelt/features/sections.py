@@ -51,6 +51,13 @@ class Sections(Features):
         """What the sections learn; none reads a row. Raises SettingsError."""
         return _join(section.learn(()) for section in self._parts)
 
+    def section_widths(self, encoder: Encoder) -> tuple[tuple[str, int], ...]:
+        encoders: tuple[Encoder, ...] = getattr(encoder, "encoders")  # noqa: B009
+        return tuple(
+            (section.to_dict()["kind"], own.num_features)
+            for section, own in zip(self._parts, encoders, strict=True)
+        )
+
     def encoders_of(self, learned: Learned) -> Iterator[Encoder]:
         """The encoder of each section."""
         return (section.encoder(own) for section, own in self._with_own(learned))
