@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import field_validator, model_validator
 
 from seqbelt.comparison.comparison import Comparison
-from seqbelt.comparison.metrics import ORDERED_NAMES
+from seqbelt.comparison.metrics import ORDERED_NAMES, SEVERAL_NAMES
 from seqbelt.comparison.variants import variant_of
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
@@ -89,13 +89,32 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
-    def _check_metric(self) -> Self:
-        """Refuse a metric that the labels do not have."""
-        metric = self.comparison.metric
+    def _check_labels(self) -> Self:
+        """With several labels default to the metric mean_average_precision; refuse metrics and
+        settings that the labels do not have."""
+        comparison, is_several = self.comparison, self.data.labels == "several"
+        if is_several and "metric" not in comparison.model_fields_set:
+            comparison = comparison.replace(metric=SEVERAL_NAMES[0])
+            object.__setattr__(self, "comparison", comparison)  # settings are frozen
+        metric = comparison.metric
         if metric in ORDERED_NAMES and not self.data.order:
             raise ValueError(
                 f"comparison.metric: {metric} is for ordered classes; set data.order, or choose "
                 "another metric"
+            )
+        if metric in SEVERAL_NAMES and not is_several:
+            raise ValueError(
+                f"comparison.metric: {metric} is for data.labels: several; choose another metric"
+            )
+        if is_several and metric in ("balanced_accuracy", "segmental_f1"):
+            raise ValueError(
+                f"comparison.metric: {metric} is not for data.labels: several; choose "
+                f"{', '.join(SEVERAL_NAMES)}, macro_f1, accuracy (of whole sets) or recall:LABEL"
+            )
+        if is_several and comparison.ensemble:
+            raise ValueError(
+                "comparison.ensemble: the average of networks is not for data.labels: several; "
+                "set it to false"
             )
         return self
 

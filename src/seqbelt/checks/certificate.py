@@ -4,6 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
+
+from seqbelt.data.labels.targets import Target
 
 TOLERANCE = 1e-5
 """Largest allowed difference of float32 logits; where logits exceed 1, relative to the largest."""
@@ -37,3 +40,10 @@ def finite_or_none(value: float) -> float | None:
 def tolerance_for(largest_logit: float) -> float:
     """The allowed difference of logits up to ``largest_logit`` in absolute value."""
     return TOLERANCE * max(1.0, largest_logit)
+
+
+def find_flips(target: Target, logits: Tensor, expected: Tensor) -> np.ndarray:
+    """Whether predictions of ``logits`` differ from those of ``expected``, both ``(examples,
+    classes)``: bool ``(examples,)``."""
+    found, wanted = (target.predict(one.cpu().numpy()) for one in (logits, expected))
+    return ~target.are_correct(found, wanted)

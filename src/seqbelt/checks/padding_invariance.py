@@ -7,7 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqbelt.checks.certificate import LogitCertificate, finite_or_none, tolerance_for
+from seqbelt.checks.certificate import (
+    LogitCertificate,
+    find_flips,
+    finite_or_none,
+    tolerance_for,
+)
 from seqbelt.data.batches import Batch, make_batch
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.ensemble import Network
@@ -59,7 +64,9 @@ def certify_padding(
     differences = {
         name: float((logits - alone).abs().max()) for name, logits in compositions.items()
     }
-    flips = torch.stack([logits.argmax(1) != alone.argmax(1) for logits in compositions.values()])
+    flips = np.stack(
+        [find_flips(sequences.store.target, logits, alone) for logits in compositions.values()]
+    )
     worst = float(np.max(list(differences.values())))  # unlike max, this keeps NaN
     tolerance = tolerance_for(float(alone.abs().max()))
     return PaddingCertificate(

@@ -54,6 +54,10 @@ def explain(
             "--id", help="Item of FILE to explain, where FILE is a manifest or a .ts file."
         ),
     ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option("--label", help="Class or label to explain instead of the predicted one."),
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", help="Output folder for the table and the figure.")
     ] = Path("outputs/explanations"),
@@ -64,7 +68,7 @@ def explain(
     def work() -> Outcome:
         from seqbelt.commands.explain import explain
 
-        return explain(model, file, text, item_id, output, settings or [])
+        return explain(model, file, text, item_id, output, settings or [], label)
 
     run(work, as_json)
 

@@ -14,8 +14,10 @@ from seqbelt.comparison.diagnostics import Diagnostics
 from seqbelt.comparison.looks import Looks
 from seqbelt.comparison.metrics import (
     ACCURACY,
+    AVERAGE_PRECISION,
     ERROR,
     KAPPA,
+    MICRO_F1,
     RECALL,
     SEGMENT_OVERLAP,
     Answers,
@@ -256,6 +258,8 @@ def _conclude(
 
 def _metrics_beside(target: Target) -> tuple[Metric, ...]:
     """The metrics that the labels have besides accuracy and macro-F1."""
+    if target.is_several:
+        return AVERAGE_PRECISION, MICRO_F1
     return (ERROR, KAPPA) if target.is_ordered else ()
 
 
@@ -321,6 +325,8 @@ def _join(models: list[Trained], reports: list[Report], seed: int) -> RunResult:
 
 def _answers(report: Report) -> Answers:
     answers = Answers(report.labels, report.predictions, report.losses)
+    if report.target.is_several:
+        return replace(answers, scores=report.logits)
     if not isinstance(report, StepReport):
         return answers
     segments = [
@@ -403,11 +409,16 @@ def _scores(chosen: Trained, trained: Sequence[Trained], conclusion: Conclusion)
 
 
 def _validation_rank(trained: Trained) -> tuple[float, float]:
-    """Accuracy, or of ordered classes the mean absolute error, then loss."""
+    """Accuracy, of ordered classes the mean absolute error or of several labels the mean average
+    precision, then loss."""
     assert trained.validation is not None
     scores = trained.validation.scores
-    error = scores.mean_absolute_error
-    return scores.accuracy if error is None else -error, -scores.loss
+    first = scores.accuracy
+    if scores.mean_absolute_error is not None:
+        first = -scores.mean_absolute_error
+    if scores.mean_average_precision is not None:
+        first = scores.mean_average_precision
+    return first, -scores.loss
 
 
 def _described(

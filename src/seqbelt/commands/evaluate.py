@@ -23,7 +23,9 @@ def evaluate(model: str, experiment: Experiment) -> Outcome:
             f"{bundle.model.max_steps}, crop: {bundle.model.crop})"
         )
     min_steps = bundle.about.get("shortest_segment", 1)
-    report = report_on(bundle.network, {"test": test}, min_steps, bundle.temperature)["test"]
+    report = report_on(
+        bundle.network, {"test": test}, min_steps, bundle.temperature, bundle.decision.thresholds
+    )["test"]
     echo(report.per_class().to_string(index=False))
     result = {
         "model": concrete,

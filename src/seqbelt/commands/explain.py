@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit
 
+from seqbelt.data.sources.names import shorten
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
 from seqbelt.evaluation import attribution
 from seqbelt.features.text.text import TextFeatures
@@ -42,11 +43,13 @@ def explain(
     item_id: str | None,
     output: Path,
     settings: Sequence[str] = (),
+    label: str | None = None,
 ) -> Outcome:
     """Predict one input, attribute the prediction to its steps, write a table and a figure.
 
     Raises SettingsError where FILE, ``--text`` and ``--id`` do not name one input, SeqbeltError
-    (file, reason) if it cannot be predicted. ``settings`` are those of the manifest.
+    (file, reason) if it cannot be predicted. ``settings`` are those of the manifest; ``label`` is
+    explained instead of the predicted class.
     """
     if (file is None) == (text is None):
         raise SettingsError("give one input: either FILE or --text")
@@ -70,7 +73,11 @@ def explain(
     except BadInput as error:
         raise SeqbeltError(f"{item.name}: {error}") from None
     tokens = _read_tokens(bundle, item) if isinstance(bundle.features, TextFeatures) else None
-    steps, result = _explain(predictor, item.name, sequence, tokens)
+    if label is not None and label not in bundle.classes:
+        raise SettingsError(
+            f"--label {label}: the model has no such label; it has {shorten(bundle.classes, 20)}"
+        )
+    steps, result = _explain(predictor, item.name, sequence, tokens, label)
     if result["above_chance"] is False:
         echo(f"{model}: {AT_CHANCE}")
     result = {"model": concrete, **result}
@@ -95,15 +102,26 @@ def explain(
 
 
 def _explain(
-    predictor: Predictor, name: str, sequence: np.ndarray, tokens: "_Tokens | None"
+    predictor: Predictor,
+    name: str,
+    sequence: np.ndarray,
+    tokens: "_Tokens | None",
+    asked: str | None,
 ) -> tuple[Steps, dict[str, Any]]:
-    """The steps for the figure, and the result."""
+    """The steps for the figure, and the result: of the ``asked`` label, the predicted class, or the
+    likeliest of several labels."""
     bundle = predictor.bundle
     probabilities = predictor.probabilities([sequence])[0]
-    predicted = int(bundle.target.decide(probabilities))
+    if asked is not None:
+        predicted = bundle.classes.index(asked)
+    elif bundle.target.is_several:
+        predicted = int(probabilities.argmax())
+    else:
+        predicted = int(bundle.target.decide(probabilities))
     explanation = attribution.explain(
-        predictor.network, sequence, bundle.model.max_steps, bundle.model.crop, predicted
-    )
+        predictor.network, sequence, bundle.model.max_steps, bundle.model.crop, predicted,
+        bundle.target.is_several,
+    )  # fmt: skip
     confidence = float(probabilities[predicted])
     label = bundle.classes[explanation.predicted]
     above_chance: bool | None = bundle.about.get("above_chance")  # unknown of older bundles

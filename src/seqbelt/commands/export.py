@@ -13,10 +13,12 @@ from seqbelt.checks import export_parity
 from seqbelt.checks.export_parity import ExportCertificate
 from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.labels.targets import Target
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.store.parts import write_atomically
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.several_report import SeveralReport
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.training.scoring import predict_logits
@@ -55,6 +57,16 @@ def export(
     bundle, concrete, test = _open(model, experiment)
     if bundle.network.labels_steps:
         raise SettingsError(f"{model}: labels every step, which export does not support")
+    if bundle.target.is_several and not format.removesuffix("-int8") == "onnx":
+        raise SettingsError(
+            f"--format {format}: this model gives several labels (data.labels: several), and the "
+            "file's probabilities are of one class; use --format onnx"
+        )
+    if bundle.target.is_ordered and format == "c":
+        raise SettingsError(
+            "--format c: the files name the likeliest class, this model predicts the median one "
+            "(data.order); use --format onnx"
+        )
     built = chosen.build(bundle, output, raw, False)
     original, drawing = bundle.network, draw_sequences(bundle, test)
     if raw:
@@ -62,14 +74,14 @@ def export(
     cases = list(export_parity.make_cases(*drawing))
     if chosen.is_stepwise:
         cases.append(export_parity.make_cut_case(drawing[0], drawing[2]))
-    certificate = export_parity.certify_export(original, built.network, cases)
+    certificate = export_parity.certify_export(original, built.network, cases, bundle.target)
     echo(f"{concrete}: {certificate.sentence}")
     if not certificate.passed:
         raise SeqbeltError(_failure(certificate, output, test))
     quantization = None
     if int8:
         built = chosen.build(bundle, output, raw, True)
-        quantization = _describe(original, built, cases)
+        quantization = _describe(original, built, cases, bundle.target)
     accuracy = _accuracy(bundle, built.network, test)
     _write(output, built.files)
     if built.crop is not None:
@@ -118,9 +130,11 @@ def _failure(certificate: ExportCertificate, output: Path, test: Sequences | Non
     )
 
 
-def _describe(network: nn.Module, built: Built, cases: list[export_parity.Case]) -> dict[str, Any]:
+def _describe(
+    network: nn.Module, built: Built, cases: list[export_parity.Case], target: Target
+) -> dict[str, Any]:
     """The effect of int8 on the same batches, in logits and labels."""
-    certificate = export_parity.certify_export(network, built.network, cases)
+    certificate = export_parity.certify_export(network, built.network, cases, target)
     batch_difference = export_parity.batch_composition_difference(built.network, cases)
     echo(
         f"int8: the weights of {', '.join(built.quantized) or 'nothing'}; logits differ by "
@@ -143,13 +157,17 @@ def _accuracy(
     if test is None:
         return None
     cpu = torch.device("cpu")
-    original = Report(test, predict_logits(bundle.network, test, cpu))
-    copy = Report(test, predict_logits(exported, test, cpu))
+    kind = SeveralReport if bundle.target.is_several else Report
+    calibration = bundle.temperature, bundle.decision.thresholds
+    original = kind(test, predict_logits(bundle.network, test, cpu), *calibration)
+    copy = kind(test, predict_logits(exported, test, cpu), *calibration)
     echo(f"test accuracy {original.scores.accuracy:.4f}, in the file {copy.scores.accuracy:.4f}")
     return {
         "model": original.scores.accuracy,
         "file": copy.scores.accuracy,
-        "num_flips": int((original.predictions != copy.predictions).sum()),
+        "num_flips": int(
+            (~bundle.target.are_correct(original.predictions, copy.predictions)).sum()
+        ),
         "num_sequences": len(test),
     }
 

@@ -40,8 +40,8 @@ def review_data(
     """
     if experiment.data.labels != "per_sequence":
         raise SettingsError(
-            "review: labels for steps are not reviewed item by item; use a config with "
-            "data.labels: per_sequence"
+            f"review: data.labels: {experiment.data.labels} is not reviewed item by item; use a "
+            "config with data.labels: per_sequence"
         )
     path = corrections or experiment.data.corrections or _beside(config)
     if experiment.data.corrections is not None and not experiment.data.corrections.exists():
@@ -156,6 +156,11 @@ def _review_rows(manifest: Manifest, store: SequenceStore) -> tuple[np.ndarray, 
 def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems:
     """The items of a table of predictions; rows without a prediction are left out."""
     rows = _read_table(table)
+    if "labels" in rows.column_names and "label" not in rows.column_names:
+        raise SettingsError(
+            f"PREDICTIONS {table}: rows have several labels (data.labels: several), and a review "
+            "is of one label a row"
+        )
     key = "path" if "path" in rows.column_names else "id"
     # Kept columns of the input stand before the predictions.
     predicted = rows.column_names[rows.column_names.index("confidence") + 1 :] if (

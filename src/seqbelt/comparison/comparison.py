@@ -16,6 +16,7 @@ from seqbelt.comparison.metrics import (
     NAMES,
     ORDERED_NAMES,
     RECALL,
+    SEVERAL_NAMES,
     Answers,
     Metric,
     Scored,
@@ -60,7 +61,8 @@ class Comparison(VerdictRule):
     metric: str = "accuracy"
     """What the verdict is about: accuracy, macro_f1, balanced_accuracy, log_loss (its margin in
     nats), ``recall:LABEL`` (of one class), of ordered classes (data.order) mean_absolute_error
-    (its margin in classes) or quadratic_kappa, or, of labelled steps, segmental_f1 (at an overlap
+    (its margin in classes) or quadratic_kappa, of several labels mean_average_precision or
+    micro_f1, or, of labelled steps, segmental_f1 (at an overlap
     of 50 %). Where classes are skewed, accuracy is judged beside macro_f1."""
     max_seeds: Annotated[int, Field(ge=2)] = SCHEDULE[-1]
     """Seeds of a cell at the last look: a comparison that is extended with seeds is tested the more
@@ -87,7 +89,7 @@ class Comparison(VerdictRule):
     @classmethod
     def _metric_is_known(cls, name: str) -> str:
         is_recall = name.startswith(RECALL) and name != RECALL
-        known = (*NAMES, *ORDERED_NAMES)
+        known = (*NAMES, *ORDERED_NAMES, *SEVERAL_NAMES)
         if name not in known and not is_recall:
             raise ValueError(f"'{name}' is no metric; known: {', '.join(known)}, {RECALL}LABEL")
         return name
@@ -128,7 +130,8 @@ class Comparison(VerdictRule):
             for metric in dict.fromkeys([chosen, ACCURACY, MACRO_F1, *beside])
         }
         judged = [chosen]
-        if chosen == ACCURACY and are_skewed(labels, len(classes)):
+        is_several = labels.ndim == 2
+        if chosen == ACCURACY and not is_several and are_skewed(labels, len(classes)):
             judged.append(MACRO_F1)
         verdicts = list[Verdict]()
         if len(runs) > 1:

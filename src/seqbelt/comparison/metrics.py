@@ -21,6 +21,8 @@ group (speaker, subject, machine) that no training row is of."""
 NAMES = ("accuracy", "macro_f1", "balanced_accuracy", "log_loss", "segmental_f1")
 ORDERED_NAMES = ("mean_absolute_error", "quadratic_kappa")
 """Metrics of ordered classes."""
+SEVERAL_NAMES = ("mean_average_precision", "micro_f1")
+"""Metrics of several labels."""
 UNITS = {"log_loss": "nats", "mean_absolute_error": "classes", "quadratic_kappa": "kappa"}
 """Units of the metrics that are not shown in per cent."""
 RECALL = "recall:"
@@ -43,7 +45,7 @@ class Metric:
         """In a sentence, e.g. ``macro-F1``."""
         if self.name.startswith(RECALL):
             return f"recall of '{self.name.removeprefix(RECALL)}'"
-        words = {"macro_f1": "macro-F1", "segmental_f1": "segmental F1@50"}
+        words = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "segmental_f1": "segmental F1@50"}
         return words.get(self.name, self.name.replace("_", " "))
 
     @property
@@ -75,6 +77,7 @@ class Metric:
 ACCURACY = Metric("accuracy")
 MACRO_F1 = Metric("macro_f1")
 ERROR, KAPPA = (Metric(name) for name in ORDERED_NAMES)
+AVERAGE_PRECISION, MICRO_F1 = (Metric(name) for name in SEVERAL_NAMES)
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Answers:
     """What one model answers to the test examples; arrays ``(examples,)``."""
 
     labels: np.ndarray
-    """True classes."""
+    """True classes; with several labels this and ``predicted`` are bool ``(examples, classes)``."""
     predicted: np.ndarray
     losses: np.ndarray | None = None
     """Cross-entropy of each example in nats."""
@@ -90,10 +93,13 @@ class Answers:
     """Number of the recording that each example is a step of, from 0."""
     segments: np.ndarray | None = None
     """Of each recording ``(recordings, 3)``: segments hit at an overlap of 50 %, found, true."""
+    scores: np.ndarray | None = None
+    """Of several labels: by which the rows are ranked for each, ``(examples, classes)``."""
 
     @property
     def correct(self) -> np.ndarray:
-        return self.labels == self.predicted
+        right = self.labels == self.predicted
+        return right.all(axis=1) if right.ndim == 2 else right
 
     @classmethod
     def joined(cls, parts: "Sequence[Answers]") -> "Answers":
@@ -114,7 +120,7 @@ class Answers:
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("labels", "predicted")
         )
-        return cls(labels, predicted, join("losses"), recordings, join("segments"))
+        return cls(labels, predicted, join("losses"), recordings, join("segments"), join("scores"))
 
 
 @dataclass(frozen=True)
@@ -162,10 +168,12 @@ def score_cells(
     first = next(iter(cells.values()))[0]
     if metric == ACCURACY:
         return Scored(metric, stack(lambda one: one.correct), groups, unit)
-    if metric == ERROR:
-        return Scored(metric, stack(lambda one: np.abs(one.labels - one.predicted)), groups, unit)
     if metric.name == "log_loss":
         return Scored(metric, stack(lambda one: _needed(one.losses, metric)), groups, unit)
+    if first.labels.ndim == 2:
+        return _score_several(metric, cells, classes, groups, unit)
+    if metric == ERROR:
+        return Scored(metric, stack(lambda one: np.abs(one.labels - one.predicted)), groups, unit)
     if metric.name.startswith(RECALL):
         rows = first.labels == class_index(metric, classes)
         own = None if groups is None else groups[rows]
@@ -177,6 +185,117 @@ def score_cells(
     of_counts = {MACRO_F1: macro_f1, KAPPA: quadratic_kappa}.get(metric, balanced_accuracy)
     found = stack(lambda one: _pseudo_values(one, groups, len(classes), of_counts))
     return Scored(metric, found, None, unit, len(first.labels))
+
+
+def _score_several(
+    metric: Metric,
+    cells: Mapping[str, Sequence[Answers]],
+    classes: Sequence[str],
+    groups: np.ndarray | None,
+    unit: Unit,
+) -> Scored:
+    """As ``score_cells`` where examples have several labels."""
+    first = next(iter(cells.values()))[0]
+    if metric == AVERAGE_PRECISION:
+        found = {cell: np.stack([average_precision_values(one, groups) for one in of])
+                 for cell, of in cells.items()}  # fmt: skip
+        return Scored(metric, found, None, unit, len(first.labels))
+    if metric in (MACRO_F1, MICRO_F1):
+        found = {cell: np.stack([_f1_values(one, groups, metric == MICRO_F1) for one in of])
+                 for cell, of in cells.items()}  # fmt: skip
+        return Scored(metric, found, None, unit, len(first.labels))
+    if metric.name.startswith(RECALL):
+        at = class_index(metric, classes)
+        rows = first.labels[:, at]
+        own = None if groups is None else groups[rows]
+        found = {cell: np.stack([one.predicted[rows, at] for one in of])
+                 for cell, of in cells.items()}  # fmt: skip
+        return Scored(metric, found, own, unit)
+    raise SettingsError(f"comparison.metric: {metric.name!r} is not for data.labels: several")
+
+
+def _f1_values(answers: Answers, groups: np.ndarray | None, is_micro: bool) -> np.ndarray:
+    """Pseudo-values ``(units,)`` of micro- or macro-F1 of several labels."""
+    true, predicted = answers.labels.astype(np.int64), answers.predicted.astype(np.int64)
+    own = np.stack([true * predicted, true + predicted], axis=2)  # (examples, classes, 2)
+    if groups is not None:
+        members = np.unique(groups, return_inverse=True)[1]
+        summed = np.zeros((members.max() + 1, *own.shape[1:]), np.int64)
+        np.add.at(summed, members, own)
+        own = summed
+
+    def of(counts: np.ndarray) -> np.ndarray:
+        if is_micro:
+            hits, both = np.moveaxis(counts.sum(axis=-2), -1, 0)
+            return 2 * hits / np.maximum(both, 1)
+        hits, both = counts[..., 0], counts[..., 1]
+        f1 = 2 * hits / np.maximum(both, 1)
+        return f1.sum(axis=-1) / np.maximum((both > 0).sum(axis=-1), 1)
+
+    total = own.sum(axis=0)
+    return _normalised(float(of(total)), of(total - own))
+
+
+def average_precision_values(answers: Answers, groups: np.ndarray | None) -> np.ndarray:
+    """Pseudo-values ``(units,)`` of mean average precision, units left out whole."""
+    scores = _needed(answers.scores, AVERAGE_PRECISION)
+    labels = answers.labels
+    num_classes = labels.shape[1]
+    if groups is None:
+        columns = [_left_out_precision(scores[:, k], labels[:, k]) for k in range(num_classes)]
+        without = _mean_known(np.stack([without for _, without in columns], axis=1))
+        total = _mean_known(np.array([[whole for whole, _ in columns]]))[0]
+        return _normalised(float(total), without)
+    members = np.unique(groups, return_inverse=True)[1]
+
+    def of(rows: np.ndarray) -> float:
+        found = [_left_out_precision(scores[rows, k], labels[rows, k])[0]
+                 for k in range(num_classes)]  # fmt: skip
+        return float(_mean_known(np.array([found]))[0])
+
+    every = np.ones(len(labels), dtype=bool)
+    without = np.array([of(members != unit) for unit in range(members.max() + 1)])
+    return _normalised(of(every), without)
+
+
+def _mean_known(values: np.ndarray) -> np.ndarray:
+    """Mean of each row over the labels that occur (others are NaN); 0 where none does."""
+    known = ~np.isnan(values)
+    return np.where(known, values, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+
+
+def _left_out_precision(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """Average precision of one label, and that without each row, ``(rows,)``; NaN without a row
+    that has the label.
+
+    All rows are left out in one pass: without a row each later precision has one row less, and
+    one hit less if it had the label. Rows of equal scores share a rank, as in scikit-learn.
+    """
+    labels = labels.astype(bool)
+    order = np.argsort(-scores, kind="stable")
+    is_end = np.append(np.diff(scores[order]) != 0, True)
+    rank = np.empty(len(scores), np.int64)
+    rank[order] = np.cumsum(np.concatenate([[0], is_end[:-1]]))
+    num_ranks = int(is_end.sum())
+    positives = np.bincount(rank, labels, num_ranks)
+    hits, count = positives.cumsum(), np.bincount(rank, minlength=num_ranks).cumsum()
+    total = hits[-1]
+    if total == 0:
+        return np.nan, np.full(len(scores), np.nan)
+    whole = positives * hits / count
+    fewer = np.maximum(count - 1, 1)
+    later_negative, later_positive = positives * hits / fewer, positives * (hits - 1) / fewer
+    before = np.concatenate([[0], whole.cumsum()])[:-1]
+    after = {
+        True: np.append(later_positive[::-1].cumsum()[::-1], 0),
+        False: np.append(later_negative[::-1].cumsum()[::-1], 0),
+    }
+    of_positive = before + (positives - 1) * (hits - 1) / fewer + after[True][1:]
+    of_negative = before + after[False][:-1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        without = np.where(labels, of_positive[rank] / (total - 1), of_negative[rank] / total)
+    without[labels & (total == 1)] = np.nan
+    return float(whole.sum() / total), without
 
 
 def class_index(metric: Metric, classes: Sequence[str]) -> int:

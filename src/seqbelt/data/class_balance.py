@@ -11,6 +11,16 @@ def class_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return np.where(present, len(labels) / (present.sum() * np.maximum(counts, 1)), 0.0)
 
 
+def label_weights(labels: np.ndarray) -> np.ndarray:
+    """Weights ``(2, classes)`` of a row without and with each label, of bool ``(rows, classes)``:
+    rows with and without a label have the same total weight, and the mean weight is 1. A label
+    that no row has, or every row, has weight 1."""
+    with_label = labels.mean(axis=0)
+    shares = np.stack([1 - with_label, with_label])
+    both = (shares > 0).all(axis=0)
+    return np.where(both, 0.5 / np.where(shares > 0, shares, 1.0), 1.0)
+
+
 def balanced_rows(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """Draw ``len(labels)`` row indices with all classes equally frequent.
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import log_softmax, logsumexp
+from scipy.special import expit, log_softmax, logit, logsumexp
 
 from seqbelt.data.sequences import Sequences
 
+TINY = 1e-9
+"""Smallest mean probability whose log-odds are taken."""
 Crop = Literal["head", "tail", "random", "windows"]
 
 
@@ -25,18 +27,25 @@ def crop_steps(sequence: np.ndarray, max_steps: int | None, crop: Crop) -> list[
     return [sequence[start : start + max_steps] for start in _starts(length, max_steps, crop)]
 
 
-def average_window_probabilities(logits: np.ndarray, sequence_index: np.ndarray) -> np.ndarray:
+def average_window_probabilities(
+    logits: np.ndarray, sequence_index: np.ndarray, is_several: bool = False
+) -> np.ndarray:
     """Logits ``(sequences, classes)`` from those of windows ``(windows, classes)``.
 
     ``sequence_index`` ``(windows,)``, ascending from 0, is the index of each window's sequence. A
     sequence with several windows gets the log of the mean of their probabilities, one with a
-    single window keeps its logits.
+    single window keeps its logits. With several labels (``is_several``) it is the log-odds of the
+    mean.
     """
     firsts = np.flatnonzero(np.diff(sequence_index, prepend=-1))
     pooled = logits[firsts]
     counts = np.diff(np.append(firsts, len(sequence_index)))
     for index in np.flatnonzero(counts > 1):
         windows = logits[firsts[index] :][: counts[index]].astype(np.float64)
+        if is_several:
+            mean = expit(windows).mean(axis=0)
+            pooled[index] = logit(np.clip(mean, TINY, 1 - TINY))
+            continue
         pooled[index] = logsumexp(log_softmax(windows, axis=1), axis=0) - np.log(counts[index])
     return pooled
 
@@ -99,7 +108,7 @@ def crop_part(
 ) -> Sequences:
     """The sequences as a model reads them. With labels for steps all steps are read: training reads
     the windows that cover a recording, and prediction the complete recording."""
-    if sequences.store.target.name == "per_sequence":
+    if sequences.store.target.name != "per_step":
         return crop_sequences(sequences, max_steps, crop)
     if not for_training:
         return sequences

@@ -75,21 +75,24 @@ def explain(
     max_steps: int | None = None,
     crop: Crop = "head",
     predicted: int | None = None,
+    is_several: bool = False,
 ) -> Explanation:
     """Explain the prediction for one encoded sequence, ``(steps, features)`` or token ids
     ``(steps,)``.
 
     ``max_steps`` and ``crop`` are the model's; with windows the mean probability is explained, and
     a step in two windows gets the attributions of both. ``predicted`` is the class whose log-odds
-    are attributed, the likeliest unless given. Runs on the network's device and changes
-    nothing.
+    are attributed, the likeliest unless given. With several labels (``is_several``) it is the label
+    whose own log-odds are attributed. Runs on the network's device and changes nothing.
     """
     windows = crop_steps(np.arange(len(sequence)), max_steps, crop)
     inputs, lengths = pad([sequence[window] for window in windows])
-    line = _Line(network, inputs.to(next(network.parameters()).device), lengths)
+    label = predicted if is_several else None
+    line = _Line(network, inputs.to(next(network.parameters()).device), lengths, label)
     with _differentiable(network):
-        predicted, baseline_log_odds, log_odds = line.ends(predicted)
-        collected, num_points = line.collect(predicted, log_odds - baseline_log_odds)
+        chosen, baseline_log_odds, log_odds = line.ends(predicted if label is None else 0)
+        collected, num_points = line.collect(chosen, log_odds - baseline_log_odds)
+    predicted = chosen if label is None else label
     attributions = _join(collected, windows, len(sequence))
     return Explanation(attributions, predicted, log_odds, baseline_log_odds, num_points)
 
@@ -111,8 +114,12 @@ class _Line:
     scale, whose derivative is the step's attribution, without a gradient for each feature.
     """
 
-    def __init__(self, network: Network, inputs: Tensor, lengths: Tensor) -> None:
+    def __init__(
+        self, network: Network, inputs: Tensor, lengths: Tensor, label: int | None = None
+    ) -> None:
+        """``label`` is one of several: the classes are then this label and not this label."""
         self.network, self.inputs, self.lengths = network, inputs, lengths
+        self.label = label
         self.shape = inputs.shape[:2]
         # Modules whose output is 0 at the baseline.
         self.first = [one.embed if one.is_tokens else one.normalize for one in network.networks]
@@ -185,6 +192,9 @@ class _Line:
         finally:
             for hook in hooks:
                 hook.remove()
+        if self.label is not None:
+            own = logits[:, self.label]
+            logits = torch.stack([own, torch.zeros_like(own)], dim=1)
         log_probabilities = logits.float().log_softmax(1).view(num_points, len(self.lengths), -1)
         return log_probabilities.logsumexp(1) - math.log(len(self.lengths))
 

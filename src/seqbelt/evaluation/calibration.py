@@ -25,7 +25,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature of the highest posterior density given validation rows (Guo et al. 2017,
     arXiv:1706.04599, with a prior).
 
-    ``logits`` ``(examples, classes)``, ``labels`` int ``(examples,)``. Above 1 the model was
+    ``logits`` ``(examples, classes)``, ``labels`` int ``(examples,)``, or of several labels bool
+    ``(examples, classes)``. Above 1 the model was
     overconfident. No decision changes; fit on validation rows, never on those of the test. The
     logarithm of the temperature is normal around 0 before any row is seen: ten rows that are all
     right are likeliest at a temperature of 0, but say little.
@@ -34,11 +35,20 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     from scipy.special import logsumexp
 
     logits = np.asarray(logits, dtype=np.float64)
-    of_labels = logits[np.arange(len(logits)), labels]
+    if labels.ndim == 2:
+        signed = np.where(labels, logits, -logits)
+
+        def misfit(scale: float) -> float:
+            return float(np.logaddexp(0, -scale * signed).sum())
+
+    else:
+        of_labels = logits[np.arange(len(logits)), labels]
+
+        def misfit(scale: float) -> float:
+            return float(np.sum(logsumexp(scale * logits, axis=1) - scale * of_labels))
 
     def loss(log_temperature: float) -> float:
-        scale = np.exp(-log_temperature)
-        fit = np.sum(logsumexp(scale * logits, axis=1) - scale * of_labels)
+        fit = misfit(np.exp(-log_temperature))
         return float(fit + (log_temperature / PRIOR_SPREAD) ** 2 / 2)
 
     bounds = (np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE))

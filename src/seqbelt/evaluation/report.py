@@ -29,6 +29,8 @@ class Report:
     logits: np.ndarray
     temperature: float = 1.0
     """Divisor of the logits for confidences; the likeliest class does not depend on it."""
+    thresholds: np.ndarray | None = None
+    """With several labels: the probability ``(classes,)`` from which each label is given."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,8 +73,13 @@ class Report:
     @property
     def is_above_chance(self) -> bool:
         """Whether more examples are right than the most frequent class (or set of labels) would
-        have, by more than
-        chance (binomial, 5 %)."""
+        have, by more than chance (binomial, 5 %). Of ordered classes: whether more predictions are
+        nearer to the label than the median class is, than are farther from it."""
+        if self.target.is_ordered:
+            gaps = np.abs(self.predictions - self.labels)
+            other = np.abs(int(np.median(self.labels)) - self.labels)
+            nearer, farther = int((gaps < other).sum()), int((gaps > other).sum())
+            return nearer > 0 and bool(bdtrc(nearer - 1, nearer + farther, 0.5) < CHANCE)
         majority = np.unique(self.labels, axis=0, return_counts=True)[1].max() / len(self.labels)
         num_right = int(self.correct.sum())
         return num_right > 0 and bool(bdtrc(num_right - 1, len(self.labels), majority) < CHANCE)
@@ -80,7 +87,7 @@ class Report:
     @cached_property
     def predictions(self) -> np.ndarray:
         """Predicted class indices ``(examples,)``."""
-        return self.target.predict(self._scaled(self.temperature))
+        return self.target.predict(self._scaled(self.temperature), self.thresholds)
 
     @property
     def correct(self) -> np.ndarray:
@@ -135,13 +142,14 @@ class Report:
     @property
     def confidences(self) -> np.ndarray:
         """Calibrated probability of each prediction ``(examples,)``."""
-        return self.target.confidence(self.probabilities)
+        return self.target.confidence(self.probabilities, self.thresholds)
 
     def reliability(self, temperature: float) -> Reliability:
         """Confidence against accuracy, at a temperature."""
         logits = self._scaled(temperature)
-        confidence = self.target.confidence(self.target.probabilities(logits))
-        predictions = self.target.predict(logits)
+        probabilities = self.target.probabilities(logits)
+        confidence = self.target.confidence(probabilities, self.thresholds)
+        predictions = self.target.predict(logits, self.thresholds)
         return reliability(confidence, self.target.are_correct(predictions, self.labels))
 
     def calibration_error_interval(self) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.evaluation.calibration import fit_temperature
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.segment_scores import SegmentScores, score_segments
+from seqbelt.evaluation.several_report import SeveralReport, choose_thresholds
 from seqbelt.inference.segment_smoothing import smooth_classes
 from seqbelt.models.ensemble import Network
 from seqbelt.training.scoring import predict_logits
@@ -23,9 +24,10 @@ def report_on(
     parts: Mapping[str, Sequences],
     min_steps: int = 1,
     temperature: float = 1.0,
+    thresholds: np.ndarray | None = None,
 ) -> dict[str, Report]:
     """Reports on the parts that have rows, calibrated on the validation rows if there are any, or
-    else by ``temperature``.
+    else by ``temperature``; the same holds of the ``thresholds`` ``(classes,)`` of several labels.
 
     ``min_steps`` is the shortest segment of a model that labels steps.
     """
@@ -35,13 +37,22 @@ def report_on(
     }
     if "validation" in logits:
         rows = parts["validation"]
-        temperature = fit_temperature(logits["validation"], rows.store.target.labels(rows))
-    return {
-        name: StepReport(parts[name], part_logits, temperature, min_steps)
-        if network.labels_steps
-        else Report(parts[name], part_logits, temperature)
-        for name, part_logits in logits.items()
-    }
+        target = rows.store.target
+        labels = target.labels(rows)
+        temperature = fit_temperature(logits["validation"], labels)
+        if target.is_several:
+            scaled = logits["validation"].astype(np.float64) / temperature
+            thresholds = choose_thresholds(target.probabilities(scaled), labels)
+    reports: dict[str, Report] = {}
+    for name, part_logits in logits.items():
+        part = parts[name]
+        if network.labels_steps:
+            reports[name] = StepReport(part, part_logits, temperature, min_steps=min_steps)
+        elif part.store.target.is_several:
+            reports[name] = SeveralReport(part, part_logits, temperature, thresholds)
+        else:
+            reports[name] = Report(part, part_logits, temperature)
+    return reports
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from seqbelt.data.store.parts import write_json
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.kinds import parse_stored
-from seqbelt.inference.decision import Decision
+from seqbelt.inference.decision import SEPARATORS, Decision
 from seqbelt.inference.reference import FILE as REFERENCE
 from seqbelt.inference.reference import Reference
 from seqbelt.models.classifier import Model, SequenceNetwork
@@ -221,7 +221,7 @@ class Bundle:
     def decision(self) -> Decision:
         """From probabilities to the predicted class or labels."""
         thresholds = np.array(self.thresholds, np.float32) if self.thresholds else None
-        return Decision(self.target, thresholds, self.about.get("label_separator", "|"))
+        return Decision(self.target, thresholds, self.about.get("label_separator", SEPARATORS[0]))
 
     def confidence(self, probabilities: np.ndarray) -> np.ndarray:
         """The probability ``(...)`` that the prediction of ``(..., classes)`` is right."""

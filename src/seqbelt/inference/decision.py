@@ -7,6 +7,15 @@ import numpy as np
 
 from seqbelt.data.labels.targets import TARGETS, Target
 
+SEPARATORS = ("|", ";", ",", " / ")
+"""What may part the labels in a cell of a table, the first choice first."""
+
+
+def choose_separator(classes: Sequence[str]) -> str:
+    """A separator that no class has in its name, if there is one."""
+    free = (one for one in SEPARATORS if not any(one in name for name in classes))
+    return next(free, SEPARATORS[0])
+
 
 class Decision(NamedTuple):
     """The predicted class, or labels, of probabilities."""
@@ -14,7 +23,7 @@ class Decision(NamedTuple):
     target: Target
     thresholds: np.ndarray | None = None
     """With several labels: the probability from which each label is given."""
-    separator: str = "|"
+    separator: str = SEPARATORS[0]
     """Parts the labels in a cell of a table."""
 
     def label_values(

@@ -16,6 +16,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.pretrained.onnx_model import MODEL_FILE
 from seqbelt.inference.bundle import Bundle
@@ -36,12 +37,21 @@ _CROPS = {
 }
 
 
+_SEVERAL_WINDOWS = (
+    "; each label's probability is the sigmoid of the log-odds of the mean of its probabilities, "
+    "divided by temperature"
+)
+
+
 def export_bytes(bundle: Bundle) -> bytes:
     """The bundle's network as an ONNX file, with classes and settings as metadata."""
     # With windows the caller averages the probabilities and then calibrates the mean.
     uses_windows = bundle.model.max_steps is not None and bundle.model.crop == "windows"
     temperature = 1.0 if uses_windows else bundle.temperature
-    return build_graph(bundle.network, file_metadata(bundle), temperature).SerializeToString()
+    graph = build_graph(
+        bundle.network, file_metadata(bundle), temperature, bundle.target.is_several
+    )
+    return graph.SerializeToString()
 
 
 def crop_rule(bundle: Bundle) -> str | None:
@@ -49,7 +59,10 @@ def crop_rule(bundle: Bundle) -> str | None:
     model = bundle.model
     if model.max_steps is None:
         return None
-    return f"of a sequence longer than max_steps, {model.max_steps}, {_CROPS[model.crop]}"
+    rule = _CROPS[model.crop]
+    if bundle.target.is_several and model.crop == "windows":
+        rule = rule.partition(";")[0] + _SEVERAL_WINDOWS
+    return f"of a sequence longer than max_steps, {model.max_steps}, {rule}"
 
 
 def file_metadata(bundle: Bundle) -> dict[str, str]:
@@ -66,6 +79,13 @@ def file_metadata(bundle: Bundle) -> dict[str, str]:
         "bundle": json.dumps(bundle.fingerprint),
         "temperature": json.dumps(bundle.temperature),
     }
+    if bundle.target.is_several:
+        metadata["labels"] = json.dumps(bundle.target.name)
+        metadata["thresholds"] = json.dumps(
+            bundle.thresholds or [DEFAULT_THRESHOLD] * len(bundle.classes)
+        )
+    if bundle.target.is_ordered:
+        metadata["ordered"] = json.dumps(True)
     rule, features = crop_rule(bundle), bundle.features
     if rule is not None:
         metadata["crop"] = rule

@@ -29,15 +29,18 @@ _PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def build_graph(
-    network: Network, metadata: Mapping[str, str], temperature: float = 1.0
+    network: Network,
+    metadata: Mapping[str, str],
+    temperature: float = 1.0,
+    is_several: bool = False,
 ) -> onnx.ModelProto:
     """The network in evaluation mode as an ONNX model.
 
     Inputs: ``inputs`` float32 ``(batch, steps, features)`` or int64 ``(batch, steps)``, padded with
     zeros, and ``lengths`` int64 ``(batch,)``, all at least 1. Outputs: ``logits`` and
     ``probabilities``, float32 ``(batch, classes)``, the latter of the former divided by the
-    ``temperature``. A row of length 0 has NaN, an empty batch no rows. ``metadata`` is stored in
-    the file.
+    ``temperature``: of the classes together, or with several labels (``is_several``) of each. A
+    row of length 0 has NaN, an empty batch no rows. ``metadata`` is stored in the file.
     """
     graph = GraphBuilder()
     rows = [_logits(graph, member) for member in network.networks]
@@ -45,7 +48,10 @@ def build_graph(
     _guard_inputs(graph, network)
     graph.name_last("logits", _answers_of_rows(graph, logits))
     scaled = graph.add("Div", "logits", graph.constant(np.float32(temperature)))
-    graph.name_last("probabilities", graph.add("Softmax", scaled, axis=1))
+    probabilities = (
+        graph.add("Sigmoid", scaled) if is_several else graph.add("Softmax", scaled, axis=1)
+    )
+    graph.name_last("probabilities", probabilities)
     model = helper.make_model(
         helper.make_graph(
             graph.nodes, "seqbelt", _declared_inputs(network), _declared_outputs(network),

@@ -247,7 +247,9 @@ class Predictor:
         logits = np.empty((len(windows), len(self.bundle.classes)), np.float32)
         for indices, outputs in self._in_batches(windows, self._compute):
             logits[indices] = outputs
-        return self.bundle.probabilities(average_window_probabilities(logits, sequence_index))
+        return self.bundle.probabilities(
+            average_window_probabilities(logits, sequence_index, self.bundle.target.is_several)
+        )
 
     def _in_batches(
         self, sequences: list[np.ndarray], compute: Callable[[Tensor, Tensor], Tensor]

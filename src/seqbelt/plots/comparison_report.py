@@ -125,20 +125,27 @@ class _Page:
         self.conclusion, self.features, self.words = conclusion, features, words
         self.items = words(f"items_{data.kind}")
         self.model = label(chosen.cell)
-        self.correct = chosen.labels == chosen.predictions
         num_classes = len(data.classes)
-        self.confusion = np.zeros((num_classes, num_classes), np.int64)
-        np.add.at(self.confusion, (chosen.labels, chosen.predictions), 1)
+        labels, predictions = chosen.labels, chosen.predictions
+        self.is_several = labels.ndim == 2
+        if not self.is_several:
+            self.confusion = np.zeros((num_classes, num_classes), np.int64)
+            np.add.at(self.confusion, (labels, predictions), 1)
+            labels, predictions = (np.eye(num_classes, dtype=bool)[one]
+                                   for one in (labels, predictions))  # fmt: skip
+        self.labels, self.predictions = labels, predictions
+        """Whether each example has, and is given, each class: bool ``(examples, classes)``."""
+        self.correct = (labels == predictions).all(axis=1)
+        self.hits = (labels & predictions).sum(axis=0)
         self.recalls = [self._recall(number) for number in range(num_classes)]
 
     def _recall(self, number: int) -> tuple[float, tuple[float, float]] | None:
-        of_class = self.chosen.labels == number
+        of_class = self.labels[:, number]
         if not of_class.any():
             return None
         units = None if self.chosen.units is None else self.chosen.units[of_class]
-        return float(self.correct[of_class].mean()), proportion_interval(
-            self.correct[of_class], units
-        )
+        hits = self.predictions[of_class, number]
+        return float(hits.mean()), proportion_interval(hits, units)
 
     @property
     def accuracy(self) -> float:
@@ -163,11 +170,15 @@ class _Page:
         if chosen.units is not None:
             count = len(set(chosen.units.tolist()))
             blocks.append(paragraph(words("by_units", count=count, items=self.items)))
-        tested = np.bincount(chosen.labels, minlength=len(data.classes))
-        frequent = int(data.counts["train"].argmax())
-        share = tested[frequent] / max(1, tested.sum())
-        majority = words("majority", name=data.classes[frequent], share=words.percent(share))
-        blocks += [paragraph(majority), *map(paragraph, self._verdicts())]
+        if self.is_several:
+            blocks.append(paragraph(words("several", items=self.items)))
+        else:
+            tested = self.labels.sum(axis=0)
+            frequent = int(data.counts["train"].argmax())
+            share = tested[frequent] / max(1, tested.sum())
+            majority = words("majority", name=data.classes[frequent], share=words.percent(share))
+            blocks.append(paragraph(majority))
+        blocks += map(paragraph, self._verdicts())
         ahead = self._controls_ahead()
         if ahead:
             blocks.append(Markup('<div class="warn">{}</div>').format(bullets(ahead)))
@@ -320,6 +331,8 @@ class _Page:
         )
 
     def errors(self) -> Markup:
+        if self.is_several:  # which label stands for which is not told by sets
+            return Markup("")
         words, classes = self.words, self.data.classes
         wrong = self.confusion.copy()
         np.fill_diagonal(wrong, 0)
@@ -348,12 +361,12 @@ class _Page:
 
     def recall(self) -> Markup:
         words = self.words
-        named, tested = self.confusion.sum(0), self.confusion.sum(1)
+        named, tested = self.predictions.sum(axis=0), self.labels.sum(axis=0)
         body = []
         for number, (name, found) in enumerate(zip(self.data.classes, self.recalls)):
             precision = "–"
             if named[number]:
-                precision = words.percent(self.confusion[number, number] / named[number])
+                precision = words.percent(self.hits[number] / named[number])
             if found is None:
                 body.append([name, "–", Markup("–"), precision, "0"])
                 continue
@@ -385,8 +398,8 @@ class _Page:
     def limits(self) -> Markup:
         words, data, chosen = self.words, self.data, self.chosen
         classes = data.classes
-        named, tested = self.confusion.sum(0), self.confusion.sum(1)
-        texts = [words("limit_closed", count=len(classes))]
+        named, tested = self.predictions.sum(axis=0), self.labels.sum(axis=0)
+        texts = [] if self.is_several else [words("limit_closed", count=len(classes))]
         never = [name for name, a, b in zip(classes, named, tested) if not a and b]
         untested = [name for name, b in zip(classes, tested) if not b]
         few = [n for n, c in zip(classes, data.counts["train"]) if c < LEAST_TRAINING_ROWS]
@@ -426,7 +439,10 @@ class _Page:
             [
                 heading(words("use")),
                 paragraph(words("use_predict")),
-                command(f"{start} --output predictions.xlsx --report predictions.html"),
+                command(
+                    f"{start} --output predictions.xlsx"
+                    + ("" if self.is_several else " --report predictions.html")
+                ),
                 paragraph(words("use_sure")),
                 command(f"{start} --output predictions.csv --coverage 0.9"),
                 paragraph(words("use_explain")),

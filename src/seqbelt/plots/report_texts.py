@@ -67,6 +67,11 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "Always naming the most frequent class, '{name}', would be right in {share}.",
         "가장 흔한 클래스 '{name}'만 항상 답해도 {share}는 맞습니다.",
     ),
+    "several": (
+        "The {items} have several labels each: right here means that all of them are right and "
+        "none is missing.",
+        "각 {items}에는 라벨이 여러 개 있습니다. 여기서 정답은 모든 라벨이 빠짐없이 맞은 경우입니다.",
+    ),
     "verdict_better": (
         "{cell} is more accurate than {other}: by {difference} points ({low} to {high}).",
         "{cell} 모델이 {other} 모델보다 {difference}%p 더 정확합니다(구간 {low} ~ {high}).",

@@ -15,6 +15,7 @@ from seqbelt.data.labels.segments import find_runs
 from seqbelt.data.sequences import Sequences
 from seqbelt.evaluation.calibration import Reliability
 from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.several_report import SeveralReport
 from seqbelt.evaluation.step_report import StepReport
 from seqbelt.plots.fonts import figure_fonts, writable
 from seqbelt.training.augmentation import Augmenter
@@ -24,10 +25,11 @@ from seqbelt.training.history import History
 def report_figures(report: Report) -> dict[str, Figure]:
     """Every figure of a report, by name."""
     before, after = report.reliability(1.0), report.reliability(report.temperature)
-    figures = {
-        "confusion": confusion_figure(report),
-        "reliability": reliability_figure(before, after, report.temperature),
-    }
+    figures = {"reliability": reliability_figure(before, after, report.temperature)}
+    if isinstance(report, SeveralReport):
+        figures["labels"] = labels_figure(report)
+    else:
+        figures["confusion"] = confusion_figure(report)
     if isinstance(report, StepReport):
         ids = report.sequences.column("id")
         rows = list(zip(ids, *zip(*report.recordings(), strict=True), strict=True))
@@ -63,6 +65,25 @@ def confusion_figure(report: Report) -> Figure:
                 column, row, text, ha="center", va="center",
                 color="white" if dark else "black", fontsize=8,
             )  # fmt: skip
+    return figure
+
+
+@figure_fonts()
+def labels_figure(report: SeveralReport) -> Figure:
+    """Recall of each label with its 95 % interval."""
+    frame = report.per_class()
+    figure = Figure(figsize=(7, 1.5 + 0.3 * len(frame)), layout="constrained")
+    axes = figure.subplots()
+    rows = np.arange(len(frame))
+    recall = 100 * frame["recall"].to_numpy()
+    low, high = (100 * frame[name].to_numpy() for name in ("recall_low", "recall_high"))
+    axes.errorbar(recall, rows, xerr=[recall - low, high - recall], fmt="o", capsize=3)
+    names = [f"{writable(n)} ({k:,})" for n, k in zip(frame["class"], frame["support"])]
+    axes.set_yticks(rows, names)
+    axes.invert_yaxis()
+    axes.set(xlabel="recall (%)", xlim=(-2, 102))
+    axes.set_title(f"{report.correct.sum()} of {len(report.correct)} rows with all labels right")
+    axes.grid(alpha=0.3)
     return figure
 
 

@@ -163,7 +163,7 @@ class Augmenter:
         positions += (settings.shift * _uniform(random, len(old)) * old).round()[:, None]
         positions = positions.clamp_min(0).minimum((old - 1)[:, None])
         labels = batch.labels
-        if labels.ndim == 2:
+        if labels.ndim == 2 and not labels.is_floating_point():  # labels of steps
             padding = torch.arange(positions.shape[1]) >= lengths[:, None]
             labels = labels.gather(1, positions.round().long()).masked_fill(padding, UNLABELLED)
         return Batch(_read_at(batch.inputs, positions), lengths.long(), labels, batch.indices)
@@ -206,7 +206,9 @@ class Augmenter:
         last = (lengths - 1)[:, None]
         positions = (_steps(inputs) * last[other]).double() / last.clamp_min(1)
         others = _read_at(inputs, positions.minimum(last[other]), other)
-        targets = F.one_hot(labels, self.num_classes).float()
+        targets = labels
+        if not labels.is_floating_point():
+            targets = F.one_hot(labels, self.num_classes).float()
         mixed = torch.lerp(others, inputs, weight[:, None, None])
         return mixed, torch.lerp(targets[other], targets, weight[:, None])
 

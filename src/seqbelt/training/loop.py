@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seqbelt.data.batches import Batch, fill, step_statistics, training_plan
-from seqbelt.data.class_balance import balanced_rows, class_weights, weighted_rows
+from seqbelt.data.class_balance import balanced_rows, class_weights, label_weights, weighted_rows
 from seqbelt.data.cropping import draw_crops
 from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SeqbeltError, SettingsError
@@ -38,7 +38,7 @@ from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.interrupts import stop_signals
-from seqbelt.training.losses import NonFiniteLossDetector, make_loss, without_labels
+from seqbelt.training.losses import NonFiniteLossDetector, make_loss
 from seqbelt.training.prefetch import Prefetcher
 from seqbelt.training.scoring import Scores, predict_logits, score
 from seqbelt.training.step import Step
@@ -81,8 +81,8 @@ def _keeps_best(settings: Training, validation: Sequences | None, num_classes: i
         return validation is not None and settings.keep == "best"
     if settings.schedule != "constant" and settings.patience is None:
         return False  # the learning rate falls to zero: the last weights have converged
-    labels = validation.store.target.labels(validation)
-    return len(validation) >= MIN_CHOOSING_ROWS and len(np.unique(labels)) == num_classes
+    counts = validation.store.target.class_counts(validation, num_classes)
+    return len(validation) >= MIN_CHOOSING_ROWS and bool(np.all(counts > 0))
 
 
 class Loop:
@@ -118,6 +118,11 @@ class Loop:
                 "training.chunk_steps: a bidirectional network reads from the end as well and "
                 "cannot run in chunks; set model.bidirectional: false, or shorten the sequences "
                 "with model.crop_steps"
+            )
+        if settings.sampling == "balanced" and train.store.target.is_several:
+            raise SettingsError(
+                "training.sampling: balanced draws rows by their class, and with data.labels: "
+                "several a row has several; use training.class_weights: balanced"
             )
         if settings.sampling == "balanced" and self.model.labels_steps:
             raise SettingsError(
@@ -230,7 +235,7 @@ class Loop:
         with closing(self.prefetcher.batches(train, local, number)) as batches:
             for rows, batch in zip(remaining, batches):
                 if not self.ranks.has_rows(rows):
-                    batch = without_labels(batch)
+                    batch = self.step.loss.without_labels(batch)
                 progress = (number * num_batches + done) / self.plan.num_updates
                 set_learning_rate(self.optimizer, settings.learning_rate_at(progress))
                 self.update(batch)
@@ -257,7 +262,10 @@ class Loop:
         if self.settings.class_weights is None:
             return None
         labels = self.train.store.target.labels(self.train)
-        weights = class_weights(labels, self.model.classify.out_features)
+        if self.train.store.target.is_several:
+            weights = label_weights(labels)
+        else:
+            weights = class_weights(labels, self.model.classify.out_features)
         return torch.from_numpy(weights).float().to(self.device)
 
     def _count_work(self, plan: list[np.ndarray]) -> None:

@@ -13,12 +13,6 @@ from seqbelt.data.labels.targets import UNLABELLED, Target
 from seqbelt.data.sequences import Sequences
 
 
-def without_labels(batch: Batch) -> Batch:
-    """The batch with all labels masked, so that it adds nothing to the loss."""
-    masked = 0 if batch.labels.is_floating_point() else UNLABELLED
-    return batch._replace(labels=torch.full_like(batch.labels, masked))
-
-
 class MeanCrossEntropy(nn.Module):
     """Mean cross-entropy over a batch's sequences or labelled steps; 0 if there are none.
 
@@ -29,6 +23,11 @@ class MeanCrossEntropy(nn.Module):
     def __init__(self, weights: Tensor | None, label_smoothing: float) -> None:
         super().__init__()
         self.weights, self.label_smoothing = weights, label_smoothing
+
+    def without_labels(self, batch: Batch) -> Batch:
+        """The batch with all labels masked, so that it adds nothing to the loss."""
+        masked = 0 if batch.labels.is_floating_point() else UNLABELLED
+        return batch._replace(labels=torch.full_like(batch.labels, masked))
 
     def count(self, labels: Tensor) -> Tensor:
         """Number of examples among ``labels``, as a tensor on their device."""
@@ -75,12 +74,38 @@ class OrderedCrossEntropy(MeanCrossEntropy):
         return cross_entropy + DISTANCE_WEIGHT * mean
 
 
+class MeanBinaryCrossEntropy(MeanCrossEntropy):
+    """Mean binary cross-entropy over a batch's sequences and labels; 0 if there are none.
+
+    ``weights`` ``(2, classes)`` scale the rows without and with each label. Smoothed targets are
+    nearer to one half.
+    """
+
+    def without_labels(self, batch: Batch) -> Batch:
+        return batch._replace(labels=torch.full_like(batch.labels, -1))
+
+    def count(self, labels: Tensor) -> Tensor:
+        return (labels[:, 0] >= 0).sum()
+
+    def forward(self, logits: Tensor, labels: Tensor, count: Tensor | None = None) -> Tensor:
+        """``logits`` and float32 ``labels`` in 0..1 ``(batch, classes)``; mixup makes fractions."""
+        is_labelled = (labels >= 0).to(logits.dtype)
+        targets = labels.clamp_min(0) * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        if self.weights is not None:
+            losses = losses * torch.lerp(*self.weights, labels.clamp_min(0))
+        total = (losses * is_labelled).sum() / logits.shape[-1]
+        return total / (self.count(labels).clamp_min(1) if count is None else count)
+
+
 DISTANCE_WEIGHT = 4.0
 """Of the distance beside the cross-entropy; measured (docs/decisions/029)."""
 
 
 def make_loss(target: Target, weights: Tensor | None, label_smoothing: float) -> MeanCrossEntropy:
     """The loss for the labels of a target."""
+    if target.is_several:
+        return MeanBinaryCrossEntropy(weights, label_smoothing)
     kind = OrderedCrossEntropy if target.is_ordered else MeanCrossEntropy
     return kind(weights, label_smoothing)
 

@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import log_softmax
-from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    cohen_kappa_score,
+    f1_score,
+)
 from torch import nn
 
 from seqbelt.data.batches import evaluation_plan, make_batch
@@ -23,7 +28,9 @@ ZERO: Any = 0  # scikit-learn accepts a number, its annotations do not
 
 @dataclass(frozen=True)
 class Scores:
-    """``accuracy`` and ``macro_f1`` in 0..1; ``loss`` is the mean cross-entropy in nats.
+    """``accuracy`` and ``macro_f1`` in 0..1; ``loss`` is the mean cross-entropy in nats. With
+    several labels ``accuracy`` is the fraction of rows whose labels are all right, and the loss
+    the mean over the labels.
 
     Scores that the labels do not have are None and left out of ``to_dict``.
     """
@@ -36,6 +43,12 @@ class Scores:
     quadratic_kappa: float | None = None
     """Of ordered classes: agreement beyond chance, weighted by squared distances (Cohen 1968,
     doi:10.1037/h0026256); at most 1."""
+
+    micro_f1: float | None = None
+    """Of several labels: F1 of all decisions together."""
+    mean_average_precision: float | None = None
+    """Of several labels: mean area under the precision-recall curve (average precision) of the
+    labels that occur."""
 
     def to_dict(self) -> dict[str, float]:
         return {name: value for name, value in asdict(self).items() if value is not None}
@@ -61,7 +74,7 @@ def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device)
     model.train(was_training)
     logits = np.empty_like(ordered)
     logits[np.concatenate(plan)] = ordered
-    return average_window_probabilities(logits, sequence_index)
+    return average_window_probabilities(logits, sequence_index, sequences.store.target.is_several)
 
 
 def score(
@@ -70,7 +83,8 @@ def score(
     target: Target = TARGETS["per_sequence"],
     predictions: np.ndarray | None = None,
 ) -> Scores:
-    """Scores of logits ``(examples, classes)`` against class indices ``(examples,)``.
+    """Scores of logits ``(examples, classes)`` against class indices ``(examples,)``, or with
+    several labels bool ``(examples, classes)``.
 
     Macro-F1 is the mean over the classes that occur among labels or predictions. Where the
     target's classes are ordered, the scores have the errors in classes too. ``predictions``
@@ -79,6 +93,8 @@ def score(
     """
     if predictions is None:
         predictions = target.predict(logits)
+    if target.is_several:
+        return _score_sets(logits, labels, predictions)
     log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
     return Scores(
         accuracy=float(accuracy_score(labels, predictions)),
@@ -86,6 +102,37 @@ def score(
         loss=float(-log_probabilities[np.arange(len(labels)), labels].mean()),
         **(_ordered_scores(labels, predictions, logits.shape[1]) if target.is_ordered else {}),
     )
+
+
+def _score_sets(logits: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> Scores:
+    """Scores of several labels, bool ``(examples, classes)``. Macro-F1 is the mean over the labels
+    that occur among true or predicted ones."""
+    occurring = labels.any(axis=0) | predictions.any(axis=0)
+    macro_f1 = 0.0
+    if occurring.any():
+        each = f1_score(labels, predictions, average=None, zero_division=ZERO)
+        macro_f1 = float(np.mean(np.asarray(each)[occurring]))
+    return Scores(
+        accuracy=float((labels == predictions).all(axis=1).mean()),
+        macro_f1=macro_f1,
+        loss=float(binary_losses(logits, labels).mean()),
+        micro_f1=float(f1_score(labels, predictions, average="micro", zero_division=ZERO)),
+        mean_average_precision=mean_average_precision(logits, labels),
+    )
+
+
+def binary_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean binary cross-entropy of each row's labels in nats, ``(examples,)``."""
+    signed = np.where(labels, logits, -np.asarray(logits, np.float64))
+    return np.logaddexp(0, -signed).mean(axis=1)
+
+
+def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over the labels that occur of scikit-learn's average precision; 0 where none does.
+    ``scores`` and bool ``labels`` ``(examples, classes)``."""
+    occurring = np.flatnonzero(labels.any(axis=0))
+    found = [average_precision_score(labels[:, one], scores[:, one]) for one in occurring]
+    return float(np.mean(found)) if found else 0.0
 
 
 def _ordered_scores(

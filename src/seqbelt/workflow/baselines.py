@@ -38,7 +38,7 @@ def run_baselines(experiment: Experiment, trained: Sequence[Trained]) -> list[Ba
         results.append(baseline.run(folds))
         _report(results[-1])
     # Shuffling labelled steps removes their context as well as their order.
-    cells = experiment.comparison.cells if store.target.name == "per_sequence" else ()
+    cells = experiment.comparison.cells if store.target.name != "per_step" else ()
     for cell in cells:
         results.append(_shuffled(experiment, cell, trained))
         _report(results[-1])
@@ -130,7 +130,7 @@ def _shuffled(experiment: Experiment, cell: str, trained: Sequence[Trained]) -> 
         assert isinstance(network, SequenceNetwork)  # a run trains one network
         return predict_shuffled(network, test, one.seed)
 
-    labels = np.concatenate([one.store.split("test").labels for one in seed_models[0]])
+    labels = np.concatenate([example_labels(one.store.split("test")) for one in seed_models[0]])
     return measure(
         shuffled_order_baseline(cell),
         labels,

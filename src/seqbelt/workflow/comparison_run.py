@@ -48,6 +48,11 @@ class Job:
 
 _NEWER = {"ensemble", "metric", "max_seeds"}
 """Settings of a comparison that an earlier version did not know, or left out of the name."""
+_NEW_OF_DATA = (
+    "background", "corrections", "label_map", "order", "label_separator", "label_columns",
+    "unlabeled",
+)  # fmt: skip
+"""Settings of the data that an earlier version did not know; left out of the name where unset."""
 _NOT_TRAINED = _NEWER | {"seeds", "margin", "confidence", "controls"}
 """Settings that change which models there are, or what is said of them, but no model."""
 
@@ -58,13 +63,9 @@ def _digest(experiment: Experiment, without: set[str]) -> str:
     values = asked.to_dict()
     for name in without:
         values["comparison"].pop(name)
-    for name in (
-        "background",
-        "corrections",
-        "label_map",
-        "order",
-    ):  # earlier versions did not know them
-        if not values["data"][name]:
+    for name in _NEW_OF_DATA:
+        default = type(asked.data).model_fields[name].get_default(call_default_factory=True)
+        if getattr(asked.data, name) == default:
             del values["data"][name]
     del values["report"]  # changes no model
     text = json.dumps(values, sort_keys=True, default=str)

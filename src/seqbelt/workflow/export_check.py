@@ -25,7 +25,8 @@ def certify_bundle(bundle: Bundle, sequences: Sequences) -> ExportCertificate | 
     from seqbelt.inference.onnx_export import OnnxNetwork, export_bytes
 
     cases = make_cases(bundle, sequences)
-    return export_parity.certify_export(bundle.network, OnnxNetwork(export_bytes(bundle)), cases)
+    exported = OnnxNetwork(export_bytes(bundle))
+    return export_parity.certify_export(bundle.network, exported, cases, bundle.target)
 
 
 def missing_packages() -> list[str]:

@@ -61,6 +61,11 @@ def predict(
         predictor = load_predictor(folder, engine, precision)
     else:
         predictor = _open_timeline(folder, timeline, engine, precision, coverage, audacity, raven)
+    if report is not None and predictor.bundle.target.is_several:
+        raise SettingsError(
+            "--report: the page is of one label a row, and this model gives several (data.labels: "
+            "several); remove --report"
+        )
     gc.freeze()  # keep the garbage collector from scanning the loaded model again and again
     notes: list[str] = []
     if keep_columns and (timeline is not None or not predictor.labels_inputs):

@@ -26,7 +26,7 @@ def data_facts(experiment: Experiment, store: SequenceStore, audit: Audit) -> Da
     num_classes = len(store.classes)
     splits = {part: store.split(part) for part in PARTS}
     counts = {
-        part: np.bincount(store.target.labels(rows), minlength=num_classes)
+        part: store.target.class_counts(rows, num_classes)
         if len(rows)
         else np.zeros(num_classes, np.int64)
         for part, rows in splits.items()
@@ -95,15 +95,21 @@ def _worst(
     sources = _sources(experiment, dict(zip(hashes, ids, strict=True)))
     items = []
     for (confidence, report, row), name, content in zip(errors, ids, hashes, strict=True):
-        classes = report.classes
+        true, predicted = (_named(report.classes, of[row])
+                           for of in (report.labels, report.predictions))  # fmt: skip
         lines = (
-            f"{words('true')}: {classes[report.labels[row]]}",
-            f"{words('predicted')}: {classes[report.predictions[row]]} "
-            f"({words.percent(confidence)})",
+            f"{words('true')}: {true}",
+            f"{words('predicted')}: {predicted} ({words.percent(confidence)})",
         )
         sequence = _reader(report, row)
         items.append(ShownItem(name, sources.get(content), sequence, lines))
     return tuple(items)
+
+
+def _named(classes: Sequence[str], label: np.ndarray) -> str:
+    """A class index by its name, or several labels, bool ``(classes,)``, by theirs."""
+    places = np.flatnonzero(label) if np.ndim(label) else [int(label)]
+    return ", ".join(classes[at] for at in places) or "–"
 
 
 def _reader(report: Report, row: int) -> Callable[[], np.ndarray]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,17 +11,21 @@ import numpy as np
 
 from seqbelt.comparison.variants import variant_of
 from seqbelt.data.cropping import crop_part, lost_steps
+from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
+from seqbelt.data.sources.names import shorten
 from seqbelt.data.store.parts import write_json
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.report_markdown import report_markdown
+from seqbelt.evaluation.several_report import MIN_ROWS, has_enough_rows
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
 from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.decision import choose_separator
 from seqbelt.inference.reference import Reference, make_reference
 from seqbelt.inference.segment_smoothing import shortest_segment
 from seqbelt.models.classifier import Model
@@ -107,7 +111,8 @@ def train_model(
 ) -> Trained:
     """Train one model on a prepared store and evaluate it; its run stays open."""
     rows = {name: read_part(experiment, store, name) for name in ("train", "validation", "test")}
-    if not len(rows["train"]) or len(store.classes) < 2:
+    least = 1 if store.target.is_several else 2
+    if not len(rows["train"]) or len(store.classes) < least:
         raise SettingsError(
             f"{store.folder}: {len(rows['train'])} training rows in {len(store.classes)} classes; "
             "training needs rows of at least two classes"
@@ -145,6 +150,8 @@ def train_model(
         curves = learning_curves({experiment.run_name: history})
         run.log_artifact("pictures/learning_curves.png", to_png(curves))
     validation, test = reports.get("validation"), reports.get("test")
+    if store.target.is_several:
+        _report_thresholds(experiment.run_name, store.classes, validation)
     trained = Trained(experiment, store, run, folder, bundle, history, validation, test)
     if not history.interrupted:
         _report_advice(trained)
@@ -162,6 +169,9 @@ def make_bundle(
 ) -> Bundle:
     """The bundle of a trained network on the CPU, with the temperature of its ``reports`` and, if
     it labels steps, ``min_steps`` of its shortest segment."""
+    separator = None
+    if store.target.is_several:
+        separator = experiment.data.label_separator or choose_separator(store.classes)
     return Bundle(
         name=experiment.name,
         features=experiment.features,
@@ -179,12 +189,20 @@ def make_bundle(
             "class_counts": _class_counts(store),
             "median_num_steps": int(np.median(store.split("train").lengths)),
             **({"shortest_segment": min_steps} if network.labels_steps else {}),
+            **({"label_separator": separator} if separator else {}),
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),
         reference=_reference(experiment, store, reports.get("validation")),
         target=store.target,
+        thresholds=_thresholds(reports),
     )
+
+
+def _thresholds(reports: Mapping[str, Report]) -> tuple[float, ...]:
+    """Of the labels; empty where a sequence has one class, or the thresholds are not chosen."""
+    thresholds = next((report.thresholds for report in reports.values()), None)
+    return () if thresholds is None else tuple(thresholds.tolist())
 
 
 def _above_chance(reports: Mapping[str, Report]) -> dict[str, bool]:
@@ -217,6 +235,19 @@ def shortest_predicted_segment(experiment: Experiment, store: SequenceStore) -> 
     if experiment.data.labels != "per_step":
         return 1
     return shortest_segment(store.split("train"))
+
+
+def _report_thresholds(name: str, classes: Sequence[str], validation: Report | None) -> None:
+    """Print which labels keep the threshold that no validation rows have chosen."""
+    kept = [*classes]
+    if validation is not None:
+        is_chosen = has_enough_rows(validation.labels)
+        kept = [label for label, is_one in zip(classes, is_chosen) if not is_one]
+    if kept:
+        echo(
+            f"{name}: the threshold stays at {DEFAULT_THRESHOLD:g} for {shorten(kept)}: fewer than "
+            f"{MIN_ROWS} validation rows with it, or without it"
+        )
 
 
 def log_reports(run: TrackedRun, reports: Mapping[str, Report]) -> None:
@@ -274,7 +305,7 @@ def _fit(experiment, store, rows, folder, resume, run):
         def on_start(reach: GradientReach) -> None:
             run.log_reach(reach, epoch=0)
             # With labels for steps the relevant steps are near: the reach may be short.
-            if reach.warning and experiment.data.labels == "per_sequence":
+            if reach.warning and experiment.data.labels != "per_step":
                 echo(f"{name}: {reach.warning}")
 
         def on_epoch(epoch: Epoch) -> None:
@@ -338,10 +369,11 @@ def format_epoch(epoch: Epoch) -> str:
     if epoch.validation is None:
         return f"training loss {epoch.train_loss:.3f}"
     scores = epoch.validation
-    error = scores.mean_absolute_error
+    error, precision = scores.mean_absolute_error, scores.mean_average_precision
     return (
         f"validation {100 * scores.accuracy:.1f} %, macro-F1 {100 * scores.macro_f1:.1f} %, "
         + (f"mean absolute error {error:.3f}, " if error is not None else "")
+        + ("" if precision is None else f"mean average precision {100 * precision:.1f} %, ")
         + f"loss {scores.loss:.3f}"
     )
 

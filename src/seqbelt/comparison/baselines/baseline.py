@@ -1,9 +1,13 @@
 """A baseline without recurrence (a "control" to users), and its result on the test rows."""
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.multiclass import OneVsRestClassifier
+
+from seqbelt.data.sequences import Sequences
 
 NO_RECURRENCE = "no-recurrence"
 """Key of the baseline that is the cells' own network without its recurrent layer."""
@@ -71,3 +75,17 @@ class BaselineResult:
             "seconds": round(self.seconds, 3),
             "error": self.error,
         }
+
+
+def fit_predict(classifier: Any, inputs: Any, train: Sequences, test_inputs: Any) -> np.ndarray:
+    """Predictions of a scikit-learn classifier fitted on the labels of ``train``: class indices
+    ``(test rows,)``, or with several labels bool ``(test rows, classes)`` of one classifier for
+    each label."""
+    target = train.store.target
+    labels = target.labels(train)
+    if not target.is_several:
+        return classifier.fit(inputs, labels).predict(test_inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a label that all training rows have
+        fitted = OneVsRestClassifier(classifier).fit(inputs, labels.astype(int))
+    return np.asarray(fitted.predict(test_inputs)).astype(bool)

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import f1_score
 from sklearn.tree import DecisionTreeClassifier
 
-from seqbelt.comparison.baselines.baseline import Baseline, BaselineResult
+from seqbelt.comparison.baselines.baseline import Baseline, BaselineResult, fit_predict
 from seqbelt.comparison.baselines.random_convolutions import random_convolutions
 from seqbelt.comparison.baselines.signal_baselines import (
     SPANS,
@@ -21,6 +21,7 @@ from seqbelt.comparison.baselines.signal_baselines import (
     statistics_in_time,
 )
 from seqbelt.comparison.baselines.text_baselines import bag_of_words, mean_of_embeddings
+from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.data.sequences import RowSource, Sequences
 from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.training.hyperparameters import Training
@@ -91,15 +92,16 @@ def example_labels(sequences: Sequences) -> np.ndarray:
 
 
 def _majority_class(fold: Fold) -> np.ndarray:
-    most = np.bincount(example_labels(fold.train)).argmax()
-    return np.full(len(example_labels(fold.test)), most)
+    labels, num_test = example_labels(fold.train), len(example_labels(fold.test))
+    if labels.ndim == 2:
+        return np.tile(labels.mean(axis=0) >= DEFAULT_THRESHOLD, (num_test, 1))
+    return np.full(num_test, np.bincount(labels).argmax())
 
 
 def _length_only(fold: Fold) -> np.ndarray:
     # Ten rows in a leaf: a length that few rows have is chance.
     tree = DecisionTreeClassifier(min_samples_leaf=10, random_state=0)
-    tree.fit(fold.train.lengths[:, None], fold.train.labels)
-    return tree.predict(fold.test.lengths[:, None])
+    return fit_predict(tree, fold.train.lengths[:, None], fold.train, fold.test.lengths[:, None])
 
 
 _MAJORITY = FittedBaseline(
@@ -197,7 +199,8 @@ def _texts(model: Model, training: Training) -> tuple[FittedBaseline, ...]:
 def measure(
     baseline: Baseline, labels: np.ndarray, predict: Callable[[], np.ndarray]
 ) -> BaselineResult:
-    """Score ``predict()``, class indices ``(seeds, examples)``, against ``labels``.
+    """Score ``predict()``, class indices ``(seeds, examples)`` or with several labels bool
+    ``(seeds, examples, classes)``, against ``labels``.
 
     An exception becomes the result's ``error``: a failing baseline never aborts the comparison.
     """
@@ -212,4 +215,7 @@ def measure(
         return BaselineResult(baseline, time.perf_counter() - began, error=reason[:300])
     seconds = time.perf_counter() - began
     macro_f1 = [f1_score(labels, row, average="macro", zero_division=ZERO) for row in predictions]
-    return BaselineResult(baseline, seconds, predictions == labels, float(np.mean(macro_f1)))
+    correct = predictions == labels
+    if correct.ndim == 3:
+        correct = correct.all(axis=2)
+    return BaselineResult(baseline, seconds, correct, float(np.mean(macro_f1)))

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional
 
+from seqbelt.comparison.baselines.baseline import fit_predict
 from seqbelt.data.batches import evaluation_plan, pad, step_statistics
 from seqbelt.data.sequences import Sequences
 
@@ -32,8 +33,7 @@ def random_convolutions(train: Sequences, test: Sequences) -> np.ndarray:
     """Predictions ``(test rows,)``."""
     kernels = _draw(train)
     classifier = make_pipeline(StandardScaler(), RidgeClassifierCV(PENALTIES))
-    classifier.fit(_convolve(kernels, train), train.labels)
-    return classifier.predict(_convolve(kernels, test))
+    return fit_predict(classifier, _convolve(kernels, train), train, _convolve(kernels, test))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from seqbelt.comparison.baselines.baseline import Baseline
+from seqbelt.comparison.baselines.baseline import Baseline, fit_predict
 from seqbelt.data.cropping import average_window_probabilities, cut_windows
 from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.data.sequences import Sequences
@@ -28,8 +28,8 @@ def predict_from(
     ``describe`` maps the valid steps ``(steps, features)`` of a sequence to one vector.
     """
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    classifier.fit(_describe_all(describe, train), train.labels)
-    return classifier.predict(_describe_all(describe, test))
+    inputs, test_inputs = _describe_all(describe, train), _describe_all(describe, test)
+    return fit_predict(classifier, inputs, train, test_inputs)
 
 
 def _describe_all(describe: Callable[[np.ndarray], np.ndarray], of: Sequences) -> np.ndarray:
@@ -119,4 +119,5 @@ def predict_shuffled(network: SequenceNetwork, test: Sequences, seed: int) -> np
     shuffled = ShuffledSequences(read.store, read.rows, read.lengths, read.labels, read, seed)
     device = next(network.parameters()).device
     logits = predict_logits(network, shuffled, device)
-    return test.store.target.predict(average_window_probabilities(logits, sequence_index))
+    target = test.store.target
+    return target.predict(average_window_probabilities(logits, sequence_index, target.is_several))

@@ -7,6 +7,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from seqbelt.comparison.baselines.baseline import fit_predict
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.training.hyperparameters import Training
@@ -26,8 +27,9 @@ def bag_of_words(train: Sequences, test: Sequences) -> np.ndarray:
     # Tokens are words of digits here: scikit-learn counts n-grams of words.
     vectorizer = TfidfVectorizer(token_pattern=r"\d+", ngram_range=(1, 2), min_df=2)
     counted = vectorizer.fit_transform(_as_documents(train))
-    classifier = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000).fit(counted, train.labels)
-    return classifier.predict(csr_matrix(vectorizer.transform(_as_documents(test))))
+    classifier = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000)
+    test_inputs = csr_matrix(vectorizer.transform(_as_documents(test)))
+    return fit_predict(classifier, counted, train, test_inputs)
 
 
 def _as_documents(sequences: Sequences) -> list[str]:

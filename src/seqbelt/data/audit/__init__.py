@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from seqbelt.data.audit.balance import (
     check_balance,
     check_classes,
+    check_label_rows,
     check_lengths,
     check_quarantine,
     check_short,
@@ -42,6 +43,8 @@ def audit_store(
     if store.target.name == "per_sequence":
         findings += [check_labels(rows), check_classes(rows), check_balance(rows)]
         findings.append(check_lengths(rows))
+    elif store.target.is_several:
+        findings.append(check_label_rows(rows))
     else:
         findings.append(check_steps(rows))
     findings += [check_short(rows), check_quarantine(rows)]

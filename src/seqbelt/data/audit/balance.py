@@ -56,6 +56,29 @@ def check_steps(rows: Rows) -> Finding:
     return Finding("steps", "warning", len(rare), sentence + remedy, examples)
 
 
+def check_label_rows(rows: Rows) -> Finding:
+    """Training rows of each of several labels, and labels that a part lacks."""
+    store, train = rows.store, rows.part("train")
+    counts = {name: store.label_sets(rows.part(name)).sum(axis=0) for name in PARTS}
+    total = max(1, len(train))
+    rates = ", ".join(
+        f"'{name}' {count / total:.1%}" for name, count in zip(store.classes, counts["train"])
+    )
+    without = int((~store.label_sets(train).any(axis=1)).sum())
+    sentence = f"training rows with each label: {rates}; {without:,} of {len(train):,} have none"
+    missing = [
+        f"{part} has no '{store.classes[at]}'"
+        for part in PARTS
+        if len(rows.part(part))
+        for at in np.flatnonzero(counts[part] == 0)
+    ]
+    if not missing:
+        return Finding("label rates", "ok", 0, sentence)
+    remedy = "; labels that a part lacks are not learned or not tested"
+    examples = tuple(missing[:MAX_EXAMPLES])
+    return Finding("label rates", "warning", len(missing), sentence + remedy, examples)
+
+
 def _rare_classes(counts: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     """Indices of classes that the largest exceeds by ``IMBALANCE``, and some with their counts."""
     rare = np.flatnonzero(IMBALANCE * counts <= counts.max())

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from seqbelt.data.sources.names import clean_name
 
@@ -11,6 +11,15 @@ Unlabeled = Literal["quarantine", "negative"]
 """Rows without any label are quarantined, or have none of the labels."""
 YES, NO = frozenset(("1", "true")), frozenset(("0", "false"))
 """What a column of one label has, in lower case."""
+
+
+class SeveralStyle(NamedTuple):
+    """How a table writes several labels."""
+
+    separator: str | None = None
+    """What parts the labels of a text; None takes lists only."""
+    columns: tuple[str, ...] = ()
+    """Columns of 0 and 1, one for each label."""
 
 
 def pack_labels(names: Iterable[str]) -> str:

@@ -8,13 +8,19 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
-from seqbelt.data.labels.labelling import Labelling, SequenceLabelling, StepLabelling
+from seqbelt.data.labels.label_sets import SeveralStyle, Unlabeled, rarest_labels
+from seqbelt.data.labels.labelling import (
+    Labelling,
+    SequenceLabelling,
+    SeveralLabelling,
+    StepLabelling,
+)
 from seqbelt.data.labels.targets import TargetName
 from seqbelt.data.sources.corrections import correct_labels
 from seqbelt.data.sources.file_paths import find_files
 from seqbelt.data.sources.folders import read_class_folders, read_recordings
 from seqbelt.data.sources.known_sets import KNOWN_SETS
-from seqbelt.data.sources.label_map import map_labels, normalize_label_map
+from seqbelt.data.sources.label_map import map_label_sets, map_labels, normalize_label_map
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import clean_names, shorten
 from seqbelt.data.sources.tables import (
@@ -72,18 +78,23 @@ class Data(Settings):
     manifest (.csv, .tsv, .jsonl, .parquet, .xlsx), a .ts file, or the name of a known or
     generated set."""
     labels: TargetName = "per_sequence"
-    """What is learned: one class a sequence, or one for every step. Steps are labelled by a table
-    of segments (``start_s``, ``end_s``, label) that the manifest names or that lies beside the
-    recording as NAME.segments.csv (or Audacity's NAME.txt, or Raven's NAME.selections.txt), or
-    else by ``label_column`` of the recording's own table. A step without a label is of the class
+    """What is learned: one class a sequence, one for every step, or several labels a sequence
+    (any number of them). Several labels are a list in .jsonl and .parquet, a text whose labels
+    ``label_separator`` parts, or the ``label_columns``. Steps are labelled by a table of segments
+    (``start_s``, ``end_s``, label) that the manifest names or that lies beside the recording as
+    NAME.segments.csv (or Audacity's NAME.txt, or Raven's NAME.selections.txt), or else by
+    ``label_column`` of the recording's own table. A step without a label is of the class
     ``background``, or, without one, neither learned nor scored."""
     background: Annotated[str, Field(min_length=1)] | None = None
     """With ``labels: per_step``, the class of what no segment covers, and of recordings without a
     table of segments."""
+    unlabeled: Unlabeled = "quarantine"
+    """With ``labels: several``, what a row without any label is: quarantined, or (negative) a row
+    that has none of the labels."""
     label_map: dict[Label, Label | None] = Field(default_factory=dict)
     """New names of labels, applied as they are read: several old names with one new name are
-    merged, and rows whose label maps to null are left out. Other labels stay as they are. With
-    ``labels: per_sequence``."""
+    merged, and rows whose label maps to null are left out (with ``labels: several`` the label is,
+    and the row stays). Other labels stay as they are. Not with ``labels: per_step``."""
     order: tuple[Label, ...] = ()
     """The classes from lowest to highest, where they are ordered, as stars or severities are: a
     near class is then a smaller error than a far one. Every class must be in the list, which has
@@ -127,6 +138,11 @@ class Data(Settings):
     """Manifest column with the texts."""
     label_column: str = "label"
     """Column with the classes: of the manifest, of tables of segments, of tables of steps."""
+    label_separator: Annotated[str, Field(min_length=1)] | None = None
+    """With ``labels: several``, what parts the labels in a text, such as ``|`` or ``;``."""
+    label_columns: tuple[str, ...] = ()
+    """With ``labels: several``, manifest columns of 0 and 1, one for each label, which has the
+    column's name."""
     split_column: str = "split"
     """Manifest column with train, validation or test."""
     group_column: str = "group"
@@ -157,6 +173,21 @@ class Data(Settings):
     def _background_is_for_steps(self) -> Self:
         if self.background is not None and self.labels != "per_step":
             raise ValueError("background is for labels: per_step; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _several_labels_are_written_in_one_way(self) -> Self:
+        names = ("label_separator", "label_columns", "unlabeled")
+        fields = type(self).model_fields
+        changed = [name for name in names if getattr(self, name) != fields[name].default]
+        if self.labels != "several" and changed:
+            raise ValueError(f"{changed[0]} is for labels: several; remove the setting")
+        if self.label_separator is not None and self.label_columns:
+            raise ValueError(
+                "label_separator and label_columns are two ways to write labels; remove one"
+            )
+        if twice := sorted({n for n in self.label_columns if self.label_columns.count(n) > 1}):
+            raise ValueError(f"label_columns names '{twice[0]}' twice; remove one")
         return self
 
     @model_validator(mode="after")
@@ -199,11 +230,13 @@ class Data(Settings):
 
         manifest, whole_groups = self._keep_protocol(self.list_items(features))
         of_source = manifest.column("label")
+        if self.labels == "several":
+            of_source = np.array(rarest_labels(of_source), dtype=object)
         if self.corrections is not None:
             manifest = correct_labels(
                 manifest, self.corrections, self.labels_as_written, self._label_map
             )
-        if self.labels == "per_sequence":
+        if self.labels != "per_step":
             manifest = self._check_labels(manifest)
         elif self.background is not None:
             manifest = self._note_background(manifest)
@@ -245,16 +278,32 @@ class Data(Settings):
         if not any(manifest.column("label")):
             first = next(iter(manifest.problems.values()), None)
             found = ", ".join(name or "''" for name in manifest.columns_found[:30])
+            if self.label_columns:
+                raise SettingsError(
+                    f"{self.source}: data.label_columns: no row has 1 in one of "
+                    f"{shorten(self.label_columns)}"
+                )
             raise SettingsError(
                 f"{self.source}: no column '{self.label_column}' with a label in it"
                 + (f"; found {found}" if found else "")
                 + "; name yours in data.label_column"
                 + (f". First reason: {first}" if first else "")
             )
+        if self.labels == "several":
+            return self._note_unlabeled(manifest)
         question = check_labels(manifest, self.label_column)
         if question is None:
             return manifest
         return replace(manifest, notes=(*manifest.notes, f"{self.source}: {question}"))
+
+    def _note_unlabeled(self, manifest: Manifest) -> Manifest:
+        """State how many rows without a label are read as having none of them."""
+        empty = np.flatnonzero(manifest.column("label") == "").tolist()
+        count = sum(row not in manifest.problems for row in empty)
+        if not count or self.unlabeled != "negative":
+            return manifest
+        note = f"{count:,} of {len(manifest):,} rows have no label: read as none of the labels"
+        return replace(manifest, notes=(*manifest.notes, f"{self.source}: {note}"))
 
     def _check_order(self, manifest: Manifest) -> Manifest:
         """Refuse classes that are not in the order; note those of the order without rows."""
@@ -293,6 +342,8 @@ class Data(Settings):
             return StepLabelling(
                 self.label_column, features, self.labels_as_written, self.background
             )
+        if self.labels == "several":
+            return SeveralLabelling(self.unlabeled)
         return SequenceLabelling(self._names(self.order))
 
     def each_fold(self) -> list["Data"]:
@@ -312,7 +363,8 @@ class Data(Settings):
         """
         manifest = self._list_items()
         if self.label_map and any(manifest.column("label")):
-            manifest = map_labels(manifest, self._label_map, self.source)
+            map_them = map_label_sets if self.labels == "several" else map_labels
+            manifest = map_them(manifest, self._label_map, self.source)
         if features is not None:
             manifest = manifest.reading(features)
             if features.reads_text and "text" not in manifest.table.column_names:
@@ -342,6 +394,11 @@ class Data(Settings):
         elif self._is_name_in(KNOWN_SETS):
             path = find_known_set(self.source)
         if path.is_dir():
+            if self.labels == "several":
+                raise SettingsError(
+                    f"data.labels: several: '{self.source}' is a folder, whose files have one "
+                    "class each; write a manifest with the labels of each file"
+                )
             if self.labels == "per_sequence":
                 return read_class_folders(path, self.split_folders, self.labels_as_written)
             return read_recordings(path, self.split_folders)
@@ -352,6 +409,10 @@ class Data(Settings):
             )
         if is_manifest_file(path):
             return read_manifest(path, self.columns, self.style)
+        if is_series_file(path) and self.labels == "several":
+            raise SettingsError(
+                f"data.labels: several: {path.name} has one class for each sequence; use a manifest"
+            )
         if is_series_file(path):
             return read_ts_files(path, self.labels_as_written)
         raise SettingsError(
@@ -369,6 +430,9 @@ class Data(Settings):
             self.delimiter,
             self.sheet,
             self.labels_as_written,
+            SeveralStyle(self.label_separator, self.label_columns)
+            if self.labels == "several"
+            else None,
         )
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from seqbelt.data.labels.label_sets import pack_labels, unpack_labels
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import clean_name, shorten
 from seqbelt.errors import SettingsError
@@ -50,6 +51,17 @@ def map_labels(manifest: Manifest, label_map: LabelMap, source: str) -> Manifest
     if len(kept) < len(manifest):
         manifest = manifest.take(kept)
     notes = describe_label_map(label_map, counts, source, "rows")
+    return replace(manifest, notes=(*manifest.notes, *notes))
+
+
+def map_label_sets(manifest: Manifest, label_map: LabelMap, source: str) -> Manifest:
+    """As ``map_labels`` where rows have several labels: None leaves out the label, not the row."""
+    sets = [unpack_labels(text) for text in manifest.column("label")]
+    counts = Counter(name for names in sets for name in names)
+    check_label_map(label_map, [*counts], source)
+    mapped = [[label_map.get(name, name) for name in names] for names in sets]
+    manifest = manifest.with_column("label", [pack_labels(filter(None, one)) for one in mapped])
+    notes = describe_label_map(label_map, counts, source, "labels")
     return replace(manifest, notes=(*manifest.notes, *notes))
 
 

@@ -1,5 +1,6 @@
 """Tables as a source: manifests (csv, jsonl, parquet, workbooks) and ``.ts`` files of sequences."""
 
+import difflib
 import json
 import math
 import re
@@ -10,6 +11,7 @@ from typing import NamedTuple, cast
 
 import pyarrow as pa
 
+from seqbelt.data.labels.label_sets import LabelReader, SeveralStyle, pack_labels, read_flags
 from seqbelt.data.sources.delimited import RawTable, find_header, read_head, read_values
 from seqbelt.data.sources.manifest import Manifest, make_manifest
 from seqbelt.data.sources.names import clean_name, clean_names, part_of, shorten
@@ -60,6 +62,8 @@ class Style(NamedTuple):
     """Of a workbook; None takes the only one that can be meant."""
     labels_as_written: bool = False
     """Keep names apart that differ only in what cannot be seen."""
+    several: SeveralStyle | None = None
+    """How several labels are written; None where rows have one."""
 
     def delimiter_of(self, path: Path) -> str:
         return self.delimiter or ("," if ending_of(path) == ".csv" else "\t")
@@ -78,6 +82,7 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
     notes: list[str] = []
     table = _read_table(path, style, columns, notes)
     places = _find_columns(path, table.names, columns, notes)
+    label_place = places.pop("label", None) if style.several else None
     if "path" not in places and "text" not in places:
         raise SettingsError(
             f"{path}: no column '{columns.path}' or '{columns.text}'; found "
@@ -91,7 +96,9 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
         name: _as_strings(table.column(at), name, getattr(columns, name), problems)
         for name, at in places.items()
     }
-    for name in ("label", "group"):
+    if style.several:
+        values["label"] = _read_several(path, table, label_place, columns, style, problems)
+    for name in ("group",) if style.several else ("label", "group"):
         if name in values and not style.labels_as_written:
             values[name] = clean_names(values[name])
     _refuse_broken_labels(values.get("label", ()), problems)
@@ -258,6 +265,62 @@ def _find_columns(
     return places
 
 
+def _read_several(
+    path: Path,
+    table: RawTable,
+    label_place: int | None,
+    columns: Columns,
+    style: Style,
+    problems: dict[int, str],
+) -> list[str]:
+    """The packed labels of each row; what cannot be read is a problem of its row."""
+    assert style.several is not None
+    flags = {
+        clean_name(table.names[at]): _as_strings(table.column(at), "", table.names[at], problems)
+        for at in _find_flags(path, table.names, style.several.columns)
+    }
+    reader = LabelReader(columns.label, style.several.separator, style.labels_as_written)
+    if flags:
+
+        def read(row: int) -> list[str]:
+            return read_flags(flags, row)
+
+    else:
+        found = [] if label_place is None else table.column(label_place)
+        if style.several.separator is None and found and all(isinstance(v, str) for v in found):
+            raise SettingsError(
+                f"{path}: data.labels: several: column '{columns.label}' holds texts, such as "
+                f"'{next((v for v in found if v), '')[:80]}'; set data.label_separator to what "
+                "parts the labels, or name columns of 0 and 1 in data.label_columns"
+            )
+
+        def read(row: int) -> list[str]:
+            return reader.read(found[row]) if found else []
+
+    packed = []
+    for row in range(table.num_rows):
+        names: list[str] = []
+        try:
+            names = read(row)
+        except ValueError as error:
+            problems.setdefault(row, str(error))
+        packed.append(pack_labels(names))
+    return packed
+
+
+def _find_flags(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where the columns of single labels are. Raises SettingsError for one that is missing."""
+    clean = [clean_name(name) for name in names]
+    for name in wanted:
+        if clean.count(clean_name(name)) != 1:
+            times = "no column" if clean_name(name) not in clean else "two columns"
+            near = difflib.get_close_matches(clean_name(name), clean, n=3) or clean
+            raise SettingsError(
+                f"{path}: data.label_columns: {times} '{name}'; nearest: {_listed(near)}"
+            )
+    return [clean.index(clean_name(name)) for name in wanted]
+
+
 def _read_table(path: Path, style: Style, columns: Columns | None, notes: list[str]) -> RawTable:
     """The columns as they are written. Raises SettingsError for a file that is no table."""
     ending = ending_of(path)
@@ -282,6 +345,8 @@ def _read_table(path: Path, style: Style, columns: Columns | None, notes: list[s
         chosen = [*range(len(head.names))]
     else:
         chosen = [*_find_columns(path, head.names, columns, []).values()]
+        if style.several:
+            chosen += _find_flags(path, head.names, style.several.columns)
     return read_values(path, content, head, style.quoting, chosen)
 
 
@@ -398,7 +463,9 @@ def _as_strings(
         elif isinstance(value, (list, dict, tuple)):
             what = "an object" if isinstance(value, dict) else "a list"
             shown = json.dumps(value, ensure_ascii=False, default=str)[:80]
-            expected = "one label a row" if field == "label" else "one value a row"
+            expected = "one value a row"
+            if field == "label":
+                expected = "one label a row (data.labels: several reads lists)"
             problems[row] = f"column '{name}' holds {what}, {shown}; expected {expected}"
             found.append("")
         else:

@@ -26,7 +26,9 @@ def summarize_parts(store: SequenceStore, manifest: Manifest) -> list[str]:
             suffix = f" in {len(groups[name])} group{'' if len(groups[name]) == 1 else 's'}"
         counts.append(f"{len(part):,} {name}{suffix}")
     present = {
-        name: set(np.unique(store.target.labels(part)).tolist()) if len(part) else set()
+        name: set(np.flatnonzero(store.target.class_counts(part, len(store.classes))).tolist())
+        if len(part)
+        else set()
         for name, part in rows.items()
     }
     lines = [", ".join(counts), *_taken_by_group(store, manifest)]

@@ -1,0 +1,112 @@
+"""Results of one model with several labels for each sequence."""
+
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score
+
+from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
+from seqbelt.evaluation.proportions import proportion_interval
+from seqbelt.evaluation.report import Report
+from seqbelt.training.scoring import binary_losses
+
+MIN_ROWS = 10
+"""Validation rows with a label, and without it, that a threshold is chosen by; with fewer it stays
+at ``DEFAULT_THRESHOLD``."""
+
+
+def choose_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The thresholds ``(classes,)`` with the highest F1 of each label on validation rows.
+
+    ``probabilities`` and bool ``labels`` ``(rows, classes)``. A threshold is in the middle between
+    two neighbouring probabilities.
+    """
+    thresholds = np.full(labels.shape[1], DEFAULT_THRESHOLD)
+    for label in np.flatnonzero(has_enough_rows(labels)):
+        order = np.argsort(-probabilities[:, label], kind="stable")
+        ranked, hits = probabilities[order, label], np.cumsum(labels[order, label])
+        count = np.arange(1, len(ranked) + 1)
+        f1 = 2 * hits / (count + hits[-1])
+        is_end = np.append(ranked[1:] < ranked[:-1], True)  # equal ones stay together
+        last = int(np.argmax(np.where(is_end, f1, -1)))
+        below = ranked[last + 1] if last + 1 < len(ranked) else 0.0
+        thresholds[label] = (ranked[last] + below) / 2
+    return thresholds
+
+
+def has_enough_rows(labels: np.ndarray) -> np.ndarray:
+    """Whether each label has enough rows with and without it to choose a threshold by,
+    ``(classes,)``."""
+    with_label = labels.sum(axis=0)
+    return np.minimum(with_label, len(labels) - with_label) >= MIN_ROWS
+
+
+class SeveralReport(Report):
+    """Predictions of labels: ``logits`` ``(rows, classes)``, labels and predictions bool of that
+    shape.
+
+    A row is correct if all of its labels are: ``accuracy``, the confidence and its calibration are
+    of whole rows, F1 and average precision of labels.
+    """
+
+    @cached_property
+    def labels(self) -> np.ndarray:  # type: ignore[override]
+        return self.target.labels(self.sequences)
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Mean binary cross-entropy of each row's labels in nats ``(rows,)``."""
+        return binary_losses(self.logits, self.labels)
+
+    @property
+    def true_counts(self) -> np.ndarray:
+        return self.labels.sum(axis=0)
+
+    @property
+    def predicted_counts(self) -> np.ndarray:
+        return self.predictions.sum(axis=0)
+
+    def per_class(self) -> pd.DataFrame:
+        """Precision, recall with its 95 % interval, F1, average precision, threshold and count of
+        each label."""
+        rows = []
+        thresholds = self.thresholds
+        for at, name in enumerate(self.classes):
+            true, predicted = self.labels[:, at], self.predictions[:, at]
+            hits, found, support = int((true & predicted).sum()), predicted.sum(), true.sum()
+            low, high = proportion_interval(predicted[true]) if support else (0.0, 1.0)
+            rows.append(
+                {
+                    "class": name,
+                    "precision": hits / found if found else 0.0,
+                    "recall": hits / support if support else 0.0,
+                    "recall_low": low,
+                    "recall_high": high,
+                    "f1-score": 2 * hits / (found + support) if found + support else 0.0,
+                    "average_precision": float(average_precision_score(true, self.logits[:, at]))
+                    if support
+                    else np.nan,
+                    "threshold": DEFAULT_THRESHOLD if thresholds is None else thresholds[at],
+                    "support": int(support),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def worst_errors(self, count: int = 50) -> pd.DataFrame:
+        """The wrong rows with the highest confidence."""
+        confidences = self.confidences
+        wrong = np.flatnonzero(~self.correct)
+        worst = wrong[np.argsort(-confidences[wrong])][:count]
+        return pd.DataFrame(
+            {
+                "id": self.sequences.take(worst).column("id"),
+                "true": [self._named(self.labels[row]) for row in worst],
+                "predicted": [self._named(self.predictions[row]) for row in worst],
+                "confidence": confidences[worst],
+                "num_steps": self.sequences.lengths[worst],
+            }
+        )
+
+    def _named(self, is_label: np.ndarray) -> str:
+        return ", ".join(self.classes[at] for at in np.flatnonzero(is_label))
