@@ -164,32 +164,40 @@ def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]
         *parents, leaf = key.split(".")
         section: Any = values
         for parent in parents:
-            if isinstance(section, list):
-                section = section[int(parent)] if _is_entry(section, parent) else None
-            else:
-                section = section.setdefault(parent, {})
+            section = _entry(section, parent)
             if not isinstance(section, dict | list):
                 raise SettingsError(f"override '{_shortened(text)}': '{parent}' is not a section")
-        if isinstance(section, list):
-            if not _is_entry(section, leaf):
-                raise SettingsError(
-                    f"override '{_shortened(text)}': '{leaf}' is no entry of this list: 0 to "
-                    f"{len(section) - 1}"
-                )
-            leaf = int(leaf)
-        if len(value) == 1 and not value.isalnum():  # a character that may be YAML syntax
-            section[leaf] = value
-            continue
-        try:
-            section[leaf] = parse_yaml(value)
-        except yaml.YAMLError as error:
-            raise SettingsError(
-                f"override '{_shortened(text)}': the value is not valid YAML: {_message(error)}"
-            ) from None
+        _set_entry(section, leaf, value, text)
     return values
 
 
-def _is_entry(entries: list[Any], name: str) -> bool:
+def _entry(section: Any, name: str) -> Any:
+    """A section within a section, made where there is none, or an entry of a list; None where the
+    list has none such."""
+    if not isinstance(section, list):
+        return section.setdefault(name, {})
+    return section[int(name)] if _is_index(section, name) else None
+
+
+def _set_entry(section: Any, name: str, value: str, text: str) -> None:
+    """Set one value of a section or a list; ``text`` is the override for messages."""
+    if isinstance(section, list) and not _is_index(section, name):
+        raise SettingsError(
+            f"override '{_shortened(text)}': '{name}' is no entry of this list: 0 to "
+            f"{len(section) - 1}"
+        )
+    try:
+        # One character may be YAML syntax.
+        found = value if len(value) == 1 and not value.isalnum() else parse_yaml(value)
+    except yaml.YAMLError as error:
+        raise SettingsError(
+            f"override '{_shortened(text)}': the value is not valid YAML: {_message(error)}"
+        ) from None
+    key: Any = int(name) if isinstance(section, list) else name
+    section[key] = found
+
+
+def _is_index(entries: list[Any], name: str) -> bool:
     return name.isdecimal() and int(name) < len(entries)
 
 
