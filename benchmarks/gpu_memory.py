@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         manifest = make_manifest(
             label=[("no", "yes")[row % 2] for row in range(256)], split=["train"] * 256,
-            arrays=arrays,
+            contents=arrays,
         )  # fmt: skip
         train = prepare(manifest, Channels(kind="channels"), Path(folder), {}).store.split("train")
         for name in ("empty", "full"):

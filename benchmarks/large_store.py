@@ -112,7 +112,7 @@ def make_store(folder: str, count: int, fewest: int, most: int, width: int) -> N
     manifest = make_manifest(
         label=[("no", "yes")[row % 2] for row in range(count)],
         split=["train"] * count,
-        arrays=arrays,
+        contents=arrays,
     )
     prepare(manifest, Channels(kind="channels"), Path(folder), {})
 

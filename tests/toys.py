@@ -63,7 +63,7 @@ def toy_store(
     manifest = make_manifest(
         label=[("no", "yes")[label] for label in labels],
         split=[("train", "train", "validation", "test")[row % 4] for row in range(count)],
-        arrays=arrays,
+        contents=arrays,
     )
     return prepare(manifest, Ready(), folder, {}).store
 

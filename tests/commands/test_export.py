@@ -29,7 +29,7 @@ from seqbelt.inference.onnx_export import OnnxNetwork
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
 from seqbelt.models.stem import Stem
-from seqbelt.workflow import export_check
+from seqbelt.workflow import export_check, export_formats
 from seqbelt.workflow.prepared_data import prepare_data
 
 CLASSES = ("ja", "nein", "vielleicht")
@@ -148,6 +148,23 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_an_executorch_program_is_compared_and_written(capsys):
+    pytest.importorskip("executorch", reason="the extra 'executorch' is not installed")
+    model = save_numbers(bidirectional=False)
+    code, found, err = run(capsys, model, "--format", "executorch", "--output", "toy.pte")
+    assert code == 0, err
+    assert found["passed"] and found["max_difference"] < 1e-5
+    assert Path("toy.pte").stat().st_size == found["size_bytes"]
+
+
+def test_a_missing_executorch_names_the_extra(capsys, monkeypatch):
+    monkeypatch.setattr(export_formats, "find_spec", lambda name: None)
+    code, _, err = run(capsys, save_numbers(), "--format", "executorch", "--output", "toy.pte")
+    assert code == 1 and "pip install 'seqbelt[executorch]'" in err
+
+
 @needs_compiler
 @pytest.mark.parametrize("raw", [[], ["--raw"]], ids=["features", "raw"])
 @pytest.mark.parametrize("format", ["c", "c-int8"])
@@ -213,7 +230,7 @@ def test_what_cannot_be_exported_says_why_and_leaves_no_file(capsys, monkeypatch
     present = files()
     for arguments, expected, words in (
         ([model, "--output", "toy.onnx", "--format", "tflite"], 2, "onnx, onnx-int8"),
-        ([model, "--output", "toy.pte", "--format", "executorch"], 2, "--format c"),
+        ([model, "--output", "toy.tflite", "--format", "litert"], 2, "--format c"),
         ([model, "--output", "toy-8.c", "--format", "c"], 2, "give toy_8.c"),
         ([model, "--output", "toy.onnx", "--format", "c"], 2, "ends in .c"),
         ([model, "--output", "toy.onnx", "--format", "onnx-stream"], 2, "bidirectional: false"),

@@ -57,7 +57,7 @@ def token_fold(folder, texts, labels) -> Fold:
 
 def array_fold(folder, arrays, labels) -> Fold:
     split = [("train", "train", "validation", "test")[row % 4] for row in range(len(arrays))]
-    manifest = make_manifest(label=labels, split=split, arrays=arrays)
+    manifest = make_manifest(label=labels, split=split, contents=arrays)
     return fold_of(prepare(manifest, Ready(width=arrays[0].shape[1]), folder, {}).store)
 
 

@@ -22,7 +22,7 @@ def store(tmp_path_factory):
         labels.append(("down", "up")[label])
     split = [("train", "train", "train", "test")[row % 4] for row in range(120)]
     arrays = [array.astype(np.float32) for array in arrays]
-    manifest = make_manifest(label=labels, split=split, arrays=arrays)
+    manifest = make_manifest(label=labels, split=split, contents=arrays)
     return prepare(manifest, Ready(width=2), tmp_path_factory.mktemp("store"), {}).store
 
 

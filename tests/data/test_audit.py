@@ -35,7 +35,7 @@ def store_of(folder, arrays, **columns):
         "label": [("no", "yes")[row // 4 % 2] for row in range(count)],
         "split": [PARTS[row % 4] for row in range(count)],
     } | columns
-    return prepare(make_manifest(arrays=arrays, **columns), Ready(), folder, {}).store
+    return prepare(make_manifest(contents=arrays, **columns), Ready(), folder, {}).store
 
 
 def findings(store, texts=None):
@@ -94,7 +94,7 @@ def test_any_width_of_step_will_do(tmp_path, width):
     arrays = [random.normal(size=(25, width)).astype(np.float32) for _ in range(40)]
     arrays[3] = arrays[0] + np.float32(0.001)
     store = prepare(
-        make_manifest(label=["a", "b"] * 20, split=[*PARTS] * 10, arrays=arrays),
+        make_manifest(label=["a", "b"] * 20, split=[*PARTS] * 10, contents=arrays),
         Ready(width=width), tmp_path, {},
     ).store  # fmt: skip
     assert findings(store)["near-duplicates"].examples == ("test 3 = train 0",)
@@ -156,7 +156,7 @@ def test_a_mirrored_and_a_quieter_copy_are_found_by_their_features(tmp_path):
     clips = FrameDifferences(kind="frame_differences", rows=2, columns=2, num_orientations=2)
     arrays = [random.gamma(1, 1, size=(20, 8)).astype(np.float32) for _ in range(80)]
     arrays[3] = arrays[0].reshape(20, 2, 2, 2)[:, :, ::-1, ::-1].reshape(20, 8)
-    manifest = make_manifest(label=["a", "b"] * 40, split=[*PARTS] * 20, arrays=arrays)
+    manifest = make_manifest(label=["a", "b"] * 40, split=[*PARTS] * 20, contents=arrays)
     store = prepare(manifest, Ready(width=8), tmp_path / "clips", {}).store
     found, _ = signals_module.similar_signals(store, clips)
     assert [*zip(*found(np.array([3, 7]), np.arange(0, 80, 4)))] == [(3, 0)]

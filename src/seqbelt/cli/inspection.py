@@ -75,13 +75,13 @@ def explain(
 
 def export(
     model: ModelName,
-    output: Annotated[Path, typer.Option("--output", help="Output file, .onnx or .c.")],
+    output: Annotated[Path, typer.Option("--output", help="Output file, .onnx, .c or .pte.")],
     format: Annotated[
         str,
         typer.Option(
             "--format",
-            help="onnx, onnx-stream (one step, the state goes in and out), c (C99 source and "
-            "header); onnx-int8 and c-int8 have quantized weights.",
+            help="onnx, c (C99 source and header), onnx-stream or executorch (one step, the state "
+            "goes in and out); onnx-int8 and c-int8 have quantized weights.",
         ),
     ] = "onnx",
     config: Annotated[

@@ -85,7 +85,7 @@ def _print_result(result: dict[str, Any], as_json: bool) -> None:
         return
     for key, value in result.items():
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            value = ", ".join(value)
+            value = ", ".join(value) or None
         if value is not None and not isinstance(value, dict | list):  # --json prints those
             print(f"{key}: {value}")
 

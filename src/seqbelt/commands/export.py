@@ -62,9 +62,9 @@ def export(
             f"--format {format}: this model gives several labels (data.labels: several), and the "
             "file's probabilities are of one class; use --format onnx"
         )
-    if bundle.target.is_ordered and format == "c":
+    if bundle.target.is_ordered and format.removesuffix("-int8") == "c":
         raise SettingsError(
-            "--format c: the files name the likeliest class, this model predicts the median one "
+            f"--format {format}: the files name the likeliest class, this model predicts the median one "
             "(data.order); use --format onnx"
         )
     built = chosen.build(bundle, output, raw, False)

@@ -23,12 +23,25 @@ MAX_FILE_BYTES = 4 << 30
 """Limit for files of a kind that has no limit of its own."""
 
 
+class NoContent(bytes):
+    """What a source inside another file yields where it cannot be read, with the ``reason``."""
+
+    reason: str
+
+    def __new__(cls, reason: str) -> "NoContent":
+        found = super().__new__(cls)
+        found.reason = reason
+        return found
+
+
 def read_bytes(source: Path | bytes, max_bytes: float = MAX_FILE_BYTES, setting: str = "") -> bytes:
     """The content of a file.
 
     Raises BadInput if it cannot be read, holds nothing, is no regular file (a pipe or a device may
     have no end) or has more than ``max_bytes``, which ``setting`` allows; no more is read.
     """
+    if isinstance(source, NoContent):
+        raise BadInput(UNREADABLE, source.reason)
     if isinstance(source, bytes):
         content = source
     else:

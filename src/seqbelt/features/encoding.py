@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from seqbelt.errors import NOT_FINITE, UNREADABLE, BadInput
-from seqbelt.features.base import Encoder, Features, Source, read_bytes
+from seqbelt.features.base import Encoder, Features, NoContent, Source, read_bytes
 from seqbelt.features.crash_board import Board
 
 IndexedSource: TypeAlias = tuple[int, Source]
@@ -62,7 +62,8 @@ def hash_content(source: Source) -> str:
 
     Raises BadInput if the content cannot be read.
     """
-    content = read_bytes(source) if isinstance(source, Path) else _as_bytes(source)
+    is_read = isinstance(source, Path | NoContent)
+    content = read_bytes(source) if is_read else _as_bytes(source)
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
@@ -179,7 +180,7 @@ def _read(
         # Files are read once: the bytes that were hashed are the bytes that are decoded.
         content = (
             read_bytes(source, features.max_file_bytes, features.size_setting)
-            if isinstance(source, Path)
+            if isinstance(source, Path | NoContent)
             else source
         )
         content_hash = hash_content(content)

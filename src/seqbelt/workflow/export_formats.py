@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -87,22 +88,27 @@ def _build_c(bundle: Bundle, output: Path, raw: bool, int8: bool) -> Built:
     )
 
 
+def _build_executorch(bundle: Bundle, output: Path, raw: bool, int8: bool) -> Built:
+    from seqbelt.inference.executorch_export import ExecutorchStream, export_executorch_bytes
+    from seqbelt.inference.torch_step import StepNetwork
+
+    content = export_executorch_bytes(bundle)
+    network = ExecutorchStream(content, StepNetwork(bundle).example())
+    return Built({".pte": content}, network)
+
+
 FORMATS = {
     "onnx": Format(_build_onnx, (".onnx",)),
     "onnx-stream": Format(
         _build_stream, (".onnx",), has_int8=False, has_raw=False, is_stepwise=True
     ),
+    "executorch": Format(
+        _build_executorch, (".pte",), has_int8=False, has_raw=False, is_stepwise=True
+    ),
     "c": Format(_build_c, (".c", ".h"), is_stepwise=True),
 }
 NAMES = [name for format in FORMATS for name in (format, f"{format}-int8")]
 NAMES = [name for name in NAMES if name in FORMATS or FORMATS[name[:-5]].has_int8]
-ABSENT = {
-    "litert": "its converter reads torch.export's graphs, which a recurrence over sequences of any "
-    "length does not have",
-    "executorch": "it reads torch.export's graphs, which a recurrence over sequences of any length "
-    "does not have",
-}
-"""Formats that people ask for, with the reason why they are not written."""
 
 
 def find_format(name: str, raw: bool) -> tuple[Format, bool]:
@@ -111,10 +117,10 @@ def find_format(name: str, raw: bool) -> tuple[Format, bool]:
     Raises SettingsError for an unknown name or one without ``--raw``, SeqbeltError where something
     that it needs is not installed.
     """
-    if name in ABSENT:
+    if name == "litert":
         raise SettingsError(
-            f"--format {name}: is not written, since {ABSENT[name]}; --format c (plain C99) and "
-            "onnx-stream run on devices"
+            "--format litert: is not written, since no such file was compared with a model yet; "
+            "--format c, onnx-stream and executorch run on devices"
         )
     if name not in NAMES:
         raise SettingsError(f"--format {name}: expected one of {', '.join(NAMES)}")
@@ -125,6 +131,11 @@ def find_format(name: str, raw: bool) -> tuple[Format, bool]:
         raise SeqbeltError(
             f"--format {name} needs the packages {' and '.join(EXTRA)}; "
             f"{' and '.join(missing_packages())} cannot be imported; pip install 'seqbelt[onnx]'"
+        )
+    if name == "executorch" and find_spec("executorch") is None:
+        raise SeqbeltError(
+            "--format executorch needs the package executorch, which cannot be imported; "
+            "pip install 'seqbelt[executorch]'"
         )
     if name.startswith("c"):
         find_compiler()

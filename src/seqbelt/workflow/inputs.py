@@ -7,6 +7,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from seqbelt.data.sources.archives import is_archive, list_archive
 from seqbelt.data.sources.dataset import READING_SETTINGS, Data
 from seqbelt.data.sources.folders import list_files
 from seqbelt.data.sources.manifest import ROWS_AT_ONCE, Manifest
@@ -99,12 +100,24 @@ def list_items(
     check_encoding_name(data.encoding)
     encoding = data.encoding if for_texts else "utf-8"
     names = {clean_name(name): name for name in classes}
-    items = _files(inputs, names, encoding, notes, relative_to)
+    archives = [path for path in inputs if is_archive(path) and path.is_file()]
+    if archives and len(inputs) > 1:
+        raise SettingsError(f"INPUT {archives[0]}: an archive must be the only input")
+    if archives:
+        items = _archived(archives[0], names)
+    else:
+        items = _files(inputs, names, encoding, notes, relative_to)
     if not keep_columns:
         return Inputs("path", items)
     texts = features if features.reads_text else None
     kept = ("label", "text") if texts else ("label",)
     return Inputs("path", (_with_text(item, texts) for item in items), kept)
+
+
+def _archived(path: Path, classes: Mapping[str, str]) -> Iterator[Item]:
+    """The files of an archive, named by their paths in it."""
+    for name, content in zip(*list_archive(path), strict=True):
+        yield Item(name, content, _class_of(name, classes))
 
 
 def _columns(data: Data, manifest: Manifest) -> dict[str, list[str]]:
@@ -138,7 +151,7 @@ def name_path(path: Path, relative_to: Path) -> str:
 def _rows(
     manifest: Manifest, columns: Mapping[str, Sequence[str]], relative_to: Path | None
 ) -> Inputs:
-    key = "id" if manifest.arrays or "text" in manifest.table.column_names else "path"
+    key = "id" if manifest.contents or "text" in manifest.table.column_names else "path"
     labelled = (
         (name, label or None)
         for batch in manifest.table.select([key, "label"]).to_batches(ROWS_AT_ONCE)

@@ -119,7 +119,7 @@ def test_no_row_changes_its_part_and_the_unlabelled_get_a_label(source, table):
 
 def test_only_labels_and_the_fingerprint_change_in_the_store(tmp_path, table):
     arrays = [np.full((3, 3), row, np.float32) for row in range(8)]
-    given = make_manifest(label=["no", "yes"] * 4, split=["train", "test"] * 4, arrays=arrays)
+    given = make_manifest(label=["no", "yes"] * 4, split=["train", "test"] * 4, contents=arrays)
     first = prepare(given, Ready(), tmp_path / "store", {})
     CorrectionsWriter(table).append([Correction("2", hash_content(arrays[2]), "no", "yes")])
     again = prepare(correct_labels(given, table), Ready(), tmp_path / "store", {})

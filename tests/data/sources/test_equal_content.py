@@ -30,7 +30,7 @@ def test_files_texts_and_arrays_are_compared_by_content(tmp_path, monkeypatch):
     texts = make_manifest(label=["x"] * 3, text=["So  good ", "so GOOD", "so good!"])
     assert content_codes(texts).tolist() == [0, 0, 1]
     arrays = [np.zeros((2, 1), np.float32), np.ones((2, 1), np.float32)]
-    assert content_codes(make_manifest(label=["x"] * 2, arrays=arrays)).tolist() == [0, 1]
+    assert content_codes(make_manifest(label=["x"] * 2, contents=arrays)).tolist() == [0, 1]
 
 
 def test_rows_on_the_other_side_are_counted():
@@ -84,7 +84,7 @@ def test_a_store_that_was_split_before_keeps_its_split(tmp_path):
 def test_the_sources_own_split_is_not_changed(tmp_path):
     arrays = [np.full((3, 1), n % 40, np.float32) for n in range(80)]
     split = ["train"] * 40 + ["test"] * 40
-    manifest = make_manifest(label=["a", "b"] * 40, split=split, arrays=arrays)
+    manifest = make_manifest(label=["a", "b"] * 40, split=split, contents=arrays)
     store = prepare(
         manifest, Ready(width=1), tmp_path, {}, split_again=lambda content: manifest
     ).store

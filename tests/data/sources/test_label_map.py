@@ -67,7 +67,7 @@ def test_labels_of_steps_are_refused():
 
 def test_what_belongs_to_a_row_moves_with_it():
     arrays = [np.full((2, 1), n) for n in range(3)]
-    manifest = make_manifest(label=["a", "b", "c"], arrays=arrays, problems={0: "p", 2: "q"})
+    manifest = make_manifest(label=["a", "b", "c"], contents=arrays, problems={0: "p", 2: "q"})
     taken = manifest.take(np.array([2, 1]))
     assert taken.problems == {0: "q"}
     assert [int(one[0, 0]) for one in taken.sources()] == [2, 1]

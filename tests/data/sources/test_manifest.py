@@ -290,7 +290,7 @@ def test_any_file_name_leads_back_to_its_file(tmp_path, name):
 
 def test_ready_arrays_are_their_own_source():
     arrays = [np.zeros((2, 3)), np.ones((1, 3))]
-    manifest = make_manifest(label=["a", "b"], arrays=arrays)
+    manifest = make_manifest(label=["a", "b"], contents=arrays)
     assert manifest.source(1) is arrays[1]
     assert manifest.column("id").tolist() == ["0", "1"]
 

@@ -13,7 +13,7 @@ def summary(folder, **columns) -> list[str]:
     count = len(columns["label"])
     arrays = [np.full((3, 1), n, np.float32) for n in range(count)]
     manifest = assign_splits(
-        make_manifest(**columns, arrays=arrays), validation_fraction=0.1, test_fraction=0.2,
+        make_manifest(**columns, contents=arrays), validation_fraction=0.1, test_fraction=0.2,
         test_groups=(), whole_groups=None, seed=0,
     )  # fmt: skip
     return summarize_parts(prepare(manifest, Ready(width=1), folder, {}).store, manifest)

@@ -226,7 +226,7 @@ def test_a_mended_file_leaves_the_ledger(tmp_path, bad_folder, wav_bytes, noise)
 
 def test_a_row_without_a_label_goes_to_the_ledger(tmp_path, noise):
     arrays = [noise(200, n) for n in range(3)]
-    manifest = make_manifest(label=["a", "", "b"], arrays=arrays)
+    manifest = make_manifest(label=["a", "", "b"], contents=arrays)
     prepared = prepare(manifest, features(), tmp_path, {})
     (row,) = read_ledger(tmp_path)
     assert (row["id"], row["reason"]) == ("1", "unknown label")
@@ -234,7 +234,7 @@ def test_a_row_without_a_label_goes_to_the_ledger(tmp_path, noise):
 
 
 def test_nothing_good_at_all_is_an_error_that_names_the_ledger(tmp_path, noise):
-    manifest = make_manifest(label=["a", "b"], arrays=[np.zeros(9, np.float32)] * 2)
+    manifest = make_manifest(label=["a", "b"], contents=[np.zeros(9, np.float32)] * 2)
     with pytest.raises(SeqbeltError, match=r"none of 2 items.*silent.*quarantine\.csv"):
         prepare(manifest, features(), tmp_path, {})
     assert len(read_ledger(tmp_path)) == 2

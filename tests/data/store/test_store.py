@@ -22,7 +22,7 @@ def arrays(noise):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, arrays):
-    manifest = make_manifest(label=LABELS, split=SPLITS, group=list("xxyyzz"), arrays=arrays)
+    manifest = make_manifest(label=LABELS, split=SPLITS, group=list("xxyyzz"), contents=arrays)
     folder = tmp_path_factory.mktemp("store")
     return prepare(manifest, FEATURES, folder, {"data": {"source": "here"}}).store
 

@@ -16,6 +16,8 @@ from seqbelt.data.labels.labelling import (
     StepLabelling,
 )
 from seqbelt.data.labels.targets import TargetName
+from seqbelt.data.sources.archives import ENDINGS as ARCHIVE_ENDINGS
+from seqbelt.data.sources.archives import is_archive, read_archive
 from seqbelt.data.sources.corrections import correct_labels
 from seqbelt.data.sources.file_paths import find_files
 from seqbelt.data.sources.folders import read_class_folders, read_recordings
@@ -74,9 +76,10 @@ class Data(Settings):
     """Where the items come from and which of them train, validate and test."""
 
     source: str
-    """A folder with one sub-folder per class (or train/, validation/, test/ above them), a
-    manifest (.csv, .tsv, .jsonl, .parquet, .xlsx), a .ts file, or the name of a known or
-    generated set."""
+    """A folder with one sub-folder per class (or train/, validation/, test/ above them), the same
+    in a .zip or .tar archive, WebDataset's shards (the first of them), a manifest (.csv, .tsv,
+    .jsonl, .parquet, .xlsx; a Parquet file may hold the files' bytes), a .ts file, or the name of a
+    known or generated set."""
     labels: TargetName = "per_sequence"
     """What is learned: one class a sequence, one for every step, or several labels a sequence
     (any number of them). Several labels are a list in .jsonl and .parquet, a text whose labels
@@ -415,9 +418,16 @@ class Data(Settings):
             )
         if is_series_file(path):
             return read_ts_files(path, self.labels_as_written)
+        if is_archive(path):
+            if self.labels == "per_step":
+                raise SettingsError(
+                    f"data.source: {path.name} is an archive, which has no tables of segments; "
+                    "unpack it for labels: per_step"
+                )
+            return read_archive(path, self.split_folders, self.labels_as_written)
         raise SettingsError(
-            f"data.source: {path.name} is no manifest; expected {', '.join(ENDINGS)} or "
-            f"{SERIES_ENDING}"
+            f"data.source: {path.name} is no manifest; expected {', '.join(ENDINGS)}, "
+            f"{SERIES_ENDING} or an archive ({', '.join(ARCHIVE_ENDINGS)})"
         )
 
     @property

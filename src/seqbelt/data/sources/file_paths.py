@@ -19,7 +19,7 @@ def find_files(manifest: Manifest) -> Manifest:
     percent escapes; then other Unicode forms and another case of the names that are there. What was
     taken otherwise than written is added to the notes.
     """
-    if manifest.arrays:
+    if manifest.contents:
         return manifest
     overrides, notes = dict(manifest.overrides), list(manifest.notes)
     for name in ("path", "segments"):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,18 +21,32 @@ SIDECARS = (SIDECAR, *RAVEN_SIDECARS, ".txt")
 """Endings of tables of segments, the first that is there counts; the last is Audacity's."""
 
 
+class Selection(Sequence[np.ndarray | bytes]):
+    """Some of the contents of a source, not read yet."""
+
+    def __init__(self, contents: Sequence[np.ndarray | bytes], rows: np.ndarray) -> None:
+        self.contents, self.rows = contents, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.contents[int(self.rows[index])]
+
+
 @dataclass(frozen=True)
 class Manifest:
     """One row an item: columns ``id``, ``path`` or ``text`` (or both), ``label``, ``split``,
     ``group``, and ``segments`` where the source names tables of them.
 
-    Missing values are empty strings. ``arrays`` holds the items' content where the source was one
-    file of ready sequences; otherwise content is read when it is needed.
+    Missing values are empty strings. ``contents`` are the items' where the source is one file with
+    all of them: ready sequences, or bytes that are read when they are asked for. Otherwise items
+    are files or texts.
     """
 
     table: pa.Table
     root: Path = Path()
-    arrays: Sequence[np.ndarray] = field(default=())
+    contents: Sequence[np.ndarray | bytes] = field(default=())
     overrides: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     """Values that replace the table's when content is read, by column and row: paths and texts
     that are not valid UTF-8 (the table holds them escaped), and files found under another name."""
@@ -60,8 +75,8 @@ class Manifest:
     def sources(self, rows: Sequence[int] | None = None) -> Iterator[Source]:
         """Where the content of each item comes from, in order; of some rows only if named."""
         rows = range(len(self)) if rows is None else rows
-        if self.arrays:
-            yield from (self.arrays[row] for row in rows)
+        if self.contents:
+            yield from (self.contents[row] for row in rows)
             return
         name = "text" if "text" in self.table.column_names else "path"
         column, overrides = self.table[name], self.overrides.get(name, {})
@@ -99,8 +114,10 @@ class Manifest:
         Raises SettingsError where there is nothing that they read.
         """
         names = self.table.column_names
-        if self.arrays or "text" not in names:
+        if "text" not in names or (self.contents and not features.reads_text):
             return self
+        if self.contents:
+            return replace(self, contents=(), table=self.table.drop_columns(["path"]))
         if features.reads_text:
             return (
                 replace(self, table=self.table.drop_columns(["path"])) if "path" in names else self
@@ -122,7 +139,7 @@ class Manifest:
         return replace(
             self,
             table=self.table.take(pa.array(rows, pa.int64())),
-            arrays=[self.arrays[row] for row in rows] if self.arrays else (),
+            contents=Selection(self.contents, rows) if self.contents else (),
             overrides={name: moved(values) for name, values in self.overrides.items()},
             problems=moved(self.problems),
         )
@@ -144,7 +161,7 @@ def make_manifest(
     id: Sequence[str] | None = None,
     segments: Sequence[str] | None = None,
     root: Path = Path(),
-    arrays: Sequence[np.ndarray] = (),
+    contents: Sequence[np.ndarray | bytes] = (),
     problems: Mapping[int, str] | None = None,
     notes: Sequence[str] = (),
     columns_found: Sequence[str] = (),
@@ -174,7 +191,7 @@ def make_manifest(
     return Manifest(
         pa.table(spelled),
         root,
-        arrays,
+        contents,
         overrides,
         problems or {},
         tuple(notes),

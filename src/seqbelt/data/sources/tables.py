@@ -82,8 +82,11 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
     notes: list[str] = []
     table = _read_table(path, style, columns, notes)
     places = _find_columns(path, table.names, columns, notes)
+    contents, file_names = _find_contents(path, columns, notes)
+    if contents:
+        places.pop("path", None)
     label_place = places.pop("label", None) if style.several else None
-    if "path" not in places and "text" not in places:
+    if "path" not in places and "text" not in places and not contents:
         raise SettingsError(
             f"{path}: no column '{columns.path}' or '{columns.text}'; found "
             f"{_listed(table.names)}. Name yours in data.path_column or data.text_column"
@@ -107,7 +110,7 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
     parts = {name: part_of(name) for name in set(split)}
     _refuse_unknown_splits(split, parts, path, table)
     return make_manifest(
-        path=values.get("path"),
+        path=file_names or values.get("path"),
         text=values.get("text"),
         label=values.get("label", blank),
         split=[parts[name] or "" for name in split],
@@ -115,10 +118,27 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
         id=values.get("id"),
         segments=values.get("segments"),
         root=path.parent,
+        contents=contents,
         problems={row: f"{table.place(row)}: {why}" for row, why in problems.items()},
         notes=[note if note.startswith(str(path)) else f"{path}: {note}" for note in notes],
         columns_found=[clean_name(name) for name in table.names],
     )
+
+
+def _find_contents(
+    path: Path, columns: Columns, notes: list[str]
+) -> tuple[Sequence[bytes], list[str] | None]:
+    """The bytes of the items' files and their names, where a Parquet file holds them."""
+    if ending_of(path) != ".parquet":
+        return (), None
+    from seqbelt.data.sources.parquet_contents import find_contents
+
+    found = find_contents(path, columns.path)
+    if found is None:
+        return (), None
+    column, contents = found
+    notes.append(f"column '{column}' holds the files' bytes")
+    return contents, contents.names()
 
 
 def read_columns(path: Path, style: Style | None = None) -> dict[str, list[str]]:
@@ -154,7 +174,7 @@ def read_ts_files(path: Path, labels_as_written: bool = False) -> Manifest:
         id=[f"{file.name}:{one.line}" for file, _, one in found],
         label=labels if labels_as_written else clean_names(labels),
         split=[split for _, split, _ in found],
-        arrays=[one.values for _, _, one in found],
+        contents=[one.values for _, _, one in found],
         root=path.parent,
     )
 
@@ -196,7 +216,12 @@ def names_items(path: Path, columns: Columns) -> bool:
         if ending == ".parquet":
             import pyarrow.parquet
 
-            found = pyarrow.parquet.read_schema(path).names
+            from seqbelt.data.sources.parquet_contents import holds_bytes
+
+            schema = pyarrow.parquet.read_schema(path)
+            if any(holds_bytes(field.type) for field in schema):
+                return True
+            found = schema.names
         elif is_workbook(path):
             return any(_has_items(path, name, columns) for name in sheet_names(path))
         else:
@@ -353,14 +378,30 @@ def _read_table(path: Path, style: Style, columns: Columns | None, notes: list[s
 def _read_parquet(path: Path) -> RawTable:
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(path)
+    from seqbelt.data.sources.parquet_contents import class_names, holds_bytes
+
+    schema = pyarrow.parquet.read_schema(path)
+    names = [field.name for field in schema if not holds_bytes(field.type)]
+    table = pyarrow.parquet.read_table(path, columns=names)
+    classes = class_names(schema)
 
     def place(row: int) -> str:
         return f"row {row + 1}"
 
-    return RawTable(
-        table.column_names, lambda at: table.column(at).to_pylist(), table.num_rows, place
-    )
+    def column(at: int) -> list[object]:
+        values = table.column(at).to_pylist()
+        named = classes.get(names[at])
+        return values if named is None else [_class_name(value, named) for value in values]
+
+    num_rows = pyarrow.parquet.read_metadata(path).num_rows
+    return RawTable(names, column, num_rows, place)
+
+
+def _class_name(number: object, names: Sequence[str]) -> object:
+    """The name of a class number; -1 stands for a missing label."""
+    if not isinstance(number, int) or number >= len(names):
+        return number
+    return None if number < 0 else names[number]
 
 
 def _read_workbook(path: Path, style: Style, columns: Columns, notes: list[str]) -> RawTable:
