@@ -9,11 +9,23 @@ OLDEST_VENV ?= .venv-torchtext
 OLDEST_BIN := $(OLDEST_VENV)/bin
 OLDEST_READY := $(OLDEST_VENV)/.ready
 OLDEST := constraints-oldest.txt
+ALL_OF_IT := --editable '.[dev,video,fused]'
+OLDEST_ONES := --editable '.[torchtext,video,fused,tune]' pytest pytest-xdist hypothesis statsmodels
 
 export NO_MKDOCS_2_WARNING := 1
 
 # A file's tests stay in one process: what they share is made once.
 PARALLEL ?= --numprocesses=2 --dist=loadfile
+
+# uv installs in a fraction of pip's time; it is told of pip's sources of wheels, and pip installs
+# where uv cannot: $(call install,bin folder,constraints,requirements)
+define install
+	@echo "installing into $(1)"
+	@$(1)/python -m pip install --quiet --disable-pip-version-check uv && \
+	  UV_FIND_LINKS="$$($(1)/python -m pip config get global.find-links 2>/dev/null || echo "$$PIP_FIND_LINKS")" \
+	  $(1)/uv pip install --quiet --python $(1)/python --constraint $(2) $(3) || \
+	  $(1)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint $(2) $(3)
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all test-torchtext test-oldest check check-collection docs format ui wheel-demo results clean
@@ -27,8 +39,7 @@ $(READY): pyproject.toml $(KNOWN_GOOD)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint $(KNOWN_GOOD) --editable '.[dev,video,fused]'
+	$(call install,$(BIN),$(KNOWN_GOOD),$(ALL_OF_IT))
 	@touch $@
 
 demo: $(READY)  ## Generate data, compare LSTM with RNN, predict a folder (minutes, no network)
@@ -44,8 +55,7 @@ $(OLDEST_READY): pyproject.toml $(OLDEST)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' || \
 	  { echo "torch 2.3 needs Python 3.11 or 3.12; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(OLDEST_VENV)
-	$(OLDEST_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
-	  --constraint $(OLDEST) --editable '.[torchtext,video,fused,tune]' pytest pytest-xdist hypothesis statsmodels
+	$(call install,$(OLDEST_BIN),$(OLDEST),$(OLDEST_ONES))
 	$(OLDEST_BIN)/python -W ignore -c 'import torchtext'
 	@touch $@
 

@@ -64,8 +64,8 @@ def export(
         )
     if bundle.target.is_ordered and format.removesuffix("-int8") == "c":
         raise SettingsError(
-            f"--format {format}: the files name the likeliest class, this model predicts the median one "
-            "(data.order); use --format onnx"
+            f"--format {format}: the files name the likeliest class, this model predicts the "
+            "median one (data.order); use --format onnx"
         )
     built = chosen.build(bundle, output, raw, False)
     original, drawing = bundle.network, draw_sequences(bundle, test)

@@ -242,14 +242,14 @@ def average_precision_values(answers: Answers, groups: np.ndarray | None) -> np.
     labels = answers.labels
     num_classes = labels.shape[1]
     if groups is None:
-        columns = [_left_out_precision(scores[:, k], labels[:, k]) for k in range(num_classes)]
+        columns = [left_out_precision(scores[:, k], labels[:, k]) for k in range(num_classes)]
         without = _mean_known(np.stack([without for _, without in columns], axis=1))
         total = _mean_known(np.array([[whole for whole, _ in columns]]))[0]
         return _normalised(float(total), without)
     members = np.unique(groups, return_inverse=True)[1]
 
     def of(rows: np.ndarray) -> float:
-        found = [_left_out_precision(scores[rows, k], labels[rows, k])[0]
+        found = [left_out_precision(scores[rows, k], labels[rows, k])[0]
                  for k in range(num_classes)]  # fmt: skip
         return float(_mean_known(np.array([found]))[0])
 
@@ -264,7 +264,7 @@ def _mean_known(values: np.ndarray) -> np.ndarray:
     return np.where(known, values, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
 
 
-def _left_out_precision(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+def left_out_precision(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
     """Average precision of one label, and that without each row, ``(rows,)``; NaN without a row
     that has the label.
 

@@ -5,8 +5,10 @@ Importing this module needs the extra ``executorch``.
 
 import numpy as np
 import torch
-from executorch.exir import to_edge_transform_and_lower
-from executorch.runtime import Runtime
+from executorch.exir import (  # pyright: ignore[reportMissingImports]  # an extra
+    to_edge_transform_and_lower,
+)
+from executorch.runtime import Runtime  # pyright: ignore[reportMissingImports]
 from torch import Tensor, nn
 
 from seqbelt.errors import SettingsError
@@ -34,7 +36,9 @@ class ExecutorchStream(nn.Module):
     def __init__(self, content: bytes, example: tuple[Tensor, ...]) -> None:
         super().__init__()
         self._content = content  # the runtime reads from it
-        self._method = Runtime.get().load_program(content).load_method("forward")
+        method = Runtime.get().load_program(content).load_method("forward")
+        assert method is not None
+        self._method = method
         self._states = example[1:]
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:

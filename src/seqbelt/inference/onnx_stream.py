@@ -9,6 +9,7 @@ Importing this module needs the extra ``onnx``.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -114,7 +115,7 @@ class OnnxStream(nn.Module):
 
     def _read(self, steps: np.ndarray) -> np.ndarray:
         state: Mapping[str, np.ndarray] = self._zeros
-        found: dict[str, np.ndarray] = {}
+        found: dict[str, Any] = {}
         for number in range(len(steps)):
             feeds = {INPUT: steps[number : number + 1], **state}
             found = dict(zip(self._outputs, self._session.run(None, feeds)))

@@ -13,6 +13,7 @@ MODEL_PACKAGES = (
 
 MORE_PACKAGES = {
     "frames": ("torchvision",), "channels": ("h5py",), "vectors": ("h5py",),
+    "morpheme": ("kiwipiepy", "kiwipiepy_model"),
     "encoder": ("onnxruntime",), "sections": ("onnxruntime",),
     "clip_sections": ("onnxruntime", "torchvision"),
 }  # fmt: skip

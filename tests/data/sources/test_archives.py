@@ -98,8 +98,9 @@ def test_broken_and_empty_archives_are_refused(tmp_path):
     loose = write_zip(tmp_path / "loose.zip", {"x.txt": b"1"})
     with pytest.raises(SettingsError, match=rf"{loose} has no sub-folders"):
         Data(source=str(loose)).list_items()
-    with pytest.raises(SettingsError, match=r"unpack it for labels: per_step"):
-        Data(source=str(loose), labels="per_step").list_items()
+    for labels in ("per_step", "several"):
+        with pytest.raises(SettingsError, match=rf"labels: {labels}: .* one class each"):
+            Data.parse({"source": str(loose), "labels": labels}, origin="data").list_items()
 
 
 def test_shards_of_a_webdataset_are_read_together(tmp_path):

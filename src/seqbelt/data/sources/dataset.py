@@ -412,17 +412,17 @@ class Data(Settings):
             )
         if is_manifest_file(path):
             return read_manifest(path, self.columns, self.style)
-        if is_series_file(path) and self.labels == "several":
+        if self.labels == "several" and (is_series_file(path) or is_archive(path)):
             raise SettingsError(
-                f"data.labels: several: {path.name} has one class for each sequence; use a manifest"
+                f"data.labels: several: {path.name} has one class for each item; use a manifest"
             )
         if is_series_file(path):
             return read_ts_files(path, self.labels_as_written)
         if is_archive(path):
-            if self.labels == "per_step":
+            if self.labels != "per_sequence":
                 raise SettingsError(
-                    f"data.source: {path.name} is an archive, which has no tables of segments; "
-                    "unpack it for labels: per_step"
+                    f"data.labels: {self.labels}: {path.name} is an archive, whose files have one "
+                    "class each by their folder; unpack it, and use a manifest"
                 )
             return read_archive(path, self.split_folders, self.labels_as_written)
         raise SettingsError(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,9 +119,14 @@ def look_into_texts(texts: Sequence[str], num_texts: int) -> Look:
         for one in text
         if one.isalpha()
     )
-    if num_texts >= FEW_TEXTS:
+    is_korean = letters["hangul"] > letters["other"]
+    if num_texts >= FEW_TEXTS and is_korean and find_spec("kiwipiepy") is not None:
+        kind, why = "morpheme", "mostly Hangul: stems and endings, whatever the spacing"
+    elif num_texts >= FEW_TEXTS:
         kind, why = "subword", f"{num_texts:,} texts are enough to learn pieces of words from"
-    elif letters["hangul"] > letters["other"]:
+        if is_korean:
+            why += "; mostly Hangul: pip install 'seqbelt[korean]' for kind morpheme"
+    elif is_korean:
         kind, why = "jamo", f"mostly Hangul, and {num_texts:,} texts are few for subword"
     else:
         kind, why = "character", f"{num_texts:,} texts are few for subword"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import metadata
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from seqbelt.features.text.text import Subword
 from seqbelt.features.text.word_entries import WORDS_FILE, read_words
 
 if TYPE_CHECKING:
-    from kiwipiepy import Kiwi
+    from kiwipiepy import Kiwi, Token
 
 VERSIONS_FILE = "morphemes.json"
 """Name of the analyser's versions in ``Learned`` and so in a bundle and a store."""
@@ -132,7 +132,8 @@ class Segmenter:
         text = self._normalizer.normalize_str(raw).translate(STRAY_JAMO)
         forms, places = [], []
         for block in BLOCKS.finditer(text):
-            for token in self._analyser.tokenize(block[0], normalize_coda=True):
+            tokens = cast("list[Token]", self._analyser.tokenize(block[0], normalize_coda=True))
+            for token in tokens:
                 mark = BOUND_MARK if token.tag.startswith(BOUND_TAGS) else ""
                 form = mark + REPEATED.sub(r"\1\1", "".join(token.form.split()))
                 if form:
