@@ -234,7 +234,7 @@ class Data(Settings):
         manifest, whole_groups = self._keep_protocol(self.list_items(features))
         of_source = manifest.column("label")
         if self.labels == "several":
-            of_source = np.array(rarest_labels(of_source), dtype=object)
+            of_source = np.array(rarest_labels(of_source.tolist()), dtype=object)
         if self.corrections is not None:
             manifest = correct_labels(
                 manifest, self.corrections, self.labels_as_written, self._label_map
