@@ -186,7 +186,7 @@ def store_with_copies(name: str, num_planted: int, folder: Path):
     kinds = planted_sources(experiment, manifest, rows, random)
     sources: list[Any] = [*manifest.sources()]
     if not kinds:  # arrays, or files that hold them
-        if not manifest.arrays:
+        if not manifest.contents:
             sources = [features.read(source) for source in sources]
         arrays = [np.asarray(getattr(one, "values", one)) for one in sources]
         others = random.choice(train, len(rows))

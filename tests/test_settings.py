@@ -156,6 +156,15 @@ def test_overrides_replace_one_setting_and_leave_the_rest_and_the_original():
     assert values == {"loop": {"num_epochs": 5, "learning_rate": 0.5}}
 
 
+def test_overrides_reach_entries_of_lists_by_number():
+    values = {"a": [{"b": 1}, {"b": 2}], "c": [1, 2]}
+    changed = override(values, ["a.1.b=3", "c.0=4"])
+    assert changed == {"a": [{"b": 1}, {"b": 3}], "c": [4, 2]}
+    for text in ("a.2.b=3", "a.b.c=3", "a.b=3", "c.2=1"):
+        with pytest.raises(SettingsError, match=r"is not a section|is no entry of this list: 0 to"):
+            override(values, [text])
+
+
 def test_the_last_override_of_a_setting_wins():
     assert override({}, ["a=1", "a=2"]) == {"a": 2}
 

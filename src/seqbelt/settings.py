@@ -152,28 +152,53 @@ def read_with_lines(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Return ``values`` with each ``dotted.key=value`` set; the value is read as YAML."""
+    """Return ``values`` with each ``dotted.key=value`` set; the value is read as YAML.
+
+    A part that is a number chooses an entry of a list, counted from 0.
+    """
     values = json.loads(json.dumps(values, default=str))
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"\w+(\.\w+)*", key):
             raise SettingsError(f"override '{_shortened(text)}': expected dotted.key=value")
         *parents, leaf = key.split(".")
-        section = values
+        section: Any = values
         for parent in parents:
-            section = section.setdefault(parent, {})
-            if not isinstance(section, dict):
+            section = _entry(section, parent)
+            if not isinstance(section, dict | list):
                 raise SettingsError(f"override '{_shortened(text)}': '{parent}' is not a section")
-        if len(value) == 1 and not value.isalnum():  # a character that may be YAML syntax
-            section[leaf] = value
-            continue
-        try:
-            section[leaf] = parse_yaml(value)
-        except yaml.YAMLError as error:
-            raise SettingsError(
-                f"override '{_shortened(text)}': the value is not valid YAML: {_message(error)}"
-            ) from None
+        _set_entry(section, leaf, value, text)
     return values
+
+
+def _entry(section: Any, name: str) -> Any:
+    """A section within a section, made where there is none, or an entry of a list; None where the
+    list has none such."""
+    if not isinstance(section, list):
+        return section.setdefault(name, {})
+    return section[int(name)] if _is_index(section, name) else None
+
+
+def _set_entry(section: Any, name: str, value: str, text: str) -> None:
+    """Set one value of a section or a list; ``text`` is the override for messages."""
+    if isinstance(section, list) and not _is_index(section, name):
+        raise SettingsError(
+            f"override '{_shortened(text)}': '{name}' is no entry of this list: 0 to "
+            f"{len(section) - 1}"
+        )
+    try:
+        # One character may be YAML syntax.
+        found = value if len(value) == 1 and not value.isalnum() else parse_yaml(value)
+    except yaml.YAMLError as error:
+        raise SettingsError(
+            f"override '{_shortened(text)}': the value is not valid YAML: {_message(error)}"
+        ) from None
+    key: Any = int(name) if isinstance(section, list) else name
+    section[key] = found
+
+
+def _is_index(entries: list[Any], name: str) -> bool:
+    return name.isdecimal() and int(name) < len(entries)
 
 
 def parse_yaml(text: str, lines: dict[str, int] | None = None) -> Any:

@@ -8,6 +8,7 @@ import pytest
 import toy_encoders
 
 from seqbelt.cli import main
+from seqbelt.data.store.store import SequenceStore
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
 
@@ -71,6 +72,7 @@ def test_sections_from_files_to_predictions(run):
     assert "features[1] (encoder) has a step every 20 ms: its last step is repeated" in said
     again, _ = run("prepare", "sounds.yaml")
     assert again["skipped"]
+    assert SequenceStore(Path("data/prepared/sounds")).sections == (("log_mel", 4), ("encoder", 3))
     trained, _ = run("train", "sounds.yaml")
     Path("e.onnx").unlink()
     found, _ = run("predict", trained["bundle"], "wavs", "--output", "found.csv")

@@ -23,6 +23,7 @@ from seqbelt.comparison.comparison import Comparison, RunResult
 from seqbelt.comparison.metrics import Answers
 from seqbelt.data.batches import pad
 from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.in_memory import ArrayStore
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
@@ -103,6 +104,29 @@ def accuracies(fold: Fold) -> dict[str, float]:
     results = [control.run([fold]) for control in controls]
     assert [result.error for result in results] == [None] * len(results)
     return {result.baseline.key: result.test_accuracy for result in results}
+
+
+def test_each_section_of_the_features_is_tried_alone():
+    """The class is the sign of the third feature, which is the second section."""
+    random = np.random.default_rng(3)
+    labels = np.arange(120) % 2
+    arrays = [
+        np.append(random.normal(size=(5, 2)), np.full((5, 1), 2 * label - 1), axis=1)
+        for label in labels
+    ]
+    arrays = [array.astype(np.float32) for array in arrays]
+    store = ArrayStore(arrays, ("minus", "plus"), sections=(("log_mel", 2), ("encoder", 1)))
+    lengths = np.full(120, 5)
+    train, test = (
+        Sequences(store, rows, lengths[rows], labels[rows])
+        for rows in (np.arange(80), np.arange(80, 120))
+    )
+    controls = fitted_baselines(store, MODEL, TRAINING)[-2:]
+    assert [control.name for control in controls] == ["features[0] alone", "features[1] alone"]
+    assert "section 1 (encoder) alone" in controls[1].description
+    results = [one.run([Fold(train, test, test, lambda: None)]) for one in controls]
+    assert results[0].test_accuracy < 0.8
+    assert results[1].test_accuracy == 1
 
 
 def test_words_are_known_to_the_controls_for_texts_and_not_to_length(by_word):

@@ -86,7 +86,7 @@ def test_sections_are_stored_and_known_again(tmp_path):
 
 @pytest.mark.parametrize(
     ("sections", "message"),
-    [([MEL], "features: Tuple should have at least 2 items"),
+    [([MEL], "features: Value error, a list needs two sections at least; write one as a mapping"),
      ([MEL, {"kind": "subword"}], "features.1.kind: expected 'log_mel', 'mfcc',"),
      ([MEL, {**SLOW, "hop": 3}], "features.1.hop: no such setting; did you mean 'hop_ms'"),
      ([MEL, {**SLOW, "trim_silence_db": 30}], "trim_silence_db must be the same in every section")],

@@ -118,7 +118,7 @@ def items_of_data(experiment: Experiment) -> ReviewItems:
         doubt[places[is_shown]] = 1 - ranking.self_confidences[is_shown]
         remark = wrong.sentence
     hashes = store.index["content_hash"].to_pylist()
-    has_paths = "path" in manifest.table.column_names and not manifest.arrays
+    has_paths = "path" in manifest.table.column_names and not manifest.contents
     return ReviewItems(
         names=manifest.table["id"].take(pa.array(rows)).to_pylist(),
         labels=manifest.table["label"].take(pa.array(rows)).to_pylist(),

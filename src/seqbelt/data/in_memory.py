@@ -20,6 +20,8 @@ class ArrayStore:
     target: Target = TARGETS["per_sequence"]
     """One class each, ordered or not."""
 
+    sections: tuple[tuple[str, int], ...] = ()
+
     @property
     def num_features(self) -> int:
         """Width of a step."""

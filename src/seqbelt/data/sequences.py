@@ -36,6 +36,11 @@ class RowSource(Protocol):
         """The kind of labels: one class per sequence, or one for every step."""
         ...
 
+    @property
+    def sections(self) -> tuple[tuple[str, int], ...]:
+        """Kind and width of each section of the features; empty for one kind."""
+        ...
+
     def sequence(self, row: int) -> np.ndarray:
         """Float32 ``(steps, features)`` or int32 ``(steps,)``."""
         ...

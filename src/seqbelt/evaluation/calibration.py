@@ -45,7 +45,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         of_labels = logits[np.arange(len(logits)), labels]
 
         def misfit(scale: float) -> float:
-            return float(np.sum(logsumexp(scale * logits, axis=1) - scale * of_labels))
+            return float(np.sum(np.asarray(logsumexp(scale * logits, axis=1)) - scale * of_labels))
 
     def loss(log_temperature: float) -> float:
         fit = misfit(np.exp(-log_temperature))

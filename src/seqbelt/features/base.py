@@ -146,6 +146,10 @@ class Features(Settings):
         """
         return ""
 
+    def section_widths(self, encoder: "Encoder") -> tuple[tuple[str, int], ...]:
+        """Kind and number of features of each section, in their order; empty for one kind."""
+        return ()
+
     def identifying(self, learned: Learned) -> Learned:
         """What identifies prepared data and predictions among what was learned."""
         return learned

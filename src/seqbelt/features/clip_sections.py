@@ -22,7 +22,7 @@ class ClipSections(Sections, VideoFeatures):
     describe the same frames, so ``frame_rate`` is the same in each."""
 
     kind: Literal["clip_sections"]
-    sections: Annotated[tuple[AnyVideo, ...], Field(min_length=2)]
+    sections: tuple[AnyVideo, ...]
     """The kinds, in the order of their features; in a config, ``features`` is the list itself."""
     FOLLOWING: ClassVar[frozenset[str]] = frozenset(VideoFeatures.model_fields)
     """Settings that follow from those of the sections and are not written."""
@@ -30,6 +30,7 @@ class ClipSections(Sections, VideoFeatures):
     @model_validator(mode="after")
     def _follow_sections(self) -> "ClipSections":
         """Take the frames of the sections, and the limits of all."""
+        self.refuse_single()
         if given := self.model_fields_set & self.FOLLOWING:
             raise ValueError(f"{', '.join(sorted(given))}: set in each section, not beside them")
         if len({section.frame_rate for section in self.sections}) > 1:

@@ -20,6 +20,11 @@ class Sections(Features):
     def _parts(self) -> tuple[Features, ...]:
         return getattr(self, "sections")  # noqa: B009  # a field of each class, of its own type
 
+    def refuse_single(self) -> None:
+        """Raise ValueError for fewer than two sections."""
+        if len(self._parts) < 2:
+            raise ValueError("a list needs two sections at least; write one as a mapping")
+
     @model_serializer
     def _write(self) -> dict[str, Any]:
         kind = getattr(self, "kind")  # noqa: B009
@@ -45,6 +50,13 @@ class Sections(Features):
     def learn(self, raws: Iterable[Any]) -> Learned:
         """What the sections learn; none reads a row. Raises SettingsError."""
         return _join(section.learn(()) for section in self._parts)
+
+    def section_widths(self, encoder: Encoder) -> tuple[tuple[str, int], ...]:
+        encoders: tuple[Encoder, ...] = getattr(encoder, "encoders")  # noqa: B009
+        return tuple(
+            (section.to_dict()["kind"], own.num_features)
+            for section, own in zip(self._parts, encoders, strict=True)
+        )
 
     def encoders_of(self, learned: Learned) -> Iterator[Encoder]:
         """The encoder of each section."""

@@ -27,7 +27,7 @@ class SoundSections(Sections, AudioFeatures):
     """
 
     kind: Literal["sections"]
-    sections: Annotated[tuple[AnySound, ...], Field(min_length=2)]
+    sections: tuple[AnySound, ...]
     """The kinds, in the order of their features; in a config, ``features`` is the list itself."""
     FOLLOWING: ClassVar[frozenset[str]] = frozenset(AudioFeatures.model_fields)
     """Settings that follow from those of the sections and are not written."""
@@ -35,6 +35,7 @@ class SoundSections(Sections, AudioFeatures):
     @model_validator(mode="after")
     def _follow_sections(self) -> "SoundSections":
         """Take the framing of the fastest section, and the limits of all."""
+        self.refuse_single()
         given = self.model_fields_set & self.FOLLOWING - {"max_duration_s"}
         if given:
             raise ValueError(f"{', '.join(sorted(given))}: set in each section, not beside them")

@@ -32,7 +32,7 @@ class Decision(NamedTuple):
         """The label of each row of ``probabilities`` ``(rows, classes)``; with several labels a
         list, or ``as_text`` the labels of one cell."""
         if not self.target.is_several:
-            return np.array(classes, dtype=object)[self.target.decide(probabilities)]
+            return np.array(classes, dtype=object)[self.target.decide(probabilities)].tolist()
         sets = [self.names(row, classes) for row in probabilities]
         return [self.separator.join(one) for one in sets] if as_text else sets
 
@@ -40,7 +40,7 @@ class Decision(NamedTuple):
         """The predicted class, or all predicted labels, of one row ``(classes,)``."""
         decided = np.atleast_1d(self.target.decide(probabilities, self.thresholds))
         chosen = np.flatnonzero(decided) if self.target.is_several else decided
-        return [classes[index] for index in chosen]
+        return [classes[int(index)] for index in chosen]
 
     def confidence(self, probabilities: np.ndarray) -> np.ndarray:
         """The probability ``(...)`` that the prediction of ``(..., classes)`` is right."""

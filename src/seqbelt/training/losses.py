@@ -93,7 +93,8 @@ class MeanBinaryCrossEntropy(MeanCrossEntropy):
         targets = labels.clamp_min(0) * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         if self.weights is not None:
-            losses = losses * torch.lerp(*self.weights, labels.clamp_min(0))
+            without, with_label = self.weights
+            losses = losses * torch.lerp(without, with_label, labels.clamp_min(0))
         total = (losses * is_labelled).sum() / logits.shape[-1]
         return total / (self.count(labels).clamp_min(1) if count is None else count)
 

@@ -24,6 +24,7 @@ from seqbelt.training.step_scoring import predict_step_logits
 STEPS_AT_ONCE = {"cuda": 65_536}
 """Padded steps per batch: a GPU is as fast for thousands of sequences as for one."""
 ZERO: Any = 0  # scikit-learn accepts a number, its annotations do not
+EACH: Any = None  # of the labels, likewise
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _score_sets(logits: np.ndarray, labels: np.ndarray, predictions: np.ndarray)
     occurring = labels.any(axis=0) | predictions.any(axis=0)
     macro_f1 = 0.0
     if occurring.any():
-        each = f1_score(labels, predictions, average=None, zero_division=ZERO)
+        each = f1_score(labels, predictions, average=EACH, zero_division=ZERO)
         macro_f1 = float(np.mean(np.asarray(each)[occurring]))
     return Scores(
         accuracy=float((labels == predictions).all(axis=1).mean()),

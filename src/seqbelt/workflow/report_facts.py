@@ -109,7 +109,7 @@ def _worst(
 def _named(classes: Sequence[str], label: np.ndarray) -> str:
     """A class index by its name, or several labels, bool ``(classes,)``, by theirs."""
     places = np.flatnonzero(label) if np.ndim(label) else [int(label)]
-    return ", ".join(classes[at] for at in places) or "–"
+    return ", ".join(classes[int(at)] for at in places) or "–"
 
 
 def _reader(report: Report, row: int) -> Callable[[], np.ndarray]:

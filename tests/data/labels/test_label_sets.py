@@ -132,7 +132,7 @@ def test_the_store_has_the_sets_and_another_set_is_another_store(tmp_path):
 
     def store(sets, name):
         manifest = make_manifest(
-            label=[pack_labels(one) for one in sets], split=["train"] * 6, arrays=arrays
+            label=[pack_labels(one) for one in sets], split=["train"] * 6, contents=arrays
         )
         labelling = SeveralLabelling("negative")
         return prepare(manifest, Ready(), tmp_path / name, {}, labelling=labelling).store

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -54,13 +54,36 @@ class FittedBaseline(Baseline):
 
 
 def fitted_baselines(store: RowSource, model: Model, training: Training) -> list[FittedBaseline]:
-    """The baselines for token ids, for numbers or for labelled steps, simplest first.
+    """The baselines for token ids, for numbers or for labelled steps, simplest first; then each
+    section of the features alone.
 
     ``model`` and ``training`` are the cells': the mean of embeddings is trained as they are.
     """
     if store.target.name == "per_step":
         return [_MAJORITY, *_STEPS]
-    return [_MAJORITY, _LENGTH, *(_texts(model, training) if store.is_tokens else _SIGNALS)]
+    by_kind = _texts(model, training) if store.is_tokens else _SIGNALS
+    return [_MAJORITY, _LENGTH, *by_kind, *_each_section(store.sections)]
+
+
+def _each_section(sections: Sequence[tuple[str, int]]) -> Iterator[FittedBaseline]:
+    """A baseline for each section of the features, on its features alone."""
+    start = 0
+    for number, (kind, width) in enumerate(sections):
+        chosen = slice(start, start + width)
+        yield FittedBaseline(
+            name=f"features[{number}] alone",
+            key=f"section-{number}",
+            description=f"The thirds and spectrum of the features of section {number} ({kind}) "
+            "alone, by logistic regression.",
+            implication=f"the section {number} of the features ({kind}) may suffice here",
+            uses_order=True,
+            predict=partial(_predict_from_section, chosen=chosen),
+        )
+        start += width
+
+
+def _predict_from_section(fold: Fold, chosen: slice) -> np.ndarray:
+    return predict_from(lambda steps: statistics_in_time(steps[:, chosen]), fold.train, fold.test)
 
 
 def example_labels(sequences: Sequences) -> np.ndarray:

@@ -234,7 +234,7 @@ class Data(Settings):
         manifest, whole_groups = self._keep_protocol(self.list_items(features))
         of_source = manifest.column("label")
         if self.labels == "several":
-            of_source = np.array(rarest_labels(of_source), dtype=object)
+            of_source = np.array(rarest_labels(of_source.tolist()), dtype=object)
         if self.corrections is not None:
             manifest = correct_labels(
                 manifest, self.corrections, self.labels_as_written, self._label_map
@@ -412,9 +412,9 @@ class Data(Settings):
             )
         if is_manifest_file(path):
             return read_manifest(path, self.columns, self.style)
-        if is_series_file(path) and self.labels == "several":
+        if self.labels == "several" and (is_series_file(path) or is_archive(path)):
             raise SettingsError(
-                f"data.labels: several: {path.name} has one class for each sequence; use a manifest"
+                f"data.labels: several: {path.name} has one class for each item; use a manifest"
             )
         if is_series_file(path):
             return read_ts_files(path, self.labels_as_written)

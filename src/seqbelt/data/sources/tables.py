@@ -313,9 +313,10 @@ def _read_several(
     else:
         found = [] if label_place is None else table.column(label_place)
         if style.several.separator is None and found and all(isinstance(v, str) for v in found):
+            example = next((value for value in found if isinstance(value, str) and value), "")
             raise SettingsError(
                 f"{path}: data.labels: several: column '{columns.label}' holds texts, such as "
-                f"'{next((v for v in found if v), '')[:80]}'; set data.label_separator to what "
+                f"'{example[:80]}'; set data.label_separator to what "
                 "parts the labels, or name columns of 0 and 1 in data.label_columns"
             )
 

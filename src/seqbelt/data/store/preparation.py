@@ -151,6 +151,8 @@ class _Preparation:
             "step_s": self.features.step_s(),
             "settings": settings,
         }
+        if widths := self.features.section_widths(encoder):
+            about["sections"] = widths
         if notes := self.features.notes(learned):
             about["feature_notes"] = notes
         encoded = [one for one in outcomes if one.problem is None]

@@ -83,6 +83,11 @@ class SequenceStore:
         )
 
     @property
+    def sections(self) -> tuple[tuple[str, int], ...]:
+        """Kind and width of each section of the features; empty for one kind."""
+        return tuple((kind, width) for kind, width in self.about.get("sections", ()))
+
+    @property
     def fingerprint(self) -> str:
         """Changes whenever a sequence, a label, a split or the order of the rows does."""
         return self.about["fingerprint"]

@@ -204,7 +204,9 @@ class EncoderFile:
 
     def describe(self) -> str:
         """Name, size and opset in words."""
-        return f"encoder {self.path.name} ({self.num_bytes / 1e6:.3g} MB, opset {self.opset})"
+        size = self.num_bytes / 1e6
+        shown = f"{size:,.0f}" if size >= 100 else f"{size:.2g}"
+        return f"encoder {self.path.name} ({shown} MB, opset {self.opset})"
 
     def copy_notes(self, max_copy_mb: float) -> list[str]:
         """What follows from the file's size: nothing where it is copied."""
