@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from seqbelt.features.audio.audio import AudioFeatures, LogMel
 from seqbelt.features.base import Source
+from seqbelt.features.media_container import open_container
 from seqbelt.features.pretrained.sound_encoder import EncodedSound
 from seqbelt.features.sound_sections import SoundSections
 from seqbelt.features.video.video import VideoFeatures
@@ -68,11 +69,9 @@ def frame_format(source: Source) -> FrameFormat:
     if isinstance(source, np.ndarray):
         height, width = source.shape[1:3]
     else:
-        import av
-
         file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
         options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-        with av.open(file, "r", options=options, metadata_errors="ignore") as container:
+        with open_container(file, options=options) as container:
             frame = next(container.decode(video=0))
         width, height = frame.width, frame.height
         if round(frame.rotation / 90) % 2:

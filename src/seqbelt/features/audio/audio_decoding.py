@@ -26,6 +26,7 @@ from seqbelt.errors import (
 )
 from seqbelt.features.audio.stated_lengths import refuse_cut_short
 from seqbelt.features.base import read_bytes, reason_of
+from seqbelt.features.media_container import open_container
 
 SILENCE_PEAK = 1e-4
 """A recording whose largest sample stays below this (-80 dB of full scale) is silent."""
@@ -238,7 +239,7 @@ def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int
     from av.error import FFmpegError
 
     try:
-        with av.open(io.BytesIO(content), "r", metadata_errors="ignore") as container:
+        with open_container(io.BytesIO(content)) as container:
             if not container.streams.audio:
                 raise BadInput(WRONG_TYPE, "a media file without an audio stream")
             stream = container.streams.audio[0]

@@ -23,6 +23,7 @@ from seqbelt.errors import (
     BadInput,
 )
 from seqbelt.features.base import reason_of
+from seqbelt.features.media_container import open_container
 
 CONTAINERS = (
     "avi,mov,mp4,m4a,3gp,matroska,webm,gif,mpeg,mpegvideo,mpegts,flv,asf,ogg,m4v,h264,hevc,av1,ivf,"
@@ -117,7 +118,6 @@ def _frames_of_array(frames: np.ndarray) -> Iterator[Any]:
 @contextmanager
 def _open(source: Path | bytes) -> Iterator[Any]:
     """A container that nothing but this one file is read for."""
-    import av
     from av.error import FFmpegError
 
     try:
@@ -137,9 +137,7 @@ def _open(source: Path | bytes) -> Iterator[Any]:
         raise BadInput(EMPTY, "the file has no bytes")
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
-        container = av.open(
-            file, options=options, buffer_size=BUFFER_BYTES, metadata_errors="ignore"
-        )
+        container = open_container(file, options=options, buffer_size=BUFFER_BYTES)
     except (FFmpegError, ValueError) as error:
         why = reason_of(error)
         if any(start.startswith(mark, place) for place, mark in VIDEO_SIGNATURES):
