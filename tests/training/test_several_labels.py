@@ -22,7 +22,7 @@ from seqbelt.data.cropping import average_window_probabilities
 from seqbelt.data.labels.targets import TARGETS
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.calibration import fit_temperature
-from seqbelt.evaluation.several_report import MIN_ROWS, choose_thresholds
+from seqbelt.evaluation.several_report import MIN_ROWS, best_threshold, choose_thresholds
 from seqbelt.experiment import Experiment
 from seqbelt.training.losses import MeanBinaryCrossEntropy
 from seqbelt.training.scoring import score
@@ -88,12 +88,24 @@ def test_a_prediction_is_as_sure_as_all_of_its_labels():
 def test_a_threshold_has_the_best_f1_of_its_validation_rows():
     logits, labels = draw(200, seed=1, rates=np.array([0, -2, 1, -9]))
     probabilities = expit(logits).round(2)  # with ties
-    found = choose_thresholds(probabilities, labels)
     for k in range(3):
+        found = best_threshold(probabilities[:, k], labels[:, k])
         best = max(
             f1_score(labels[:, k], probabilities[:, k] >= one) for one in np.linspace(0, 1, 201)
         )
-        assert f1_score(labels[:, k], probabilities[:, k] >= found[k]) == pytest.approx(best)
+        assert f1_score(labels[:, k], probabilities[:, k] >= found) == pytest.approx(best)
+
+
+def test_few_rows_share_a_threshold_and_fewer_choose_none():
+    logits, labels = draw(200, seed=1, rates=np.array([0, -2, 1, -9]))
+    probabilities = expit(logits)
+    found = choose_thresholds(probabilities, labels)
+    shared = best_threshold(probabilities[:, :3].ravel(), labels[:, :3].ravel())
+    for k in range(3):
+        own = best_threshold(probabilities[:, k], labels[:, k])
+        assert min(own, shared) <= found[k] <= max(own, shared)
+    many = choose_thresholds(np.tile(probabilities, (100, 1)), np.tile(labels, (100, 1)))
+    assert many[1] == pytest.approx(best_threshold(probabilities[:, 1], labels[:, 1]), abs=0.02)
     assert labels[:, 3].sum() < MIN_ROWS and found[3] == 0.5
 
 

@@ -16,23 +16,41 @@ MIN_ROWS = 10
 at ``DEFAULT_THRESHOLD``."""
 
 
-def choose_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The thresholds ``(classes,)`` with the highest F1 of each label on validation rows.
+SHARED_ROWS = 50
+"""Validation rows with a label at which its own best threshold counts as much as that of all labels
+together: the best of few rows is mostly chance."""
 
-    ``probabilities`` and bool ``labels`` ``(rows, classes)``. A threshold is in the middle between
-    two neighbouring probabilities.
+
+def choose_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The thresholds ``(classes,)`` of labels, chosen on validation rows.
+
+    ``probabilities`` and bool ``labels`` ``(rows, classes)``. A label's threshold is between the
+    one with its highest F1 and the one with the highest F1 of all labels together (micro-F1), the
+    nearer to its own the more rows it has (``SHARED_ROWS``).
     """
     thresholds = np.full(labels.shape[1], DEFAULT_THRESHOLD)
-    for label in np.flatnonzero(has_enough_rows(labels)):
-        order = np.argsort(-probabilities[:, label], kind="stable")
-        ranked, hits = probabilities[order, label], np.cumsum(labels[order, label])
-        count = np.arange(1, len(ranked) + 1)
-        f1 = 2 * hits / (count + hits[-1])
-        is_end = np.append(ranked[1:] < ranked[:-1], True)  # equal ones stay together
-        last = int(np.argmax(np.where(is_end, f1, -1)))
-        below = ranked[last + 1] if last + 1 < len(ranked) else 0.0
-        thresholds[label] = (ranked[last] + below) / 2
+    chosen = np.flatnonzero(has_enough_rows(labels))
+    if not len(chosen):
+        return thresholds
+    shared = best_threshold(probabilities[:, chosen].ravel(), labels[:, chosen].ravel())
+    for label in chosen:
+        own = best_threshold(probabilities[:, label], labels[:, label])
+        with_label = int(labels[:, label].sum())
+        num_rows = min(with_label, len(labels) - with_label)
+        thresholds[label] = (num_rows * own + SHARED_ROWS * shared) / (num_rows + SHARED_ROWS)
     return thresholds
+
+
+def best_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The threshold with the highest F1, in the middle between two neighbouring ``probabilities``;
+    ``labels`` are bool, both ``(examples,)``."""
+    order = np.argsort(-probabilities, kind="stable")
+    ranked, hits = probabilities[order], np.cumsum(labels[order])
+    f1 = 2 * hits / (np.arange(1, len(ranked) + 1) + hits[-1])
+    is_end = np.append(ranked[1:] < ranked[:-1], True)  # equal ones stay together
+    last = int(np.argmax(np.where(is_end, f1, -1)))
+    below = ranked[last + 1] if last + 1 < len(ranked) else 0.0
+    return float((ranked[last] + below) / 2)
 
 
 def has_enough_rows(labels: np.ndarray) -> np.ndarray:
