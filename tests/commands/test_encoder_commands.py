@@ -25,6 +25,7 @@ training: {num_epochs: 1, batch_size: 4, device: cpu, augmentation: none}
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys, write_wavs):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     write_wavs(Path("wavs"))
     toy_encoders.convolution(Path("e.onnx"))
     Path("sounds.yaml").write_text(CONFIG)

@@ -48,7 +48,7 @@ def run(
     SIGHUP) exit with 1 and a one-line message, to which ``remedy`` is added after a stop. The
     MLflow runs that the process has open are closed in every case.
     """
-    from seqbelt.workflow.console import log_to_stderr
+    from seqbelt.workflow.console import echo, log_to_stderr
 
     level = log_level if is_main_process() else max(log_level, logging.WARNING)  # rank 0 reports
     with stop_signals_raised(), log_to_stderr(level):
@@ -73,8 +73,9 @@ def run(
     if is_main_process():
         _print_result(outcome.result, as_json)
         following = None if outcome.exit_code == FAILED else next_step(outcome.result)
-        if following and log_level <= logging.INFO:
-            print(f"next: {following}", file=sys.stderr)
+        if following:
+            with log_to_stderr(level):
+                echo(f"next: {following}")
     raise SystemExit(outcome.exit_code)
 
 

@@ -99,7 +99,7 @@ def test_broken_and_empty_archives_are_refused(tmp_path):
     with pytest.raises(SettingsError, match=rf"{loose} has no sub-folders"):
         Data(source=str(loose)).list_items()
     for labels in ("per_step", "several"):
-        with pytest.raises(SettingsError, match=rf"labels: {labels}: .* one class each"):
+        with pytest.raises(SettingsError, match=rf"labels: {labels}: .* one class"):
             Data.parse({"source": str(loose), "labels": labels}, origin="data").list_items()
 
 

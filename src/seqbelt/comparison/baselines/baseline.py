@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sklearn.multiclass import OneVsRestClassifier
 
 from seqbelt.data.sequences import Sequences
 
@@ -85,6 +84,9 @@ def fit_predict(classifier: Any, inputs: Any, train: Sequences, test_inputs: Any
     labels = target.labels(train)
     if not target.is_several:
         return classifier.fit(inputs, labels).predict(test_inputs)
+    # Every command imports this module, and scikit-learn takes a second.
+    from sklearn.multiclass import OneVsRestClassifier
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a label that all training rows have
         fitted = OneVsRestClassifier(classifier).fit(inputs, labels.astype(int))

@@ -419,10 +419,10 @@ class Data(Settings):
         if is_series_file(path):
             return read_ts_files(path, self.labels_as_written)
         if is_archive(path):
-            if self.labels != "per_sequence":
+            if self.labels == "per_step":
                 raise SettingsError(
-                    f"data.labels: {self.labels}: {path.name} is an archive, whose files have one "
-                    "class each by their folder; unpack it, and use a manifest"
+                    f"data.labels: per_step: {path.name} is an archive, whose files have one class "
+                    "each by their folder; unpack it"
                 )
             return read_archive(path, self.split_folders, self.labels_as_written)
         raise SettingsError(
