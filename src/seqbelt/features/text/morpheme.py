@@ -23,7 +23,7 @@ from seqbelt.features.text.text import Subword
 from seqbelt.features.text.word_entries import WORDS_FILE, read_words
 
 if TYPE_CHECKING:
-    from kiwipiepy import Kiwi, Token
+    from kiwipiepy import Kiwi, Token  # pyright: ignore[reportMissingImports]  # an extra
 
 VERSIONS_FILE = "morphemes.json"
 """Name of the analyser's versions in ``Learned`` and so in a bundle and a store."""
@@ -191,7 +191,7 @@ def load_analyser() -> "Kiwi":
 @cache
 def _load_analyser() -> "Kiwi":
     try:
-        from kiwipiepy import Kiwi
+        from kiwipiepy import Kiwi  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise SettingsError(
             f"features.kind: morpheme needs kiwipiepy, which cannot be imported ({error}): "
