@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
-import onnx
 import pytest
 import torch
 
 pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+pytest.importorskip("onnx", reason="the extra 'onnx' is not installed")
 
+import onnx
 from export_toys import CELLS, POOLINGS, make
 
 from seqbelt.data.batches import pad

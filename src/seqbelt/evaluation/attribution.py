@@ -11,11 +11,11 @@ baseline (completeness); the gap is measured and reported.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,9 +35,7 @@ NUM_PARTS, NODES = 4, 9
 NARROWEST = 2.0**-20
 """Smallest part of the line: below it float32 points coincide."""
 MOST_POINTS = 4096
-"""Limit of points on the line; then parts are not halved any more."""
-FUTILE = 1e-3
-"""Parts that miss less than this fraction of what all may miss are not halved."""
+"""Approximate limit of points on the line; then parts are not halved any more."""
 STEPS_AT_ONCE = 32_768
 """Padded steps computed at once: tens of megabytes."""
 
@@ -97,16 +95,6 @@ def explain(
     return Explanation(attributions, predicted, log_odds, baseline_log_odds, num_points)
 
 
-class _Part(NamedTuple):
-    """A part of the line: its ends, the integral of the gradient ``(windows, steps)``, and by how
-    much its sum misses the change of the log-odds."""
-
-    start: float
-    end: float
-    integral: np.ndarray
-    missed: float
-
-
 class _Line:
     """The straight line from the baseline to a sequence, which is read in one or more windows.
 
@@ -134,34 +122,28 @@ class _Line:
         return predicted, float(_log_odds(start, predicted)), float(_log_odds(end, predicted))
 
     def collect(self, predicted: int, difference: float) -> tuple[np.ndarray, int]:
-        """Attributions ``(windows, steps)`` and the number of points that they are computed from.
+        """Attributions ``(windows, steps)`` and the number of points.
 
-        The part of the line whose integral misses most of the change of the log-odds is halved,
-        until all parts together miss little. Equally spaced points can miss the change: a recurrent
-        network can switch states within a thousandth of the line.
+        A part of the line is halved until its integral equals the change of the log-odds. Equally
+        spaced points can miss the change: a recurrent network can switch states within a thousandth
+        of the line.
         """
-        tolerance = TOLERANCE * max(abs(difference), NOTHING) / 4
-        edges = np.linspace(0, 1, NUM_PARTS + 1).tolist()
-        parts = [self._integrate(start, end, predicted) for start, end in pairwise(edges)]
-        while sum(part.missed for part in parts) > tolerance:
-            wide = [part for part in parts if part.end - part.start > NARROWEST]
-            if not wide or NODES * len(parts) >= MOST_POINTS:
-                break
-            worst = max(wide, key=lambda part: part.missed)
-            if worst.missed < FUTILE * tolerance:
-                break
-            middle = (worst.start + worst.end) / 2
-            halves = ((worst.start, middle), (middle, worst.end))
-            parts = [part for part in parts if part is not worst]
-            parts += [self._integrate(*half, predicted) for half in halves]
-        return sum((part.integral for part in parts), np.zeros(self.shape)), NODES * len(parts)
-
-    def _integrate(self, start: float, end: float, predicted: int) -> "_Part":
         nodes, weights = _lobatto(NODES)
-        log_odds, slopes = self._differentiate(start + (end - start) * nodes, predicted)
-        integral = (end - start) * np.tensordot(weights, slopes, axes=1)
-        missed = abs(float(integral.sum() - (log_odds[-1] - log_odds[0])))
-        return _Part(start, end, integral, missed)
+        tolerance = TOLERANCE * max(abs(difference), NOTHING) / (4 * NUM_PARTS)
+        parts = deque((part / NUM_PARTS, (part + 1) / NUM_PARTS) for part in range(NUM_PARTS))
+        collected, num_points = np.zeros(self.shape), 0
+        while parts:
+            start, end = parts.popleft()
+            log_odds, slopes = self._differentiate(start + (end - start) * nodes, predicted)
+            integral = (end - start) * np.tensordot(weights, slopes, axes=1)
+            num_points += len(nodes)
+            missed = abs(integral.sum() - (log_odds[-1] - log_odds[0]))
+            if missed > tolerance and end - start > NARROWEST and num_points < MOST_POINTS:
+                middle = (start + end) / 2
+                parts += [(start, middle), (middle, end)]
+            else:
+                collected += integral
+        return collected, num_points
 
     def _differentiate(self, points: np.ndarray, predicted: int) -> tuple[np.ndarray, np.ndarray]:
         """Log-odds ``(points,)`` and their derivatives by each scale ``(points, windows,
