@@ -11,17 +11,16 @@ from pydantic import Field
 
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.base import Learned, Source
-from seqbelt.features.pretrained import certificate
-from seqbelt.features.pretrained.certificate import CERTIFICATE_FILE, Batching
+from seqbelt.features.pretrained import encoder_certificate
+from seqbelt.features.pretrained.encoder_certificate import Batching
 from seqbelt.features.pretrained.onnx_model import (
     EncoderFile,
     OnnxModel,
     Port,
     choose,
     load_learned,
-    read_encoder_file,
 )
-from seqbelt.features.pretrained.pretrained import PretrainedFeatures
+from seqbelt.features.pretrained.pretrained import Certified, PretrainedFeatures
 from seqbelt.features.video.descriptors import blocks
 from seqbelt.features.video.video import VideoFeatures
 from seqbelt.features.video.video_decoding import FrameFormat, decode_video
@@ -61,14 +60,8 @@ class EncodedFrames(PretrainedFeatures, VideoFeatures):
         return Clip(content, self.frame_rate, self.max_duration_s)
 
     def learn(self, raws: Iterable[Clip]) -> Learned:
-        """The encoder with its certificate; no row is read.
-
-        Raises SettingsError if the file cannot be used with these settings.
-        """
-        file = read_encoder_file(self.file)
-        model = file.model(self.max_copy_mb)
-        encoder, content = _certify(_probe(self, model), file)
-        return {**file.learned(model, encoder.about()), CERTIFICATE_FILE: content}
+        """The encoder with its certificate; no row is read. Raises SettingsError."""
+        return self.learn_certified(lambda model, file: _certify(_probe(self, model), file))
 
     def encoder(self, learned: Learned) -> "FrameEncoder":  # type: ignore[override]
         model, about = load_learned(learned)
@@ -200,8 +193,8 @@ def _blank(encoder: FrameEncoder, dtype: Any, number: int) -> np.ndarray:
     return np.zeros((number, *shape), dtype)
 
 
-def _certify(encoder: FrameEncoder, file: EncoderFile) -> tuple[FrameEncoder, bytes]:
-    """The encoder with the batches that leave its answers as they are, and its certificate.
+def _certify(encoder: FrameEncoder, file: EncoderFile) -> Certified:
+    """How the encoder is used, in batches that leave its answers as they are, and its certificate.
 
     Raises SettingsError if answers are random, or depend on batch mates that cannot be left out.
     """
@@ -210,23 +203,27 @@ def _certify(encoder: FrameEncoder, file: EncoderFile) -> tuple[FrameEncoder, by
     frames = random.integers(0, 256, shape, dtype=np.uint8)
     alone = [encoder.run(frames[number : number + 1]) for number in range(len(frames))]
     again = encoder.run(frames[:1])
-    certificate.refuse_randomness(certificate.relative_difference(again, alone[0]), file.path.name)
+    encoder_certificate.refuse_randomness(
+        encoder_certificate.relative_difference(again, alone[0]), file.path.name
+    )
     difference, number = None, encoder.batch_size
     if number is None:
-        difference = certificate.relative_difference(encoder.run(frames), np.concatenate(alone))
+        difference = encoder_certificate.relative_difference(
+            encoder.run(frames), np.concatenate(alone)
+        )
     elif number > 1:
         mates = np.concatenate([frames[:1], *[frames[1:2]] * (number - 1)])
-        certificate.refuse_batch_mates(
-            certificate.relative_difference(encoder.run(mates)[:1], alone[0]),
+        encoder_certificate.refuse_batch_mates(
+            encoder_certificate.relative_difference(encoder.run(mates)[:1], alone[0]),
             number,
             file.path.name,
         )
-    batching = certificate.decide_batching(difference, None)
+    batching = encoder_certificate.decide_batching(difference, None)
     encoder = dataclasses.replace(encoder, batching=batching)
-    how = certificate.describe_batching(difference, None)
+    how = encoder_certificate.describe_batching(difference, None)
     note = (
         f"{file.describe()}: '{encoder.input}' to '{encoder.output}', {encoder.num_features} "
         f"features of frames of {encoder.width} x {encoder.height} pixels; {how}"
     )
     notes = [note, *file.copy_notes(encoder.features.max_copy_mb)]
-    return encoder, certificate.to_file(notes, {"equal": difference})
+    return encoder.about(), encoder_certificate.to_file(notes, {"equal": difference})

@@ -1,14 +1,24 @@
 """What features of every modality share that are made by an encoder in an ONNX file."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field
 
 from seqbelt.features.base import Features, Learned
-from seqbelt.features.pretrained.certificate import CERTIFICATE_FILE, notes_of
-from seqbelt.features.pretrained.onnx_model import ABOUT_FILE, MODEL_FILE, read_encoder_file
+from seqbelt.features.pretrained.encoder_certificate import CERTIFICATE_FILE, notes_of
+from seqbelt.features.pretrained.onnx_model import (
+    ABOUT_FILE,
+    MODEL_FILE,
+    EncoderFile,
+    OnnxModel,
+    read_encoder_file,
+)
+
+Certified: TypeAlias = tuple[Mapping[str, Any], bytes]
+"""How an encoder is used, as JSON values, and the content of its certificate."""
 
 
 class PretrainedFeatures(Features):
@@ -45,6 +55,16 @@ class PretrainedFeatures(Features):
             if name not in (MODEL_FILE, ABOUT_FILE, CERTIFICATE_FILE)
         }
         return {**others, ABOUT_FILE: json.dumps(kept, sort_keys=True).encode()}
+
+    def learn_certified(self, certify: Callable[[OnnxModel, EncoderFile], Certified]) -> Learned:
+        """The encoder with how it is used and its certificate, as ``certify`` returns them.
+
+        Raises SettingsError if the file cannot be used with these settings.
+        """
+        file = read_encoder_file(self.file)
+        model = file.model(self.max_copy_mb)
+        about, content = certify(model, file)
+        return {**file.learned(model, about), CERTIFICATE_FILE: content}
 
     def notes(self, learned: Learned) -> tuple[str, ...]:
         return notes_of(learned)

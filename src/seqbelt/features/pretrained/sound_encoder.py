@@ -18,12 +18,8 @@ from seqbelt.errors import EMPTY, TOO_LONG, BadInput
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.base import Encoder, Learned, Source
-from seqbelt.features.pretrained.certificate import CERTIFICATE_FILE, Batching
-from seqbelt.features.pretrained.onnx_model import (
-    OnnxModel,
-    load_learned,
-    read_encoder_file,
-)
+from seqbelt.features.pretrained.encoder_certificate import Batching
+from seqbelt.features.pretrained.onnx_model import OnnxModel, load_learned
 from seqbelt.features.pretrained.pretrained import PretrainedFeatures
 from seqbelt.features.pretrained.sound_ports import SoundPorts, first_states
 
@@ -102,16 +98,10 @@ class EncodedSound(PretrainedFeatures, AudioFeatures):
         return sequence
 
     def learn(self, raws: Iterable[Audio]) -> Learned:
-        """The encoder with its certificate; no row is read.
-
-        Raises SettingsError if the file cannot be used with these settings.
-        """
+        """The encoder with its certificate; no row is read. Raises SettingsError."""
         from seqbelt.features.pretrained.sound_trials import certify, probe  # imports this module
 
-        file = read_encoder_file(self.file)
-        model = file.model(self.max_copy_mb)
-        encoder, content = certify(probe(self, model), file)
-        return {**file.learned(model, encoder.about()), CERTIFICATE_FILE: content}
+        return self.learn_certified(lambda model, file: certify(probe(self, model), file))
 
     def encoder(self, learned: Learned) -> "SoundEncoder":  # type: ignore[override]
         model, about = load_learned(learned)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from seqbelt.errors import BadInput, SettingsError
-from seqbelt.features.pretrained import certificate
+from seqbelt.features.pretrained import encoder_certificate
 from seqbelt.features.pretrained.onnx_model import EncoderFile, OnnxModel
+from seqbelt.features.pretrained.pretrained import Certified
 from seqbelt.features.pretrained.sound_encoder import EncodedSound, SoundEncoder, StepAxes
 from seqbelt.features.pretrained.sound_ports import find_sound_ports
 
@@ -141,8 +142,8 @@ def _noise(number: int, num_samples: int) -> np.ndarray:
     return (loudness * random.standard_normal(num_samples) + tone).astype(np.float32)
 
 
-def certify(encoder: SoundEncoder, file: EncoderFile) -> tuple[SoundEncoder, bytes]:
-    """The encoder with the batches that leave its answers as they are, and its certificate.
+def certify(encoder: SoundEncoder, file: EncoderFile) -> Certified:
+    """How the encoder is used, in batches that leave its answers as they are, and its certificate.
 
     Raises SettingsError if answers are random, depend on batch mates that cannot be left out, or
     on more context than the settings say.
@@ -160,27 +161,29 @@ def certify(encoder: SoundEncoder, file: EncoderFile) -> tuple[SoundEncoder, byt
     if not all(np.isfinite(steps).all() for steps in alone):
         raise SettingsError(f"features.file: {file.path.name} gives NaN or infinite values")
     again = _answer(encoder, signals[:1])[0]
-    certificate.refuse_randomness(certificate.relative_difference(again, alone[0]), file.path.name)
+    encoder_certificate.refuse_randomness(
+        encoder_certificate.relative_difference(again, alone[0]), file.path.name
+    )
     figures: dict[str, float | None] = {"equal": None, "padded": None}
     number = encoder.ports.batch_size
     if number not in (None, 1):
         mates = _answer(encoder, [signals[0], *[signals[1]] * (number - 1)])[0]
-        certificate.refuse_batch_mates(
-            certificate.relative_difference(mates, alone[0]), number, file.path.name
+        encoder_certificate.refuse_batch_mates(
+            encoder_certificate.relative_difference(mates, alone[0]), number, file.path.name
         )
     elif number is None and not encoder.ports.states and not (axes and axes.time == 0):
         together = _answer(encoder, signals[:2])
-        figures["equal"] = certificate.largest_difference(zip(together, alone))
+        figures["equal"] = encoder_certificate.largest_difference(zip(together, alone))
         if axes is not None:
             padded = _answer(encoder, [signals[0], signals[2]])
-            figures["padded"] = certificate.largest_difference(
+            figures["padded"] = encoder_certificate.largest_difference(
                 zip([padded[0][: len(alone[0])], padded[1]], [alone[0], alone[2]])
             )
-    batching = certificate.decide_batching(figures["equal"], figures["padded"])
+    batching = encoder_certificate.decide_batching(figures["equal"], figures["padded"])
     encoder = dataclasses.replace(encoder, batching=batching)
     if features.context is not None:
         figures["cut"] = _refuse_more_context(encoder)
-    return encoder, certificate.to_file(_describe(encoder, file, figures), figures)
+    return encoder.about(), encoder_certificate.to_file(_describe(encoder, file, figures), figures)
 
 
 def _answer(encoder: SoundEncoder, signals: list[np.ndarray]) -> list[np.ndarray]:
@@ -204,8 +207,8 @@ def _refuse_more_context(encoder: SoundEncoder) -> float:
         for part in encoder.cut(signal, piece)
     ]
     cut = np.concatenate(pieces)
-    difference = certificate.relative_difference(cut, whole[: len(cut)])
-    if not difference <= certificate.TOLERANCE:
+    difference = encoder_certificate.relative_difference(cut, whole[: len(cut)])
+    if not difference <= encoder_certificate.TOLERANCE:
         raise SettingsError(
             f"features.context_ms: {features.context_ms:g}, but steps of {encoder.model.name} "
             f"depend on more (difference {difference:.2g} of the largest value when cut so); raise "
@@ -226,7 +229,7 @@ def _describe(
     if encoder.carries_state:
         how = "run window by window, with the state carried"
     else:
-        how = certificate.describe_batching(figures["equal"], figures["padded"])
+        how = encoder_certificate.describe_batching(figures["equal"], figures["padded"])
     notes = [f"{file.describe()}: '{ports.waveform}' to '{ports.features}', {steps}; {how}"]
     if (cut := figures.get("cut")) is not None:
         notes.append(

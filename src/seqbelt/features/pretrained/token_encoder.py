@@ -12,17 +12,16 @@ from pydantic import Field
 
 from seqbelt.errors import EMPTY, UNREADABLE, BadInput, SettingsError
 from seqbelt.features.base import Learned, Source
-from seqbelt.features.pretrained import certificate
-from seqbelt.features.pretrained.certificate import CERTIFICATE_FILE, Batching
+from seqbelt.features.pretrained import encoder_certificate
+from seqbelt.features.pretrained.encoder_certificate import Batching
 from seqbelt.features.pretrained.onnx_model import (
     EncoderFile,
     OnnxModel,
     choose,
     hash_of_files,
     load_learned,
-    read_encoder_file,
 )
-from seqbelt.features.pretrained.pretrained import PretrainedFeatures
+from seqbelt.features.pretrained.pretrained import Certified, PretrainedFeatures
 from seqbelt.features.text.encoder import FILE as TOKENIZER_FILE
 from seqbelt.features.text.text import max_text_bytes, read_text
 
@@ -71,15 +70,12 @@ class EncodedText(PretrainedFeatures):
         return read_text(source, self.max_characters, self.size_setting)
 
     def learn(self, raws: Iterable[str]) -> Learned:
-        """The encoder with its tokenizer and certificate; no row is read.
-
-        Raises SettingsError if the files cannot be used with these settings.
-        """
-        file, tokenizer = read_encoder_file(self.file), _read_tokenizer(self.tokenizer)
-        model = file.model(self.max_copy_mb)
-        encoder, content = _certify(_probe(self, model, tokenizer), file)
-        learned = file.learned(model, encoder.about())
-        return {**learned, TOKENIZER_FILE: tokenizer, CERTIFICATE_FILE: content}
+        """The encoder with its tokenizer and certificate; no row is read. Raises SettingsError."""
+        tokenizer = _read_tokenizer(self.tokenizer)
+        learned = self.learn_certified(
+            lambda model, file: _certify(_probe(self, model, tokenizer), file)
+        )
+        return {**learned, TOKENIZER_FILE: tokenizer}
 
     def encoder(self, learned: Learned) -> "TokenEncoder":
         model, about = load_learned(learned)
@@ -249,8 +245,8 @@ def _probe_ids(encoder: TokenEncoder, number: int, length: int) -> np.ndarray:
     return np.random.default_rng(number).integers(0, size, length)
 
 
-def _certify(encoder: TokenEncoder, file: EncoderFile) -> tuple[TokenEncoder, bytes]:
-    """The encoder with the batches that leave its answers as they are, and its certificate.
+def _certify(encoder: TokenEncoder, file: EncoderFile) -> Certified:
+    """How the encoder is used, in batches that leave its answers as they are, and its certificate.
 
     Raises SettingsError if answers are random, or depend on padding or batch mates that cannot be
     left out.
@@ -259,12 +255,12 @@ def _certify(encoder: TokenEncoder, file: EncoderFile) -> tuple[TokenEncoder, by
     rows = [_probe_ids(encoder, number, length) for number, length in enumerate(lengths)]
     alone = [encoder.run([row])[0] for row in rows]
     name = file.path.name
-    again = certificate.relative_difference(encoder.run(rows[:1])[0], alone[0])
-    certificate.refuse_randomness(again, name)
+    again = encoder_certificate.relative_difference(encoder.run(rows[:1])[0], alone[0])
+    encoder_certificate.refuse_randomness(again, name)
     if encoder.length is not None:
         other = encoder.run(rows[:1], fill=encoder.tokenizer.get_vocab_size() - 1)[0]
-        difference = certificate.relative_difference(other, alone[0])
-        if not difference <= certificate.TOLERANCE:
+        difference = encoder_certificate.relative_difference(other, alone[0])
+        if not difference <= encoder_certificate.TOLERANCE:
             raise SettingsError(
                 f"features.file: {name} takes exactly {encoder.length} tokens, and an answer "
                 f"depends on what stands at the padding (difference {difference:.2g} of the "
@@ -272,18 +268,20 @@ def _certify(encoder: TokenEncoder, file: EncoderFile) -> tuple[TokenEncoder, by
             )
     equal = padded = None
     if encoder.batch_size is None:
-        equal = certificate.largest_difference(zip(encoder.run(rows[:2]), alone))
+        equal = encoder_certificate.largest_difference(zip(encoder.run(rows[:2]), alone))
         together = encoder.run([rows[0], rows[2]])
-        padded = certificate.largest_difference(zip(together, [alone[0], alone[2]]))
+        padded = encoder_certificate.largest_difference(zip(together, [alone[0], alone[2]]))
     elif encoder.batch_size > 1:
         mates = encoder.run([rows[0], *[rows[1]] * (encoder.batch_size - 1)])[0]
-        certificate.refuse_batch_mates(
-            certificate.relative_difference(mates, alone[0]), encoder.batch_size, name
+        encoder_certificate.refuse_batch_mates(
+            encoder_certificate.relative_difference(mates, alone[0]), encoder.batch_size, name
         )
-    encoder = dataclasses.replace(encoder, batching=certificate.decide_batching(equal, padded))
+    encoder = dataclasses.replace(
+        encoder, batching=encoder_certificate.decide_batching(equal, padded)
+    )
     note = (
         f"{file.describe()}: '{encoder.ids}' to '{encoder.output}', {encoder.num_features} "
-        f"features a token; {certificate.describe_batching(equal, padded)}"
+        f"features a token; {encoder_certificate.describe_batching(equal, padded)}"
     )
     notes = [note, *file.copy_notes(encoder.features.max_copy_mb)]
-    return encoder, certificate.to_file(notes, {"equal": equal, "padded": padded})
+    return encoder.about(), encoder_certificate.to_file(notes, {"equal": equal, "padded": padded})
