@@ -1,11 +1,17 @@
 """Small bundles to export, with every parameter away from its usual value."""
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from seqbelt.data.batches import pad
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.classifier import Model
+from seqbelt.models.stem import Stem
 
+NUM_STEPS = 23
+STRIDED = Stem(channels=(6, 6, 4), kernel_sizes=(3, 5, 1), strides=(2, 1, 3))
 POOLINGS = ["last", "mean", "max", "attention", "attention_max", "concat"]
 CELLS = {
     "lstm": {"cell": "lstm"},
@@ -29,3 +35,25 @@ def make(features=None, learn_from=(), seed=0, **settings) -> Bundle:
     if not features.is_tokens:
         network.normalize.learn(torch.randn(width), torch.rand(width) + 0.5)
     return Bundle("toy", features, learned, model, ("a", "b", "ç"), width, network, {})
+
+
+def prefixes_of(bundle: Bundle) -> list[np.ndarray]:
+    """A random sequence cut after each of its steps."""
+    random = np.random.default_rng(0)
+    if bundle.features.is_tokens:
+        sequence = random.integers(0, bundle.num_features, NUM_STEPS)
+    else:
+        sequence = random.normal(size=(NUM_STEPS, bundle.num_features)).astype(np.float32)
+    return [sequence[:end] for end in range(1, NUM_STEPS + 1)]
+
+
+@torch.inference_mode()
+def expected_of(bundle: Bundle, prefixes: list[np.ndarray]) -> Tensor:
+    """The network's own logits of the prefixes."""
+    return bundle.network(*pad([one[: bundle.model.max_steps] for one in prefixes]))
+
+
+def assert_same_logits(found: Tensor, expected: Tensor) -> None:
+    """Within 1e-5 of the largest logit."""
+    scale = max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(found / scale, expected / scale, atol=1e-5, rtol=1e-5)

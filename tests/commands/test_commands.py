@@ -248,21 +248,24 @@ def test_an_unknown_model_exits_with_1(trained, project, capsys):
     assert code == 1 and "nobody" in err
 
 
-def test_help_imports_nothing_heavy():
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        (  # for --help
+            "seqbelt.cli",
+            {"torch", "mlflow", "numpy", "pandas", "sklearn", "librosa", "pydantic"},
+        ),
+        (  # for predictions without a report: neither statistics nor tracking
+            "seqbelt.workflow.prediction_run",
+            {"mlflow", "pandas", "sklearn", "scipy.stats", "matplotlib"},
+        ),
+    ],
+)
+def test_nothing_heavy_is_imported(module, heavy):
     script = (
-        "import sys, seqbelt.cli\n"
-        "heavy = {'torch', 'mlflow', 'numpy', 'pandas', 'sklearn', 'librosa', 'pydantic'}\n"
-        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_prediction_without_a_report_imports_no_statistics_and_no_tracking():
-    script = (
-        "import sys, seqbelt.workflow.prediction_run\n"
-        "heavy = {'mlflow', 'pandas', 'sklearn', 'scipy.stats', 'matplotlib'}\n"
-        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+        f"import sys, {module}\n"
+        f"found = {heavy!r} & set(sys.modules)\n"
+        "sys.exit(str(found) if found else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

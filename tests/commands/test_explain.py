@@ -162,8 +162,9 @@ def test_rough_attributions_say_so_in_figure_and_table(inputs, capsys, monkeypat
     assert any(text.startswith("Rough: ") for text in captions)
 
 
-def test_a_caption_has_probabilities_before_calibration_only(inputs, capsys):
+def test_a_caption_has_probabilities_before_calibration_only(inputs, capsys, monkeypatch):
     """The attributions sum to the network's own log-odds, not to the calibrated ones."""
+    monkeypatch.setattr(attribution, "MOST_POINTS", 36)  # fast, and as good for the caption
     signals = sorted((inputs / "signal/test").rglob("*.csv"))
     model = save(Channels(kind="channels"), signals[:2])
     bundle = Bundle.load(Path(model))
@@ -175,7 +176,8 @@ def test_a_caption_has_probabilities_before_calibration_only(inputs, capsys):
     assert "calibration" not in err and f"to {result['confidence']:.1%}." in err
 
 
-def test_a_model_at_chance_gives_no_reasons(inputs, capsys):
+def test_a_model_at_chance_gives_no_reasons(inputs, capsys, monkeypatch):
+    monkeypatch.setattr(attribution, "MOST_POINTS", 36)
     signals = sorted((inputs / "signal/test").rglob("*.csv"))
     bundle = Bundle.load(Path(save(Channels(kind="channels"), signals[:2])))
     for is_above in (False, True):

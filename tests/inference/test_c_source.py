@@ -6,7 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from export_toys import CELLS, POOLINGS, make
+from export_toys import (
+    CELLS,
+    POOLINGS,
+    STRIDED,
+    assert_same_logits,
+    expected_of,
+    make,
+    prefixes_of,
+)
 
 from seqbelt.data.batches import pad
 from seqbelt.errors import SeqbeltError, SettingsError
@@ -24,8 +32,6 @@ from seqbelt.workflow.export_check import RawNetwork
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, c_library.COMPILERS)), reason="no C compiler on the PATH"
 )
-STRIDED = Stem(channels=(6, 6, 4), kernel_sizes=(3, 5, 1), strides=(2, 1, 3))
-NUM_STEPS = 23
 
 
 def library(bundle: Bundle, raw: bool = False, int8: bool = False) -> CLibrary:
@@ -33,17 +39,8 @@ def library(bundle: Bundle, raw: bool = False, int8: bool = False) -> CLibrary:
 
 
 def assert_exact_at_every_cut(bundle: Bundle) -> None:
-    random = np.random.default_rng(0)
-    if bundle.features.is_tokens:
-        sequence = random.integers(0, bundle.num_features, NUM_STEPS)
-    else:
-        sequence = random.normal(size=(NUM_STEPS, bundle.num_features)).astype(np.float32)
-    prefixes = [sequence[:end] for end in range(1, NUM_STEPS + 1)]
-    with torch.inference_mode():
-        expected = bundle.network(*pad([one[: bundle.model.max_steps] for one in prefixes]))
-        found = library(bundle)(*pad(prefixes))
-    scale = max(1.0, float(expected.abs().max()))
-    torch.testing.assert_close(found / scale, expected / scale, atol=1e-5, rtol=1e-5)
+    prefixes = prefixes_of(bundle)
+    assert_same_logits(library(bundle)(*pad(prefixes)), expected_of(bundle, prefixes))
 
 
 @needs_compiler

@@ -2,15 +2,21 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
-import torch
 
 pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
 pytest.importorskip("onnx", reason="the extra 'onnx' is not installed")
 
 import onnx
-from export_toys import CELLS, POOLINGS, make
+from export_toys import (
+    CELLS,
+    POOLINGS,
+    STRIDED,
+    assert_same_logits,
+    expected_of,
+    make,
+    prefixes_of,
+)
 
 from seqbelt.data.batches import pad
 from seqbelt.errors import SettingsError
@@ -20,23 +26,11 @@ from seqbelt.inference.onnx_stream import OnnxStream, export_stream_bytes
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.stem import Stem
 
-NUM_STEPS = 23
-STRIDED = Stem(channels=(6, 6, 4), kernel_sizes=(3, 5, 1), strides=(2, 1, 3))
 
-
-def assert_exact_at_every_cut(bundle: Bundle, num_steps: int = NUM_STEPS) -> None:
-    random = np.random.default_rng(0)
-    if bundle.features.is_tokens:
-        sequence = random.integers(0, bundle.num_features, num_steps)
-    else:
-        sequence = random.normal(size=(num_steps, bundle.num_features)).astype(np.float32)
-    prefixes = [sequence[:end] for end in range(1, num_steps + 1)]
-    max_steps = bundle.model.max_steps
-    with torch.inference_mode():
-        expected = bundle.network(*pad([prefix[:max_steps] for prefix in prefixes]))
-        found = OnnxStream(export_stream_bytes(bundle))(*pad(prefixes))
-    scale = max(1.0, float(expected.abs().max()))
-    torch.testing.assert_close(found / scale, expected / scale, atol=1e-5, rtol=1e-5)
+def assert_exact_at_every_cut(bundle: Bundle) -> None:
+    prefixes = prefixes_of(bundle)
+    found = OnnxStream(export_stream_bytes(bundle))(*pad(prefixes))
+    assert_same_logits(found, expected_of(bundle, prefixes))
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

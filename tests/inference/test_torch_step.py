@@ -2,10 +2,17 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from export_toys import CELLS, POOLINGS, make
+from export_toys import (
+    CELLS,
+    POOLINGS,
+    STRIDED,
+    assert_same_logits,
+    expected_of,
+    make,
+    prefixes_of,
+)
 
 from seqbelt.data.batches import pad
 from seqbelt.errors import SettingsError
@@ -14,23 +21,6 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.torch_step import StepNetwork
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.stem import Stem
-
-STRIDED = Stem(channels=(6, 6, 4), kernel_sizes=(3, 5, 1), strides=(2, 1, 3))
-NUM_STEPS = 23
-
-
-def prefixes_of(bundle: Bundle) -> list[np.ndarray]:
-    random = np.random.default_rng(0)
-    if bundle.features.is_tokens:
-        sequence = random.integers(0, bundle.num_features, NUM_STEPS)
-    else:
-        sequence = random.normal(size=(NUM_STEPS, bundle.num_features)).astype(np.float32)
-    return [sequence[:end] for end in range(1, NUM_STEPS + 1)]
-
-
-def expected_of(bundle: Bundle, prefixes: list[np.ndarray]) -> torch.Tensor:
-    with torch.inference_mode():
-        return bundle.network(*pad([one[: bundle.model.max_steps] for one in prefixes]))
 
 
 @torch.inference_mode()
@@ -43,9 +33,7 @@ def assert_exact_at_every_cut(bundle: Bundle) -> None:
         logits, probabilities, *states = network(step, *states)
         rows.append(logits)
         torch.testing.assert_close((logits / bundle.temperature).softmax(1), probabilities)
-    expected = expected_of(bundle, prefixes)
-    scale = max(1.0, float(expected.abs().max()))
-    torch.testing.assert_close(torch.cat(rows) / scale, expected / scale, atol=1e-5, rtol=1e-5)
+    assert_same_logits(torch.cat(rows), expected_of(bundle, prefixes))
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
