@@ -14,8 +14,6 @@ from seqbelt.training.scoring import binary_losses
 MIN_ROWS = 10
 """Validation rows with a label, and without it, that a threshold is chosen by; with fewer it stays
 at ``DEFAULT_THRESHOLD``."""
-
-
 SHARED_ROWS = 50
 """Validation rows with a label at which its own best threshold counts as much as that of all labels
 together: the best of few rows is mostly chance."""

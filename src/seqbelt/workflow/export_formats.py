@@ -107,8 +107,11 @@ FORMATS = {
     ),
     "c": Format(_build_c, (".c", ".h"), is_stepwise=True),
 }
-NAMES = [name for format in FORMATS for name in (format, f"{format}-int8")]
-NAMES = [name for name in NAMES if name in FORMATS or FORMATS[name[:-5]].has_int8]
+NAMES = [
+    name
+    for format, about in FORMATS.items()
+    for name in ((format, f"{format}-int8") if about.has_int8 else (format,))
+]
 
 
 def find_format(name: str, raw: bool) -> tuple[Format, bool]:

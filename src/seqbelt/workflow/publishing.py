@@ -4,6 +4,7 @@ from datetime import date
 from typing import cast
 
 from seqbelt.checks.padding_invariance import certify_padding
+from seqbelt.data.sources.names import shorten
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
 from seqbelt.evaluation.report_markdown import report_markdown
 from seqbelt.experiment import Experiment
@@ -74,13 +75,11 @@ def _version_page(trained: Trained, remark: str) -> str:
     """The description of a registered version: what was said of it, its data, its scores."""
     store, data = trained.store, trained.experiment.data
     counts = {name: len(store.split(name)) for name in ("train", "validation", "test")}
-    shown = ", ".join(store.classes[:MAX_NAMED])
-    more = len(store.classes) - MAX_NAMED
     parts = [
         remark,
         f"Trained on {date.today():%Y-%m-%d} on `{data.source}`: {counts['train']:,} training, "
         f"{counts['validation']:,} validation and {counts['test']:,} test sequences.",
-        f"Classes: {shown}{f' and {more} more' if more > 0 else ''}.",
+        f"Classes: {shorten(store.classes, MAX_NAMED)}.",
     ]
     if trained.test is not None:
         parts.append(report_markdown(trained.test, "test"))

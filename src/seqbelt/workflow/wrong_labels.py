@@ -19,7 +19,6 @@ from seqbelt.data.audit.findings import MAX_EXAMPLES
 from seqbelt.data.store.parts import write_atomically
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError
-from seqbelt.evaluation.calibration import softmax
 from seqbelt.evaluation.confident_learning import DOUBTFUL, LIKELY_WRONG, UNDISPUTED, LabelRanking
 from seqbelt.experiment import Experiment
 
@@ -67,9 +66,8 @@ class HeldOut:
             for report in [one.test] if has_folds else [one.test, one.validation]:
                 if report is None:
                     continue
-                probabilities = softmax(report.logits, report.temperature)
                 names = zip(report.sequences.column("id"), report.sequences.column("content_hash"))
-                for key, row in zip(names, probabilities, strict=True):
+                for key, row in zip(names, report.probabilities, strict=True):
                     sums[key] = sums.get(key, 0) + row
                     counts[key] = counts.get(key, 0) + 1
         num_models = np.array([*counts.values()])
@@ -139,9 +137,8 @@ def _best_cell(trained: Sequence["Trained"]) -> str:
     losses: dict[str, list[np.ndarray]] = {}
     for one in trained:
         assert one.test is not None  # a comparison has a test part
-        of_labels = softmax(one.test.logits, one.test.temperature)[
-            np.arange(len(one.test.labels)), one.test.labels
-        ]
+        rows = np.arange(len(one.test.labels))
+        of_labels = one.test.probabilities[rows, one.test.labels]
         losses.setdefault(one.cell, []).append(-np.log(np.maximum(of_labels, 1e-12)))
     return min(losses, key=lambda cell: np.concatenate(losses[cell]).mean())
 

@@ -78,7 +78,8 @@ class ArchiveContents(Sequence[bytes]):
     def __getitem__(self, index: Any) -> Any:
         member = self.members[index]
         if member.num_bytes > MAX_MEMBER_BYTES:
-            return NoContent(f"{member.num_bytes / 1e6:,.0f} MB unpacked; at most 1,074 MB")
+            megabytes = [f"{size / 1e6:,.0f} MB" for size in (member.num_bytes, MAX_MEMBER_BYTES)]
+            return NoContent(f"{megabytes[0]} unpacked; at most {megabytes[1]}")
         try:
             return self._reader(member.archive)(member.stored)
         except Exception as error:  # zlib's, lzma's, tarfile's, zipfile's: one item's fault
