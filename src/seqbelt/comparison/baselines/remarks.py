@@ -19,6 +19,8 @@ class Remarks:
     caveat: str = ""
     """Last sentences: the gain over the same network without recurrence, and the best baseline
     that the best cell does not reliably beat."""
+    inputs: str = ""
+    """Sentence on what each of several inputs reaches alone."""
 
 
 _GRAVEST = {"majority": 0, "length": 1}
@@ -89,7 +91,8 @@ def remarks(
     )  # fmt: skip
     warning = _warning(rival, own_seeds, remedy) if rival else ""
     without = [one for one in judged if one.baseline.key == NO_RECURRENCE and one is not rival]
-    others = [one for one in judged if not one.is_beaten and one not in (rival, *without)]
+    alone = [one for one in judged if one.baseline.input_name]
+    others = [one for one in judged if not one.is_beaten and one not in (rival, *without, *alone)]
     if rival is not None:
         most = rival.verdict.other_value
         others = [one for one in others
@@ -102,14 +105,53 @@ def remarks(
         implication = f": {one.baseline.implication}" if explains else ""
         advice = f" {remedy}" if remedy and rival is None and one.verdict.word == "worse" else ""
         sentences.append(f"{_claim(one, own_seeds)}{implication}.{advice}")
-    named = [rival, *without, *others[:1]]
+    named = [rival, *without, *others[:1], *alone]
     ahead = [one for one in judged if one.verdict.word == "worse" and one not in named]
     if ahead:
         names = ", ".join(
             f"'{one.baseline.name}' ({_percent(one.verdict.other_value)})" for one in ahead
         )
         sentences.append(f"Also better than {in_sentence(cell)}: {names}.")
-    return Remarks(warning, " ".join(sentences))
+    majority = next((one for one in controls if one.baseline.key == "majority"), None)
+    inputs = _describe_inputs(alone, rule, controls, majority, cell, groups, correct)
+    return Remarks(warning, " ".join(sentences), inputs)
+
+
+def _describe_inputs(
+    alone: Sequence[_Judged],
+    rule: VerdictRule,
+    controls: Sequence[BaselineResult],
+    majority: BaselineResult | None,
+    cell: str,
+    groups: np.ndarray | None,
+    correct: np.ndarray,
+) -> str:
+    """What each input reaches alone, and whether one of them carries the answer."""
+    if not alone:
+        return ""
+    order = [one.baseline.name for one in controls]
+    alone = sorted(alone, key=lambda one: order.index(one.baseline.name))
+    by_name = {one.baseline.name: one.correct for one in controls}
+    shown = []
+    for one in alone:
+        name, found = one.baseline.input_name, by_name[one.baseline.name]
+        chance = ""
+        if majority is not None and majority.correct is not None and found is not None:
+            both = {name: _twice(found), "majority": _twice(majority.correct)}
+            chance = "" if rule.judge(both, groups)[0].word == "better" else ", at chance"
+        shown.append(f"'{name}' alone reaches {_percent(one.verdict.other_value)}{chance}")
+    together = f"all inputs together {_percent(float(correct.mean()))} ({label(cell)})"
+    sufficient = [one for one in alone if one.verdict.word == "worse" or one.is_as_good]
+    undecided = [one for one in alone if not one.is_beaten and one not in sufficient]
+    if sufficient:
+        names = ", ".join(f"'{one.baseline.input_name}'" for one in sufficient)
+        claim = f"{names} carries the answer alone; the others add nothing to it here"
+    elif undecided:
+        names = ", ".join(f"'{one.baseline.input_name}'" for one in undecided)
+        claim = f"it is not shown that more than {names} is needed"
+    else:
+        claim = "no input alone is enough"
+    return f"Inputs: {', '.join(shown)}, {together}: {claim}."
 
 
 def _twice(correct: np.ndarray) -> np.ndarray:
