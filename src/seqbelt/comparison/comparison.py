@@ -34,6 +34,7 @@ from seqbelt.comparison.statistics import (
 from seqbelt.comparison.variants import Variant, label
 from seqbelt.comparison.verdict import Verdict, VerdictRule, in_order
 from seqbelt.data.audit import leak_sentence
+from seqbelt.markdown import markdown_table
 from seqbelt.settings import Seed
 
 POWER, DISAGREEMENT, SEED_SPREAD, GROUP_CORRELATION = 0.8, 0.1, 0.01, 0.1
@@ -286,80 +287,87 @@ class Conclusion:
         """Verdict and table in Markdown."""
         names = [one for one in self.estimates if one not in (ACCURACY, MACRO_F1)]
         shown = [*names, ACCURACY, MACRO_F1]
-        titles = [
-            f"{one.label if one != ACCURACY else 'test accuracy'} | interval" for one in shown
-        ]
-        lines = [
-            f"**{self.sentence}**",
-            "",
-            f"| cell | {' | '.join(titles)} | parameters | epochs | seconds |",
-            "|---" * (2 * len(shown) + 4) + "|",
-        ]
+        header = ["cell"]
+        for one in shown:
+            header += ["test accuracy" if one == ACCURACY else one.label, "interval"]
+        header += ["parameters", "epochs", "seconds"]
+        rows = []
         for cell, found in self.cells().items():
-            scores = [_shown(one, self.estimates[one][cell]) for one in shown]
-            lines.append(
-                f"| {label(cell)} | {' | '.join(scores)} | {found['num_parameters']:,} "
-                f"| {found['epochs']:.1f} | {found['train_s']:.1f} |"
-            )
+            row = [label(cell)]
+            for one in shown:
+                row += _shown(one, self.estimates[one][cell])
+            row += [f"{found['num_parameters']:,}", f"{found['epochs']:.1f}"]
+            rows.append([*row, f"{found['train_s']:.1f}"])
         over = "new seeds and new test examples, or groups where those are held out"
-        lines += ["", f"Intervals: {self.confidence:.0%}, over {over}."]
-        more = [*self._pairs_markdown(), *self._segments_markdown(), *self._controls_markdown()]
-        return "\n".join([*lines, *more])
+        parts = [
+            f"**{self.sentence}**",
+            markdown_table(header, rows),
+            f"Intervals: {self.confidence:.0%}, over {over}.",
+            self._pairs_markdown(),
+            self._segments_markdown(),
+            self._controls_markdown(),
+        ]
+        return "\n\n".join(part for part in parts if part)
 
-    def _pairs_markdown(self) -> list[str]:
+    def _pairs_markdown(self) -> str:
         """A row for each pair, where there are several."""
         if len(self.verdicts) < 2:
-            return []
-        lines = [
-            "",
-            "| pair | metric | verdict | difference | interval | p, Holm "
-            "| probability: better, equivalent, worse |",
-            "|---" * 7 + "|",
-        ]
+            return ""
+        header = (
+            "pair",
+            "metric",
+            "verdict",
+            "difference",
+            "interval",
+            "p, Holm",
+            "probability: better, equivalent, worse",
+        )
+        rows = []
         for one in self.verdicts:
             known = one.to_dict()["low"] is not None
             signed = one.metric.signed
             interval = f"{signed(one.low)} to {signed(one.high)}" if known else "one seed"
             chances = ", ".join(f"{100 * chance:.0f} %" for chance in one.probabilities or ())
-            lines.append(
-                f"| {label(one.cell)} against {label(one.other)} | {one.metric.label} | {one.word} "
-                f"| {signed(one.difference)} {one.metric.unit_of_difference} | {interval} "
-                f"| {one.p_value:.3f} | {chances or 'one seed'} |"
+            rows.append(
+                (
+                    f"{label(one.cell)} against {label(one.other)}",
+                    one.metric.label,
+                    one.word,
+                    f"{signed(one.difference)} {one.metric.unit_of_difference}",
+                    interval,
+                    f"{one.p_value:.3f}",
+                    chances or "one seed",
+                )
             )
-        return lines
+        return markdown_table(header, rows)
 
-    def _segments_markdown(self) -> list[str]:
+    def _segments_markdown(self) -> str:
         """Scores of segments, where steps are labelled."""
         cells = self.cells()
         names = [name for name in next(iter(cells.values())) if name.startswith("test_segment_")]
         if not names:
-            return []
+            return ""
         titles = [name.removeprefix("test_segment_").replace("f1_", "F1@") for name in names]
-        lines = ["", f"| segments | {' | '.join(titles)} |", "|---" * (len(names) + 1) + "|"]
-        for cell, found in cells.items():
-            means = " | ".join(f"{100 * found[name]['mean']:.1f} %" for name in names)
-            lines.append(f"| {label(cell)} | {means} |")
-        return lines
+        rows = [
+            [label(cell), *(f"{100 * found[name]['mean']:.1f} %" for name in names)]
+            for cell, found in cells.items()
+        ]
+        return markdown_table(["segments", *titles], rows)
 
-    def _controls_markdown(self) -> list[str]:
+    def _controls_markdown(self) -> str:
         if not self.controls:
-            return []
-        lines = ["", "| control | test accuracy | macro-F1 | seconds | order | reads |"]
-        lines.append("|---|---|---|---|---|---|")
+            return ""
+        rows = []
         for found in self.controls:
             accuracy, macro_f1 = found.test_accuracy, found.macro_f1
-            scores = "not computed |"
+            scores = ("not computed", "")
             if accuracy is not None and macro_f1 is not None:
-                scores = f"{100 * accuracy:.2f} % | {100 * macro_f1:.2f} %"
-            description = (
-                found.baseline.description if found.error is None else _cell_text(found.error)
-            )
+                scores = (f"{100 * accuracy:.2f} %", f"{100 * macro_f1:.2f} %")
             order = "known" if found.baseline.uses_order else "unknown"
-            lines.append(
-                f"| {found.baseline.name} | {scores} | {found.seconds:.1f} | {order} "
-                f"| {description} |"
-            )
-        return lines
+            reads = found.error or found.baseline.description
+            rows.append((found.baseline.name, *scores, f"{found.seconds:.1f}", order, reads))
+        header = ("control", "test accuracy", "macro-F1", "seconds", "order", "reads")
+        return markdown_table(header, rows)
 
 
 def _to_dict(found: Estimate) -> dict[str, float | None]:
@@ -371,15 +379,10 @@ def _to_dict(found: Estimate) -> dict[str, float | None]:
     }
 
 
-def _shown(metric: Metric, found: Estimate) -> str:
-    """Mean and interval as two cells of a table."""
+def _shown(metric: Metric, found: Estimate) -> tuple[str, str]:
+    """Mean and interval."""
     if np.isnan(found.low):
-        return f"{metric.value(found.value)} | one seed"
+        return metric.value(found.value), "one seed"
     if not metric.is_fraction:
-        return f"{metric.value(found.value)} | {found.low:.3f} to {found.high:.3f}"
-    return f"{100 * found.value:.2f} % | {100 * found.low:.1f} to {100 * found.high:.1f} %"
-
-
-def _cell_text(text: str) -> str:
-    """Text that a cell of a Markdown table can hold."""
-    return text.replace("|", "/")
+        return metric.value(found.value), f"{found.low:.3f} to {found.high:.3f}"
+    return f"{100 * found.value:.2f} %", f"{100 * found.low:.1f} to {100 * found.high:.1f} %"

@@ -8,6 +8,7 @@ import numpy as np
 
 from seqbelt.comparison.memory import EARLIER_STEPS, Memory, accuracy_by_length
 from seqbelt.comparison.variants import label
+from seqbelt.markdown import markdown_table
 from seqbelt.training.gradient_reach import GradientReach
 
 
@@ -45,14 +46,15 @@ class Diagnostics:
 
     def markdown(self) -> str:
         """Two tables: gradient reach and steps needed of each cell; accuracy by length."""
-        lines = [
-            "### Why",
-            "",
-            "| cell | gradient's half-life, steps: before, trained | reach: before, trained "
-            "| updates clipped | last steps needed, earlier ones cut, shuffled, replaced "
-            "| first fraction needed |",
-            "|---|---|---|---|---|---|",
-        ]
+        header = (
+            "cell",
+            "gradient's half-life, steps: before, trained",
+            "reach: before, trained",
+            "updates clipped",
+            "last steps needed, earlier ones cut, shuffled, replaced",
+            "first fraction needed",
+        )
+        rows = []
         for cell, found in self.to_dict().items():
             half_life, reach = found["gradient_half_life_steps"], found["gradient_reach_steps"]
             counts = found["memory_steps"].values()
@@ -60,15 +62,19 @@ class Diagnostics:
             if found["earliest_share"] is not None:
                 steps = ", ".join(f"{count:.0f}" for count in counts)
                 share = f"{found['earliest_share']:.0%}"
-            lines.append(
-                f"| {label(cell)} | {half_life['before']:.0f}, {half_life['trained']:.0f} "
-                f"| {reach['before']:.0f}, {reach['trained']:.0f} of {found['median_steps']} "
-                f"| {found['clipped']:.0%} | {steps} "
-                f"| {share} |"
+            rows.append(
+                (
+                    label(cell),
+                    f"{half_life['before']:.0f}, {half_life['trained']:.0f}",
+                    f"{reach['before']:.0f}, {reach['trained']:.0f} of {found['median_steps']}",
+                    f"{found['clipped']:.0%}",
+                    steps,
+                    share,
+                )
             )
-        return "\n".join([*lines, "", *self._by_length()])
+        return "\n\n".join(["### Why", markdown_table(header, rows), self._by_length()])
 
-    def _by_length(self) -> list[str]:
+    def _by_length(self) -> str:
         tables = {
             cell: accuracy_by_length(
                 np.concatenate([one.correct for one in of]),
@@ -78,13 +84,13 @@ class Diagnostics:
         }
         buckets = next(iter(tables.values()))
         if len(buckets) < 2:
-            return ["All test sequences are of one length."]
+            return "All test sequences are of one length."
         spans = [f"{low}" if low == high else f"{low} to {high}" for low, high, *_ in buckets]
-        lines = [f"| steps | {' | '.join(spans)} |", "|---" * (len(buckets) + 1) + "|"]
-        for cell, table in tables.items():
-            shares = " | ".join(f"{100 * accuracy:.1f} %" for *_, accuracy in table)
-            lines.append(f"| {label(cell)} | {shares} |")
-        return lines
+        rows = [
+            [label(cell), *(f"{100 * accuracy:.1f} %" for *_, accuracy in table)]
+            for cell, table in tables.items()
+        ]
+        return markdown_table(["steps", *spans], rows)
 
 
 def _summary(models: Sequence[ModelDiagnostics]) -> dict[str, Any]:

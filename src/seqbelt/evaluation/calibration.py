@@ -14,13 +14,6 @@ NUM_RESAMPLES = 200
 """Of the bootstrap."""
 
 
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Probabilities ``(examples, classes)`` of ``logits / temperature``."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature of the highest posterior density given validation rows (Guo et al. 2017,
     arXiv:1706.04599, with a prior).
