@@ -55,19 +55,19 @@ class Diagnostics:
             "first fraction needed",
         )
         rows = []
-        for cell, found in self.to_dict().items():
-            half_life, reach = found["gradient_half_life_steps"], found["gradient_reach_steps"]
-            counts = found["memory_steps"].values()
+        for cell, summary in self.to_dict().items():
+            half_life, reach = summary["gradient_half_life_steps"], summary["gradient_reach_steps"]
+            counts = summary["memory_steps"].values()
             steps, share = "none: at chance", "none: at chance"
-            if found["earliest_share"] is not None:
+            if summary["earliest_share"] is not None:
                 steps = ", ".join(f"{count:.0f}" for count in counts)
-                share = f"{found['earliest_share']:.0%}"
+                share = f"{summary['earliest_share']:.0%}"
             rows.append(
                 (
                     label(cell),
                     f"{half_life['before']:.0f}, {half_life['trained']:.0f}",
-                    f"{reach['before']:.0f}, {reach['trained']:.0f} of {found['median_steps']}",
-                    f"{found['clipped']:.0%}",
+                    f"{reach['before']:.0f}, {reach['trained']:.0f} of {summary['median_steps']}",
+                    f"{summary['clipped']:.0%}",
                     steps,
                     share,
                 )
@@ -77,8 +77,8 @@ class Diagnostics:
     def _by_length(self) -> str:
         tables = {
             cell: accuracy_by_length(
-                np.concatenate([one.correct for one in of]),
-                np.concatenate([one.lengths for one in of]),
+                np.concatenate([model.correct for model in of]),
+                np.concatenate([model.lengths for model in of]),
             )
             for cell, of in self.models.items()
         }
@@ -94,14 +94,14 @@ class Diagnostics:
 
 
 def _summary(models: Sequence[ModelDiagnostics]) -> dict[str, Any]:
-    learned = [one for one in models if one.has_learned]
+    learned = [model for model in models if model.has_learned]
 
     def median(values: list[float]) -> float:
         return float(np.median(values))
 
     def both(name: str) -> dict[str, float]:
         return {
-            when: median([getattr(getattr(one, when), name) for one in models])
+            when: median([getattr(getattr(model, when), name) for model in models])
             for when in ("before", "trained")
         }
 
@@ -109,12 +109,12 @@ def _summary(models: Sequence[ModelDiagnostics]) -> dict[str, Any]:
         "gradient_half_life_steps": both("half_life"),
         "gradient_reach_steps": both("steps"),
         "median_steps": len(models[0].trained.curve),
-        "clipped": median([float(one.clipped_by_epoch.mean()) for one in models]),
+        "clipped": median([float(model.clipped_by_epoch.mean()) for model in models]),
         "memory_steps": {
-            how: median([one.memory.lengths[how] for one in learned]) if learned else None
+            how: median([model.memory.lengths[how] for model in learned]) if learned else None
             for how in EARLIER_STEPS
         },
-        "earliest_share": median([one.memory.sufficient_prefix for one in learned])
+        "earliest_share": median([model.memory.sufficient_prefix for model in learned])
         if learned
         else None,
     }

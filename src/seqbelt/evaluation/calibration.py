@@ -45,8 +45,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return float(fit + (log_temperature / PRIOR_SPREAD) ** 2 / 2)
 
     bounds = (np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))  # type: ignore[union-attr]  # scipy's result is untyped
+    optimum = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(optimum.x))  # type: ignore[union-attr]  # scipy's result is untyped
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def error_interval(
     errors = []
     for _ in range(NUM_RESAMPLES):
         drawn = rng.integers(0, len(rows), len(rows))
-        taken = np.concatenate([rows[one] for one in drawn]) if units is not None else drawn
+        taken = np.concatenate([rows[unit] for unit in drawn]) if units is not None else drawn
         errors.append(reliability(confidence[taken], correct[taken]).expected_error)
     value = reliability(confidence, correct).expected_error
     tail = (1 - level) / 2
