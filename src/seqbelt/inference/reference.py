@@ -98,7 +98,9 @@ def make_reference(
     hashes = np.zeros(0, np.uint64)
     if len(train) + len(validation) <= MAX_HASHES:
         known = [*train.column("content_hash"), *validation.column("content_hash")]
-        hashes = np.unique(np.array([short_hash(content_hash) for content_hash in known], np.uint64))
+        hashes = np.unique(
+            np.array([short_hash(content_hash) for content_hash in known], np.uint64)
+        )
     if train.store.is_tokens:
         return _text_reference(train, rows, confidences, hashes, unknown_id)
     return Reference(

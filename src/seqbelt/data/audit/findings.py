@@ -40,7 +40,7 @@ class Audit:
 
     def with_finding(self, finding: Finding) -> "Audit":
         """The audit with a finding added; it replaces one of the same check."""
-        others = (one for one in self.findings if one.check != finding.check)
+        others = (other for other in self.findings if other.check != finding.check)
         return Audit.of([*others, finding], self.audit_s)
 
     @property
@@ -51,7 +51,7 @@ class Audit:
     @property
     def leaks(self) -> tuple[str, ...]:
         """The sentences of the findings that make test scores too high."""
-        return tuple(one.sentence for one in self.findings if one.severity == "leak")
+        return tuple(finding.sentence for finding in self.findings if finding.severity == "leak")
 
     @property
     def headline(self) -> str:
