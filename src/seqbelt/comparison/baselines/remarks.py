@@ -72,48 +72,69 @@ def remarks(
     if correct.shape[1] < 2:  # from one example nothing follows
         return Remarks()
     judged = []
-    for one in controls:
-        if one.correct is not None:
+    for control in controls:
+        if control.correct is not None:
             # What has one seed is the same with any seed (a fitted control), or its luck is left
             # out of the account, which the sentence then says (a cell).
-            both = {cell: _twice(correct), one.baseline.name: _twice(one.correct)}
-            judged.append(_Judged(one.baseline, rule.judge(both, groups)[0]))
+            both = {cell: _twice(correct), control.baseline.name: _twice(control.correct)}
+            judged.append(_Judged(control.baseline, rule.judge(both, groups)[0]))
     judged.sort(
-        key=lambda one: (one.verdict.word != "worse", one.gravity, -one.verdict.other_value)
+        key=lambda judgement: (
+            judgement.verdict.word != "worse",
+            judgement.gravity,
+            -judgement.verdict.other_value,
+        )
     )
     own_seeds = len(correct)
     # A cell on shuffled steps is no other way to answer: it tells of itself.
     rival = next(
-        (one for one in judged
-         if not one.baseline.uses_order and one.baseline.cell != cell
-         and one.verdict.word in ("worse", "undecided")),
+        (judgement for judgement in judged
+         if not judgement.baseline.uses_order and judgement.baseline.cell != cell
+         and judgement.verdict.word in ("worse", "undecided")),
         None,
     )  # fmt: skip
     warning = _warning(rival, own_seeds, remedy) if rival else ""
-    without = [one for one in judged if one.baseline.key == NO_RECURRENCE and one is not rival]
-    alone = [one for one in judged if one.baseline.input_name]
-    others = [one for one in judged if not one.is_beaten and one not in (rival, *without, *alone)]
+    without = [
+        judgement
+        for judgement in judged
+        if judgement.baseline.key == NO_RECURRENCE and judgement is not rival
+    ]
+    alone = [judgement for judgement in judged if judgement.baseline.input_name]
+    others = [
+        judgement
+        for judgement in judged
+        if not judgement.is_beaten and judgement not in (rival, *without, *alone)
+    ]
     if rival is not None:
         most = rival.verdict.other_value
-        others = [one for one in others
-                  if one.verdict.word == "worse" and one.verdict.other_value > most]  # fmt: skip
-    sentences = [_gain(one, own_seeds) for one in without]
+        others = [
+            judgement
+            for judgement in others
+            if judgement.verdict.word == "worse" and judgement.verdict.other_value > most
+        ]
+    sentences = [_gain(judgement, own_seeds) for judgement in without]
     # By accuracy alone: a control reliably ahead by little is not above one far ahead.
-    others.sort(key=lambda one: -one.verdict.other_value)
-    for one in others[:1]:
-        explains = rival is None and one.verdict.word != "worse" and one.is_as_good
-        implication = f": {one.baseline.implication}" if explains else ""
-        advice = f" {remedy}" if remedy and rival is None and one.verdict.word == "worse" else ""
-        sentences.append(f"{_claim(one, own_seeds)}{implication}.{advice}")
+    others.sort(key=lambda judgement: -judgement.verdict.other_value)
+    for judgement in others[:1]:
+        explains = rival is None and judgement.verdict.word != "worse" and judgement.is_as_good
+        implication = f": {judgement.baseline.implication}" if explains else ""
+        advice = (
+            f" {remedy}" if remedy and rival is None and judgement.verdict.word == "worse" else ""
+        )
+        sentences.append(f"{_claim(judgement, own_seeds)}{implication}.{advice}")
     named = [rival, *without, *others[:1], *alone]
-    ahead = [one for one in judged if one.verdict.word == "worse" and one not in named]
+    ahead = [
+        judgement
+        for judgement in judged
+        if judgement.verdict.word == "worse" and judgement not in named
+    ]
     if ahead:
         names = ", ".join(
-            f"'{one.baseline.name}' ({_percent(one.verdict.other_value)})" for one in ahead
+            f"'{judgement.baseline.name}' ({_percent(judgement.verdict.other_value)})"
+            for judgement in ahead
         )
         sentences.append(f"Also better than {in_sentence(cell)}: {names}.")
-    majority = next((one for one in controls if one.baseline.key == "majority"), None)
-    inputs = _describe_inputs(alone, rule, controls, majority, cell, groups, correct)
+    inputs = _describe_inputs(alone, rule, controls, groups, float(correct.mean()), cell)
     return Remarks(warning, " ".join(sentences), inputs)
 
 
@@ -121,37 +142,45 @@ def _describe_inputs(
     alone: Sequence[_Judged],
     rule: VerdictRule,
     controls: Sequence[BaselineResult],
-    majority: BaselineResult | None,
-    cell: str,
     groups: np.ndarray | None,
-    correct: np.ndarray,
+    accuracy: float,
+    cell: str,
 ) -> str:
-    """What each input reaches alone, and whether one of them carries the answer."""
+    """What each of several inputs reaches alone, and whether one of them carries the answer."""
     if not alone:
         return ""
-    order = [one.baseline.name for one in controls]
-    alone = sorted(alone, key=lambda one: order.index(one.baseline.name))
-    by_name = {one.baseline.name: one.correct for one in controls}
+    correct = {control.baseline.name: control.correct for control in controls}
+    majority = next(
+        (control.correct for control in controls if control.baseline.key == "majority"), None
+    )
     shown = []
-    for one in alone:
-        name, found = one.baseline.input_name, by_name[one.baseline.name]
+    for judgement in sorted(alone, key=lambda judgement: [*correct].index(judgement.baseline.name)):
+        name, found = judgement.baseline.input_name, correct[judgement.baseline.name]
         chance = ""
-        if majority is not None and majority.correct is not None and found is not None:
-            both = {name: _twice(found), "majority": _twice(majority.correct)}
-            chance = "" if rule.judge(both, groups)[0].word == "better" else ", at chance"
-        shown.append(f"'{name}' alone reaches {_percent(one.verdict.other_value)}{chance}")
-    together = f"all inputs together {_percent(float(correct.mean()))} ({label(cell)})"
-    sufficient = [one for one in alone if one.verdict.word == "worse" or one.is_as_good]
-    undecided = [one for one in alone if not one.is_beaten and one not in sufficient]
+        if majority is not None and found is not None:
+            answers = {name: _twice(found), "majority": _twice(majority)}
+            chance = "" if rule.judge(answers, groups)[0].word == "better" else ", at chance"
+        shown.append(f"'{name}' alone reaches {_percent(judgement.verdict.other_value)}{chance}")
+    sufficient = [
+        judgement.baseline.input_name
+        for judgement in alone
+        if judgement.verdict.word == "worse" or judgement.is_as_good
+    ]
+    undecided = [judgement.baseline.input_name for judgement in alone if not judgement.is_beaten]
     if sufficient:
-        names = ", ".join(f"'{one.baseline.input_name}'" for one in sufficient)
-        claim = f"{names} carries the answer alone; the others add nothing to it here"
+        claim = f"{_quoted(sufficient)} carries the answer alone"
     elif undecided:
-        names = ", ".join(f"'{one.baseline.input_name}'" for one in undecided)
-        claim = f"it is not shown that more than {names} is needed"
+        claim = f"it is not shown that more than {_quoted(undecided)} is needed"
     else:
         claim = "no input alone is enough"
-    return f"Inputs: {', '.join(shown)}, {together}: {claim}."
+    return (
+        f"Inputs: {', '.join(shown)}, all inputs together {_percent(accuracy)} ({label(cell)}): "
+        f"{claim}."
+    )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
 
 
 def _twice(correct: np.ndarray) -> np.ndarray:
@@ -190,15 +219,15 @@ def _gain(without: _Judged, num_seeds: int) -> str:
     )
 
 
-def _claim(one: _Judged, num_seeds: int) -> str:
-    verdict = one.verdict
+def _claim(judgement: _Judged, num_seeds: int) -> str:
+    verdict = judgement.verdict
     claim = "cannot be told apart"
     if verdict.word == "worse":
         claim = "does better"
-    elif one.is_as_good:
+    elif judgement.is_as_good:
         claim = "does as well"
     return (
-        f"The control '{one.baseline.name}' {claim} ({_percent(verdict.other_value)} against "
+        f"The control '{judgement.baseline.name}' {claim} ({_percent(verdict.other_value)} against "
         f"{_percent(verdict.value)} of {in_sentence(verdict.cell)}; "
         f"{_evidence(verdict, num_seeds)})"
     )
