@@ -28,7 +28,7 @@ from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
 from seqbelt.workflow.networks import input_builder, network_builder
 
-NUM_ROWS = 1000
+NUM_ROWS = 2000
 NUM_LEAK_ROWS = 400
 NUM_RUNS = 20
 WORDS = ("left", "right", "up", "down", "near", "far")
@@ -75,7 +75,7 @@ def prepare_store(folder: Path, source: str, features: Any) -> tuple[Experiment,
     experiment = Experiment.parse(
         {
             "name": "several-inputs",
-            "data": {"source": source},
+            "data": {"source": source, "test_fraction": 0.5},
             "features": features,
             "model": MODEL,
             "training": {"num_epochs": 20, "seed": 0, "device": "cpu"},
