@@ -210,9 +210,9 @@ class _Page:
                     other=label(one.other),
                     difference=f"{100 * abs(one.difference):.1f}"
                     if one.word in ("better", "worse")
-                    else f"{100 * one.difference:+.1f}",
-                    low=f"{100 * one.low:+.1f}",
-                    high=f"{100 * one.high:+.1f}",
+                    else ACCURACY.signed(one.difference),
+                    low=ACCURACY.signed(one.low),
+                    high=ACCURACY.signed(one.high),
                     margin=f"{100 * one.margin:g}",
                 )
             )
