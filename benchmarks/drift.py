@@ -20,10 +20,11 @@ import numpy as np
 import soundfile
 import soxr
 import torch
+from scipy.special import softmax
 
 from seqbelt.data.in_memory import ArrayStore
 from seqbelt.data.sequences import Sequences
-from seqbelt.evaluation.calibration import fit_temperature, softmax
+from seqbelt.evaluation.calibration import fit_temperature
 from seqbelt.evaluation.drift import measure_drift
 from seqbelt.evaluation.proportions import wilson
 from seqbelt.features.audio.audio import LogMel
@@ -165,7 +166,7 @@ def fit(
     network = network.cpu().eval()
     logits = predict_logits(network, parts[1], torch.device("cpu"))
     temperature = fit_temperature(logits, parts[1].labels)
-    probabilities = softmax(logits, temperature)
+    probabilities = softmax(logits / temperature, axis=1)
     accuracy = (logits.argmax(1) == parts[1].labels).mean()
     print(f"LSTM: validation accuracy {accuracy:.1%}")
     bundle = Bundle(

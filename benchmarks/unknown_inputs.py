@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.signal import chirp
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 from sklearn.metrics import roc_auc_score
 
 from seqbelt.data.batches import pad
-from seqbelt.evaluation.calibration import fit_temperature, softmax
+from seqbelt.evaluation.calibration import fit_temperature
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Encoder, Features
 from seqbelt.models.classifier import SequenceNetwork
@@ -120,7 +120,7 @@ def study(experiment: Experiment, probes: dict[str, Probe]) -> None:
     validation = predict_logits(network, parts["validation"], CPU)
     temperature = fit_temperature(validation, parts["validation"].labels)
     scores = {
-        "confidence": lambda logits: softmax(logits, temperature).max(1),
+        "confidence": lambda logits: softmax(logits / temperature, axis=1).max(1),
         "largest logit": lambda logits: logits.max(1),
         "energy": lambda logits: logsumexp(logits, axis=1),
     }

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.model_selection import StratifiedKFold
 
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.store.store import SequenceStore
-from seqbelt.evaluation.calibration import softmax
 from seqbelt.evaluation.confident_learning import LIKELY_WRONG, LabelRanking
 from seqbelt.models.classifier import Model
 from seqbelt.training.hyperparameters import Training
@@ -66,7 +66,7 @@ def held_out_probabilities(rows: Sequences, num_updates: int, seed: int) -> np.n
             train,
             None,
         )
-        found[test] = softmax(predict_logits(network, rows.take(test), torch.device("cpu")))
+        found[test] = softmax(predict_logits(network, rows.take(test), torch.device("cpu")), axis=1)
         print(f"  fold {fold + 1} of {NUM_FOLDS}", flush=True)
     return found
 

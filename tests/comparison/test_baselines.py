@@ -456,7 +456,7 @@ def test_the_conclusion_holds_the_caveat_against_the_best_cell_and_every_control
     assert found.sentence.startswith("Undecided between lstm") and "of rnn" in found.sentence
     rows = found.markdown().splitlines()
     assert "| some control | 80.00 % | 50.00 % | 0.1 | known | It knows something. |" in rows
-    assert "| some control | not computed | | 0.1 | known | a / b |" in rows
+    assert "| some control | not computed |  | 0.1 | known | a \\| b |" in rows
     assert conclusion([]).sentence == conclusion([result_of(rights(0.1))]).sentence
 
 

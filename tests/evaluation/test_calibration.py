@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.special import softmax as scipy_softmax
+from scipy.special import softmax
 
 from seqbelt.evaluation.calibration import (
     MAX_TEMPERATURE,
@@ -8,7 +8,6 @@ from seqbelt.evaluation.calibration import (
     error_interval,
     fit_temperature,
     reliability,
-    softmax,
 )
 
 
@@ -26,14 +25,9 @@ def calibrated():
     """Logits whose softmax is the true chance of each class."""
     rng = np.random.default_rng(0)
     logits = 2 * rng.standard_normal((20_000, 4))
-    chances = scipy_softmax(logits, axis=1)
+    chances = softmax(logits, axis=1)
     labels = (chances.cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
     return logits, labels
-
-
-def test_softmax_survives_large_logits():
-    found = softmax(np.array([[1000.0, 999.0], [-1000.0, -1001.0]]), temperature=2)
-    assert found == pytest.approx(scipy_softmax([[0.5, 0.0], [0.5, 0.0]], axis=1))
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
@@ -44,9 +38,9 @@ def test_temperature_is_recovered(calibrated, temperature):
 
 def test_scaling_lowers_the_error(calibrated):
     logits, labels = calibrated
-    before = reliability_of(softmax(3 * logits), labels).expected_error
+    before = reliability_of(softmax(3 * logits, axis=1), labels).expected_error
     temperature = fit_temperature(3 * logits[:5000], labels[:5000])
-    after = reliability_of(softmax(3 * logits, temperature), labels).expected_error
+    after = reliability_of(softmax(3 * logits / temperature, axis=1), labels).expected_error
     assert before > 0.1
     assert after < 0.02
 
@@ -64,12 +58,12 @@ def test_few_rows_leave_the_networks_own_confidences():
 @pytest.mark.parametrize("num_rows", [10, 20, 50])
 def test_calibration_on_few_rows_does_not_harm_a_calibrated_model(calibrated, num_rows):
     logits, labels = calibrated
-    own = reliability_of(softmax(logits), labels).expected_error
+    own = reliability_of(softmax(logits, axis=1), labels).expected_error
     errors = []
     for start in range(0, 20 * num_rows, num_rows):
         rows = slice(start, start + num_rows)
         temperature = fit_temperature(logits[rows], labels[rows])
-        errors.append(reliability_of(softmax(logits, temperature), labels).expected_error)
+        errors.append(reliability_of(softmax(logits / temperature, axis=1), labels).expected_error)
     assert np.mean(errors) < own + 0.015
     assert max(errors) < own + 0.06
 
@@ -77,7 +71,7 @@ def test_calibration_on_few_rows_does_not_harm_a_calibrated_model(calibrated, nu
 def test_the_interval_of_the_calibration_error_holds_the_true_one(calibrated):
     """Of models that are overconfident by a known amount, over 40 test parts."""
     logits, labels = calibrated
-    probabilities = softmax(3 * logits)
+    probabilities = softmax(3 * logits, axis=1)
     true = reliability_of(probabilities, labels).expected_error
     held = []
     for start in range(0, 40 * 400, 400):
@@ -108,7 +102,7 @@ def test_error_by_hand(binning):
 
 
 def test_equal_mass_bins_hold_equal_shares(calibrated):
-    found = reliability_of(softmax(calibrated[0]), calibrated[1], num_bins=10)
+    found = reliability_of(softmax(calibrated[0], axis=1), calibrated[1], num_bins=10)
     assert found.count.tolist() == [2000] * 10
     assert (np.diff(found.confidence) > 0).all()
 

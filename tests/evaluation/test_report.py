@@ -25,5 +25,5 @@ def test_a_page_has_scores_with_their_interval_classes_and_confusion():
     assert scores == (
         "Test accuracy 75.0 % (95 % interval 30.1 to 95.4 %, 4 examples), macro-F1 73.3 %."
     )
-    assert "| a/b | 3 | 100.0 % | 66.7 % |" in classes.splitlines()
-    assert confusion.splitlines()[2:] == ["| a/b | 2 | 1 |", "| c | 0 | 1 |"]
+    assert "| a\\|b | 3 | 100.0 % | 66.7 % |" in classes.splitlines()
+    assert confusion.splitlines()[2:] == ["| a\\|b | 2 | 1 |", "| c | 0 | 1 |"]

@@ -1,9 +1,10 @@
 """Pictures say what they show; every warning of the library is an error here."""
 
 import numpy as np
+from scipy.special import softmax
 from toys import toy_store
 
-from seqbelt.evaluation.calibration import reliability, softmax
+from seqbelt.evaluation.calibration import reliability
 from seqbelt.evaluation.report import Report
 from seqbelt.plots.comparison_figures import comparison_figure
 from seqbelt.plots.run_figures import confusion_figure, learning_curves, reliability_figure
@@ -19,7 +20,7 @@ def reliability_of(probabilities, labels, *more, **named):
 def test_the_reliability_picture_names_both_errors():
     random = np.random.default_rng(0)
     logits, labels = 3 * random.normal(size=(200, 3)), random.integers(0, 3, 200)
-    before, after = (reliability_of(softmax(logits, t), labels) for t in (1.0, 4.0))
+    before, after = (reliability_of(softmax(logits / t, axis=1), labels) for t in (1.0, 4.0))
     (axes,) = reliability_figure(before, after, 4.0).axes
     first, second = (text.get_text() for text in axes.get_legend().get_texts())
     assert first == f"before: expected calibration error {100 * before.expected_error:.1f} %"

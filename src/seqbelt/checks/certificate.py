@@ -45,5 +45,7 @@ def tolerance_for(largest_logit: float) -> float:
 def find_flips(target: Target, logits: Tensor, expected: Tensor) -> np.ndarray:
     """Whether predictions of ``logits`` differ from those of ``expected``, both ``(examples,
     classes)``: bool ``(examples,)``."""
-    found, wanted = (target.predict(one.cpu().numpy()) for one in (logits, expected))
-    return ~target.are_correct(found, wanted)
+    predicted, expected_labels = (
+        target.predict(values.cpu().numpy()) for values in (logits, expected)
+    )
+    return ~target.are_correct(predicted, expected_labels)

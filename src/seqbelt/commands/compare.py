@@ -199,7 +199,7 @@ def _what_can_be_shown(folds: Sequence[Experiment], store: SequenceStore, looks:
 def _advice(experiment: Experiment, trained: Sequence[Trained]) -> AdviceByCell:
     """The advice from the models of each cell."""
     models = {
-        cell: [one.advice for one in trained if one.cell == cell]
+        cell: [model.advice for model in trained if model.cell == cell]
         for cell in experiment.comparison.cells
     }
     return AdviceByCell(models, trained[0].store.is_tokens)
@@ -208,15 +208,15 @@ def _advice(experiment: Experiment, trained: Sequence[Trained]) -> AdviceByCell:
 def _lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[BaselineResult]) -> str:
     """A sentence for the model's page on controls that are more accurate on the same test rows;
     empty if there is none."""
-    folds = {one.experiment.data.fold: one.test for one in trained}
+    folds = {model.experiment.data.fold: model.test for model in trained}
     assert best.test is not None  # a comparison has a test part
     masks = [np.full(len(test.correct), fold == best.experiment.data.fold)
            for fold, test in folds.items() if test is not None]  # fmt: skip
     rows = np.concatenate(masks)
-    accuracies = [(one.correct[:, rows].mean(), one.baseline.name)
-             for one in controls if one.correct is not None]  # fmt: skip
+    accuracies = [(control.correct[:, rows].mean(), control.baseline.name)
+             for control in controls if control.correct is not None]  # fmt: skip
     accuracy = best.test.correct.mean()
-    better = sorted([one for one in accuracies if one[0] > accuracy], reverse=True)
+    better = sorted([pair for pair in accuracies if pair[0] > accuracy], reverse=True)
     if not better:
         return ""
     (best_accuracy, name), *more = better
@@ -241,14 +241,14 @@ def _conclude(
     reports = list[Report]()
     for cell in experiment.comparison.cells:
         for seed in experiment.comparison.seeds:
-            models = [one for one in trained if (one.cell, one.seed) == (cell, seed)]
-            reports = [one.test for one in models if one.test is not None]
+            models = [model for model in trained if (model.cell, model.seed) == (cell, seed)]
+            reports = [model.test for model in models if model.test is not None]
             runs[cell].append(_join(models, reports, seed))
-            histories |= {f"{one.name}-f{k}" if len(models) > 1 else one.name: one.history
-                          for k, one in enumerate(models)}  # fmt: skip
+            histories |= {f"{model.name}-f{k}" if len(models) > 1 else model.name: model.history
+                          for k, model in enumerate(models)}  # fmt: skip
     units, unit, scope = _test_units([
-        (report, set(one.store.split("train").column("group")))
-        for one, report in zip(models, reports, strict=True)
+        (report, set(model.store.split("train").column("group")))
+        for model, report in zip(models, reports, strict=True)
     ])  # fmt: skip
     remedies = {cell: advice.remedy(cell) for cell in runs}
     conclusion = experiment.comparison.conclude(
@@ -332,8 +332,8 @@ def _answers(report: Report) -> Answers:
     if not isinstance(report, StepReport):
         return answers
     segments = [
-        (one.hits[SEGMENT_OVERLAP], one.num_predicted, one.num_true)
-        for one in report.segments_of_recordings
+        (scores.hits[SEGMENT_OVERLAP], scores.num_predicted, scores.num_true)
+        for scores in report.segments_of_recordings
     ]
     return replace(answers, recordings=report.sequence_index, segments=np.array(segments))
 
@@ -346,17 +346,17 @@ def _choose(trained: Sequence[Trained]) -> tuple[Trained, str, str]:
     and seeds: the best single model would be the one with the easiest validation rows. Without
     validation rows the test rows choose the cell by its mean, but never the seed.
     """
-    has_validation = all(one.validation is not None for one in trained)
-    num_folds = len({one.experiment.data.fold for one in trained})
+    has_validation = all(model.validation is not None for model in trained)
+    num_folds = len({model.experiment.data.fold for model in trained})
     if has_validation and num_folds == 1:
         return max(trained, key=_validation_rank), "the best by validation", "validation"
     accuracies: dict[str, list[float]] = {}
-    for one in trained:
-        report = one.validation if has_validation else one.test
+    for model in trained:
+        report = model.validation if has_validation else model.test
         assert report is not None  # a comparison has a test part
-        accuracies.setdefault(one.cell, []).append(float(report.correct.mean()))
+        accuracies.setdefault(model.cell, []).append(float(report.correct.mean()))
     cell = max(accuracies, key=lambda name: np.mean(accuracies[name]))
-    first = next(one for one in trained if one.cell == cell)
+    first = next(model for model in trained if model.cell == cell)
     part = "validation" if has_validation else "test"
     over = f"the highest mean {part} accuracy over all seeds"
     optimism = "" if has_validation else ", which makes that mean a little optimistic"
@@ -393,13 +393,13 @@ def _scores(chosen: Trained, trained: Sequence[Trained], conclusion: Conclusion)
             f"{100 * of_cell.low:.1f} to {100 * of_cell.high:.1f} %)"
         )
     parts.append(f"{mean}.")
-    candidates = [one.validation for one in trained if one.validation is not None]
+    candidates = [model.validation for model in trained if model.validation is not None]
     is_chosen_by_validation = (
-        any(one is chosen for one in trained) and chosen.validation is not None
+        any(model is chosen for model in trained) and chosen.validation is not None
     )
     if is_chosen_by_validation and len(candidates) == len(trained) > 1:
         assert chosen.validation is not None
-        expected = accuracy_after_selection(np.stack([one.correct for one in candidates]))
+        expected = accuracy_after_selection(np.stack([report.correct for report in candidates]))
         own = 100 * chosen.validation.scores.accuracy
         parts.append(
             f"Its validation accuracy, {own:.1f} %, is the best of {len(candidates)} and "
@@ -462,11 +462,13 @@ def _report(
     """The report for readers, of the chosen model's answers, or of its folds' models."""
     tested = [chosen]
     if chosen.test is None:
-        tested = [one for one in trained if (one.cell, one.seed) == (chosen.cell, chosen.seed)]
+        tested = [
+            model for model in trained if (model.cell, model.seed) == (chosen.cell, chosen.seed)
+        ]
     folds = [
-        (one.test, set(one.store.split("train").column("group")))
-        for one in tested
-        if one.test is not None
+        (model.test, set(model.store.split("train").column("group")))
+        for model in tested
+        if model.test is not None
     ]
     units, _, _ = _test_units(folds)
     has_new = any({*report.groups} - known - {""} for report, known in folds)

@@ -263,13 +263,13 @@ def _find_sources(
         paths, settings = parse_inputs(inputs)
         reading = bundle.about.get("reading")
         items = list_items(paths, bundle.features, settings, reading=reading).items
-        found = {item.name: item.source for item in items}
-        if missing := [name for name in names if name not in found]:
+        sources = {item.name: item.source for item in items}
+        if missing := [name for name in names if name not in sources]:
             raise SettingsError(
                 f"INPUT {inputs[0]}: {len(missing):,} of {len(names):,} predicted items are not in "
                 f"it, among them '{missing[0]}'; give the inputs that were predicted"
             )
-        return [found[name] for name in names]
+        return [sources[name] for name in names]
     if key == "path":
         for root in dict.fromkeys([Path(), table.parent]):
             if all((root / name).is_file() for name in names[:MAX_TRIED]):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from seqbelt.comparison.variants import label
 from seqbelt.training.advice import Advice
@@ -48,14 +49,14 @@ class AdviceByCell:
     def remedy(self, cell: str) -> str:
         """One sentence: what to try, by what at least half of the cell's models show."""
         of = self.models[cell]
-        shared = [one[0] for one in _alike(of) if 2 * len(one) >= len(of)]
-        tries = [f"{one.remedy} ({one.setting})" for one in shared]
+        shared = [group[0] for group in _alike(of) if 2 * len(group) >= len(of)]
+        tries = [f"{group.remedy} ({group.setting})" for group in shared]
         return f"Try this: {'; '.join(tries) or UNADVISED[self.is_tokens]}."
 
 
 def _alike(models: Sequence[Sequence[Advice]]) -> list[list[Advice]]:
     """The advice of several models, that with the same settings and remedy together."""
-    found: dict[tuple[str, str], list[Advice]] = {}
-    for one in (advice for of in models for advice in of):
-        found.setdefault((one.setting, one.remedy), []).append(one)
-    return list(found.values())
+    groups: dict[tuple[str, str], list[Advice]] = {}
+    for advice in chain.from_iterable(models):
+        groups.setdefault((advice.setting, advice.remedy), []).append(advice)
+    return list(groups.values())

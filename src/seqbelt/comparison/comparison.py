@@ -34,6 +34,7 @@ from seqbelt.comparison.statistics import (
 from seqbelt.comparison.variants import Variant, label
 from seqbelt.comparison.verdict import Verdict, VerdictRule, in_order
 from seqbelt.data.audit import leak_sentence
+from seqbelt.markdown import markdown_table
 from seqbelt.settings import Seed
 
 POWER, DISAGREEMENT, SEED_SPREAD, GROUP_CORRELATION = 0.8, 0.1, 0.01, 0.1
@@ -135,14 +136,14 @@ class Comparison(VerdictRule):
             judged.append(MACRO_F1)
         verdicts = list[Verdict]()
         if len(runs) > 1:
-            found = self.judge_scores([scored[metric] for metric in judged], looks=looks)
+            unordered = self.judge_scores([scored[metric] for metric in judged], looks=looks)
             for metric in judged:
-                verdicts += in_order([one for one in found if one.metric == metric])
+                verdicts += in_order([verdict for verdict in unordered if verdict.metric == metric])
         correct = scored[ACCURACY].cells
         best = max(correct, key=lambda cell: correct[cell].mean())
         remedy = (remedies or {}).get(best, "")
         said = remarks(self, best, correct[best], controls, groups, remedy)
-        estimates = {metric: self._estimates(one) for metric, one in scored.items()}
+        estimates = {metric: self._estimates(scores) for metric, scores in scored.items()}
         return Conclusion(runs, verdicts, self.confidence, controls, said, scope, estimates, chosen)
 
     def _estimates(self, scored: Scored) -> dict[str, Estimate]:
@@ -236,8 +237,8 @@ class Conclusion:
     def _cell(self, cell: str, of: Sequence[RunResult]) -> dict[str, Any]:
         return {
             **{
-                f"test_{metric.name}": _to_dict(found[cell])
-                for metric, found in self.estimates.items()
+                f"test_{metric.name}": _to_dict(estimates[cell])
+                for metric, estimates in self.estimates.items()
             },
             **{
                 f"test_{name}": _to_dict(
@@ -257,10 +258,10 @@ class Conclusion:
     def sentence(self) -> str:
         """The verdict in words; first, where it is so, that the best cell has not learned."""
         verdict = self.verdict.sentence if self.verdict else "One cell: nothing to compare."
-        same = [one for one in self.verdicts[1:] if one.metric == self.metric]
-        others = "; ".join(one.short for one in same)
+        same = [verdict for verdict in self.verdicts[1:] if verdict.metric == self.metric]
+        others = "; ".join(verdict.short for verdict in same)
         pairs = f"Other pairs: {others}." if others else ""
-        beside = next((one for one in self.verdicts if one.metric != self.metric), None)
+        beside = next((verdict for verdict in self.verdicts if verdict.metric != self.metric), None)
         skewed = f"The classes are skewed. {beside.sentence}" if beside else ""
         parts = [self.remarks.warning, verdict, self.leak_sentence, pairs, skewed, self.scope]
         parts.append(self.remarks.caveat)
@@ -284,102 +285,107 @@ class Conclusion:
 
     def markdown(self) -> str:
         """Verdict and table in Markdown."""
-        names = [one for one in self.estimates if one not in (ACCURACY, MACRO_F1)]
+        names = [metric for metric in self.estimates if metric not in (ACCURACY, MACRO_F1)]
         shown = [*names, ACCURACY, MACRO_F1]
-        titles = [
-            f"{one.label if one != ACCURACY else 'test accuracy'} | interval" for one in shown
-        ]
-        lines = [
-            f"**{self.sentence}**",
-            "",
-            f"| cell | {' | '.join(titles)} | parameters | epochs | seconds |",
-            "|---" * (2 * len(shown) + 4) + "|",
-        ]
-        for cell, found in self.cells().items():
-            scores = [_shown(one, self.estimates[one][cell]) for one in shown]
-            lines.append(
-                f"| {label(cell)} | {' | '.join(scores)} | {found['num_parameters']:,} "
-                f"| {found['epochs']:.1f} | {found['train_s']:.1f} |"
-            )
+        header = ["cell"]
+        for metric in shown:
+            header += ["test accuracy" if metric == ACCURACY else metric.label, "interval"]
+        header += ["parameters", "epochs", "seconds"]
+        rows = []
+        for cell, numbers in self.cells().items():
+            row = [label(cell)]
+            for metric in shown:
+                row += _shown(metric, self.estimates[metric][cell])
+            row += [f"{numbers['num_parameters']:,}", f"{numbers['epochs']:.1f}"]
+            rows.append([*row, f"{numbers['train_s']:.1f}"])
         over = "new seeds and new test examples, or groups where those are held out"
-        lines += ["", f"Intervals: {self.confidence:.0%}, over {over}."]
-        more = [*self._pairs_markdown(), *self._segments_markdown(), *self._controls_markdown()]
-        return "\n".join([*lines, *more])
+        parts = [
+            f"**{self.sentence}**",
+            markdown_table(header, rows),
+            f"Intervals: {self.confidence:.0%}, over {over}.",
+            self._pairs_markdown(),
+            self._segments_markdown(),
+            self._controls_markdown(),
+        ]
+        return "\n\n".join(part for part in parts if part)
 
-    def _pairs_markdown(self) -> list[str]:
+    def _pairs_markdown(self) -> str:
         """A row for each pair, where there are several."""
         if len(self.verdicts) < 2:
-            return []
-        lines = [
-            "",
-            "| pair | metric | verdict | difference | interval | p, Holm "
-            "| probability: better, equivalent, worse |",
-            "|---" * 7 + "|",
-        ]
-        for one in self.verdicts:
-            known = one.to_dict()["low"] is not None
-            signed = one.metric.signed
-            interval = f"{signed(one.low)} to {signed(one.high)}" if known else "one seed"
-            chances = ", ".join(f"{100 * chance:.0f} %" for chance in one.probabilities or ())
-            lines.append(
-                f"| {label(one.cell)} against {label(one.other)} | {one.metric.label} | {one.word} "
-                f"| {signed(one.difference)} {one.metric.unit_of_difference} | {interval} "
-                f"| {one.p_value:.3f} | {chances or 'one seed'} |"
+            return ""
+        header = (
+            "pair",
+            "metric",
+            "verdict",
+            "difference",
+            "interval",
+            "p, Holm",
+            "probability: better, equivalent, worse",
+        )
+        rows = []
+        for verdict in self.verdicts:
+            known = verdict.to_dict()["low"] is not None
+            signed = verdict.metric.signed
+            interval = f"{signed(verdict.low)} to {signed(verdict.high)}" if known else "one seed"
+            chances = ", ".join(f"{100 * chance:.0f} %" for chance in verdict.probabilities or ())
+            rows.append(
+                (
+                    f"{label(verdict.cell)} against {label(verdict.other)}",
+                    verdict.metric.label,
+                    verdict.word,
+                    f"{signed(verdict.difference)} {verdict.metric.unit_of_difference}",
+                    interval,
+                    f"{verdict.p_value:.3f}",
+                    chances or "one seed",
+                )
             )
-        return lines
+        return markdown_table(header, rows)
 
-    def _segments_markdown(self) -> list[str]:
+    def _segments_markdown(self) -> str:
         """Scores of segments, where steps are labelled."""
         cells = self.cells()
         names = [name for name in next(iter(cells.values())) if name.startswith("test_segment_")]
         if not names:
-            return []
+            return ""
         titles = [name.removeprefix("test_segment_").replace("f1_", "F1@") for name in names]
-        lines = ["", f"| segments | {' | '.join(titles)} |", "|---" * (len(names) + 1) + "|"]
-        for cell, found in cells.items():
-            means = " | ".join(f"{100 * found[name]['mean']:.1f} %" for name in names)
-            lines.append(f"| {label(cell)} | {means} |")
-        return lines
+        rows = [
+            [label(cell), *(f"{100 * scores[name]['mean']:.1f} %" for name in names)]
+            for cell, scores in cells.items()
+        ]
+        return markdown_table(["segments", *titles], rows)
 
-    def _controls_markdown(self) -> list[str]:
+    def _controls_markdown(self) -> str:
         if not self.controls:
-            return []
-        lines = ["", "| control | test accuracy | macro-F1 | seconds | order | reads |"]
-        lines.append("|---|---|---|---|---|---|")
-        for found in self.controls:
-            accuracy, macro_f1 = found.test_accuracy, found.macro_f1
-            scores = "not computed |"
+            return ""
+        rows = []
+        for control in self.controls:
+            accuracy, macro_f1 = control.test_accuracy, control.macro_f1
+            scores = ("not computed", "")
             if accuracy is not None and macro_f1 is not None:
-                scores = f"{100 * accuracy:.2f} % | {100 * macro_f1:.2f} %"
-            description = (
-                found.baseline.description if found.error is None else _cell_text(found.error)
-            )
-            order = "known" if found.baseline.uses_order else "unknown"
-            lines.append(
-                f"| {found.baseline.name} | {scores} | {found.seconds:.1f} | {order} "
-                f"| {description} |"
-            )
-        return lines
+                scores = (f"{100 * accuracy:.2f} %", f"{100 * macro_f1:.2f} %")
+            order = "known" if control.baseline.uses_order else "unknown"
+            reads = control.error or control.baseline.description
+            rows.append((control.baseline.name, *scores, f"{control.seconds:.1f}", order, reads))
+        header = ("control", "test accuracy", "macro-F1", "seconds", "order", "reads")
+        return markdown_table(header, rows)
 
 
-def _to_dict(found: Estimate) -> dict[str, float | None]:
-    known = not np.isnan(found.low)
+def _to_dict(estimate: Estimate) -> dict[str, float | None]:
+    known = not np.isnan(estimate.low)
     return {
-        "mean": float(found.value),
-        "low": float(found.low) if known else None,
-        "high": float(found.high) if known else None,
+        "mean": float(estimate.value),
+        "low": float(estimate.low) if known else None,
+        "high": float(estimate.high) if known else None,
     }
 
 
-def _shown(metric: Metric, found: Estimate) -> str:
-    """Mean and interval as two cells of a table."""
-    if np.isnan(found.low):
-        return f"{metric.value(found.value)} | one seed"
+def _shown(metric: Metric, estimate: Estimate) -> tuple[str, str]:
+    """Mean and interval."""
+    if np.isnan(estimate.low):
+        return metric.value(estimate.value), "one seed"
     if not metric.is_fraction:
-        return f"{metric.value(found.value)} | {found.low:.3f} to {found.high:.3f}"
-    return f"{100 * found.value:.2f} % | {100 * found.low:.1f} to {100 * found.high:.1f} %"
-
-
-def _cell_text(text: str) -> str:
-    """Text that a cell of a Markdown table can hold."""
-    return text.replace("|", "/")
+        return metric.value(estimate.value), f"{estimate.low:.3f} to {estimate.high:.3f}"
+    return (
+        f"{100 * estimate.value:.2f} %",
+        f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %",
+    )

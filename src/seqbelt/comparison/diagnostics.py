@@ -8,6 +8,7 @@ import numpy as np
 
 from seqbelt.comparison.memory import EARLIER_STEPS, Memory, accuracy_by_length
 from seqbelt.comparison.variants import label
+from seqbelt.markdown import markdown_table
 from seqbelt.training.gradient_reach import GradientReach
 
 
@@ -45,57 +46,62 @@ class Diagnostics:
 
     def markdown(self) -> str:
         """Two tables: gradient reach and steps needed of each cell; accuracy by length."""
-        lines = [
-            "### Why",
-            "",
-            "| cell | gradient's half-life, steps: before, trained | reach: before, trained "
-            "| updates clipped | last steps needed, earlier ones cut, shuffled, replaced "
-            "| first fraction needed |",
-            "|---|---|---|---|---|---|",
-        ]
-        for cell, found in self.to_dict().items():
-            half_life, reach = found["gradient_half_life_steps"], found["gradient_reach_steps"]
-            counts = found["memory_steps"].values()
+        header = (
+            "cell",
+            "gradient's half-life, steps: before, trained",
+            "reach: before, trained",
+            "updates clipped",
+            "last steps needed, earlier ones cut, shuffled, replaced",
+            "first fraction needed",
+        )
+        rows = []
+        for cell, summary in self.to_dict().items():
+            half_life, reach = summary["gradient_half_life_steps"], summary["gradient_reach_steps"]
+            counts = summary["memory_steps"].values()
             steps, share = "none: at chance", "none: at chance"
-            if found["earliest_share"] is not None:
+            if summary["earliest_share"] is not None:
                 steps = ", ".join(f"{count:.0f}" for count in counts)
-                share = f"{found['earliest_share']:.0%}"
-            lines.append(
-                f"| {label(cell)} | {half_life['before']:.0f}, {half_life['trained']:.0f} "
-                f"| {reach['before']:.0f}, {reach['trained']:.0f} of {found['median_steps']} "
-                f"| {found['clipped']:.0%} | {steps} "
-                f"| {share} |"
+                share = f"{summary['earliest_share']:.0%}"
+            rows.append(
+                (
+                    label(cell),
+                    f"{half_life['before']:.0f}, {half_life['trained']:.0f}",
+                    f"{reach['before']:.0f}, {reach['trained']:.0f} of {summary['median_steps']}",
+                    f"{summary['clipped']:.0%}",
+                    steps,
+                    share,
+                )
             )
-        return "\n".join([*lines, "", *self._by_length()])
+        return "\n\n".join(["### Why", markdown_table(header, rows), self._by_length()])
 
-    def _by_length(self) -> list[str]:
+    def _by_length(self) -> str:
         tables = {
             cell: accuracy_by_length(
-                np.concatenate([one.correct for one in of]),
-                np.concatenate([one.lengths for one in of]),
+                np.concatenate([model.correct for model in of]),
+                np.concatenate([model.lengths for model in of]),
             )
             for cell, of in self.models.items()
         }
         buckets = next(iter(tables.values()))
         if len(buckets) < 2:
-            return ["All test sequences are of one length."]
+            return "All test sequences are of one length."
         spans = [f"{low}" if low == high else f"{low} to {high}" for low, high, *_ in buckets]
-        lines = [f"| steps | {' | '.join(spans)} |", "|---" * (len(buckets) + 1) + "|"]
-        for cell, table in tables.items():
-            shares = " | ".join(f"{100 * accuracy:.1f} %" for *_, accuracy in table)
-            lines.append(f"| {label(cell)} | {shares} |")
-        return lines
+        rows = [
+            [label(cell), *(f"{100 * accuracy:.1f} %" for *_, accuracy in table)]
+            for cell, table in tables.items()
+        ]
+        return markdown_table(["steps", *spans], rows)
 
 
 def _summary(models: Sequence[ModelDiagnostics]) -> dict[str, Any]:
-    learned = [one for one in models if one.has_learned]
+    learned = [model for model in models if model.has_learned]
 
     def median(values: list[float]) -> float:
         return float(np.median(values))
 
     def both(name: str) -> dict[str, float]:
         return {
-            when: median([getattr(getattr(one, when), name) for one in models])
+            when: median([getattr(getattr(model, when), name) for model in models])
             for when in ("before", "trained")
         }
 
@@ -103,12 +109,12 @@ def _summary(models: Sequence[ModelDiagnostics]) -> dict[str, Any]:
         "gradient_half_life_steps": both("half_life"),
         "gradient_reach_steps": both("steps"),
         "median_steps": len(models[0].trained.curve),
-        "clipped": median([float(one.clipped_by_epoch.mean()) for one in models]),
+        "clipped": median([float(model.clipped_by_epoch.mean()) for model in models]),
         "memory_steps": {
-            how: median([one.memory.lengths[how] for one in learned]) if learned else None
+            how: median([model.memory.lengths[how] for model in learned]) if learned else None
             for how in EARLIER_STEPS
         },
-        "earliest_share": median([one.memory.sufficient_prefix for one in learned])
+        "earliest_share": median([model.memory.sufficient_prefix for model in learned])
         if learned
         else None,
     }

@@ -106,8 +106,8 @@ class Answers:
         """The answers of several folds as one."""
 
         def join(name: str) -> np.ndarray | None:
-            found = [getattr(part, name) for part in parts]
-            return None if any(one is None for one in found) else np.concatenate(found)
+            values = [getattr(part, name) for part in parts]
+            return None if any(value is None for value in values) else np.concatenate(values)
 
         recordings = None
         if all(part.recordings is not None for part in parts):
@@ -163,28 +163,32 @@ def score_cells(
     """
 
     def stack(score: Callable[[Answers], np.ndarray]) -> dict[str, np.ndarray]:
-        return {cell: np.stack([score(one) for one in of]) for cell, of in cells.items()}
+        return {cell: np.stack([score(model) for model in of]) for cell, of in cells.items()}
 
     first = next(iter(cells.values()))[0]
     if metric == ACCURACY:
-        return Scored(metric, stack(lambda one: one.correct), groups, unit)
+        return Scored(metric, stack(lambda model: model.correct), groups, unit)
     if metric.name == "log_loss":
-        return Scored(metric, stack(lambda one: _needed(one.losses, metric)), groups, unit)
+        return Scored(metric, stack(lambda model: _needed(model.losses, metric)), groups, unit)
     if first.labels.ndim == 2:
         return _score_several(metric, cells, classes, groups, unit)
     if metric == ERROR:
-        return Scored(metric, stack(lambda one: np.abs(one.labels - one.predicted)), groups, unit)
+        return Scored(
+            metric, stack(lambda model: np.abs(model.labels - model.predicted)), groups, unit
+        )
     if metric.name.startswith(RECALL):
         rows = first.labels == class_index(metric, classes)
         own = None if groups is None else groups[rows]
-        return Scored(metric, stack(lambda one: one.correct[rows]), own, unit)
+        return Scored(metric, stack(lambda model: model.correct[rows]), own, unit)
     if metric.name == "segmental_f1":
         members = groups_of_recordings(first, groups)
-        found = stack(lambda one: _segment_pseudo_values(_needed(one.segments, metric), members))
-        return Scored(metric, found, None, unit, len(first.labels))
+        values = stack(
+            lambda model: _segment_pseudo_values(_needed(model.segments, metric), members)
+        )
+        return Scored(metric, values, None, unit, len(first.labels))
     of_counts = {MACRO_F1: macro_f1, KAPPA: quadratic_kappa}.get(metric, balanced_accuracy)
-    found = stack(lambda one: _pseudo_values(one, groups, len(classes), of_counts))
-    return Scored(metric, found, None, unit, len(first.labels))
+    values = stack(lambda model: _pseudo_values(model, groups, len(classes), of_counts))
+    return Scored(metric, values, None, unit, len(first.labels))
 
 
 def _score_several(
@@ -197,20 +201,20 @@ def _score_several(
     """As ``score_cells`` where examples have several labels."""
     first = next(iter(cells.values()))[0]
     if metric == AVERAGE_PRECISION:
-        found = {cell: np.stack([average_precision_values(one, groups) for one in of])
+        values = {cell: np.stack([average_precision_values(model, groups) for model in of])
                  for cell, of in cells.items()}  # fmt: skip
-        return Scored(metric, found, None, unit, len(first.labels))
+        return Scored(metric, values, None, unit, len(first.labels))
     if metric in (MACRO_F1, MICRO_F1):
-        found = {cell: np.stack([_f1_values(one, groups, metric == MICRO_F1) for one in of])
+        values = {cell: np.stack([_f1_values(model, groups, metric == MICRO_F1) for model in of])
                  for cell, of in cells.items()}  # fmt: skip
-        return Scored(metric, found, None, unit, len(first.labels))
+        return Scored(metric, values, None, unit, len(first.labels))
     if metric.name.startswith(RECALL):
         at = class_index(metric, classes)
         rows = first.labels[:, at]
         own = None if groups is None else groups[rows]
-        found = {cell: np.stack([one.predicted[rows, at] for one in of])
+        values = {cell: np.stack([model.predicted[rows, at] for model in of])
                  for cell, of in cells.items()}  # fmt: skip
-        return Scored(metric, found, own, unit)
+        return Scored(metric, values, own, unit)
     raise SettingsError(f"comparison.metric: {metric.name!r} is not for data.labels: several")
 
 
@@ -249,9 +253,9 @@ def average_precision_values(answers: Answers, groups: np.ndarray | None) -> np.
     members = np.unique(groups, return_inverse=True)[1]
 
     def of(rows: np.ndarray) -> float:
-        found = [left_out_precision(scores[rows, k], labels[rows, k])[0]
+        precisions = [left_out_precision(scores[rows, k], labels[rows, k])[0]
                  for k in range(num_classes)]  # fmt: skip
-        return float(_mean_known(np.array([found]))[0])
+        return float(_mean_known(np.array([precisions]))[0])
 
     every = np.ones(len(labels), dtype=bool)
     without = np.array([of(members != unit) for unit in range(members.max() + 1)])
@@ -385,7 +389,7 @@ def _pseudo_values(
     def of(counts: np.ndarray) -> float:
         return metric(counts.reshape(num_classes, num_classes))
 
-    without = np.array([of(total - one) for one in left_out()])
+    without = np.array([of(total - row) for row in left_out()])
     return _normalised(of(total), without[members] if groups is None else without)
 
 

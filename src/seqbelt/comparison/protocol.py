@@ -55,8 +55,8 @@ def describe(
     build: Callable[[Model], SequenceNetwork],
 ) -> str:
     """The protocol in words, with what was achieved; ``models`` by variant."""
-    found = ", ".join(
+    sizes = ", ".join(
         f"{label(name)} {size(protocol, model, build):,} ({model.hidden_size} units)"
         for name, model in models.items()
     )
-    return f"equal {_WHAT[protocol]}, hidden size solved for each cell: {found}."
+    return f"equal {_WHAT[protocol]}, hidden size solved for each cell: {sizes}."

@@ -72,12 +72,12 @@ def score_interval(
         return Estimate(mean, np.nan, np.nan)
     seeds, noise = _seed_components(units)
     between = max(float(units.mean(axis=0).var(ddof=1)) / units.shape[1] - noise.variance, 0.0)
-    found = Difference(mean, (seeds, Component(between, units.shape[1] - 1)))
-    variance = found.standard_error**2
-    degrees = found.degrees if variance > 0 else units.shape[1] - 1
+    estimate = Difference(mean, (seeds, Component(between, units.shape[1] - 1)))
+    variance = estimate.standard_error**2
+    degrees = estimate.degrees if variance > 0 else units.shape[1] - 1
     quantile = special.stdtrit(degrees, (1 + confidence) / 2)
     if not is_fraction:
-        half = quantile * found.standard_error
+        half = quantile * estimate.standard_error
         return Estimate(mean, mean - half, mean + half)
     share = min(max(mean, 0.0), 1.0)
     spread = share * (1 - share)
@@ -239,12 +239,12 @@ def accuracy_after_selection(correct: np.ndarray, num_resamples: int = 200) -> f
     """
     rng = np.random.default_rng(0)
     num_examples = correct.shape[1]
-    found = []
+    accuracies = []
     for _ in range(num_resamples):
         counts = np.bincount(rng.integers(0, num_examples, num_examples), minlength=num_examples)
         if (left_out := counts == 0).any():
-            found.append(correct[np.argmax(correct @ counts), left_out].mean())
-    return float(np.mean(found)) if found else float(correct.mean())
+            accuracies.append(correct[np.argmax(correct @ counts), left_out].mean())
+    return float(np.mean(accuracies)) if accuracies else float(correct.mean())
 
 
 def unit_scores(scores: np.ndarray, groups: np.ndarray | None) -> np.ndarray:

@@ -176,7 +176,7 @@ class Verdict:
         """The effect as probabilities."""
         if self.probabilities is None:
             return ""
-        better, equivalent, worse = (f"{100 * one:.0f} %" for one in self.probabilities)
+        better, equivalent, worse = (f"{100 * chance:.0f} %" for chance in self.probabilities)
         return (
             f" Probability that {in_sentence(self.cell)} is better by more than {self._margin} "
             f"{better}, within it {equivalent}, worse {worse}."
@@ -228,7 +228,7 @@ class VerdictRule(Settings):
         its number. ``looks``: which look at a growing comparison this is. A reliable difference
         within the margin is called equivalent. Raises SeqbeltError if the arrays do not fit.
         """
-        if any(one.dtype != bool for one in correct.values()):
+        if any(rights.dtype != bool for rights in correct.values()):
             raise SeqbeltError("correctness must be given as booleans")
         scored = Scored(ACCURACY, correct, groups, "row" if groups is None else unit)
         return self.judge_scores([scored], seeds_paired, looks)
@@ -242,17 +242,21 @@ class VerdictRule(Settings):
         Holm's correction is over all pairs and metrics. Raises SeqbeltError if the arrays do not
         fit.
         """
-        for one in scored:
-            _check(one.cells, one.groups, seeds_paired)
+        for scores in scored:
+            _check(scores.cells, scores.groups, seeds_paired)
         level = 1 - self.confidence if looks is None else looks.level(1 - self.confidence)
-        tests = [(one, pair) for one in scored for pair in combinations(one.cells, 2)]
-        found = [
-            score_difference(one.cells[a], one.cells[b], one.groups, seeds_paired)
-            for one, (a, b) in tests
+        tests = [(scores, pair) for scores in scored for pair in combinations(scores.cells, 2)]
+        differences = [
+            score_difference(scores.cells[a], scores.cells[b], scores.groups, seeds_paired)
+            for scores, (a, b) in tests
         ]
-        own_p = np.maximum([one.p_value() for one in found], np.finfo(float).tiny)
+        own_p = np.maximum(
+            [difference.p_value() for difference in differences], np.finfo(float).tiny
+        )
         p_values = holm(own_p)
-        equivalence = holm(np.array([one.equivalence_p(self.margin) for one in found]))
+        equivalence = holm(
+            np.array([difference.equivalence_p(self.margin) for difference in differences])
+        )
         # How much stricter than alone Holm tests each pair: the interval is widened alike.
         strictness = np.clip(p_values / own_p, 1, len(tests))
         return tuple(
@@ -260,7 +264,7 @@ class VerdictRule(Settings):
                 level, level / float(strict), len(tests), looks
             ))
             for test, difference, p, p_equivalence, strict in zip(
-                tests, found, p_values, equivalence, strictness, strict=True
+                tests, differences, p_values, equivalence, strictness, strict=True
             )
         )  # fmt: skip
 
@@ -268,7 +272,7 @@ class VerdictRule(Settings):
         self,
         scored: Scored,
         pair: tuple[str, str],
-        found: Difference,
+        difference: Difference,
         p_value: float,
         p_equivalence: float,
         test: "_Test",
@@ -278,16 +282,16 @@ class VerdictRule(Settings):
         if p_equivalence <= test.level:
             word = "equivalent"
         elif p_value <= test.level:
-            word = "better" if (found.value > 0) != scored.metric.lower_is_better else "worse"
+            word = "better" if (difference.value > 0) != scored.metric.lower_is_better else "worse"
         more_seeds, min_examples = None, None
         if word == "undecided":
-            more_seeds = self._more_seeds(found, test)
+            more_seeds = self._more_seeds(difference, test)
             if more_seeds is None:
-                min_examples = self._min_examples(found, test, scored.num_units)
+                min_examples = self._min_examples(difference, test, scored.num_units)
         bound = 1.0 if scored.metric.is_fraction else np.inf
         error = (1 - self.confidence) / test.num_tests
-        interval = found.interval(1 - (test.own_level or error), bound)
-        chances = found.probabilities(self.margin)
+        interval = difference.interval(1 - (test.own_level or error), bound)
+        chances = difference.probabilities(self.margin)
         if chances is not None and scored.metric.lower_is_better:
             better, equivalent, worse = chances
             chances = worse, equivalent, better
@@ -317,10 +321,10 @@ class VerdictRule(Settings):
             looks=test.looks,
         )
 
-    def _more_seeds(self, found: Difference, test: "_Test") -> int | None:
+    def _more_seeds(self, difference: Difference, test: "_Test") -> int | None:
         """Fewest further seeds per cell that decide, everything else staying as it is; where looks
         are counted, at one of those that are planned."""
-        *cells, examples = found.components
+        *cells, examples = difference.components
         fewest = min(cell.degrees + 1 for cell in cells)
         looks, error = test.looks, (1 - self.confidence) / test.num_tests
         if looks is None:
@@ -337,25 +341,25 @@ class VerdictRule(Settings):
             ]
         for more, level in options:
             then = [_with_more_seeds(cell, more) for cell in cells]
-            if self._decides(replace(found, components=(*then, examples)), level):
+            if self._decides(replace(difference, components=(*then, examples)), level):
                 return more
         return None
 
-    def _decides(self, found: Difference, level: float) -> bool:
-        different = found.half_width(level) <= abs(found.value)
-        return different or found.half_width(2 * level) <= self.margin - abs(found.value)
+    def _decides(self, difference: Difference, level: float) -> bool:
+        different = difference.half_width(level) <= abs(difference.value)
+        return different or difference.half_width(2 * level) <= self.margin - abs(difference.value)
 
-    def _min_examples(self, found: Difference, test: "_Test", num_units: int) -> int:
+    def _min_examples(self, difference: Difference, test: "_Test", num_units: int) -> int:
         """Test examples that would decide with as many seeds as there may be: a lower bound, as if
         all variance left then were of the examples, and normal."""
-        *cells, examples = found.components
+        *cells, examples = difference.components
         more = MAX_MORE_SEEDS
         if test.looks is not None:
             more = max(test.looks.max_seeds - test.looks.num_seeds, 0)
         seeds = sum(_with_more_seeds(cell, more).variance for cell in cells)
         variance = examples.variance + (seeds if np.isfinite(seeds) else 0.0)
         level = (1 - self.confidence) / test.num_tests
-        options = [(abs(found.value), level / 2), (self.margin - abs(found.value), level)]
+        options = [(abs(difference.value), level / 2), (self.margin - abs(difference.value), level)]
         needed = max((room / special.ndtri(1 - tail)) ** 2 for room, tail in options if room > 0)
         return max(num_units + 1, math.ceil(num_units * variance / needed))
 
@@ -398,17 +402,17 @@ def _with_more_seeds(cell: Component, more: int) -> Component:
 def _check(
     correct: Mapping[str, np.ndarray], groups: np.ndarray | None, seeds_paired: bool
 ) -> None:
-    shapes = {cell: np.shape(one) for cell, one in correct.items()}
-    found = f"found (seeds, examples) {shapes}"
+    shapes = {cell: np.shape(rights) for cell, rights in correct.items()}
+    shown = f"found (seeds, examples) {shapes}"
     if len(correct) < 2:
-        raise SeqbeltError(f"a verdict needs at least two cells; {found}")
+        raise SeqbeltError(f"a verdict needs at least two cells; {shown}")
     if any(len(shape) != 2 or shape[0] < 1 or shape[1] < 2 for shape in shapes.values()):
-        raise SeqbeltError(f"a verdict needs at least 1 seed and 2 test examples; {found}")
+        raise SeqbeltError(f"a verdict needs at least 1 seed and 2 test examples; {shown}")
     if len({shape[1] for shape in shapes.values()}) > 1:
-        raise SeqbeltError(f"all cells must answer the same test examples; {found}")
+        raise SeqbeltError(f"all cells must answer the same test examples; {shown}")
     if seeds_paired and len({shape[0] for shape in shapes.values()}) > 1:
-        raise SeqbeltError(f"paired seeds must be as many for each cell; {found}")
+        raise SeqbeltError(f"paired seeds must be as many for each cell; {shown}")
     if groups is not None and len(groups) != next(iter(shapes.values()))[1]:
-        raise SeqbeltError(f"{len(groups)} groups; one per test example is needed; {found}")
+        raise SeqbeltError(f"{len(groups)} groups; one per test example is needed; {shown}")
     if groups is not None and len(set(groups)) < 2:
         raise SeqbeltError("all test examples are of one group: nothing is known about others")

@@ -110,7 +110,9 @@ class _Line:
         self.label = label
         self.shape = inputs.shape[:2]
         # Modules whose output is 0 at the baseline.
-        self.first = [one.embed if one.is_tokens else one.normalize for one in network.networks]
+        self.first = [
+            member.embed if member.is_tokens else member.normalize for member in network.networks
+        ]
 
     def ends(self, predicted: int | None) -> tuple[int, float, float]:
         """The class, the likeliest unless given, and its log-odds at the baseline and at the

@@ -14,13 +14,6 @@ NUM_RESAMPLES = 200
 """Of the bootstrap."""
 
 
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Probabilities ``(examples, classes)`` of ``logits / temperature``."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature of the highest posterior density given validation rows (Guo et al. 2017,
     arXiv:1706.04599, with a prior).
@@ -52,8 +45,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return float(fit + (log_temperature / PRIOR_SPREAD) ** 2 / 2)
 
     bounds = (np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))  # type: ignore[union-attr]  # scipy's result is untyped
+    optimum = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(optimum.x))  # type: ignore[union-attr]  # scipy's result is untyped
 
 
 @dataclass(frozen=True)
@@ -117,7 +110,7 @@ def error_interval(
     errors = []
     for _ in range(NUM_RESAMPLES):
         drawn = rng.integers(0, len(rows), len(rows))
-        taken = np.concatenate([rows[one] for one in drawn]) if units is not None else drawn
+        taken = np.concatenate([rows[unit] for unit in drawn]) if units is not None else drawn
         errors.append(reliability(confidence[taken], correct[taken]).expected_error)
     value = reliability(confidence, correct).expected_error
     tail = (1 - level) / 2

@@ -90,10 +90,10 @@ class LabelRanking:
         own_errors = _rising_rates(is_contradicted, bins)
         own_errors -= own_errors[:1]
         end = np.searchsorted(own_errors[bins].cumsum(), MAX_CLEAN_ALARMS * num_rows, side="right")
-        found = by_confidence[:end][is_contradicted[:end]]
+        contradicted = by_confidence[:end][is_contradicted[:end]]
         if num_bins < MIN_BINS or is_contradicted.mean() > POOR_MODEL:
-            found = found[: int(MAX_LISTED_BY_POOR * num_rows)]
-        return found
+            contradicted = contradicted[: int(MAX_LISTED_BY_POOR * num_rows)]
+        return contradicted
 
 
 def _rising_rates(is_contradicted: np.ndarray, bins: np.ndarray) -> np.ndarray:

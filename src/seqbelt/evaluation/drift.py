@@ -48,14 +48,14 @@ class Drift:
     @property
     def alarms(self) -> tuple[Quantity, ...]:
         """The quantities that have changed."""
-        return tuple(one for one in self.quantities if one.is_alarm)
+        return tuple(quantity for quantity in self.quantities if quantity.is_alarm)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable values."""
         return {
             "num_inputs": self.num_inputs,
-            "alarms": [one.name for one in self.alarms],
-            "quantities": [asdict(one) for one in self.quantities],
+            "alarms": [quantity.name for quantity in self.alarms],
+            "quantities": [asdict(quantity) for quantity in self.quantities],
         }
 
 
@@ -77,17 +77,17 @@ def measure_drift(
     confidences = np.asarray(confidences)
     if min(len(reference.confidences), len(confidences)) >= LEAST_INPUTS:
         pairs.append((CONFIDENCE, reference.confidences, confidences))
-    found: list[Any] = [stats.ks_2samp(before, now, method="asymp") for _, before, now in pairs]
-    adjusted = holm(np.array([one.pvalue for one in found]))
+    tests: list[Any] = [stats.ks_2samp(before, now, method="asymp") for _, before, now in pairs]
+    adjusted = holm(np.array([test.pvalue for test in tests]))
     quantities = [
         Quantity(
             name,
-            float(one.statistic),
+            float(test.statistic),
             float(p),
             float(np.median(before)),
             float(np.median(now)),
         )
-        for (name, before, now), one, p in zip(pairs, found, adjusted, strict=True)
+        for (name, before, now), test, p in zip(pairs, tests, adjusted, strict=True)
     ]
-    quantities.sort(key=lambda one: (one.p_adjusted, -one.distance))
+    quantities.sort(key=lambda quantity: (quantity.p_adjusted, -quantity.distance))
     return Drift(len(summaries), tuple(quantities))

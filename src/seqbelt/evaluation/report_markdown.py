@@ -4,6 +4,7 @@ import numpy as np
 
 from seqbelt.evaluation.proportions import proportion_interval
 from seqbelt.evaluation.report import Report
+from seqbelt.markdown import markdown_table
 
 NAMES = {
     "macro_f1": "macro-F1",
@@ -20,12 +21,13 @@ def report_markdown(report: Report, part: str) -> str:
     example has one class."""
     parts = [scores_sentence(report, part)]
     if len(report.classes) <= MAX_CLASSES:
-        parts.append(_table(["class", "rows", "precision", "recall"], _class_rows(report)))
+        header = ["class", "rows", "precision", "recall"]
+        parts.append(markdown_table(header, _class_rows(report)))
         if not report.target.is_several:
             header = ["true class", *(f"predicted {name}" for name in report.classes)]
             counts = report.confusion().tolist()
             rows = [[name, *map(str, row)] for name, row in zip(report.classes, counts)]
-            parts.append(_table(header, rows))
+            parts.append(markdown_table(header, rows))
     return "\n\n".join(parts)
 
 
@@ -53,8 +55,3 @@ def _class_rows(report: Report) -> list[list[str]]:
         [str(name), f"{support:,}", f"{100 * precision:.1f} %", f"{100 * recall:.1f} %"]
         for name, support, precision, recall in zip(*columns, strict=True)
     ]
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)

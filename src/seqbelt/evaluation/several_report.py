@@ -90,16 +90,22 @@ class SeveralReport(Report):
         thresholds = self.thresholds
         for at, name in enumerate(self.classes):
             true, predicted = self.labels[:, at], self.predictions[:, at]
-            hits, found, support = int((true & predicted).sum()), predicted.sum(), true.sum()
+            hits, num_predicted, support = (
+                int((true & predicted).sum()),
+                predicted.sum(),
+                true.sum(),
+            )
             low, high = proportion_interval(predicted[true]) if support else (0.0, 1.0)
             rows.append(
                 {
                     "class": name,
-                    "precision": hits / found if found else 0.0,
+                    "precision": hits / num_predicted if num_predicted else 0.0,
                     "recall": hits / support if support else 0.0,
                     "recall_low": low,
                     "recall_high": high,
-                    "f1-score": 2 * hits / (found + support) if found + support else 0.0,
+                    "f1-score": 2 * hits / (num_predicted + support)
+                    if num_predicted + support
+                    else 0.0,
                     "average_precision": float(average_precision_score(true, self.logits[:, at]))
                     if support
                     else np.nan,

@@ -102,7 +102,7 @@ class StepReport(Report):
     @cached_property
     def segments_of_recordings(self) -> list[SegmentScores]:
         """Segment scores of each recording."""
-        return [score_segments(true, found) for true, found in self.recordings()]
+        return [score_segments(true, predicted) for true, predicted in self.recordings()]
 
     def to_dict(self) -> dict[str, float]:
         return super().to_dict() | self.segments.to_dict()

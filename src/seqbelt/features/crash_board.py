@@ -71,8 +71,8 @@ class Board:
     def busy(self) -> list[Busy]:
         """What the threads are at, or were when their process ended."""
         slots = (1 + number * _SLOT_WORDS for number in range(NUM_SLOTS))
-        found = (Slot(self._words[first : first + _SLOT_WORDS]).busy() for first in slots)
-        return [busy for busy in found if busy is not None]
+        slot_items = (Slot(self._words[first : first + _SLOT_WORDS]).busy() for first in slots)
+        return [busy for busy in slot_items if busy is not None]
 
     def clear(self) -> None:
         """Forget all, before another process begins."""
@@ -109,5 +109,5 @@ class Slot:
         if not since:
             return None
         items = self._words[_HEADER : _HEADER + count].tolist()
-        one = tuple(items[place : place + 1] if place < count else items)
-        return Busy(one, (time.monotonic_ns() - since) / 1e9)
+        item = tuple(items[place : place + 1] if place < count else items)
+        return Busy(item, (time.monotonic_ns() - since) / 1e9)

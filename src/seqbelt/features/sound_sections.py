@@ -47,7 +47,7 @@ class SoundSections(Sections, AudioFeatures):
             for name in ("sample_rate", "window_ms", "hop_ms", "trim_silence_db", "signal_version")
         }
         if "max_duration_s" not in self.model_fields_set:
-            followed["max_duration_s"] = min(one.max_duration_s for one in self.sections)
+            followed["max_duration_s"] = min(section.max_duration_s for section in self.sections)
         for name, value in followed.items():
             object.__setattr__(self, name, value)  # settings are frozen
         return self
@@ -97,12 +97,12 @@ class SoundSections(Sections, AudioFeatures):
 
     def remarks(self, raw: Audio, encoder: Encoder) -> tuple[str, ...]:
         assert isinstance(encoder, SectionsEncoder)
-        found = [
+        remarks = [
             remark
             for section, own in zip(self.sections, encoder.encoders, strict=True)
             for remark in section.remarks(raw, own)
         ]
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(remarks))
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ class SectionsEncoder:
         """Steps ``(steps, num_features)`` of the rows of sections, which begin with the section's
         row ``first``; what is missing at the end is the last row."""
         parts = []
-        for number, one in enumerate(rows):
+        for number, section_rows in enumerate(rows):
             places = self._row_at(number, np.arange(steps.start, steps.stop)) - first[number]
-            parts.append(one[places.clip(max=len(one) - 1)])
+            parts.append(section_rows[places.clip(max=len(section_rows) - 1)])
         return np.concatenate(parts, axis=1)
 
     def row_at(self, number: int, step: int) -> int:

@@ -146,7 +146,7 @@ class _Unit:
     @property
     def fields(self) -> str:
         scratch = [f"float {name}[{size}];" for name, size in self._scratch.items()]
-        return "\n".join(f"    {one}" for one in [*self._fields, *scratch])
+        return "\n".join(f"    {field}" for field in [*self._fields, *scratch])
 
     def text(self, bundle: Bundle) -> str:
         classes = ", ".join(_string(label) for label in bundle.classes)

@@ -13,7 +13,7 @@ SEPARATORS = ("|", ";", ",", " / ")
 
 def choose_separator(classes: Sequence[str]) -> str:
     """A separator that no class has in its name, if there is one."""
-    free = (one for one in SEPARATORS if not any(one in name for name in classes))
+    free = (separator for separator in SEPARATORS if not any(separator in name for name in classes))
     return next(free, SEPARATORS[0])
 
 
@@ -34,7 +34,7 @@ class Decision(NamedTuple):
         if not self.target.is_several:
             return np.array(classes, dtype=object)[self.target.decide(probabilities)].tolist()
         sets = [self.names(row, classes) for row in probabilities]
-        return [self.separator.join(one) for one in sets] if as_text else sets
+        return [self.separator.join(names) for names in sets] if as_text else sets
 
     def names(self, probabilities: np.ndarray, classes: Sequence[str]) -> list[str]:
         """The predicted class, or all predicted labels, of one row ``(classes,)``."""

@@ -49,6 +49,6 @@ class ExecutorchStream(nn.Module):
     def _read(self, steps: Tensor) -> Tensor:
         states, logits = list(self._states), torch.full((1, 1), np.nan)
         for step in steps.split(1):
-            logits, _, *found = self._method.execute((step.contiguous(), *states))
-            states = [one.clone() for one in found]  # the next step overwrites the outputs
+            logits, _, *new_states = self._method.execute((step.contiguous(), *states))
+            states = [state.clone() for state in new_states]  # the next step overwrites the outputs
         return logits.clone()

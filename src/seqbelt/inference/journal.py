@@ -108,8 +108,8 @@ class Journal:
 
     def hash_of(self, stamp: int) -> str | None:
         """The content hash of a file that was read before and has not changed."""
-        found = self._fetch_one("SELECT content_hash FROM stamps WHERE stamp = ?", _signed(stamp))
-        return found[0] if found else None
+        row = self._fetch_one("SELECT content_hash FROM stamps WHERE stamp = ?", _signed(stamp))
+        return row[0] if row else None
 
     def contains(self, content_hash: str, with_summary: bool = False) -> bool:
         """Whether the journal has this model's prediction for this content, and its summary, if
@@ -148,7 +148,10 @@ class Journal:
                 )
                 database.executemany(
                     "INSERT OR REPLACE INTO stamps VALUES (?, ?)",
-                    sorted(((_signed(stamp), found) for stamp, found in stamps), key=itemgetter(0)),
+                    sorted(
+                        ((_signed(stamp), content_hash) for stamp, content_hash in stamps),
+                        key=itemgetter(0),
+                    ),
                 )
                 database.executemany(
                     "INSERT INTO inputs VALUES (?, ?, ?, ?, ?, ?)",
@@ -172,12 +175,12 @@ class Journal:
 
     def max_num_steps(self) -> int:
         """Steps of the longest predicted input of this run; 0 if there is none."""
-        found = self._fetch_one(
+        row = self._fetch_one(
             """SELECT MAX(num_steps) FROM inputs JOIN answers
                ON answers.model = ? AND answers.content_hash = inputs.content_hash""",
             self.model,
         )
-        return (found[0] if found else None) or 0
+        return (row[0] if row else None) or 0
 
     def summaries(self, max_rows: int) -> list[np.ndarray]:
         """The summaries of this run's inputs, float32 ``(quantities,)`` each; of every k-th where
@@ -188,8 +191,8 @@ class Journal:
                    WHERE position % ? = 0 ORDER BY position"""
         every = -(-count // max_rows) or 1
         with self._lock:
-            found = self._database.execute(query, (self.model, every)).fetchall()
-        return [np.frombuffer(blob, np.float32) for (blob,) in found]
+            rows = self._database.execute(query, (self.model, every)).fetchall()
+        return [np.frombuffer(blob, np.float32) for (blob,) in rows]
 
     def rows(self) -> Iterator[Row]:
         """This run's inputs in order, each with its prediction."""
@@ -197,8 +200,8 @@ class Journal:
                           error, label, kept FROM inputs LEFT JOIN answers
                    ON answers.model = ? AND answers.content_hash = inputs.content_hash
                    ORDER BY position"""
-        for found in self._database.execute(query, (self.model,)):
-            name, content_hash, num_steps, blob, reason, message, error, label, kept = found
+        for row in self._database.execute(query, (self.model,)):
+            name, content_hash, num_steps, blob, reason, message, error, label, kept = row
             probabilities = np.frombuffer(blob, np.float32) if blob else None
             if error is None and reason is not None:
                 error = f"{reason}: {message}"

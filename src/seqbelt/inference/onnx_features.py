@@ -50,7 +50,7 @@ def add_features(network: onnx.ModelProto, bundle: Bundle) -> onnx.ModelProto:
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
-    kept = [one.name for one in features.graph.input]
+    kept = [value.name for value in features.graph.input]
     features = onnx.compose.add_prefix(features, PREFIX, rename_inputs=False)
     merged = onnx.compose.merge_models(
         features,
@@ -58,7 +58,7 @@ def add_features(network: onnx.ModelProto, bundle: Bundle) -> onnx.ModelProto:
         io_map=[(PREFIX + steps, "inputs"), (PREFIX + lengths, "lengths")],
         producer_name="seqbelt",
     )
-    assert [one.name for one in merged.graph.input] == kept
+    assert [value.name for value in merged.graph.input] == kept
     metadata = {entry.key: entry.value for entry in network.metadata_props}
     del merged.metadata_props[:]
     helper.set_model_props(merged, metadata | {"raw": "true"})

@@ -109,7 +109,7 @@ def _guard_inputs(graph: "GraphBuilder", network: Network) -> None:
             new = f"guard_{number}_{place}"
             guarded = {key: new if value == name else value for key, value in guarded.items()}
             for other in graph.nodes:
-                other.input[:] = [new if one == name else one for one in other.input]
+                other.input[:] = [new if source == name else source for source in other.input]
             node.output[place] = new
     for node in nodes:
         node.input[:] = [guarded.get(name, name) for name in node.input]
@@ -143,7 +143,7 @@ class GraphBuilder:
     def constant(self, value: Tensor | np.ndarray | np.generic, name: str | None = None) -> str:
         """Add a constant array; returns its name, by default a generated one."""
         array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-        if name is None or any(name == one.name for one in self.constants):
+        if name is None or any(name == constant.name for constant in self.constants):
             name = f"{name or 'constant'}_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name

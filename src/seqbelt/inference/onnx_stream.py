@@ -98,11 +98,11 @@ class OnnxStream(nn.Module):
         self._session = onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"]
         )
-        self._outputs = [one.name for one in self._session.get_outputs()]
+        self._outputs = [tensor.name for tensor in self._session.get_outputs()]
         self._zeros = {
-            one.name: np.zeros(one.shape, _KIND_OF_TYPE[one.type])
-            for one in self._session.get_inputs()
-            if one.name != INPUT
+            tensor.name: np.zeros(tensor.shape, _KIND_OF_TYPE[tensor.type])
+            for tensor in self._session.get_inputs()
+            if tensor.name != INPUT
         }
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
@@ -115,12 +115,12 @@ class OnnxStream(nn.Module):
 
     def _read(self, steps: np.ndarray) -> np.ndarray:
         state: Mapping[str, np.ndarray] = self._zeros
-        found: dict[str, Any] = {}
+        outputs: dict[str, Any] = {}
         for number in range(len(steps)):
             feeds = {INPUT: steps[number : number + 1], **state}
-            found = dict(zip(self._outputs, self._session.run(None, feeds)))
-            state = {name: found[name + AFTER] for name in state}
-        return found["logits"]
+            outputs = dict(zip(self._outputs, self._session.run(None, feeds)))
+            state = {name: outputs[name + AFTER] for name in state}
+        return outputs["logits"]
 
 
 _KIND_OF_TYPE = {

@@ -105,13 +105,13 @@ def kept_names(
     if is_several:
         own |= {"labels", "rejected_labels"}
     taken = own | {"content_hash", "model", *(f"p_{name}" for name in classes)}
-    found = list[str]()
+    free = list[str]()
     for name in names:
         while name in taken:
             name = f"input_{name}"
         taken.add(name)
-        found.append(name)
-    return found
+        free.append(name)
+    return free
 
 
 def write_predictions(

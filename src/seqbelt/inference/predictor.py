@@ -236,7 +236,7 @@ class Predictor:
         for a sequence without steps.
         """
         if not all(map(len, sequences)):
-            empty = next(index for index, one in enumerate(sequences) if not len(one))
+            empty = next(index for index, sequence in enumerate(sequences) if not len(sequence))
             raise BadInput(EMPTY, f"sequence {empty} has no steps")
         if not sequences:
             return np.empty((0, len(self.bundle.classes)), np.float32)
@@ -257,7 +257,7 @@ class Predictor:
         """Apply ``compute`` to padded batches of sequences and their lengths; gives each batch's
         indices and float32 outputs."""
         lengths = np.array([len(sequence) for sequence in sequences], int)
-        found = []
+        results = []
         with (
             without_tf32(self.device),  # with it probabilities depend on the batch's composition
             torch.inference_mode(),
@@ -266,8 +266,8 @@ class Predictor:
             for indices in evaluation_plan(lengths):
                 inputs, batch_lengths = pad([sequences[index] for index in indices])
                 outputs = compute(inputs.to(self.device), batch_lengths)
-                found.append((indices, outputs.float().cpu().numpy()))
-        return found
+                results.append((indices, outputs.float().cpu().numpy()))
+        return results
 
 
 def _onnx_network(bundle: Bundle, precision: Precision) -> torch.nn.Module:

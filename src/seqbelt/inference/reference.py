@@ -74,10 +74,10 @@ class Reference:
         try:
             about = _metadata(content)
             names = tuple(json.loads(about["names"]))
-            found = cls(names=names, unknown_id=int(about["unknown_id"]), **load(content))
-            if found.summaries.shape[1:] != (len(names),):
-                raise ValueError(f"{len(names)} names for summaries {found.summaries.shape}")
-            return found
+            reference = cls(names=names, unknown_id=int(about["unknown_id"]), **load(content))
+            if reference.summaries.shape[1:] != (len(names),):
+                raise ValueError(f"{len(names)} names for summaries {reference.summaries.shape}")
+            return reference
         except Exception as error:  # from safetensors or JSON
             raise SeqbeltError(f"{FILE}: cannot be read ({error})") from None
 
@@ -98,7 +98,9 @@ def make_reference(
     hashes = np.zeros(0, np.uint64)
     if len(train) + len(validation) <= MAX_HASHES:
         known = [*train.column("content_hash"), *validation.column("content_hash")]
-        hashes = np.unique(np.array([short_hash(one) for one in known], np.uint64))
+        hashes = np.unique(
+            np.array([short_hash(content_hash) for content_hash in known], np.uint64)
+        )
     if train.store.is_tokens:
         return _text_reference(train, rows, confidences, hashes, unknown_id)
     return Reference(
@@ -171,7 +173,7 @@ def signal_names(num_features: int) -> tuple[str, ...]:
         str(start + 1) if end == start + 1 else f"{start + 1}-{end}"
         for start, end in pairwise(edges)
     ]
-    return (*(f"mean {one}" for one in ranges), *(f"std {one}" for one in ranges), "num_steps")
+    return (*(f"mean {span}" for span in ranges), *(f"std {span}" for span in ranges), "num_steps")
 
 
 def summarize_signal(sequence: np.ndarray) -> np.ndarray:
@@ -184,8 +186,8 @@ def summarize_signal(sequence: np.ndarray) -> np.ndarray:
     deviations = np.sqrt(np.maximum(squares - means * means, 0))
     averaging = _averaging(num_features)
     num_blocks = averaging.shape[1]
-    found = np.empty(2 * num_blocks + 1, np.float32)
-    found[:num_blocks] = means @ averaging
-    found[num_blocks:-1] = deviations @ averaging
-    found[-1] = num_steps
-    return found
+    summary = np.empty(2 * num_blocks + 1, np.float32)
+    summary[:num_blocks] = means @ averaging
+    summary[num_blocks:-1] = deviations @ averaging
+    summary[-1] = num_steps
+    return summary

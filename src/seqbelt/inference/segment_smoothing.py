@@ -29,13 +29,13 @@ def smooth_classes(logits: np.ndarray, min_steps: int) -> np.ndarray:
     classes = logits.argmax(1)
     if min_steps <= 1 or len(classes) <= min_steps:
         return classes
-    found, starts, stops = find_runs(classes)
-    lengths, label = stops - starts, found.copy()
+    run_classes, starts, stops = find_runs(classes)
+    lengths, label = stops - starts, run_classes.copy()
     sums = np.add.reduceat(log_softmax(logits.astype(np.float64), axis=1), starts, axis=0)
-    before = np.arange(-1, len(found) - 1)  # neighbours that are still there
-    after = np.arange(1, len(found) + 1)
-    owner = np.arange(len(found))
-    is_run = np.ones(len(found), bool)
+    before = np.arange(-1, len(run_classes) - 1)  # neighbours that are still there
+    after = np.arange(1, len(run_classes) + 1)
+    owner = np.arange(len(run_classes))
+    is_run = np.ones(len(run_classes), bool)
 
     def join(run: int, into: int) -> None:
         """Add a run to its neighbour."""
@@ -44,7 +44,7 @@ def smooth_classes(logits: np.ndarray, min_steps: int) -> np.ndarray:
         owner[run], is_run[run] = into, False
         if before[run] >= 0:
             after[before[run]] = after[run]
-        if after[run] < len(found):
+        if after[run] < len(run_classes):
             before[after[run]] = before[run]
 
     queue = [(int(lengths[run]), run) for run in np.flatnonzero(lengths < min_steps).tolist()]
@@ -53,7 +53,7 @@ def smooth_classes(logits: np.ndarray, min_steps: int) -> np.ndarray:
         length, run = heapq.heappop(queue)
         if not is_run[run] or length != lengths[run]:
             continue  # joined, or grown, since it was queued
-        neighbours = [n for n in (int(before[run]), int(after[run])) if 0 <= n < len(found)]
+        neighbours = [n for n in (int(before[run]), int(after[run])) if 0 <= n < len(run_classes)]
         if not neighbours:
             break
         into = max(neighbours, key=lambda n: sums[run, label[n]])
@@ -63,7 +63,7 @@ def smooth_classes(logits: np.ndarray, min_steps: int) -> np.ndarray:
             join(other, into)
         if lengths[into] < min_steps:
             heapq.heappush(queue, (int(lengths[into]), into))
-    for run in range(len(found)):
+    for run in range(len(run_classes)):
         root = run
         while owner[root] != root:
             root = owner[root]

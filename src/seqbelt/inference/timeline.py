@@ -234,8 +234,10 @@ class TimelinePredictor(Predictor):
                 rows.append(np.array([*ends, *[np.nan] * len(self.bundle.classes)]))
             indices, sequences = self._encode(batch, rate)
             if sequences:
-                for index, found in zip(indices, self.probabilities(sequences), strict=True):
-                    rows[number + index][2:] = found
+                for index, probabilities in zip(
+                    indices, self.probabilities(sequences), strict=True
+                ):
+                    rows[number + index][2:] = probabilities
         if not rows:
             raise BadInput(EMPTY, "the recording has no samples")
         classified = np.array(rows, np.float32)
@@ -255,11 +257,13 @@ class TimelinePredictor(Predictor):
             num_windows += len(batch)
             duration_s = (batch[-1][0] + len(batch[-1][1])) / rate
             indices, sequences = self._encode(batch, rate)
-            for index, found in zip(indices, self._classify_spans(sequences, span), strict=True):
-                steps = np.arange(len(found))
+            for index, probabilities in zip(
+                indices, self._classify_spans(sequences, span), strict=True
+            ):
+                steps = np.arange(len(probabilities))
                 times_s = batch[index][0] / rate + (steps + 0.5) * span.step_s
-                weights = np.minimum(steps + 1, len(found) - steps)
-                sums.add((times_s / span.cell_s).astype(int), found, weights)
+                weights = np.minimum(steps + 1, len(probabilities) - steps)
+                sums.add((times_s / span.cell_s).astype(int), probabilities, weights)
         if not num_windows:
             raise BadInput(EMPTY, "the recording has no samples")
         num_cells = max(1, round(duration_s / span.cell_s))
@@ -286,13 +290,13 @@ class TimelinePredictor(Predictor):
 
     def _classify_spans(self, sequences: list[np.ndarray], span: "_Span") -> list[np.ndarray]:
         """Probabilities ``(steps after the stem, classes)`` of each sequence."""
-        found: list[np.ndarray] = [np.empty(0)] * len(sequences)
+        probabilities: list[np.ndarray] = [np.empty(0)] * len(sequences)
         compute = partial(self.network.classify_spans, num_steps=span.num_steps)
         for indices, logits in self._in_batches(sequences, compute):
             for index, row in zip(indices, logits, strict=True):
                 num_steps = -(-len(sequences[index]) // self.network.reduction)
-                found[index] = self.bundle.probabilities(row[:num_steps])
-        return found
+                probabilities[index] = self.bundle.probabilities(row[:num_steps])
+        return probabilities
 
     def segments(self, packed: np.ndarray) -> list[Segment]:
         """The segments of a journal entry."""

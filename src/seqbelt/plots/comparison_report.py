@@ -100,7 +100,7 @@ def comparison_report(
             heading(words("statistics")),
             paragraph(words("statistics_language"), "soft"),
             Markup('<div lang="en">{}</div>').format(report_page.markdown(appendix)),
-            report_page.figures({words(f"figure_{key}"): one for key, one in figures.items()}),
+            report_page.figures({words(f"figure_{key}"): image for key, image in figures.items()}),
         ]
     )
     blocks = [
@@ -131,8 +131,8 @@ class _Page:
         if not self.is_several:
             self.confusion = np.zeros((num_classes, num_classes), np.int64)
             np.add.at(self.confusion, (labels, predictions), 1)
-            labels, predictions = (np.eye(num_classes, dtype=bool)[one]
-                                   for one in (labels, predictions))  # fmt: skip
+            labels, predictions = (np.eye(num_classes, dtype=bool)[values]
+                                   for values in (labels, predictions))  # fmt: skip
         self.labels, self.predictions = labels, predictions
         """Whether each example has, and is given, each class: bool ``(examples, classes)``."""
         self.correct = (labels == predictions).all(axis=1)
@@ -187,7 +187,7 @@ class _Page:
             (str(len(data.classes)), words("tile_classes")),
             (f"{data.num_rows['train']:,}", words("tile_train", items=self._sequences)),
         ]
-        known = [(one[0], name) for one, name in zip(self.recalls, data.classes) if one]
+        known = [(recall[0], name) for recall, name in zip(self.recalls, data.classes) if recall]
         if known:
             recall, name = min(known)
             pairs.append((words.percent(recall), words("tile_weakest", name=name)))
@@ -200,29 +200,29 @@ class _Page:
 
     def _verdicts(self) -> list[str]:
         texts = []
-        for one in self.conclusion.verdicts:
-            if one.metric != ACCURACY or np.isnan(one.low):
+        for verdict in self.conclusion.verdicts:
+            if verdict.metric != ACCURACY or np.isnan(verdict.low):
                 continue
             texts.append(
                 self.words(
-                    f"verdict_{one.word}",
-                    cell=label(one.cell),
-                    other=label(one.other),
-                    difference=f"{100 * abs(one.difference):.1f}"
-                    if one.word in ("better", "worse")
-                    else ACCURACY.signed(one.difference),
-                    low=ACCURACY.signed(one.low),
-                    high=ACCURACY.signed(one.high),
-                    margin=f"{100 * one.margin:g}",
+                    f"verdict_{verdict.word}",
+                    cell=label(verdict.cell),
+                    other=label(verdict.other),
+                    difference=f"{100 * abs(verdict.difference):.1f}"
+                    if verdict.word in ("better", "worse")
+                    else ACCURACY.signed(verdict.difference),
+                    low=ACCURACY.signed(verdict.low),
+                    high=ACCURACY.signed(verdict.high),
+                    margin=f"{100 * verdict.margin:g}",
                 )
             )
         return texts
 
     def _controls_ahead(self) -> list[str]:
-        found = [
-            (one.test_accuracy, one.baseline.name)
-            for one in self.conclusion.controls
-            if one.test_accuracy is not None and one.test_accuracy > self.accuracy
+        ahead = [
+            (control.test_accuracy, control.baseline.name)
+            for control in self.conclusion.controls
+            if control.test_accuracy is not None and control.test_accuracy > self.accuracy
         ]
         return [
             self.words(
@@ -232,7 +232,7 @@ class _Page:
                 own=self.words.percent(self.accuracy),
                 items=self.items,
             )
-            for accuracy, name in sorted(found, reverse=True)
+            for accuracy, name in sorted(ahead, reverse=True)
         ]
 
     def _lengths(self) -> str:
@@ -302,20 +302,20 @@ class _Page:
         )
         cells = self.conclusion.cells()
         body = []
-        for cell, found in cells.items():
-            scores = found["test_accuracy"]
+        for cell, summary in cells.items():
+            scores = summary["test_accuracy"]
             interval = Markup("")
             if scores["low"] is not None:
                 interval = track(scores["mean"], scores["low"], scores["high"], words)
             body.append(
                 [label(cell), words.percent(scores["mean"]), interval,
-                 f"{found['num_parameters']:,}", f"{found['train_s']:.0f}"]
+                 f"{summary['num_parameters']:,}", f"{summary['train_s']:.0f}"]
             )  # fmt: skip
         header = ["model", "mean_accuracy", "interval_column", "parameters", "train_s"]
         controls = [
-            [one.baseline.name, words.percent(one.test_accuracy)]
-            for one in self.conclusion.controls
-            if one.test_accuracy is not None
+            [control.baseline.name, words.percent(control.test_accuracy)]
+            for control in self.conclusion.controls
+            if control.test_accuracy is not None
         ]
         several = chosen.num_networks > 1
         return join(
@@ -363,14 +363,14 @@ class _Page:
         words = self.words
         named, tested = self.predictions.sum(axis=0), self.labels.sum(axis=0)
         body = []
-        for number, (name, found) in enumerate(zip(self.data.classes, self.recalls)):
+        for number, (name, estimate) in enumerate(zip(self.data.classes, self.recalls)):
             precision = "–"
             if named[number]:
                 precision = words.percent(self.hits[number] / named[number])
-            if found is None:
+            if estimate is None:
                 body.append([name, "–", Markup("–"), precision, "0"])
                 continue
-            recall, (low, high) = found
+            recall, (low, high) = estimate
             body.append(
                 [name, words.percent(recall), track(recall, low, high, words), precision,
                  f"{tested[number]:,}"]
@@ -391,7 +391,7 @@ class _Page:
             [
                 heading(self.words("worst")),
                 paragraph(self.words("worst_about"), "soft"),
-                cards(show_item(one, self.features, self.words) for one in self.chosen.worst),
+                cards(show_item(item, self.features, self.words) for item in self.chosen.worst),
             ]
         )
 
@@ -403,7 +403,7 @@ class _Page:
         never = [name for name, a, b in zip(classes, named, tested) if not a and b]
         untested = [name for name, b in zip(classes, tested) if not b]
         few = [n for n, c in zip(classes, data.counts["train"]) if c < LEAST_TRAINING_ROWS]
-        weak = [n for n, one in zip(classes, self.recalls) if one and one[1][0] < 0.5]
+        weak = [n for n, recall in zip(classes, self.recalls) if recall and recall[1][0] < 0.5]
         for key, names in (
             ("never", never), ("untested", untested), ("few", few), ("weak", weak),
         ):  # fmt: skip
@@ -416,9 +416,9 @@ class _Page:
         if data.num_groups and not chosen.held_out_groups:
             texts.append(words("limit_groups"))
         ahead = [
-            one.baseline.name
-            for one in self.conclusion.controls
-            if one.test_accuracy is not None and one.test_accuracy >= self.accuracy
+            control.baseline.name
+            for control in self.conclusion.controls
+            if control.test_accuracy is not None and control.test_accuracy >= self.accuracy
         ]
         if ahead:
             texts.append(words("limit_control", names=self._listed(ahead)))

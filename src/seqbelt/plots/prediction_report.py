@@ -81,19 +81,19 @@ class PredictionFacts:
 
 def compare_groups(groups: Sequence[Group]) -> list[float]:
     """p values that each group is as accurate as the rest, adjusted by Holm; 1 where unknown."""
-    labelled = sum(one.num_labelled for one in groups)
-    correct = sum(one.num_correct for one in groups)
+    labelled = sum(group.num_labelled for group in groups)
+    correct = sum(group.num_correct for group in groups)
     p_values = np.ones(len(groups))
-    tested = [at for at, one in enumerate(groups) if 0 < one.num_labelled < labelled]
+    tested = [at for at, group in enumerate(groups) if 0 < group.num_labelled < labelled]
     if tested:
-        found = [
+        p_raw = [
             two_proportions_p(
                 (groups[at].num_correct, correct - groups[at].num_correct),
                 (groups[at].num_labelled, labelled - groups[at].num_labelled),
             )
             for at in tested
         ]
-        p_values[tested] = holm(np.array(found))
+        p_values[tested] = holm(np.array(p_raw))
     return p_values.tolist()
 
 
@@ -174,9 +174,9 @@ class _Page:
                 bullets(map(self._change, drift.alarms[:MAX_CHANGES])),
             ]
         body = [
-            [self._name(one), _number(one.reference_median), _number(one.median),
-             bar(one.distance), f"{one.p_adjusted:.3f}"]
-            for one in drift.quantities
+            [self._name(quantity), _number(quantity.reference_median), _number(quantity.median),
+             bar(quantity.distance), f"{quantity.p_adjusted:.3f}"]
+            for quantity in drift.quantities
         ]  # fmt: skip
         header = [words(key) for key in ("quantity", "before", "now", "distance", "p_value")]
         summary = Markup("<details><summary>{}</summary>{}</details>").format(
@@ -203,7 +203,7 @@ class _Page:
             return Markup("")
         has_training = bool(facts.training_share)
         body = []
-        for name, count in sorted(facts.counts.items(), key=lambda one: -one[1]):
+        for name, count in sorted(facts.counts.items(), key=lambda pair: -pair[1]):
             share = count / total
             row = [name, f"{count:,}", words.percent(share), bar(share)]
             if has_training:
@@ -217,25 +217,25 @@ class _Page:
         facts, words = self.facts, self.words
         if len(facts.groups) < 2:
             return Markup("")
-        labelled = sum(one.num_labelled for one in facts.groups)
-        correct = sum(one.num_correct for one in facts.groups)
+        labelled = sum(group.num_labelled for group in facts.groups)
+        correct = sum(group.num_correct for group in facts.groups)
         # All intervals hold together with the usual confidence.
         confidence = 1 - LEVEL / len(facts.groups)
         body = []
-        for one, p in zip(facts.groups, compare_groups(facts.groups), strict=True):
+        for group, p in zip(facts.groups, compare_groups(facts.groups), strict=True):
             accuracy = Markup("–")
             remark = ""
-            if one.num_labelled:
-                share = one.num_correct / one.num_labelled
-                low, high = wilson(one.num_correct, one.num_labelled, confidence)
+            if group.num_labelled:
+                share = group.num_correct / group.num_labelled
+                low, high = wilson(group.num_correct, group.num_labelled, confidence)
                 accuracy = join(
                     [Markup("{}").format(words.percent(share)), track(share, low, high, words)]
                 )
                 if p < LEVEL:
-                    rest = (correct - one.num_correct) / (labelled - one.num_labelled)
+                    rest = (correct - group.num_correct) / (labelled - group.num_labelled)
                     remark = words("differs_lower" if share < rest else "differs_higher")
-            sure = "–" if one.mean_confidence is None else words.percent(one.mean_confidence)
-            row = [one.name, f"{one.count:,}", sure]
+            sure = "–" if group.mean_confidence is None else words.percent(group.mean_confidence)
+            row = [group.name, f"{group.count:,}", sure]
             if labelled:
                 row += [accuracy, f"{p:.3f}", Markup("{}").format(remark)]
             body.append(row)
@@ -252,10 +252,10 @@ class _Page:
         facts, words = self.facts, self.words
         if not facts.reasons:
             return Markup("")
-        found = sorted(facts.reasons.items(), key=lambda one: -one[1][0])
+        reasons = sorted(facts.reasons.items(), key=lambda one: -one[1][0])
         body = [
-            [self._reason(why), f"{count:,}", Markup("{}").format(one)]
-            for why, (count, one) in found
+            [self._reason(why), f"{count:,}", Markup("{}").format(example)]
+            for why, (count, example) in reasons
         ]
         header = [words(key) for key in ("reason", "count", "example")]
         return join([heading(words("reasons")), table(header, body)])
@@ -269,7 +269,7 @@ class _Page:
         if not facts.least_sure:
             return Markup("")
         about = words("least_sure_about", count=len(facts.least_sure))
-        shown = cards(show_item(one, self.features, words) for one in facts.least_sure)
+        shown = cards(show_item(item, self.features, words) for item in facts.least_sure)
         return join([heading(words("least_sure")), paragraph(about, "soft"), shown])
 
 

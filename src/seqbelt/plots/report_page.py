@@ -114,7 +114,7 @@ class Words:
 
 def page(title: str, subtitle: str, language: Language, blocks: Iterable[str]) -> str:
     """A whole page; ``blocks`` are ``Markup``, other strings are escaped."""
-    found = Markup(
+    html = Markup(
         '<!DOCTYPE html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         "<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n"
@@ -126,7 +126,7 @@ def page(title: str, subtitle: str, language: Language, blocks: Iterable[str]) -
         style=Markup(_STYLE),
         body=join(blocks),
     )
-    return str(found)
+    return str(html)
 
 
 def join(blocks: Iterable[str], between: str = "\n") -> Markup:
@@ -165,8 +165,8 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Markup:
 
 def tiles(pairs: Iterable[tuple[str, str]]) -> Markup:
     """A few large values with their names."""
-    found = [Markup('<div class="tile"><b>{}</b>{}</div>').format(*pair) for pair in pairs]
-    return Markup('<div class="tiles">{}</div>').format(join(found))
+    shown = [Markup('<div class="tile"><b>{}</b>{}</div>').format(*pair) for pair in pairs]
+    return Markup('<div class="tiles">{}</div>').format(join(shown))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> Markup:
@@ -184,7 +184,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") 
     head = join(cell("th", name, number) for name, number in zip(header, is_number, strict=True))
     body = join(
         Markup("<tr>{}</tr>").format(
-            join(cell("td", one, number) for one, number in zip(row, is_number, strict=True))
+            join(cell("td", value, number) for value, number in zip(row, is_number, strict=True))
         )
         for row in rows
     )
@@ -238,8 +238,8 @@ def confusion_table(counts: np.ndarray, classes: Sequence[str], words: Words) ->
 
 def cards(items: Iterable[Markup]) -> Markup:
     """Cards side by side."""
-    found = [Markup('<div class="card">{}</div>').format(one) for one in items]
-    return Markup('<div class="cards">{}</div>').format(join(found)) if found else Markup("")
+    shown = [Markup('<div class="card">{}</div>').format(item) for item in items]
+    return Markup('<div class="cards">{}</div>').format(join(shown)) if shown else Markup("")
 
 
 def figure(caption: str, content: Figure) -> Markup:
@@ -259,6 +259,6 @@ def figures(captions: Mapping[str, Figure]) -> Markup:
 def markdown(text: str) -> Markup:
     """Markdown as HTML; HTML in it is escaped, since class names come from folder names."""
     # The library is installed, since rich depends on it.
-    found = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    found = found.replace("<table>", '<div class="table"><table>')
-    return Markup(found.replace("</table>", "</table></div>"))
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    html = html.replace("<table>", '<div class="table"><table>')
+    return Markup(html.replace("</table>", "</table></div>"))

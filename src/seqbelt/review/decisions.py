@@ -49,17 +49,17 @@ class Decisions:
         for item, name in enumerate(self.items.names):
             by_name.setdefault(name, []).append(item)
         stale = list[str]()
-        for one in saved.values():
+        for correction in saved.values():
             same = [
                 item
-                for item in by_name.get(one.id, ())
-                if self.items.content_hashes[item] in ("", one.content_hash)
-                and one.old_label == self.items.labels[item]
+                for item in by_name.get(correction.id, ())
+                if self.items.content_hashes[item] in ("", correction.content_hash)
+                and correction.old_label == self.items.labels[item]
             ]
             if not same:
-                stale.append(one.id)
+                stale.append(correction.id)
             for item in same:
-                self._set(item, one.new_label)
+                self._set(item, correction.new_label)
                 self._undo.append((item, ""))
         if stale:
             more = f" and {len(stale) - MAX_CHANGED:,} more" if len(stale) > MAX_CHANGED else ""

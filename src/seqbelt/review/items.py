@@ -65,14 +65,16 @@ class ReviewItems:
     @cached_property
     def sections(self) -> np.ndarray:
         """Index in ``SECTIONS`` of each item, ``(items,)``."""
-        found = np.full(len(self), SECTIONS.index(RANDOM))
+        sections = np.full(len(self), SECTIONS.index(RANDOM))
         rest = np.flatnonzero(self.is_predicted & ~self.is_contradicted)
         count = min(len(rest), max(MIN_UNSURE, round(UNSURE_FRACTION * len(rest))))
         if len(rest) - count < MIN_UNSURE:  # too few for an estimate
             count = len(rest)
-        found[rest[np.argsort(-self.doubt[rest], kind="stable")][:count]] = SECTIONS.index(UNSURE)
-        found[self.is_predicted & self.is_contradicted] = SECTIONS.index(CONTRADICTED)
-        return found
+        sections[rest[np.argsort(-self.doubt[rest], kind="stable")][:count]] = SECTIONS.index(
+            UNSURE
+        )
+        sections[self.is_predicted & self.is_contradicted] = SECTIONS.index(CONTRADICTED)
+        return sections
 
     @cached_property
     def order(self) -> np.ndarray:

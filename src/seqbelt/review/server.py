@@ -123,11 +123,11 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
     @app.get("/api/items")
     def list_items() -> dict[str, Any]:
         arguments = request.args
-        found = _filtered(items, decisions, arguments.get)
+        filtered = _filtered(items, decisions, arguments.get)
         offset = max(0, arguments.get("offset", 0, int))
         limit = min(MAX_ROWS, max(0, arguments.get("limit", 50, int)))
-        rows = found[offset : offset + limit].tolist()
-        return {"total": len(found), "items": [_brief(items, decisions, item) for item in rows]}
+        rows = filtered[offset : offset + limit].tolist()
+        return {"total": len(filtered), "items": [_brief(items, decisions, item) for item in rows]}
 
     @app.get("/favicon.ico")
     def show_no_icon() -> Response:

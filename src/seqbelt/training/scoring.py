@@ -132,8 +132,10 @@ def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
     """Mean over the labels that occur of scikit-learn's average precision; 0 where none does.
     ``scores`` and bool ``labels`` ``(examples, classes)``."""
     occurring = np.flatnonzero(labels.any(axis=0))
-    found = [average_precision_score(labels[:, one], scores[:, one]) for one in occurring]
-    return float(np.mean(found)) if found else 0.0
+    precisions = [
+        average_precision_score(labels[:, column], scores[:, column]) for column in occurring
+    ]
+    return float(np.mean(precisions)) if precisions else 0.0
 
 
 def _ordered_scores(

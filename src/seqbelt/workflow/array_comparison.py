@@ -41,7 +41,10 @@ class ArrayConclusion(Conclusion):
 
     def report(self, path: str | Path) -> None:
         """Write the verdict, the tables and the figures as one HTML file."""
-        blocks = [markdown(self.markdown()), *(figure(*one) for one in self.figures().items())]
+        blocks = [
+            markdown(self.markdown()),
+            *(figure(*titled) for titled in self.figures().items()),
+        ]
         text = page("Comparison", self.headline, "en", blocks)
         Path(path).write_text(text, encoding="utf-8")
 
@@ -165,7 +168,9 @@ def _read(X: Any, y: Any, X_test: Any, y_test: Any, folds: Any, groups: Any) -> 
         rows = np.arange(len(arrays) + len(tests))
         splits = [_Split(rows[: len(arrays)], rows[len(arrays) :])]
         classes, labels = np.unique(np.concatenate([named, truth]), return_inverse=True)
-        return _Data([*arrays, *tests], labels, [str(one) for one in classes], splits, group_names)
+        return _Data(
+            [*arrays, *tests], labels, [str(name) for name in classes], splits, group_names
+        )
     if group_names is not None:
         _check_count(arrays, group_names, "sequences", "groups")
     classes, labels = np.unique(named, return_inverse=True)
@@ -176,7 +181,7 @@ def _read(X: Any, y: Any, X_test: Any, y_test: Any, folds: Any, groups: Any) -> 
     return _Data(
         arrays,
         labels,
-        [str(one) for one in classes],
+        [str(name) for name in classes],
         splits,
         None if group_names is None else group_names[tested],
     )

@@ -25,7 +25,7 @@ def log_conclusion(
         numbers = {name: values[name] for name in ("difference", "low", "high", "p_adjusted")}
         summary.log_metrics({f"{pair}_{k}": v for k, v in numbers.items() if v is not None})
     summary.log_text(json.dumps(conclusion.verdicts_as_dicts(), indent=1), "verdicts.json")
-    metrics = [one for one in conclusion.estimates if not one.name.startswith(RECALL)]
+    metrics = [metric for metric in conclusion.estimates if not metric.name.startswith(RECALL)]
     for cell, scores in conclusion.cells().items():
         for name in (f"test_{metric.name}" for metric in metrics):
             bounds = {key: value for key, value in scores[name].items() if value is not None}

@@ -82,18 +82,18 @@ class CompareJournal:
         self.path = folder / f"compare-{_digest(experiment, _NOT_TRAINED)}.json"
         self._old_path = folder / f"compare-{_digest(experiment, _NEWER)}.json"
         """Name of the journal in earlier versions."""
-        found = {}
+        content = {}
         for path in (self._old_path, self.path):
-            found |= json.loads(path.read_text("utf-8")) if path.exists() else {}
-        self._begun: list[str] = found.get("begun", [])
-        self._looks: list[dict[str, Any]] = found.get("looks", [])
-        self._kept: list[str] = found.get("kept", [])
+            content |= json.loads(path.read_text("utf-8")) if path.exists() else {}
+        self._begun: list[str] = content.get("begun", [])
+        self._looks: list[dict[str, Any]] = content.get("looks", [])
+        self._kept: list[str] = content.get("kept", [])
         """Folders of the models that were trained for an earlier look."""
         seen = self._seen
         is_longer = not self._looks or seen < set(self._comparison.seeds)
         if not is_longer and not self._begun:
             self._kept = []
-        self.compare_id: str = found.get("compare_id", "")
+        self.compare_id: str = content.get("compare_id", "")
         if not self.compare_id or not (self._begun or self._kept):
             self.compare_id = uuid.uuid4().hex[:8]
         if self._begun:
@@ -124,10 +124,10 @@ class CompareJournal:
             before.append(set(look["seeds"]))
         counts = list[int]()
         all_seeds = set[int]()
-        for one in before:
-            all_seeds |= one
+        for earlier in before:
+            all_seeds |= earlier
             counts.append(len(all_seeds))
-        is_grown = all(one <= after for one, after in zip(before, [*before[1:], seeds]))
+        is_grown = all(earlier <= after for earlier, after in zip(before, [*before[1:], seeds]))
         return Looks(
             len(seeds) if is_grown else len(all_seeds | seeds),
             tuple(counts),

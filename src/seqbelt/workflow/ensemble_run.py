@@ -78,9 +78,13 @@ def average_networks(
     The ensemble is calibrated and scored, saved as a bundle, and logged as its own run.
     """
     fold = best.experiment.data.fold
-    members = [one for one in trained if (one.cell, one.experiment.data.fold) == (best.cell, fold)]
-    networks = [one.bundle.network for one in members]
-    assert all(isinstance(one, SequenceNetwork) for one in networks)
+    members = [
+        member
+        for member in trained
+        if (member.cell, member.experiment.data.fold) == (best.cell, fold)
+    ]
+    networks = [member.bundle.network for member in members]
+    assert all(isinstance(network, SequenceNetwork) for network in networks)
     folder = best.folder.with_name(f"{best.folder.name}-ensemble")
     run = open_run(
         best.experiment,
@@ -90,14 +94,16 @@ def average_networks(
         tags={"compare.id": journal.compare_id, "model.num_networks": str(len(members))},
         name=f"{best.name}-ensemble",
     )
-    network = Ensemble([one for one in networks if isinstance(one, SequenceNetwork)]).eval()
+    network = Ensemble(
+        [network for network in networks if isinstance(network, SequenceNetwork)]
+    ).eval()
     device = torch.device(best.history.device)
     parts = {name: read_part(best.experiment, best.store, name) for name in ("validation", "test")}
     min_steps = shortest_predicted_segment(best.experiment, best.store)
     reports = report_on(network.to(device), parts, min_steps)
     network.cpu()
     bundle = make_bundle(best.experiment, best.store, network, reports, run.run_id, min_steps)
-    bundle.about["seeds"] = [one.seed for one in members]
+    bundle.about["seeds"] = [member.seed for member in members]
     bundle.save(folder / "bundle")
     log_reports(run, reports)
     averaged = replace(

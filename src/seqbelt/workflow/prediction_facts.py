@@ -91,7 +91,7 @@ class RowCollector:
         if self.group_at is None:
             parts = row.name.split("/")[:-1]
             tallies.append((self.class_folders, "/".join(parts)))
-            tallies.append((self.groups, "/".join(one for one in parts if one != row.label)))
+            tallies.append((self.groups, "/".join(part for part in parts if part != row.label)))
         for groups, name in tallies:
             groups.setdefault(name, _Tally()).add(row, prediction, confidence)
 
@@ -115,7 +115,7 @@ def write_report(
     page = prediction_report(facts, collector.predictor.bundle.features, settings.language)
     write_atomically(path, page.encode("utf-8", "backslashreplace"))
     if facts.drift is not None and facts.drift.alarms:
-        names = [one.name for one in facts.drift.alarms]
+        names = [alarm.name for alarm in facts.drift.alarms]
         echo(f"the inputs differ from the training rows: {shorten(names)}; see {path}")
     return {"report": str(path), "drift": facts.drift and facts.drift.to_dict()}
 
@@ -147,7 +147,7 @@ def _facts(
         model=model,
         kind=kind_of(bundle.features),
         labels_inputs=predictor.labels_inputs,
-        counts=Counter({one: summary.labels[one] for one in bundle.classes})
+        counts=Counter({name: summary.labels[name] for name in bundle.classes})
         if predictor.labels_inputs
         else {},
         training_share=_shares(bundle.about.get("class_counts", {})),
@@ -173,27 +173,27 @@ def _shares(counts: Mapping[str, int]) -> dict[str, float]:
 
 def _groups(tallies: Mapping[str, _Tally]) -> list[Group]:
     """The largest groups."""
-    found = [
+    groups = [
         Group(
             name or "–",
-            one.count,
-            one.num_labelled,
-            one.num_correct,
-            one.confidences / one.num_confidences if one.num_confidences else None,
+            tally.count,
+            tally.num_labelled,
+            tally.num_correct,
+            tally.confidences / tally.num_confidences if tally.num_confidences else None,
         )
-        for name, one in tallies.items()
+        for name, tally in tallies.items()
     ]
-    return sorted(found, key=lambda one: -one.count)[:MAX_GROUPS]
+    return sorted(groups, key=lambda group: -group.count)[:MAX_GROUPS]
 
 
 def _shown(collector: RowCollector, items: Iterable[Item], words: Words) -> list[ShownItem]:
     """The least sure inputs, least sure first."""
     least_sure = sorted(collector.least_sure, reverse=True)
     places = {-place for _, place, *_ in least_sure}
-    found = {place: item for place, item in enumerate(items) if place in places}
+    items_by_position = {place: item for place, item in enumerate(items) if place in places}
     shown = []
     for confidence, place, predicted, label in least_sure:
-        item = found.get(-place)
+        item = items_by_position.get(-place)
         if item is None:
             continue
         lines = [f"{words('predicted')}: {predicted} ({words.percent(-confidence)})"]

@@ -61,7 +61,7 @@ def chosen_facts(
     words: Words,
 ) -> ChosenFacts:
     """The chosen model, and the answers of the ``tested`` models (one for each fold)."""
-    reports = [one.test for one in tested if one.test is not None]
+    reports = [model.test for model in tested if model.test is not None]
     model = chosen.bundle.model
     return ChosenFacts(
         cell=chosen.cell,
@@ -89,7 +89,7 @@ def _worst(
         wrong = np.flatnonzero(~report.correct)
         order = np.argsort(-report.confidences[wrong])[:MAX_WORST]
         errors += [(float(report.confidences[row]), report, int(row)) for row in wrong[order]]
-    errors = sorted(errors, key=lambda one: -one[0])[:MAX_WORST]
+    errors = sorted(errors, key=lambda error: -error[0])[:MAX_WORST]
     ids = [report.sequences.column("id")[row] for _, report, row in errors]
     hashes = [report.sequences.column("content_hash")[row] for _, report, row in errors]
     sources = _sources(experiment, dict(zip(hashes, ids, strict=True)))
@@ -123,9 +123,9 @@ def _sources(experiment: Experiment, wanted: Mapping[str, str]) -> dict[str, Sou
     ids = set(wanted.values())
     manifest = experiment.data.list_items(experiment.features)
     rows = [row for row, name in enumerate(manifest.column("id")) if name in ids]
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     for source in manifest.sources(rows):
         content = hash_if_readable(source)
         if content is not None and content in wanted:
-            found[content] = source
-    return found
+            sources[content] = source
+    return sources

@@ -6,6 +6,7 @@ import yaml
 
 from seqbelt.comparison.variants import label, variant_of
 from seqbelt.experiment import Experiment
+from seqbelt.markdown import markdown_table
 from seqbelt.plots.fonts import to_png
 from seqbelt.plots.search_history import search_figures
 from seqbelt.tracking.run import TrackedRun
@@ -45,19 +46,17 @@ def log_search(search: Search, study: "optuna.Study") -> str:
 
 def describe_search(search: Search, result: SearchResult) -> str:
     """The search space and the best settings, as Markdown."""
-    lines = [
-        f"**Best validation {search.experiment.training.monitor}: {result.score:.4g}** after "
-        f"{len(result.trials)} trials, {result.num_pruned} of them pruned."
-        f"{compare_with_given(result)}",
-        "",
-        "| setting | best | searched |",
-        "|---|---|---|",
-    ]
+    rows = []
     for setting, values in search.space.items():
         best = result.best[setting]
         shown = f"{best:.3g}" if isinstance(best, float) else str(best)
-        lines.append(f"| {setting} | {shown} | {describe_values(values)} |")
-    return "\n".join(lines)
+        rows.append((setting, shown, describe_values(values)))
+    return (
+        f"**Best validation {search.experiment.training.monitor}: {result.score:.4g}** after "
+        f"{len(result.trials)} trials, {result.num_pruned} of them pruned."
+        f"{compare_with_given(result)}\n\n"
+        f"{markdown_table(('setting', 'best', 'searched'), rows)}"
+    )
 
 
 def compare_with_given(result: SearchResult) -> str:

@@ -58,12 +58,12 @@ class HeldOut:
 
         With folds those for the test rows of each fold; without, for test and validation rows.
         """
-        has_folds = len({one.experiment.data.fold for one in trained}) > 1
+        has_folds = len({model.experiment.data.fold for model in trained}) > 1
         cell = _best_cell(trained)
-        models = [one for one in trained if one.cell == cell]
+        models = [model for model in trained if model.cell == cell]
         sums, counts = dict[tuple[str, str], np.ndarray](), dict[tuple[str, str], int]()
-        for one in models:
-            for report in [one.test] if has_folds else [one.test, one.validation]:
+        for model in models:
+            for report in [model.test] if has_folds else [model.test, model.validation]:
                 if report is None:
                     continue
                 names = zip(report.sequences.column("id"), report.sequences.column("content_hash"))
@@ -79,7 +79,7 @@ class HeldOut:
             "num_models": num_models,
             **{f"p_{name}": means[:, k].astype(np.float32) for k, name in enumerate(classes)},
         }
-        num_seeds = len({one.seed for one in models})
+        num_seeds = len({model.seed for model in models})
         return cls(pa.table(columns), classes, cell, num_seeds, has_folds)
 
     def save(self, path: Path) -> None:
@@ -120,26 +120,26 @@ class HeldOut:
         }
         ids, hashes = (store.index[name].to_pylist() for name in ("id", "content_hash"))
         rows = np.array([place.get(key, -1) for key in zip(ids, hashes)], np.int64)
-        found = rows >= 0
+        is_scored = rows >= 0
         probabilities = np.full((len(rows), len(store.classes)), np.nan)
-        probabilities[found] = 0.0
+        probabilities[is_scored] = 0.0
         for column, name in enumerate(store.classes):
             if name in self.classes:
                 values = self.table[f"p_{name}"].to_numpy()
-                probabilities[found, column] = values[rows[found]]
+                probabilities[is_scored, column] = values[rows[is_scored]]
         num_models = np.zeros(len(rows), np.int64)
-        num_models[found] = self.table["num_models"].to_numpy()[rows[found]]
+        num_models[is_scored] = self.table["num_models"].to_numpy()[rows[is_scored]]
         return probabilities, num_models
 
 
 def _best_cell(trained: Sequence["Trained"]) -> str:
     """The cell with the lowest mean loss of calibrated probabilities over all test rows."""
     losses: dict[str, list[np.ndarray]] = {}
-    for one in trained:
-        assert one.test is not None  # a comparison has a test part
-        rows = np.arange(len(one.test.labels))
-        of_labels = one.test.probabilities[rows, one.test.labels]
-        losses.setdefault(one.cell, []).append(-np.log(np.maximum(of_labels, 1e-12)))
+    for model in trained:
+        assert model.test is not None  # a comparison has a test part
+        rows = np.arange(len(model.test.labels))
+        of_labels = model.test.probabilities[rows, model.test.labels]
+        losses.setdefault(model.cell, []).append(-np.log(np.maximum(of_labels, 1e-12)))
     return min(losses, key=lambda cell: np.concatenate(losses[cell]).mean())
 
 
@@ -205,10 +205,10 @@ class WrongLabels:
         """The finding of an audit."""
         count = self.num_of(LIKELY_WRONG)
         examples = [
-            f"{one['id']}: '{one['label']}', predicted '{one['suggested_label']}' "
-            f"({one['p_suggested']:.1%})"
-            for one in self.listed(MAX_EXAMPLES)
-            if one["grade"] == LIKELY_WRONG
+            f"{row['id']}: '{row['label']}', predicted '{row['suggested_label']}' "
+            f"({row['p_suggested']:.1%})"
+            for row in self.listed(MAX_EXAMPLES)
+            if row["grade"] == LIKELY_WRONG
         ]
         severity = "warning" if count else "ok"
         sentence = f"{self.sentence}; see {self.path}, correct them with 'seqbelt review'"
@@ -256,7 +256,7 @@ class WrongLabels:
             "num_seeds": self.held_out.num_seeds,
             "table": str(self.path),
             "sentence": self.sentence,
-            "first": [one for one in self.listed(MAX_LISTED) if one["grade"] != UNDISPUTED],
+            "first": [row for row in self.listed(MAX_LISTED) if row["grade"] != UNDISPUTED],
         }
 
     def save(self) -> None:
@@ -296,8 +296,8 @@ def held_out_path(experiment: Experiment) -> Path:
 
 def _rank(experiment: Experiment, store: SequenceStore, held_out: HeldOut) -> WrongLabels | None:
     path = experiment.output / experiment.name / TABLE
-    found = WrongLabels(store, held_out, *held_out.of_rows(store), path)
-    if not len(found.scored):
+    wrong_labels = WrongLabels(store, held_out, *held_out.of_rows(store), path)
+    if not len(wrong_labels.scored):
         return None
-    found.save()
-    return found
+    wrong_labels.save()
+    return wrong_labels

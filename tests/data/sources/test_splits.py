@@ -229,6 +229,15 @@ def test_classes_are_completed_up_to_twice_the_fraction(seed):
     assert len(groups) == 3 and len(set(np.array(ten)[~is_taken])) == 10
 
 
+@pytest.mark.parametrize(("num_groups", "num_taken"), [(2, 0), (6, 0), (7, 1), (20, 2)])
+def test_all_rows_train_where_whole_groups_would_miss_in_training(num_groups, num_taken):
+    """One of six speakers is far more than a tenth of all that is known of speakers."""
+    group = [f"g{n % num_groups:02}" for n in range(840)]
+    manifest = make_manifest(label=["ab"[n // num_groups % 2] for n in range(840)], group=group)
+    split = assign(manifest, test_fraction=0, validation_fraction="auto")
+    assert len(set(np.array(group)[split == "validation"])) == num_taken
+
+
 def test_the_order_of_the_rows_decides_nothing():
     manifest = rows(300, num_groups=25)
     order = np.random.default_rng(1).permutation(300)

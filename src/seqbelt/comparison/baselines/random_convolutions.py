@@ -52,10 +52,10 @@ class _Kernels:
         valid = torch.arange(inputs.shape[1]) < lengths[:, None]
         scaled = ((inputs - self.mean) / self.std).masked_fill(~valid[:, :, None], 0)
         padding = self.dilation * (KERNEL_STEPS // 2)  # zeros, the mean, beyond both ends
-        found = functional.conv1d(
+        outputs = functional.conv1d(
             scaled.transpose(1, 2), self.weights, padding=padding, dilation=self.dilation
         )
-        return found, valid[:, None]
+        return outputs, valid[:, None]
 
     def features(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Fraction of steps above the threshold and largest response, ``(batch, 2 kernels)``."""
@@ -77,8 +77,8 @@ def _draw(train: Sequences) -> list[_Kernels]:
     for dilation in dilations:
         weights = _draw_weights(random, -(-NUM_KERNELS // len(dilations)), len(mean))
         kernels = _Kernels(dilation, weights, torch.zeros(len(weights)), mean, std)
-        found, valid = kernels.responses(inputs, lengths)
-        responses = found.transpose(0, 1)[:, valid[:, 0]].numpy()  # (kernels, valid steps)
+        outputs, valid = kernels.responses(inputs, lengths)
+        responses = outputs.transpose(0, 1)[:, valid[:, 0]].numpy()  # (kernels, valid steps)
         columns = random.integers(responses.shape[1], size=len(weights))
         thresholds = torch.from_numpy(responses[np.arange(len(weights)), columns])
         drawn.append(_Kernels(dilation, weights, thresholds, mean, std))
@@ -97,14 +97,14 @@ def _draw_weights(random: np.random.Generator, count: int, num_features: int) ->
 
 def _convolve(kernels: list[_Kernels], sequences: Sequences) -> np.ndarray:
     """Features ``(rows, features)`` of every sequence over its valid steps only."""
-    found = None
+    features = None
     for indices, inputs, lengths in _batches(sequences):
         own = torch.cat([some.features(inputs, lengths) for some in kernels], dim=1).numpy()
-        if found is None:
-            found = np.empty((len(sequences), own.shape[1]), np.float32)
-        found[indices] = own
-    assert found is not None  # there are test rows
-    return found
+        if features is None:
+            features = np.empty((len(sequences), own.shape[1]), np.float32)
+        features[indices] = own
+    assert features is not None  # there are test rows
+    return features
 
 
 def _batches(sequences: Sequences) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:

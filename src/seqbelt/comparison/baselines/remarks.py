@@ -71,43 +71,65 @@ def remarks(
     if correct.shape[1] < 2:  # from one example nothing follows
         return Remarks()
     judged = []
-    for one in controls:
-        if one.correct is not None:
+    for control in controls:
+        if control.correct is not None:
             # What has one seed is the same with any seed (a fitted control), or its luck is left
             # out of the account, which the sentence then says (a cell).
-            both = {cell: _twice(correct), one.baseline.name: _twice(one.correct)}
-            judged.append(_Judged(one.baseline, rule.judge(both, groups)[0]))
+            both = {cell: _twice(correct), control.baseline.name: _twice(control.correct)}
+            judged.append(_Judged(control.baseline, rule.judge(both, groups)[0]))
     judged.sort(
-        key=lambda one: (one.verdict.word != "worse", one.gravity, -one.verdict.other_value)
+        key=lambda judgement: (
+            judgement.verdict.word != "worse",
+            judgement.gravity,
+            -judgement.verdict.other_value,
+        )
     )
     own_seeds = len(correct)
     # A cell on shuffled steps is no other way to answer: it tells of itself.
     rival = next(
-        (one for one in judged
-         if not one.baseline.uses_order and one.baseline.cell != cell
-         and one.verdict.word in ("worse", "undecided")),
+        (judgement for judgement in judged
+         if not judgement.baseline.uses_order and judgement.baseline.cell != cell
+         and judgement.verdict.word in ("worse", "undecided")),
         None,
     )  # fmt: skip
     warning = _warning(rival, own_seeds, remedy) if rival else ""
-    without = [one for one in judged if one.baseline.key == NO_RECURRENCE and one is not rival]
-    others = [one for one in judged if not one.is_beaten and one not in (rival, *without)]
+    without = [
+        judgement
+        for judgement in judged
+        if judgement.baseline.key == NO_RECURRENCE and judgement is not rival
+    ]
+    others = [
+        judgement
+        for judgement in judged
+        if not judgement.is_beaten and judgement not in (rival, *without)
+    ]
     if rival is not None:
         most = rival.verdict.other_value
-        others = [one for one in others
-                  if one.verdict.word == "worse" and one.verdict.other_value > most]  # fmt: skip
-    sentences = [_gain(one, own_seeds) for one in without]
+        others = [
+            judgement
+            for judgement in others
+            if judgement.verdict.word == "worse" and judgement.verdict.other_value > most
+        ]
+    sentences = [_gain(judgement, own_seeds) for judgement in without]
     # By accuracy alone: a control reliably ahead by little is not above one far ahead.
-    others.sort(key=lambda one: -one.verdict.other_value)
-    for one in others[:1]:
-        explains = rival is None and one.verdict.word != "worse" and one.is_as_good
-        implication = f": {one.baseline.implication}" if explains else ""
-        advice = f" {remedy}" if remedy and rival is None and one.verdict.word == "worse" else ""
-        sentences.append(f"{_claim(one, own_seeds)}{implication}.{advice}")
+    others.sort(key=lambda judgement: -judgement.verdict.other_value)
+    for judgement in others[:1]:
+        explains = rival is None and judgement.verdict.word != "worse" and judgement.is_as_good
+        implication = f": {judgement.baseline.implication}" if explains else ""
+        advice = (
+            f" {remedy}" if remedy and rival is None and judgement.verdict.word == "worse" else ""
+        )
+        sentences.append(f"{_claim(judgement, own_seeds)}{implication}.{advice}")
     named = [rival, *without, *others[:1]]
-    ahead = [one for one in judged if one.verdict.word == "worse" and one not in named]
+    ahead = [
+        judgement
+        for judgement in judged
+        if judgement.verdict.word == "worse" and judgement not in named
+    ]
     if ahead:
         names = ", ".join(
-            f"'{one.baseline.name}' ({_percent(one.verdict.other_value)})" for one in ahead
+            f"'{judgement.baseline.name}' ({_percent(judgement.verdict.other_value)})"
+            for judgement in ahead
         )
         sentences.append(f"Also better than {in_sentence(cell)}: {names}.")
     return Remarks(warning, " ".join(sentences))
@@ -149,15 +171,15 @@ def _gain(without: _Judged, num_seeds: int) -> str:
     )
 
 
-def _claim(one: _Judged, num_seeds: int) -> str:
-    verdict = one.verdict
+def _claim(judgement: _Judged, num_seeds: int) -> str:
+    verdict = judgement.verdict
     claim = "cannot be told apart"
     if verdict.word == "worse":
         claim = "does better"
-    elif one.is_as_good:
+    elif judgement.is_as_good:
         claim = "does as well"
     return (
-        f"The control '{one.baseline.name}' {claim} ({_percent(verdict.other_value)} against "
+        f"The control '{judgement.baseline.name}' {claim} ({_percent(verdict.other_value)} against "
         f"{_percent(verdict.value)} of {in_sentence(verdict.cell)}; "
         f"{_evidence(verdict, num_seeds)})"
     )

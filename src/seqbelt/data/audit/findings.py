@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from seqbelt.markdown import cell_text, markdown_table
+
 Severity = Literal["ok", "warning", "leak"]
 SEVERITIES: tuple[Severity, ...] = ("ok", "warning", "leak")
 """By increasing severity."""
@@ -38,7 +40,7 @@ class Audit:
 
     def with_finding(self, finding: Finding) -> "Audit":
         """The audit with a finding added; it replaces one of the same check."""
-        others = (one for one in self.findings if one.check != finding.check)
+        others = (other for other in self.findings if other.check != finding.check)
         return Audit.of([*others, finding], self.audit_s)
 
     @property
@@ -49,7 +51,7 @@ class Audit:
     @property
     def leaks(self) -> tuple[str, ...]:
         """The sentences of the findings that make test scores too high."""
-        return tuple(one.sentence for one in self.findings if one.severity == "leak")
+        return tuple(finding.sentence for finding in self.findings if finding.severity == "leak")
 
     @property
     def headline(self) -> str:
@@ -60,16 +62,15 @@ class Audit:
 
     def markdown(self) -> str:
         """The table in Markdown, with examples below."""
-        lines = ["| severity | check | count | finding |", "|---|---|---|---|"]
-        for finding in self.findings:
-            lines.append(
-                f"| {finding.severity} | {finding.check} | {finding.count:,} "
-                f"| {_cell(finding.sentence)} |"
-            )
+        rows = [
+            (finding.severity, finding.check, f"{finding.count:,}", finding.sentence)
+            for finding in self.findings
+        ]
+        lines = [markdown_table(("severity", "check", "count", "finding"), rows)]
         for finding in self.findings:
             if finding.examples:
                 lines += ["", f"{finding.check}, for example:", ""]
-                lines += [f"- {_cell(example)}" for example in finding.examples]
+                lines += [f"- {cell_text(example)}" for example in finding.examples]
         return "\n".join(lines) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,8 +82,3 @@ class Audit:
 def leak_sentence(leaks: Sequence[str]) -> str:
     """That test scores are too high, and why; empty without leaks."""
     return f"Leak, so the test scores are too high: {'; '.join(leaks)}." if leaks else ""
-
-
-def _cell(text: str) -> str:
-    """A text escaped for a cell of a Markdown table."""
-    return " ".join(text.replace("|", "\\|").split())

@@ -94,8 +94,8 @@ def similar_signals(
                     certain.append(pairs[-1])
         if len(pairs) < least_count(len(held)):
             pairs = certain
-        found = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        return found[:, 0], found[:, 1]
+        indices = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return indices[:, 0], indices[:, 1]
 
     return find, constant
 
@@ -129,7 +129,7 @@ class _Limit:
 
     def __init__(self, null: np.ndarray) -> None:
         self.last = null.shape[1] - 1
-        self.typical = max(float(np.median([_inverse_dimension(one) for one in null])), 1e-3)
+        self.typical = max(float(np.median([_inverse_dimension(sample) for sample in null])), 1e-3)
         self.least_reference = float(np.quantile(null[:, self.last], 0.01))
 
     def is_copy(self, distances: np.ndarray, false_alarms: float = FALSE_ALARMS) -> bool:
@@ -163,7 +163,7 @@ class _Search:
         lengths = store.index["num_steps"].to_numpy()
         drawn = random.permutation(store.index.num_rows)[:SAMPLE]
         sample = [features.comparable(store.sequence(row)) for row in drawn]
-        steps = np.concatenate([one[:: max(1, len(one) // 100)] for one in sample])
+        steps = np.concatenate([sequence[:: max(1, len(sequence) // 100)] for sequence in sample])
         scale = steps.std(0)
         if features.has_one_unit:
             scale = np.full_like(scale, scale.mean())
@@ -223,12 +223,12 @@ class _Search:
         sample = sample / np.maximum(np.linalg.norm(sample, axis=1), floor)[:, None]
         moments = sample.T.astype(np.float64) @ sample
         axes = np.linalg.eigh(moments)[1][:, ::-1][:, :MAX_DIMENSIONS].astype(np.float32)
-        found = []
+        parts = []
         for row in rows:
             windows = self.windows(self.sequence(row))
             counts[row + 1] = len(windows)
-            found.append(self.unit(windows, axes, floor))
-        return np.concatenate(found), counts.cumsum(), axes, floor
+            parts.append(self.unit(windows, axes, floor))
+        return np.concatenate(parts), counts.cumsum(), axes, floor
 
     @staticmethod
     def unit(windows: np.ndarray, axes: np.ndarray, floor: float) -> np.ndarray:
@@ -277,14 +277,14 @@ class _Index:
             most_similar = np.maximum(most_similar, best.max(0))
         places = np.unique(np.concatenate(chosen))
         candidates = self.rows[places[np.argsort(-most_similar[places])[:MAX_CANDIDATES]]]
-        found = np.array(
+        distances = np.array(
             [align(sequence, search.sequence(int(other))) for other in candidates], np.float32
         )
         count = min(NEIGHBOUR, len(self.rows) - 1)
-        order = np.argsort(found, kind="stable")[:count]
+        order = np.argsort(distances, kind="stable")[:count]
         missing = count - len(order)  # of few candidates the farthest stands for the others
         order = np.append(order, np.repeat(order[-1:], missing))
-        return found[order], candidates[order]
+        return distances[order], candidates[order]
 
 
 def align(a: np.ndarray, b: np.ndarray) -> float:

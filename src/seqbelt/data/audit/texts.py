@@ -65,9 +65,9 @@ def similar_texts(texts: Sequence[str]) -> FindDuplicates:
         duplicate[rest[a[similar]]] = before[first[position]]
         edited = _EditedTexts([plain[row] for row in before[first]], len(held))
         for place in np.flatnonzero(duplicate < 0):
-            found = edited.find(plain[held[place]])
-            if found is not None:
-                duplicate[place] = before[first[found]]
+            match = edited.find(plain[held[place]])
+            if match is not None:
+                duplicate[place] = before[first[match]]
         return held[duplicate >= 0], duplicate[duplicate >= 0]
 
     return find
@@ -172,8 +172,8 @@ def _candidates(asked: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.nd
         for nth in range(min(MAX_CANDIDATES, int(count.max(initial=0)))):
             some = np.flatnonzero(count > nth)
             pairs.append(np.stack([some, order[low[some] + nth]]))
-    found = np.unique(np.concatenate(pairs, axis=1), axis=1) if pairs else np.zeros((2, 0), int)
-    return found[0], found[1]
+    unique = np.unique(np.concatenate(pairs, axis=1), axis=1) if pairs else np.zeros((2, 0), int)
+    return unique[0], unique[1]
 
 
 def _jaccard(

@@ -75,15 +75,15 @@ class LabelReader:
 
 def read_flags(columns: Mapping[str, Sequence[str]], row: int) -> list[str]:
     """The labels whose column, of 0 and 1 as texts, has 1 in a row. Raises ValueError."""
-    found = []
+    names = []
     for name, values in columns.items():
         value = values[row].strip().lower()
         if value not in YES | NO:
             shown = f"'{values[row][:80]}'" if value else "nothing"
             raise ValueError(f"column '{name}' holds {shown}; expected 0 or 1")
         if value in YES:
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 def rarest_labels(packed: Sequence[str]) -> list[str]:

@@ -99,17 +99,20 @@ def _raven_label(path: Path, header: list[str], label_column: str) -> str:
     usual = [name for name in RAVEN_LABELS if name in header]
     if len(usual) == 1:
         return usual[0]
-    found = f"both {' and '.join(usual)}" if usual else ", ".join(header)
+    columns = f"both {' and '.join(usual)}" if usual else ", ".join(header)
     raise BadInput(
         WRONG_SHAPE,
-        f"{path.name}: no column '{label_column}'; found {found}; name the one with the labels in "
-        "data.label_column",
+        f"{path.name}: no column '{label_column}'; found {columns}; name the one with the labels "
+        "in data.label_column",
     )
 
 
 def write_label_track(path: Path, segments: Sequence[Mapping[str, Any]]) -> None:
     """Write ``start_s``, ``end_s`` and ``label`` of segments as Audacity imports labels."""
-    lines = [f"{one['start_s']:.6f}\t{one['end_s']:.6f}\t{one['label']}\n" for one in segments]
+    lines = [
+        f"{segment['start_s']:.6f}\t{segment['end_s']:.6f}\t{segment['label']}\n"
+        for segment in segments
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(lines), "utf-8")
 
@@ -125,10 +128,10 @@ def write_selection_table(
     header += ("Low Freq (Hz)", "High Freq (Hz)", "Annotation", "Confidence")
     rows = [
         (
-            number, "Spectrogram 1", 1, f"{one['start_s']:.6f}", f"{one['end_s']:.6f}",
-            0, f"{high_frequency_hz:g}", one["label"], f"{one['confidence']:.4f}",
+            number, "Spectrogram 1", 1, f"{segment['start_s']:.6f}", f"{segment['end_s']:.6f}",
+            0, f"{high_frequency_hz:g}", segment["label"], f"{segment['confidence']:.4f}",
         )
-        for number, one in enumerate(segments, start=1)
+        for number, segment in enumerate(segments, start=1)
     ]  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join("\t".join(map(str, row)) + "\n" for row in (header, *rows)), "utf-8")

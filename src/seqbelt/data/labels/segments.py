@@ -39,14 +39,18 @@ def read_segments(path: Path, label_column: str = "label") -> list[Segment]:
         rows = _read_table(path, label_column)
     segments = [_segment(path, row) for row in rows]
     merged = sorted(
-        one
-        for _, of_label in groupby(sorted(segments, key=_by_label), key=lambda one: one.label)
-        for one in _merge(of_label)
+        segment
+        for _, of_label in groupby(
+            sorted(segments, key=_by_label), key=lambda segment: segment.label
+        )
+        for segment in _merge(of_label)
     )
-    for one, following in pairwise(merged):
-        if following.start_s < one.end_s:
-            message = f"'{following.label}' begins at {following.start_s:g} s, before '{one.label}'"
-            raise BadInput(WRONG_SHAPE, f"{path.name}: {message} has ended at {one.end_s:g} s")
+    for segment, following in pairwise(merged):
+        if following.start_s < segment.end_s:
+            message = (
+                f"'{following.label}' begins at {following.start_s:g} s, before '{segment.label}'"
+            )
+            raise BadInput(WRONG_SHAPE, f"{path.name}: {message} has ended at {segment.end_s:g} s")
     return merged
 
 

@@ -115,7 +115,7 @@ class Data(Settings):
     validation_fraction: Literal["auto"] | Fraction = "auto"
     """Share of the training rows taken for validation, where the source names none; auto takes a
     tenth, or none where that would be too few rows to tell anything, or whole groups would make it
-    more than a fifth."""
+    more than 15 %."""
     test_fraction: Fraction = 0.2
     """Share of all rows taken as test, where the source names none; 0 goes without a test."""
     whole_groups: bool | None = None

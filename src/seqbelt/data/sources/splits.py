@@ -14,7 +14,7 @@ from seqbelt.data.sources.group_choice import choose_groups
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.errors import SettingsError
 
-AUTO_FRACTION, LARGEST_AUTO_FRACTION = 0.1, 0.2
+AUTO_FRACTION, LARGEST_AUTO_FRACTION = 0.1, 0.15
 """``validation_fraction: auto``: what is asked, and the most that whole groups may make of it."""
 MIN_VALIDATION_ROWS = 30
 """With fewer the share of right answers is uncertain by more than ten points either way."""

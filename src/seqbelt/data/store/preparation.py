@@ -155,8 +155,8 @@ class _Preparation:
             about["sections"] = widths
         if notes := self.features.notes(learned):
             about["feature_notes"] = notes
-        encoded = [one for one in outcomes if one.problem is None]
-        if readings := self._readings.count(one.content_hash for one in encoded):
+        encoded = [outcome for outcome in outcomes if outcome.problem is None]
+        if readings := self._readings.count(outcome.content_hash for outcome in encoded):
             about["readings"] = readings
         if isinstance(encoder, TextEncoder):
             counts = count_tokens(self.features, encoder, self.manifest, outcomes, parts)
@@ -273,7 +273,7 @@ def _misfit(sequence: np.ndarray, encoder: Encoder) -> BadInput | None:
 def _features_fingerprint(features: Features, learned: Learned | None = None) -> str:
     about = {"features": features.identity(), "version": features.version}
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=6)
-    found = features.identifying(learned) if learned else {}
-    for name, content in sorted(found.items()):
+    contents = features.identifying(learned) if learned else {}
+    for name, content in sorted(contents.items()):
         digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()

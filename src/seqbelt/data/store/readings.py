@@ -21,9 +21,9 @@ class Readings:
         self._by_content: dict[str, list[int]] = {}
         self._is_changed = False
         try:
-            found = json.loads(self._path.read_text("utf-8"))
-            self._sentences = {sentence: n for n, sentence in enumerate(found["sentences"])}
-            self._by_content = found["by_content"]
+            saved = json.loads(self._path.read_text("utf-8"))
+            self._sentences = {sentence: n for n, sentence in enumerate(saved["sentences"])}
+            self._by_content = saved["by_content"]
         except (OSError, ValueError, KeyError):
             pass
 
@@ -46,7 +46,9 @@ class Readings:
     def count(self, hashes: Iterable[str]) -> dict[str, int]:
         """For each sentence the number of items that it is about, the most frequent first."""
         sentences = list(self._sentences)
-        counts = Counter(n for one in hashes for n in self._by_content.get(one, ()))
+        counts = Counter(
+            n for content_hash in hashes for n in self._by_content.get(content_hash, ())
+        )
         return {sentences[n]: count for n, count in counts.most_common()}
 
 

@@ -38,10 +38,10 @@ class SequenceStore:
             raise SeqbeltError(
                 f"{self.folder}: no prepared data here ({error}); run 'seqbelt prepare' first"
             ) from None
-        found = self.about.get("format")
-        if found != FORMAT:
+        version = self.about.get("format")
+        if version != FORMAT:
             raise SeqbeltError(
-                f"{self.folder}: store format {found}, this version reads {FORMAT}; "
+                f"{self.folder}: store format {version}, this version reads {FORMAT}; "
                 "delete the folder and prepare again"
             )
 
@@ -55,8 +55,8 @@ class SequenceStore:
         """In how many sequences each class occurs; counted from the index in older stores."""
         counts = self.about.get("class_counts")
         if counts is None:
-            found = np.bincount(self._numpy("label"), minlength=len(self.classes))
-            counts = dict(zip(self.classes, found.tolist()))
+            occurrences = np.bincount(self._numpy("label"), minlength=len(self.classes))
+            counts = dict(zip(self.classes, occurrences.tolist()))
         return counts
 
     @property

@@ -44,13 +44,15 @@ def write_store(
     encoded = sorted(outcome for outcome in outcomes if outcome.problem is None)
     bad = [outcome for outcome in outcomes if outcome.problem is not None]
     places = _places(parts, [outcome.content_hash for outcome in encoded])
-    found = labelling.read(manifest, [one.row for one in encoded], places["num_steps"].tolist())
-    is_good = np.array([not isinstance(label, BadInput) for label in found], dtype=bool)
-    bad += [one._replace(problem=label) for one, label in zip(encoded, found)
+    read_labels = labelling.read(
+        manifest, [outcome.row for outcome in encoded], places["num_steps"].tolist()
+    )
+    is_good = np.array([not isinstance(label, BadInput) for label in read_labels], dtype=bool)
+    bad += [outcome._replace(problem=label) for outcome, label in zip(encoded, read_labels)
             if isinstance(label, BadInput)]  # fmt: skip
     bad.sort(key=lambda outcome: outcome.row)
-    good = [outcome for outcome, is_one in zip(encoded, is_good) if is_one]
-    labels = [label for label, is_one in zip(found, is_good) if is_one]
+    good = [outcome for outcome, is_kept in zip(encoded, is_good) if is_kept]
+    labels = [label for label, is_kept in zip(read_labels, is_good) if is_kept]
     write_ledger(folder / "quarantine.csv", manifest, bad)
     if not good:
         first = manifest.table["id"][bad[0].row].as_py()
@@ -60,7 +62,9 @@ def write_store(
         )
     rows = [outcome.row for outcome in good]
     table = manifest.table.take(pa.array(rows))
-    classes = _sort_classes({name for one in labels for name in labelling.names(one)}, labelling)
+    classes = _sort_classes(
+        {name for label in labels for name in labelling.names(label)}, labelling
+    )
     columns = labelling.columns(labels, {name: place for place, name in enumerate(classes)})
     columns |= {name: pa.array(values[is_good], pa.int64()) for name, values in places.items()}
     index = pa.table(
@@ -101,7 +105,7 @@ def _count_classes(
     labelling: Labelling, labels: Sequence[Any], classes: Sequence[str]
 ) -> dict[str, int]:
     """How many sequences each class occurs in."""
-    counts = Counter(name for one in labels for name in labelling.names(one))
+    counts = Counter(name for label in labels for name in labelling.names(label))
     return {name: counts[name] for name in classes}
 
 
@@ -120,8 +124,10 @@ def _places(parts: Path, hashes: list[str]) -> dict[str, np.ndarray]:
             for row, content_hash in enumerate(batch.content_hash.to_pylist()):
                 by_hash[content_hash] = (number, row, int(batch.num_steps[row]))
             number += 1
-    found = np.array([by_hash[content_hash] for content_hash in hashes], np.int64).reshape(-1, 3)
-    return dict(zip(("batch_number", "row_in_batch", "num_steps"), found.T))
+    positions = np.array([by_hash[content_hash] for content_hash in hashes], np.int64).reshape(
+        -1, 3
+    )
+    return dict(zip(("batch_number", "row_in_batch", "num_steps"), positions.T))
 
 
 def _fingerprint(index: pa.Table, parts_name: str, is_ordered: bool) -> str:

@@ -314,9 +314,9 @@ def resample(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     by soxr at its high quality, as ``librosa.load`` does it."""
     import soxr
 
-    found = soxr.resample(signal, from_rate, to_rate, quality="HQ")
+    resampled = soxr.resample(signal, from_rate, to_rate, quality="HQ")
     size = -(-len(signal) * to_rate // from_rate)
-    return np.pad(found[:size], (0, max(0, size - len(found))))
+    return np.pad(resampled[:size], (0, max(0, size - len(resampled))))
 
 
 def _resample_short(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

@@ -86,8 +86,8 @@ def decode_audio(source: Path | bytes, max_duration_s: float) -> Audio:
 def check_samples(samples: np.ndarray, sample_rate: int, max_duration_s: float) -> Audio:
     """Mix ``(samples,)`` or ``(samples, channels)`` down and refuse what carries no signal."""
     if samples.ndim == 2:  # a mean of one costs more than the rest of the check
-        one = samples.shape[1] == 1
-        samples = samples[:, 0] if one else samples.mean(axis=1, dtype=np.float32)
+        is_mono = samples.shape[1] == 1
+        samples = samples[:, 0] if is_mono else samples.mean(axis=1, dtype=np.float32)
     if samples.ndim != 1 or not samples.size:
         raise BadInput(EMPTY, "the recording has no samples")
     _refuse_too_long(samples.size, sample_rate, max_duration_s)

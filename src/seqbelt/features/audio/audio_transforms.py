@@ -81,5 +81,5 @@ def resample_short(signal: Tensor, from_rate: int, to_rate: int) -> Tensor:
     angles = times * math.pi
     filters = torch.where(angles == 0, 1.0, angles.sin() / angles) * (window * (cutoff / from_rate))
     padded = functional.pad(signal[None, None], (width, width + from_rate))
-    found = functional.conv1d(padded, filters[:, None], stride=from_rate)[0].t().reshape(-1)
-    return found[: math.ceil(to_rate * len(signal) / from_rate)]
+    resampled = functional.conv1d(padded, filters[:, None], stride=from_rate)[0].t().reshape(-1)
+    return resampled[: math.ceil(to_rate * len(signal) / from_rate)]

@@ -58,8 +58,8 @@ def _check_chunks(
     content: bytes, size_format: str, first: int, name: bytes, stated: int | None
 ) -> None:
     """Find the chunk of samples and compare its size, or ``stated``, with the bytes there are."""
-    for found, place, size in _chunks(content, size_format, first):
-        if found != name:
+    for chunk, place, size in _chunks(content, size_format, first):
+        if chunk != name:
             continue
         size = size if stated is None else stated
         is_open = size <= 0 or (size >= _OPEN_32 and size_format.endswith("I") and stated is None)

@@ -21,15 +21,15 @@ Batching: TypeAlias = Literal["padded", "equal", "alone"]
 """Which inputs are run together: of any lengths, of equal length, none."""
 
 
-def relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
+def relative_difference(encoded: np.ndarray, expected: np.ndarray) -> float:
     """Largest absolute difference, as a fraction of the largest expected value."""
     scale = max(float(np.abs(expected).max(initial=0.0)), 1e-12)
-    return float(np.abs(found - expected).max(initial=0.0)) / scale
+    return float(np.abs(encoded - expected).max(initial=0.0)) / scale
 
 
 def largest_difference(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
     """The largest ``relative_difference`` of pairs of found and expected outputs."""
-    return max(relative_difference(found, expected) for found, expected in pairs)
+    return max(relative_difference(encoded, expected) for encoded, expected in pairs)
 
 
 def refuse_randomness(difference: float, name: str) -> None:

@@ -91,7 +91,7 @@ class FrameEncoder:
 
     def about(self) -> dict[str, Any]:
         """What ``from_about`` needs, as JSON values."""
-        names = [one.name for one in dataclasses.fields(self)][2:]
+        names = [field.name for field in dataclasses.fields(self)][2:]
         return {"encoder": {name: getattr(self, name) for name in names}}
 
     def encode(self, raws: Sequence[Clip]) -> list[np.ndarray]:

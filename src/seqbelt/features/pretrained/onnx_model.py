@@ -110,12 +110,12 @@ def choose(model: OnnxModel, setting: str, name: str | None, candidates: list[Po
     """
     ports = model.inputs if setting == "input" else model.outputs
     if name is not None:
-        found = next((port for port in ports if port.name == name), None)
-        if found is None:
+        chosen = next((port for port in ports if port.name == name), None)
+        if chosen is None:
             raise SettingsError(
                 f"features.{setting}: {model.name} has no '{name}'; {model.describe_ports()}"
             )
-        return found
+        return chosen
     if len(candidates) == 1:
         return candidates[0]
     which = "several could be meant" if candidates else "none fits"
@@ -166,9 +166,9 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _port(found: Any) -> Port:
-    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in found.shape)
-    return Port(found.name, found.type, shape)
+def _port(tensor: Any) -> Port:
+    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in tensor.shape)
+    return Port(tensor.name, tensor.type, shape)
 
 
 def _first_line(error: Exception) -> str:
@@ -222,11 +222,11 @@ class EncoderFile:
 
     def learned(self, model: OnnxModel, about: Mapping[str, Any]) -> Learned:
         """Files for a store and a bundle: the encoder, or where it is, and how it is used."""
-        found = {"name": self.path.name, "hash": self.hash, **about}
+        identity = {"name": self.path.name, "hash": self.hash, **about}
         if isinstance(model.content, bytes):
-            return {MODEL_FILE: model.content, ABOUT_FILE: _to_json(found)}
-        found |= {"path": str(self.path.resolve()), "external": list(self.external)}
-        return {ABOUT_FILE: _to_json(found)}
+            return {MODEL_FILE: model.content, ABOUT_FILE: _to_json(identity)}
+        identity |= {"path": str(self.path.resolve()), "external": list(self.external)}
+        return {ABOUT_FILE: _to_json(identity)}
 
 
 def _to_json(values: Mapping[str, Any]) -> bytes:
@@ -262,7 +262,9 @@ def read_encoder_file(path: Path) -> EncoderFile:
             f"features.file: {path}: its weights are in {', '.join(missing)}, which is missing; "
             f"copy it to {path.parent}, or export the encoder as one file"
         )
-    opset = next((one.version for one in proto.opset_import if one.domain in ("", "ai.onnx")), 0)
+    opset = next(
+        (entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0
+    )
     files = [path, *(path.parent / name for name in external)]
     num_bytes = sum(file.stat().st_size for file in files)
     return EncoderFile(path, hash_of_files(files), num_bytes, external, opset)

@@ -214,14 +214,14 @@ class SoundEncoder:
         ]
         inputs = [self.pad(piece.samples, axes) for _, piece in pieces]
         outputs: list[np.ndarray] = [np.empty(0)] * len(inputs)
-        for batch in self._batches([len(one) for one in inputs]):
+        for batch in self._batches([len(row_input) for row_input in inputs]):
             steps = self.whole_steps([inputs[number] for number in batch], axes)
             for number, rows in zip(batch, steps, strict=True):
                 outputs[number] = pieces[number][1].take(rows)
-        found: list[list[np.ndarray]] = [[] for _ in signals]
+        parts: list[list[np.ndarray]] = [[] for _ in signals]
         for (index, _), rows in zip(pieces, outputs, strict=True):
-            found[index].append(rows)
-        return [np.concatenate(rows) for rows in found]
+            parts[index].append(rows)
+        return [np.concatenate(rows) for rows in parts]
 
     def cut(self, signal: np.ndarray, max_samples: int) -> Iterator["Piece"]:
         """A recording as pieces with what their steps see on both sides; one where it is short, or

@@ -76,21 +76,21 @@ def _can_be_sound(port: Port) -> bool:
 def find_states(model: OnnxModel, input_name: str | None) -> dict[str, str]:
     """Inputs that are outputs of the previous window, by their names: ``state`` and ``stateN``,
     ``h`` and ``hn``, ``cache_in`` and ``cache_out``."""
-    found = {}
-    for one in model.inputs:
-        if one.name == input_name or not one.is_float or len(one.shape) < 2:
+    states = {}
+    for port in model.inputs:
+        if port.name == input_name or not port.is_float or len(port.shape) < 2:
             continue
-        stem = _STATE_SUFFIX.sub("", one.name)
+        stem = _STATE_SUFFIX.sub("", port.name)
         matches = [
             other
             for other in model.outputs
-            if other.type == one.type
-            and len(other.shape) == len(one.shape)
-            and (_STATE_SUFFIX.sub("", other.name) == stem or other.name == f"{one.name}N")
+            if other.type == port.type
+            and len(other.shape) == len(port.shape)
+            and (_STATE_SUFFIX.sub("", other.name) == stem or other.name == f"{port.name}N")
         ]
         if len(matches) == 1:
-            found[one.name] = matches[0].name
-    return found
+            states[port.name] = matches[0].name
+    return states
 
 
 def _check_states(model: OnnxModel, states: Mapping[str, str]) -> None:

@@ -110,7 +110,7 @@ class TokenEncoder:
 
     def about(self) -> dict[str, Any]:
         """The fields of the encoder, as JSON values."""
-        names = [one.name for one in dataclasses.fields(self)][3:]
+        names = [field.name for field in dataclasses.fields(self)][3:]
         return {"encoder": {name: getattr(self, name) for name in names}}
 
     @cached_property
@@ -133,13 +133,15 @@ class TokenEncoder:
         return tokenizer
 
     def __getstate__(self) -> dict[str, Any]:
-        return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def encode(self, raws: Sequence[str]) -> list[np.ndarray]:
         """Encode texts: float32 ``(tokens, num_features)`` each."""
-        ids = [np.array(found.ids, np.int64) for found in self.tokenizer.encode_batch(list(raws))]
+        ids = [
+            np.array(encoding.ids, np.int64) for encoding in self.tokenizer.encode_batch(list(raws))
+        ]
         sequences: list[np.ndarray] = [np.empty(0)] * len(ids)
-        for batch in self._batches([len(one) for one in ids]):
+        for batch in self._batches([len(row) for row in ids]):
             for index, steps in zip(batch, self.run([ids[i] for i in batch]), strict=True):
                 sequences[index] = steps
         return sequences

@@ -40,11 +40,11 @@ class PcmReader:
         """
         content = self._pending + content
         if not self._is_begun:
-            found = self._begin(content)
-            if found is None:
+            start = self._begin(content)
+            if start is None:
                 self._pending = content
                 return np.empty(0, np.float32)
-            self._is_begun, content = True, content[found:]
+            self._is_begun, content = True, content[start:]
         if self._num_left is not None:
             content = content[: self._num_left]
         kind = np.dtype(FORMATS[self._pcm])

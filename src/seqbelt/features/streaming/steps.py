@@ -144,7 +144,7 @@ class JoinedSteps:
         return self._give(self._num_complete(self._encoder.fastest))
 
     def _keep(self, rows: list[np.ndarray]) -> None:
-        kept = self._rows or [one[:0] for one in rows]
+        kept = self._rows or [section[:0] for section in rows]
         self._rows = [np.concatenate(pair) for pair in zip(kept, rows, strict=True)]
 
     def _num_complete(self, number: int) -> int:

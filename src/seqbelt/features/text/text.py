@@ -295,11 +295,11 @@ def _refuse_too_long(num_characters: int, max_characters: int) -> None:
 
 
 def _refuse_escaped(text: str) -> str:
-    if found := ESCAPED.search(text):
-        byte = ord(found[0]) - 0xDC00
+    if escaped := ESCAPED.search(text):
+        byte = ord(escaped[0]) - 0xDC00
         raise BadInput(
             UNREADABLE,
-            f"not UTF-8: byte 0x{byte:02x} at character {found.start()}, nor of an encoding that "
+            f"not UTF-8: byte 0x{byte:02x} at character {escaped.start()}, nor of an encoding that "
             "data.encoding names",
         )
     return text

@@ -60,8 +60,8 @@ def is_utf8(content: bytes) -> bool:
         content.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    found = _MULTIBYTE_UTF8.finditer(content)
-    return sum(1 for _, _ in zip(found, range(MIN_UTF8_CHARACTERS))) == MIN_UTF8_CHARACTERS
+    multibyte = _MULTIBYTE_UTF8.finditer(content)
+    return sum(1 for _, _ in zip(multibyte, range(MIN_UTF8_CHARACTERS))) == MIN_UTF8_CHARACTERS
 
 
 def decode_text(content: bytes, encoding: str = "utf-8") -> str:
@@ -111,15 +111,15 @@ class Candidate(NamedTuple):
 
 def rank_encodings(content: bytes) -> list[Candidate]:
     """The encodings that read bytes, best first; of those that read the same only one."""
-    found: dict[str, Candidate] = {}
+    by_text: dict[str, Candidate] = {}
     for encoding in _CANDIDATES:
         try:
             text = content.decode(encoding)
         except UnicodeDecodeError:
             text = _without_half_character(content, encoding)
-        if text and text not in found:
-            found[text] = Candidate(_score(text[:SAMPLE_CHARACTERS], encoding), encoding, text)
-    return sorted(found.values(), key=lambda one: -one.score)
+        if text and text not in by_text:
+            by_text[text] = Candidate(_score(text[:SAMPLE_CHARACTERS], encoding), encoding, text)
+    return sorted(by_text.values(), key=lambda candidate: -candidate.score)
 
 
 def describe_encodings(content: bytes) -> str:
@@ -135,13 +135,16 @@ def describe_encodings(content: bytes) -> str:
     if not ranked:
         return "name its encoding in data.encoding"
     best = ranked[0]
-    near = [one for one in ranked if one.score > best.score - CLEAR_LEAD][:MAX_CANDIDATES]
+    near = [candidate for candidate in ranked if candidate.score > best.score - CLEAR_LEAD]
     if len(near) == 1:
         return (
             f"it looks like {best.encoding}, which reads {_excerpt(best.text)}: set data.encoding: "
             f"{best.encoding}"
         )
-    options = "; ".join(f"data.encoding: {one.encoding} reads {_excerpt(one.text)}" for one in near)
+    options = "; ".join(
+        f"data.encoding: {candidate.encoding} reads {_excerpt(candidate.text)}"
+        for candidate in near[:MAX_CANDIDATES]
+    )
     return f"set the one that reads it as it was written: {options}"
 
 
@@ -158,10 +161,11 @@ def _without_half_character(content: bytes, encoding: str) -> str | None:
 def _excerpt(text: str) -> str:
     """The first line that is not plain ASCII, from a little before its first such character."""
     line = next((line for line in text.splitlines() if not line.isascii()), text[:80])
-    first = next((place for place, one in enumerate(line) if not one.isascii()), 0)
+    first = next((place for place, character in enumerate(line) if not character.isascii()), 0)
     begin = max(0, first - 12)
     shown = line[begin : begin + SHOWN_CHARACTERS]
-    return "'" + "".join(one if one.isprintable() else "\ufffd" for one in shown) + "'"
+    printable = (character if character.isprintable() else "\ufffd" for character in shown)
+    return f"'{''.join(printable)}'"
 
 
 _HANGUL = frozenset(
@@ -211,38 +215,39 @@ _HEBREW_FINAL = frozenset("ךםןףץ")
 
 def _score(text: str, encoding: str) -> float:
     """How usual the characters beyond ASCII are, about -1 to 1."""
-    marks = [place for place, one in enumerate(text) if not one.isascii()]
+    marks = [place for place, character in enumerate(text) if not character.isascii()]
     if not marks:
         return 0.0 if "\0" not in text else -1.0
     scripts: dict[str, int] = {}
     points = 0.0
     for place in marks:
-        one = text[place]
+        character = text[place]
         before = text[place - 1] if place else " "
         after = text[place + 1] if place + 1 < len(text) else " "
-        script, point = _judge(one, before, after, encoding)
+        script, point = _judge(character, before, after, encoding)
         points += point
         if script:
             scripts[script] = scripts.get(script, 0) + 1
     mixed = 1 - max(scripts.values()) / sum(scripts.values()) if scripts else 0.5
     control = sum(
-        unicodedata.category(one) in ("Cc", "Cn", "Co") and one not in "\t\r\n" for one in text
+        unicodedata.category(character) in ("Cc", "Cn", "Co") and character not in "\t\r\n"
+        for character in text
     )
     return points / len(marks) - mixed - 2 * control / len(text)
 
 
-def _judge(one: str, before: str, after: str, encoding: str) -> tuple[str, float]:
+def _judge(character: str, before: str, after: str, encoding: str) -> tuple[str, float]:
     """The script of a character and its weight, by what stands beside it."""
-    category = unicodedata.category(one)
+    category = unicodedata.category(character)
     if category in ("Cc", "Cn", "Co", "Cs"):
         return "", -3.0
-    if one in _QUOTES:
+    if character in _QUOTES:
         return "", 0.4 if not (
             before.isalpha() and after.isalpha()
-        ) or one in "’·、。，・" else -0.5
-    name = unicodedata.name(one, "").split(" ")[0]
+        ) or character in "’·、。，・" else -0.5
+    name = unicodedata.name(character, "").split(" ")[0]
     if name == "HANGUL":
-        return "CJK", 1.0 if one in _HANGUL else 0.3 if _is_in("euc_kr", one) else -0.5
+        return "CJK", 1.0 if character in _HANGUL else 0.3 if _is_in("euc_kr", character) else -0.5
     if name in ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"):
         return "CJK", 1.0 if encoding in _KANA_AT_HOME else 0.3
     if name == "HALFWIDTH":
@@ -251,13 +256,13 @@ def _judge(one: str, before: str, after: str, encoding: str) -> tuple[str, float
         return "CJK", 0.3
     if name == "CJK":
         usual = _CJK.get(encoding)
-        return "CJK", -0.2 if usual is None else 1.0 if one in usual else 0.1
+        return "CJK", -0.2 if usual is None else 1.0 if character in usual else 0.1
     if name in _USUAL:
-        return name, _judge_alphabet(one, before, after, *_USUAL[name])
+        return name, _judge_alphabet(character, before, after, *_USUAL[name])
     if name == "LATIN":
-        return name, _judge_latin(one, before, after)
+        return name, _judge_latin(character, before, after)
     if name in ("ARABIC", "HEBREW", "THAI"):
-        is_odd = one in _HEBREW_FINAL and after.isalpha()
+        is_odd = character in _HEBREW_FINAL and after.isalpha()
         is_odd |= category == "Mn" and unicodedata.category(before)[0] not in "LM"
         is_odd |= any(beside.isascii() and beside.isalpha() for beside in (before, after))
         return name, -1.0 if is_odd else 0.6
@@ -265,32 +270,32 @@ def _judge(one: str, before: str, after: str, encoding: str) -> tuple[str, float
 
 
 def _judge_alphabet(
-    one: str, before: str, after: str, most: frozenset[str], many: frozenset[str]
+    character: str, before: str, after: str, most: frozenset[str], many: frozenset[str]
 ) -> float:
-    if one == "ς" and after.isalpha():
+    if character == "ς" and after.isalpha():
         return -0.8
-    if one.isupper():
+    if character.isupper():
         is_odd = before.isalpha() and before.islower()
         return -0.6 if is_odd else 0.5 if not before.isalpha() else 0.2
     if before.isascii() and before.isalpha():
         return -0.5
-    return 1.0 if one in most else 0.7 if one in many else 0.3
+    return 1.0 if character in most else 0.7 if character in many else 0.3
 
 
-def _judge_latin(one: str, before: str, after: str) -> float:
-    if one.isupper() and before.isalpha() and before.islower():
+def _judge_latin(character: str, before: str, after: str) -> float:
+    if character.isupper() and before.isalpha() and before.islower():
         return -0.6
     crowded = (before.isalpha() and not before.isascii()) or (
         after.isalpha() and not after.isascii()
     )
     is_beside_letters = (before + after).strip().isalpha()
-    base = 0.8 if one.lower() in _LATIN else 0.1
-    return base - 0.5 * crowded - (0 if is_beside_letters else 0.2) - 0.2 * one.isupper()
+    base = 0.8 if character.lower() in _LATIN else 0.1
+    return base - 0.5 * crowded - (0 if is_beside_letters else 0.2) - 0.2 * character.isupper()
 
 
-def _is_in(encoding: str, one: str) -> bool:
+def _is_in(encoding: str, character: str) -> bool:
     try:
-        one.encode(encoding)
+        character.encode(encoding)
         return True
     except UnicodeEncodeError:
         return False

@@ -104,9 +104,9 @@ def _floats(values: list[bytes], path: Path, number: int) -> np.ndarray:
 
 
 def _fault(path: Path, number: int, expected: str, line: bytes) -> SeqbeltError:
-    found = line[:60].decode("utf-8", "backslashreplace")
+    excerpt = line[:60].decode("utf-8", "backslashreplace")
     hint = "; a binary file? Save it as text" if not line.isascii() and b"\x00" in line else ""
-    return SeqbeltError(f"{path}, line {number}: expected {expected}, found {found!r}{hint}")
+    return SeqbeltError(f"{path}, line {number}: expected {expected}, found {excerpt!r}{hint}")
 
 
 @contextmanager
