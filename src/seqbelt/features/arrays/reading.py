@@ -64,6 +64,8 @@ class Aside(NamedTuple):
     why: str
     fall: str = ""
     """Where its times fall, so that the rows are not in order; "" where they do not."""
+    in_seconds: bool = False
+    """Whether the values are seconds, since the cells are dates or times of day."""
 
 
 class Array(NamedTuple):
@@ -474,7 +476,8 @@ def _to_array(table: Table, line_word: str = "line") -> Array:
             or (names and is_time_name(name))
             or (names and is_time_name(name, weak=True) and (np.diff(values) > 0).all())
         ):
-            asides[place] = _aside_of_times(values, column, lines, line_word, label)
+            aside = _aside_of_times(values, column, lines, line_word, label, seconds is not None)
+            asides[place] = aside
         elif names and len(asides) == place and counts_rows(values, name):
             which = "the first column" if place == 0 else label
             asides[place] = Aside(f"{which} numbers the rows: not a channel")
@@ -493,11 +496,16 @@ def _without_overloads(values: np.ndarray) -> np.ndarray:
 
 
 def _aside_of_times(
-    values: np.ndarray, cells: np.ndarray | list[Cell], lines: Lines, line_word: str, label: str
+    values: np.ndarray,
+    cells: np.ndarray | list[Cell],
+    lines: Lines,
+    line_word: str,
+    label: str,
+    in_seconds: bool,
 ) -> Aside:
     row = first_fall(values)
     if row is None:
-        spacing = describe_spacing(values)
+        spacing = describe_spacing(values, ("{:.2g} s" if in_seconds else "{:.2g}").format)
         why = f"{label} is rising time: not a channel" + (f"; {spacing}" if spacing else "")
-        return Aside(why)
+        return Aside(why, in_seconds=in_seconds)
     return Aside("", f"{line_word} {lines[row]}, {label}: '{cells[row]}' is earlier than before")
