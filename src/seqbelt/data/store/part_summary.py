@@ -5,11 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from seqbelt.data.sources.manifest import Manifest
-from seqbelt.data.sources.splits import (
-    AUTO_FRACTION,
-    LARGEST_AUTO_FRACTION,
-    MIN_VALIDATION_ROWS,
-)
 from seqbelt.data.store.store import SequenceStore
 
 SPLITS = ("train", "validation", "test")
@@ -76,6 +71,12 @@ def describe_equal_content(store: SequenceStore) -> list[str]:
 
 def _taken_by_group(store: SequenceStore, manifest: Manifest) -> list[str]:
     """Requested and actual fractions of the parts taken by group."""
+    from seqbelt.data.sources.splits import (  # imports scikit-learn
+        AUTO_FRACTION,
+        LARGEST_AUTO_FRACTION,
+        MIN_VALIDATION_ROWS,
+    )
+
     split, group = (np.array(store.index[name].to_pylist()) for name in ("split", "group"))
     lines = []
     for name, fraction in manifest.asked.items():
