@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from seqbelt.data.sources.dataset import Data
 from seqbelt.errors import SettingsError
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Word
@@ -108,3 +109,28 @@ def test_paths_can_be_relative_to_the_output_or_absolute(tmp_path, kind):
     assert name() == ("1.wav" if kind == "folder" else "x/1.wav")
     assert name(tmp_path / "out") == "../in/x/1.wav"
     assert name(Path("/")) == str(tmp_path / "in/x/1.wav")
+
+
+def test_a_table_is_read_as_the_training_data_where_that_applies(tmp_path):
+    """``reading`` is what a bundle keeps of the ``data`` section; what is given replaces it."""
+    reading = Data.parse(
+        {"source": "a.csv", "text_column": "리뷰", "label_column": "감정", "delimiter": ";"}, "data"
+    ).reading
+    assert reading == {"text_column": "리뷰", "label_column": "감정", "delimiter": ";"}
+
+    def read(content, *settings):
+        source, notes = tmp_path / "new.csv", []
+        source.write_text(content, "utf-8")
+        items = list_items([source], WORD, settings, notes=notes, reading=reading)
+        return [(item.source, item.label) for item in items.items], notes
+
+    rows, notes = read("리뷰;감정;text\n좋아요;긍정;x\n")
+    assert rows == [("좋아요", "긍정")]
+    assert (
+        "read as the training data, with data.text_column=리뷰, data.label_column=감정" in notes[0]
+    )
+    assert read("리뷰;text\n좋아요;x\n")[0] == [("좋아요", None)]
+    assert read("text,label\ngood,fine\n") == ([("good", "fine")], [])
+    assert read("리뷰,x\n좋아요,1\n", "data.delimiter=,")[0] == [("좋아요", None)]
+    with pytest.raises(SettingsError, match="no column 'path' or '리뷰'; found a, b"):
+        read("a;b\n1;2\n")

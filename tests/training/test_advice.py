@@ -139,7 +139,9 @@ def test_too_few_validation_rows_do_not_choose_and_tell_nothing_of_epochs():
     found = only(history_of([*RISING[:-1], 0.95]), few)
     assert found.finding == "10 validation rows are too few to choose by"
     none = replace(FINE, validation_counts=0 * COUNTS, predicted_counts=0 * COUNTS, scores=None)
-    assert "without validation rows" in only(history_of([None] * 10), none).finding
+    assert advise(history_of([None] * 10), none, Training(**PLAIN)) == []  # the last is kept
+    asked = only(history_of([None] * 10), none, keep="best")
+    assert "without validation rows" in asked.finding
 
 
 def test_a_validation_part_that_lacks_a_class_is_said():

@@ -71,7 +71,7 @@ def test_signals_that_cannot_be_interpolated_are_not_stretched():
 
 def test_the_plan_in_words():
     assert Plan(8, 4, 13, 29).sentence == (
-        "1,508 updates with 8 sequences each, 29 epochs of 13 passes"
+        "1,508 updates with 8 sequences each, 29 epochs of 13 passes over the rows"
     )
     assert Plan(32, 313, 1, 8).sentence == "2,504 updates with 32 sequences each, 8 epochs"
 

@@ -1,5 +1,6 @@
 """Commands that list, download, generate and audit data sets."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -110,9 +111,13 @@ def init(
     def work() -> Outcome:
         from seqbelt.commands.init import init
 
-        return init(source, output, overrides or [], pattern, force, show=not as_json)
+        outcome = init(source, output, overrides or [], pattern, force, show=not as_json)
+        # Without --json all else has been printed.
+        return outcome if as_json else outcome._replace(result={"config": outcome.result["config"]})
 
-    run(work, as_json)
+    run(
+        work, as_json, next_step=lambda result: shlex.join(["seqbelt", "prepare", result["config"]])
+    )
 
 
 def review(

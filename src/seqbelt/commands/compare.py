@@ -65,6 +65,8 @@ def compare(experiment: Experiment) -> Outcome:
     controls = run_baselines(experiment, trained)
     log_baselines(experiment, controls, compare_id)
     advice = _advice(experiment, trained)
+    for sentence in advice.sentences():
+        echo(sentence)
     conclusion, histories = _conclude(experiment, trained, controls, advice, journal.looks)
     conclusion = replace(conclusion, leaks=data_audit.leaks)
     diagnostics = measure_diagnostics(experiment, trained)

@@ -190,7 +190,8 @@ def _find_item(
             raise SettingsError("--text: this model reads files, not texts; give a FILE")
         return Item("text", text)
     assert file is not None
-    items = list_items([Path(file)], bundle.features, settings).items
+    reading = bundle.about.get("reading")
+    items = list_items([Path(file)], bundle.features, settings, reading=reading).items
     if item_id is not None:
         for item in items:
             if item.name == item_id:

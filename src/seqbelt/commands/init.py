@@ -39,6 +39,7 @@ from seqbelt.errors import BadInput, SettingsError
 from seqbelt.experiment import NOT_IN_NAMES, Experiment
 from seqbelt.features.encoding import hash_content
 from seqbelt.settings import override
+from seqbelt.workflow.console import bar
 from seqbelt.workflow.outcome import Outcome
 
 MAX_HASHED = 20_000
@@ -106,7 +107,7 @@ def init(
         "warnings": warnings,
     }
     if show:
-        _print(result, look, splits, plan.sentence, output)
+        _print(result, look, splits, plan.sentence)
     return Outcome(result)
 
 
@@ -286,11 +287,13 @@ def _find_faults(manifest: Manifest, counts: Counter[str]) -> list[str]:
             "seqbelt data audit compares all"
         )
     hashes = [""] * len(sources)
-    for row in same[:MAX_HASHED]:
-        try:
-            hashes[row] = hash_content(sources[row])
-        except BadInput as error:
-            faults.append(f"{sources[row]}: {error}")
+    with bar("comparing contents", len(same[:MAX_HASHED])) as progress:
+        for row in same[:MAX_HASHED]:
+            try:
+                hashes[row] = hash_content(sources[row])
+            except BadInput as error:
+                faults.append(f"{sources[row]}: {error}")
+            progress()
     names = manifest.column("id").tolist()
     return faults + find_duplicates(names, hashes, manifest.column("label").tolist())
 
@@ -311,9 +314,7 @@ def _name_of(source: Path) -> str:
     return "_".join(name.split()).strip("._") or "data"
 
 
-def _print(
-    result: dict[str, Any], look: Look, splits: Counter[str], plan: str, output: Path
-) -> None:
+def _print(result: dict[str, Any], look: Look, splits: Counter[str], plan: str) -> None:
     print(f"{look.kind}: {result['num_items']:,} items; lengths: {look.lengths}")
     print(f"classes: {list_counts(result['classes'])}")
     print("parts: " + ", ".join(f"{part or 'none'} {n:,}" for part, n in sorted(splits.items())))
@@ -322,4 +323,3 @@ def _print(
     print(f"training: {plan}")
     for warning in result["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
-    print(f"next: seqbelt prepare {output}")

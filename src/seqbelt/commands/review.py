@@ -11,7 +11,7 @@ from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.evaluation.confident_learning import UNDISPUTED
 from seqbelt.experiment import Experiment
-from seqbelt.features.base import Features, Source
+from seqbelt.features.base import Source
 from seqbelt.inference.bundle import Bundle
 from seqbelt.review.decisions import Decisions
 from seqbelt.review.items import ReviewItems
@@ -181,11 +181,12 @@ def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems
         raise SeqbeltError(f"{table}: no row has a prediction")
     names = rows[key].cast(pa.string()).to_pylist()
     folder, _ = load_folder(rows["model"][0].as_py())
-    features = Bundle.load(folder).features
+    bundle = Bundle.load(folder)
+    features = bundle.features
     if features.reads_text and "text" in rows.column_names and not inputs:
         sources: Sequence[Source] = rows["text"].to_pylist()
     else:
-        sources = _find_sources(table, key, names, features, inputs)
+        sources = _find_sources(table, key, names, bundle, inputs)
     classes = tuple(name.removeprefix("p_") for name in columns)
     left_out = int(np.count_nonzero(~is_predicted))
     has_labels = KEPT_LABEL in rows.column_names
@@ -255,12 +256,14 @@ def _read_workbook(path: Path, texts: Sequence[str]) -> pa.Table:
 
 
 def _find_sources(
-    table: Path, key: str, names: Sequence[str], features: Features, inputs: Sequence[str]
+    table: Path, key: str, names: Sequence[str], bundle: Bundle, inputs: Sequence[str]
 ) -> Sequence[Source]:
     """The content of each predicted item. Raises SettingsError where it is not found."""
     if inputs:
         paths, settings = parse_inputs(inputs)
-        sources = {item.name: item.source for item in list_items(paths, features, settings)[1]}
+        reading = bundle.about.get("reading")
+        items = list_items(paths, bundle.features, settings, reading=reading).items
+        sources = {item.name: item.source for item in items}
         if missing := [name for name in names if name not in sources]:
             raise SettingsError(
                 f"INPUT {inputs[0]}: {len(missing):,} of {len(names):,} predicted items are not in "

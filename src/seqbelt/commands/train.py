@@ -7,7 +7,7 @@ from seqbelt.workflow.console import echo
 from seqbelt.workflow.outcome import DONE, FAILED, Outcome
 from seqbelt.workflow.prepared_data import LONGEST_PREPARATION_S, prepare_data
 from seqbelt.workflow.publishing import register
-from seqbelt.workflow.training_run import read_part, train_model
+from seqbelt.workflow.training_run import format_scores, read_part, train_model
 
 
 def train(experiment: Experiment, resume: bool = False) -> Outcome:
@@ -17,6 +17,10 @@ def train(experiment: Experiment, resume: bool = False) -> Outcome:
     if leaks:
         echo(leak_sentence(leaks))
     trained = train_model(experiment, store, resume=resume)
+    for part, report in (("validation", trained.validation), ("test", trained.test)):
+        if report is not None:
+            rows = f"{len(report.sequences):,} rows"
+            echo(f"{trained.name}: {part} accuracy {format_scores(report.scores)}, {rows}")
     model_uri = None
     if not trained.history.interrupted:
         model_uri = register(trained, leak_sentence(leaks))

@@ -1,6 +1,6 @@
 """The advice on all models of a comparison, one line for what they have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -27,12 +27,24 @@ class AdviceByCell:
     def markdown(self) -> str:
         """A list, the cells in their order; empty where there is no advice."""
         lines = [
-            f"- **{label(cell)}**, {len(shared)} of {len(of)} models: {shared[0].finding}: "
-            f"{shared[0].remedy} (`{shared[0].setting}`)."
-            for cell, of in self.models.items()
-            for shared in _alike(of)
+            f"- **{label(cell)}**, {count} models: {advice.finding}: {advice.remedy} "
+            f"(`{advice.setting}`)."
+            for cell, count, advice in self._shared()
         ]
         return "\n".join(["### Advice", "", *lines]) if lines else ""
+
+    def sentences(self) -> list[str]:
+        """The same as plain sentences."""
+        return [
+            f"{label(cell)}, {count} models: {advice.sentence}"
+            for cell, count, advice in self._shared()
+        ]
+
+    def _shared(self) -> Iterator[tuple[str, str, Advice]]:
+        """Cell, how many of its models have an advice, and the first of those."""
+        for cell, of in self.models.items():
+            for shared in _alike(of):
+                yield cell, f"{len(shared)} of {len(of)}", shared[0]
 
     def remedy(self, cell: str) -> str:
         """One sentence: what to try, by what at least half of the cell's models show."""

@@ -210,9 +210,9 @@ class _Page:
                     other=label(verdict.other),
                     difference=f"{100 * abs(verdict.difference):.1f}"
                     if verdict.word in ("better", "worse")
-                    else f"{100 * verdict.difference:+.1f}",
-                    low=f"{100 * verdict.low:+.1f}",
-                    high=f"{100 * verdict.high:+.1f}",
+                    else ACCURACY.signed(verdict.difference),
+                    low=ACCURACY.signed(verdict.low),
+                    high=ACCURACY.signed(verdict.high),
                     margin=f"{100 * verdict.margin:g}",
                 )
             )

@@ -79,7 +79,7 @@ def advise(history: History, outcome: Outcome, training: Training) -> list[Advic
         *_clipping(history, training),
         *_classes(outcome),
         *_unread(outcome),
-        *_validation_rows(outcome),
+        *_validation_rows(outcome, training),
     ]
 
 
@@ -196,9 +196,11 @@ def _unread(outcome: Outcome) -> Iterator[Advice]:
         )
 
 
-def _validation_rows(outcome: Outcome) -> Iterator[Advice]:
+def _validation_rows(outcome: Outcome, training: Training) -> Iterator[Advice]:
     counts, num_rows = outcome.validation_counts, outcome.num_validation
     missing = int(((counts == 0) & (outcome.train_counts > 0)).sum())
+    if not num_rows and training.keep != "best":
+        return  # the last epoch is kept, as intended where all rows train
     if not num_rows:
         finding = "without validation rows the best epoch cannot be chosen"
     elif num_rows < FEW_ROWS:

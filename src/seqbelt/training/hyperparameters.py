@@ -42,7 +42,9 @@ class Plan(NamedTuple):
     @property
     def sentence(self) -> str:
         """The plan as a sentence."""
-        passes = f" of {self.passes_per_epoch} passes" if self.passes_per_epoch > 1 else ""
+        passes = (
+            f" of {self.passes_per_epoch} passes over the rows" if self.passes_per_epoch > 1 else ""
+        )
         return (
             f"{self.num_updates:,} updates with {self.batch_size} sequences each, "
             f"{self.num_epochs} epochs{passes}"

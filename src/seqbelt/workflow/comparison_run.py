@@ -224,7 +224,7 @@ def train_one(
     experiment: Experiment, store: SequenceStore, tags: dict[str, str], resume: bool
 ) -> Trained:
     """Train one model and record it as finished. Raises KeyboardInterrupt if interrupted."""
-    trained = train_model(experiment, store, resume=resume, tags=tags)
+    trained = train_model(experiment, store, resume=resume, tags=tags, show_advice=False)
     if trained.history.interrupted:
         trained.run.finish("KILLED")
         raise KeyboardInterrupt

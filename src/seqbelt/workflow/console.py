@@ -33,8 +33,16 @@ show_bars = True
 class _StderrHandler(logging.Handler):
     """Prints records above a running progress bar; warnings and errors carry their level."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._printed_once: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
+        if getattr(record, "once", False):
+            if text in self._printed_once:
+                return
+            self._printed_once.add(text)
         if record.levelno >= logging.WARNING:
             text = f"{record.levelname.lower()}: {text}"
         with suppress(OSError):  # a terminal that was closed
@@ -187,6 +195,6 @@ class TimeEstimate:
                 echo(f"{self.name}: about {format_time(total_s)} for {self.num_steps:,} updates")
 
 
-def echo(text: str) -> None:
-    """Log one line at level INFO."""
-    logger.info("%s", text)
+def echo(text: str, once: bool = False) -> None:
+    """Log one line at level INFO; with ``once`` a command prints it the first time only."""
+    logger.info("%s", text, extra={"once": once})

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from seqbelt.data.sources.archives import is_archive, list_archive
 from seqbelt.data.sources.dataset import READING_SETTINGS, Data
@@ -68,6 +68,7 @@ def list_items(
     notes: list[str] | None = None,
     keep_columns: bool = False,
     relative_to: Path | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> Inputs:
     """The items of the inputs.
 
@@ -79,7 +80,8 @@ def list_items(
 
     ``keep_columns`` lets each item carry the values of its row in the manifest, or, of a file, its
     known class and its text. With ``relative_to`` paths are named relative to that folder; the root
-    gives absolute paths.
+    gives absolute paths. A manifest is read by the ``data`` settings ``reading`` of the training
+    data where they apply to it, else by the defaults.
     """
     notes = [] if notes is None else notes
     for_texts = [s for s in settings if features.reads_text and s.startswith("data.encoding=")]
@@ -88,10 +90,10 @@ def list_items(
     if manifests and len(inputs) > 1:
         raise SettingsError(f"INPUT {manifests[0]}: a manifest must be the only input")
     source = str(manifests[0] if manifests else inputs[0])
-    data = Data.parse(override({"data": {"source": source}}, settings)["data"], origin="INPUT")
+    given = override({"data": {"source": source}}, settings)["data"]
+    data = Data.parse(given, origin="INPUT")
     if manifests:
-        manifest = data.list_items(features)
-        notes += manifest.notes
+        data, manifest = _read_manifest(data, given, features, reading or {}, notes)
         columns = {} if not keep_columns else _columns(data, manifest)
         return _rows(manifest, columns, relative_to)
     if has_table_settings:
@@ -112,6 +114,35 @@ def list_items(
     texts = features if features.reads_text else None
     kept = ("label", "text") if texts else ("label",)
     return Inputs("path", (_with_text(item, texts) for item in items), kept)
+
+
+def _read_manifest(
+    data: Data,
+    given: Mapping[str, Any],
+    features: Features,
+    reading: Mapping[str, Any],
+    notes: list[str],
+) -> tuple[Data, Manifest]:
+    """The rows of a manifest: read as the training data was, else as ``data`` alone says."""
+    if not (trained := {key: value for key, value in reading.items() if key not in given}):
+        return data, _listed(data, features, notes)
+    try:
+        as_trained = Data.parse({**trained, **given}, origin="INPUT")
+        found = _listed(as_trained, features, notes)
+    except SettingsError as first_error:
+        try:
+            return data, _listed(data, features, notes)
+        except SettingsError:
+            raise first_error from None
+    settings = ", ".join(f"data.{key}={value}" for key, value in trained.items())
+    notes.append(f"{data.source}: read as the training data, with {settings}")
+    return as_trained, found
+
+
+def _listed(data: Data, features: Features, notes: list[str]) -> Manifest:
+    manifest = data.list_items(features)
+    notes += manifest.notes
+    return manifest
 
 
 def _archived(path: Path, classes: Mapping[str, str]) -> Iterator[Item]:

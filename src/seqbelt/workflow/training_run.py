@@ -39,6 +39,7 @@ from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.loop import train_network
+from seqbelt.training.scoring import Scores
 from seqbelt.workflow.console import TimeEstimate, bar, echo
 from seqbelt.workflow.networks import network_builder
 
@@ -108,8 +109,12 @@ def train_model(
     *,
     resume: bool = False,
     tags: Mapping[str, str] | None = None,
+    show_advice: bool = True,
 ) -> Trained:
-    """Train one model on a prepared store and evaluate it; its run stays open."""
+    """Train one model on a prepared store and evaluate it; its run stays open.
+
+    Without ``show_advice`` the advice is kept with the run and not printed.
+    """
     rows = {name: read_part(experiment, store, name) for name in ("train", "validation", "test")}
     least = 1 if store.target.is_several else 2
     if not len(rows["train"]) or len(store.classes) < least:
@@ -123,12 +128,13 @@ def train_model(
         store.is_tokens or experiment.training.moves_in_time
     ):
         echo(
-            f"{experiment.run_name}: steps cannot be interpolated from their neighbours: without "
-            "time_stretch and time_warp (training.augmentation)"
+            "training.augmentation: without time_stretch and time_warp, since steps of this data "
+            "cannot be interpolated from their neighbours",
+            once=True,
         )
     run = open_run(experiment, store, folder, resume=resume, tags=tags or {})
     if (remark := hint("".join(store.classes))) is not None:
-        echo(remark)
+        echo(remark, once=True)
     if resume and not has_checkpoint(folder / CHECKPOINT):
         echo(f"{folder}: no checkpoint of these settings and data; training from the start")
         resume = False
@@ -154,7 +160,11 @@ def train_model(
         _report_thresholds(experiment.run_name, store.classes, validation)
     trained = Trained(experiment, store, run, folder, bundle, history, validation, test)
     if not history.interrupted:
-        _report_advice(trained)
+        if show_advice:
+            for advice in trained.advice:
+                echo(f"{trained.name}: {advice.sentence}")
+        if trained.advice:
+            run.log_text(_advice_section(trained), "advice.md")
         run.describe(_page(trained))
     return trained
 
@@ -190,6 +200,7 @@ def make_bundle(
             "median_num_steps": int(np.median(store.split("train").lengths)),
             **({"shortest_segment": min_steps} if network.labels_steps else {}),
             **({"label_separator": separator} if separator else {}),
+            **({"reading": reading} if (reading := experiment.data.reading) else {}),
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),
@@ -258,14 +269,6 @@ def log_reports(run: TrackedRun, reports: Mapping[str, Report]) -> None:
     for part, report in list(reports.items())[-1:]:
         for name, figure in report_figures(report).items():
             run.log_artifact(f"pictures/{part}_{name}.png", to_png(figure))
-
-
-def _report_advice(trained: Trained) -> None:
-    """Print the advice and keep it with the run."""
-    for advice in trained.advice:
-        echo(f"{trained.name}: {advice.sentence}")
-    if trained.advice:
-        trained.run.log_text(_advice_section(trained), "advice.md")
 
 
 def _advice_section(trained: Trained) -> str:
@@ -363,17 +366,22 @@ def _describe_network(model: Model, train: Sequences) -> str:
         return "no stem"
     median = int(np.median(train.lengths))
     after = (median - 1) // model.stem.reduction + 1
-    steps = f"a median sequence of {median} steps becomes {after}"
-    return f"stem of {len(model.stem.channels)} convolutions, {steps}"
+    steps = f"{median} steps" + (f", reduced to {after}" if after != median else "")
+    num_convolutions = len(model.stem.channels)
+    layers = "1 convolution" if num_convolutions == 1 else f"{num_convolutions} convolutions"
+    return f"stem of {layers}, median sequence of {steps}"
 
 
 def format_epoch(epoch: Epoch) -> str:
     if epoch.validation is None:
         return f"training loss {epoch.train_loss:.3f}"
-    scores = epoch.validation
+    return f"validation {format_scores(epoch.validation)}"
+
+
+def format_scores(scores: Scores) -> str:
     error, precision = scores.mean_absolute_error, scores.mean_average_precision
     return (
-        f"validation {100 * scores.accuracy:.1f} %, macro-F1 {100 * scores.macro_f1:.1f} %, "
+        f"{100 * scores.accuracy:.1f} %, macro-F1 {100 * scores.macro_f1:.1f} %, "
         + (f"mean absolute error {error:.3f}, " if error is not None else "")
         + ("" if precision is None else f"mean average precision {100 * precision:.1f} %, ")
         + f"loss {scores.loss:.3f}"

@@ -182,3 +182,77 @@ def test_a_row_index_is_none_of_the_channels_below_joined_names():
     steps = Channels.parse({"kind": "channels"}).read(f"|low|high\n|acc|acc\n{rows}".encode())
     assert steps.names == ("low acc", "high acc")
     assert [aside.place for aside in steps.asides] == [0]
+
+
+@pytest.mark.parametrize("first", ["NaN,NaN", "#DIV/0!,#NV", "NA,n.d.", "--,--"])
+@pytest.mark.parametrize("names", ["", "x,y\n"])
+def test_a_first_row_of_missing_values_is_a_row(first, names):
+    values, found, notes = read(f"{names}{first}\n1.5,2.5\n3.5,2.25\n".encode())
+    assert [row[:2] for row in values[1:]] == [[1.5, 2.5], [3.5, 2.25]]
+    assert found == (("x", "y") if names else None)
+    assert "names" not in notes
+
+
+@pytest.mark.parametrize("cell", ["(1.5)", "1.5%", "1.5-", "$1.5", "Over", "-OL", "1.5*", "12:30"])
+def test_a_first_row_of_what_is_no_number_is_refused_and_not_taken_for_names(cell):
+    refused = refusal(f"x,y\n{cell},{cell}\n1.5,2.5\n3.5,2.25\n".encode())
+    assert f"line 2, column 0: '{cell}'" in refused and "features.header" in refused
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", " "])
+@pytest.mark.parametrize("word", ["#WERT!", "#NV", "#Н/Д", "#N/D", "#VALEUR!", "#¡DIV/0!"])
+def test_error_words_of_other_languages_are_no_comments(delimiter, word):
+    table = delimiter.join(("1.5", "2.5")) + "\n" + delimiter.join((word, "3.5")) + "\n4.5"
+    values, _, _ = read(f"{table}{delimiter}5.5\n".encode())
+    np.testing.assert_array_equal(values, [[1.5, 2.5], [np.nan, 3.5], [4.5, 5.5]])
+
+
+@pytest.mark.parametrize(
+    ("table", "values", "remark"),
+    [
+        (
+            "x,y\n1.5,2.5\n1.25,2.25\nx,y\n3.5,4.5\n",
+            [[1.5, 2.5], [1.25, 2.25], [3.5, 4.5]],
+            "repeat",
+        ),
+        ("x,y\n1.5,2.5\n1.25,2.25\nTotal rows: 100\n", [[1.5, 2.5], [1.25, 2.25]], "'Total rows"),
+        ("x,y\n1.5,2.5\n1.25,2.25\n\n(2 rows affected)\n", [[1.5, 2.5], [1.25, 2.25]], "affected"),
+        ("x,y\n,\n1.5,2.5\n", [[1.5, 2.5]], "above the values that hold nothing"),
+        ("x;y\n1,23,456;2.5\n12,34,567.5;3\n", [[123456, 2.5], [1234567.5, 3]], "by commas"),
+        ("x,y\n\u20131.5,2.5\n1.5,\uff0d2.5\n", [[-1.5, 2.5], [1.5, -2.5]], ""),
+        ("x,y\n1.5D+02,２．５\n1.5,\u200e2.5\n", [[150, 2.5], [1.5, 2.5]], ""),
+        ("0,0.5\n1,0.25\n2,0.75\n", [[0, 0.5], [1, 0.25], [2, 0.75]], "counts the rows"),
+        (
+            "일시,x\n2026년 1월 9일 오후 3:04:05,1\n2026년 1월 9일 15시 4분 6초,2\n",
+            [[1], [2]],
+            "rising",
+        ),
+        ("时间,x\n2026/1/9 上午 11:04:05,1\n2026年1月9日12时04分06秒,2\n", [[1], [2]], "rising"),
+        ("1764420000.0\n4.0\n0.5\n0.25\n", [[0.5], [0.25]], "Empatica"),
+    ],
+)
+def test_what_instruments_write_beside_numbers(table, values, remark):
+    found, _, notes = read(table.encode())
+    np.testing.assert_array_equal(np.float32(values), np.float32(found))
+    assert remark in notes
+
+
+def test_units_and_kinds_of_a_logger_are_no_names():
+    head = '"TOA5","CR1000","1"\n"TIMESTAMP","RECORD","Temp"\n"TS","RN","Deg C"\n"","","Avg"\n'
+    rows = '"2026-11-29 12:00:00",7,21.5\n"2026-11-29 12:01:00",8,21.25\n'
+    values, names, notes = read((head + rows).encode(), missing="error")
+    assert (values, names) == ([[21.5], [21.25]], ("Temp",))
+    assert "'RECORD' numbers the rows" in notes
+
+
+def test_a_header_longer_than_its_rows_by_remarks_is_read():
+    rows = "".join(f"{number / 100:.6f}\t{number}.5\n" for number in range(40))
+    head = "LabVIEW Measurement\t\nOperator\tme\nX_Value\tVoltage\tComment\n"
+    values, names, _ = read((head + rows).encode(), missing="error")
+    assert names == ("Voltage",) and values[3] == [3.5] and len(values) == 40
+
+
+def test_an_overload_of_an_instrument_is_no_value():
+    assert "line 3 (step 1), channel 'y'" in refusal(b"x,y\n1.5,2.5\n1.25,9.9E+37\n1.5,2.0\n")
+    values, _, _ = read(b"x,y\n1.5,2.5\n1.25,9.91E+37\n1.5,2.0\n")
+    np.testing.assert_array_equal(values, [[1.5, 2.5], [1.25, np.nan], [1.5, 2.0]])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqbelt.comparison.baselines.baseline import NO_RECURRENCE, Baseline, BaselineResult
+from seqbelt.comparison.metrics import ACCURACY
 from seqbelt.comparison.variants import in_sentence, label
 from seqbelt.comparison.verdict import Verdict, VerdictRule
 
@@ -188,8 +189,8 @@ def _evidence(verdict: Verdict, num_seeds: int) -> str:
     """The control's lead with its interval."""
     chance = f", {in_sentence(verdict.cell)} with one seed" if num_seeds == 1 else ""
     return (
-        f"difference {-100 * verdict.difference:+.1f} points, {verdict.confidence:.0%} interval "
-        f"{-100 * verdict.high:+.1f} to {-100 * verdict.low:+.1f}{chance}"
+        f"difference {ACCURACY.signed(-verdict.difference)} points, {verdict.confidence:.0%} "
+        f"interval {ACCURACY.signed(-verdict.high)} to {ACCURACY.signed(-verdict.low)}{chance}"
     )
 
 

@@ -358,6 +358,16 @@ class Data(Settings):
             num_folds = len(set(self.list_items().column("group")))
         return [self.replace(fold=fold) for fold in range(num_folds)]
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The settings on how a manifest is read that are not the defaults."""
+        values, fields = self.to_dict(), type(self).model_fields
+        return {
+            name: values[name]
+            for name in READING_SETTINGS
+            if values[name] != fields[name].get_default(call_default_factory=True)
+        }
+
     def list_items(self, features: Features | None = None) -> Manifest:
         """List the items as the source gives them, labels and splits optional.
 

@@ -237,7 +237,7 @@ def _look_into_arrays(kind: str, files: Sequence[Path], num_files: int) -> Look:
 
 
 def _rate_of(read: Sequence[Steps]) -> float | None:
-    """Steps per second, in Hz, where times named as seconds are evenly spaced in all files."""
+    """Steps per second, in Hz, where times in a known unit are evenly spaced in all files."""
     units = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
     rates = []
     for one in read:
@@ -245,10 +245,11 @@ def _rate_of(read: Sequence[Steps]) -> float | None:
             name = (aside.name or "").lower()
             unit = name.rstrip(")]").replace("[", "_").replace("(", "_").rsplit("_", 1)[-1].strip()
             spacing = np.diff(aside.values)
-            if not is_time_name(name) or unit not in units or not len(spacing):
+            unit_s = 1.0 if aside.in_seconds else units.get(unit) if is_time_name(name) else None
+            if unit_s is None or not len(spacing):
                 continue
-            usual = float(np.median(spacing)) * units[unit]
-            if usual > 0 and np.allclose(spacing * units[unit], usual, rtol=0.1):
+            usual = float(np.median(spacing)) * unit_s
+            if usual > 0 and np.allclose(spacing * unit_s, usual, rtol=0.1):
                 rates.append(1 / usual)
     if len(rates) != len(read) or max(rates) > 1.01 * min(rates):
         return None
@@ -282,7 +283,8 @@ def find_duplicates(
         if some:
             shown = " = ".join(f"{names[row]} ({labels[row]})" for row in some[0][:3])
             found.append(
-                f"{sum(map(len, some)):,} items have the same content as another{what}: {shown}"
+                f"{sum(map(len, some)):,} items have the same content as another{what}, "
+                f"such as {shown}"
             )
     return found
 

@@ -4,6 +4,7 @@ import difflib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from seqbelt.data.sources.manifest import Manifest, make_manifest
 from seqbelt.data.sources.names import clean_name, clean_names, part_of, shorten
 from seqbelt.data.sources.text_encoding import check_encoding, read_table_bytes
 from seqbelt.errors import BadInput, SettingsError
+from seqbelt.features.arrays.table_layout import SUMMARY_WORDS
 from seqbelt.features.arrays.ts_format import read_ts
 from seqbelt.features.arrays.workbook_texts import (
     WORKBOOK_ENDINGS,
@@ -35,6 +37,8 @@ _JSON_LINES = (".jsonl", ".ndjson")
 MANY_CLASSES = 0.5
 """Share of different labels among the rows from which the column may be the wrong one."""
 ROWS_TO_JUDGE = 20
+MAX_SUM = 80
+"""Letters of a column's name or of a word like "total"."""
 
 
 class Columns(NamedTuple):
@@ -105,6 +109,12 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
         if name in values and not style.labels_as_written:
             values[name] = clean_names(values[name])
     _refuse_broken_labels(values.get("label", ()), problems)
+    for row in (row for row, path in enumerate(values.get("path", ())) if not path.strip()):
+        if "text" not in values:
+            problems.setdefault(row, f"the row has no path (column '{columns.path}')")
+    _leave_out_other_rows(table, places, values, problems)
+    if style.header and "label" in values:
+        _say_if_header(table, values["label"], notes)
     blank = [""] * table.num_rows
     split = clean_names(values.get("split", blank))
     parts = {name: part_of(name) for name in set(split)}
@@ -123,6 +133,43 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
         notes=[note if note.startswith(str(path)) else f"{path}: {note}" for note in notes],
         columns_found=[clean_name(name) for name in table.names],
     )
+
+
+def _leave_out_other_rows(
+    table: RawTable,
+    places: Mapping[str, int],
+    values: Mapping[str, list[str]],
+    problems: dict[int, str],
+) -> None:
+    """Make a problem of rows that repeat the header, as in joined files, and of a last row that
+    sums the others up."""
+    names = {field: clean_name(table.names[at]).casefold() for field, at in places.items()}
+    if len(names) < 2:
+        return
+    first, last = next(iter(names)), table.num_rows - 1
+    others: dict[int, str] = {}
+    for row, value in enumerate(values[first]):
+        if len(value) > MAX_SUM or clean_name(value).casefold() != names[first]:
+            continue
+        if all(clean_name(values[field][row]).casefold() == name for field, name in names.items()):
+            others[row] = "the row repeats the header"
+    cells = [values[field][last].strip().casefold().rstrip(":") for field in names]
+    sums = [cell for cell in cells if cell in SUMMARY_WORDS]
+    if sums and all(cell in (*sums, "", str(last)) for cell in cells):
+        others[last] = f"the row '{sums[0]}' sums the others up"
+    problems.update(others)
+    for row in others if "label" in values else ():
+        values["label"][row] = ""
+
+
+def _say_if_header(table: RawTable, labels: Sequence[str], notes: list[str]) -> None:
+    """Say that a first row may be a header where data.header states that there is none."""
+    counts = Counter(labels)
+    if labels[0] and counts[labels[0]] == 1 and min([*counts.values()][1:], default=1) > 1:
+        notes.append(
+            f"{table.place(0)} is taken as values since data.header is set; its label "
+            f"'{labels[0]}' is nowhere else: if it is a header, remove data.header"
+        )
 
 
 def _find_contents(
@@ -254,7 +301,7 @@ def _delimiter_hint(names: Sequence[str], delimiter: str) -> str:
     """What to do where the header was not taken apart."""
     if len(names) != 1:
         return ""
-    found = next((one for one in ";\t,|" if one != delimiter and one in names[0]), None)
+    found = next((one for one in ";\t,|^~" if one != delimiter and one in names[0]), None)
     shown = {"\t": r'"\t"', "|": '"|"'}.get(found or "", f"'{found}'")
     return "" if found is None else f", or the delimiter in data.delimiter: {shown}"
 
@@ -473,7 +520,9 @@ def _read_json_lines(path: Path, content: bytes) -> RawTable:
         if not line.strip():
             continue
         try:
-            row = json.loads(line.decode("utf-8", "surrogateescape"))
+            row = json.loads(
+                line.decode("utf-8", "surrogateescape"), object_pairs_hook=_distinct_keys
+            )
         except (ValueError, RecursionError) as error:
             raise SettingsError(
                 f"{path}, line {number}: the manifest cannot be read: {error}; expected one JSON "
@@ -490,6 +539,14 @@ def _read_json_lines(path: Path, content: bytes) -> RawTable:
         len(rows),
         lambda row: f"line {lines[row]}",
     )
+
+
+def _distinct_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key '{name}' is there twice")
+    return found
 
 
 def _as_strings(

@@ -45,6 +45,8 @@ class AsideColumn(NamedTuple):
     name: str | None
     values: np.ndarray
     why: str
+    in_seconds: bool = False
+    """Whether the values are seconds, read from dates or times of day."""
 
 
 class Steps(NamedTuple):
@@ -237,7 +239,11 @@ class ArrayFeatures(Features):
                 problems[name] = problem
         columns = tuple(
             AsideColumn(
-                place, array.names[place] if array.names else None, array.values[:, place], one.why
+                place,
+                array.names[place] if array.names else None,
+                array.values[:, place],
+                one.why,
+                one.in_seconds,
             )
             for place, one in asides.items()
         )

@@ -6,6 +6,7 @@ one.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -13,13 +14,23 @@ import numpy as np
 
 Cell: TypeAlias = str | float
 """As a file holds it: text, or in a workbook a number. A missing cell of a workbook is ""."""
-ERROR_WORDS = frozenset(
-    ["#n/a", "#n/a n/a", "#na", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!"]
-)
-"""What a spreadsheet writes for a value that it could not compute, in lower case."""
+_ERROR_WORDS = """
+#n/a #na #div/0! #value! #ref! #name? #num! #null! #spill! #calc! #field! #blocked! #connect! #busy!
+#wert! #nv #bezug! #zahl! #überlauf! #valeur! #nombre! #nom? #nul! #propagation!
+#¡valor! #n/d #¡ref! #¡num! #¿nombre? #¡div/0! #¡nulo! #valore! #rif! #nome? #nullo! #valor! #núm!
+#nulo! #waarde! #n/b #verw! #getal! #naam? #deel/0! #leeg! #arg! #n/d! #adr! #liczba! #nazwa?
+#dziel/0! #zero! #värdefel! #saknas! #referens! #ogiltigt! #namn? #division/0! #skärning!
+#værdi! #i/t #reference! #navn? #verdi! #arvo! #puuttuu! #viittaus! #luku! #nimi? #jako/0! #tyhjä!
+#hodnota! #odkaz! #číslo! #název? #dělení_nulou! #érték! #hiányzik #hiv! #szám! #név? #zéróosztó!
+#знач! #н/д #ссылка! #число! #имя? #дел/0! #пусто! #değer! #yok #başv! #sayi! #ad? #sayi/0! #boş!
+"""
+ERROR_WORDS = frozenset([*_ERROR_WORDS.split(), "#n/a n/a"])
+"""What a spreadsheet writes for a value that it could not compute, in lower case, in the languages
+of Europe."""
 MISSING_WORDS = ERROR_WORDS | {
     "", "?", "-", "--", "---", "–", "—", ".", "na", "n/a", "n.a.", "nan", "-nan", "null", "none",
-    "<na>", "-1.#ind", "1.#ind", "-1.#qnan", "1.#qnan",
+    "<na>", "-1.#ind", "1.#ind", "-1.#qnan", "1.#qnan", "nan(ind)", "-nan(ind)", "nan(snan)", "\\n",
+    "nil", "n.d.", "k.a.",
 }  # fmt: skip
 """Cells without a value, in lower case."""
 ARROW_MISSING = sorted(
@@ -28,15 +39,35 @@ ARROW_MISSING = sorted(
 )
 """The same in their usual spellings, for a reader that is case-sensitive."""
 TRUTH_WORDS = {"true": 1.0, "false": 0.0}
+_OVERLOAD_WORDS = """
+over under overflow underflow overload overrange underrange ovr ovrng ovld ovfl ol ol. oor o.l. o.r.
++over -over +ol -ol +ovr -ovr +overflow -overflow burnout b.out ∞ +∞ -∞ 1.#inf -1.#inf fault
+invalid bad
+nodata missing timeout open
+"""
+OVERLOAD_WORDS = frozenset(_OVERLOAD_WORDS.split()) | {
+    "over range", "under range", "out of range", "bad input", "bad data", "no data", "i/o timeout",
+}  # fmt: skip
+"""What an instrument writes where it could not measure, in lower case: never a column's name."""
 _SPACES = " \u00a0\u2009\u202f"
 _QUOTES = "'’"
-_EXPONENT = r"(?:[eE][+-]?\d+)?"
+_EXPONENT = r"(?:[eEdD][+-]?\d+)?"
+"""D is Fortran's, for double precision."""
 _PLAIN = re.compile(rf"[+-]?(?:\d+\.?\d*|\.\d+){_EXPONENT}|[+-]?inf(?:inity)?", re.IGNORECASE)
 _COMMA = re.compile(rf"[+-]?\d*,\d+{_EXPONENT}")
 _AMBIGUOUS = re.compile(r"[+-]?[1-9]\d{0,2}([.,])\d{3}")
 _GROUPED = re.compile(
     rf"[+-]?[1-9]\d{{0,2}}(?:([.,{_SPACES}{_QUOTES}])\d{{3}})(?:\1\d{{3}})*(?:([.,])\d*)?{_EXPONENT}"
 )
+_INDIAN = re.compile(r"[+-]?[1-9]\d?(?:,\d{2})+,\d{3}(?:\.\d*)?")
+"""1,23,456: thousands, then hundreds of them."""
+_MARKED = re.compile(r"[^\w\s]*\s?\d[\d.,_'’\s/:;-]*(?:[eEdD][+-]?\d*)?\s?[^\w\s]*")
+"""Digits with signs around them or between them."""
+_SIGNS = str.maketrans(
+    "\u2212\u2012\u2013\ufe63\uff0d０１２３４５６７８９．，＋", "-----0123456789.,+"
+)
+"""Minus signs, and letters of full width, as East Asian programs write numbers."""
+_INVISIBLE = "\u200b\u200e\u200f\u2060\ufeff\u00ad\u202a\u202c\u2066\u2069"
 
 
 class Signs(NamedTuple):
@@ -70,8 +101,18 @@ def looks_like_number(cell: Cell) -> bool:
         _PLAIN.fullmatch(cell)
         or _COMMA.fullmatch(cell)
         or _is_grouped(cell)
+        or _INDIAN.fullmatch(cell)
         or cell.lower() in TRUTH_WORDS
     )
+
+
+def resembles_value(cell: Cell) -> bool:
+    """Whether a cell that is no number rather is a value than a name: digits and signs only, as
+    (1.5), 1.5%, or a word for what could not be measured."""
+    if not isinstance(cell, str):
+        return False
+    cell = _tidy(cell)
+    return bool(cell.lower() in OVERLOAD_WORDS or _MARKED.fullmatch(cell))
 
 
 def _is_grouped(cell: str) -> bool:
@@ -80,7 +121,11 @@ def _is_grouped(cell: str) -> bool:
 
 
 def _tidy(cell: str) -> str:
-    return cell.strip().replace("\u2212", "-")
+    if cell.isascii():
+        return cell.strip()
+    tidied = cell.strip().strip(_INVISIBLE).strip()
+    # A dash alone is a missing value, and one within a number no sign.
+    return tidied.translate(_SIGNS) if any(one.isdigit() for one in tidied) else tidied
 
 
 def plain_numbers(cells: Sequence[Cell]) -> tuple[np.ndarray, list[int]]:
@@ -105,12 +150,14 @@ def find_signs(columns: Sequence[Sequence[Cell]], given: Signs) -> Signs:
     Raises SignConflict, naming a cell, where they are ambiguous.
     """
     seen: dict[str, tuple[int, int]] = {}
+    counts = Counter[str]()
     for column, cells in enumerate(columns):
         for row, cell in enumerate(cells):
             if isinstance(cell, str):
                 for kind in _evidence(_tidy(cell)):
                     seen.setdefault(kind, (column, row))
-    decimal = given.decimal or _decimal_of(seen)
+                    counts[kind] += 1
+    decimal = given.decimal or _decimal_of(seen, counts)
     thousands = given.thousands
     if thousands is None:
         other = "." if decimal == "," else ","
@@ -129,6 +176,8 @@ def _evidence(cell: str) -> Iterable[str]:
     """What a cell indicates: a decimal sign, a separator of groups, or that it may be either."""
     if found := _AMBIGUOUS.fullmatch(cell):
         yield "unsure" + found[1]
+    elif _INDIAN.fullmatch(cell):
+        yield from ("group,", "decimal.")
     elif _COMMA.fullmatch(cell):
         yield "decimal,"
     elif "." in cell and _PLAIN.fullmatch(cell):
@@ -141,10 +190,11 @@ def _evidence(cell: str) -> Iterable[str]:
             yield "decimal" + ("," if found[1] == "." else ".")
 
 
-def _decimal_of(seen: dict[str, tuple[int, int]]) -> str:
+def _decimal_of(seen: Mapping[str, tuple[int, int]], counts: Mapping[str, int]) -> str:
     if "decimal," in seen and "decimal." in seen:
+        rarer = min(("decimal,", "decimal."), key=lambda kind: (counts[kind], -seen[kind][1]))
         raise SignConflict(
-            *max(seen["decimal,"], seen["decimal."], key=lambda place: place[::-1]),
+            *seen[rarer],
             "in this table both a comma and a point are decimal signs",
         )
     if "decimal," in seen:
@@ -166,6 +216,8 @@ def signed_numbers(cells: Sequence[Cell], signs: Signs) -> tuple[np.ndarray, lis
     if marks:
         one = f"[{re.escape(marks)}]"
         body = rf"(?:[1-9]\d{{0,2}}(?:{one}\d{{3}})+|\d+)"
+        if marks == ",":
+            body = rf"(?:[1-9]\d?(?:,\d{{2}})+,\d{{3}}|{body})"
     mark = re.escape(decimal)
     pattern = re.compile(rf"[+-]?(?:{body}(?:{mark}\d*)?|{mark}\d+){_EXPONENT}")
     drop = str.maketrans("", "", marks or "")
@@ -177,7 +229,8 @@ def signed_numbers(cells: Sequence[Cell], signs: Signs) -> tuple[np.ndarray, lis
             continue
         tidied = _tidy(cell)
         if pattern.fullmatch(tidied):
-            values[row] = float(tidied.translate(drop).replace(decimal, "."))
+            plain = tidied.translate(drop).replace(decimal, ".").lower()
+            values[row] = float(plain.replace("d", "e"))
         elif re.fullmatch(r"[+-]?inf(inity)?", tidied, re.IGNORECASE):
             values[row] = float(tidied)
         elif not is_missing(cell):

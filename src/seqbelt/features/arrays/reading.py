@@ -50,6 +50,8 @@ HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
+SCPI_INFINITY, SCPI_NAN = 9.9e37, 9.91e37
+"""What instruments that follow SCPI write for an overload and for no value."""
 MAX_NAME, MAX_NAMES = 60, 20
 """Letters of a name, and names, that an error shows."""
 MAX_ITEMS, MAX_DEPTH = 10_000, 64
@@ -62,6 +64,8 @@ class Aside(NamedTuple):
     why: str
     fall: str = ""
     """Where its times fall, so that the rows are not in order; "" where they do not."""
+    in_seconds: bool = False
+    """Whether the values are seconds, since the cells are dates or times of day."""
 
 
 class Array(NamedTuple):
@@ -449,7 +453,7 @@ def _read_column(
 
 def _to_array(table: Table, line_word: str = "line") -> Array:
     """A table as float64 ``(rows, columns)``; what its columns of times and row numbers are."""
-    names, lines = table.names, table.lines
+    names, lines, notes = table.names, table.lines, table.notes
     columns: list[np.ndarray] = []
     words: dict[int, str] = {}
     asides: dict[int, Aside] = {}
@@ -464,25 +468,44 @@ def _to_array(table: Table, line_word: str = "line") -> Array:
             continue
         values = column if isinstance(column, np.ndarray) else seconds
         assert values is not None
+        if seconds is None:
+            values = _without_overloads(values)
         columns.append(values)
         if (
             seconds is not None
             or (names and is_time_name(name))
             or (names and is_time_name(name, weak=True) and (np.diff(values) > 0).all())
         ):
-            asides[place] = _aside_of_times(values, column, lines, line_word, label)
-        elif place == 0 and names and counts_rows(values, name):
-            asides[place] = Aside("the first column numbers the rows: not a channel")
+            aside = _aside_of_times(values, column, lines, line_word, label, seconds is not None)
+            asides[place] = aside
+        elif names and len(asides) == place and counts_rows(values, name):
+            which = "the first column" if place == 0 else label
+            asides[place] = Aside(f"{which} numbers the rows: not a channel")
+        elif place == 0 and len(table.columns) > 1 and counts_rows(values, "index"):
+            notes += (f"{label} counts the rows and is a channel (features.channels)",)
     values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
-    return Array(values, names, words, True, asides, lines, table.notes, table.names_are_a_comment)
+    return Array(values, names, words, True, asides, lines, notes, table.names_are_a_comment)
+
+
+def _without_overloads(values: np.ndarray) -> np.ndarray:
+    """Values of which those that SCPI instruments write for infinity and NaN are such."""
+    if not np.nanmax(np.abs(values), initial=0) >= SCPI_INFINITY:
+        return values
+    values = np.where(np.abs(values) == SCPI_INFINITY, np.copysign(np.inf, values), values)
+    return np.where(values == SCPI_NAN, np.nan, values)
 
 
 def _aside_of_times(
-    values: np.ndarray, cells: np.ndarray | list[Cell], lines: Lines, line_word: str, label: str
+    values: np.ndarray,
+    cells: np.ndarray | list[Cell],
+    lines: Lines,
+    line_word: str,
+    label: str,
+    in_seconds: bool,
 ) -> Aside:
     row = first_fall(values)
     if row is None:
-        spacing = describe_spacing(values)
+        spacing = describe_spacing(values, ("{:.2g} s" if in_seconds else "{:.2g}").format)
         why = f"{label} is rising time: not a channel" + (f"; {spacing}" if spacing else "")
-        return Aside(why)
+        return Aside(why, in_seconds=in_seconds)
     return Aside("", f"{line_word} {lines[row]}, {label}: '{cells[row]}' is earlier than before")

@@ -9,6 +9,7 @@ import numpy as np
 
 from seqbelt.errors import UNREADABLE, WRONG_SHAPE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.number_cells import (
+    TRUTH_WORDS,
     Cell,
     SignConflict,
     Signs,
@@ -25,7 +26,9 @@ from seqbelt.features.arrays.table_layout import (
     Row,
     TableOptions,
     find_layout,
+    is_remark,
     is_summary,
+    is_word,
 )
 
 HEAD_ROWS = 40
@@ -75,7 +78,7 @@ def read_rows(
     if options.decimal == "," == delimiter:
         body, layout = _joined(body, layout)
         notes.append("decimal commas")
-    body = _without_end(body, layout, notes)
+    body = _without_repeats(_without_end(body, layout, notes), rows[: layout.first], notes)
     if delimiter == "," and layout.names is None and options.decimal is None:
         _refuse_split_numbers(body)
     if may_be_halves(delimiter, layout, options) and (
@@ -168,7 +171,8 @@ def first_word(cells: Sequence[Cell]) -> int:
     that is anything."""
     odd = [row for row, cell in enumerate(cells) if not is_missing(cell)]
     words = [row for row in odd if not looks_like_number(cells[row])]
-    return (words or odd or [0])[0]
+    truths = [row for row in odd if str(cells[row]).strip().lower() in TRUTH_WORDS]
+    return (words or truths or odd or [0])[0]
 
 
 def _say_if_unsure(cells: Sequence[Sequence[Cell]], notes: list[str]) -> None:
@@ -255,6 +259,8 @@ def _without_end(body: list[Row], layout: Layout, notes: list[str]) -> list[Row]
         cells = body[-1][1]
         if all(cell == "" for cell in cells):
             notes.append("rows at the end that hold nothing are left out")
+        elif is_remark(cells, layout.width):
+            notes.append(f"the last row '{str(cells[0])[:40]}' is a remark: not a step")
         elif num_summaries < MAX_SUMMARY_ROWS and is_summary(cells, layout.is_number):
             word = next(c for c in cells if is_summary([c], ()))
             notes.append(f"the last row '{str(word).strip()}' sums the others up: not a step")
@@ -264,6 +270,15 @@ def _without_end(body: list[Row], layout: Layout, notes: list[str]) -> list[Row]
         body = body[:-1]
     notes[:] = dict.fromkeys(notes)
     return body
+
+
+def _without_repeats(body: list[Row], above: Sequence[Row], notes: list[str]) -> list[Row]:
+    """Rows without those that repeat a line above the values, as files that were joined do."""
+    heads = {tuple(cells) for _, cells in above if any(map(is_word, cells))}
+    if not heads or not any(tuple(cells) in heads for _, cells in body):
+        return body
+    notes.append("lines that repeat the column names are left out")
+    return [row for row in body if tuple(row[1]) not in heads]
 
 
 def _fitted(row: Row, layout: Layout) -> Row:

@@ -11,7 +11,12 @@ from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from seqbelt.errors import EMPTY, WRONG_SHAPE, WRONG_TYPE, BadInput
-from seqbelt.features.arrays.number_cells import Cell, is_missing, looks_like_number
+from seqbelt.features.arrays.number_cells import (
+    Cell,
+    is_missing,
+    looks_like_number,
+    resembles_value,
+)
 from seqbelt.features.arrays.time_columns import looks_like_time
 
 _SUMMARY_WORDS = """
@@ -23,9 +28,11 @@ media somma 합계 총계 소계 총합 평균 최대 최소 최댓값 최솟값
 _UNITS = """
 g mg kg m mm cm km s ms us µs μs ns min h hz khz v mv µv uv a ma µa n kn nm n·m pa kpa mpa hpa bar
 mbar c °c ℃ f °f k deg ° degree degrees rad grad % ppm db dba t mt ut µt μt gauss w kw j lx lux bpm
-rpm l ml px count counts raw a.u. au arb - n/a -/- m/s m/s2 m/s^2 m/s² m/s*s rad/s deg/s °/s dps
+rpm l ml px count counts raw cal a.u. au arb - n/a -/- m/s m/s2 m/s^2 m/s² m/s*s rad/s deg/s °/s dps
 km/h g/l mg/dl 1/s 1 ohm kohm ω
+second seconds volt volts ampere amperes celsius kelvin pascal newton meter metre ts rn smp avg tot
 """
+COMMENT_NAMES = frozenset(("comment", "comments", "remark", "remarks"))
 SUMMARY_WORDS = frozenset(_SUMMARY_WORDS.split()) | {
     "grand total",
     "std dev",
@@ -33,10 +40,14 @@ SUMMARY_WORDS = frozenset(_SUMMARY_WORDS.split()) | {
     "standard deviation",
 }
 """What stands in the rows that a program adds below the values, in lower case."""
-UNITS = frozenset(_UNITS.split())
+UNITS = frozenset(_UNITS.split()) | {"deg c", "deg f"}
 _BRACKETED = re.compile(r"[\[({<].*[\])}>]")
 _QUOTIENT = re.compile(r"[^\s\d]{1,6}[/·*^²³][^\s]{1,6}")
 MAX_SUMMARY_ROWS = 12
+EMPATICA_RATES = (1.0, 4.0, 32.0, 64.0)
+"""In Hz: of heart rate, skin and temperature, acceleration, pulse."""
+UNIX_TIME = 9e8
+"""In seconds; larger values may be times since 1998."""
 MAX_COLUMNS = 1 << 16
 """Columns of a table that is read; a step with more values is rather a file whose axes are
 turned, or a bomb."""
@@ -101,11 +112,22 @@ def is_summary(cells: Sequence[Cell], is_number_column: Sequence[bool]) -> bool:
     )
 
 
+def is_remark(cells: Sequence[Cell], width: int) -> bool:
+    """Whether a row of a table of ``width`` columns is one remark, such as "100 rows" or "End"."""
+    filled = [cell for cell in cells if cell != ""]
+    if len(filled) != 1 or width < 2 or not is_word(cells[0]) or resembles_value(cells[0]):
+        return False
+    return len(cells) < width or bool(re.search(r"\w\W+\w|:$", str(cells[0])))
+
+
 def without_end(rows: Sequence[Row]) -> Sequence[Row]:
-    """Rows without those at the end that hold nothing, or that sum the others up."""
+    """Rows without those at the end that hold nothing or a remark, or that sum the others up."""
     stop = len(rows)
+    width = max((len(cells) for _, cells in rows), default=0)
     while stop > 1 and (
-        all(cell == "" for cell in rows[stop - 1][1]) or is_summary(rows[stop - 1][1], ())
+        all(cell == "" for cell in rows[stop - 1][1])
+        or is_summary(rows[stop - 1][1], ())
+        or is_remark(rows[stop - 1][1], width)
     ):
         stop -= 1
     return rows[:stop]
@@ -124,11 +146,20 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
     kinds = tuple(_is_number_column(body, column) for column in range(width))
     if options.header is not None:
         return _told(rows, options.header, width, kinds)
-    first = next((n for n, (_, cells) in enumerate(body) if _is_values(cells, kinds)), None)
+    blank = [column for column in range(width) if _ends_blank(body, column)]
+    first = next(
+        (
+            n
+            for n, (_, cells) in enumerate(body)
+            if _is_values(cells, kinds) and not any(map(is_word, (cells[c] for c in blank)))
+        ),
+        None,
+    )
     if first is None:  # no number anywhere
         first = min(1, len(body) - 1)
         if len(body) < 2:
             raise BadInput(EMPTY, "the table has a line of names and no values")
+    first = _first_with_gaps(body, first, width)
     preamble, notes = list(rows[:first]), list[str]()
     for line, cells in preamble:
         if not any(is_word(cell) for cell in cells) and any(is_number(cell) for cell in cells):
@@ -140,6 +171,12 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
                 "features.skip_rows leaves lines at the top out",
             )
     if not preamble:
+        if _has_empatica_head(rows):
+            notes.append(
+                f"lines {rows[0][0]} and {rows[1][0]} are the start and the rate, as Empatica "
+                "writes them: not steps"
+            )
+            return Layout(2, width, None, None, kinds, tuple(notes))
         first_line, cells = rows[0]
         if _is_pandas_header(cells, rows[1:], kinds, first_line):
             has_index = len(cells) > 1 and cells[0] == ""
@@ -166,7 +203,14 @@ def _below_preamble(
     notes: list[str] = []
     preamble = list(rows[:first])
     line, cells = preamble.pop()
-    if (
+    if str(cells[-1]).strip().lower() in COMMENT_NAMES and len(cells) == width + 1:
+        cells = cells[:width]  # LabVIEW names a column of remarks that its rows do not have
+    while all(cell == "" for cell in cells):
+        notes.append("rows above the values that hold nothing are left out")
+        if not preamble:
+            return Layout(first, width, None, None, kinds, tuple(dict.fromkeys(notes)))
+        line, cells = preamble.pop()
+    while (
         preamble
         and _fits(cells, width)
         and _fits(preamble[-1][1], width)
@@ -182,7 +226,9 @@ def _below_preamble(
         notes.append("lines above the values are left out as titles")
         return Layout(first, width, None, None, kinds, tuple(notes))
     _refuse_mixed(line, cells, kinds)
-    if not _fits(cells, width):
+    if _fits(cells, width):
+        _refuse_damaged(line, cells, any(_fits(above, width) for _, above in preamble))
+    else:
         found = len(_trimmed(cells))
         if options.decimal == "," and width == 2 * found:  # commas part them and are in them
             names = _distinct(_clean_names(cells, found))
@@ -247,6 +293,12 @@ def _is_number_column(rows: Sequence[Row], column: int) -> bool:
     return bool(cells) and 2 * sum(map(looks_like_number, cells)) >= len(cells)
 
 
+def _ends_blank(rows: Sequence[Row], column: int) -> bool:
+    """Whether the last third of the rows hold nothing in a column."""
+    last = rows[-max(1, len(rows) // 3) :]
+    return all(column < len(cells) and cells[column] == "" for _, cells in last)
+
+
 def _is_values(cells: Sequence[Cell], kinds: Sequence[bool]) -> bool:
     """Whether a row has numbers where the others have them, and no words there."""
     numbers = [cell for cell, is_one in zip(cells, kinds) if is_one]
@@ -255,6 +307,18 @@ def _is_values(cells: Sequence[Cell], kinds: Sequence[bool]) -> bool:
         and any(is_number(cell) for cell in numbers)
         and not any(is_word(cell) or looks_like_time(cell) for cell in numbers)
     )
+
+
+def _first_with_gaps(rows: Sequence[Row], first: int, width: int) -> int:
+    """The first row of values, where those above it hold nothing but words for missing ones."""
+    while first and len(cells := rows[first - 1][1]) == width and all(map(is_missing, cells)):
+        words = {str(cell).strip().lower() for cell in cells} - {""}
+        below = (str(cell).strip().lower() for _, one in rows[first:] for cell in one)
+        # A dash may be the unit of what has none.
+        if not words or (words <= UNITS and words.isdisjoint(below)):
+            break
+        first -= 1
+    return first
 
 
 def _is_count(cells: Sequence[Cell]) -> bool:
@@ -292,6 +356,19 @@ def _is_pandas_header(
     )
 
 
+def _has_empatica_head(rows: Sequence[Row]) -> bool:
+    """Whether the first row is a Unix time and the second a rate, the same in each column."""
+    heads = [{*map(as_text, cells)} for _, cells in rows[:2]]
+    if len(rows) < 3 or any(len(one) != 1 or not is_number(*one) for one in heads):
+        return False
+    try:
+        (start,), (rate,) = ([*map(float, one)] for one in heads)
+        others = [float(cell) for _, cells in rows[2:] for cell in cells]
+    except ValueError:
+        return False
+    return rate in EMPATICA_RATES and start > UNIX_TIME > 10 * max(map(abs, others), default=0)
+
+
 def _have_one_format(cells: Sequence[Cell]) -> bool:
     """Whether cells are numbers with as many decimals each, so that a bare 0 is none of them."""
     decimals = [re.fullmatch(r"[+-]?\d+[.,](\d+)([eE].*)?", str(cell)) for cell in cells]
@@ -310,7 +387,7 @@ def _could_name(cells: Sequence[Cell], width: int) -> bool:
 
 def _are_units(cells: Sequence[Cell]) -> bool:
     filled = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
-    if len(filled) < sum(cell != "" for cell in cells):
+    if len(filled) < sum(cell != "" for cell in cells) or any(map(resembles_value, filled)):
         return False
     return bool(filled) and all(
         _BRACKETED.fullmatch(cell) or cell.lower() in UNITS or _QUOTIENT.fullmatch(cell)
@@ -329,6 +406,22 @@ def _refuse_mixed(line: int, cells: Sequence[Cell], kinds: Sequence[bool]) -> No
         f"line {line}, column {column}: '{str(word)[:40]}' is not a number, and '{numbers[0]}' "
         "beside it is no name; features.header says whether this line names the columns, "
         "features.skip_rows leaves lines at the top out",
+    )
+
+
+def _refuse_damaged(line: int, cells: Sequence[Cell], is_named_above: bool) -> None:
+    """Raise for a line that would do for names and rather holds values, such as (1.5) or Over."""
+    filled = [cell for cell in cells if cell != ""]
+    values = [*filter(resembles_value, filled)]
+    numbers = ["".join(filter(str.isdigit, str(cell))) for cell in values]
+    if not values or _is_count(numbers) or not (is_named_above or len(values) == len(filled)):
+        return
+    column = cells.index(values[0])
+    raise BadInput(
+        WRONG_TYPE,
+        f"line {line}, column {column}: '{str(values[0])[:40]}' is not a number; where the line "
+        "names the columns, features.skip_rows leaves the lines above it out and features.header: "
+        "true takes it as names",
     )
 
 

@@ -161,7 +161,7 @@ def is_comment(line: str) -> bool:
     """Whether a line is a remark: it begins with # and not with a spreadsheet's error word."""
     if not line.startswith(COMMENT):
         return False
-    first = re.split(r"[\t;|,\r\n]", line, maxsplit=1)[0].strip().lower()
+    first = re.split(r"[\t;|,\s]", line, maxsplit=1)[0].lower()
     return first not in ERROR_WORDS
 
 
@@ -290,7 +290,7 @@ def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> 
             continue
         tail = rows[-max(1, 2 * len(rows) // 3) :]
         widths = [len(cells) for cells in tail]
-        usual = max(set(widths), key=widths.count)
+        usual = max(set(widths), key=lambda width: (widths.count(width), width))
         if usual < 2 and delimiter != " ":
             continue
         cells = [cell for row in tail for cell in row]

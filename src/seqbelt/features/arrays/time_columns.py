@@ -16,9 +16,12 @@ tiempo fecha hora 시간 시각 일시 날짜 타임스탬프 時間 时间 時�
 """
 _WEAK_TIME_NAMES = """
 t s sec secs second seconds ms millis milliseconds us microseconds ns nanoseconds elapsed epoch utc
-clock ts 초
+clock ts 초 xvalue xaxis
 """
-_ROW_NAMES = "index idx no nr row rownum # sample samplenumber frame step 번호 순번"
+_ROW_NAMES = """
+index idx no nr row rownum # sample samplenumber frame step record recordno recno nseq packet
+번호 순번
+"""
 _MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec"
 TIME_NAMES = frozenset(_TIME_NAMES.split())
 """Names of columns of times, in lower case and without a unit."""
@@ -29,14 +32,17 @@ ROW_NAMES = frozenset(_ROW_NAMES.split())
 _LEAD_WORDS = ("local", "utc", "gps", "unix", "system", "sensor", "sample", "elapsed", "relative",
                "absolute", "recording", "device", "host", "phone", "log", "epoch")  # fmt: skip
 _DAY_S = 86400.0
+_AFTERNOON = ("오후", "下午", "午後", "p")
 _CLOCK = (
-    r"(?:(?P<half1>오전|오후)\s*)?"
-    r"(?P<h>\d{1,3}):(?P<min>\d{2})(?::(?P<s>\d{2})(?:[.,:](?P<f>\d+))?)?"
-    r"(?:\s*(?P<half2>[AaPp]\.?[Mm]\.?))?(?P<zone>\s*(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?"
+    r"(?:(?P<half1>오전|오후|上午|下午|午前|午後|[AaPp]\.?[Mm]\.?)\s*)?"
+    r"(?P<h>\d{1,3})(?::|[시時时点]\s*)(?P<min>\d{2}|\d(?=[분分]))"
+    r"(?:(?::|[분分]\s*)(?P<s>\d{2}|\d(?=[초秒]))(?:[.,:](?P<f>\d+))?[초秒]?|[분分])?"
+    r"(?:\s*(?P<half2>[AaPp]\.?[Mm]\.?|오전|오후|上午|下午|午前|午後))?"
+    r"(?P<zone>\s*(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?"
 )
 _DATES = (
     r"(?P<y>\d{4})(?P<sep>[-/.])\s*(?P<m>\d{1,2})(?P=sep)\s*(?P<d>\d{1,2})\.?",
-    r"(?P<y>\d{4})년\s*(?P<m>\d{1,2})월\s*(?P<d>\d{1,2})일",
+    r"(?P<y>\d{4})[년年]\s*(?P<m>\d{1,2})[월月]\s*(?P<d>\d{1,2})[일日](?:\s*\(\w\))?",
     r"(?P<y>(?:19|20)\d{2})(?P<m>\d{2})(?P<d>\d{2})",
     r"(?P<one>\d{1,2})(?P<sep>[-/.])(?P<two>\d{1,2})(?P=sep)(?P<y>\d{4}|\d{2})",
     r"(?P<d>\d{1,2})[- ](?P<name>[A-Za-z]{3})[a-z]*\.?[- ](?P<y>\d{4}|\d{2})",
@@ -45,7 +51,7 @@ _DATES = (
 _FORMS = tuple(
     re.compile(form)
     for form in (
-        *(rf"{day}(?:(?:\s*T\s*|\s+|,\s*|:){_CLOCK})" for day in _DATES),
+        *(rf"{day}(?:(?:\s*T\s*|\s+|,\s*|:|(?<=日)){_CLOCK})" for day in _DATES),
         _CLOCK,
         *(day for number, day in enumerate(_DATES) if number != 2),  # 20240101 alone is a number
     )
@@ -55,7 +61,7 @@ _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES.split(), star
 
 def looks_like_time(cell: Cell) -> bool:
     """Whether a cell is a date, a time of day or both."""
-    if not isinstance(cell, str) or not any(mark in cell for mark in ":-/.년 "):
+    if not isinstance(cell, str) or not any(mark in cell for mark in ":-/.년年 시時时点"):
         return False
     return any(form.fullmatch(cell.strip()) for form in _FORMS)
 
@@ -112,7 +118,7 @@ def _seconds(parts: dict[str, str | None], month_first: bool) -> float:
         hour = int(parts["h"] or 0)
         half = (parts.get("half1") or parts.get("half2") or "").lower()
         if half:
-            hour = hour % 12 + (12 if half == "오후" or half.startswith("p") else 0)
+            hour = hour % 12 + (12 if half.startswith(_AFTERNOON) else 0)
         total += 3600.0 * hour + 60.0 * int(parts["min"] or 0) + int(parts.get("s") or 0)
         if parts.get("f"):
             total += float("0." + str(parts["f"]))
@@ -145,7 +151,7 @@ def is_time_name(name: str, *, weak: bool = False) -> bool:
     words = words.removeprefix("# ").strip()
     base = re.sub(r"[\s_\-.]+", " ", words).strip()
     if weak:
-        return base in WEAK_TIME_NAMES
+        return base.replace(" ", "") in WEAK_TIME_NAMES or base.endswith((" second", " seconds"))
     base = re.sub(r" (s|sec|ms|us|ns|seconds|utc|local)$", "", base)
     for lead in _LEAD_WORDS:
         base = base.removeprefix(lead + " ")
