@@ -78,19 +78,23 @@ def ending_of(path: Path) -> str:
     return path.suffix.lower()
 
 
-def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
-    """Read a manifest; every value is read as text.
+def read_manifest(
+    path: Path, columns: Columns, style: Style, more: Mapping[str, str] | None = None
+) -> Manifest:
+    """Read a manifest; every value is read as text. ``more`` columns of the table (name -> name in
+    the manifest) must be there.
 
     Raises SettingsError, with the line where there is one, for what cannot be read as it is meant.
     """
     notes: list[str] = []
-    table = _read_table(path, style, columns, notes)
+    more = more or {}
+    table = _read_table(path, style, columns, notes, [*more])
     places = _find_columns(path, table.names, columns, notes)
     contents, file_names = _find_contents(path, columns, notes)
     if contents:
         places.pop("path", None)
     label_place = places.pop("label", None) if style.several else None
-    if "path" not in places and "text" not in places and not contents:
+    if "path" not in places and "text" not in places and not contents and not more:
         raise SettingsError(
             f"{path}: no column '{columns.path}' or '{columns.text}'; found "
             f"{_listed(table.names)}. Name yours in data.path_column or data.text_column"
@@ -102,6 +106,11 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
     values = {
         name: _as_strings(table.column(at), name, getattr(columns, name), problems)
         for name, at in places.items()
+    }
+    found_more = dict(zip(more.values(), _find_named(path, table.names, [*more], "features")))
+    given = {
+        name: _as_strings(table.column(at), "", table.names[at], problems)
+        for name, at in found_more.items()
     }
     if style.several:
         values["label"] = _read_several(path, table, label_place, columns, style, problems)
@@ -132,6 +141,7 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
         problems={row: f"{table.place(row)}: {why}" for row, why in problems.items()},
         notes=[note if note.startswith(str(path)) else f"{path}: {note}" for note in notes],
         columns_found=[clean_name(name) for name in table.names],
+        more=given,
     )
 
 
@@ -349,7 +359,7 @@ def _read_several(
     assert style.several is not None
     flags = {
         clean_name(table.names[at]): _as_strings(table.column(at), "", table.names[at], problems)
-        for at in _find_flags(path, table.names, style.several.columns)
+        for at in _find_named(path, table.names, style.several.columns, "data.label_columns")
     }
     reader = LabelReader(columns.label, style.several.separator, style.labels_as_written)
     if flags:
@@ -381,21 +391,26 @@ def _read_several(
     return packed
 
 
-def _find_flags(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Where the columns of single labels are. Raises SettingsError for one that is missing."""
+def _find_named(path: Path, names: Sequence[str], wanted: Sequence[str], setting: str) -> list[int]:
+    """Where the columns that a setting names are. Raises SettingsError for one that is missing."""
     clean = [clean_name(name) for name in names]
     for name in wanted:
         if clean.count(clean_name(name)) != 1:
             times = "no column" if clean_name(name) not in clean else "two columns"
             near = difflib.get_close_matches(clean_name(name), clean, n=3) or clean
-            raise SettingsError(
-                f"{path}: data.label_columns: {times} '{name}'; nearest: {_listed(near)}"
-            )
+            raise SettingsError(f"{path}: {setting}: {times} '{name}'; nearest: {_listed(near)}")
     return [clean.index(clean_name(name)) for name in wanted]
 
 
-def _read_table(path: Path, style: Style, columns: Columns | None, notes: list[str]) -> RawTable:
-    """The columns as they are written. Raises SettingsError for a file that is no table."""
+def _read_table(
+    path: Path,
+    style: Style,
+    columns: Columns | None,
+    notes: list[str],
+    more: Sequence[str] = (),
+) -> RawTable:
+    """The columns as they are written: all, or those of ``columns``, of the style and ``more``.
+    Raises SettingsError for a file that is no table."""
     ending = ending_of(path)
     try:
         if ending == ".parquet":
@@ -419,7 +434,9 @@ def _read_table(path: Path, style: Style, columns: Columns | None, notes: list[s
     else:
         chosen = [*_find_columns(path, head.names, columns, []).values()]
         if style.several:
-            chosen += _find_flags(path, head.names, style.several.columns)
+            chosen += _find_named(path, head.names, style.several.columns, "data.label_columns")
+        chosen += _find_named(path, head.names, more, "features")
+        chosen = [*dict.fromkeys(chosen)]
     return read_values(path, content, head, style.quoting, chosen)
 
 
