@@ -84,12 +84,9 @@ def read_head(
         return Head([], len(content), skipped, delimiter)
     at = find_header([row.cells for row in filled], wanted)
     if at:
-        lines = (
-            f"line {skipped + 1}"
-            if filled[at].line == 2
-            else f"lines {skipped + 1} to " + str(filled[at - 1].line + skipped)
-        )
-        notes.append(f"{lines} stand above the header and are left out")
+        first, last = skipped + 1, skipped + filled[at - 1].line
+        lines = f"line {first}" if first == last else f"lines {first} to {last}"
+        notes.append(f"above the header, {lines} left out")
     row = filled[at]
     return Head(row.cells, row.end, row.line + skipped, delimiter)
 
