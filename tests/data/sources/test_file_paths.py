@@ -68,3 +68,11 @@ def test_tables_of_segments_are_found_alike(tmp_path):
     touch(tmp_path / "a.wav", tmp_path / "s/a.csv")
     manifest = make_manifest(path=["a.wav"], label=[""], segments=["s\\a.csv"], root=tmp_path)
     assert find_files(manifest).segments() == [tmp_path / "s/a.csv"]
+
+
+def test_paths_from_a_folder_above_the_manifest_are_found_and_said(tmp_path):
+    touch(tmp_path / "data/sound/1.wav")
+    manifest = make_manifest(path=["sound/1.wav"], label=["x"], root=tmp_path / "data/lists")
+    found = find_files(manifest)
+    assert found.source(0) == tmp_path / "data/sound/1.wav"
+    assert "above the manifest" in " ".join(found.notes)

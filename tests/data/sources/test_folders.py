@@ -21,7 +21,8 @@ def found(manifest) -> list[tuple[str, str]]:
     ("train", "test"),
     [("train", "test"), ("Train", "Test"), ("TRAIN", "TEST"), ("training", "testing"),
      ("1.Training", "2.Test"), ("학습", "테스트"), ("train_set", "test_set"),
-     ("seg_train", "seg_test"), ("train-clean-100", "test-clean")],
+     ("seg_train", "seg_test"), ("train-clean-100", "test-clean"),
+     ("Trainingsdaten", "Testdaten"), ("entrenamiento", "prueba")],
 )  # fmt: skip
 @pytest.mark.parametrize("beside", [None, "__MACOSX/._x", ".git/config", "README.md"])
 def test_parts_are_understood_however_they_are_spelled(tmp_path, train, test, beside):
@@ -180,3 +181,8 @@ def test_links_to_files_outside_are_said(tmp_path):
     (tmp_path / "set/a/outside").symlink_to(tmp_path / "else/3")
     (note,) = [n for n in read_class_folders(tmp_path / "set").notes if "lead out" in n]
     assert "1 files" in note and "a/outside -> " in note and "inside" not in note
+
+
+def test_folders_below_that_are_called_alike_everywhere_may_be_the_classes(tmp_path):
+    touch(tmp_path, "fold1/cat/1", "fold1/dog/2", "fold2/cat/3", "fold2/dog/4")
+    assert "called alike in all of them (cat, dog)" in " ".join(read_class_folders(tmp_path).notes)

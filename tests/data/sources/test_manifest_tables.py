@@ -142,7 +142,7 @@ def test_a_broken_json_line_is_named(tmp_path):
 
 
 def test_an_unknown_split_is_named_with_its_place(tmp_path):
-    with pytest.raises(SettingsError, match=r"row 2 .*'later'.*data\.split_column"):
+    with pytest.raises(SettingsError, match=r"m\.csv, line 3: .*'later'.*data\.split_column"):
         read(tmp_path / "m.csv", "text,split\na,Train \nb,later\n")
 
 
@@ -264,3 +264,50 @@ def test_types_are_never_guessed_however_a_table_begins(tmp_path):
     assert manifest.column("id").tolist() == ["007", "08"]
     assert manifest.column("label").tolist() == ["01", "1e3"]
     assert np.all(manifest.column("text") == ["1.50", "2020-01-01"])
+
+
+def test_rows_that_are_none_are_refused_by_their_lines(tmp_path):
+    rows = "good,pos\nbad,neg\nfine,pos\n"
+    path = tmp_path / "m.csv"
+    path.write_text(f"text,label\n{rows}text,label\n{rows}Total,7\n")
+    manifest = read_manifest(path, Columns(), Style())
+    assert manifest.problems == {
+        3: "line 5: the row repeats the header",
+        7: "line 9: the row 'total' sums the others up",
+    }
+    assert set(manifest.column("label")) == {"pos", "neg", ""}
+
+
+def test_a_row_that_only_resembles_a_sum_is_a_row(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("text,label\ngood,pos\nbad,neg\ntotal,pos\n")
+    assert not read_manifest(path, Columns(), Style()).problems
+
+
+def test_a_header_below_a_stated_one_is_said(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("Review,Class\n" + "good,pos\nbad,neg\n" * 3)
+    manifest = read_manifest(path, Columns(), Style(header=["text", "label"]))
+    assert "line 1 is taken as values" in " ".join(manifest.notes)
+
+
+def test_blanks_before_quotation_marks_are_no_values(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text('label, text\n"pos", "good, fine"\n"neg", "bad ""as"" ever"\n')
+    manifest = read_manifest(path, Columns(), Style())
+    assert [*manifest.column("text")] == ["good, fine", 'bad "as" ever']
+    assert [*manifest.column("label")] == ["pos", "neg"]
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"text": "a", "label": "x"}\n{"text": "a", "label": "x", "label": "y"}\n')
+    with pytest.raises(SettingsError, match=r"line 2: .*'label' is there twice"):
+        read_manifest(path, Columns(), Style())
+
+
+def test_a_row_without_a_path_is_named_by_its_line(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("path,label\na.wav,x\n,y\n")
+    manifest = read_manifest(path, Columns(), Style())
+    assert manifest.problems == {1: "line 3: the row has no path (column 'path')"}

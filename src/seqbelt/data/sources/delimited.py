@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import sys
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,9 +85,11 @@ def read_head(
         return Head([], len(content), skipped, delimiter)
     at = find_header([row.cells for row in filled], wanted)
     if at:
-        first, last = skipped + 1, skipped + filled[at - 1].line
-        lines = f"line {first}" if first == last else f"lines {first} to {last}"
-        notes.append(f"above the header, {lines} left out")
+        last = filled[at - 1].line + skipped
+        lines = f"lines {skipped + 1} to {last} stand"
+        if last == skipped + 1:
+            lines = f"line {last} stands"
+        notes.append(f"{lines} above the header: left out")
     row = filled[at]
     return Head(row.cells, row.end, row.line + skipped, delimiter)
 
@@ -111,14 +114,20 @@ def read_values(
 
     num_columns = len(head.names)
 
+    numbers: list[Sequence[int]] = []
+
     def place(row: int) -> str:
-        return f"row {row + 1} below the header"
+        if not numbers:
+            numbers.append(_line_numbers(content, head, quoting))
+        return f"line {numbers[0][row]}"
 
     rest = memoryview(content)[head.offset :]
     if not bytes(rest[:4096]).strip() and not bytes(rest).strip():
         return RawTable(head.names, lambda _: [], 0, place)
     names = [str(number) for number in range(num_columns)]
     has_quotes = quoting and b'"' in bytes(rest)
+    if has_quotes and (rows := _read_spaced(path, bytes(rest), head)) is not None:
+        return RawTable(head.names, lambda at: [row[at] for row in rows], len(rows), place)
     # Whether a quotation mark swallows rows shows in all columns.
     chosen = names if has_quotes else [names[number] for number in columns] or names[:1]
     try:
@@ -148,6 +157,19 @@ def read_values(
     return RawTable(head.names, lambda at: _texts(table[str(at)]), table.num_rows, place)
 
 
+def _line_numbers(content: bytes, head: Head, quoting: bool) -> Sequence[int]:
+    """The line at which each row begins; of use where something is wrong with a row."""
+    csv.field_size_limit(sys.maxsize)
+    text = content[head.offset :].decode("utf-8", "surrogateescape")
+    reader = csv.reader(io.StringIO(text, newline=""), **_dialect(head.delimiter, quoting))
+    numbers, last = array("q"), 0
+    for row in reader:
+        if row:
+            numbers.append(head.line + last + 1)
+        last = reader.line_num
+    return numbers
+
+
 def _texts(column: pa.ChunkedArray) -> list[object]:
     try:
         return column.cast(pa.string()).to_pylist()
@@ -155,13 +177,32 @@ def _texts(column: pa.ChunkedArray) -> list[object]:
         return column.to_pylist()
 
 
+def _read_spaced(path: Path, rest: bytes, head: Head) -> list[list[str]] | None:
+    """The rows where blanks stand before quotation marks, as in ``a, "b, c"``; else None."""
+    mark = re.escape(head.delimiter.encode())
+    if head.delimiter.isspace() or not re.search(
+        mark + rb'[ \t]+"[^"\r\n]*"[ \t]*(?=[\r\n]|\Z|' + mark + rb")", rest
+    ):
+        return None
+    try:
+        return _read_ragged(path, rest, head, True, ValueError("no rows"), skipinitialspace=True)
+    except SettingsError:
+        return None
+
+
 def _read_ragged(
-    path: Path, rest: bytes, head: Head, quoting: bool, error: Exception
+    path: Path,
+    rest: bytes,
+    head: Head,
+    quoting: bool,
+    error: Exception,
+    skipinitialspace: bool = False,
 ) -> list[list[str]]:
     """Rows that may have empty values too many at the end; others are an error with its line."""
     csv.field_size_limit(sys.maxsize)
     text = rest.decode("utf-8", "surrogateescape")
-    reader = csv.reader(io.StringIO(text, newline=""), **_dialect(head.delimiter, quoting))
+    dialect = _dialect(head.delimiter, quoting) | {"skipinitialspace": skipinitialspace}
+    reader = csv.reader(io.StringIO(text, newline=""), **dialect)
     expected, rows, last = len(head.names), [], 0
     try:
         for row in reader:

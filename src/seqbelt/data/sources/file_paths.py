@@ -10,20 +10,28 @@ from urllib.parse import unquote, urlsplit
 
 from seqbelt.data.sources.manifest import Manifest
 
+MAX_ABOVE = 2
+"""Folders above a manifest from which its paths may be meant."""
+_AROUND = " \t\r\n\"'\u00a0\u3000\u200b\u200e\u200f\u2060\ufeff"
+"""Blanks, quotation marks and what cannot be seen."""
+
 
 def find_files(manifest: Manifest) -> Manifest:
     """The same manifest, with the files that its paths mean where those are not the very names.
 
-    Tried in this order, each beside the manifest and then from the working directory: the path as
-    it is, without blanks around it, as a ``file://`` address, with ``/`` for a backslash, without
-    percent escapes; then other Unicode forms and another case of the names that are there. What was
-    taken otherwise than written is added to the notes.
+    Tried in this order, each beside the manifest, then from the working directory, then from the
+    folders above the manifest: the path as it is, without blanks around it, as a ``file://``
+    address, with ``/`` for a backslash, without percent escapes; then other Unicode forms and
+    another case of the names that are there. What was taken otherwise than written is added to the
+    notes.
     """
-    if manifest.contents:
+    if manifest.contents and manifest.joined is None:
         return manifest
     overrides, notes = dict(manifest.overrides), list(manifest.notes)
-    for name in ("path", "segments"):
-        if name not in manifest.table.column_names:
+    joined = [] if manifest.joined is None else manifest.joined.inputs
+    names = [name for name, is_text in joined if not is_text]
+    for name in dict.fromkeys(["path", "segments", *names]):
+        if name not in manifest.table.column_names or (manifest.contents and name == "path"):
             continue
         found, said = _find_all(manifest.root, manifest.paths(name))
         if found:
@@ -59,7 +67,9 @@ class _Finder:
     def find(self, given: str) -> tuple[str, str] | None:
         """The path that exists, and how the given one is read for it."""
         spellings = dict(_spellings(given))
+        above = Path(self.root).absolute().parents[:MAX_ABOVE]
         places = {"": self.root, "from the working directory": "."}
+        places |= {f"from {place}, above the manifest": str(place) for place in above}
         for where, place in places.items():
             for spelling, how in spellings.items():
                 if os.path.lexists(Path(place, spelling)):
@@ -72,7 +82,7 @@ class _Finder:
         return None
 
     def _answer(self, place: str, path: str) -> str:
-        return path if place == self.root else str(Path(path).absolute())
+        return path if place == self.root else str(Path(place, path).absolute())
 
 
 def _join(*ways: str) -> str:
@@ -82,7 +92,7 @@ def _join(*ways: str) -> str:
 def _spellings(given: str) -> Iterator[tuple[str, str]]:
     """Other spellings of a path, each with what was done, from the least on."""
     steps: tuple[tuple[str, Callable[[str], str]], ...] = (
-        ("without what stands around them", lambda path: path.strip().strip("\"'").strip()),
+        ("without what stands around them", lambda path: path.strip(_AROUND)),
         ("as addresses of files", _from_url),
         ("with / for \\", lambda path: path.replace("\\", "/")),
         ("without percent escapes", unquote),

@@ -176,6 +176,7 @@ def read_class_folders(
         notes.append(
             f"{sum(deep.values()):,} files lie in folders below class folders "
             f"({shorten(sorted(deep), 3)}) and have the class of the folder above"
+            f"{_like_classes(tops)}"
         )
     if loose:
         notes.append(
@@ -226,6 +227,17 @@ class _Top(NamedTuple):
     """Its sub-folders that hold files, at any depth."""
     grandchildren: set[str]
     """The sub-folders of those."""
+
+
+def _like_classes(tops: dict[str, _Top]) -> str:
+    """What to say where the folders below are called alike everywhere, as classes would be."""
+    below = [top.below for top in tops.values() if top.below or top.num_files]
+    if len(below) < 2 or len(below[0]) < 2 or any(one != below[0] for one in below):
+        return ""
+    return (
+        f"; the folders below are called alike in all of them ({shorten(sorted(below[0]), 3)}): if "
+        "those are the classes, put their files into one folder per class"
+    )
 
 
 def _look_below(names: Sequence[str], paths: Sequence[Sequence[str]]) -> dict[str, _Top]:

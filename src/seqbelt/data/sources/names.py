@@ -9,12 +9,16 @@ from seqbelt.features.text.text import ESCAPED, clean
 _JOINERS = "\u200c\u200d"
 """They spell emoji and some scripts, but only between other characters."""
 _PART_WORDS = {
-    "train": "train training trn trainset 학습 훈련 트레인 트레이닝 学習 訓練 训练 训练集 訓練集",
+    "train": "train training trn trainset 학습 훈련 트레인 트레이닝 学習 訓練 训练 训练集 訓練集 "
+    "trainingsdaten entrainement entraînement apprentissage entrenamiento treino treinamento "
+    "addestramento обучение",
     "validation": (
         "validation validate val valid dev devel development validationset valset devset "
-        "검증 検証 验证 验证集 驗證集"
+        "검증 検証 验证 验证集 驗證集 validierung validierungsdaten validación validacion "
+        "validação validacao validazione валидация"
     ),
-    "test": "test testing tst testset 테스트 시험 テスト 测试 测试集 測試 測試集",
+    "test": "test testing tst testset 테스트 시험 テスト 测试 测试集 測試 測試集 testdaten prueba "
+    "pruebas teste тест",
 }
 _PARTS = {word: part for part, words in _PART_WORDS.items() for word in words.split()}
 _DOUBTFUL = frozenset(
@@ -28,6 +32,12 @@ _ENDS = re.compile("(?<=.)(용|셋|세트|데이터|데이터셋)$")
 _SEPARATORS = re.compile(r"(?<=[^\W\d_])[-_. ]+(?=[^\W\d_])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MISSING = frozenset(("nan", "null", "none", "n/a", "#n/a", "<na>", "nat"))
+_CONFUSED = str.maketrans(
+    "ıαενορτυχаеосрхуіјѕһԁԛԝ" + "\u2010\u2011\u2012\u2013\u2014\u2212\u2018\u2019\u201c\u201d",
+    "iaevoptuxaeocpxyijshdqw" + "------''" + '""',
+)
+"""Letters of other alphabets, dashes and quotation marks by what they look like."""
+_QUOTED = "\"'`´«»„.,;:"
 MAX_SHOWN = 5
 MAX_COUNTED = 20
 
@@ -109,6 +119,7 @@ def _key(name: str) -> str:
         return f"#{float(name)}"
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     folded = "".join(one for one in folded if not 0xFE00 <= ord(one) <= 0xFE0F)
+    folded = folded.translate(_CONFUSED).replace("i\u0307", "i").strip(_QUOTED) or folded
     return " ".join(_SEPARATORS.sub("", clean_name(folded)).split())
 
 

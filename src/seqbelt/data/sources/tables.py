@@ -4,6 +4,7 @@ import difflib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from seqbelt.data.sources.manifest import Manifest, make_manifest
 from seqbelt.data.sources.names import clean_name, clean_names, part_of, shorten
 from seqbelt.data.sources.text_encoding import check_encoding, read_table_bytes
 from seqbelt.errors import BadInput, SettingsError
+from seqbelt.features.arrays.table_layout import SUMMARY_WORDS
 from seqbelt.features.arrays.ts_format import read_ts
 from seqbelt.features.arrays.workbook_texts import (
     WORKBOOK_ENDINGS,
@@ -35,6 +37,8 @@ _JSON_LINES = (".jsonl", ".ndjson")
 MANY_CLASSES = 0.5
 """Share of different labels among the rows from which the column may be the wrong one."""
 ROWS_TO_JUDGE = 20
+MAX_SUM = 80
+"""Letters of a column's name or of a word like "total"."""
 
 
 class Columns(NamedTuple):
@@ -74,19 +78,23 @@ def ending_of(path: Path) -> str:
     return path.suffix.lower()
 
 
-def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
-    """Read a manifest; every value is read as text.
+def read_manifest(
+    path: Path, columns: Columns, style: Style, more: Mapping[str, str] | None = None
+) -> Manifest:
+    """Read a manifest; every value is read as text. ``more`` columns of the table (name -> name in
+    the manifest) must be there.
 
     Raises SettingsError, with the line where there is one, for what cannot be read as it is meant.
     """
     notes: list[str] = []
-    table = _read_table(path, style, columns, notes)
+    more = more or {}
+    table = _read_table(path, style, columns, notes, [*more])
     places = _find_columns(path, table.names, columns, notes)
     contents, file_names = _find_contents(path, columns, notes)
     if contents:
         places.pop("path", None)
     label_place = places.pop("label", None) if style.several else None
-    if "path" not in places and "text" not in places and not contents:
+    if "path" not in places and "text" not in places and not contents and not more:
         raise SettingsError(
             f"{path}: no column '{columns.path}' or '{columns.text}'; found "
             f"{_listed(table.names)}. Name yours in data.path_column or data.text_column"
@@ -99,12 +107,23 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
         name: _as_strings(table.column(at), name, getattr(columns, name), problems)
         for name, at in places.items()
     }
+    found_more = dict(zip(more.values(), _find_named(path, table.names, [*more], "features")))
+    given = {
+        name: _as_strings(table.column(at), "", table.names[at], problems)
+        for name, at in found_more.items()
+    }
     if style.several:
         values["label"] = _read_several(path, table, label_place, columns, style, problems)
     for name in ("group",) if style.several else ("label", "group"):
         if name in values and not style.labels_as_written:
             values[name] = clean_names(values[name])
     _refuse_broken_labels(values.get("label", ()), problems)
+    for row in (row for row, path in enumerate(values.get("path", ())) if not path.strip()):
+        if "text" not in values:
+            problems.setdefault(row, f"the row has no path (column '{columns.path}')")
+    _leave_out_other_rows(table, places, values, problems)
+    if style.header and "label" in values:
+        _say_if_header(table, values["label"], notes)
     blank = [""] * table.num_rows
     split = clean_names(values.get("split", blank))
     parts = {name: part_of(name) for name in set(split)}
@@ -122,7 +141,45 @@ def read_manifest(path: Path, columns: Columns, style: Style) -> Manifest:
         problems={row: f"{table.place(row)}: {why}" for row, why in problems.items()},
         notes=[note if note.startswith(str(path)) else f"{path}: {note}" for note in notes],
         columns_found=[clean_name(name) for name in table.names],
+        more=given,
     )
+
+
+def _leave_out_other_rows(
+    table: RawTable,
+    places: Mapping[str, int],
+    values: Mapping[str, list[str]],
+    problems: dict[int, str],
+) -> None:
+    """Make a problem of rows that repeat the header, as in joined files, and of a last row that
+    sums the others up."""
+    names = {field: clean_name(table.names[at]).casefold() for field, at in places.items()}
+    if len(names) < 2:
+        return
+    first, last = next(iter(names)), table.num_rows - 1
+    others: dict[int, str] = {}
+    for row, value in enumerate(values[first]):
+        if len(value) > MAX_SUM or clean_name(value).casefold() != names[first]:
+            continue
+        if all(clean_name(values[field][row]).casefold() == name for field, name in names.items()):
+            others[row] = "the row repeats the header"
+    cells = [values[field][last].strip().casefold().rstrip(":") for field in names]
+    sums = [cell for cell in cells if cell in SUMMARY_WORDS]
+    if sums and all(cell in (*sums, "", str(last)) for cell in cells):
+        others[last] = f"the row '{sums[0]}' sums the others up"
+    problems.update(others)
+    for row in others if "label" in values else ():
+        values["label"][row] = ""
+
+
+def _say_if_header(table: RawTable, labels: Sequence[str], notes: list[str]) -> None:
+    """Say that a first row may be a header where data.header states that there is none."""
+    counts = Counter(labels)
+    if labels[0] and counts[labels[0]] == 1 and min([*counts.values()][1:], default=1) > 1:
+        notes.append(
+            f"{table.place(0)} is taken as values since data.header is set; its label "
+            f"'{labels[0]}' is nowhere else: if it is a header, remove data.header"
+        )
 
 
 def _find_contents(
@@ -149,7 +206,7 @@ def read_columns(
     The header is the first row with one of ``header_names``, or else the first row. Raises
     SettingsError for a file that is no table, and for two columns of one name.
     """
-    table = _read_table(path, style or Style(), None, [], header_names)
+    table = _read_table(path, style or Style(), None, [], header_names=header_names)
     names = [clean_name(name) for name in table.names]
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise SettingsError(f"{path}: column '{twice[0]}' is there twice")
@@ -259,7 +316,7 @@ def _delimiter_hint(names: Sequence[str], delimiter: str) -> str:
     """What to do where the header was not taken apart."""
     if len(names) != 1:
         return ""
-    found = next((one for one in ";\t,|" if one != delimiter and one in names[0]), None)
+    found = next((one for one in ";\t,|^~" if one != delimiter and one in names[0]), None)
     shown = {"\t": r'"\t"', "|": '"|"'}.get(found or "", f"'{found}'")
     return "" if found is None else f", or the delimiter in data.delimiter: {shown}"
 
@@ -307,7 +364,7 @@ def _read_several(
     assert style.several is not None
     flags = {
         clean_name(table.names[at]): _as_strings(table.column(at), "", table.names[at], problems)
-        for at in _find_flags(path, table.names, style.several.columns)
+        for at in _find_named(path, table.names, style.several.columns, "data.label_columns")
     }
     reader = LabelReader(columns.label, style.several.separator, style.labels_as_written)
     if flags:
@@ -339,16 +396,14 @@ def _read_several(
     return packed
 
 
-def _find_flags(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Where the columns of single labels are. Raises SettingsError for one that is missing."""
+def _find_named(path: Path, names: Sequence[str], wanted: Sequence[str], setting: str) -> list[int]:
+    """Where the columns that a setting names are. Raises SettingsError for one that is missing."""
     clean = [clean_name(name) for name in names]
     for name in wanted:
         if clean.count(clean_name(name)) != 1:
             times = "no column" if clean_name(name) not in clean else "two columns"
             near = difflib.get_close_matches(clean_name(name), clean, n=3) or clean
-            raise SettingsError(
-                f"{path}: data.label_columns: {times} '{name}'; nearest: {_listed(near)}"
-            )
+            raise SettingsError(f"{path}: {setting}: {times} '{name}'; nearest: {_listed(near)}")
     return [clean.index(clean_name(name)) for name in wanted]
 
 
@@ -357,10 +412,12 @@ def _read_table(
     style: Style,
     columns: Columns | None,
     notes: list[str],
+    more: Sequence[str] = (),
     header_names: Sequence[str] = (),
 ) -> RawTable:
-    """The columns as they are written, below a row that has the path's or text's column, or else
-    one of ``header_names``. Raises SettingsError for a file that is no table."""
+    """The columns as they are written: all, or those of ``columns``, of the style and ``more``.
+    They stand below a row with the path's or text's column, or else one of ``header_names``. Raises
+    SettingsError for a file that is no table."""
     ending = ending_of(path)
     wanted = (columns.path, columns.text) if columns else header_names
     try:
@@ -384,7 +441,9 @@ def _read_table(
     else:
         chosen = [*_find_columns(path, head.names, columns, []).values()]
         if style.several:
-            chosen += _find_flags(path, head.names, style.several.columns)
+            chosen += _find_named(path, head.names, style.several.columns, "data.label_columns")
+        chosen += _find_named(path, head.names, more, "features")
+        chosen = [*dict.fromkeys(chosen)]
     return read_values(path, content, head, style.quoting, chosen)
 
 
@@ -499,7 +558,9 @@ def _read_json_lines(path: Path, content: bytes) -> RawTable:
         if not line.strip():
             continue
         try:
-            row = json.loads(line.decode("utf-8", "surrogateescape"))
+            row = json.loads(
+                line.decode("utf-8", "surrogateescape"), object_pairs_hook=_distinct_keys
+            )
         except (ValueError, RecursionError) as error:
             raise SettingsError(
                 f"{path}, line {number}: the manifest cannot be read: {error}; expected one JSON "
@@ -516,6 +577,14 @@ def _read_json_lines(path: Path, content: bytes) -> RawTable:
         len(rows),
         lambda row: f"line {lines[row]}",
     )
+
+
+def _distinct_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key '{name}' is there twice")
+    return found
 
 
 def _as_strings(
