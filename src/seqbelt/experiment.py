@@ -11,10 +11,12 @@ from seqbelt.comparison.metrics import ORDERED_NAMES, SEVERAL_NAMES
 from seqbelt.comparison.variants import variant_of
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
-from seqbelt.features.kinds import AnyFeatures, name_sections
+from seqbelt.features.joined_inputs import SeveralInputs
+from seqbelt.features.kinds import AnyFeatures, spell_features
 from seqbelt.models.classifier import Model
 from seqbelt.plots.report_texts import ReportSettings
 from seqbelt.settings import Settings
+from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.tuning import Tuning
 
@@ -47,11 +49,10 @@ class Experiment(Settings):
 
     @classmethod
     def spell_out(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A list of features is a kind of its own."""
-        features = values.get("features")
-        if not isinstance(features, list):
+        """The section ``features`` may be written short."""
+        if "features" not in values:
             return values
-        return {**values, "features": name_sections(features)}
+        return {**values, "features": spell_features(values["features"])}
 
     @field_validator("name")
     @classmethod
@@ -89,6 +90,23 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
+    def _check_inputs(self) -> Self:
+        """Refuse the settings that are of a single sequence where items have several inputs."""
+        if not isinstance(self.features, SeveralInputs):
+            return self
+        remedy = "is not for several inputs or columns; remove the setting"
+        if self.data.labels == "per_step":
+            raise ValueError(f"data.labels: per_step {remedy}")
+        if self.model.max_steps is not None:
+            raise ValueError(f"model.crop_steps: {self.model.max_steps} {remedy}")
+        if self.model.vectors is not None:
+            raise ValueError(f"model.vectors {remedy}")
+        augmentation = self.training.augmentation
+        if isinstance(augmentation, Augmentation) and augmentation.is_on:
+            raise ValueError(f"training.augmentation {remedy}")
+        return self
+
+    @model_validator(mode="after")
     def _check_labels(self) -> Self:
         """With several labels default to the metric mean_average_precision; refuse metrics and
         settings that the labels do not have."""
@@ -122,8 +140,10 @@ class Experiment(Settings):
         """The experiment with every ``auto`` of model and training replaced by its value for these
         training rows."""
         per_step = self.data.labels == "per_step"
+        is_joined = train.store.layout is not None
         return self.replace(
-            model=self.model.resolve(is_tokens, train.lengths),
+            # Each input of several resolves the settings for itself.
+            model=self.model if is_joined else self.model.resolve(is_tokens, train.lengths),
             training=self.training.resolve_for(
                 train, is_tokens, per_step, self.features.is_spectrum
             ),

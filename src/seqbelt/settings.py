@@ -57,11 +57,17 @@ class Settings(BaseModel):
         ``origin`` names the file in messages, ``lines`` has the line of a dotted setting in it.
         Raises SettingsError with every fault: the dotted setting, its value, what was expected.
         """
+        spelled = cls.spell_out(values)
         try:
             # Through JSON, because strict JSON accepts a string for a path and a list for a tuple,
             # but not "3" for 3.
-            return cls.model_validate_json(json.dumps(cls.spell_out(values), default=str))
+            return cls.model_validate_json(json.dumps(spelled, default=str))
         except ValidationError as error:
+            # Locations are in the spelled values, but what a list stands for is shown as the list.
+            values = {
+                name: spelled.get(name, value) if isinstance(value, Mapping) else value
+                for name, value in values.items()
+            }
             faults = "\n".join(
                 f"  {_describe(fault, cls, values)}{_line_of(fault, values, lines or {})}"
                 for fault in error.errors()
@@ -477,7 +483,12 @@ def _known_keys(cls: type[BaseModel], location: tuple[int | str, ...]) -> list[s
                 for name in TAG_NAMES
             )
         ]
-        candidates = below or tagged or candidates
+        named = [
+            model
+            for candidate in candidates
+            for model in _models_in(candidate.__annotations__.get("__pydantic_extra__"))
+        ]
+        candidates = below or tagged or named or candidates
     return sorted(
         {
             display_name(name, field)

@@ -1,8 +1,34 @@
 """Fixtures of the tests that keep runs."""
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
 def tracking(migrated_once) -> None:
     """No test here waits for MLflow's migrations but the first."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blank_figures() -> Iterator[Callable[..., None]]:
+    """Figures are made and logged, but as one pixel each: drawing takes a third of the time of a
+    comparison. ``tests/plots`` draws them, and so do the tests here with ``drawn_figures``."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    def print_blank(self, file, **_):
+        Image.new("RGB", (1, 1)).save(file, "PNG")
+
+    draw = FigureCanvasAgg.print_png
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FigureCanvasAgg, "print_png", print_blank)
+        yield draw
+
+
+@pytest.fixture
+def drawn_figures(blank_figures, monkeypatch) -> None:
+    """Figures are drawn."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", blank_figures)

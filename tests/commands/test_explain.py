@@ -29,6 +29,8 @@ from seqbelt.plots.attributed_text import Span, spans
 from seqbelt.plots.attributions import choose_frames
 from seqbelt.plots.fonts import unwritable, writable
 
+pytestmark = pytest.mark.usefixtures("drawn_figures")
+
 CLASSES = ("no <b>", "yes $\\bad$")
 """Names that a page must escape and that mathematical type would choke on."""
 TEXTS = ["a good film, and good fun", "a bad film, and no good", "a bad and dull film", "좋은 영화"]

@@ -16,7 +16,7 @@ import torch
 
 from seqbelt.data.sources.folders import list_files
 from seqbelt.errors import SeqbeltError, SettingsError
-from seqbelt.features import encoding
+from seqbelt.features import base
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.inference import folder as folder_module
 from seqbelt.inference import predictor as predictor_module
@@ -130,9 +130,9 @@ def test_an_unchanged_file_is_not_even_opened(tmp_path, wavs, monkeypatch, wav_b
     run(wavs, tmp_path / "out.jsonl")
     (wavs / "new.wav").write_bytes(wav_bytes(noise(640, 90)))
     opened = []
-    read_bytes = encoding.read_bytes
+    read_bytes = base.read_bytes
     monkeypatch.setattr(
-        encoding, "read_bytes", lambda p, *limits: opened.append(p) or read_bytes(p, *limits)
+        base, "read_bytes", lambda p, *limits: opened.append(p) or read_bytes(p, *limits)
     )
     run(wavs, tmp_path / "out.jsonl")
     assert opened == [wavs / "new.wav"]

@@ -57,7 +57,11 @@ def certify(model: str, experiment: Experiment) -> Outcome:
         bundle.network,
         experiment.training,
         lambda: bundle.model.build(
-            bundle.num_features, len(bundle.classes), store.is_tokens, parts["train"].lengths
+            bundle.num_features,
+            len(bundle.classes),
+            store.is_tokens,
+            parts["train"].lengths,
+            bundle.layout,
         ),
         parts["train"],
     )
@@ -81,7 +85,7 @@ def _certify_streaming(
     bundle: Bundle, experiment: Experiment, parts: Mapping[str, Sequences]
 ) -> StreamingCertificate | None:
     """The streaming certificate; None where ``seqbelt stream`` refuses the model."""
-    if why_not_streaming(bundle.model) is not None:
+    if bundle.layout is not None or why_not_streaming(bundle.model) is not None:
         return None
     part = next(part for part in parts.values() if len(part))
     if why_whole(bundle.features) is not None:

@@ -62,6 +62,7 @@ def explain(
     folder, concrete = load_folder(model)
     predictor = Predictor(Bundle.load(folder))
     bundle = predictor.bundle
+    bundle.refuse_several_inputs("seqbelt explain")
     if bundle.network.labels_steps:
         raise SettingsError(
             f"{model}: 'explain' needs a model with one label per sequence, this one labels every "

@@ -55,6 +55,7 @@ def export(
             "already; remove --config"
         )
     bundle, concrete, test = _open(model, experiment)
+    bundle.refuse_several_inputs("seqbelt export")
     if bundle.network.labels_steps:
         raise SettingsError(f"{model}: labels every step, which export does not support")
     if bundle.target.is_several and not format.removesuffix("-int8") == "onnx":

@@ -143,6 +143,7 @@ def stream(model: str, files: Sequence[str], options: Options) -> Outcome:
         raise SettingsError(f"FILE {repeated}: given twice")
     folder, concrete = load_folder(model)
     bundle = Bundle.load(folder)
+    bundle.refuse_several_inputs("seqbelt stream")
     signals = [LiveSignal(bundle, file, options) for file in files]
     _warm_up(bundle, options.window_s)
     _describe_window(bundle, signals[0].answers, options.window_s)

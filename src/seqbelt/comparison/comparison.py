@@ -264,7 +264,7 @@ class Conclusion:
         beside = next((verdict for verdict in self.verdicts if verdict.metric != self.metric), None)
         skewed = f"The classes are skewed. {beside.sentence}" if beside else ""
         parts = [self.remarks.warning, verdict, self.leak_sentence, pairs, skewed, self.scope]
-        parts.append(self.remarks.caveat)
+        parts += [self.remarks.inputs, self.remarks.caveat]
         return " ".join(filter(None, parts))
 
     @property

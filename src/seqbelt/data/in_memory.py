@@ -7,6 +7,7 @@ import numpy as np
 
 from seqbelt.data.labels.targets import TARGETS, Target
 from seqbelt.data.sequences import Sequences
+from seqbelt.features.input_layout import InputLayout
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class ArrayStore:
     """One class each, ordered or not."""
 
     sections: tuple[tuple[str, int], ...] = ()
+    layout: InputLayout | None = None
 
     @property
     def num_features(self) -> int:

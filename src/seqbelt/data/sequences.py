@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from seqbelt.data.labels.targets import Target
+from seqbelt.features.input_layout import InputLayout
 
 
 class RowSource(Protocol):
@@ -39,6 +40,11 @@ class RowSource(Protocol):
     @property
     def sections(self) -> tuple[tuple[str, int], ...]:
         """Kind and width of each section of the features; empty for one kind."""
+        ...
+
+    @property
+    def layout(self) -> InputLayout | None:
+        """Where the inputs of an item are in its sequence; None where an item has one input."""
         ...
 
     def sequence(self, row: int) -> np.ndarray:

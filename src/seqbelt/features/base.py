@@ -4,6 +4,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias
 
@@ -12,8 +13,20 @@ import numpy as np
 from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.settings import Settings
 
-Source: TypeAlias = Path | str | bytes | np.ndarray
-"""Where one item comes from: a file, a text, the bytes of a file, or a ready array."""
+
+@dataclass(frozen=True)
+class JoinedSource:
+    """Where an item of several inputs comes from."""
+
+    inputs: tuple["Path | str | bytes | np.ndarray | None", ...]
+    """The source of each input; None where it is missing."""
+    cells: tuple[str, ...]
+    """The item's cells of the manifest's columns; empty where one is missing."""
+
+
+Source: TypeAlias = Path | str | bytes | np.ndarray | JoinedSource
+"""Where one item comes from: a file, a text, the bytes of a file, a ready array, or several of
+them."""
 
 Learned: TypeAlias = dict[str, bytes]
 """What an encoder learned from training rows: file name -> content, as a bundle stores it."""
@@ -122,6 +135,8 @@ class Features(Settings):
     """A table (.csv, .parquet, …) may itself be an item, and is one unless it names items."""
     learns: ClassVar[bool] = False
     """``learn`` must see the training rows before anything can be encoded."""
+    learns_from_sources: ClassVar[bool] = False
+    """``learn`` takes sources and reads them itself."""
     size_setting: ClassVar[str] = ""
     """Name of the setting that ``max_file_bytes`` follows from."""
     before: ClassVar[Mapping[str, Any]] = {}
@@ -181,6 +196,12 @@ class Features(Settings):
         """Which feature each feature becomes where the source is mirrored, int ``(features,)``;
         None where that is not known."""
         return None
+
+    def fetch(self, source: Source) -> Source:
+        """The source with the bytes of its file. Raises BadInput, nothing else."""
+        if isinstance(source, Path | NoContent):
+            return read_bytes(source, self.max_file_bytes, self.size_setting)
+        return source
 
     def read(self, source: Source) -> Any:
         """Decode one source into what ``Encoder.encode`` takes. Raises BadInput, nothing else."""

@@ -17,7 +17,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from seqbelt.errors import NOT_FINITE, UNREADABLE, BadInput
-from seqbelt.features.base import Encoder, Features, NoContent, Source, read_bytes
+from seqbelt.features.base import (
+    Encoder,
+    Features,
+    JoinedSource,
+    NoContent,
+    Source,
+    read_bytes,
+)
 from seqbelt.features.crash_board import Board
 
 IndexedSource: TypeAlias = tuple[int, Source]
@@ -52,6 +59,11 @@ def stamp_source(source: Source) -> int:
             return 0
         stamp = f"{source}\0{status.st_size}\0{status.st_mtime_ns}"
         digest.update(stamp.encode("utf-8", "surrogateescape"))
+    elif isinstance(source, JoinedSource):
+        stamps = [None if part is None else stamp_source(part) for part in source.inputs]
+        if 0 in stamps:
+            return 0
+        digest.update(repr((stamps, source.cells)).encode("utf-8", "surrogatepass"))
     else:
         digest.update(_as_bytes(source))
     return int.from_bytes(digest.digest(), "little") or 1
@@ -62,6 +74,9 @@ def hash_content(source: Source) -> str:
 
     Raises BadInput if the content cannot be read.
     """
+    if isinstance(source, JoinedSource):
+        parts = [None if part is None else hash_content(part) for part in source.inputs]
+        source = repr((parts, source.cells))
     is_read = isinstance(source, Path | NoContent)
     content = read_bytes(source) if is_read else _as_bytes(source)
     return hashlib.blake2b(content, digest_size=16).hexdigest()
@@ -133,6 +148,8 @@ def chunks(sources: Iterable[IndexedSource], max_items: int) -> Iterator[list[In
 
 
 def _size(source: Source) -> int:
+    if isinstance(source, JoinedSource):
+        return sum(_size(part) for part in source.inputs if part is not None)
     if isinstance(source, np.ndarray):
         return source.nbytes
     if isinstance(source, Path):
@@ -178,11 +195,7 @@ def _read(
     content_hash = ""
     try:
         # Files are read once: the bytes that were hashed are the bytes that are decoded.
-        content = (
-            read_bytes(source, features.max_file_bytes, features.size_setting)
-            if isinstance(source, Path | NoContent)
-            else source
-        )
+        content = features.fetch(source)
         content_hash = hash_content(content)
         known = is_known is not None and is_known(content_hash)
         return content_hash, None if known else features.read(content)

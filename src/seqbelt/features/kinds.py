@@ -6,33 +6,29 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from seqbelt.features.arrays.channels import Channels
-from seqbelt.features.arrays.vectors import Vectors
-from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
-from seqbelt.features.audio.spectral import Spectral
-from seqbelt.features.clip_sections import ClipSections
-from seqbelt.features.pretrained.frame_encoder import EncodedFrames
-from seqbelt.features.pretrained.sound_encoder import EncodedSound
-from seqbelt.features.pretrained.token_encoder import EncodedText
-from seqbelt.features.sound_sections import SoundSections
-from seqbelt.features.text.morpheme import Morpheme
-from seqbelt.features.text.text import Character, Jamo, Subword, Word
-from seqbelt.features.video.video import FrameDifferences, Frames
+from seqbelt.features.joined_inputs import KIND, SeveralInputs, are_inputs, name_inputs
+from seqbelt.features.single_kinds import AnySingle
 
-AnyEncoded: TypeAlias = Annotated[
-    EncodedSound | EncodedFrames | EncodedText, Field(discriminator="reads")
-]
-AnyFeatures: TypeAlias = Annotated[
-    LogMel | Mfcc | Spectral | Waveform
-    | Subword | Character | Word | Jamo | Morpheme
-    | FrameDifferences | Frames
-    | Vectors | Channels
-    | AnyEncoded | SoundSections | ClipSections,
-    Field(discriminator="kind"),
-]  # fmt: skip
+AnyFeatures: TypeAlias = Annotated[AnySingle | SeveralInputs, Field(discriminator="kind")]
 
 
 VIDEO_KINDS = ("frame_differences", "frames")
+
+
+def spell_features(features: Any) -> Any:
+    """The section ``features`` of a config with what is written short as the classes have it: a
+    list is a kind of its own, and so are several inputs and columns of the manifest."""
+    if isinstance(features, list):
+        return name_sections(features)
+    if not isinstance(features, Mapping) or not are_inputs(features):
+        return features
+    named = name_inputs(features)
+    return {
+        name: name_sections(one)
+        if isinstance(one, list) and name not in SeveralInputs.model_fields
+        else one
+        for name, one in named.items()
+    }
 
 
 def name_sections(sections: list[Any]) -> dict[str, Any]:
@@ -47,6 +43,8 @@ def parse_stored(values: Mapping[str, Any]) -> AnyFeatures:
 
     Raises pydantic.ValidationError.
     """
+    if values.get("kind") == KIND:
+        return _parse_inputs(values)
     if "sections" in values:
         sections = [parse_stored(section).to_dict() for section in values["sections"]]
         values = {**values, "sections": sections}
@@ -54,3 +52,13 @@ def parse_stored(values: Mapping[str, Any]) -> AnyFeatures:
     found = adapter.validate_json(json.dumps(values))
     missing = {name: value for name, value in found.before.items() if name not in values}
     return adapter.validate_json(json.dumps({**values, **missing})) if missing else found
+
+
+def _parse_inputs(values: Mapping[str, Any]) -> SeveralInputs:
+    """Stored features of several inputs, each of which may name less than today's."""
+    values = SeveralInputs.spell_out(values)
+    inputs = {
+        name: one if name in SeveralInputs.model_fields else parse_stored(one).to_dict()
+        for name, one in values.items()
+    }
+    return SeveralInputs.model_validate_json(json.dumps(inputs))

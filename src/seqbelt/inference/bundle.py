@@ -30,6 +30,7 @@ from seqbelt.data.labels.targets import TARGETS, Target, find_target
 from seqbelt.data.store.parts import write_json
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
+from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.kinds import parse_stored
 from seqbelt.inference.decision import SEPARATORS, Decision
 from seqbelt.inference.reference import FILE as REFERENCE
@@ -42,6 +43,9 @@ ENSEMBLE_FORMAT = 2
 """Format of a bundle with several networks, which versions without ensembles do not read."""
 SEVERAL_FORMAT = 3
 """Format of a bundle of several labels, which versions without them do not read."""
+JOINED_FORMAT = 4
+"""Format of a bundle of several inputs, of one class or several labels, with one network or
+several; versions without them do not read it."""
 OLD_DEFAULTS = {"stem": "none", "scaling": "rows", "differences": False}
 """Settings missing in older bundles, with the values that those models have."""
 HASHES = "SHA256SUMS"
@@ -95,6 +99,8 @@ class Bundle:
         stored_format = ENSEMBLE_FORMAT if several else FORMAT
         if self.target.is_several:
             stored_format = SEVERAL_FORMAT
+        if self.layout is not None:
+            stored_format = JOINED_FORMAT
         write_json(
             folder / "bundle.json",
             {
@@ -108,11 +114,30 @@ class Bundle:
                 "features": self.features.to_dict(),
                 "model": self.model.to_dict(),
                 "about": self.about,
+                **({"layout": self.layout.to_stored()} if self.layout else {}),
                 **self._stored_target(),
                 "hashes": HASHES,  # missing in older bundles
             },
         )
         write_hashes(folder)
+
+    @property
+    def layout(self) -> InputLayout | None:
+        """Where the inputs of an item are, if it has several."""
+        return self.network.networks[0].layout
+
+    def num_steps(self, sequence: np.ndarray) -> int:
+        """Steps of an encoded item: of several inputs their sum."""
+        return len(sequence) if self.layout is None else int(self.layout.num_steps(sequence).sum())
+
+    def refuse_several_inputs(self, what: str) -> None:
+        """Raise SettingsError for a model of several inputs, which ``what`` does not support."""
+        if self.layout is not None:
+            raise SettingsError(
+                f"{what}: does not support models of several inputs or with columns "
+                f"({', '.join(one.name for one in (*self.layout.inputs, *self.layout.columns))}); "
+                "use seqbelt predict or evaluate"
+            )
 
     def _stored_target(self) -> dict[str, Any]:
         """The target in ``bundle.json``; empty for the targets of older bundles."""
@@ -138,10 +163,10 @@ class Bundle:
     def _load(cls, folder: Path) -> "Bundle":
         files = _read_files(folder)
         values = json.loads(files["bundle.json"])
-        if values["format"] not in (FORMAT, ENSEMBLE_FORMAT, SEVERAL_FORMAT):
+        if values["format"] not in (FORMAT, ENSEMBLE_FORMAT, SEVERAL_FORMAT, JOINED_FORMAT):
             raise SeqbeltError(
                 f"{folder}: bundle format {values['format']}, this version reads {FORMAT} to "
-                f"{SEVERAL_FORMAT}"
+                f"{JOINED_FORMAT}"
             )
         _check_hashes(folder, files, is_needed="hashes" in values)
         features = parse_stored(values["features"])
@@ -151,11 +176,13 @@ class Bundle:
         number = _num_networks(values)
         if number != len(names) or names != _weight_files(number):
             raise ValueError(f"num_networks: {number}, found {', '.join(names)}")
+        layout = InputLayout.from_stored(values["layout"]) if "layout" in values else None
         networks: list[SequenceNetwork] = []
         for name in names:
             weights = load(files[name])
-            _check_weights(weights, model, num_features, len(classes), features.is_tokens)
-            networks.append(model.build(num_features, len(classes), features.is_tokens))
+            shape = (num_features, len(classes), features.is_tokens, None, layout)
+            _check_weights(weights, model, shape)
+            networks.append(model.build(*shape))
             networks[-1].load_state_dict(weights)
         network = Ensemble(networks) if len(networks) > 1 else networks[0]
         learned = {
@@ -340,7 +367,9 @@ def _num_networks(values: Mapping[str, Any]) -> int:
     """Number of networks. Raises ValueError for an invalid value."""
     number = values.get("num_networks", 1)
     is_ensemble = values["format"] == ENSEMBLE_FORMAT
-    if type(number) is not int or number < 1 or (number > 1) != is_ensemble:
+    is_joined = values["format"] == JOINED_FORMAT
+    is_invalid = type(number) is not int or number < 1
+    if is_invalid or (not is_joined and (number > 1) != is_ensemble):
         raise ValueError(f"num_networks: {number!r} is invalid for format {values['format']}")
     return number
 
@@ -349,7 +378,8 @@ def _target_name(values: Mapping[str, Any]) -> str:
     """Of the target. Raises ValueError for an invalid value."""
     default = "per_step" if values["model"]["pooling"] == "none" else "per_sequence"
     name = values.get("labels", default)
-    if (name == "several") != (values["format"] == SEVERAL_FORMAT) or name not in TARGETS:
+    is_other = (name == "several") != (values["format"] == SEVERAL_FORMAT)
+    if (is_other and values["format"] != JOINED_FORMAT) or name not in TARGETS:
         raise ValueError(f"labels: {name!r} is invalid for format {values['format']}")
     return name
 
@@ -378,20 +408,22 @@ def _check_values(values: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
 def _check_weights(
     weights: Mapping[str, Tensor],
     model: Model,
-    num_features: int,
-    num_classes: int,
-    is_tokens: bool,
+    shape: tuple[int, int, bool, None, InputLayout | None],
 ) -> None:
     """Raise ValueError for weights of another network. No memory is allocated before, since a wrong
     size may be huge."""
     layers = sum(name.startswith("recurrent.weights.weight_hh_l") for name in weights)
-    if model.cell != "none" and layers != model.num_layers * (1 + model.bidirectional):
+    if (
+        shape[-1] is None
+        and model.cell != "none"
+        and layers != model.num_layers * (1 + model.bidirectional)
+    ):
         raise ValueError(
             f"the weights have {layers} recurrent layers and directions, bundle.json has "
             f"num_layers {model.num_layers}, bidirectional {str(model.bidirectional).lower()}"
         )
     with torch.device("meta"):  # shapes only
-        expected = model.build(num_features, num_classes, is_tokens).state_dict()
+        expected = model.build(*shape).state_dict()
     for name, tensor in expected.items():
         shape = tuple(weights[name].shape) if name in weights else "nothing"
         if shape != tuple(tensor.shape):

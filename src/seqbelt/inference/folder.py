@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqbelt.errors import REJECTED, TIMED_OUT, BadInput
-from seqbelt.features.base import Source
+from seqbelt.features.base import JoinedSource, Source
 from seqbelt.features.encoding import Encoded, encode_sources, hash_content, stamp_source
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.isolation import ChildContext
@@ -233,7 +233,7 @@ class _Run:
 
     def _stored_hash(self, source: Source, stamp: int) -> str | None:
         """The content's hash, for a file from the journal without reading it."""
-        if not isinstance(source, Path):
+        if not isinstance(source, Path | JoinedSource):
             return hash_content(source)
         return self.journal.hash_of(stamp) if stamp else None
 
@@ -269,7 +269,7 @@ class _Run:
         self._inputs.append(
             Input(position, item.name, content_hash or None, error, item.label, item.kept)
         )
-        if content_hash and stamp and isinstance(item.source, Path):
+        if content_hash and stamp and isinstance(item.source, Path | JoinedSource):
             self._stamps.append((stamp, content_hash))
 
     def _commit(self) -> int:

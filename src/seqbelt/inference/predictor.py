@@ -72,6 +72,8 @@ class Predictor:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() and engine == "torch" else "cpu"
         self.device = torch.device(device)
+        if engine == "onnx":
+            bundle.refuse_several_inputs("--engine onnx")
         self.network = bundle.network.to(self.device).eval()
         self.encoder = bundle.encoder
         for member in self.network.networks:
@@ -127,7 +129,9 @@ class Predictor:
     def _try_precision(self) -> None:
         """Check that torch supports the precision: some builds have no LSTM in bfloat16."""
         kind = np.int32 if self.network.is_tokens else np.float32
-        shape = (1,) if self.network.is_tokens else (1, self.bundle.num_features)
+        layout = self.bundle.layout
+        num_rows = 1 if layout is None else layout.num_header_rows
+        shape = (1,) if self.network.is_tokens else (num_rows, self.bundle.num_features)
         try:
             self.probabilities([np.zeros(shape, kind)])
         except RuntimeError as error:
@@ -162,8 +166,8 @@ class Predictor:
                 if not np.isfinite(row).all():  # finite weights can overflow
                     row = BadInput(NOT_FINITE, "the network's output is NaN or infinite")
                 results[index] = Prediction(
-                    item.index, item.content_hash, len(sequence), row, item.remarks,
-                    self._summary(sequence),
+                    item.index, item.content_hash, self.bundle.num_steps(sequence), row,
+                    item.remarks, self._summary(sequence),
                 )  # fmt: skip
         return results
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from seqbelt.errors import (
     CRASHED,
@@ -33,9 +33,13 @@ from seqbelt.errors import (
     BadInput,
     SeqbeltError,
 )
+from seqbelt.features.base import JoinedSource, Source
 from seqbelt.features.crash_board import Board
+from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.settings import Settings
 
+Content: TypeAlias = str | bytes | JoinedSource
+"""What a row of a request holds: a text, the bytes of a file, or several inputs."""
 COLUMNS = ("path", "text", "base64")
 POLL_S = 0.05
 START_S = 300.0
@@ -92,11 +96,37 @@ def read_row(row: dict[str, Any], limits: ServeLimits, reads_text: bool) -> str 
         if reads_text:
             return value
         return BadInput(WRONG_TYPE, "this model reads files, not texts; send base64 or path")
+    return _decode(value)
+
+
+def _decode(value: str) -> bytes | BadInput:
     try:
         content = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:  # ValueError: characters that are not ASCII
         return BadInput(WRONG_TYPE, f"not base64: {error}")
     return content or BadInput(EMPTY, "the content has no bytes")
+
+
+def read_joined_row(
+    row: dict[str, Any], limits: ServeLimits, features: SeveralInputs
+) -> JoinedSource | BadInput:
+    """The inputs of a request's row, each in the column with its name: a text, or base64 of a
+    file's bytes; and the cells of the columns, as text. What is not there is missing."""
+    names = (*features.inputs, *features.columns)
+    given = {name: row[name] for name in names if isinstance(row.get(name), str) and row[name]}
+    if not given:
+        return BadInput(WRONG_TYPE, f"expected one of {', '.join(names)} at least; found none")
+    if sum(map(len, given.values())) > limits.max_bytes * 4 / 3 + 4:
+        return BadInput(TOO_LONG, f"more than {limits.max_mb:g} MB (SEQBELT_SERVE_MAX_MB)")
+    parts: list[str | bytes | None] = []
+    for name, one in features.inputs.items():
+        part = given.get(name)
+        if part is not None and not one.reads_text:
+            part = _decode(part)
+        if isinstance(part, BadInput):
+            return BadInput(part.reason, f"{name}: {part.args[0]}")
+        parts.append(part)
+    return JoinedSource(tuple(parts), tuple(given.get(name, "") for name in features.columns))
 
 
 def _read_below(value: str, limits: ServeLimits) -> bytes | BadInput:
@@ -138,7 +168,7 @@ class ModelProcess:
         self._replies = -1
         self._is_ready = False
 
-    def predict(self, sources: Sequence[str | bytes]) -> list[dict[str, Any]]:
+    def predict(self, sources: Sequence[Content]) -> list[dict[str, Any]]:
         """For each source ``{"values": [...]}``, or ``{"error": text}``.
 
         Raises SeqbeltError if the model cannot be loaded.
@@ -194,9 +224,7 @@ class ModelProcess:
         os.close(writer)
         self._replies = reader
 
-    def _request(
-        self, sources: Sequence[str | bytes]
-    ) -> tuple[list[dict[str, Any]] | None, list[int]]:
+    def _request(self, sources: Sequence[Content]) -> tuple[list[dict[str, Any]] | None, list[int]]:
         """The replies; or None, and the positions of the sources being decoded when the child
         failed."""
         if self._process is None:
@@ -208,11 +236,8 @@ class ModelProcess:
                 self._stop()
                 raise SeqbeltError((greeting or {}).get("error", "the model cannot be loaded"))
             self._is_ready = True
-        contents = [source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
-                    for source in sources]  # fmt: skip
-        head = [
-            [isinstance(source, str), len(content)] for source, content in zip(sources, contents)
-        ]
+        contents = [_pack(source) for source in sources]
+        head = [[type(source).__name__, len(content)] for source, content in zip(sources, contents)]
         wait_s = self._limits.timeout_s * len(sources) + NETWORK_S
         try:
             _write_message(self._process.stdin.fileno(), json.dumps(head).encode(), *contents)
@@ -270,6 +295,32 @@ def _write_message(number: int, *parts: bytes) -> None:
             view = view[os.write(number, view) :]
 
 
+def _pack(source: Content) -> bytes:
+    """The bytes of a source for the child."""
+    if isinstance(source, str):
+        return source.encode("utf-8", "surrogatepass")
+    if isinstance(source, bytes):
+        return source
+    parts = [
+        [type(part).__name__, base64.b64encode(_pack(part)).decode()]
+        if isinstance(part, str | bytes)
+        else None
+        for part in source.inputs
+    ]
+    return json.dumps([parts, source.cells]).encode()
+
+
+def _unpack(kind: str, content: bytes) -> Content:
+    """The source that ``_pack`` gave, of the type ``kind``."""
+    if kind == "str":
+        return content.decode("utf-8", "surrogatepass")
+    if kind == "bytes":
+        return content
+    parts, cells = json.loads(content)
+    inputs = tuple(part and _unpack(part[0], base64.b64decode(part[1])) for part in parts)
+    return JoinedSource(inputs, tuple(cells))  # type: ignore[arg-type]
+
+
 def _receive_exactly(size: int) -> bytes:
     content = bytearray()
     while len(content) < size:
@@ -283,7 +334,6 @@ def _receive_exactly(size: int) -> bytes:
 def _serve(bundle: str, board: str, replies: str, memory_mb: str) -> None:
     """Run in the child: load the model, report that, and reply to requests until the server
     ends."""
-    from seqbelt.features.base import Source
     from seqbelt.inference.bundle import Bundle
     from seqbelt.inference.predictor import Prediction, Predictor
 
@@ -302,11 +352,7 @@ def _serve(bundle: str, board: str, replies: str, memory_mb: str) -> None:
     while True:
         (size,) = struct.unpack("<Q", _receive_exactly(8))
         head = json.loads(_receive_exactly(size))
-        contents = [(is_text, _receive_exactly(length)) for is_text, length in head]
-        sources: list[Source] = [
-            content.decode("utf-8", "surrogatepass") if is_text else content
-            for is_text, content in contents
-        ]
+        sources: list[Source] = [_unpack(kind, _receive_exactly(length)) for kind, length in head]
         rows: list[dict[str, Any]] = [{}] * len(sources)
         for prediction in predictor.predict(enumerate(sources), board=shared_board):
             assert isinstance(prediction, Prediction)

@@ -1,6 +1,7 @@
 """The ``model`` section and the network that it describes."""
 
-from typing import Annotated, Literal, Self, cast
+from collections.abc import Callable
+from typing import Annotated, Literal, NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqbelt.errors import SettingsError
+from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.text.word_vectors import WordVectors
 from seqbelt.models.chunks import Chunks, run_in_chunks
 from seqbelt.models.device_transfer import upload
@@ -142,12 +144,18 @@ class Model(Settings):
         num_classes: int,
         is_tokens: bool,
         lengths: np.ndarray | None = None,
+        layout: InputLayout | None = None,
     ) -> "SequenceNetwork":
-        """The network, initialised from torch's current random state.
+        """The network, initialised from torch's current random state; of several inputs where
+        items have a ``layout``.
 
         ``lengths`` ``(sequences,)`` of the training rows, in steps, are needed for ``stem: auto``
         and ``forget_bias: chrono``; not for a network whose weights are loaded.
         """
+        if layout is not None:
+            from seqbelt.models.joined_network import JoinedNetwork  # which is made of these
+
+            return JoinedNetwork(self, layout, num_classes)
         resolved = self.resolve(is_tokens, lengths)
         return SequenceNetwork(resolved, num_features, num_classes, is_tokens, lengths)
 
@@ -209,8 +217,21 @@ class Standardize(nn.Module):
         return (centred / (spread + NEGLIGIBLE_SPREAD * self.std)).to(inputs.dtype)
 
 
+class Branch(NamedTuple):
+    """The layers that read one input of a batch, and what follows them."""
+
+    network: "SequenceNetwork"
+    inputs: Tensor
+    lengths: Tensor
+    classify: Callable[[Tensor], Tensor]
+    """Pooled outputs ``(batch, width)`` to logits."""
+
+
 class SequenceNetwork(nn.Module):
     """Sequences in, logits out: normalise (or embed), stem, recurrence, pool, classify."""
+
+    layout: InputLayout | None = None
+    """Where the inputs of an item are, if it has several."""
 
     def __init__(
         self,
@@ -265,6 +286,11 @@ class SequenceNetwork(nn.Module):
         int64 ``(batch,)`` as in ``Recurrent.forward``. ``chunks`` save memory in training and need
         the lengths on the CPU.
         """
+        return self.classify(self.dropout(self.pooled(inputs, lengths, chunks)))
+
+    def pooled(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
+        """What is classified: ``(batch, width)``, or ``(batch, steps, width)`` without pooling;
+        the arguments are those of ``forward``."""
         steps = self.input_dropout(self.first_steps(inputs, lengths))
         if self.stem is not None:
             steps, lengths = self.stem(steps, lengths)
@@ -273,7 +299,7 @@ class SequenceNetwork(nn.Module):
         else:
             outputs, state = run_in_chunks(self.recurrent, steps, lengths, chunks)
         final = self.recurrent.final(state)
-        return self.classify(self.dropout(self.pool(outputs, final, lengths)))
+        return self.pool(outputs, final, lengths)
 
     def classify_spans(self, inputs: Tensor, lengths: Tensor, num_steps: int) -> Tensor:
         """Logits ``(batch, steps, classes)`` of the ``num_steps`` outputs around each output.
@@ -291,6 +317,15 @@ class SequenceNetwork(nn.Module):
     def first_steps(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Embedded tokens, or standardised steps: ``(batch, steps, width)``."""
         return self.embed(inputs) if self.is_tokens else self.normalize(inputs, lengths)
+
+    def main_branch(self, inputs: Tensor, lengths: Tensor) -> Branch:
+        """The layers of the first or only input."""
+        return Branch(self, inputs, lengths, self.classify)
+
+    @property
+    def branches(self) -> tuple["SequenceNetwork", ...]:
+        """The network of each input: this one, unless it has several."""
+        return (self,)
 
     @property
     def networks(self) -> tuple["SequenceNetwork", ...]:

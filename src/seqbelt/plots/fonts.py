@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager, get_font
 
@@ -70,8 +71,10 @@ def figure_fonts() -> Iterator[None]:
 def to_png(figure: Figure, dpi: float | None = None) -> bytes:
     """The figure as the content of a PNG file."""
     content = io.BytesIO()
-    with figure_fonts():
-        figure.savefig(content, format="png", dpi=figure.dpi if dpi is None else dpi)
+    if dpi is not None:
+        figure.set_dpi(dpi)
+    with figure_fonts():  # savefig would draw everything twice, the first time for the layout alone
+        FigureCanvasAgg(figure).print_png(content)
     return content.getvalue()
 
 

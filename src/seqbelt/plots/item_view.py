@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,8 @@ from markupsafe import Markup
 from seqbelt.errors import BadInput
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.audio.audio_decoding import Audio
-from seqbelt.features.base import Features, Source
+from seqbelt.features.base import Features, JoinedSource, Source
+from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.features.video.video import VideoFeatures
 from seqbelt.features.video.video_decoding import FrameFormat, decode_video
 from seqbelt.plots.report_page import Words, join
@@ -63,6 +64,8 @@ def _visible(name: str) -> str:
 
 
 def _content(item: ShownItem, features: Features, words: Words) -> Markup:
+    if isinstance(item.source, JoinedSource) and isinstance(features, SeveralInputs):
+        return _parts(item, item.source, features, words)
     try:
         if item.source is not None:
             if features.reads_text:
@@ -77,6 +80,20 @@ def _content(item: ShownItem, features: Features, words: Words) -> Markup:
     if sequence is None or sequence.ndim != 2:
         return Markup('<p class="soft">{}</p>').format(words("not_available"))
     return _channels(sequence, words)
+
+
+def _parts(item: ShownItem, source: JoinedSource, features: SeveralInputs, words: Words) -> Markup:
+    """The inputs of an item one below the other, then its columns."""
+    shown = []
+    for (name, one), part in zip(features.inputs.items(), source.inputs, strict=True):
+        content = words("not_available")
+        if part is not None:
+            content = _content(replace(item, source=part, sequence=lambda: None), one, words)
+        shown.append(Markup('<div class="name">{}</div>{}').format(name, content))
+    cells = ", ".join(
+        f"{name}: {cell or '–'}" for name, cell in zip(features.columns, source.cells, strict=True)
+    )
+    return join([*shown, Markup('<div class="name">{}</div>').format(cells)])
 
 
 def _text(text: str) -> Markup:

@@ -33,10 +33,10 @@ def describe_environment() -> dict[str, str]:
     return tags
 
 
-def model_requirements(features_kind: str) -> list[str]:
+def model_requirements(*feature_kinds: str) -> list[str]:
     """Exact requirements of a saved model; a local build of torch is named by its release."""
-    names = (*MODEL_PACKAGES, *MORE_PACKAGES.get(features_kind, ()))
-    pinned = [(name, _version(name)) for name in names]
+    more = [name for kind in feature_kinds for name in MORE_PACKAGES.get(kind, ())]
+    pinned = [(name, _version(name)) for name in dict.fromkeys([*MODEL_PACKAGES, *more])]
     return [
         f"{name}=={installed.partition('+')[0]}"
         for name, installed in pinned

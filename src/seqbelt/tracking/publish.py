@@ -53,16 +53,18 @@ def log_model(
     The model is code and safetensors, no pickle, with the package itself inside, so that any
     MLflow server can load it from the model's own requirements.
     """
-    kind = json.loads((bundle / "bundle.json").read_text("utf-8"))["features"]["kind"]
+    features = json.loads((bundle / "bundle.json").read_text("utf-8"))["features"]
+    inputs = [one["kind"] for one in features.values() if isinstance(one, dict) and "kind" in one]
+    signature = pyfunc_model.signature(bundle)
     with mlflow.start_run(run_id=run.run_id), _quiet():
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=pyfunc_model.__file__,
             artifacts={"bundle": str(bundle)},
             code_paths=[str(Path(__file__).parents[1])],
-            pip_requirements=model_requirements(kind),
-            signature=pyfunc_model.signature(bundle),
-            input_example=pyfunc_model.example(example),
+            pip_requirements=model_requirements(features["kind"], *inputs),
+            signature=signature,
+            input_example=pyfunc_model.example(example, signature.inputs.input_names()),
             metadata={"seqbelt": "1"},
             model_config={"output": pyfunc_model.OUTPUTS[0]},
         )

@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +20,47 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from seqbelt.errors import BadInput
-from seqbelt.features.base import Source, read_bytes
+from seqbelt.features.base import JoinedSource, Source, read_bytes
+from seqbelt.features.input_layout import InputLayout
+from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.decision import ONE_CLASS
 from seqbelt.inference.segment_output import unpack_segments
-from seqbelt.inference.serving import COLUMNS, ModelProcess, ServeLimits, read_row
+from seqbelt.inference.serving import (
+    COLUMNS,
+    Content,
+    ModelProcess,
+    ServeLimits,
+    read_joined_row,
+    read_row,
+)
 
 OUTPUTS = ("row", "label")
 """Values of ``output`` in a loaded model's ``model_config``: all columns, or the label alone."""
 
 
 def signature(bundle: Path) -> ModelSignature:
-    """Inputs: one of the columns ``path``, ``text``, ``base64``. Outputs: the prediction's
-    columns."""
+    """Inputs: one of the columns ``path``, ``text``, ``base64``, or a column for each of several
+    inputs. Outputs: the prediction's columns."""
     values = json.loads((bundle / "bundle.json").read_text("utf-8"))
     columns = output_columns(
         values["classes"], values["model"]["pooling"] == "none", values.get("labels") == "several"
     )
     inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(DataType.string, name, required=False) for name in COLUMNS
+        ColSpec(DataType.string, name, required=False) for name in _input_columns(values)
     ]
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(kind, name, required=False) for name, kind in columns.items()
     ]
     return ModelSignature(Schema(inputs), Schema(outputs))
+
+
+def _input_columns(bundle: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns that a model reads of a request's rows; ``bundle`` is its ``bundle.json``."""
+    if "layout" not in bundle:
+        return COLUMNS
+    layout = InputLayout.from_stored(bundle["layout"])
+    return tuple(one.name for one in (*layout.inputs, *layout.columns))
 
 
 def output_columns(
@@ -60,8 +77,13 @@ def output_columns(
     }  # fmt: skip
 
 
-def example(source: Source) -> pd.DataFrame:
-    """One input row for ``predict``: a text, or the content of a file."""
+def example(source: Source, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """One input row for ``predict``: a text, or the content of a file; of several inputs all of
+    them, in ``columns``."""
+    if isinstance(source, JoinedSource):
+        parts = [None if part is None else example(part).iloc[0, 0] for part in source.inputs]
+        cells = [cell or None for cell in source.cells]
+        return pd.DataFrame([[*parts, *cells]], columns=list(columns), dtype=object)
     if isinstance(source, str):
         return pd.DataFrame({"text": [source]})
     if isinstance(source, np.ndarray):
@@ -99,6 +121,13 @@ class SequenceModel(PythonModel):
         _bound_requests(self.limits)
         _keep_rows()
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read of a request's rows."""
+        if isinstance(self.features, SeveralInputs):
+            return (*self.features.inputs, *self.features.columns)
+        return COLUMNS
+
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame | pd.Series:
@@ -107,30 +136,35 @@ class SequenceModel(PythonModel):
 
         Behind a server, raises MlflowException (status 400) for a request without a known column.
         """
-        given = model_input.reindex(columns=list(COLUMNS))
+        given = model_input.reindex(columns=list(self.columns))
         if _IS_SERVED.get() and not given.map(lambda value: isinstance(value, str)).any(axis=None):
             raise MlflowException(
-                f"expected rows with one of the columns {', '.join(COLUMNS)}, as in "
-                '{"dataframe_records": [{"base64": "…"}]}; no row has one',
+                f"expected rows with one of the columns {', '.join(self.columns)}, as in "
+                f'{{"dataframe_records": [{{"{self.columns[-1]}": "…"}}]}}; no row has one',
                 error_code=INVALID_PARAMETER_VALUE,
             )
         records: list[dict[str, Any]] = [
-            dict(zip(COLUMNS, values)) for values in given.itertuples(index=False)
+            dict(zip(self.columns, values)) for values in given.itertuples(index=False)
         ]
-        sources = [read_row(row, self.limits, self.features.reads_text) for row in records]
+        sources = [self._read_row(row) for row in records]
         rows: list[dict[str, Any]] = [
             {"error": str(source)} if isinstance(source, BadInput) else {} for source in sources
         ]
         indices = [i for i, source in enumerate(sources) if not isinstance(source, BadInput)]
         contents = [source for source in sources if not isinstance(source, BadInput)]
         for index, reply in zip(indices, self.child.predict(contents) if contents else ()):
-            rows[index] = self._row(reply, is_path=isinstance(records[index]["path"], str))
+            rows[index] = self._row(reply, is_path=isinstance(records[index].get("path"), str))
         columns = output_columns(self.classes, self.labels_steps, self.decision.target.is_several)
         frame = pd.DataFrame(rows, columns=list(columns))
         if self.output == "label":
             return frame["label"].fillna("").astype(str)
         # A server would write missing values as NaN, which is not JSON; None becomes null.
         return frame.astype(object).where(frame.notna(), None)
+
+    def _read_row(self, row: dict[str, Any]) -> Content | BadInput:
+        if isinstance(self.features, SeveralInputs):
+            return read_joined_row(row, self.limits, self.features)
+        return read_row(row, self.limits, self.features.reads_text)
 
     def _row(self, reply: dict[str, Any], is_path: bool) -> dict[str, Any]:
         if "error" in reply:

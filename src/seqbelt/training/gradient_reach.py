@@ -67,7 +67,7 @@ def measure_reach(network: SequenceNetwork, batch: Batch) -> GradientReach:
 
     The gradient is taken with respect to the recurrent layers' inputs at each valid step, through
     the last layer's forward direction only: the backward direction ends at the first step, from
-    which its path is short.
+    which its path is short. Of several inputs the first is measured.
     """
     batch = batch.to(next(network.parameters()).device)
     was_training = network.training
@@ -75,19 +75,19 @@ def measure_reach(network: SequenceNetwork, batch: Batch) -> GradientReach:
     try:
         # cuDNN has no backward pass in evaluation mode, and training mode would drop values.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            lengths = batch.lengths
-            entering = network.first_steps(batch.inputs, lengths)
-            if network.stem is not None:
-                entering, lengths = network.stem(entering, lengths)
+            branch, inputs, lengths, classify = network.main_branch(batch.inputs, batch.lengths)
+            entering = branch.first_steps(inputs, lengths)
+            if branch.stem is not None:
+                entering, lengths = branch.stem(entering, lengths)
             entering = entering.detach().requires_grad_()
-            outputs, state = network.recurrent(entering, lengths)
-            width = network.recurrent.forward_size
+            outputs, state = branch.recurrent(entering, lengths)
+            width = branch.recurrent.forward_size
             outputs = _forward_only(outputs, width)
-            final = _forward_only(network.recurrent.final(state), width)
-            pooled, labels = network.pool(outputs, final, lengths), batch.labels
+            final = _forward_only(branch.recurrent.final(state), width)
+            pooled, labels = branch.pool(outputs, final, lengths), batch.labels
             if network.labels_steps:  # measured for the prediction at the last step
                 pooled, labels = final, _last(labels, lengths)
-            loss = nn.functional.cross_entropy(network.classify(pooled), labels, reduction="sum")
+            loss = nn.functional.cross_entropy(classify(pooled), labels, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, entering)
     finally:
         network.train(was_training)

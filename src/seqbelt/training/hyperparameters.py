@@ -169,6 +169,10 @@ class Training(Settings):
         is_spectrum: bool = False,
     ) -> Self:
         """``resolve`` for these training rows, from which what else it needs is measured."""
+        if (layout := train.store.layout) is not None:
+            is_tokens = layout.has_only_tokens
+            if self.augmentation == "auto":  # it is for one sequence of numbers
+                return self.replace(augmentation="none").resolve_for(train, is_tokens)
         asks = self.augmentation == "auto" and not is_tokens
         return self.resolve(
             len(train),

@@ -15,6 +15,7 @@ from torch import Tensor
 from seqbelt.data.batches import Batch, fill, step_statistics, training_plan
 from seqbelt.data.class_balance import balanced_rows, class_weights, label_weights, weighted_rows
 from seqbelt.data.cropping import draw_crops
+from seqbelt.data.joined_views import each_input
 from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.chunks import Chunks
@@ -111,8 +112,10 @@ class Loop:
         settings = settings.resolve_for(train, self.model.is_tokens, self.model.labels_steps)
         self.settings, self.plan = settings, settings.plan(len(train))
         self.keeps_best = _keeps_best(settings, validation, self.model.classify.out_features)
-        if not self.model.is_tokens:
-            self.model.normalize.learn(*step_statistics(draw_crops(train, settings.seed, 0)))
+        drawn = draw_crops(train, settings.seed, 0)
+        for branch, rows in zip(self.model.branches, each_input(drawn), strict=True):
+            if not branch.is_tokens and len(rows):
+                branch.normalize.learn(*step_statistics(rows))
         if settings.chunk_steps and self.model.settings.bidirectional:
             raise SettingsError(
                 "training.chunk_steps: a bidirectional network reads from the end as well and "
@@ -186,6 +189,7 @@ class Loop:
         """Whether a step computes the same kernels for all batches of a shape, on one GPU."""
         is_single_gpu = self.device.type == "cuda" and self.accelerator.num_processes == 1
         has_one_shape = self.history.layout == "padded" and self.chunks is None
+        has_one_shape &= self.model.layout is None  # the lengths of several inputs are copied
         return self.settings.cuda_graphs and is_single_gpu and has_one_shape
 
     def _finished(self) -> bool:

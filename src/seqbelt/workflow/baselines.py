@@ -1,14 +1,19 @@
 """Fit and score a comparison's baselines ("controls") on the same rows as its cells."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from seqbelt.comparison.baselines.baseline import BaselineResult, no_recurrence_baseline
+from seqbelt.comparison.baselines.baseline import (
+    BaselineResult,
+    input_baseline,
+    no_recurrence_baseline,
+)
 from seqbelt.comparison.baselines.fitted import Fold, example_labels, fitted_baselines, measure
 from seqbelt.comparison.baselines.signal_baselines import predict_shuffled, shuffled_order_baseline
 from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.joined_views import view_input
 from seqbelt.data.sequences import Sequences
 from seqbelt.experiment import Experiment
 from seqbelt.models.classifier import SequenceNetwork
@@ -16,7 +21,7 @@ from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
 from seqbelt.workflow.console import echo
-from seqbelt.workflow.networks import network_builder
+from seqbelt.workflow.networks import input_builder, network_builder
 from seqbelt.workflow.training_run import Trained, read_part
 
 
@@ -34,6 +39,9 @@ def run_baselines(experiment: Experiment, trained: Sequence[Trained]) -> list[Ba
     store = trained[0].store
     results.append(_without_recurrence(experiment, fold_models))
     _report(results[-1])
+    for at in range(0 if store.layout is None else len(store.layout.inputs)):
+        results.append(_one_input(experiment, fold_models, at))
+        _report(results[-1])
     for baseline in fitted_baselines(store, experiment.model, experiment.training):
         results.append(baseline.run(folds))
         _report(results[-1])
@@ -93,28 +101,65 @@ def _without_recurrence(experiment: Experiment, fold_models: Sequence[Trained]) 
         ).with_seed(experiment.comparison.seeds[0]))
         for one in fold_models
     ]  # fmt: skip
-    labels = np.concatenate([example_labels(read_part(one.experiment, one.store, "test"))
-                             for one in fold_models])  # fmt: skip
 
     def predict(one: Trained) -> np.ndarray:
-        parts = ("train", "validation", "test")
-        train, validation, test = (read_part(one.experiment, one.store, name) for name in parts)
-        network, history = train_network(
-            one.experiment.training,
-            network_builder(one.experiment, one.store, train, None),
-            train,
-            validation if len(validation) else None,
-        )
-        if history.interrupted:
-            raise KeyboardInterrupt
-        logits = predict_logits(network, test, next(network.parameters()).device)
-        return test.store.target.predict(logits)
+        train, validation, test = _parts(one)
+        build = network_builder(one.experiment, one.store, train, None)
+        return _train_and_predict(one, build, train, validation, test)
 
     return measure(
         no_recurrence_baseline(uses_order=fold_models[0].bundle.network.stem is not None),
-        labels,
+        _test_labels(fold_models),
         lambda: np.concatenate([predict(one) for one in entries])[None],
     )
+
+
+def _one_input(experiment: Experiment, fold_models: Sequence[Trained], at: int) -> BaselineResult:
+    """The cells' network on one of several inputs, trained like them with the first seed."""
+    layout = fold_models[0].store.layout
+    assert layout is not None
+    name, seed = layout.inputs[at].name, experiment.comparison.seeds[0]
+    entries = [replace(one, experiment=one.experiment.with_seed(seed)) for one in fold_models]
+
+    def predict(one: Trained) -> np.ndarray:
+        train, validation, test = (view_input(part, at) for part in _parts(one))
+        build = input_builder(one.experiment, one.store, train, name)
+        return _train_and_predict(one, build, train, validation, test)
+
+    return measure(
+        input_baseline(name),
+        _test_labels(fold_models),
+        lambda: np.concatenate([predict(one) for one in entries])[None],
+    )
+
+
+def _parts(trained: Trained) -> list[Sequences]:
+    """The training, validation and test rows as a cell reads them."""
+    names = ("train", "validation", "test")
+    return [read_part(trained.experiment, trained.store, name) for name in names]
+
+
+def _test_labels(fold_models: Sequence[Trained]) -> np.ndarray:
+    return np.concatenate(
+        [example_labels(read_part(one.experiment, one.store, "test")) for one in fold_models]
+    )
+
+
+def _train_and_predict(
+    trained: Trained,
+    build: Callable[[], SequenceNetwork],
+    train: Sequences,
+    validation: Sequences,
+    test: Sequences,
+) -> np.ndarray:
+    """Predictions ``(test rows,)`` of a network that is trained as the cells are."""
+    network, history = train_network(
+        trained.experiment.training, build, train, validation if len(validation) else None
+    )
+    if history.interrupted:
+        raise KeyboardInterrupt
+    logits = predict_logits(network, test, next(network.parameters()).device)
+    return test.store.target.predict(logits)
 
 
 def _shuffled(experiment: Experiment, cell: str, trained: Sequence[Trained]) -> BaselineResult:

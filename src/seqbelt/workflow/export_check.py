@@ -19,8 +19,8 @@ EXTRA = ("onnx", "onnxruntime")
 
 def certify_bundle(bundle: Bundle, sequences: Sequences) -> ExportCertificate | None:
     """The certificate of a bundle's export on real sequences; None without the extra, or if the
-    model labels every step, which cannot be exported."""
-    if missing_packages() or bundle.network.labels_steps:
+    model labels every step or has several inputs, which cannot be exported."""
+    if missing_packages() or bundle.network.labels_steps or bundle.layout is not None:
         return None
     from seqbelt.inference.onnx_export import OnnxNetwork, export_bytes
 

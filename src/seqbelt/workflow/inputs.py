@@ -16,6 +16,7 @@ from seqbelt.data.sources.tables import is_manifest, is_series_file, read_column
 from seqbelt.data.sources.text_encoding import check_encoding_name, read_text_file
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.base import Features, Source
+from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.inference.folder import Item
 from seqbelt.inference.output import is_prediction_file
 from seqbelt.settings import override
@@ -96,6 +97,11 @@ def list_items(
         data, manifest = _read_manifest(data, given, features, reading or {}, notes)
         columns = {} if not keep_columns else _columns(data, manifest)
         return _rows(manifest, columns, relative_to)
+    if isinstance(features, SeveralInputs):
+        raise SettingsError(
+            f"INPUT {inputs[0]}: is no manifest, and this model has several inputs or columns; "
+            "give a manifest with the columns that it was trained on"
+        )
     if has_table_settings:
         first = next(setting for setting in settings if setting not in for_texts)
         raise SettingsError(f"{first}: applies to a manifest only, and INPUT is not one")
@@ -156,7 +162,7 @@ def _columns(data: Data, manifest: Manifest) -> dict[str, list[str]]:
     path = Path(data.source)
     if is_series_file(path):
         return {"label": manifest.column("label").tolist()}
-    columns = read_columns(path, data.style)
+    columns = read_columns(path, data.style, (data.path_column, data.text_column))
     key = data.id_column if "text" in manifest.table.column_names else data.path_column
     columns.pop(key, None)
     assert all(len(values) == len(manifest) for values in columns.values())
@@ -182,7 +188,9 @@ def name_path(path: Path, relative_to: Path) -> str:
 def _rows(
     manifest: Manifest, columns: Mapping[str, Sequence[str]], relative_to: Path | None
 ) -> Inputs:
-    key = "id" if manifest.contents or "text" in manifest.table.column_names else "path"
+    has_paths = manifest.joined is None or ("path", False) in manifest.joined.inputs
+    has_texts = "text" in manifest.table.column_names
+    key = "id" if manifest.contents or has_texts or not has_paths else "path"
     labelled = (
         (name, label or None)
         for batch in manifest.table.select([key, "label"]).to_batches(ROWS_AT_ONCE)
@@ -194,7 +202,9 @@ def _rows(
     def items() -> Iterator[Item]:
         rows = zip(labelled, manifest.sources(), kept, strict=True)
         for row, ((name, label), source, values) in enumerate(rows):
-            if paths and relative_to is not None:
+            if not name and manifest.joined is not None:  # the input with the paths is missing
+                name = f"row {row + 1}"
+            elif paths and relative_to is not None:
                 name = name_path(manifest.root / paths[row], relative_to)
             yield Item(name, source, label, values)
 

@@ -17,9 +17,10 @@ from seqbelt.workflow.training_run import Trained, read_part
 def measure_diagnostics(experiment: Experiment, trained: Sequence[Trained]) -> Diagnostics:
     """Measure every model of the comparison; nothing is trained.
 
-    Empty with labels for steps, where there is no beginning and end to cut.
+    Empty with labels for steps, where there is no beginning and end to cut, and with several
+    inputs, which would have to be cut apart.
     """
-    if experiment.data.labels == "per_step":
+    if experiment.data.labels == "per_step" or trained[0].store.layout is not None:
         return Diagnostics({})
     measured: dict[str, list[ModelDiagnostics]] = {cell: [] for cell in experiment.comparison.cells}
     with bar("measuring gradient reach and memory", len(trained)) as progress:

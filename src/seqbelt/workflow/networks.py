@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from functools import lru_cache
 
+from seqbelt.data.joined_views import count_steps
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Encoder
+from seqbelt.features.joined_inputs import JoinedEncoder
 from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.features.text.word_vectors import AlignedVectors, WordVectors
 from seqbelt.models.classifier import SequenceNetwork
@@ -24,8 +26,10 @@ def network_builder(
     if they cannot be read, or if the features have no vocabulary.
     """
     model, aligned = experiment.model, None
-    encoder = experiment.features.encoder(store.learned) if store.is_tokens else None
-    parts = encoder.parts if isinstance(encoder, TextEncoder) else None
+    has_tokens = store.is_tokens or store.layout is not None
+    encoder = experiment.features.encoder(store.learned) if has_tokens else None
+    encoders = [*encoder.encoders.values()] if isinstance(encoder, JoinedEncoder) else [encoder]
+    layout = store.layout and store.layout.with_medians(count_steps(train))
     if model.vectors is not None:
         vocabulary = _vocabulary(encoder)
         # Frozen settings are hashable, which pyright cannot infer.
@@ -36,11 +40,35 @@ def network_builder(
 
     def build() -> SequenceNetwork:
         num_classes = len(store.classes)
-        network = model.build(store.num_features, num_classes, store.is_tokens, train.lengths)
-        if parts is not None:
-            network.embed.compose(parts)
+        network = model.build(
+            store.num_features, num_classes, store.is_tokens, train.lengths, layout
+        )
+        for branch, own in zip(network.branches, encoders, strict=True):
+            if isinstance(own, TextEncoder) and own.parts is not None:
+                branch.embed.compose(own.parts)
         if aligned is not None:
             network.embed.start_from(*aligned)
+        return network
+
+    return build
+
+
+def input_builder(
+    experiment: Experiment, store: SequenceStore, train: Sequences, name: str
+) -> Callable[[], SequenceNetwork]:
+    """A function that builds the untrained network of one of several inputs alone; ``train`` are
+    the training rows of that input."""
+    encoder = experiment.features.encoder(store.learned)
+    assert isinstance(encoder, JoinedEncoder)
+    own, view = encoder.encoders[name], train.store
+
+    def build() -> SequenceNetwork:
+        num_classes = len(view.classes)
+        network = experiment.model.build(
+            view.num_features, num_classes, view.is_tokens, train.lengths
+        )
+        if isinstance(own, TextEncoder) and own.parts is not None:
+            network.embed.compose(own.parts)
         return network
 
     return build

@@ -66,6 +66,8 @@ def predict(
             "--report: the page is of one label a row, and this model gives several (data.labels: "
             "several); remove --report"
         )
+    if report is not None:
+        predictor.bundle.refuse_several_inputs("--report")
     gc.freeze()  # keep the garbage collector from scanning the loaded model again and again
     notes: list[str] = []
     if keep_columns and (timeline is not None or not predictor.labels_inputs):
@@ -201,6 +203,7 @@ def _open_timeline(
     if coverage is not None:
         raise SettingsError("--coverage: does not apply to --timeline; use --threshold")
     bundle = Bundle.load(folder)
+    bundle.refuse_several_inputs("--timeline")
     given = {name: value for name, value in timeline.items() if value is not None}
     window_s = given.pop("window_s", None)
     is_default = window_s is None

@@ -124,8 +124,11 @@ def train_model(
         )
     folder = run_folder(experiment, store)
     asked, experiment = experiment, experiment.resolve(store.is_tokens, rows["train"])
-    if asked.training.augmentation == "auto" and not (
-        store.is_tokens or experiment.training.moves_in_time
+    is_augmented = not store.is_tokens and store.layout is None
+    if (
+        asked.training.augmentation == "auto"
+        and is_augmented
+        and not experiment.training.moves_in_time
     ):
         echo(
             "training.augmentation: without time_stretch and time_warp, since steps of this data "
@@ -204,7 +207,9 @@ def make_bundle(
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),
-        reference=_reference(experiment, store, reports.get("validation")),
+        reference=None
+        if store.layout is not None
+        else _reference(experiment, store, reports.get("validation")),
         target=store.target,
         thresholds=_thresholds(reports),
     )
@@ -262,9 +267,11 @@ def _report_thresholds(name: str, classes: Sequence[str], validation: Report | N
 
 
 def log_reports(run: TrackedRun, reports: Mapping[str, Report]) -> None:
-    """Log the scores, tables and figures of each part's report."""
+    """Log the scores and tables of each part's report, and the figures of the last part: drawing
+    takes longer than all else here."""
     for part, report in reports.items():
         run.log_report(report, part)
+    for part, report in list(reports.items())[-1:]:
         for name, figure in report_figures(report).items():
             run.log_artifact(f"pictures/{part}_{name}.png", to_png(figure))
 
@@ -359,7 +366,10 @@ def _report_lost_steps(train: Sequences, experiment: Experiment, run: TrackedRun
 
 
 def _describe_network(model: Model, train: Sequences) -> str:
-    """The stem and its reduction of steps, as text."""
+    """The stem and its reduction of steps, as text; of several inputs their names."""
+    if (layout := train.store.layout) is not None:
+        names = [*(one.name for one in layout.inputs), *(one.name for one in layout.columns)]
+        return f"joins {shorten(names)}"
     if not isinstance(model.stem, Stem):
         return "no stem"
     median = int(np.median(train.lengths))

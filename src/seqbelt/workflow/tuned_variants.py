@@ -28,7 +28,8 @@ def build_variants(
         return _tune(entries, store)
 
     def build(model: Model) -> SequenceNetwork:
-        return model.build(store.num_features, len(store.classes), store.is_tokens)
+        num_classes = len(store.classes)
+        return model.build(store.num_features, num_classes, store.is_tokens, layout=store.layout)
 
     models = {
         name: match(comparison.protocol, experiment.model, entry.model, build)

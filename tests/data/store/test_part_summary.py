@@ -1,6 +1,7 @@
 """What was taken and what is missing is said in the numbers of the data."""
 
 import numpy as np
+import pytest
 from toys import Ready
 
 from seqbelt.data.sources.manifest import make_manifest
@@ -9,12 +10,12 @@ from seqbelt.data.store.part_summary import summarize_parts
 from seqbelt.data.store.preparation import prepare
 
 
-def summary(folder, **columns) -> list[str]:
+def summary(folder, validation_fraction=0.1, **columns) -> list[str]:
     count = len(columns["label"])
     arrays = [np.full((3, 1), n, np.float32) for n in range(count)]
     manifest = assign_splits(
-        make_manifest(**columns, contents=arrays), validation_fraction=0.1, test_fraction=0.2,
-        test_groups=(), whole_groups=None, seed=0,
+        make_manifest(**columns, contents=arrays), validation_fraction=validation_fraction,
+        test_fraction=0.2, test_groups=(), whole_groups=None, seed=0,
     )  # fmt: skip
     return summarize_parts(prepare(manifest, Ready(width=1), folder, {}).store, manifest)
 
@@ -30,6 +31,21 @@ def test_of_groups_it_says_what_was_asked_and_what_was_taken(tmp_path):
         "test: asked 20 %, took 14.3 % (1 of 7 groups)",
         "validation: asked 10 %, took 16.7 % (1 of 6 groups)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "num_groups", "reason"),
+    [
+        (40, 10, "a tenth of 32 rows is fewer than 30"),
+        (500, 5, "one of 4 groups is more than 15%"),
+        (800, 2, "all rows are of one group"),
+    ],
+)
+def test_without_a_validation_part_it_says_why(tmp_path, num_rows, num_groups, reason):
+    group = [f"g{n % num_groups}" for n in range(num_rows)]
+    label = ["ab"[n // num_groups % 2] for n in range(num_rows)]
+    lines = summary(tmp_path, "auto", label=label, group=group)
+    assert f"validation: none taken, since {reason}; set data.validation_fraction" in lines[-1]
 
 
 def test_a_class_that_a_part_lacks_is_named(tmp_path):

@@ -17,7 +17,7 @@ from seqbelt.data.store.parts import part_paths
 from seqbelt.data.store.preparation import Prepared, prepare
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError
-from seqbelt.features import encoding
+from seqbelt.features import base, encoding
 from seqbelt.features.audio.audio import Waveform
 
 
@@ -104,10 +104,8 @@ def test_an_unchanged_file_is_not_even_opened(tmp_path, wav_folder, monkeypatch,
     run(wav_folder, tmp_path / "s")
     (wav_folder / "low/000.wav").write_bytes(wav_bytes(noise(700, 99)))
     opened = []
-    read_bytes = encoding.read_bytes
-    monkeypatch.setattr(
-        encoding, "read_bytes", lambda p, *how: opened.append(p) or read_bytes(p, *how)
-    )
+    read_bytes = base.read_bytes
+    monkeypatch.setattr(base, "read_bytes", lambda p, *how: opened.append(p) or read_bytes(p, *how))
     run(wav_folder, tmp_path / "s")
     assert opened == [wav_folder / "low/000.wav"]
 

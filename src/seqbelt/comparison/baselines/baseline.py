@@ -26,6 +26,8 @@ class Baseline:
     uses_order: bool
     """Whether it reads the order of steps beyond two neighbours. A cell that does not beat a
     baseline without order has not been shown to learn the task."""
+    input_name: str = field(default="", kw_only=True)
+    """The only one of several inputs that it reads, or ``columns`` for those of the manifest."""
     cell: str = field(default="", kw_only=True)
     """The cell whose trained models predict, if any."""
 
@@ -43,6 +45,18 @@ def no_recurrence_baseline(uses_order: bool) -> Baseline:
         description="The cells' network without its recurrent layer, trained once as they are.",
         implication="recurrence may gain nothing here",
         uses_order=uses_order,
+    )
+
+
+def input_baseline(name: str) -> Baseline:
+    """The cells' own network on one of several inputs."""
+    return Baseline(
+        name=f"{name} alone",
+        key=f"input-{name}",
+        description=f"The cells' network on the input '{name}' alone, trained once as they are.",
+        implication=f"the input '{name}' may suffice here",
+        uses_order=True,
+        input_name=name,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import f1_score
 from sklearn.tree import DecisionTreeClassifier
@@ -21,6 +22,7 @@ from seqbelt.comparison.baselines.signal_baselines import (
     statistics_in_time,
 )
 from seqbelt.comparison.baselines.text_baselines import bag_of_words, mean_of_embeddings
+from seqbelt.data.joined_views import cells_of
 from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.data.sequences import RowSource, Sequences
 from seqbelt.models.classifier import Model, SequenceNetwork
@@ -54,13 +56,15 @@ class FittedBaseline(Baseline):
 
 
 def fitted_baselines(store: RowSource, model: Model, training: Training) -> list[FittedBaseline]:
-    """The baselines for token ids, for numbers or for labelled steps, simplest first; then each
-    section of the features alone.
+    """The baselines for token ids, for numbers, for labelled steps or for several inputs, simplest
+    first; then each section of the features alone.
 
     ``model`` and ``training`` are the cells': the mean of embeddings is trained as they are.
     """
     if store.target.name == "per_step":
         return [_MAJORITY, *_STEPS]
+    if store.layout is not None:
+        return [_MAJORITY, _LENGTH, *([_COLUMNS] if store.layout.columns else [])]
     by_kind = _texts(model, training) if store.is_tokens else _SIGNALS
     return [_MAJORITY, _LENGTH, *by_kind, *_each_section(store.sections)]
 
@@ -104,6 +108,11 @@ def _length_only(fold: Fold) -> np.ndarray:
     return fit_predict(tree, fold.train.lengths[:, None], fold.train, fold.test.lengths[:, None])
 
 
+def _columns_only(fold: Fold) -> np.ndarray:
+    forest = RandomForestClassifier(200, min_samples_leaf=2, random_state=0)
+    return fit_predict(forest, cells_of(fold.train), fold.train, cells_of(fold.test))
+
+
 _MAJORITY = FittedBaseline(
     name="majority class",
     key="majority",
@@ -119,6 +128,15 @@ _LENGTH = FittedBaseline(
     implication="the length may reveal the class here",
     uses_order=False,
     predict=_length_only,
+)
+_COLUMNS = FittedBaseline(
+    name="columns alone",
+    key="columns",
+    description="The columns of the manifest without any sequence, by a random forest.",
+    implication="the columns may suffice here",
+    uses_order=True,
+    predict=_columns_only,
+    input_name="columns",
 )
 _SIGNALS = (
     FittedBaseline(

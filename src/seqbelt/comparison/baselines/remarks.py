@@ -20,6 +20,8 @@ class Remarks:
     caveat: str = ""
     """Last sentences: the gain over the same network without recurrence, and the best baseline
     that the best cell does not reliably beat."""
+    inputs: str = ""
+    """Sentence on what each of several inputs reaches alone."""
 
 
 _GRAVEST = {"majority": 0, "length": 1}
@@ -98,10 +100,11 @@ def remarks(
         for judgement in judged
         if judgement.baseline.key == NO_RECURRENCE and judgement is not rival
     ]
+    alone = [judgement for judgement in judged if judgement.baseline.input_name]
     others = [
         judgement
         for judgement in judged
-        if not judgement.is_beaten and judgement not in (rival, *without)
+        if not judgement.is_beaten and judgement not in (rival, *without, *alone)
     ]
     if rival is not None:
         most = rival.verdict.other_value
@@ -120,7 +123,7 @@ def remarks(
             f" {remedy}" if remedy and rival is None and judgement.verdict.word == "worse" else ""
         )
         sentences.append(f"{_claim(judgement, own_seeds)}{implication}.{advice}")
-    named = [rival, *without, *others[:1]]
+    named = [rival, *without, *others[:1], *alone]
     ahead = [
         judgement
         for judgement in judged
@@ -132,7 +135,53 @@ def remarks(
             for judgement in ahead
         )
         sentences.append(f"Also better than {in_sentence(cell)}: {names}.")
-    return Remarks(warning, " ".join(sentences))
+    inputs = _describe_inputs(alone, rule, controls, groups, float(correct.mean()), cell)
+    return Remarks(warning, " ".join(sentences), inputs)
+
+
+def _describe_inputs(
+    alone: Sequence[_Judged],
+    rule: VerdictRule,
+    controls: Sequence[BaselineResult],
+    groups: np.ndarray | None,
+    accuracy: float,
+    cell: str,
+) -> str:
+    """What each of several inputs reaches alone, and whether one of them carries the answer."""
+    if not alone:
+        return ""
+    correct = {control.baseline.name: control.correct for control in controls}
+    majority = next(
+        (control.correct for control in controls if control.baseline.key == "majority"), None
+    )
+    shown = []
+    for judgement in sorted(alone, key=lambda judgement: [*correct].index(judgement.baseline.name)):
+        name, found = judgement.baseline.input_name, correct[judgement.baseline.name]
+        chance = ""
+        if majority is not None and found is not None:
+            answers = {name: _twice(found), "majority": _twice(majority)}
+            chance = "" if rule.judge(answers, groups)[0].word == "better" else ", at chance"
+        shown.append(f"'{name}' alone reaches {_percent(judgement.verdict.other_value)}{chance}")
+    sufficient = [
+        judgement.baseline.input_name
+        for judgement in alone
+        if judgement.verdict.word == "worse" or judgement.is_as_good
+    ]
+    undecided = [judgement.baseline.input_name for judgement in alone if not judgement.is_beaten]
+    if sufficient:
+        claim = f"{_quoted(sufficient)} carries the answer alone"
+    elif undecided:
+        claim = f"it is not shown that more than {_quoted(undecided)} is needed"
+    else:
+        claim = "no input alone is enough"
+    return (
+        f"Inputs: {', '.join(shown)}, all inputs together {_percent(accuracy)} ({label(cell)}): "
+        f"{claim}."
+    )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
 
 
 def _twice(correct: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from seqbelt.comparison.baselines.baseline import Baseline, fit_predict
 from seqbelt.data.cropping import average_window_probabilities, cut_windows
+from seqbelt.data.joined_views import map_inputs
 from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
@@ -110,6 +111,8 @@ class ShuffledSequences(Sequences):
 
     def __getitem__(self, index: int) -> np.ndarray:
         random = np.random.default_rng((self.seed, int(self.rows[index])))
+        if (layout := self.store.layout) is not None:
+            return map_inputs(layout, self.ordered[index], random.permutation)
         return random.permutation(self.ordered[index])
 
 

@@ -12,6 +12,7 @@ from seqbelt.data.audit.balance import (
     check_short,
     check_steps,
 )
+from seqbelt.data.audit.columns import check_columns
 from seqbelt.data.audit.duplicates import (
     check_duplicates,
     check_groups,
@@ -22,8 +23,10 @@ from seqbelt.data.audit.findings import Audit, Finding, leak_sentence
 from seqbelt.data.audit.rows import Rows
 from seqbelt.data.audit.signals import check_constant, similar_signals
 from seqbelt.data.audit.texts import similar_texts
+from seqbelt.data.joined_views import InputView
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.base import Features
+from seqbelt.features.joined_inputs import SeveralInputs
 
 __all__ = ["Audit", "Finding", "audit_index", "audit_store", "leak_sentence"]
 
@@ -47,6 +50,8 @@ def audit_store(
         findings.append(check_label_rows(rows))
     else:
         findings.append(check_steps(rows))
+    if store.layout is not None and store.layout.columns:
+        findings.append(check_columns(rows))
     findings += [check_short(rows), check_quarantine(rows)]
     return Audit.of(findings, time.perf_counter() - began)
 
@@ -62,7 +67,15 @@ def audit_index(store: SequenceStore) -> Audit:
 def _look_closer(
     rows: Rows, texts: Sequence[str] | None, features: Features | None
 ) -> list[Finding]:
-    """The checks that read the sequences."""
+    """The checks that read the sequences; of several inputs, the first of numbers."""
+    if (layout := rows.store.layout) is not None:
+        if layout.has_only_tokens:
+            return [Finding("near-duplicates", "ok", 0, "not checked: items have several inputs")]
+        at = next(at for at, one in enumerate(layout.inputs) if not one.is_tokens)
+        own = [*features.inputs.values()][at] if isinstance(features, SeveralInputs) else None
+        find, constant = similar_signals(InputView(rows.store, layout, at), own)
+        near = check_near_duplicates(rows, find, f"{layout.inputs[at].name} sequence", "leak")
+        return [near, check_constant(rows, constant)]
     if not rows.store.is_tokens:
         find, constant = similar_signals(rows.store, features)
         near = check_near_duplicates(rows, find, "sequence", "leak")

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from seqbelt.data.joined_views import InputView
 from seqbelt.data.store.store import SequenceStore
 
 PARTS = ("train", "validation", "test")
@@ -14,7 +15,7 @@ PARTS = ("train", "validation", "test")
 class Rows:
     """The columns of a store's index as arrays ``(rows,)``."""
 
-    store: SequenceStore
+    store: SequenceStore | InputView
 
     @cached_property
     def label(self) -> np.ndarray:

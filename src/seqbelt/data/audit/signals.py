@@ -18,6 +18,7 @@ from scipy.special import digamma, pdtrc
 from seqbelt.data.audit.duplicates import DuplicatePairs, FindDuplicates
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
 from seqbelt.data.audit.rows import Rows
+from seqbelt.data.joined_views import InputView
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.base import Features
 
@@ -59,7 +60,7 @@ UNRELATED = 2.0
 
 
 def similar_signals(
-    store: SequenceStore, features: Features | None = None
+    store: SequenceStore | InputView, features: Features | None = None
 ) -> tuple[FindDuplicates, np.ndarray]:
     """A function that finds rows with copies, and bool ``(rows,)``: whether each row's sequence is
     constant. ``features`` made the store's sequences; without them these are compared as they

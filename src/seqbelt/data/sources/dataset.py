@@ -23,7 +23,7 @@ from seqbelt.data.sources.file_paths import find_files
 from seqbelt.data.sources.folders import read_class_folders, read_recordings
 from seqbelt.data.sources.known_sets import KNOWN_SETS
 from seqbelt.data.sources.label_map import map_label_sets, map_labels, normalize_label_map
-from seqbelt.data.sources.manifest import Manifest
+from seqbelt.data.sources.manifest import JoinedColumns, Manifest
 from seqbelt.data.sources.names import clean_names, shorten
 from seqbelt.data.sources.tables import (
     ENDINGS,
@@ -40,6 +40,7 @@ from seqbelt.data.sources.tables import (
 from seqbelt.data.sources.text_encoding import check_encoding_name
 from seqbelt.errors import SettingsError
 from seqbelt.features.base import Features
+from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.settings import Seed, Settings
 
 READING_SETTINGS = (
@@ -374,7 +375,7 @@ class Data(Settings):
         ``features`` decide what is read of a manifest that names both a file and a text in each
         row; without them it is the text.
         """
-        manifest = self._list_items()
+        manifest = self._list_items(features if isinstance(features, SeveralInputs) else None)
         if self.label_map and any(manifest.column("label")):
             map_them = map_label_sets if self.labels == "several" else map_labels
             manifest = map_them(manifest, self._label_map, self.source)
@@ -392,7 +393,7 @@ class Data(Settings):
         """Whether the source is a manifest, whose paths somebody wrote."""
         return not Path(self.source).is_dir()
 
-    def _list_items(self) -> Manifest:
+    def _list_items(self, inputs: SeveralInputs | None = None) -> Manifest:
         from seqbelt.data.generated.sets import GENERATED_SETS, find_generated_set
         from seqbelt.data.sources.catalogue import find_known_set
 
@@ -406,6 +407,11 @@ class Data(Settings):
             )
         elif self._is_name_in(KNOWN_SETS):
             path = find_known_set(self.source)
+        if inputs is not None and path.exists() and not is_manifest_file(path):
+            raise SettingsError(
+                f"data.source: '{self.source}' is no manifest, and several inputs and columns "
+                f"(features.columns) are those of a manifest ({', '.join(ENDINGS)})"
+            )
         if path.is_dir():
             if self.labels == "several":
                 raise SettingsError(
@@ -420,6 +426,8 @@ class Data(Settings):
                 f"data.source: '{self.source}' is neither a file, a folder nor a known set "
                 f"({', '.join(sorted({*KNOWN_SETS, *GENERATED_SETS}))})"
             )
+        if is_manifest_file(path) and inputs is not None:
+            return self._read_joined(path, inputs)
         if is_manifest_file(path):
             return read_manifest(path, self.columns, self.style)
         if self.labels == "several" and (is_series_file(path) or is_archive(path)):
@@ -439,6 +447,41 @@ class Data(Settings):
             f"data.source: {path.name} is no manifest; expected {', '.join(ENDINGS)}, "
             f"{SERIES_ENDING} or an archive ({', '.join(ARCHIVE_ENDINGS)})"
         )
+
+    def _read_joined(self, path: Path, inputs: SeveralInputs) -> Manifest:
+        """A manifest with the columns that several inputs are read from."""
+        known = {self.path_column: "path", self.text_column: "text"}
+        names: list[tuple[str, bool]] = []
+        more: dict[str, str] = {}
+        for name, one in inputs.inputs.items():
+            column = inputs.manifest_column(name, self.path_column, self.text_column)
+            place = known.get(column) or f"input {column}"
+            names.append((place, one.reads_text))
+            if column not in known:
+                more[column] = place
+        for name in inputs.columns:
+            if name in (self.label_column, self.split_column, *self.label_columns):
+                raise SettingsError(
+                    f"features.columns: '{name}' is the column of the labels or of the split; "
+                    "remove it from the list"
+                )
+            if name in known or name in more:
+                raise SettingsError(
+                    f"features.columns: '{name}' is read as an input already; remove it from the "
+                    "list"
+                )
+        more |= {name: f"cell {name}" for name in inputs.columns}
+        manifest = read_manifest(path, self.columns, self.style, more)
+        for name, _ in names:
+            if name not in manifest.table.column_names and not (
+                name == "path" and manifest.contents
+            ):
+                raise SettingsError(
+                    f"{path}: no column '{getattr(self, name + '_column')}', which an input is "
+                    f"read from; name its column in data.{name}_column or in 'column' of the input"
+                )
+        cells = tuple(f"cell {name}" for name in inputs.columns)
+        return replace(manifest, joined=JoinedColumns(tuple(names), cells))
 
     @property
     def style(self) -> Style:

@@ -25,11 +25,13 @@ def find_files(manifest: Manifest) -> Manifest:
     another case of the names that are there. What was taken otherwise than written is added to the
     notes.
     """
-    if manifest.contents:
+    if manifest.contents and manifest.joined is None:
         return manifest
     overrides, notes = dict(manifest.overrides), list(manifest.notes)
-    for name in ("path", "segments"):
-        if name not in manifest.table.column_names:
+    joined = [] if manifest.joined is None else manifest.joined.inputs
+    names = [name for name, is_text in joined if not is_text]
+    for name in dict.fromkeys(["path", "segments", *names]):
+        if name not in manifest.table.column_names or (manifest.contents and name == "path"):
             continue
         found, said = _find_all(manifest.root, manifest.paths(name))
         if found:

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from seqbelt.data.sources.text_encoding import read_text_file
 from seqbelt.errors import SettingsError
-from seqbelt.features.base import Features, Source
+from seqbelt.features.base import Features, JoinedSource, Source
 
 ROWS_AT_ONCE = 1024
 SIDECAR = ".segments.csv"
@@ -34,10 +35,18 @@ class Selection(Sequence[np.ndarray | bytes]):
         return self.contents[int(self.rows[index])]
 
 
+class JoinedColumns(NamedTuple):
+    """The columns of a manifest's table that an item of several inputs is read from."""
+
+    inputs: tuple[tuple[str, bool], ...]
+    """The column of each input, and whether it has texts and not paths."""
+    cells: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Manifest:
     """One row an item: columns ``id``, ``path`` or ``text`` (or both), ``label``, ``split``,
-    ``group``, and ``segments`` where the source names tables of them.
+    ``group``, ``segments`` where the source names tables of them, and those of several inputs.
 
     Missing values are empty strings. ``contents`` are the items' where the source is one file with
     all of them: ready sequences, or bytes that are read when they are asked for. Otherwise items
@@ -60,6 +69,8 @@ class Manifest:
     """Of the files, where they are texts."""
     asked: Mapping[str, float] = field(default_factory=dict)
     """Parts that were taken here, and the fraction of the rows that was asked for each."""
+    joined: "JoinedColumns | None" = None
+    """Which columns the parts of an item are in, where it has several."""
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -75,6 +86,9 @@ class Manifest:
     def sources(self, rows: Sequence[int] | None = None) -> Iterator[Source]:
         """Where the content of each item comes from, in order; of some rows only if named."""
         rows = range(len(self)) if rows is None else rows
+        if self.joined is not None:
+            yield from self._joined_sources(self.joined, rows)
+            return
         if self.contents:
             yield from (self.contents[row] for row in rows)
             return
@@ -90,6 +104,27 @@ class Manifest:
                 else:
                     path = self.root / content
                     yield read_text_file(path, self.encoding) if decodes else path
+
+    def _joined_sources(self, joined: "JoinedColumns", rows: Sequence[int]) -> Iterator[Source]:
+        """The parts of each item; None where one is missing."""
+        inputs = [self._parts(name, is_text, rows) for name, is_text in joined.inputs]
+        cells = [self.column(name)[rows].tolist() for name in joined.cells]
+        columns = zip(*cells, strict=True) if cells else repeat((), len(rows))
+        for parts, of in zip(zip(*inputs, strict=True), columns, strict=True):
+            yield JoinedSource(parts, of)
+
+    def _parts(self, name: str, is_text: bool, rows: Sequence[int]) -> Iterator[Any]:
+        """One input of some items: texts, files, or bytes in a Parquet file."""
+        if self.contents and name == "path":
+            yield from (self.contents[row] for row in rows)
+            return
+        values, overrides = self.column(name), self.overrides.get(name, {})
+        for row in rows:
+            content = overrides.get(row, values[row])
+            if not content.strip():
+                yield None
+            else:
+                yield content if is_text else self.root / content
 
     def paths(self, name: str = "path") -> list[str]:
         """Where the files of a column are, as far as they were found; relative to ``root``."""
@@ -114,6 +149,8 @@ class Manifest:
         Raises SettingsError where there is nothing that they read.
         """
         names = self.table.column_names
+        if self.joined is not None:
+            return self
         if "text" not in names or (self.contents and not features.reads_text):
             return self
         if self.contents:
@@ -165,8 +202,10 @@ def make_manifest(
     problems: Mapping[int, str] | None = None,
     notes: Sequence[str] = (),
     columns_found: Sequence[str] = (),
+    more: Mapping[str, Sequence[str]] | None = None,
 ) -> Manifest:
-    """Build a manifest from columns; ``id`` defaults to the path, or to the row's number."""
+    """Build a manifest from columns, and ``more`` of other names; ``id`` defaults to the path, or
+    to the row's number."""
     count = len(label)
     blank = [""] * count
     columns = {
@@ -177,6 +216,7 @@ def make_manifest(
         "split": split or blank,
         "group": group or blank,
         **({} if segments is None else {"segments": segments}),
+        **(more or {}),
     }
     spelled: dict[str, pa.Array] = {}
     overrides: dict[str, dict[int, str]] = {}
@@ -186,7 +226,7 @@ def make_manifest(
         except UnicodeEncodeError:  # rare, and slow to mend
             valid = [*map(escape_invalid_utf8, values)]
             spelled[name] = pa.array(valid, pa.string())
-            if name in ("path", "text"):
+            if name in ("path", "text") or name in (more or {}):
                 overrides[name] = {row: v for row, v in enumerate(values) if v != valid[row]}
     return Manifest(
         pa.table(spelled),

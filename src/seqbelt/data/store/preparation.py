@@ -22,6 +22,7 @@ from seqbelt.data.store.writing import Outcome, write_ledger, write_store
 from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SeqbeltError
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.encoding import Encoded, IndexedSource, encode_sources, stamp_source
+from seqbelt.features.joined_inputs import JoinedEncoder
 from seqbelt.features.text.encoder import TextEncoder
 
 Progress = Callable[[int], object]
@@ -153,6 +154,8 @@ class _Preparation:
         }
         if widths := self.features.section_widths(encoder):
             about["sections"] = widths
+        if isinstance(encoder, JoinedEncoder):
+            about["layout"] = encoder.layout.to_stored()
         if notes := self.features.notes(learned):
             about["feature_notes"] = notes
         encoded = [outcome for outcome in outcomes if outcome.problem is None]
@@ -173,6 +176,9 @@ class _Preparation:
             nonlocal num_read
             rows = np.flatnonzero(self.manifest.column("split") == "train").tolist()
             for row, source in zip(rows, self.manifest.sources(rows), strict=True):
+                if self.features.learns_from_sources:
+                    yield source
+                    continue
                 try:
                     raw = self.features.read(source)
                 except BadInput as error:
@@ -185,7 +191,7 @@ class _Preparation:
                 yield raw
 
         try:
-            return self.features.learn(content())
+            return self.features.learn(_Repeated(content))
         except SeqbeltError:
             if num_read or not problems:
                 raise
@@ -227,6 +233,16 @@ class _Preparation:
             self.progress(1)
         self.progress(len(ready))
         yield from ready
+
+
+@dataclass(frozen=True)
+class _Repeated(Iterable[object]):
+    """Begins ``content()`` anew whenever it is iterated."""
+
+    content: Callable[[], Iterator[object]]
+
+    def __iter__(self) -> Iterator[object]:
+        return self.content()
 
 
 def _request(

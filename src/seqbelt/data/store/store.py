@@ -20,6 +20,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.data.store.parts import open_part, part_paths
 from seqbelt.errors import SeqbeltError
 from seqbelt.features.base import Learned
+from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.text.encoder import TextCounts
 
 FORMAT = 1
@@ -86,6 +87,12 @@ class SequenceStore:
     def sections(self) -> tuple[tuple[str, int], ...]:
         """Kind and width of each section of the features; empty for one kind."""
         return tuple((kind, width) for kind, width in self.about.get("sections", ()))
+
+    @property
+    def layout(self) -> InputLayout | None:
+        """Where the inputs of an item are in its sequence; None where an item has one input."""
+        stored = self.about.get("layout")
+        return None if stored is None else InputLayout.from_stored(stored)
 
     @property
     def fingerprint(self) -> str:

@@ -1,0 +1,91 @@
+"""Columns of the manifest that predict the label by themselves."""
+
+import numpy as np
+import numpy.typing as npt
+
+from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
+from seqbelt.data.audit.rows import Rows
+from seqbelt.data.joined_views import cells_of
+from seqbelt.data.sources.names import shorten
+
+LEAK = 0.8
+"""Part of the way from the majority class to certainty from which a column is called a leak, by the
+lower end of its interval."""
+CONFIDENCE = 0.95
+MAX_ROWS = 20_000
+"""Rows that are looked at, drawn at random."""
+NUM_FOLDS = 5
+MIN_LEAF = 5
+"""Rows in a leaf at least, so that no number that one row has alone is learned by heart."""
+
+
+def check_columns(rows: Rows) -> Finding:
+    """Columns that predict the class, or one of several labels, almost perfectly alone.
+
+    A decision tree on the column alone, cross-validated over all rows (whole groups together where
+    there are groups); the interval is that of one column among all that are tried.
+    """
+    store, layout = rows.store, rows.store.layout
+    assert layout is not None
+    chosen = np.arange(len(rows.label))
+    if len(chosen) > MAX_ROWS:
+        chosen = np.sort(np.random.default_rng(0).choice(chosen, MAX_ROWS, replace=False))
+    cells = cells_of(store.select(chosen))
+    labels = {"the class": rows.label[chosen]}
+    if store.target.is_several:
+        sets = store.label_sets(chosen)
+        labels = {f"'{name}'": sets[:, at].astype(int) for at, name in enumerate(store.classes)}
+    groups = rows.group[0][chosen] if any(rows.group[1]) else None
+    leaks, best = [], (0.0, "no column")
+    level = 1 - (1 - CONFIDENCE) / (len(layout.columns) * len(labels))
+    for name, part in layout.column_slices().items():
+        for what, label in labels.items():
+            found = _judge(cells[:, part], label, groups, level)
+            if found is None:
+                continue
+            accuracy, low, majority = found
+            best = max(best, (accuracy - majority, f"'{name}' ({what}, {accuracy:.1%})"))
+            if low - majority >= LEAK * (1 - majority):
+                leaks.append(
+                    f"column '{name}' alone predicts {what} of {accuracy:.1%} of "
+                    f"{len(label):,} rows (cross-validated, at least {low:.1%}; always the most "
+                    f"frequent: {majority:.1%})"
+                )
+    if not leaks:
+        return Finding("columns", "ok", 0, f"no column alone predicts the label; nearest {best[1]}")
+    remedy = "; remove it from features.columns unless it is known before the label is"
+    return Finding("columns", "leak", len(leaks), shorten(leaks, MAX_EXAMPLES) + remedy)
+
+
+def _judge(
+    cells: npt.NDArray[np.float32],
+    label: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.int64] | None,
+    level: float,
+) -> tuple[float, float, float] | None:
+    """Cross-validated accuracy of one column, the lower end of its interval, and the share of the
+    most frequent label; None where there are too few rows of a label."""
+    from scipy.stats import binomtest
+    from sklearn.model_selection import (
+        StratifiedGroupKFold,
+        StratifiedKFold,
+        cross_val_predict,
+    )
+    from sklearn.tree import DecisionTreeClassifier
+
+    counts = np.bincount(label)
+    kept = counts[label] >= NUM_FOLDS
+    cells, label = cells[kept], label[kept]
+    if len(np.unique(label)) < 2:
+        return None
+    folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=0)
+    if groups is not None:
+        groups = groups[kept]
+        if len(np.unique(groups)) < NUM_FOLDS:
+            return None
+        folds = StratifiedGroupKFold(NUM_FOLDS, shuffle=True, random_state=0)
+    tree = DecisionTreeClassifier(min_samples_leaf=MIN_LEAF, random_state=0)
+    predicted = cross_val_predict(tree, cells, label, cv=folds, groups=groups)
+    hits = int((predicted == label).sum())
+    low = binomtest(hits, len(label)).proportion_ci(level, method="wilson").low
+    return hits / len(label), float(low), float(np.bincount(label).max() / len(label))
