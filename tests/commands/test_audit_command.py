@@ -136,6 +136,7 @@ def test_train_names_the_leaks_that_need_no_search(project, capsys):
     assert connect().get_model_version(name, version).description.startswith(sentence)
 
 
+@pytest.mark.slow
 def test_a_forced_split_is_stamped_on_the_runs(project, capsys, monkeypatch):
     from seqbelt.data.sources import catalogue
     from seqbelt.tracking.connection import connect

@@ -99,6 +99,7 @@ def test_the_average_is_registered_measured_and_used(run):
     assert not np.allclose(weights[0], weights[1])
 
 
+@pytest.mark.slow
 def test_without_the_setting_one_network_is_registered(run):
     found = run("compare", "words.yaml", "comparison.ensemble=false", "comparison.seeds=[0,1]")
     assert found["ensemble"] is None

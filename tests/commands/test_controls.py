@@ -95,6 +95,7 @@ def test_every_control_is_in_the_result_on_the_page_and_a_run_of_its_own(project
     assert "90 test examples" in result["verdict"]
 
 
+@pytest.mark.slow
 def test_controls_can_be_switched_off(project, capsys):
     result, summary, runs = compare(capsys, *ONE_MODEL, "comparison.controls=false")
     assert result["controls"] == []

@@ -82,6 +82,7 @@ def test_sections_from_files_to_predictions(run):
     assert explained["num_steps"] == 7
 
 
+@pytest.mark.slow
 def test_a_stream_ends_as_the_file(run, capsys, noise, wav_bytes):
     trained, _ = run("train", "sounds.yaml")
     Path("live.wav").write_bytes(wav_bytes(noise(700), 1000, subtype="FLOAT"))

@@ -167,7 +167,7 @@ def test_a_missing_executorch_names_the_extra(capsys, monkeypatch):
 
 @needs_compiler
 @pytest.mark.parametrize("raw", [[], ["--raw"]], ids=["features", "raw"])
-@pytest.mark.parametrize("format", ["c", "c-int8"])
+@pytest.mark.parametrize("format", ["c", pytest.param("c-int8", marks=pytest.mark.slow)])
 def test_c_files_are_compared_and_written_with_their_header(capsys, format, raw):
     features = LogMel(kind="log_mel", sample_rate=8000, num_bands=16)
     model = save(features, bidirectional=False)
@@ -323,7 +323,10 @@ WORDS = [
         ("Text", Character(kind="character", min_count=1), ["abcd"], lambda *_: ("bad cab",) * 2),
         ("Subwords", Subword(kind="subword"), WORDS, lambda *_: (f"a {WORDS[0]}!",) * 2),
         ("Numbers", Channels(kind="channels"), [b"x,y\n1,2\n3,4\n"], write_numbers),
-        ("One step at a time", Channels(kind="channels"), [b"x,y\n1,2\n3,4\n"], write_numbers),
+        pytest.param(
+            "One step at a time", Channels(kind="channels"), [b"x,y\n1,2\n3,4\n"], write_numbers,
+            marks=pytest.mark.slow,
+        ),
     ],
 )  # fmt: skip
 def test_the_documented_program_needs_onnx_runtime_alone(

@@ -75,6 +75,14 @@ def workbook(at: Path) -> None:
     write_workbook(at, {"Sheet1": rows})
 
 
+def titled_workbook(at: Path) -> None:
+    """Titles above the header, and the second sheet that spreadsheet programs add."""
+    rows = [[n, t, ("pos", "neg")[n % 2]] for n, t in enumerate(TEXTS)]
+    write_workbook(
+        at, {"data": [["Reviews of 2024"], ["번호", "리뷰", "감정"], *rows], "Sheet2": []}
+    )
+
+
 def tab_table(at: Path) -> None:
     rows = [f"{t}\t{('pos', 'neg')[n % 2]}\t{('train', 'dev', 'test')[n // 2 % 3]}" for n, t in
             enumerate(TEXTS)]  # fmt: skip
@@ -125,6 +133,7 @@ READ = [
     (korean_table, "in.csv", "text", {"data.encoding": "cp949", "data.text_column": "리뷰",
                                       "features.kind": "jamo"}),
     (workbook, "in.xlsx", "text", {"data.label_column": "sentiment"}),
+    (titled_workbook, "in.xlsx", "text", {"data.text_column": "리뷰", "data.label_column": "감정"}),
     (tab_table, "in.csv", "text", {"data.delimiter": "\t", "data.label_column": "kind"}),
     (channel_tables, "in", "tables", {"features.source_rate_hz": 50.0}),
     (arrays, "in", "arrays", {}),

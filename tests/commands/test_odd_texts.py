@@ -79,7 +79,14 @@ def project(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("kind", ["subword", "character", "word", "jamo", "morpheme"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "subword",
+        "word",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("character", "jamo", "morpheme")),
+    ],
+)
 def test_a_folder_of_odd_texts_is_prepared_and_predicted(project, capsys, kind):
     if kind == "morpheme":
         pytest.importorskip("kiwipiepy", reason="the extra korean is not installed")

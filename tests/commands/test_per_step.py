@@ -114,6 +114,7 @@ def test_predictions_are_segments_of_the_whole_recording(project, capsys):
     assert again["num_reused"] == 5
 
 
+@pytest.mark.slow
 def test_evaluate_and_certify_a_model_of_steps(project, capsys):
     _, trained = run(capsys, "train", "moves.yaml", "training.num_epochs=1")
     code, found = run(capsys, "evaluate", trained["bundle"], "moves.yaml")

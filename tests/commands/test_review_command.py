@@ -69,6 +69,7 @@ def compared(project):
     return json.loads(lines[-1])
 
 
+@pytest.mark.slow
 def test_a_comparison_with_folds_ranks_every_label(project, compared):
     wrong = compared["wrong_labels"]
     assert (wrong["num_scored"], wrong["num_not_scored"], wrong["num_seeds"]) == (48, 0, 2)

@@ -84,7 +84,10 @@ def test_asked_again_it_tries_nothing_and_asked_for_more_only_the_rest(store, tm
     assert len(short.result(longer).trials) == 2  # what came later has no say
 
 
-@pytest.mark.parametrize("dies_at_epoch", [1, 5, 6])
+@pytest.mark.parametrize(
+    "dies_at_epoch",
+    [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(6, marks=pytest.mark.slow)],
+)
 def test_cut_off_it_ends_as_it_would_have(store, tmp_path, monkeypatch, dies_at_epoch):
     undisturbed = told(search(store, tmp_path / "undisturbed", 3).run())
     log_epoch, calls = TrackedRun.log_epoch, []

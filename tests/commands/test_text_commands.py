@@ -94,6 +94,7 @@ def test_the_run_tells_what_is_cut_and_unknown(trained):
     assert told["data/train_cut_share"] == 1 / 24 and told["data/validation_cut_share"] == 0
 
 
+@pytest.mark.slow
 def test_a_table_to_predict_is_read_as_it_is_told(project, trained, capsys):
     """Another column, a quotation mark that is text; .txt would be one text without settings."""
     _, bundle, _ = trained

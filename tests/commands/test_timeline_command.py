@@ -32,7 +32,7 @@ def run(capfd, *arguments) -> tuple[int, str]:
     return stop.value.code, capfd.readouterr().err
 
 
-@pytest.mark.parametrize("pooling", ["attention", "last"])
+@pytest.mark.parametrize("pooling", ["attention", pytest.param("last", marks=pytest.mark.slow)])
 def test_long_recordings_become_segments(tmp_path, monkeypatch, capfd, noise, wav_bytes, pooling):
     monkeypatch.chdir(tmp_path)
     model = save(pooling)

@@ -31,6 +31,7 @@ def reference():
     )
 
 
+@pytest.mark.slow
 def test_few_clean_folders_raise_an_alarm(reference):
     """At most 5 %: 11 of 100 would be less likely than one in a hundred."""
     alarms = 0

@@ -74,7 +74,7 @@ def test_the_worse_folder_is_named_and_the_others_are_not():
     assert compare_groups([Group("a", 5, 0, 0, 0.9), Group("b", 5, 5, 5, 0.9)]) == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("count", [5, 40])
+@pytest.mark.parametrize("count", [5, pytest.param(40, marks=pytest.mark.slow)])
 def test_equal_folders_are_seldom_told_apart(count):
     random = np.random.default_rng(0)
     false = 0

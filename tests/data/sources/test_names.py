@@ -61,7 +61,8 @@ def test_names_that_speak_of_a_part_are_noticed(name, part):
 @pytest.mark.parametrize(
     "names",
     [("POS", "pos"), ("wave-left", "wave_left"), ("ＡＢ", "ab"), ("1", "1.0"), ("07", "7"),
-     ("a ", "a"), ("❤", "❤\ufe0f"), ("KIZ", "kız"), ("cat", "c\u0430t"), ("a–b", "a-b"), ("'x'", "x")],
+     ("a ", "a"), ("❤", "❤\ufe0f"), ("KIZ", "kız"), ("cat", "c\u0430t"), ("a–b", "a-b"),
+     ("'x'", "x")],
 )  # fmt: skip
 def test_look_alikes_are_found_with_their_counts(names):
     (finding,) = find_lookalikes({names[0]: 3, names[1]: 40, "other": 5}, "classes")

@@ -73,7 +73,9 @@ def look_into_table(path: Path, given: Mapping[str, Any]) -> TableLook:
         settings.get("delimiter"),
         sheet,
     )
-    values = read_columns(path, style)
+    asked = [name for key, name in given.items() if key.endswith("_column")]
+    known = [name for role in ("path", "text", "label") for name in _NAMES[role].split()]
+    values = read_columns(path, style, asked or known)
     if not values or not len(next(iter(values.values()))):
         raise SettingsError(f"{path}: no rows; expected a header and a row per item")
     columns = _find_roles(path, values, given, reasons)

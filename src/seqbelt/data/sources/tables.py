@@ -199,12 +199,15 @@ def _find_contents(
     return contents, contents.names()
 
 
-def read_columns(path: Path, style: Style | None = None) -> dict[str, list[str]]:
+def read_columns(
+    path: Path, style: Style | None = None, header_names: Sequence[str] = ()
+) -> dict[str, list[str]]:
     """The columns of a table by name, every value as text.
 
-    Raises SettingsError for a file that is no table, and for two columns of one name.
+    The header is the first row with one of ``header_names``, or else the first row. Raises
+    SettingsError for a file that is no table, and for two columns of one name.
     """
-    table = _read_table(path, style or Style(), None, [])
+    table = _read_table(path, style or Style(), None, [], header_names=header_names)
     names = [clean_name(name) for name in table.names]
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise SettingsError(f"{path}: column '{twice[0]}' is there twice")
@@ -281,7 +284,9 @@ def names_items(path: Path, columns: Columns) -> bool:
                 return True
             found = schema.names
         elif is_workbook(path):
-            return any(_has_items(path, name, columns) for name in sheet_names(path))
+            return any(
+                _has_items(path, name, (columns.path, columns.text)) for name in sheet_names(path)
+            )
         else:
             with path.open("rb") as file:
                 content = file.read(1 << 20).removeprefix(b"\xef\xbb\xbf")
@@ -409,15 +414,18 @@ def _read_table(
     columns: Columns | None,
     notes: list[str],
     more: Sequence[str] = (),
+    header_names: Sequence[str] = (),
 ) -> RawTable:
     """The columns as they are written: all, or those of ``columns``, of the style and ``more``.
-    Raises SettingsError for a file that is no table."""
+    They stand below a row with the path's or text's column, or else one of ``header_names``. Raises
+    SettingsError for a file that is no table."""
     ending = ending_of(path)
+    wanted = (columns.path, columns.text) if columns else header_names
     try:
         if ending == ".parquet":
             return _read_parquet(path)
         if is_workbook(path):
-            return _read_workbook(path, style, columns or Columns(), notes)
+            return _read_workbook(path, style, wanted or Columns()[:2], notes)
         check_encoding(path, style.encoding)
         content = read_table_bytes(path, style.encoding, notes)
     except (pa.ArrowException, OSError, BadInput) as error:
@@ -425,7 +433,6 @@ def _read_table(
         raise SettingsError(f"{path}: the manifest cannot be read: {why}") from None
     if ending in _JSON_LINES:
         return _read_json_lines(path, content)
-    wanted = (columns.path, columns.text) if columns else ()
     default = Style().delimiter_of(path)
     head = read_head(content, style.delimiter, default, style.quoting, style.header, wanted, notes)
     if not head.names:
@@ -470,10 +477,11 @@ def _class_name(number: object, names: Sequence[str]) -> object:
     return None if number < 0 else names[number]
 
 
-def _read_workbook(path: Path, style: Style, columns: Columns, notes: list[str]) -> RawTable:
-    """A sheet of a workbook: the named one, or the only one that can be a manifest."""
+def _read_workbook(path: Path, style: Style, wanted: Sequence[str], notes: list[str]) -> RawTable:
+    """A sheet of a workbook: the named one, or the only one that can be a manifest, since it has
+    one of the ``wanted`` columns or alone is filled."""
     if style.sheet is None:
-        name = _choose_sheet(path, columns, notes)
+        name = _choose_sheet(path, wanted, notes)
     else:
         name = style.sheet
     rows = read_sheet(path, name)
@@ -483,7 +491,7 @@ def _read_workbook(path: Path, style: Style, columns: Columns, notes: list[str])
     if style.header:
         names = style.header
     elif filled:
-        first = filled[find_header([rows[at] for at in filled], (columns.path, columns.text))]
+        first = filled[find_header([rows[at] for at in filled], wanted)]
         names = rows[first][: last_filled(rows[first])]
         if first > filled[0]:
             notes.append(f"sheet '{name}': rows above the header, row {first + 1}, are left out")
@@ -505,26 +513,39 @@ def _read_workbook(path: Path, style: Style, columns: Columns, notes: list[str])
     return RawTable(names, column, len(kept), lambda row: f"sheet '{name}', row {kept[row][0]}")
 
 
-def _choose_sheet(path: Path, columns: Columns, notes: list[str]) -> str:
+def _choose_sheet(path: Path, wanted: Sequence[str], notes: list[str]) -> str:
     names = sheet_names(path)
-    fitting = [name for name in names if _has_items(path, name, columns)]
-    if len(fitting) == 1:
-        if len(names) > 1:
-            others = shorten([name for name in names if name != fitting[0]])
-            notes.append(f"sheet '{fitting[0]}' is read; the others have no such columns: {others}")
-        return fitting[0]
     if len(names) == 1:
         return names[0]
-    raise SettingsError(
-        f"{path}: {'several' if fitting else 'none'} of its sheets "
-        f"{'have' if fitting else 'has'} a column '{columns.path}' or '{columns.text}'; name one "
-        f"in data.sheet: {_listed(names)}"
-    )
+    fitting = [name for name in names if _has_items(path, name, wanted)]
+    lacking = "have no such columns"
+    if not fitting:
+        fitting = [name for name in names if any(map(last_filled, read_sheet(path, name, 50)))]
+        lacking = "are empty"
+        if len(fitting) > 1:
+            raise SettingsError(
+                f"{path}: none of its sheets has a column {_either(wanted)}; name one in "
+                f"data.sheet: {_listed(names)}"
+            )
+    elif len(fitting) > 1:
+        raise SettingsError(
+            f"{path}: several of its sheets have a column {_either(wanted)}; name one in "
+            f"data.sheet: {_listed(fitting)}"
+        )
+    if not fitting:
+        raise SettingsError(f"{path}: all of its sheets are empty: {_listed(names)}")
+    others = shorten([name for name in names if name != fitting[0]])
+    notes.append(f"sheet '{fitting[0]}' is read; the others {lacking}: {others}")
+    return fitting[0]
 
 
-def _has_items(path: Path, sheet: str, columns: Columns) -> bool:
+def _either(names: Sequence[str]) -> str:
+    """E.g. ``'path' or 'text'``."""
+    return " or ".join(f"'{name}'" for name in names[:2]) + (", …" if len(names) > 2 else "")
+
+
+def _has_items(path: Path, sheet: str, wanted: Sequence[str]) -> bool:
     rows = [row for row in read_sheet(path, sheet, max_rows=50) if last_filled(row)]
-    wanted = (columns.path, columns.text)
     found = rows[find_header(rows, wanted)] if rows else []
     names = {clean_name(name).casefold() for name in found}
     return bool(names & {clean_name(name).casefold() for name in wanted})
