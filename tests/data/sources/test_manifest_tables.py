@@ -311,3 +311,12 @@ def test_a_row_without_a_path_is_named_by_its_line(tmp_path):
     path.write_text("path,label\na.wav,x\n,y\n")
     manifest = read_manifest(path, Columns(), Style())
     assert manifest.problems == {1: "line 3: the row has no path (column 'path')"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_table_in_utf_16_without_a_mark_is_named_as_that(tmp_path, encoding):
+    path = tmp_path / "m.csv"
+    rows = "".join(f"나쁜 영화였습니다 시간이 아까웠어요 {n},부정\n" for n in range(20))
+    path.write_bytes(f"text,label\n{rows}".encode(encoding))
+    with pytest.raises(SettingsError, match=f"data.encoding: {encoding}"):
+        read_manifest(path, Columns(), Style())

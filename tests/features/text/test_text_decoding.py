@@ -29,6 +29,8 @@ SENTENCES = {
     "he": ("איכות גרועה, לא מומלץ", "cp1255"),
     "ar": ("جودة سيئة لا أنصح به", "cp1256"),
     "th": ("หนังดีมาก ชอบมากครับ", "cp874"),
+    "lv": ("Briesmīga filma, laika izšķiešana", "cp1257"),
+    "hu": ("Szörnyű film, időpazarlás", "cp1250 iso8859-2"),
 }
 WRITTEN = [(text, name) for text, names in SENTENCES.values() for name in names.split()]
 
@@ -55,11 +57,23 @@ def test_a_mark_tells_the_encoding(encoding):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-@pytest.mark.parametrize("text", ["a good film", "좋은 영화 a good film, 1"])
+@pytest.mark.parametrize("text", ["a good film", "좋은 영화 a good film, 1", "Ужасный фильм, да"])
 def test_wide_characters_without_a_mark_are_noticed(text, encoding):
     found = wide_encoding(text.encode(encoding))
     assert found == encoding or (found is None and not text.isascii())
     assert wide_encoding(text.encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [("หนังแย่มาก เสียเวลา", "tis_620"), ("这部电影太差了，我不推荐。", "utf-16-le"),
+     ("Ужасный фильм, да", "utf-16-be"), ("Un film affreux, à éviter, déçu", "cp1252")],
+)  # fmt: skip
+def test_a_text_in_another_encoding_is_refused_with_one_that_reads_it(text, encoding):
+    with pytest.raises(BadInput) as caught:
+        Word(kind="word").read(text.encode(encoding))
+    named = str(caught.value).split("data.encoding: ")[1].split()[0].rstrip(".;")
+    assert text.encode(encoding).decode(named) == text
 
 
 def test_utf8_is_read_as_that_whatever_was_named():

@@ -9,10 +9,12 @@ from seqbelt.features.text.text_decoding import (
     describe_encodings,
     is_utf8,
     mark_of,
+    rank_encodings,
     wide_encoding,
 )
 
 SAMPLE_BYTES = 1 << 20
+HEAD_BYTES = 1 << 12
 MAX_TEXT_BYTES = 64 << 20
 """Larger files of text are not decoded here; their reader refuses them by their size."""
 
@@ -49,9 +51,13 @@ def check_encoding(path: Path, encoding: str) -> None:
     lines = [line for line in sample.splitlines() if not line.isascii()]
     broken = [line for line in lines[:-1] or lines if not _is_utf8(line)]
     if len(broken) > 1 and 2 * len(broken) > len(lines):
+        # Lines of UTF-16 begin within a character where they are split at bytes.
+        ranked = rank_encodings(sample[:HEAD_BYTES])
+        is_wide = bool(ranked) and ranked[0].encoding.startswith("utf-16")
+        hint = describe_encodings(sample[:HEAD_BYTES] if is_wide else _some(broken))
         raise SettingsError(
             f"{path}: is not written in UTF-8 ({len(broken)} of {len(lines)} lines that are not "
-            f"plain ASCII); {describe_encodings(_some(broken))}"
+            f"plain ASCII); {hint}"
         )
 
 

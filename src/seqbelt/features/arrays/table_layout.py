@@ -146,15 +146,7 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
     kinds = tuple(_is_number_column(body, column) for column in range(width))
     if options.header is not None:
         return _told(rows, options.header, width, kinds)
-    blank = [column for column in range(width) if _ends_blank(body, column)]
-    first = next(
-        (
-            n
-            for n, (_, cells) in enumerate(body)
-            if _is_values(cells, kinds) and not any(map(is_word, (cells[c] for c in blank)))
-        ),
-        None,
-    )
+    first = next((n for n, (_, cells) in enumerate(body) if _is_values(cells, kinds)), None)
     if first is None:  # no number anywhere
         first = min(1, len(body) - 1)
         if len(body) < 2:
@@ -291,12 +283,6 @@ def _is_number_column(rows: Sequence[Row], column: int) -> bool:
     cells = [cells[column] for _, cells in rows if column < len(cells)]
     cells = [cell for cell in cells if not is_missing(cell)][-max(1, len(rows) // 3) :]
     return bool(cells) and 2 * sum(map(looks_like_number, cells)) >= len(cells)
-
-
-def _ends_blank(rows: Sequence[Row], column: int) -> bool:
-    """Whether the last third of the rows hold nothing in a column."""
-    last = rows[-max(1, len(rows) // 3) :]
-    return all(column < len(cells) and cells[column] == "" for _, cells in last)
 
 
 def _is_values(cells: Sequence[Cell], kinds: Sequence[bool]) -> bool:

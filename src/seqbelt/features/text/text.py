@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # 0.1 s to import, and the command line only reads settings
 
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters but tab and line ends, and halves of surrogate pairs: each is a space."""
+MAX_ASCII = 127
 SAMPLE_BYTES = 300
 """Of a text that is not UTF-8, for finding out what it is."""
 ESCAPED = re.compile("[\udc80-\udcff]")
@@ -275,9 +276,13 @@ def _decode(source: Path | bytes | np.ndarray, max_characters: int, size_setting
         return decode_text(content)
     except UnicodeDecodeError as error:
         byte = content[error.start]
-        sample = content[error.start : error.start + SAMPLE_BYTES]
-        # One invalid byte after valid UTF-8 letters is no evidence of another encoding.
-        hint = "; " + describe_encodings(sample) if content[: error.start].isascii() else ""
+        first = next(place for place, byte in enumerate(content) if byte > MAX_ASCII)
+        begin = content.rfind(b"\n", 0, first) + 1 if first > SAMPLE_BYTES else 0
+        sample = content[begin : begin + SAMPLE_BYTES]
+        # One invalid byte among valid UTF-8 letters is no evidence of another encoding.
+        read = [one for one in sample.decode("utf-8", "replace") if not one.isascii()]
+        is_other = 4 * read.count("\ufffd") > len(read)
+        hint = "; " + describe_encodings(sample) if is_other else ""
         raise BadInput(
             UNREADABLE,
             f"not {error.encoding.upper()}: byte 0x{byte:02x} at offset {error.start} "

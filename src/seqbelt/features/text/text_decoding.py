@@ -25,8 +25,8 @@ _ESCAPES = ((b"\x1b$B", "iso2022_jp"), (b"\x1b$@", "iso2022_jp"), (b"\x1b$)C", "
 _CANDIDATES = (
     "cp949", "cp932", "euc_jp", "gb18030", "big5hkscs", "cp1252", "cp1251", "koi8-u", "cp866",
     "cp1250", "iso8859-2", "cp1254", "cp1253", "iso8859-7", "iso8859-5", "mac_cyrillic", "cp1255",
-    "cp1256", "cp874", "cp1257", "iso8859-15", "mac_roman", "cp850", "cp437", "johab", "utf-16-le",
-    "utf-16-be",
+    "cp1256", "cp874", "cp1257", "iso8859-15", "mac_roman", "cp850", "cp437", "cp852", "cp1258",
+    "johab", "utf-16-le", "utf-16-be",
 )  # fmt: skip
 """In the order in which they are named where two read the same."""
 SUPERSETS = {
@@ -84,21 +84,37 @@ def decode_text(content: bytes, encoding: str = "utf-8") -> str:
         return content.decode(SUPERSETS[plain])
 
 
+_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 MIN_WIDE_BYTES = 4
 """Two characters of UTF-16: less may be anything."""
 
 
 def wide_encoding(content: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a mark, judged by its zero bytes; None for other content."""
+    """UTF-16 or UTF-32 without a mark, judged by its zero bytes, or by control characters that it
+    reads as letters; None for other content."""
     sample = content[:SAMPLE_CHARACTERS]
-    if len(content) < MIN_WIDE_BYTES or not sample.count(0) or sample.count(0) * 4 < len(sample):
+    if len(content) < MIN_WIDE_BYTES:
         return None
-    if len(content) % 4 == 0 and sample.count(0) * 2 > len(sample):
-        return "utf-32-le" if sample[3::4].count(0) > sample[::4].count(0) else "utf-32-be"
-    odd, even = sample[1::2].count(0), sample[::2].count(0)
-    if max(odd, even) < 4 * min(odd, even):
+    num_zeros = sample.count(0)
+    if num_zeros * 4 >= len(sample):
+        if len(content) % 4 == 0 and num_zeros * 2 > len(sample):
+            return "utf-32-le" if sample[3::4].count(0) > sample[::4].count(0) else "utf-32-be"
+        odd, even = sample[1::2].count(0), sample[::2].count(0)
+        if max(odd, even) < 4 * min(odd, even):
+            return None
+        return "utf-16-le" if odd > even else "utf-16-be"
+    if len(_CONTROLS.findall(sample)) * 4 < len(sample):
         return None
-    return "utf-16-le" if odd > even else "utf-16-be"
+    texts = {
+        name: sample[: len(sample) // 2 * 2].decode(name, "replace")
+        for name in ("utf-16-le", "utf-16-be")
+    }
+    best = max(texts, key=lambda name: _score(texts[name], name))
+    return best if all(map(_is_of_a_text, texts[best])) else None
+
+
+def _is_of_a_text(character: str) -> bool:
+    return character.isprintable() or character.isspace()
 
 
 class Candidate(NamedTuple):
@@ -208,7 +224,7 @@ _USUAL = {
     "CYRILLIC": (frozenset("оеаинтсрвлк"), frozenset("мдпуяыьгзбчйієї")),
     "GREEK": (frozenset("αοιετσνηυρ"), frozenset("πκμλςάόέίήώύωδ")),
 }
-_LATIN = frozenset("éèàáâäãåæçêëíìîïñóòôöõøúùûüßœğışřěčžůťďňłąęśżźćńőűţșăđő")
+_LATIN = frozenset("éèàáâäãåæçêëíìîïñóòôöõøúùûüßœğışšřěčžůťďňłąęśżźćńőűţșăđőāēģīķļņūėįų")
 _QUOTES = frozenset("«»“”„‘’–—…€·¿¡№、。，！？（）「」『』・：；～")
 _HEBREW_FINAL = frozenset("ךםןףץ")
 
@@ -277,8 +293,11 @@ def _judge_alphabet(
     if character.isupper():
         is_odd = before.isalpha() and before.islower()
         return -0.6 if is_odd else 0.5 if not before.isalpha() else 0.2
-    if before.isascii() and before.isalpha():
+    beside = [near for near in (before, after) if near.isalpha()]
+    if any(near.isascii() for near in beside):
         return -0.5
+    if not beside:
+        return 0.2  # a word of one letter is one in many alphabets
     return 1.0 if character in most else 0.7 if character in many else 0.3
 
 
