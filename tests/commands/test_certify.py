@@ -63,7 +63,7 @@ def test_certificates_are_reported_and_stored_with_the_model(project, capsys):
     assert 0 < trained["lost_steps"] < 1 and "of the training steps are not read" in err
     client = connect()
     metrics = client.get_run(trained["run_id"]).data.metrics
-    assert metrics["training/lost_steps"] == pytest.approx(trained["lost_steps"])
+    assert metrics["train/lost_steps"] == pytest.approx(trained["lost_steps"])
     assert metrics["train/gradient_reach_steps"] >= 1
     version = client.get_model_version_by_alias("words", "champion")
     assert version.tags["certificate.padding"] == "passed"

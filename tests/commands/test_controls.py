@@ -122,7 +122,7 @@ def test_the_cell_without_recurrence_is_trained_as_the_cells_are(project, capsys
     assert first["test_accuracy"] == result["cells"]["rnn"]["test_accuracy"]["mean"]
     description = version_of(result).description
     assert description.startswith("Leak, so the test scores are too high: 2 of 22 test rows")
-    assert " A control is more accurate: 'bag of wor" in description
+    assert "\n\nA control is more accurate: 'bag of wor" in description
     assert "control-no-recurrence" in runs and "'no recurrence'" in result["verdict"]
 
 

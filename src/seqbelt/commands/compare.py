@@ -85,7 +85,7 @@ def compare(experiment: Experiment) -> Outcome:
     lost = "" if chosen.test is None else _lost_to(chosen, trained, controls)
     page = [conclusion.leak_sentence, lost, f"Chosen: {chosen_by}."]
     page.append(_scores(chosen, trained, conclusion))
-    model_uri = register(chosen, " ".join(filter(None, page)))
+    model_uri = register(chosen, "\n\n".join(filter(None, page)))
     # Runs are joined by a tag, since MLflow's page hides child runs. The summary is created last,
     # so that it is first in the page's list.
     tags = {

@@ -11,7 +11,7 @@ from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.evaluation.confident_learning import UNDISPUTED
 from seqbelt.experiment import Experiment
-from seqbelt.features.base import Source
+from seqbelt.features.base import Features, Source
 from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.inference.bundle import Bundle
 from seqbelt.review.decisions import Decisions
@@ -96,13 +96,17 @@ def _review(items: ReviewItems, path: Path, port: int) -> Outcome:
     return Outcome(result)
 
 
-def items_of_data(experiment: Experiment) -> ReviewItems:
-    """The items of a config's data, with the held-out predictions of its last comparison."""
-    if isinstance(experiment.features, SeveralInputs):
+def _refuse_several_inputs(features: Features) -> None:
+    if isinstance(features, SeveralInputs):
         raise SettingsError(
             "seqbelt review: does not support items of several inputs or with columns; correct the "
             "labels in the manifest"
         )
+
+
+def items_of_data(experiment: Experiment) -> ReviewItems:
+    """The items of a config's data, with the held-out predictions of its last comparison."""
+    _refuse_several_inputs(experiment.features)
     store = prepare_data(experiment).store
     manifest = experiment.data.list_items(experiment.features)
     rows, stored = _review_rows(manifest, store)
@@ -188,8 +192,8 @@ def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems
     names = rows[key].cast(pa.string()).to_pylist()
     folder, _ = load_folder(rows["model"][0].as_py())
     bundle = Bundle.load(folder)
-    bundle.refuse_several_inputs("seqbelt review")
     features = bundle.features
+    _refuse_several_inputs(features)
     if features.reads_text and "text" in rows.column_names and not inputs:
         sources: Sequence[Source] = rows["text"].to_pylist()
     else:

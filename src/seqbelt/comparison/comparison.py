@@ -299,8 +299,14 @@ class Conclusion:
             row += [f"{numbers['num_parameters']:,}", f"{numbers['epochs']:.1f}"]
             rows.append([*row, f"{numbers['train_s']:.1f}"])
         over = "new seeds and new test examples, or groups where those are held out"
+        accuracies = [
+            f"{label(cell)} {ACCURACY.value(numbers['test_accuracy']['mean'])}"
+            for cell, numbers in self.cells().items()
+        ]
+        # The list of MLflow's page shows the first characters, and no Markdown.
         parts = [
-            f"**{self.sentence}**",
+            f"{', '.join(accuracies)}: test accuracy.",
+            self.sentence,
             markdown_table(header, rows),
             f"Intervals: {self.confidence:.0%}, over {over}.",
             self._pairs_markdown(),

@@ -347,8 +347,11 @@ def _serve(bundle: str, board: str, replies: str, memory_mb: str) -> None:
         return
     if predictor.device.type == "cpu":
         _bound_memory(int(float(memory_mb) * (1 << 20)))
-    shared_board = Board(Path(board))
-    _write_message(number, b"{}")
+    try:
+        shared_board = Board(Path(board))
+        _write_message(number, b"{}")
+    except (FileNotFoundError, BrokenPipeError):  # the server ended while the model was loaded
+        return
     while True:
         (size,) = struct.unpack("<Q", _receive_exactly(8))
         head = json.loads(_receive_exactly(size))

@@ -11,7 +11,7 @@ from mlflow.entities import Experiment
 KEY = "seqbelt"
 TAG = f"mlflow.sharedViewState.{KEY}"
 _COLUMNS = (
-    "metrics.`test/accuracy`", "metrics.`test/macro_f1`", "metrics.`test/calibration_error`",
+    "metrics.`test/accuracy`", "metrics.`test/macro_f1`",
     "params.`model.hidden_size`", "params.`training.seed`", "tags.`compare.id`",
     "attributes.`Duration`",
 )  # fmt: skip

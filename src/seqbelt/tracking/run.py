@@ -151,14 +151,14 @@ class TrackedRun:
         self.log_tags({"layout": history.layout, "device": history.device})
         self.log_metrics(
             {
-                "training/fill": history.fill,
-                "training/gflop_per_epoch": history.flops / 1e9,
-                "training/padded_gflop_per_epoch": history.padded_flops / 1e9,
-                "training/train_s": history.train_s,
-                "training/best_epoch": history.best_epoch,
+                "train/fill": history.fill,
+                "train/gflop_per_epoch": history.flops / 1e9,
+                "train/padded_gflop_per_epoch": history.padded_flops / 1e9,
+                "train/train_s": history.train_s,
+                "train/best_epoch": history.best_epoch,
             }
         )
-        for number, curve in history.reaches[1:]:  # the first is logged before training
+        for number, curve in history.reaches:
             self.log_reach(GradientReach(np.array(curve)), number)
 
     def log_reach(self, reach: GradientReach, epoch: int) -> None:
@@ -184,7 +184,7 @@ class TrackedRun:
                 f"{prefix}/calibration_error": after.expected_error,
                 f"{prefix}/calibration_error_low": low,
                 f"{prefix}/calibration_error_high": high,
-                "training/temperature": report.temperature,
+                "train/temperature": report.temperature,
             }
         )
 

@@ -288,7 +288,7 @@ def _log(experiment: str, conclusion: ArrayConclusion) -> None:
             run = TrackedRun.start(experiment, f"{cell}-s{result.seed}", {})
             run.log_cell(cell)
             run.log_metrics({f"test/{name}": score for name, score in result.test.items()})
-            run.log_metrics({"training/train_s": result.train_s, "training/epochs": result.epochs})
+            run.log_metrics({"train/train_s": result.train_s, "train/epochs": result.epochs})
             run.finish()
     summary = TrackedRun.start(experiment, conclusion.headline, {"compare.summary": "true"})
     log_conclusion(summary, conclusion, conclusion.markdown(), conclusion.figures())

@@ -65,7 +65,7 @@ def log_baselines(
             {"compare.id": compare_id, "control": baseline.name, "mlflow.runColor": "#999999"},
         )
         run.describe(baseline.description)
-        run.log_metrics({"training/control_s": result.seconds})
+        run.log_metrics({"train/control_s": result.seconds})
         if result.test_accuracy is None or result.macro_f1 is None:
             run.describe(f"{baseline.description}\n\nNo predictions: {result.error}")
             run.finish("FAILED")

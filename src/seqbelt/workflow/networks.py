@@ -36,7 +36,7 @@ def network_builder(
         aligned = _align(model.vectors, vocabulary)  # pyright: ignore[reportArgumentType]
         coverage = _report_coverage(aligned, model.vectors, train)
         if run is not None:
-            run.log_metrics({"training/vector_coverage": coverage})
+            run.log_metrics({"train/vector_coverage": coverage})
 
     def build() -> SequenceNetwork:
         num_classes = len(store.classes)

@@ -156,6 +156,7 @@ def train_model(
         bundle.save(folder / "bundle")  # before anything that needs the tracking server
         log_reports(run, reports)
         run.log_history(history)
+        run.log_metrics({"train/lost_steps": lost_steps(rows["train"])})
         curves = learning_curves({experiment.run_name: history})
         run.log_artifact("pictures/learning_curves.png", to_png(curves))
     validation, test = reports.get("validation"), reports.get("test")
@@ -308,12 +309,11 @@ def _fit(experiment, store, rows, folder, resume, run):
     plan = experiment.training.plan(len(rows["train"]))
     name = experiment.run_name
     echo(f"{name}: {plan.sentence}; {_describe_network(experiment.model, rows['train'])}")
-    _report_lost_steps(rows["train"], experiment, run)
+    _report_lost_steps(lost_steps(rows["train"]), experiment)
     build = network_builder(experiment, store, rows["train"], run)
     with bar(f"training {name}", plan.num_updates) as progress:
 
         def on_start(reach: GradientReach) -> None:
-            run.log_reach(reach, epoch=0)
             # With labels for steps the relevant steps are near: the reach may be short.
             if reach.warning and experiment.data.labels != "per_step":
                 echo(f"{name}: {reach.warning}")
@@ -355,9 +355,7 @@ def _fit(experiment, store, rows, folder, resume, run):
     return network, history
 
 
-def _report_lost_steps(train: Sequences, experiment: Experiment, run: TrackedRun) -> None:
-    lost = lost_steps(train)
-    run.log_metrics({"training/lost_steps": lost})
+def _report_lost_steps(lost: float, experiment: Experiment) -> None:
     if lost:
         echo(
             f"model.crop_steps {experiment.model.max_steps}, crop {experiment.model.crop}: "

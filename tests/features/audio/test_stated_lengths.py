@@ -16,7 +16,7 @@ FORMATS = [
     ("WAV", "PCM_16"), ("WAV", "GSM610"), ("RF64", "PCM_16"), ("W64", "PCM_16"),
     ("AIFF", "PCM_16"), ("AU", "PCM_16"), ("CAF", "PCM_16"), ("CAF", "ALAC_16"),
     ("FLAC", "PCM_16"), ("FLAC", "PCM_24"), ("OGG", "VORBIS"), ("OGG", "OPUS"),
-    ("MP3", "MPEG_LAYER_III"),
+    ("MP3", "MPEG_LAYER_III"), ("VOC", "PCM_16"),
 ]  # fmt: skip
 
 
@@ -66,7 +66,9 @@ def test_a_stream_of_open_size_is_whole():
 
 
 @pytest.mark.parametrize("percent", [50, 90])
-@pytest.mark.parametrize(("container", "codec"), [("webm", "libopus"), ("mp4", "aac")])
+@pytest.mark.parametrize(
+    ("container", "codec"), [("webm", "libopus"), ("mp4", "aac"), ("avi", "pcm_s16le")]
+)
 def test_a_media_file_cut_short_is_refused(container, codec, percent):
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:

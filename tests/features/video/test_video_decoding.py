@@ -1,8 +1,12 @@
 """Decoding of clips whose container hides a part of them."""
 
+import io
+
 import av
 import numpy as np
+import pytest
 
+from seqbelt.errors import BadInput
 from seqbelt.features.video.video_decoding import FrameFormat, decode_video
 
 
@@ -30,3 +34,20 @@ def test_a_clip_cut_by_an_edit_list_is_whole(tmp_path):
     frames = list(decode_video(tmp_path / "cut.mp4", FrameFormat(32, 24, True), None, 60))
     assert len(frames) == 30  # of 64 that the container holds
     assert 60 < frames[0].mean() < frames[-1].mean()
+
+
+@pytest.mark.parametrize(("container", "codec"), [("avi", "mpeg4"), ("asf", "wmv2")])
+def test_a_clip_with_fewer_bytes_than_it_states_is_refused(container, codec):
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(30):
+            image = np.full((48, 64, 3), 8 * number, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        output.mux(stream.encode())
+    content, frame_format = file.getvalue(), FrameFormat(32, 24, True)
+    assert len(list(decode_video(content, frame_format, None, 60))) == 30
+    with pytest.raises(BadInput) as caught:
+        list(decode_video(content[: len(content) * 9 // 10], frame_format, None, 60))
+    assert caught.value.reason == "truncated"

@@ -87,6 +87,7 @@ def read_manifest(
     Raises SettingsError, with the line where there is one, for what cannot be read as it is meant.
     """
     notes: list[str] = []
+    may_lack_path = more is not None  # one of several inputs may be missing
     more = more or {}
     table = _read_table(path, style, columns, notes, [*more])
     places = _find_columns(path, table.names, columns, notes)
@@ -119,7 +120,7 @@ def read_manifest(
             values[name] = clean_names(values[name])
     _refuse_broken_labels(values.get("label", ()), problems)
     for row in (row for row, path in enumerate(values.get("path", ())) if not path.strip()):
-        if "text" not in values:
+        if "text" not in values and not may_lack_path:
             problems.setdefault(row, f"the row has no path (column '{columns.path}')")
     _leave_out_other_rows(table, places, values, problems)
     if style.header and "label" in values:

@@ -8,18 +8,20 @@ import struct
 from collections.abc import Iterator
 
 from seqbelt.errors import TRUNCATED, BadInput
+from seqbelt.features.media_container import HEAD_BYTES, refuse_missing_bytes
 
 TOLERANCE = 0.99
 """Fraction of a stated MP3 length that must be there: some encoders miscount a frame."""
 _W64_RIFF = b"riff\x2e\x91\xcf\x11"
+_VOC = b"Creative Voice File\x1a"
 _OPEN_32 = 0xFFFFFFFF - 64
 
 
 def refuse_cut_short(content: bytes) -> None:
     """Raise BadInput (truncated) where a container states more than ``content`` holds.
 
-    Checks RF64, Wave64, AIFF, AU, CAF, Ogg, and MP3 with a Xing or Info header; other content
-    passes.
+    Checks RF64, Wave64, AIFF, AU, CAF, Ogg, AVI, ASF, VOC, and MP3 with a Xing or Info header;
+    other content passes.
     """
     start = content[:4]
     if start in (b"RF64", b"BW64") and content[8:12] == b"WAVE":
@@ -38,7 +40,10 @@ def refuse_cut_short(content: bytes) -> None:
         _check_chunks(content, ">q", 8, b"data", None)
     elif start == b"OggS":
         _check_last_page(content)
+    elif content.startswith(_VOC):
+        _check_voc_blocks(content)
     else:
+        refuse_missing_bytes(content[:HEAD_BYTES], len(content))
         _check_xing(content)
 
 
@@ -92,6 +97,15 @@ def _check_last_page(content: bytes) -> None:
         if is_whole and content[place + 5] & 4:
             return
     raise BadInput(TRUNCATED, "the last Ogg page does not end the stream")
+
+
+def _check_voc_blocks(content: bytes) -> None:
+    """Each block of a Creative Voice File states its size; a block of type 0 is the last."""
+    (place,) = struct.unpack_from("<H", content.ljust(22, b"\0"), len(_VOC))
+    while 0 < place < len(content) and content[place]:
+        size = int.from_bytes(content[place + 1 : place + 4], "little")
+        _refuse_missing(len(content) - place - 4, size)
+        place += 4 + size
 
 
 def _check_xing(content: bytes) -> None:

@@ -6,6 +6,7 @@ clip, however long it is.
 
 import io
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from seqbelt.errors import (
     BadInput,
 )
 from seqbelt.features.base import reason_of
-from seqbelt.features.media_container import open_container
+from seqbelt.features.media_container import HEAD_BYTES, open_container, refuse_missing_bytes
 
 CONTAINERS = (
     "avi,mov,mp4,m4a,3gp,matroska,webm,gif,mpeg,mpegvideo,mpegts,flv,asf,ogg,m4v,h264,hevc,av1,ivf,"
@@ -130,26 +131,30 @@ def _open(source: Path | bytes) -> Iterator[Any]:
         ):
             raise BadInput(WRONG_TYPE, "not a regular file: a pipe, a device or a socket")
         file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
-        start = source[:16] if isinstance(source, bytes) else _first_bytes(source)
+        head, size = _head_of(source)
     except OSError as error:
         raise BadInput(UNREADABLE, reason_of(error)) from None
-    if not start:
+    if not head:
         raise BadInput(EMPTY, "the file has no bytes")
+    refuse_missing_bytes(head, size)
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
         container = open_container(file, options=options, buffer_size=BUFFER_BYTES)
     except (FFmpegError, ValueError) as error:
         why = reason_of(error)
-        if any(start.startswith(mark, place) for place, mark in VIDEO_SIGNATURES):
+        if any(head.startswith(mark, place) for place, mark in VIDEO_SIGNATURES):
             raise BadInput(TRUNCATED, f"begins as a video, but cannot be decoded ({why})") from None
         raise BadInput(WRONG_TYPE, f"not a video that can be decoded ({why})") from None
     with container:
         yield container
 
 
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)
+def _head_of(source: Path | bytes) -> tuple[bytes, int]:
+    """A file's first bytes, and how many it has."""
+    if isinstance(source, bytes):
+        return source[:HEAD_BYTES], len(source)
+    with source.open("rb") as file:
+        return file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size
 
 
 def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float, Any]]:
