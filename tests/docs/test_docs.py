@@ -14,6 +14,7 @@ import yaml
 import seqbelt
 
 ROOT = Path(__file__).parents[2]
+CASES = runpy.run_path(str(ROOT / "docs" / "generate_cases.py"))
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "generate_reference.py"))
 
 
@@ -33,6 +34,11 @@ def without_comments(block: str) -> list[str]:
 def test_the_reference_is_that_of_the_code(name):
     found = (ROOT / "docs" / "reference" / name).read_text("utf-8")
     assert found == REFERENCE["pages"]()[name], "run: python docs/generate_reference.py"
+
+
+def test_the_page_of_cases_is_that_of_the_corpus():
+    found = CASES["PAGE"].read_text("utf-8")
+    assert found == CASES["page"](), "run: python docs/generate_cases.py"
 
 
 @pytest.mark.parametrize(
