@@ -73,6 +73,7 @@ test-oldest: $(OLDEST_READY)  ## The engine's fast tests on the oldest supported
 
 docs: $(READY)  ## The documentation as a site in build/site, links checked
 	$(BIN)/python docs/generate_reference.py
+	$(BIN)/python docs/generate_cases.py
 	$(BIN)/mkdocs build --strict --quiet
 
 check: $(READY)  ## Format, lint, types, import layers, links of the documentation

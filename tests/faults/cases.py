@@ -1,82 +1,337 @@
-"""The corpus: one small input for each kind of trouble that people report, and what must come.
+"""The corpus: small inputs of each kind of trouble that people report, and what must come.
 
-A case writes its input below a folder. It is read as ``values`` (of the first file's recording), or
-refused with the words ``refused``; ``said`` must be among the remarks.
+A case is a source of a few files. It is read: the first sequence has ``values`` or the classes have
+these counts; or refused with the words ``message``. What is read otherwise than it stands is said
+with the words ``message``. ``docs/generate_cases.py`` makes a page of them.
 """
 
-from collections.abc import Callable
+import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soundfile
+
+Content = str | bytes
 
 
 class Case(NamedTuple):
-    """One kind of input."""
+    """One input and what comes of it."""
 
-    name: str
-    write: Callable[[Path], None]
+    kind: str
+    shown: str
+    """The input as the page shows it."""
+    files: Mapping[str, Content]
     values: list[list[float]] | None = None
-    refused: str = ""
-    said: str = ""
+    classes: Mapping[str, int] | None = None
+    message: str = ""
     settings: tuple[str, ...] = ()
+    features: str = "channels"
+    source: str = "lay"
+    refused_row: bool = False
+    """Whether one row is quarantined, with ``message``, and the others are read."""
+
+    @property
+    def is_read(self) -> bool:
+        return self.values is not None or self.classes is not None
+
+    def write(self, folder: Path) -> None:
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def table(text: str, encoding: str = "utf-8") -> Callable[[Path], None]:
+def _numbers(
+    text: str,
+    values: list[list[float]] | None = None,
+    message: str = "",
+    *settings: str,
+    encoding: str = "utf-8",
+    shown: str = "",
+) -> Case:
     """Two classes of six such tables each, that differ in a comment at the end only."""
-
-    def write(folder: Path) -> None:
-        for label in ("down", "up"):
-            (folder / "lay" / label).mkdir(parents=True)
-            for number in range(6):
-                content = f"{text}# {label} {number}\n".encode(encoding)
-                (folder / "lay" / label / f"{number}.csv").write_bytes(content)
-
-    return write
+    files = {
+        f"lay/{label}/{number}.csv": f"{text}# {label} {number}\n".encode(encoding)
+        for label in ("down", "up")
+        for number in range(6)
+    }
+    note = f" ({encoding})" if encoding != "utf-8" else ""
+    return Case("Tables of numbers", (shown or text) + note, files, values, None, message, settings)
 
 
+def _manifest(
+    kind: str,
+    text: str,
+    classes: Mapping[str, int] | None = None,
+    message: str = "",
+    *settings: str,
+    name: str = "m.csv",
+    encoding: str = "utf-8",
+    refused_row: bool = False,
+) -> Case:
+    note = f" ({encoding})" if encoding != "utf-8" else ""
+    files = {name: text.encode(encoding)}
+    return Case(
+        kind, text + note, files, None, classes, message, settings, "word", name, refused_row
+    )
+
+
+def _folders(
+    names: str, classes: Mapping[str, int] | None = None, message: str = "", *settings: str
+) -> Case:
+    """Two recordings in each of the named folders."""
+    files = {
+        f"lay/{name}/{number}.npy": _array(place + number / 10)
+        for place, name in enumerate(names.split(", "))
+        for number in range(2)
+    }
+    return Case("Which folders are classes", names, files, None, classes, message, settings)
+
+
+def _recording(shown: str, name: str, content: bytes, message: str) -> Case:
+    files = {f"lay/{label}/{n}.wav": _sound(n + 1) for label in "ab" for n in range(2)}
+    return Case(
+        "Media", shown, files | {f"lay/a/{name}": content}, None, {"a": 2, "b": 2}, message,
+        ("features.sample_rate=8000",), "log_mel", "lay", True,
+    )  # fmt: skip
+
+
+def _array(value: float) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.full((5, 1), value, np.float32))
+    return file.getvalue()
+
+
+def _sound(seed: int, file_format: str = "WAV") -> bytes:
+    file = io.BytesIO()
+    noise = np.random.default_rng(seed).normal(size=4000) / 10
+    soundfile.write(file, noise, 8000, format=file_format)
+    return file.getvalue()
+
+
+PLAIN = "good,pos\nbad,neg\n"
+LABELS, MANIFESTS, QUOTES, TEXTS = "Labels and groups", "Manifests", "Quotes", "Encodings"
 CASES = [
-    Case("a number sign in a name", table("acc #1,acc #2\n1,2\n"), [[1, 2]]),
-    Case(
-        "a spreadsheet's error word",
-        table("x,y\n#N/A,2\n1,3\n3,4\n"),
-        [[1, 2], [1, 3], [3, 4]],
-        settings=("features.missing=interpolate",),
+    _folders("Train/a, Train/b, TEST/a, TEST/b", {"a": 4, "b": 4}, "TEST/ as test"),
+    _folders(
+        "train/a, train/b, test/a, test/b, docs/x", {"a": 4, "b": 4}, "left out beside them: docs"
     ),
-    Case(
-        "decimal commas between commas",
-        table("x,y\n0,439,1,250\n"),
-        refused=r"down/0\.csv: wrong shape: line 2 has 4 values, line 1 names 2 .*decimal",
+    _folders("Trainingsdaten/a, Testdaten/a", {"a": 4}, "Testdaten/ as test"),
+    _folders("a/train, a/test, b/train, b/test", {"a": 4, "b": 4}, "parts below the class folders"),
+    _folders("train/a, train/b, other/a", None, "others are not (other). Set data.split_folders"),
+    _folders("data/a, data/b", None, "set data.source: lay/data"),
+    _folders(
+        "fold1/a, fold1/b, fold2/a, fold2/b",
+        {"fold1": 4, "fold2": 4},
+        "called alike in all of them (a, b)",
     ),
-    Case(
-        "decimal commas between semicolons",
-        table("x;y\n0,439;1,250\n"),
-        [[0.439, 1.25]],
-        said="decimal commas",
+    _folders("a, b, __MACOSX, .git", {"a": 2, "b": 2}),
+    _manifest(LABELS, "text,label\ngood,pos\nfine,pos \nbad,neg\n", {"pos": 2, "neg": 1}),
+    _manifest(
+        LABELS,
+        "text,label\ngood,Pos\nfine,pos\nbad,neg\n",
+        {"Pos": 1, "pos": 1, "neg": 1},
+        "differ only in case",
     ),
-    Case(
-        "pandas' header of numbers",
-        table("0,1\n0.5,1.5\n"),
+    _manifest(
+        LABELS,
+        "text,label\ngood,kız\nfine,KIZ\nbad,x\n",
+        {"kız": 1, "KIZ": 1, "x": 1},
+        "differ only in case",
+    ),
+    _manifest(
+        LABELS,
+        "text,label\ngood,1\nfine,1.0\nbad,0\n",
+        {"1": 1, "1.0": 1, "0": 1},
+        "are the same number",
+    ),
+    _manifest(
+        LABELS,
+        f"text,label\n{PLAIN}odd,\n",
+        {"pos": 1, "neg": 1},
+        "unknown label",
+        refused_row=True,
+    ),
+    _manifest(
+        LABELS,
+        '{"text": "good", "label": 1.0}\n{"text": "bad", "label": 0}\n'
+        '{"text": "odd", "label": NaN}\n',
+        {"1": 1, "0": 1},
+        "unknown label",
+        name="m.jsonl",
+        refused_row=True,
+    ),
+    _manifest(
+        LABELS,
+        '{"text": "good", "label": ["a", "b"]}\n',
+        None,
+        "line 1: column 'label' holds a list",
+        name="m.jsonl",
+    ),
+    _manifest(
+        LABELS,
+        '{"text": "good", "label": "a", "label": "b"}\n',
+        None,
+        "line 1: the manifest cannot be read: the key 'label' is there twice",
+        name="m.jsonl",
+    ),
+    _manifest(MANIFESTS, "sep=;\ntext;label\ngood;pos\nbad;neg\n", {"pos": 1, "neg": 1}),
+    _manifest(
+        MANIFESTS,
+        f"Reviews of May\ntext,label\n{PLAIN}",
+        {"pos": 1, "neg": 1},
+        "line 1 stands above the header: left out",
+    ),
+    _manifest(MANIFESTS, "text,label,,\ngood,pos,,\nbad,neg,,\n", {"pos": 1, "neg": 1}),
+    _manifest(MANIFESTS, "text;label\ngood;pos\n", None, "or the delimiter in data.delimiter: ';'"),
+    _manifest(
+        MANIFESTS,
+        "sentence,label\ngood,pos\n",
+        None,
+        "no column 'path' or 'text'; found sentence, label",
+    ),
+    _manifest(
+        MANIFESTS,
+        f"text,label\n{PLAIN}fine, nice,pos\n",
+        None,
+        "m.csv, line 4: 3 values, but the header has 2",
+    ),
+    _manifest(
+        MANIFESTS,
+        f"text,label\n{PLAIN}text,label\n{PLAIN}",
+        {"pos": 2, "neg": 2},
+        "line 4: the row repeats the header",
+        refused_row=True,
+    ),
+    _manifest(
+        MANIFESTS,
+        f"text,label\n{PLAIN}Total,2\n",
+        {"pos": 1, "neg": 1},
+        "line 4: the row 'total' sums the others up",
+        refused_row=True,
+    ),
+    _manifest(
+        QUOTES,
+        'text,label\n"good\nfine,pos\nbad,neg\n',
+        None,
+        "line 2: a quotation mark opens a value and runs on",
+    ),
+    _manifest(
+        QUOTES,
+        'text,label\n"good \\"x\\" y",pos\n',
+        None,
+        "line 2: a quotation mark opens a value without a closing one",
+    ),
+    _manifest(QUOTES, 'label, text\n"pos", "good, fine"\n"neg", "bad"\n', {"pos": 1, "neg": 1}),
+    _numbers("acc #1,acc #2\n1,2\n", [[1, 2]]),
+    _numbers(
+        "x,y\n#N/A,2\n1,3\n3,4\n", [[1, 2], [1, 3], [3, 4]], "", "features.missing=interpolate"
+    ),
+    _numbers(
+        "x,y\n1,2\n#NV,3\n3,4\n", [[1, 2], [2, 3], [3, 4]], "", "features.missing=interpolate"
+    ),
+    _numbers(
+        "x,y\n1,\n2,3\n",
+        None,
+        "1 values are missing or infinite, first in line 2 (step 0), channel 'y'; "
+        "features.missing: interpolate",
+    ),
+    _numbers(
+        "x,y\n0,439,1,250\n",
+        None,
+        "line 2 has 4 values, line 1 names 2 columns; where commas are decimal "
+        "signs, features.decimal: ',' says so",
+    ),
+    _numbers("x;y\n0,439;1,250\n", [[0.439, 1.25]], "decimal commas"),
+    _numbers("x;y\n1.234,5;2\n", [[1234.5, 2]], "thousands separated by points"),
+    _numbers("x;y\n1,234;2\n", None, "its comma may be a decimal sign or separate thousands"),
+    _numbers("x;y\n1'234.5;2\n", [[1234.5, 2]], "thousands separated by apostrophes"),
+    _numbers("x;y\n1,23,456;2.5\n", [[123456, 2.5]], "thousands separated by commas"),
+    _numbers("x,y\n\u22121.5,\u20132\n", [[-1.5, -2]]),
+    _numbers("x,y\n1.5,2\nOver,3\n", None, "column 'x' holds 'Over' in line 3, not a number"),
+    _numbers("x,y\n(1.5),(2)\n1.5,3\n", None, "line 2, column 0: '(1.5)' is not a number"),
+    _numbers(
+        "x,y\n1.5,9.9E+37\n",
+        None,
+        "1 values are missing or infinite, first in line 2 (step 0), channel 'y'",
+    ),
+    _numbers("0,1\n0.5,1.5\n", [[0.5, 1.5]], "line 1 is a header of numbers"),
+    _numbers(
+        ",x\n0,0.5\n1,1.5\n", [[0.5], [1.5]], "the first column numbers the rows: not a channel"
+    ),
+    _numbers("x,y\n(g),(g)\n1,2\n", [[1, 2]], "line 2 is a row of units: not a step"),
+    _numbers(
+        "Recording of 3 May\nx,y\n1,2\n",
+        [[1, 2]],
+        "lines above the column names are left out as titles",
+    ),
+    _numbers(
+        "1764420000,1764420000\n32,32\n0.5,1.5\n",
         [[0.5, 1.5]],
-        said="line 1 is a header of numbers",
+        "lines 1 and 2 are the start and the rate, as Empatica writes them",
     ),
-    Case("pandas' index", table(",x\n0,0.5\n1,1.5\n"), [[0.5], [1.5]], said="numbers the rows"),
-    Case("a row of units", table("x,y\n(g),(g)\n1,2\n"), [[1, 2]], said="row of units"),
-    Case("a title", table("Recording of 3 May\nx,y\n1,2\n"), [[1, 2]], said="as titles"),
-    Case("a sum at the end", table("x,y\n1,2\n3,4\nTotal,\n"), [[1, 2], [3, 4]], said="'Total'"),
-    Case("UTF-16", table("가속도,y\n1,2\n", "utf-16"), [[1, 2]], said="utf-16"),
-    Case("cp949", table("가속도,y\n1,2\n", "cp949"), [[1, 2]], said="cp949"),
-    Case(
-        "a column of times",
-        table("when,x\n2024-01-01 00:00:00,1\n2024-01-01 00:00:02,2\n"),
+    _numbers(
+        "x,y\n1,2\n3,4\nTotal,\n",
+        [[1, 2], [3, 4]],
+        "the last row 'Total' sums the others up: not a step",
+    ),
+    _numbers(
+        "x,y\n1,2\n3,4\nx,y\n5,6\n",
+        [[1, 2], [3, 4], [5, 6]],
+        "lines that repeat the column names are left out",
+    ),
+    _numbers(
+        "x,y\n1,2\n3\n",
+        None,
+        "line 3 has 1 values, the columns named in line 1 are 2; a value is "
+        "missing, or the line was cut off",
+    ),
+    _numbers("가속도,y\n1,2\n", [[1, 2]], "text in utf-16", encoding="utf-16"),
+    _numbers("가속도,y\n1,2\n", [[1, 2]], "names and words read as cp949", encoding="cp949"),
+    _numbers(
+        "시각,x\n2026.11.29 오후 3:04:05,1\n2026.11.29 오후 3:04:07,2\n",
         [[1], [2]],
-        said="'when' is rising time: not a channel; a row every 2",
+        "column '시각' is rising time: not a channel; a row every 2",
     ),
-    Case(
-        "nothing but words",
-        table("x,y\nhigh,low\n"),
-        refused=r"none of \d+ training items .*down/0\.csv.*'high' in line 2.*quarantine\.csv",
+    _numbers(
+        "t,x\n2026-11-29 12:00:02,1\n2026-11-29 12:00:01,2\n",
+        None,
+        "line 3, column 't': '2026-11-29 12:00:01' is earlier than before: the rows are not in "
+        "the order of time",
     ),
+    _numbers(
+        "x,y\nhigh,low\n",
+        None,
+        "down/0.csv: wrong type: column 'x' holds 'high' in line 2, not a number",
+    ),
+    _manifest(
+        TEXTS,
+        "text,label\n좋은 영화,긍정\n나쁜 영화,부정\n재미있다,긍정\n",
+        None,
+        "it looks like cp949, which reads '좋은 영화,긍정': set data.encoding: cp949",
+        encoding="cp949",
+    ),
+    _manifest(
+        TEXTS,
+        "text,label\nХороший фильм,да\nПлохой фильм,нет\n",
+        None,
+        "looks like utf-16-be; set data.encoding: utf-16-be",
+        encoding="utf-16-be",
+    ),
+    _manifest(
+        TEXTS,
+        "text,label\n좋은 영화,긍정\n",
+        {"긍정": 1},
+        "",
+        "data.encoding=utf-16",
+        encoding="utf-16",
+    ),
+    _recording("half of an AIFF", "x.aiff", _sound(9, "AIFF")[:4000], "truncated"),
+    _recording("half of a WAV", "x.wav", _sound(9)[:4000], "truncated"),
+    _recording("an empty file", "x.wav", b"", "the file has no bytes"),
+    _recording("a text called .wav", "x.wav", b"no sound", "not an audio file that can be decoded"),
 ]
 
 
