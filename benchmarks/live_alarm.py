@@ -1,6 +1,7 @@
 """An alarm on a live signal: how soon it comes, and how often without a reason.
 
     python benchmarks/live_alarm.py WORK [--trials 20] [--normal-hours 20] [--window-s 2]
+        [--options --threshold 0.9 --min-duration-s 2]
 
 Vibration of a machine at 50 Hz in six channels is generated: rotation of varying speed and load in
 noise; a fault adds sidebands and knocks, from 60 s to 180 s of a signal. A model is trained on
@@ -56,12 +57,14 @@ def write(path: Path, rows: np.ndarray) -> None:
     np.savetxt(path, rows, "%.4f", ",", header=names, comments="")
 
 
-def listen(work: Path, model: str, window_s: float, rows: np.ndarray) -> tuple[list[dict], dict]:
+def listen(
+    work: Path, model: str, window_s: float, rows: np.ndarray, options: list[str]
+) -> tuple[list[dict], dict]:
     """The events of a signal that is written to the standard input of `seqbelt stream`, and the
     summary with memory in MB after a tenth of it and at the end."""
     command = [sys.executable, "-c", COMMAND, "stream", model, "-", "--json", "--events"]
     process = subprocess.Popen(
-        [*command, "--window-s", str(window_s)],
+        [*command, "--window-s", str(window_s), *options],
         cwd=work, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     memory: list[float] = []
@@ -95,6 +98,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--normal-hours", type=float, default=20)
     parser.add_argument("--window-s", type=float, default=2)
+    parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="of the stream")
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     random = np.random.default_rng(0)
@@ -115,14 +119,14 @@ def main() -> None:
     delays, num_early = [], 0
     for _ in range(arguments.trials):
         rows = vibration(END_S * RATE, FAULT_S * RATE, random)
-        events, _ = listen(work, about["model_uri"], arguments.window_s, rows)
+        events, _ = listen(work, about["model_uri"], arguments.window_s, rows, arguments.options)
         alarms = [event["time_s"] for event in events if event["label"] == "fault"]
         num_early += sum(time_s < FAULT_S for time_s in alarms)
         delays.append(next((t - FAULT_S for t in alarms if t >= FAULT_S), np.inf))
     print(f"delays of the alarm in s: {np.round(sorted(delays), 2).tolist()}; early: {num_early}")
     rows = vibration(int(arguments.normal_hours * 3600) * RATE, None, random)
     began = time.perf_counter()
-    events, summary = listen(work, about["model_uri"], arguments.window_s, rows)
+    events, summary = listen(work, about["model_uri"], arguments.window_s, rows, arguments.options)
     seconds = time.perf_counter() - began
     num_alarms = sum(event["label"] == "fault" for event in events)
     print(
