@@ -6,6 +6,7 @@ python docs/generate_reference.py
 import ast
 import enum
 import inspect
+import itertools
 import re
 import types
 import typing
@@ -128,13 +129,14 @@ def _section(prefix: str, title: str, cls: type[BaseModel]) -> list[str]:
     lines = [f"## {title}\n", _paragraph(cls.__doc__ or ""), ""]
     lines += ["| setting | values | default | |", "|---|---|---|---|"]
     within: list[str] = []
+    docstrings = _docstrings_of_fields(cls)
     for name, field in cls.model_fields.items():
         if name in ("kind", "reads"):  # the heading says it
             continue
         if name in getattr(cls, "FOLLOWING", ()):  # not set
             continue
         classes = _classes(field.annotation)
-        about = _cell(_paragraph(field.description or ""))
+        about = _cell(_paragraph(docstrings.get(name, "")))
         name = display_name(name, field)
         values = "a section" if classes else _values(field)
         default = "" if classes and not prefix else _default(field)
@@ -142,6 +144,25 @@ def _section(prefix: str, title: str, cls: type[BaseModel]) -> list[str]:
         if classes and prefix:
             within += _section(f"{prefix}{name}.", f"`{prefix}{name}`", classes[0])
     return [*lines, "", *within]
+
+
+def _docstrings_of_fields(cls: type) -> dict[str, str]:
+    """The strings below the fields in the source of a class and of its bases.
+
+    Pydantic could keep them (``use_attribute_docstrings``), but then every process would read the
+    source of every class.
+    """
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__[: cls.__mro__.index(BaseModel)]):
+        body = ast.parse(inspect.getsource(base)).body[0].body
+        for field, text in itertools.pairwise(body):
+            match field, text:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(docstring))),
+                ):
+                    found[name] = inspect.cleandoc(docstring)
+    return found
 
 
 def _classes(annotation: object) -> list[type[BaseModel]]:

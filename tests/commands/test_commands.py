@@ -2,7 +2,9 @@
 
 import csv
 import json
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -269,6 +271,53 @@ def test_nothing_heavy_is_imported(module, heavy):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["models:/words@champion", "models:/words/1"])
+def test_a_model_of_the_project_is_found_as_mlflow_finds_it_without_its_import(
+    trained, project, name
+):
+    from seqbelt.tracking.publish import resolve
+    from seqbelt.tracking.registry_file import resolve_from_file
+
+    assert resolve_from_file(name) == resolve(name)
+    script = (
+        "import sys; from seqbelt.workflow.models import load_folder\n"
+        f"load_folder({name!r}); sys.exit('mlflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_what_the_registry_file_does_not_tell_is_left_to_mlflow(
+    trained, project, tmp_path, monkeypatch
+):
+    from seqbelt.tracking.registry_file import resolve_from_file
+
+    for name in ("models:/words@nobody", "models:/words/9", "models:/cats/1", "models:/words",
+                 f"runs:/{trained['run_id']}/model"):  # fmt: skip
+        assert resolve_from_file(name) is None
+    copy = tmp_path / "copy"
+    shutil.copytree(project / "mlruns", copy / "mlruns")
+    with monkeypatch.context() as patch:
+        patch.chdir(copy)  # the artifacts' addresses are those of the former folder
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert resolve_from_file("models:/words/1") is None
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        assert resolve_from_file("models:/words/1") is None
+    bundle, _ = resolve_from_file("models:/words/1")
+    weights = bundle / "weights.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert resolve_from_file("models:/words/1") is None
+    weights.write_bytes(content)
+    with sqlite3.connect(project / "mlruns/mlflow.db") as stored:
+        stored.execute("UPDATE model_versions SET current_stage = 'Deleted_Internal'")
+    try:
+        assert resolve_from_file("models:/words/1") is None
+    finally:
+        stored.execute("UPDATE model_versions SET current_stage = 'None'")
+        stored.commit()
+        stored.close()
 
 
 @pytest.mark.slow

@@ -5,9 +5,13 @@ import re
 import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+
+import seqbelt
 
 ROOT = Path(__file__).parents[2]
 CASES = runpy.run_path(str(ROOT / "docs" / "generate_cases.py"))
@@ -60,6 +64,23 @@ def test_links_lead_somewhere(name):
     page = ROOT / name
     links = re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text("utf-8"))
     assert links and [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_versions_of_python_are_those_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    named = "Programming Language :: Python :: "
+    versions = [one.removeprefix(named) for one in project["classifiers"] if named in one]
+    assert project["requires-python"] == f">={versions[0]}"
+    english, korean = ((ROOT / name).read_text("utf-8") for name in ("README.md", "README.ko.md"))
+    assert f"Python {versions[0]} to {versions[-1]}" in english
+    assert f"Python {versions[0]}부터 {versions[-1]}까지" in korean
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert citation["version"] == seqbelt.__version__
+    assert citation["license"] == project["license"]
 
 
 @pytest.mark.slow

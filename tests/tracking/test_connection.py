@@ -11,14 +11,9 @@ import pytest
 from mlflow.exceptions import MlflowException, RestException
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.tracking import connection, run_locks
-from seqbelt.tracking.connection import (
-    connect,
-    experiment_id,
-    is_own_store,
-    is_unavailable,
-    tracking_uri,
-)
+from seqbelt.tracking import address, connection, run_locks
+from seqbelt.tracking.address import is_own_store, tracking_uri
+from seqbelt.tracking.connection import connect, experiment_id, is_unavailable
 from seqbelt.tracking.publish import resolve
 from seqbelt.tracking.run import TrackedRun, close_open_runs
 
@@ -137,12 +132,12 @@ def test_the_registry_of_a_named_project_is_read_from_anywhere(project, tmp_path
     connect().create_registered_model("pets")
     go(monkeypatch, tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
-    monkeypatch.setattr(connection, "_project", None)
+    monkeypatch.setattr(address, "_project", None)
     with pytest.raises(
         SeqbeltError, match=r"--project .*elsewhere: no registry, .*mlflow\.db does"
     ):
-        connection.use_project(tmp_path / "elsewhere")
-    connection.use_project(Path("there"))
+        address.use_project(tmp_path / "elsewhere")
+    address.use_project(Path("there"))
     with pytest.raises(SeqbeltError, match=rf"no such model .*{there}/mlruns.*models:/pets"):
         resolve("models:/pats@champion")
     assert [path.name for path in tmp_path.iterdir()] == ["there"]

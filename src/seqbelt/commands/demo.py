@@ -10,6 +10,7 @@ from seqbelt.commands.compare import compare
 from seqbelt.comparison.variants import label
 from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.experiment import Experiment
+from seqbelt.models.fused.build import start_build
 from seqbelt.settings import read_yaml
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.outcome import Outcome
@@ -21,6 +22,7 @@ CONFIGS = Path(__file__).parent / "demo_configs"
 def demo(folder: Path) -> Outcome:
     """Generate data, prepare, compare, register and predict, and print the verdicts."""
     results: dict[str, Any] = {}
+    start_build()  # beside the first data
     for config in sorted(CONFIGS.glob("*.yaml")):
         kind = config.stem
         echo(f"\n{kind}: generating data in {folder / kind}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+import scipy
 
 SCHEDULE = (3, 5, 8, 13, 20)
 """Numbers of seeds at which the advice is to look."""
@@ -88,9 +88,9 @@ def nominal_levels(fractions: Sequence[float], error: float, num_cells: int = 40
             continue
         step = np.sqrt(fraction - last)
         bound = _bound(at, mass, step, allowed)
-        levels.append(float(2 * ndtr(-bound / np.sqrt(fraction))))
+        levels.append(float(2 * scipy.special.ndtr(-bound / np.sqrt(fraction))))
         edges = np.linspace(-bound, bound, num_cells + 1)
-        cumulative = ndtr((edges[:, None] - at) / step)
+        cumulative = scipy.special.ndtr((edges[:, None] - at) / step)
         at, mass = (edges[1:] + edges[:-1]) / 2, np.diff(cumulative, axis=0) @ mass
         spent, last = spent + allowed, fraction
     return levels
@@ -101,7 +101,7 @@ def _bound(at: np.ndarray, mass: np.ndarray, step: float, allowed: float) -> flo
     from scipy.optimize import brentq
 
     def surplus(bound: float) -> float:
-        beyond = ndtr((at - bound) / step) + ndtr((-bound - at) / step)
+        beyond = scipy.special.ndtr((at - bound) / step) + scipy.special.ndtr((-bound - at) / step)
         return float(np.sum(mass * beyond)) - allowed
 
-    return float(brentq(surplus, 0.0, -ndtri(1e-12) * 2))  # type: ignore[arg-type]
+    return float(brentq(surplus, 0.0, -scipy.special.ndtri(1e-12) * 2))  # type: ignore[arg-type]

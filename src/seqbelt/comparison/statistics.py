@@ -14,7 +14,7 @@ cases of radiology (Hillis 2007, doi:10.1002/sim.2532).
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from seqbelt.evaluation.proportions import share_interval
 
@@ -46,7 +46,7 @@ def mean_interval(values: np.ndarray, confidence: float) -> Estimate:
     values = np.asarray(values, dtype=float)
     half = np.nan
     if len(values) > 1:
-        quantile = special.stdtrit(len(values) - 1, (1 + confidence) / 2)
+        quantile = scipy.special.stdtrit(len(values) - 1, (1 + confidence) / 2)
         half = quantile * values.std(ddof=1) / np.sqrt(len(values))
     mean = values.mean()
     return Estimate(float(mean), float(mean - half), float(mean + half))
@@ -75,7 +75,7 @@ def score_interval(
     estimate = Difference(mean, (seeds, Component(between, units.shape[1] - 1)))
     variance = estimate.standard_error**2
     degrees = estimate.degrees if variance > 0 else units.shape[1] - 1
-    quantile = special.stdtrit(degrees, (1 + confidence) / 2)
+    quantile = scipy.special.stdtrit(degrees, (1 + confidence) / 2)
     if not is_fraction:
         half = quantile * estimate.standard_error
         return Estimate(mean, mean - half, mean + half)
@@ -117,7 +117,7 @@ class Difference:
         """Half the width of the interval that misses with probability ``level``."""
         if not self.is_known:
             return np.inf
-        return float(special.stdtrit(self.degrees, 1 - level / 2) * self.standard_error)
+        return float(scipy.special.stdtrit(self.degrees, 1 - level / 2) * self.standard_error)
 
     def interval(self, confidence: float, bound: float = 1.0) -> Estimate:
         """The difference with its interval, within ``bound`` of zero: 1 as accuracies are.
@@ -160,7 +160,7 @@ class Difference:
             return 1.0
         if self.standard_error == 0:
             return 0.0 if distance < 0 else 1.0
-        return float(special.stdtr(self.degrees, distance / self.standard_error))
+        return float(scipy.special.stdtr(self.degrees, distance / self.standard_error))
 
 
 def score_difference(
@@ -226,7 +226,7 @@ def detectable_difference(
     design = Difference(0.0, (seeds, seeds, Component(examples, (num_groups or num_examples) - 1)))
     if not design.is_known:
         return np.nan
-    quantiles = special.stdtrit(design.degrees, [1 - level / 2, power])
+    quantiles = scipy.special.stdtrit(design.degrees, [1 - level / 2, power])
     return float(np.sum(quantiles) * design.standard_error)
 
 

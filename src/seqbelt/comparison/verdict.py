@@ -15,8 +15,8 @@ from itertools import combinations
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import scipy
 from pydantic import Field
-from scipy import special
 
 from seqbelt.comparison.looks import Looks
 from seqbelt.comparison.metrics import ACCURACY, Metric, Scored, Unit
@@ -360,7 +360,9 @@ class VerdictRule(Settings):
         variance = examples.variance + (seeds if np.isfinite(seeds) else 0.0)
         level = (1 - self.confidence) / test.num_tests
         options = [(abs(difference.value), level / 2), (self.margin - abs(difference.value), level)]
-        needed = max((room / special.ndtri(1 - tail)) ** 2 for room, tail in options if room > 0)
+        needed = max(
+            (room / scipy.special.ndtri(1 - tail)) ** 2 for room, tail in options if room > 0
+        )
         return max(num_units + 1, math.ceil(num_units * variance / needed))
 
 

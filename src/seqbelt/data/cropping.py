@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit, log_softmax, logit, logsumexp
+import torch
 
 from seqbelt.data.sequences import Sequences
 
@@ -41,12 +41,13 @@ def average_window_probabilities(
     pooled = logits[firsts]
     counts = np.diff(np.append(firsts, len(sequence_index)))
     for index in np.flatnonzero(counts > 1):
-        windows = logits[firsts[index] :][: counts[index]].astype(np.float64)
+        windows = torch.tensor(logits[firsts[index] :][: counts[index]], dtype=torch.float64)
         if is_several:
-            mean = expit(windows).mean(axis=0)
-            pooled[index] = logit(np.clip(mean, TINY, 1 - TINY))
+            mean = windows.sigmoid().mean(0).clamp(TINY, 1 - TINY)
+            pooled[index] = mean.logit().numpy()
             continue
-        pooled[index] = logsumexp(log_softmax(windows, axis=1), axis=0) - np.log(counts[index])
+        log_sum = windows.log_softmax(1).logsumexp(0)
+        pooled[index] = log_sum.numpy() - np.log(counts[index])
     return pooled
 
 

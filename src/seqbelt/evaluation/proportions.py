@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy import special
+import scipy
 
 from seqbelt.errors import SeqbeltError
 
@@ -25,7 +25,7 @@ def wilson(num_hits: float, count: float, confidence: float = 0.95) -> tuple[flo
     """Wilson's interval of a proportion (doi:10.2307/2276774); 0 to 1 where nothing was counted."""
     if count <= 0:
         return 0.0, 1.0
-    quantile = special.ndtri((1 + confidence) / 2)
+    quantile = scipy.special.ndtri((1 + confidence) / 2)
     return share_interval(num_hits / count, count, quantile)
 
 
@@ -61,7 +61,7 @@ def proportion_interval(
     spread = share * (1 - share)
     # Without any variance each unit is taken as one answer.
     count = min(spread / variance, len(hits)) if variance > 0 and spread > 0 else num_units
-    quantile = special.stdtrit(num_units - 1, (1 + confidence) / 2)
+    quantile = scipy.special.stdtrit(num_units - 1, (1 + confidence) / 2)
     return share_interval(share, count, quantile)
 
 

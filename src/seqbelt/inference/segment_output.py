@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import softmax
+import torch
 
 from seqbelt.data.labels.segments import find_runs
 from seqbelt.inference.journal import Row
@@ -23,7 +23,7 @@ def pack_segments(logits: np.ndarray, min_steps: int = 1) -> np.ndarray:
 
     Segments of fewer than ``min_steps`` are absorbed by their neighbours.
     """
-    probabilities = softmax(logits, axis=1)
+    probabilities = torch.tensor(logits).softmax(1).numpy()
     labels = smooth_classes(logits, min_steps)
     classes, starts, stops = find_runs(labels)
     sums = np.add.reduceat(probabilities[np.arange(len(labels)), labels], starts)

@@ -3,7 +3,7 @@
 import heapq
 
 import numpy as np
-from scipy.special import log_softmax
+import torch
 
 from seqbelt.data.labels.segments import find_runs
 from seqbelt.data.sequences import Sequences
@@ -31,7 +31,9 @@ def smooth_classes(logits: np.ndarray, min_steps: int) -> np.ndarray:
         return classes
     run_classes, starts, stops = find_runs(classes)
     lengths, label = stops - starts, run_classes.copy()
-    sums = np.add.reduceat(log_softmax(logits.astype(np.float64), axis=1), starts, axis=0)
+    sums = np.add.reduceat(
+        torch.tensor(logits, dtype=torch.float64).log_softmax(1).numpy(), starts, axis=0
+    )
     before = np.arange(-1, len(run_classes) - 1)  # neighbours that are still there
     after = np.arange(1, len(run_classes) + 1)
     owner = np.arange(len(run_classes))

@@ -10,7 +10,6 @@ import os
 import re
 import sqlite3
 import tempfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,14 +19,19 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from requests import RequestException
-from sqlalchemy.engine import make_url
 
 from seqbelt.errors import SeqbeltError
 from seqbelt.tracking import page_view
+from seqbelt.tracking.address import (
+    DATABASE,
+    HOME,
+    database_of,
+    is_own_store,
+    tracking_uri,
+    uri_of,
+)
 
 logger = logging.getLogger(__name__)
-HOME = Path("mlruns")
-DATABASE = "mlflow.db"
 _PATH_COLUMNS = (
     ("experiments", "artifact_location"), ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"), ("model_versions", "source"),
@@ -36,70 +40,8 @@ _PATH_COLUMNS = (
 """Columns with absolute artifact paths in MLflow's database."""
 _LOCAL_ARTIFACTS = re.compile(r"(?s)(.*)/(?:artifacts/[^/]+|[0-9]+)")
 """Artifact folder of an experiment in the project's store, as set by this package or MLflow."""
-_project: Path | None = None
-"""Folder of the project whose registry is read, if it is not the current folder."""
 _copies: dict[Path, tempfile.TemporaryDirectory[str]] = {}
 """Readable copies of stores that cannot be written, until this process ends."""
-
-
-def tracking_uri() -> str:
-    """``MLFLOW_TRACKING_URI`` if set, else this project's SQLite file; always that of
-    ``use_project``."""
-    given = os.environ.get("MLFLOW_TRACKING_URI") if _project is None else None
-    return given or _uri_of(_own_database())
-
-
-def use_project(folder: Path) -> None:
-    """Read the registry of the project in ``folder``, whatever the current folder is.
-
-    Raises SeqbeltError if the project has none; nothing is created.
-    """
-    global _project
-    database = folder / HOME / DATABASE
-    if not database.is_file():
-        raise SeqbeltError(
-            f"--project {folder}: no registry, {database} does not exist; name the folder in which "
-            "the model was trained"
-        )
-    _project = folder.resolve()
-
-
-def store_address() -> str:
-    """The name of the tracking store in files of this project, independent of its location."""
-    return f"{HOME}/{DATABASE}" if is_own_store() else tracking_uri()
-
-
-def is_own_store() -> bool:
-    """Whether runs are stored in this project's SQLite file."""
-    database = _database_of(tracking_uri())
-    return database is not None and database.resolve() == _own_database()
-
-
-def _own_database() -> Path:
-    return ((_project or Path()) / HOME / DATABASE).resolve()
-
-
-def _uri_of(database: Path) -> str:
-    """The URI of a SQLite file: absolute, because MLflow keeps one connection per URI.
-
-    Relative if the path contains characters that are special in a URI, since of SQLAlchemy and
-    MLflow only one decodes a quoted path. The timeout then makes the URI unique for each folder.
-    """
-    if any(sign in str(database) for sign in "?%"):
-        number = zlib.crc32(os.fsencode(database))
-        return f"sqlite:///{os.path.relpath(database)}?timeout=60.{number:010}"
-    return f"sqlite:///{database}"
-
-
-def _database_of(uri: str) -> Path | None:
-    """The file of a SQLite store, None for any other store."""
-    if not uri.startswith("sqlite:"):
-        return None
-    if uri == _uri_of(_own_database()):
-        return _own_database()
-    with contextlib.suppress(Exception):  # an unreadable URI is not this project's
-        return Path(make_url(uri).database or "").absolute()
-    return None
 
 
 def connect(make: bool = True) -> MlflowClient:
@@ -116,7 +58,7 @@ def connect(make: bool = True) -> MlflowClient:
     try:
         if uri.startswith(("http://", "https://")):
             return _client_of(uri)
-        database = _database_of(uri)
+        database = database_of(uri)
         if not make and database is not None:
             return _open_to_read(database, uri)
         # Of several processes that create the database at once, all but one would fail.
@@ -166,7 +108,7 @@ def _open_to_read(database: Path, uri: str) -> MlflowClient:
         ):
             stored.backup(copied)
         repair_artifact_paths(copy, database.parent)
-    return _client_of(_uri_of(Path(_copies[database].name, DATABASE)))
+    return _client_of(uri_of(Path(_copies[database].name, DATABASE)))
 
 
 def _is_writable(database: Path) -> bool:
@@ -208,7 +150,7 @@ def _create_database(database: Path) -> None:
     partial = database.with_name(f"{database.name}.new")
     for end in ("", "-journal", "-wal", "-shm"):
         partial.with_name(partial.name + end).unlink(missing_ok=True)
-    _client_of(_uri_of(partial)).search_experiments(max_results=1)
+    _client_of(uri_of(partial)).search_experiments(max_results=1)
     for end in ("-journal", "-wal", "-shm"):
         database.with_name(database.name + end).unlink(missing_ok=True)
     partial.replace(database)

@@ -21,14 +21,8 @@ from mlflow.exceptions import MlflowException
 from requests import RequestException
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.tracking.connection import (
-    HOME,
-    first_line,
-    is_unavailable,
-    store_address,
-    to_user_error,
-    tracking_uri,
-)
+from seqbelt.tracking.address import HOME, store_address, tracking_uri
+from seqbelt.tracking.connection import first_line, is_unavailable, to_user_error
 
 logger = logging.getLogger(__name__)
 

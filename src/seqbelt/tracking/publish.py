@@ -20,14 +20,10 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import hash_of_bundle
 from seqbelt.tracking import pyfunc_model
-from seqbelt.tracking.connection import (
-    connect,
-    first_line,
-    is_unavailable,
-    to_user_error,
-    tracking_uri,
-)
+from seqbelt.tracking.address import tracking_uri
+from seqbelt.tracking.connection import connect, first_line, is_unavailable, to_user_error
 from seqbelt.tracking.environment import model_requirements
+from seqbelt.tracking.registry_file import HASH_TAG
 from seqbelt.tracking.run import TrackedRun
 
 ALIASES = ("champion", "challenger")
@@ -147,8 +143,6 @@ def _quiet():
         logger.setLevel(level)
 
 
-HASH_TAG = "bundle.sha256"
-"""Version tag with the hash of the registered bundle."""
 MAX_NAMED = 20
 
 

@@ -13,7 +13,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from seqbelt.tracking.connection import HOME, is_unavailable, store_address
+from seqbelt.tracking.address import HOME, store_address
+from seqbelt.tracking.connection import is_unavailable
 
 _held: dict[str, FileLock] = {}
 

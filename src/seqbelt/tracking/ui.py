@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.tracking.connection import HOME, connect, tracking_uri
+from seqbelt.tracking.address import HOME, tracking_uri
+from seqbelt.tracking.connection import connect
 from seqbelt.tracking.page_view import page_of
 
 SETTINGS = {

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from seqbelt.data.batches import Batch
@@ -170,6 +169,8 @@ class Augmenter:
 
     def _rotate(self, inputs: Tensor, random: np.random.Generator) -> Tensor:
         """Rotate each row's vectors about the origin."""
+        from scipy.spatial.transform import Rotation  # few trainings need it
+
         axes = random.standard_normal((len(inputs), 3))
         axes /= np.linalg.norm(axes, axis=1, keepdims=True)
         angles = np.deg2rad(self.settings.rotation_deg) * random.uniform(-1, 1, (len(inputs), 1))

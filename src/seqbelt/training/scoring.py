@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import log_softmax
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -96,7 +95,7 @@ def score(
         predictions = target.predict(logits)
     if target.is_several:
         return _score_sets(logits, labels, predictions)
-    log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
+    log_probabilities = torch.tensor(logits, dtype=torch.float64).log_softmax(1).numpy()
     return Scores(
         accuracy=float(accuracy_score(labels, predictions)),
         macro_f1=float(f1_score(labels, predictions, average="macro", zero_division=ZERO)),

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from torch import Tensor, nn
 
 from seqbelt.data.batches import evaluation_plan, pad
@@ -86,7 +85,7 @@ def _label_blended(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
     for batch in evaluation_plan(np.full(count, width)):
         for index, logits in zip(batch, _label_batch(network, [windows[i] for i in batch])):
             window = slice(starts[index], starts[index] + width)
-            total[window] += ramp * softmax(logits, axis=1)
+            total[window] += ramp * torch.tensor(logits).softmax(1).numpy()
             weight[window] += ramp
     return np.log(np.maximum(total / weight, np.finfo(np.float32).tiny)).astype(np.float32)
 

@@ -8,6 +8,7 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Engine, Precision, Predictor
+from seqbelt.tracking.registry_file import resolve_from_file
 from seqbelt.workflow.prepared_data import prepare_data
 
 URI_PREFIXES = ("models:/", "runs:/")
@@ -89,11 +90,13 @@ def load_folder(model: str, project: Path | None = None) -> tuple[Path, str]:
     no such registry or model.
     """
     if project is not None:
-        from seqbelt.tracking.connection import use_project
+        from seqbelt.tracking.address import use_project
 
         use_project(project)
     if model.startswith(URI_PREFIXES):
-        # Imported here: MLflow takes seconds to import, and a folder does not need it.
+        if (bundle_and_version := resolve_from_file(model)) is not None:
+            return bundle_and_version
+        # Imported here: MLflow takes seconds to import.
         from seqbelt.tracking.publish import resolve
 
         return resolve(model)

@@ -9,7 +9,8 @@ from seqbelt.errors import BadInput, SeqbeltError, SettingsError
 from seqbelt.evaluation.report_markdown import report_markdown
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Features, Source
-from seqbelt.tracking.connection import first_line, is_unavailable, tracking_uri
+from seqbelt.tracking.address import tracking_uri
+from seqbelt.tracking.connection import first_line, is_unavailable
 from seqbelt.tracking.outbox import retry_while_unavailable
 from seqbelt.tracking.publish import log_model
 from seqbelt.workflow.console import echo

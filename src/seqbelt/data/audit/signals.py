@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy.special import digamma, pdtrc
+import scipy
 
 from seqbelt.data.audit.duplicates import DuplicatePairs, FindDuplicates
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
@@ -104,7 +104,7 @@ def similar_signals(
 def least_count(num_rows: int) -> int:
     """The least number of findings among so many rows that false alarms hardly explain."""
     count = 1
-    while pdtrc(count - 1, num_rows * FALSE_ALARMS) > SIGNIFICANCE:
+    while scipy.special.pdtrc(count - 1, num_rows * FALSE_ALARMS) > SIGNIFICANCE:
         count += 1
     return count
 
@@ -151,7 +151,9 @@ def _inverse_dimension(distances: np.ndarray) -> float:
     if not len(between):
         return 0.1
     logs = np.log(np.maximum(distances[last], 1e-6) / np.maximum(distances[between], 1e-6))
-    return float(np.median(logs / (digamma(last + 1) - digamma(between + 1))))
+    return float(
+        np.median(logs / (scipy.special.digamma(last + 1) - scipy.special.digamma(between + 1)))
+    )
 
 
 class _Search:

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy.sparse import csr_matrix
+import scipy
 
 from seqbelt.data.audit.duplicates import DuplicatePairs, FindDuplicates
 from seqbelt.data.sources.equal_content import plain_text
@@ -182,7 +182,9 @@ def _jaccard(
     """Jaccard similarity of the shingles of each pair of texts."""
     columns = (shingles >> np.uint64(33)).astype(np.int64)
     bounds = np.append(0, np.cumsum(counts))
-    sets = csr_matrix((np.ones(len(columns), np.float32), columns, bounds), (len(counts), 2**31))
+    sets = scipy.sparse.csr_matrix(
+        (np.ones(len(columns), np.float32), columns, bounds), (len(counts), 2**31)
+    )
     sets.sum_duplicates()
     sets.data[:] = 1
     sizes = np.diff(sets.indptr)

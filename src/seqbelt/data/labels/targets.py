@@ -8,7 +8,6 @@ from typing import Literal, Protocol
 
 import numpy as np
 import torch
-from scipy import special
 from torch import Tensor
 
 TargetName = Literal["per_sequence", "per_step", "several"]
@@ -112,7 +111,7 @@ class SequenceTarget:
         return np.bincount(self.labels(sequences), minlength=num_classes)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return special.softmax(np.asarray(logits, np.float64), axis=-1)
+        return torch.tensor(logits, dtype=torch.float64).softmax(-1).numpy()
 
     def decide(self, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
         return probabilities.argmax(-1)
@@ -160,7 +159,7 @@ class SeveralTarget(SequenceTarget):
         return self.labels(sequences).sum(axis=0)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return special.expit(np.asarray(logits, np.float64))
+        return torch.tensor(logits, dtype=torch.float64).sigmoid().numpy()
 
     def decide(self, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
         return probabilities >= (DEFAULT_THRESHOLD if thresholds is None else thresholds)

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ _SOURCES = [
 ]
 _LIBRARY = "seqbelt_fused"
 _LONGEST_BUILD_S = 600
+_LOADING = threading.Lock()
 
 # Named instruction sets instead of -march=native: home folders are shared between processors.
 _INSTRUCTIONS = {
@@ -56,8 +58,18 @@ def why_unavailable() -> str | None:
     return _load()
 
 
-@functools.cache
+def start_build() -> None:
+    """Compile the kernel, where it is not yet, in a thread: whoever needs it waits for it."""
+    threading.Thread(target=why_unavailable, name="build-kernel").start()
+
+
 def _load() -> str | None:
+    with _LOADING:  # one thread compiles, the others wait
+        return _load_once()
+
+
+@functools.cache
+def _load_once() -> str | None:
     try:
         directory = _directory()
         library = directory / f"{_LIBRARY}.so"
