@@ -12,6 +12,7 @@ from seqbelt.data.sources.dataset import READING_SETTINGS, Data
 from seqbelt.data.sources.folders import list_files
 from seqbelt.data.sources.manifest import ROWS_AT_ONCE, Manifest
 from seqbelt.data.sources.names import clean_name, shorten
+from seqbelt.data.sources.remote import fetch, is_remote
 from seqbelt.data.sources.tables import is_manifest, is_series_file, read_columns
 from seqbelt.data.sources.text_encoding import check_encoding_name, read_text_file
 from seqbelt.errors import BadInput, SettingsError
@@ -52,7 +53,11 @@ def parse_inputs(
                 f"data.{name}: does not apply to a manifest; use one of "
                 f"{', '.join(READING_SETTINGS)}"
             )
-    paths = [Path(argument) for argument in arguments if argument not in settings]
+    paths = [
+        fetch(argument) if is_remote(argument) else Path(argument)
+        for argument in arguments
+        if argument not in settings
+    ]
     for path in paths:
         if not path.exists():
             raise SettingsError(f"INPUT {path}: no such file or folder")

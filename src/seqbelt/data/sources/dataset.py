@@ -25,6 +25,7 @@ from seqbelt.data.sources.known_sets import KNOWN_SETS
 from seqbelt.data.sources.label_map import map_label_sets, map_labels, normalize_label_map
 from seqbelt.data.sources.manifest import JoinedColumns, Manifest
 from seqbelt.data.sources.names import clean_names, shorten
+from seqbelt.data.sources.remote import fetch, fetch_listed, is_remote, mirror_path
 from seqbelt.data.sources.tables import (
     ENDINGS,
     SERIES_ENDING,
@@ -80,7 +81,8 @@ class Data(Settings):
     """A folder with one sub-folder per class (or train/, validation/, test/ above them), the same
     in a .zip or .tar archive, WebDataset's shards (the first of them), a manifest (.csv, .tsv,
     .jsonl, .parquet, .xlsx; a Parquet file may hold the files' bytes), a .ts file, or the name of a
-    known or generated set."""
+    known or generated set. Files and folders may be in an object store (``s3://``, ``gs://``,
+    ``hf://``), and a manifest a table of a database (``sqlite:///FILE?table=NAME``)."""
     labels: TargetName = "per_sequence"
     """What is learned: one class a sequence, one for every step, or several labels a sequence
     (any number of them). Several labels are a list in .jsonl and .parquet, a text whose labels
@@ -376,6 +378,7 @@ class Data(Settings):
         row; without them it is the text.
         """
         manifest = self._list_items(features if isinstance(features, SeveralInputs) else None)
+        manifest = fetch_listed(manifest)
         if self.label_map and any(manifest.column("label")):
             map_them = map_label_sets if self.labels == "several" else map_labels
             manifest = map_them(manifest, self._label_map, self.source)
@@ -391,13 +394,14 @@ class Data(Settings):
     @property
     def is_table(self) -> bool:
         """Whether the source is a manifest, whose paths somebody wrote."""
-        return not Path(self.source).is_dir()
+        local = mirror_path(self.source) if is_remote(self.source) else Path(self.source)
+        return not local.is_dir()
 
     def _list_items(self, inputs: SeveralInputs | None = None) -> Manifest:
         from seqbelt.data.generated.sets import GENERATED_SETS, find_generated_set
         from seqbelt.data.sources.catalogue import find_known_set
 
-        path = Path(self.source)
+        path = fetch(self.source) if is_remote(self.source) else Path(self.source)
         if self._is_name_in(GENERATED_SETS):
             path = find_generated_set(self.source, self.make)
         elif self.make:
