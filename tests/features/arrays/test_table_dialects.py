@@ -42,7 +42,7 @@ def test_a_table_is_read_as_it_was_meant_or_refused_by_its_line(seed):
     assert verdict.word in ("equal", "refused"), f"{verdict}\n{table.describe()}"
 
 
-@pytest.mark.parametrize("seed", [9676, 9755, 9901, 10682, 12098, 16450, 501165, 517892])
+@pytest.mark.parametrize("seed", [9676, 9755, 9901, 10682, 12098, 16450, 501165, 517892, 713691])
 def test_tables_that_once_were_read_otherwise(seed):
     verdict = judge(write_table(random.Random(seed)))
     assert verdict.word in ("equal", "refused"), verdict

@@ -154,8 +154,8 @@ def to_columns(
         if signs.thousands:
             said = {" ": "blanks", "'": "apostrophes", ",": "commas", ".": "points"}
             notes.append(f"thousands separated by {said.get(signs.thousands, signs.thousands)}")
-    elif delimiter not in (",", "") and options.decimal is None:
-        _say_if_unsure(cells, notes)
+    elif delimiter and options.decimal is None:
+        _say_if_unsure(cells, delimiter, notes)
     columns: list[np.ndarray | list[Cell]] = []
     for one, (values, odd) in zip(cells, found, strict=True):
         truths = truth_values(one) if odd else None
@@ -175,12 +175,19 @@ def first_word(cells: Sequence[Cell]) -> int:
     return (words or truths or odd or [0])[0]
 
 
-def _say_if_unsure(cells: Sequence[Sequence[Cell]], notes: list[str]) -> None:
-    """Say that 1.234 is a little more than one, where no cell shows what a point is."""
+def _say_if_unsure(cells: Sequence[Sequence[Cell]], delimiter: str, notes: list[str]) -> None:
+    """Say that 1.234 is a little more than one, where no cell shows what a point is; between commas
+    only where whole numbers such as 654 stand in the same column."""
+    if delimiter == ",":
+        cells = [one for one in cells if any(map(_is_short_whole, one))]
     pointed = [c.strip() for one in cells for c in one if isinstance(c, str) and "." in c]
     pointed = [cell for cell in pointed if looks_like_number(cell)]
     if pointed and all(re.fullmatch(r"[+-]?[1-9]\d{0,2}\.\d{3}", cell) for cell in pointed):
         notes.append("a point is read as a decimal sign (features.decimal)")
+
+
+def _is_short_whole(cell: Cell) -> bool:
+    return isinstance(cell, str) and re.fullmatch(r"[+-]?[1-9]\d{0,2}", cell.strip()) is not None
 
 
 def _joined(body: list[Row], layout: Layout) -> tuple[list[Row], Layout]:
