@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 
 import pytest
 
@@ -54,3 +55,16 @@ def test_signals_can_be_noted():
     with on_stop_signals(lambda number, restore: noted.append(number)):
         os.kill(os.getpid(), signal.SIGTERM)
     assert noted == [signal.SIGTERM]
+
+
+def test_a_signal_that_a_finalizer_receives_still_stops(capsys):
+    class Ended:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            for _ in range(1000):  # the handler runs here, where exceptions are ignored
+                pass
+
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"), stop_signals_raised():
+        Ended()
+        time.sleep(5)
+    assert "Traceback" not in capsys.readouterr().err

@@ -13,6 +13,8 @@ SIGNALS = tuple(
 )
 SAME_S = 1.0
 """Signals closer to each other than this count as one request."""
+SEND_AGAIN_S = 0.01
+"""Until a signal is sent again that a finalizer received; by then it has ended."""
 
 
 @contextmanager
@@ -35,9 +37,10 @@ def stop_signals() -> Iterator[threading.Event]:
 def stop_signals_raised() -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt with the signal's name.
 
-    A repeated signal within ``SAME_S`` is ignored: a process and its group may both receive it.
+    A repeated signal within ``SAME_S`` is ignored: a process and its group may both receive it. One
+    that is raised where Python ignores exceptions, in a finalizer, is sent again.
     """
-    last = -SAME_S
+    last, hook = -SAME_S, sys.unraisablehook
 
     def stop(number: int, restore: Callable[[], None]) -> None:
         nonlocal last
@@ -45,8 +48,22 @@ def stop_signals_raised() -> Iterator[None]:
         if not is_same:
             raise KeyboardInterrupt(signal.Signals(number).name)
 
+    def send_again(ignored: "sys.UnraisableHookArgs") -> None:
+        nonlocal last
+        error = ignored.exc_value
+        if not isinstance(error, KeyboardInterrupt) or not error.args:
+            hook(ignored)
+            return
+        last = -SAME_S
+        number = signal.Signals[error.args[0]]
+        threading.Timer(SEND_AGAIN_S, os.kill, (os.getpid(), number)).start()
+
     with on_stop_signals(stop):
-        yield
+        sys.unraisablehook = send_again
+        try:
+            yield
+        finally:
+            sys.unraisablehook = hook
 
 
 @contextmanager
