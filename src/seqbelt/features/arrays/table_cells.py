@@ -219,7 +219,7 @@ def may_be_halves(delimiter: str, layout: Layout, options: TableOptions) -> bool
     ) and options.decimal is None
 
 
-_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})*")
+_WHOLE = re.compile(r"[+-]?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+)")
 _DIGITS = re.compile(r"\d+")
 _LEADING = re.compile(r"[+-]?[1-9]\d{0,2}")
 _FOLLOWING = re.compile(r"\d{3}(\.\d*)?")
@@ -227,14 +227,12 @@ _FOLLOWING = re.compile(r"\d{3}(\.\d*)?")
 
 def may_be_parts(rows: Sequence[Sequence[Cell]]) -> bool:
     """Whether two columns beside each other could be one of numbers like 1.234,5 or 1,234.5, of
-    which the commas were taken for delimiters: every row of them allows it, and one has a point."""
+    which the commas were taken for delimiters: every row allows it."""
     width = min(map(len, rows), default=0)
     for left in range(width - 1):
         pairs = [(str(row[left]).strip(), str(row[left + 1]).strip()) for row in rows]
-        for before, after, pointed in ((_GROUPED, _DIGITS, 0), (_LEADING, _FOLLOWING, 1)):
-            if all(before.fullmatch(a) and after.fullmatch(b) for a, b in pairs) and any(
-                "." in pair[pointed] for pair in pairs
-            ):
+        for before, after in ((_WHOLE, _DIGITS), (_LEADING, _FOLLOWING)):
+            if all(before.fullmatch(a) and after.fullmatch(b) for a, b in pairs):
                 return True
     return False
 
