@@ -232,3 +232,13 @@ def test_json_has_the_promised_keys_and_prepare_of_a_folder_proposes_init():
     assert set(json.loads(result.stdout.splitlines()[-1])) == keys
     result = CliRunner().invoke(app, ["prepare", "in"])
     assert result.exit_code == 2 and "seqbelt init in" in result.output
+
+
+def test_a_table_without_a_header_is_refused_with_the_setting_that_names_its_columns():
+    rows = "".join(f"{text},{('pos', 'neg')[n % 2]}\n" for n, text in enumerate(TEXTS))
+    write(Path("t.csv"), rows)
+    with pytest.raises(SettingsError, match=r"line 1 .*'pos' .*data\.header=\[text,label\]"):
+        init(Path("t.csv"), show=False)
+    found = init(Path("t.csv"), overrides=["data.header=[text,label]"], show=False).result
+    prepared = prepare(Experiment.load(found["config"])).result
+    assert prepared["num_sequences"] == len(TEXTS)

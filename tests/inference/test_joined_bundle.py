@@ -9,6 +9,7 @@ import pytest
 
 from seqbelt.data.audit import audit_store
 from seqbelt.data.joined_views import each_input, view_input
+from seqbelt.data.store.part_summary import data_record
 from seqbelt.data.store.preparation import prepare
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.experiment import Experiment
@@ -167,3 +168,15 @@ def test_the_column_that_gives_the_class_away_is_named(project):
     (leak,) = [one for one in audit.findings if one.check == "columns"]
     assert leak.severity == "leak" and "column 'leak' alone predicts" in leak.sentence
     assert "'age' alone" not in leak.sentence
+
+
+def test_the_data_card_has_counts_hashes_and_the_schema(project):
+    folder, _ = project
+    _, store = make(folder)
+    card = data_record(store, "items.csv")
+    assert sum(card["num_sequences"].values()) == sum(card["class_counts"].values()) == 60
+    names = [field["name"] for field in card["schema"]]
+    assert names == ["tone", "note", "age", "ward", "label"]
+    _, fewer = make(folder, {**FEATURES, "columns": ["age"]})
+    assert data_record(fewer, "items.csv")["content"] != card["content"]
+    assert json.loads(json.dumps(card)) == card

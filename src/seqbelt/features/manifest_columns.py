@@ -120,7 +120,7 @@ def learn_columns(
 
 def _learn(name: str, kind: ColumnKind, cells: Sequence[str]) -> Column:
     present = [cell.strip() for cell in cells if not is_missing(cell)]
-    counts = {"num_rows": len(cells), "num_missing": len(cells) - len(present)}
+    num_rows, num_missing = len(cells), len(cells) - len(present)
     if not present:
         raise SettingsError(
             f"features.columns: '{name}' is empty in every training row; remove it from the list"
@@ -137,14 +137,17 @@ def _learn(name: str, kind: ColumnKind, cells: Sequence[str]) -> Column:
     if kind == "category":
         frequent = Counter(present).most_common(MAX_CATEGORIES)
         values = sorted(value for value, count in frequent if count >= MIN_ROWS)
-        return Column(name, "category", values=tuple(values), **counts)
+        return Column(
+            name, "category", values=tuple(values), num_rows=num_rows, num_missing=num_missing
+        )
     if not numbers:
         raise SettingsError(
             f"features.columns.{name}: number, but no cell of the training rows is a number, such "
             f"as '{present[0][:80]}'"
         )
     std = float(np.std(numbers))
-    return Column(name, "number", float(np.mean(numbers)), std if std > 0 else 1.0, **counts)
+    mean, scale = float(np.mean(numbers)), std if std > 0 else 1.0
+    return Column(name, "number", mean, scale, num_rows=num_rows, num_missing=num_missing)
 
 
 def _in_doubt(name: str, num_odd: int, num_cells: int, odd: str) -> SettingsError:

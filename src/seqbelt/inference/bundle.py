@@ -425,10 +425,10 @@ def _check_weights(
     with torch.device("meta"):  # shapes only
         expected = model.build(*shape).state_dict()
     for name, tensor in expected.items():
-        shape = tuple(weights[name].shape) if name in weights else "nothing"
-        if shape != tuple(tensor.shape):
+        found = tuple(weights[name].shape) if name in weights else "nothing"
+        if found != tuple(tensor.shape):
             raise ValueError(
-                f"{name}: bundle.json needs shape {tuple(tensor.shape)}, found {shape}"
+                f"{name}: bundle.json needs shape {tuple(tensor.shape)}, found {found}"
             )
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):

@@ -28,6 +28,7 @@ class JoinedNetwork(SequenceNetwork):
     def __init__(self, settings: Model, layout: InputLayout, num_classes: int) -> None:
         nn.Module.__init__(self)
         self.settings, self.layout, self.is_tokens = settings, layout, False
+        self._packing = layout  # never None here
         branches = []
         for one in layout.inputs:
             lengths = np.array([one.median_steps]) if one.median_steps else None
@@ -93,7 +94,8 @@ class JoinedNetwork(SequenceNetwork):
     def _header(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Steps of each input int64 ``(batch, inputs)`` on the CPU, as the recurrence needs them,
         and cells ``(batch, cells)``."""
-        layout, header = self.layout, inputs[:, : self.layout.num_header_rows].flatten(1)
+        layout = self._packing
+        header = inputs[:, : layout.num_header_rows].flatten(1)
         number = len(layout.inputs)
         return header[:, :number].round().long().cpu(), header[
             :, number : number + layout.num_cells
@@ -101,7 +103,7 @@ class JoinedNetwork(SequenceNetwork):
 
     def _inputs(self, inputs: Tensor, counts: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Padded steps and lengths of each input; a missing one has one step of zeros."""
-        layout, flat = self.layout, inputs.flatten(1)
+        layout, flat = self._packing, inputs.flatten(1)
         starts = upload(torch.from_numpy(layout.starts(counts.numpy())), inputs.device)
         found = []
         for at, one in enumerate(layout.inputs):

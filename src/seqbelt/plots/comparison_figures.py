@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter, SymmetricalLogLocator
 
 from seqbelt.comparison.diagnostics import ModelDiagnostics
 from seqbelt.comparison.memory import EARLIER_STEPS, PREFIX_FRACTIONS, Memory, accuracy_by_length
@@ -36,7 +36,7 @@ def comparison_figure(
         axes.errorbar(
             mean, row, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=4
         )
-        axes.annotate(f"{mean:.1f}", (mean, row), (0, -14), textcoords="offset points",
+        axes.annotate(f"{mean:.1f}", (mean, row), (0, 7), textcoords="offset points",
                       ha="center", color=colour)  # fmt: skip
     rows = len(cells) - 0.3 + 0.43 * np.arange(len(controls))
     for row, control in zip(rows, controls):
@@ -81,6 +81,8 @@ def diagnostics_figure(models: Mapping[str, Models]) -> Figure:
             draw(axes, cell_models, {"color": COLOURS.get(cell)}, label(cell))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
+    # Nine lines: a legend within would cover them.
+    past.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     reach.axhline(NEGLIGIBLE, color="#999999", linewidth=0.8)
     reach.set(
         yscale="log", ylim=(1e-8, 30), xlabel="steps before the end", ylabel="relative to the end",
@@ -98,6 +100,8 @@ def diagnostics_figure(models: Mapping[str, Models]) -> Figure:
     for axes in (half_life, past):
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     half_life.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    for axis in (half_life.xaxis, half_life.yaxis):  # a range may have no power of ten
+        axis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 3, 5, 7)))
     for axes in (past, prefixes, lengths):
         axes.set_ylabel("test accuracy (%)")
     return figure

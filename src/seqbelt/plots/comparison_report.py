@@ -7,6 +7,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from seqbelt.comparison.baselines.baseline import Baseline
 from seqbelt.comparison.comparison import Conclusion
 from seqbelt.comparison.metrics import ACCURACY
 from seqbelt.comparison.variants import label
@@ -220,7 +221,7 @@ class _Page:
 
     def _controls_ahead(self) -> list[str]:
         ahead = [
-            (control.test_accuracy, control.baseline.name)
+            (control.test_accuracy, self._name_of(control.baseline))
             for control in self.conclusion.controls
             if control.test_accuracy is not None and control.test_accuracy > self.accuracy
         ]
@@ -234,6 +235,16 @@ class _Page:
             )
             for accuracy, name in sorted(ahead, reverse=True)
         ]
+
+    def _name_of(self, control: Baseline) -> str:
+        """The name of a method without recurrence, in the report's language."""
+        of_cell = control.key.removeprefix("shuffled-")
+        if of_cell != control.key:
+            return self.words("control_shuffled", name=label(of_cell))
+        if control.key.startswith(("input-", "section-")):
+            return self.words("control_alone", name=control.name.removesuffix(" alone"))
+        key = f"control_{control.key}"
+        return self.words(key) if self.words.has(key) else control.name
 
     def _lengths(self) -> str:
         low, median, high = self.data.lengths
@@ -270,7 +281,9 @@ class _Page:
                 "quarantine",
                 count=lost,
                 total=lost + sum(data.num_rows.values()),
-                reasons=", ".join(f"{count:,} {why}" for why, count in data.quarantined.items()),
+                reasons=", ".join(
+                    f"{words.reason(why)} {count:,}" for why, count in data.quarantined.items()
+                ),
             )
         return join(
             [
@@ -313,7 +326,7 @@ class _Page:
             )  # fmt: skip
         header = ["model", "mean_accuracy", "interval_column", "parameters", "train_s"]
         controls = [
-            [control.baseline.name, words.percent(control.test_accuracy)]
+            [self._name_of(control.baseline), words.percent(control.test_accuracy)]
             for control in self.conclusion.controls
             if control.test_accuracy is not None
         ]
@@ -416,7 +429,7 @@ class _Page:
         if data.num_groups and not chosen.held_out_groups:
             texts.append(words("limit_groups"))
         ahead = [
-            control.baseline.name
+            self._name_of(control.baseline)
             for control in self.conclusion.controls
             if control.test_accuracy is not None and control.test_accuracy >= self.accuracy
         ]

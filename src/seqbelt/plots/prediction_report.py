@@ -254,15 +254,11 @@ class _Page:
             return Markup("")
         reasons = sorted(facts.reasons.items(), key=lambda one: -one[1][0])
         body = [
-            [self._reason(why), f"{count:,}", Markup("{}").format(example)]
+            [words.reason(why), f"{count:,}", Markup("{}").format(example)]
             for why, (count, example) in reasons
         ]
         header = [words(key) for key in ("reason", "count", "example")]
         return join([heading(words("reasons")), table(header, body)])
-
-    def _reason(self, reason: str) -> str:
-        key = f"reason_{reason}"
-        return self.words(key) if self.words.has(key) else reason
 
     def least_sure(self) -> Markup:
         facts, words = self.facts, self.words

@@ -96,6 +96,11 @@ class Words:
         """Whether there is such a text."""
         return key in self._texts
 
+    def reason(self, why: str) -> str:
+        """Why an input was left out, one of the reasons in ``errors.py``."""
+        key = f"reason_{why}"
+        return self(key) if self.has(key) else why
+
     def percent(self, fraction: float) -> str:
         """A fraction as per cent; "100 %" only where nothing is missing."""
         value = 100 * fraction

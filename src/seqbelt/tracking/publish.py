@@ -60,7 +60,9 @@ def log_model(
             code_paths=[str(Path(__file__).parents[1])],
             pip_requirements=model_requirements(features["kind"], *inputs),
             signature=signature,
-            input_example=pyfunc_model.example(example, signature.inputs.input_names()),
+            input_example=pyfunc_model.example(
+                example, [*map(str, signature.inputs.input_names())]
+            ),
             metadata={"seqbelt": "1"},
             model_config={"output": pyfunc_model.OUTPUTS[0]},
         )

@@ -14,6 +14,7 @@ from pandas import DataFrame
 from requests import RequestException
 
 from seqbelt.comparison.variants import COLOURS
+from seqbelt.data.store.part_summary import describe_schema
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError
 from seqbelt.evaluation.report import Report
@@ -114,6 +115,7 @@ class TrackedRun:
                 "digest": store.fingerprint[:32],
                 "source_type": "local",
                 "source": json.dumps({"uri": source}),
+                "schema": json.dumps({"mlflow_colspec": describe_schema(store)}),
                 "profile": json.dumps(profile),
             }
         )

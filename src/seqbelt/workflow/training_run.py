@@ -15,6 +15,7 @@ from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
 from seqbelt.data.sources.names import shorten
+from seqbelt.data.store.part_summary import data_record
 from seqbelt.data.store.parts import write_json
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SettingsError
@@ -196,6 +197,7 @@ def make_bundle(
         network=network,
         about={
             "data_fingerprint": store.fingerprint,
+            "data": data_record(store, experiment.data.source),
             "run_id": run_id,
             "scores": {part: report.to_dict() for part, report in reports.items()},
             **_above_chance(reports),

@@ -5,7 +5,6 @@ import numpy.typing as npt
 
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
 from seqbelt.data.audit.rows import Rows
-from seqbelt.data.joined_views import cells_of
 from seqbelt.data.sources.names import shorten
 
 LEAK = 0.8
@@ -30,7 +29,7 @@ def check_columns(rows: Rows) -> Finding:
     chosen = np.arange(len(rows.label))
     if len(chosen) > MAX_ROWS:
         chosen = np.sort(np.random.default_rng(0).choice(chosen, MAX_ROWS, replace=False))
-    cells = cells_of(store.select(chosen))
+    cells = np.stack([layout.cells(store.sequence(int(row))) for row in chosen])
     labels = {"the class": rows.label[chosen]}
     if store.target.is_several:
         sets = store.label_sets(chosen)
@@ -86,6 +85,6 @@ def _judge(
         folds = StratifiedGroupKFold(NUM_FOLDS, shuffle=True, random_state=0)
     tree = DecisionTreeClassifier(min_samples_leaf=MIN_LEAF, random_state=0)
     predicted = cross_val_predict(tree, cells, label, cv=folds, groups=groups)
-    hits = int((predicted == label).sum())
+    hits = int(np.count_nonzero(predicted == label))
     low = binomtest(hits, len(label)).proportion_ci(level, method="wilson").low
     return hits / len(label), float(low), float(np.bincount(label).max() / len(label))

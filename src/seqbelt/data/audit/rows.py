@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
 
-from seqbelt.data.joined_views import InputView
 from seqbelt.data.store.store import SequenceStore
 
 PARTS = ("train", "validation", "test")
@@ -15,7 +15,7 @@ PARTS = ("train", "validation", "test")
 class Rows:
     """The columns of a store's index as arrays ``(rows,)``."""
 
-    store: SequenceStore | InputView
+    store: SequenceStore
 
     @cached_property
     def label(self) -> np.ndarray:
@@ -61,5 +61,10 @@ class Rows:
         return f"{PARTS[self.split[row]]} {name}"
 
     def _codes(self, column: str) -> tuple[np.ndarray, list[str]]:
-        encoded = self.store.index[column].combine_chunks().dictionary_encode()
-        return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+        return codes_of(self.store.index, column)
+
+
+def codes_of(index: pa.Table, column: str) -> tuple[np.ndarray, list[str]]:
+    """A column of an index as numbers ``(rows,)``, one for each distinct value, and the values."""
+    encoded = index[column].combine_chunks().dictionary_encode()
+    return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()

@@ -17,7 +17,7 @@ import scipy
 
 from seqbelt.data.audit.duplicates import DuplicatePairs, FindDuplicates
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
-from seqbelt.data.audit.rows import Rows
+from seqbelt.data.audit.rows import Rows, codes_of
 from seqbelt.data.joined_views import InputView
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.base import Features
@@ -71,7 +71,7 @@ def similar_signals(
         sequence = store.sequence(row)
         constant[row] = len(sequence) > 1 and bool((sequence == sequence[0]).all())
     search = _Search(store, features or Features())
-    content = Rows(store).content
+    content, _ = codes_of(store.index, "content_hash")
 
     def find(held: np.ndarray, before: np.ndarray) -> DuplicatePairs:
         held = held[~constant[held]]
@@ -159,7 +159,7 @@ def _inverse_dimension(distances: np.ndarray) -> float:
 class _Search:
     """The store's sequences, comparable, and the windows in them."""
 
-    def __init__(self, store: SequenceStore, features: Features) -> None:
+    def __init__(self, store: SequenceStore | InputView, features: Features) -> None:
         self.store, self.features = store, features
         self.mirror = features.mirrored
         random = np.random.default_rng(0)

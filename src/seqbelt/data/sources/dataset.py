@@ -24,6 +24,7 @@ from seqbelt.data.sources.folders import read_class_folders, read_recordings
 from seqbelt.data.sources.known_sets import KNOWN_SETS
 from seqbelt.data.sources.label_map import map_label_sets, map_labels, normalize_label_map
 from seqbelt.data.sources.manifest import JoinedColumns, Manifest
+from seqbelt.data.sources.metadata_files import FILE_COLUMN, find_metadata, read_metadata
 from seqbelt.data.sources.names import clean_names, shorten
 from seqbelt.data.sources.remote import fetch, fetch_listed, is_remote, mirror_path
 from seqbelt.data.sources.tables import (
@@ -78,11 +79,12 @@ class Data(Settings):
     """Where the items come from and which of them train, validate and test."""
 
     source: str
-    """A folder with one sub-folder per class (or train/, validation/, test/ above them), the same
-    in a .zip or .tar archive, WebDataset's shards (the first of them), a manifest (.csv, .tsv,
-    .jsonl, .parquet, .xlsx; a Parquet file may hold the files' bytes), a .ts file, or the name of a
-    known or generated set. Files and folders may be in an object store (``s3://``, ``gs://``,
-    ``hf://``), and a manifest a table of a database (``sqlite:///FILE?table=NAME``)."""
+    """A folder with one sub-folder per class (or train/, validation/, test/ above them) or with a
+    metadata.csv (.jsonl, .parquet) that lists its files (``file_name``), class folders in a .zip or
+    .tar archive, WebDataset's shards (the first of them), a manifest (.csv, .tsv, .jsonl, .parquet,
+    .xlsx; a Parquet file may hold the files' bytes), a .ts file, or the name of a known or
+    generated set. Files and folders may be in an object store (``s3://``, ``gs://``, ``hf://``),
+    and a manifest a table of a database (``sqlite:///FILE?table=NAME``)."""
     labels: TargetName = "per_sequence"
     """What is learned: one class a sequence, one for every step, or several labels a sequence
     (any number of them). Several labels are a list in .jsonl and .parquet, a text whose labels
@@ -411,6 +413,11 @@ class Data(Settings):
             )
         elif self._is_name_in(KNOWN_SETS):
             path = find_known_set(self.source)
+        if path.is_dir() and self.labels != "per_step" and (tables := find_metadata(path)):
+            with_files = self.replace(path_column=FILE_COLUMN)
+            return read_metadata(
+                path, tables, lambda table: with_files._read_manifest(table, inputs)
+            )
         if inputs is not None and path.exists() and not is_manifest_file(path):
             raise SettingsError(
                 f"data.source: '{self.source}' is no manifest, and several inputs and columns "
@@ -430,10 +437,8 @@ class Data(Settings):
                 f"data.source: '{self.source}' is neither a file, a folder nor a known set "
                 f"({', '.join(sorted({*KNOWN_SETS, *GENERATED_SETS}))})"
             )
-        if is_manifest_file(path) and inputs is not None:
-            return self._read_joined(path, inputs)
         if is_manifest_file(path):
-            return read_manifest(path, self.columns, self.style)
+            return self._read_manifest(path, inputs)
         if self.labels == "several" and (is_series_file(path) or is_archive(path)):
             raise SettingsError(
                 f"data.labels: several: {path.name} has one class for each item; use a manifest"
@@ -451,6 +456,11 @@ class Data(Settings):
             f"data.source: {path.name} is no manifest; expected {', '.join(ENDINGS)}, "
             f"{SERIES_ENDING} or an archive ({', '.join(ARCHIVE_ENDINGS)})"
         )
+
+    def _read_manifest(self, path: Path, inputs: SeveralInputs | None) -> Manifest:
+        if inputs is None:
+            return read_manifest(path, self.columns, self.style)
+        return self._read_joined(path, inputs)
 
     def _read_joined(self, path: Path, inputs: SeveralInputs) -> Manifest:
         """A manifest with the columns that several inputs are read from."""

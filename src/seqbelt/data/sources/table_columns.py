@@ -79,10 +79,27 @@ def look_into_table(path: Path, given: Mapping[str, Any]) -> TableLook:
     if not values or not len(next(iter(values.values()))):
         raise SettingsError(f"{path}: no rows; expected a header and a row per item")
     columns = _find_roles(path, values, given, reasons)
+    _refuse_row_as_header(path, values, columns)
     for role, name in columns.items():
         if name != role:
             settings[f"{role}_column"] = name
     return TableLook(settings, reasons, columns, values)
+
+
+def _refuse_row_as_header(
+    path: Path, values: Mapping[str, Sequence[str]], columns: Mapping[str, str]
+) -> None:
+    """Raise where the first line is a row: its label is one of the labels below it."""
+    label = columns["label"]
+    if label not in values[label]:
+        return
+    roles = {name: role for role, name in columns.items()}
+    names = [roles.get(name, f"column_{n}") for n, name in enumerate(values, start=1)]
+    raise SettingsError(
+        f"{path}: line 1 seems to be a row and no header: its '{label}' is a label of other rows "
+        f"too; name the columns with 'data.header=[{','.join(names)}]', or the label's column with "
+        "data.label_column=NAME"
+    )
 
 
 def _find_encoding(path: Path, sample: bytes, reasons: dict[str, str]) -> str:

@@ -1,6 +1,8 @@
 """A summary of the parts of a data set."""
 
+import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -109,3 +111,45 @@ def _named(classes: Sequence[str]) -> str:
     more = len(classes) - MAX_NAMES
     plural = "class" if len(classes) == 1 else "classes"
     return f"{plural} {names}{f' and {more} more' if more > 0 else ''}"
+
+
+def data_record(store: SequenceStore, source: str) -> dict[str, Any]:
+    """What a store's data is, as JSON-serialisable values: the data card of a bundle.
+
+    ``content`` is a hash of the items' contents alone, whatever their order, labels and parts.
+    """
+    hashes = sorted(store.index.column("content_hash").to_pylist())
+    about = store.about
+    return {
+        "source": source,
+        "fingerprint": store.fingerprint,
+        "content": hashlib.blake2b("\n".join(hashes).encode(), digest_size=16).hexdigest(),
+        "num_sequences": {name: len(store.split(name)) for name in SPLITS},
+        "num_steps": about["num_steps"],
+        "class_counts": store.class_counts,
+        "num_groups": len(about.get("group_counts", {})),
+        "quarantined": about["quarantined"],
+        "labels": about.get("labels", "per_sequence"),
+        "schema": describe_schema(store),
+    }
+
+
+def describe_schema(store: SequenceStore) -> list[dict[str, str]]:
+    """Name and type of what an item has: its sequences, its columns, its label."""
+    if store.layout is None:
+        inputs = [("sequence", store.is_tokens, store.num_features)]
+        columns: Sequence[str] = ()
+    else:
+        inputs = [(one.name, one.is_tokens, one.num_features) for one in store.layout.inputs]
+        columns = [column.name for column in store.layout.columns]
+    fields = [
+        {
+            "name": name,
+            "type": f"token ids (steps), vocabulary of {size}"
+            if is_tokens
+            else f"float32 (steps, {size})",
+        }
+        for name, is_tokens, size in inputs
+    ]
+    fields += [{"name": name, "type": "column"} for name in columns]
+    return [*fields, {"name": "label", "type": f"{len(store.classes)} classes"}]

@@ -49,6 +49,8 @@ OVERLOAD_WORDS = frozenset(_OVERLOAD_WORDS.split()) | {
     "over range", "under range", "out of range", "bad input", "bad data", "no data", "i/o timeout",
 }  # fmt: skip
 """What an instrument writes where it could not measure, in lower case: never a column's name."""
+SENTINELS = (-9999.0, -99999.0, -999.0, -9999.99, -32768.0, 99999.0)
+"""What programs write for no value where every cell must be a number."""
 _SPACES = " \u00a0\u2009\u202f"
 _QUOTES = "'’"
 _EXPONENT = r"(?:[eEdD][+-]?\d+)?"
@@ -236,6 +238,15 @@ def signed_numbers(cells: Sequence[Cell], signs: Signs) -> tuple[np.ndarray, lis
         elif not is_missing(cell):
             odd.append(row)
     return values, odd
+
+
+def find_sentinel(values: np.ndarray) -> float | None:
+    """A number that usually stands for a missing value, where the others are far from it."""
+    for number in SENTINELS:
+        is_one = values == number
+        if is_one.any() and 2 * np.nanmax(np.abs(values[~is_one]), initial=0) < abs(number):
+            return number
+    return None
 
 
 def truth_values(cells: Sequence[Cell]) -> np.ndarray | None:

@@ -25,7 +25,7 @@ from seqbelt.errors import (
     BadInput,
 )
 from seqbelt.features.arrays.mat_format import check_mat
-from seqbelt.features.arrays.number_cells import Cell
+from seqbelt.features.arrays.number_cells import Cell, find_sentinel
 from seqbelt.features.arrays.pickle_sizes import check_pickle
 from seqbelt.features.arrays.table_cells import Lines, Table, column_label, first_word, to_columns
 from seqbelt.features.arrays.table_layout import (
@@ -40,6 +40,7 @@ from seqbelt.features.arrays.time_columns import (
     describe_spacing,
     first_fall,
     is_time_name,
+    rises_evenly,
     seconds_of,
 )
 from seqbelt.features.arrays.workbook_numbers import WORKBOOK, read_workbook
@@ -481,8 +482,10 @@ def _to_array(table: Table, line_word: str = "line") -> Array:
         elif names and len(asides) == place and counts_rows(values, name):
             which = "the first column" if place == 0 else label
             asides[place] = Aside(f"{which} numbers the rows: not a channel")
-        elif place == 0 and len(table.columns) > 1 and counts_rows(values, "index"):
-            notes += (f"{label} counts the rows and is a channel (features.channels)",)
+        elif place == 0 and len(table.columns) > 1 and not names and rises_evenly(values):
+            notes += (f"{label} rises evenly, as times do, and is a channel (features.channels)",)
+        if place not in asides and (number := find_sentinel(values)) is not None:
+            notes += (f"{label} holds {number:g}, read as a value; it often stands for no value",)
     values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
     return Array(values, names, words, True, asides, lines, notes, table.names_are_a_comment)
 

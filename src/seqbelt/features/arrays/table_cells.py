@@ -154,8 +154,8 @@ def to_columns(
         if signs.thousands:
             said = {" ": "blanks", "'": "apostrophes", ",": "commas", ".": "points"}
             notes.append(f"thousands separated by {said.get(signs.thousands, signs.thousands)}")
-    elif delimiter not in (",", "") and options.decimal is None:
-        _say_if_unsure(cells, notes)
+    elif delimiter and options.decimal is None:
+        _say_if_unsure(cells, delimiter, notes)
     columns: list[np.ndarray | list[Cell]] = []
     for one, (values, odd) in zip(cells, found, strict=True):
         truths = truth_values(one) if odd else None
@@ -175,12 +175,19 @@ def first_word(cells: Sequence[Cell]) -> int:
     return (words or truths or odd or [0])[0]
 
 
-def _say_if_unsure(cells: Sequence[Sequence[Cell]], notes: list[str]) -> None:
-    """Say that 1.234 is a little more than one, where no cell shows what a point is."""
+def _say_if_unsure(cells: Sequence[Sequence[Cell]], delimiter: str, notes: list[str]) -> None:
+    """Say that 1.234 is a little more than one, where no cell shows what a point is; between commas
+    only where whole numbers such as 654 stand in the same column."""
+    if delimiter == ",":
+        cells = [one for one in cells if any(map(_is_short_whole, one))]
     pointed = [c.strip() for one in cells for c in one if isinstance(c, str) and "." in c]
     pointed = [cell for cell in pointed if looks_like_number(cell)]
     if pointed and all(re.fullmatch(r"[+-]?[1-9]\d{0,2}\.\d{3}", cell) for cell in pointed):
         notes.append("a point is read as a decimal sign (features.decimal)")
+
+
+def _is_short_whole(cell: Cell) -> bool:
+    return isinstance(cell, str) and re.fullmatch(r"[+-]?[1-9]\d{0,2}", cell.strip()) is not None
 
 
 def _joined(body: list[Row], layout: Layout) -> tuple[list[Row], Layout]:
@@ -219,7 +226,7 @@ def may_be_halves(delimiter: str, layout: Layout, options: TableOptions) -> bool
     ) and options.decimal is None
 
 
-_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})*")
+_WHOLE = re.compile(r"[+-]?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+)")
 _DIGITS = re.compile(r"\d+")
 _LEADING = re.compile(r"[+-]?[1-9]\d{0,2}")
 _FOLLOWING = re.compile(r"\d{3}(\.\d*)?")
@@ -227,14 +234,12 @@ _FOLLOWING = re.compile(r"\d{3}(\.\d*)?")
 
 def may_be_parts(rows: Sequence[Sequence[Cell]]) -> bool:
     """Whether two columns beside each other could be one of numbers like 1.234,5 or 1,234.5, of
-    which the commas were taken for delimiters: every row of them allows it, and one has a point."""
+    which the commas were taken for delimiters: every row allows it."""
     width = min(map(len, rows), default=0)
     for left in range(width - 1):
         pairs = [(str(row[left]).strip(), str(row[left + 1]).strip()) for row in rows]
-        for before, after, pointed in ((_GROUPED, _DIGITS, 0), (_LEADING, _FOLLOWING, 1)):
-            if all(before.fullmatch(a) and after.fullmatch(b) for a, b in pairs) and any(
-                "." in pair[pointed] for pair in pairs
-            ):
+        for before, after in ((_WHOLE, _DIGITS), (_LEADING, _FOLLOWING)):
+            if all(before.fullmatch(a) and after.fullmatch(b) for a, b in pairs):
                 return True
     return False
 

@@ -48,6 +48,10 @@ _WESTERN_LETTERS = "°µ²³±·×÷ÄÖÜäöüßéèêëàâáíóúñçôûî
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 
+_SHORT_WHOLE = re.compile(r"(?:^|,)[+-]?[1-9]\d{0,2}(?=[,\r\n]|\Z)", re.MULTILINE)
+"""A cell between commas, of three digits at most."""
+
+
 class UnclosedQuote(BadInput):
     """A quotation mark would swallow lines of numbers."""
 
@@ -395,8 +399,12 @@ def _is_evident(
     """Whether the numbers can be read in one way only."""
     if options.decimal is not None:
         return True
-    if decimal == "." and head.delimiter != "," and "." in body:
-        return re.search(r"(?<![\d.])0?\.\d|\d{4}\.\d|\.\d{1,2}(?!\d)|\.\d{4}", body) is not None
+    if decimal == "." and "." in body:
+        is_decimal = re.search(r"(?<![\d.])0?\.\d|\d{4}\.\d|\.\d{1,2}(?!\d)|\.\d{4}", body)
+        if is_decimal is None and (head.delimiter != "," or _SHORT_WHOLE.search(body)):
+            return False
+        if head.delimiter != ",":
+            return True
     if head.delimiter == "," and layout.names is None and layout.width > 1:
         return re.search(r",[ \t]*-?0\d", body) is None
     return True

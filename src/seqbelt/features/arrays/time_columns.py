@@ -169,6 +169,12 @@ def counts_rows(values: np.ndarray, name: str) -> bool:
     return base in ROW_NAMES and bool((np.diff(values) == 1).all())
 
 
+def rises_evenly(values: np.ndarray) -> bool:
+    """Whether each value is as much above the one before it as all others are, of three or more."""
+    steps = np.diff(values)
+    return len(steps) > 1 and bool(steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3, atol=0))
+
+
 def describe_spacing(values: np.ndarray, show: Callable[[float], str] = "{:.2g}".format) -> str:
     """How far apart rows are in time, in words; "" for one row."""
     steps = np.diff(values[~np.isnan(values)])

@@ -1,0 +1,103 @@
+"""Folders with a ``metadata.csv`` beside the files, as Hugging Face's audiofolder has them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from seqbelt.data.sources.manifest import Manifest
+from seqbelt.data.sources.names import part_of
+from seqbelt.data.sources.tables import Columns, names_items
+from seqbelt.errors import SettingsError
+
+NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+FILE_COLUMN = "file_name"
+"""Column of such a table with the paths, relative to it."""
+
+
+def find_metadata(folder: Path) -> dict[str, Path]:
+    """The tables of a folder by the part they are of: ``""`` of the folder itself, or those in its
+    folders of parts; empty where there is none with a column ``file_name``."""
+    if (table := _table_in(folder)) is not None:
+        return {"": table}
+    parts = {
+        one.name: one for one in sorted(folder.iterdir()) if one.is_dir() and part_of(one.name)
+    }
+    found = {name: _table_in(one) for name, one in parts.items()}
+    return {name: table for name, table in found.items() if table is not None}
+
+
+def _table_in(folder: Path) -> Path | None:
+    columns = Columns(path=FILE_COLUMN, text=FILE_COLUMN)
+    tables = [folder / name for name in NAMES if (folder / name).is_file()]
+    tables = [table for table in tables if names_items(table, columns)]
+    if len(tables) > 1:
+        raise SettingsError(
+            f"{folder}: {' and '.join(table.name for table in tables)} both list the files; remove "
+            "one, or name one as data.source"
+        )
+    return tables[0] if tables else None
+
+
+def read_metadata(
+    folder: Path, tables: Mapping[str, Path], read: Callable[[Path], Manifest]
+) -> Manifest:
+    """The rows of such tables, with paths relative to ``folder``. A row without a split is of the
+    part that its table, or the first folder of its path, is named for."""
+    parts = [_with_part(name, read(table)) for name, table in tables.items()]
+    names = parts[0].table.column_names
+    for part, table in zip(parts, tables.values(), strict=True):
+        if part.table.column_names != names:
+            raise SettingsError(
+                f"{table}: has other columns than {next(iter(tables.values()))}; write the same "
+                "columns in each, or one table as data.source"
+            )
+    problems: dict[int, str] = {}
+    overrides: dict[str, dict[int, str]] = {}
+    start = 0
+    for part in parts:
+        problems |= {start + row: why for row, why in part.problems.items()}
+        for name, values in part.overrides.items():
+            moved = {start + row: value for row, value in values.items()}
+            overrides[name] = {**overrides.get(name, {}), **moved}
+        start += len(part)
+    listed = ", ".join(str(table) for table in tables.values())
+    note = f"{folder}: the files and labels are those of {listed}"
+    notes = [note, *(said for part in parts for said in part.notes)]
+    return replace(
+        parts[0],
+        table=pa.concat_tables([part.table for part in parts]).combine_chunks(),
+        root=folder,
+        overrides=overrides,
+        problems=problems,
+        notes=tuple(notes),
+    )
+
+
+def _with_part(name: str, manifest: Manifest) -> Manifest:
+    """The rows of one table with paths relative to the folder above, and their parts."""
+    if name and manifest.contents:
+        raise SettingsError(f"{manifest.root}: name the table that holds the files as data.source")
+    given = zip(manifest.column("split"), manifest.column("path"), strict=True)
+    first = [split or part_of(name or _first_folder(path)) or "" for split, path in given]
+    manifest = manifest.with_column("split", first)
+    if not name:
+        return manifest
+    columns = ["id", "path"]
+    if manifest.joined is not None:
+        columns += [column for column, is_text in manifest.joined.inputs if not is_text]
+    for column in dict.fromkeys(columns):
+        values = [f"{name}/{value}" if value else "" for value in manifest.column(column)]
+        manifest = manifest.with_column(column, values)
+    moved = {
+        column: {row: f"{name}/{value}" for row, value in values.items()}
+        if column in columns
+        else values
+        for column, values in manifest.overrides.items()
+    }
+    return replace(manifest, overrides=moved)
+
+
+def _first_folder(path: str) -> str:
+    return path.partition("/")[0] if "/" in path else ""
