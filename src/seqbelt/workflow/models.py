@@ -8,7 +8,6 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Engine, Precision, Predictor
-from seqbelt.tracking.registry_file import resolve_from_file
 from seqbelt.workflow.prepared_data import prepare_data
 
 URI_PREFIXES = ("models:/", "runs:/")
@@ -94,6 +93,8 @@ def load_folder(model: str, project: Path | None = None) -> tuple[Path, str]:
 
         use_project(project)
     if model.startswith(URI_PREFIXES):
+        from seqbelt.tracking.registry_file import resolve_from_file
+
         if (bundle_and_version := resolve_from_file(model)) is not None:
             return bundle_and_version
         # Imported here: MLflow takes seconds to import.
