@@ -132,9 +132,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         used = np.arange(len(y)) if weights is None else np.flatnonzero(weights)
         self.classes_, labels = np.unique(y[used], return_inverse=True)
         if len(self.classes_) < 2:
-            found = ", ".join(map(str, self.classes_)) or "none"
+            names = ", ".join(map(str, self.classes_)) or "none"
             raise ValueError(
-                f"SequenceClassifier needs samples of 2 classes, found one class: {found}"
+                f"SequenceClassifier needs samples of 2 classes, found one class: {names}"
             )
         self.model_ = self._section(Model)
         if self.model_.pooling == "none":

@@ -193,13 +193,13 @@ def _set_entry(section: Any, name: str, value: str, text: str) -> None:
         )
     try:
         # One character may be YAML syntax.
-        found = value if len(value) == 1 and not value.isalnum() else parse_yaml(value)
+        parsed = value if len(value) == 1 and not value.isalnum() else parse_yaml(value)
     except yaml.YAMLError as error:
         raise SettingsError(
             f"override '{_shortened(text)}': the value is not valid YAML: {_message(error)}"
         ) from None
     key: Any = int(name) if isinstance(section, list) else name
-    section[key] = found
+    section[key] = parsed
 
 
 def _is_index(entries: list[Any], name: str) -> bool:
@@ -384,8 +384,8 @@ def _describe(fault: Any, cls: type[BaseModel], values: Mapping[str, Any]) -> st
         return f"{where}: no such setting; {hint}"
     if fault["type"] == "missing":
         return f"{where}: required, but not given"
-    found = json.dumps(fault["input"], default=str, ensure_ascii=False)
-    return f"{where}: {fault['msg']}; found {found[:200]}"
+    shown = json.dumps(fault["input"], default=str, ensure_ascii=False)
+    return f"{where}: {fault['msg']}; found {shown[:200]}"
 
 
 def _line_of(fault: Any, values: Mapping[str, Any], lines: Mapping[str, int]) -> str:

@@ -65,30 +65,30 @@ def init(
     name = _name_of(source)
     output = output or Path(f"{name}.yaml")
     items = output.with_name(f"{output.stem}_items.csv")
-    found = _Findings({"source": str(source)}, override({}, overrides), output.parent)
+    findings = _Findings({"source": str(source)}, override({}, overrides), output.parent)
     if source.is_dir():
-        look = _look_into_folder(source, pattern, found)
+        look = _look_into_folder(source, pattern, findings)
     elif is_manifest_file(source):
         if pattern:
             raise SettingsError(
                 "--pattern: applies to the names of a folder's files, but the source is a table"
             )
-        look = _look_into_table(source, found)
+        look = _look_into_table(source, findings)
     else:
         raise SettingsError(
             f"{source}: neither a folder nor a table of items (.csv, .tsv, .jsonl, .parquet, .xlsx)"
         )
-    if found.items is not None:
-        found.data["source"] = str(items)
-    for path in [output, *([items] if found.items is not None else [])]:
+    if findings.items is not None:
+        findings.data["source"] = str(items)
+    for path in [output, *([items] if findings.items is not None else [])]:
         if path.exists() and not force:
             raise SettingsError(f"{path} exists; choose another with --output, or add --force")
     output.parent.mkdir(parents=True, exist_ok=True)
-    config = _write_yaml(name, look, found)
-    experiment, manifest = _check(config, items, found, overrides)
+    config = _write_yaml(name, look, findings)
+    experiment, manifest = _check(config, items, findings, overrides)
     write_atomically(output, config.encode())
-    if found.items is not None:
-        write_atomically(items, found.items.encode())
+    if findings.items is not None:
+        write_atomically(items, findings.items.encode())
 
     counts = Counter(manifest.column("label").tolist())
     splits = Counter(manifest.column("split").tolist())
@@ -101,7 +101,7 @@ def init(
         "num_items": len(manifest),
         "classes": dict(sorted(counts.items())),
         "reasons": {
-            **{f"data.{key}": why for key, why in found.reasons.items()},
+            **{f"data.{key}": why for key, why in findings.reasons.items()},
             **{f"features.{key}": why for key, why in look.reasons.items()},
         },
         "warnings": warnings,
@@ -127,7 +127,7 @@ class _Findings:
         return self.given.get("data") or {}
 
 
-def _look_into_folder(folder: Path, pattern: str | None, found: _Findings) -> Look:
+def _look_into_folder(folder: Path, pattern: str | None, findings: _Findings) -> Look:
     paths = list(list_files(folder))
     if not paths:
         raise SettingsError(f"{folder}: no files")
@@ -140,34 +140,34 @@ def _look_into_folder(folder: Path, pattern: str | None, found: _Findings) -> Lo
                 f"{folder}: {len(tables)} tables beside the files ({shorten(tables)}); choose "
                 f"the one that lists the files: seqbelt init {folder / tables[0]}"
             )
-        found.data["source"] = str(folder / tables[0])
-        found.reasons["source"] = "the only table beside the files"
-        return _look_into_table(folder / tables[0], found)
+        findings.data["source"] = str(folder / tables[0])
+        findings.reasons["source"] = "the only table beside the files"
+        return _look_into_table(folder / tables[0], findings)
     by_class = len(loose) < len(paths)
     if not by_class:
         kind = kind_of_files(folder, paths)
         read = read_pattern(paths, pattern) if pattern else find_labels(str(folder), paths)
         if not read.labels:
             raise SettingsError("--pattern: there are no class folders, so it needs (?P<label>...)")
-        found.reasons["source"] = f"a list of the files, with labels as {read.reason}"
+        findings.reasons["source"] = f"a list of the files, with labels as {read.reason}"
         rows = [(folder / path, label, "") for path, label in zip(paths, read.labels, strict=True)]
-        _write_items(found, rows, read.groups)
+        _write_items(findings, rows, read.groups)
         return look_into_files(kind, [folder / path for path in paths])
-    manifest = Data.parse({**found.data, **found.given_data}, "data").list_items()
+    manifest = Data.parse({**findings.data, **findings.given_data}, "data").list_items()
     paths = manifest.paths()
     kind = kind_of_files(folder, paths)
     files = [folder / path for path in paths]
     labels = manifest.column("label").tolist()
     splits = manifest.column("split").tolist()
     parts = sorted({split for split in splits if split})
-    found.reasons["source"] = "one sub-folder per class" + (
+    findings.reasons["source"] = "one sub-folder per class" + (
         f", below folders for {', '.join(parts)}" if parts else ""
     )
     read = read_pattern(paths, pattern) if pattern else _groups_below(paths)
     if read is not None and (read.labels or read.groups):
-        found.reasons["source"] += f"; written as a list of the files, for groups {read.reason}"
+        findings.reasons["source"] += f"; written as a list of the files, for groups {read.reason}"
         rows = list(zip(files, read.labels or labels, splits, strict=True))
-        _write_items(found, rows, read.groups)
+        _write_items(findings, rows, read.groups)
     return look_into_files(kind, files)
 
 
@@ -177,43 +177,43 @@ def _groups_below(paths: Sequence[str]) -> FileNames | None:
 
 
 def _write_items(
-    found: _Findings, rows: Sequence[tuple[Path, str, str]], groups: Sequence[str]
+    findings: _Findings, rows: Sequence[tuple[Path, str, str]], groups: Sequence[str]
 ) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "label", "split", *(["group"] if groups else [])])
     for row, (path, label, split) in enumerate(rows):
-        relative = os.path.relpath(path, found.output_folder)
+        relative = os.path.relpath(path, findings.output_folder)
         writer.writerow([relative, label, split, *groups[row : row + 1]])
-    found.items = text.getvalue()
+    findings.items = text.getvalue()
 
 
-def _look_into_table(path: Path, found: _Findings) -> Look:
-    data = Data.parse({**found.data, **found.given_data}, "data")
-    given = {key: getattr(data, key) for key in found.given_data}
+def _look_into_table(path: Path, findings: _Findings) -> Look:
+    data = Data.parse({**findings.data, **findings.given_data}, "data")
+    given = {key: getattr(data, key) for key in findings.given_data}
     table = look_into_table(path, given)
-    found.data |= table.settings
-    found.reasons |= table.reasons
-    found.reasons.setdefault("source", f"a table with {len(table.values)} columns")
+    findings.data |= table.settings
+    findings.reasons |= table.reasons
+    findings.reasons.setdefault("source", f"a table with {len(table.values)} columns")
     if "path" not in table.columns:
         texts = [text for text in table.values[table.columns["text"]] if text]
         return look_into_texts(texts, len(texts))
-    manifest = Data.parse({**found.data, **found.given_data}, "data").list_items()
+    manifest = Data.parse({**findings.data, **findings.given_data}, "data").list_items()
     paths = manifest.paths()
     return look_into_files(
         kind_of_files(path.parent, paths), [manifest.root / name for name in paths if name]
     )
 
 
-def _write_yaml(name: str, look: Look, found: _Findings) -> str:
+def _write_yaml(name: str, look: Look, findings: _Findings) -> str:
     """The config: one line for each setting, with the reason as a comment above it."""
-    given = found.given
+    given = findings.given
     sections = {
-        "data": {**found.data, **found.given_data},
+        "data": {**findings.data, **findings.given_data},
         "features": {**look.settings, **(given.get("features") or {})},
         "model": {"cell": "lstm", **(given.get("model") or {})},
     }
-    reasons = {"data": found.reasons, "features": look.reasons, "model": {}}
+    reasons = {"data": findings.reasons, "features": look.reasons, "model": {}}
     others = {key: value for key, value in given.items() if key not in (*sections, "name")}
     lines = [
         "# Written by seqbelt init. Every comment gives the reason of the line below it.",
@@ -245,15 +245,15 @@ def _one_line(text: str) -> str:
 
 
 def _check(
-    config: str, items: Path, found: _Findings, overrides: Sequence[str]
+    config: str, items: Path, findings: _Findings, overrides: Sequence[str]
 ) -> tuple[Experiment, Manifest]:
     """Load the config and list its items with their parts, before anything is written."""
     # Paths in the list are relative to its folder, so it is written there.
     listed = items.with_name(f".{os.getpid()}_{items.name}")
     replaced = [*overrides]
     try:
-        if found.items is not None:
-            listed.write_text(found.items, encoding="utf-8")
+        if findings.items is not None:
+            listed.write_text(findings.items, encoding="utf-8")
             replaced.append(f"data.source={json.dumps(str(listed))}")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "config.yaml")

@@ -55,9 +55,9 @@ class InputView:
 
     def sequence(self, row: int) -> np.ndarray:
         """Float32 ``(steps, features)`` or int32 ``(steps,)``."""
-        found = self.layout_of_items.unpack(self.store.sequence(row))[self.at]
-        if found is not None:
-            return found
+        steps = self.layout_of_items.unpack(self.store.sequence(row))[self.at]
+        if steps is not None:
+            return steps
         return (
             np.zeros(1, np.int32) if self.is_tokens else np.zeros((1, self.size.width), np.float32)
         )
@@ -106,7 +106,7 @@ def map_inputs(
     layout: InputLayout, packed: np.ndarray, change: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """A packed item with each of its inputs changed."""
-    parts = [None if one is None else change(one) for one in layout.unpack(packed)]
+    parts = [None if sequence is None else change(sequence) for sequence in layout.unpack(packed)]
     return layout.pack(parts, layout.cells(packed))
 
 

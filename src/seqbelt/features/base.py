@@ -42,9 +42,9 @@ class NoContent(bytes):
     reason: str
 
     def __new__(cls, reason: str) -> "NoContent":
-        found = super().__new__(cls)
-        found.reason = reason
-        return found
+        content = super().__new__(cls)
+        content.reason = reason
+        return content
 
 
 def read_bytes(source: Path | bytes, max_bytes: float = MAX_FILE_BYTES, setting: str = "") -> bytes:
@@ -68,8 +68,8 @@ def read_bytes(source: Path | bytes, max_bytes: float = MAX_FILE_BYTES, setting:
                 content = file.read()
         except IsADirectoryError:
             is_listed = os.access(source, os.R_OK | os.X_OK)
-            found = "a folder, not a file" if is_listed else "a folder that cannot be listed"
-            raise BadInput(WRONG_TYPE, found) from None
+            problem = "a folder, not a file" if is_listed else "a folder that cannot be listed"
+            raise BadInput(WRONG_TYPE, problem) from None
         except FileNotFoundError:
             raise BadInput(UNREADABLE, describe_missing(source)) from None
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
@@ -96,8 +96,8 @@ def describe_missing(path: Path) -> str:
     message = f"no such file: '{path}'"
     if not path.is_absolute():
         message += f", looked for from {Path.cwd()}"
-    if found := re.search(r"\b(https?|ftp|s3|gs|hdfs):/", str(path)):
-        return f"{message}; it is an address ({found[1]}): fetch the file and name its path"
+    if scheme := re.search(r"\b(https?|ftp|s3|gs|hdfs):/", str(path)):
+        return f"{message}; it is an address ({scheme[1]}): fetch the file and name its path"
     if re.search(r"(^|/)[A-Za-z]:[\\/]", str(path)):
         return f"{message}; it is a path of Windows: write it relative to the manifest"
     return message

@@ -51,12 +51,12 @@ class InputLayout:
     @property
     def width(self) -> int:
         """Values of a packed row: of the widest step, which then needs no padding."""
-        return max(one.width for one in self.inputs)
+        return max(size.width for size in self.inputs)
 
     @property
     def num_cells(self) -> int:
         """Cells that all columns are encoded as."""
-        return sum(one.width for one in self.columns)
+        return sum(column.width for column in self.columns)
 
     @property
     def num_header_rows(self) -> int:
@@ -66,7 +66,7 @@ class InputLayout:
     @property
     def has_only_tokens(self) -> bool:
         """Whether every input is token ids."""
-        return all(one.is_tokens for one in self.inputs)
+        return all(size.is_tokens for size in self.inputs)
 
     def pack(self, sequences: Sequence[np.ndarray | None], cells: np.ndarray) -> np.ndarray:
         """One array of the inputs' sequences ``(steps, features)`` or ``(steps,)``, None where one
@@ -74,13 +74,17 @@ class InputLayout:
 
         Raises ValueError for more steps than float32 can count.
         """
-        counts = [0 if one is None else len(one) for one in sequences]
+        counts = [0 if sequence is None else len(sequence) for sequence in sequences]
         if max(counts) > MAX_EXACT:
             raise ValueError(f"{max(counts)} steps; at most {MAX_EXACT} can be packed")
         header = np.concatenate([np.array(counts, np.float32), np.asarray(cells, np.float32)])
         parts = [
             header,
-            *(one.astype(np.float32).reshape(-1) for one in sequences if one is not None),
+            *(
+                sequence.astype(np.float32).reshape(-1)
+                for sequence in sequences
+                if sequence is not None
+            ),
         ]
         rows = [-(-len(part) // self.width) for part in parts]
         packed = np.zeros((sum(rows), self.width), np.float32)
@@ -105,22 +109,22 @@ class InputLayout:
         counts = self.num_steps(packed)
         starts = self.starts(counts[None])[0]
         flat = np.ascontiguousarray(packed).reshape(-1)
-        found: list[np.ndarray | None] = []
-        for one, count, start in zip(self.inputs, counts.tolist(), starts.tolist(), strict=True):
-            values = flat[start : start + count * one.width]
+        sequences: list[np.ndarray | None] = []
+        for size, count, start in zip(self.inputs, counts.tolist(), starts.tolist(), strict=True):
+            values = flat[start : start + count * size.width]
             if not count:
-                found.append(None)
-            elif one.is_tokens:
-                found.append(np.rint(values).astype(np.int32))
+                sequences.append(None)
+            elif size.is_tokens:
+                sequences.append(np.rint(values).astype(np.int32))
             else:
-                found.append(values.reshape(count, one.width))
-        return found
+                sequences.append(values.reshape(count, size.width))
+        return sequences
 
     def starts(self, counts: np.ndarray) -> np.ndarray:
         """Where each input's values begin in flat packed items: int64 ``(items, inputs)``, for
         steps ``counts`` ``(items, inputs)``."""
         rows = np.stack(
-            [-(-counts[:, at] * one.width // self.width) for at, one in enumerate(self.inputs)],
+            [-(-counts[:, at] * size.width // self.width) for at, size in enumerate(self.inputs)],
             axis=1,
         )
         before = np.cumsum(rows, axis=1) - rows
@@ -128,20 +132,20 @@ class InputLayout:
 
     def column_slices(self) -> dict[str, slice]:
         """Where the cells of each column are among all cells."""
-        edges = np.cumsum([0, *(one.width for one in self.columns)]).tolist()
+        edges = np.cumsum([0, *(column.width for column in self.columns)]).tolist()
         return {
-            one.name: slice(start, stop)
-            for one, (start, stop) in zip(self.columns, pairwise(edges), strict=True)
+            column.name: slice(start, stop)
+            for column, (start, stop) in zip(self.columns, pairwise(edges), strict=True)
         }
 
     def with_medians(self, counts: np.ndarray) -> "InputLayout":
         """The layout with the median steps of training rows with ``counts`` ``(rows, inputs)``;
         rows without an input do not count for it."""
         inputs = []
-        for one, of in zip(self.inputs, counts.T, strict=True):
+        for size, of in zip(self.inputs, counts.T, strict=True):
             present = of[of > 0]
             median = int(np.median(present)) if len(present) else 0
-            inputs.append(replace(one, median_steps=median))
+            inputs.append(replace(size, median_steps=median))
         return replace(self, inputs=tuple(inputs))
 
     def to_stored(self) -> dict[str, Any]:
@@ -152,6 +156,6 @@ class InputLayout:
     def from_stored(cls, values: Mapping[str, Any]) -> Self:
         """The layout that ``to_stored`` gave."""
         return cls(
-            tuple(InputSize(**one) for one in values["inputs"]),
-            tuple(ColumnSize(**one) for one in values["columns"]),
+            tuple(InputSize(**size) for size in values["inputs"]),
+            tuple(ColumnSize(**size) for size in values["columns"]),
         )

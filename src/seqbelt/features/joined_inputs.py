@@ -62,10 +62,10 @@ class SeveralInputs(Features):
         if isinstance(columns := values.get("columns"), list):
             spelled["columns"] = dict.fromkeys(columns, "auto") if _are_names(columns) else columns
         read_from = dict(values.get("read_from", {}))
-        for name, one in values.items():
-            if isinstance(one, Mapping) and name not in NOT_NAMES and "column" in one:
-                read_from[name] = one["column"]
-                spelled[name] = {key: value for key, value in one.items() if key != "column"}
+        for name, section in values.items():
+            if isinstance(section, Mapping) and name not in NOT_NAMES and "column" in section:
+                read_from[name] = section["column"]
+                spelled[name] = {key: value for key, value in section.items() if key != "column"}
         if read_from:
             spelled["read_from"] = read_from
         return spelled
@@ -102,28 +102,29 @@ class SeveralInputs(Features):
 
     @model_serializer
     def _write(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {name: one.to_dict() for name, one in self.inputs.items()}
+        parts: dict[str, Any] = {name: section.to_dict() for name, section in self.inputs.items()}
         for name, column in self.read_from.items():
             parts[name]["column"] = column
         return {"kind": KIND, **parts, "columns": self.columns}
 
     def identity(self) -> dict[str, Any]:
         inputs = {
-            name: {**one.identity(), "version": one.version} for name, one in self.inputs.items()
+            name: {**section.identity(), "version": section.version}
+            for name, section in self.inputs.items()
         }
         # Which column an input is read from does not affect what is encoded.
         return {"kind": KIND, "inputs": [*inputs.items()], "columns": [*self.columns.items()]}
 
     def files_stamp(self) -> str:
-        return "".join(one.files_stamp() for one in self.inputs.values())
+        return "".join(section.files_stamp() for section in self.inputs.values())
 
     def identifying(self, learned: Learned) -> Learned:
-        found = {
+        contents = {
             f"{name}-{file}": content
-            for name, one in self.inputs.items()
-            for file, content in one.identifying(_own(name, learned)).items()
+            for name, section in self.inputs.items()
+            for file, content in section.identifying(_own(name, learned)).items()
         }
-        return {**found, COLUMNS_FILE: learned[COLUMNS_FILE]}
+        return {**contents, COLUMNS_FILE: learned[COLUMNS_FILE]}
 
     def notes(self, learned: Learned) -> tuple[str, ...]:
         notes = [
@@ -140,51 +141,55 @@ class SeveralInputs(Features):
 
     def fetch(self, source: Source) -> Source:
         assert isinstance(source, JoinedSource)
-        found = []
-        for (name, one), part in zip(self.inputs.items(), source.inputs, strict=True):
+        parts = []
+        for (name, section), part in zip(self.inputs.items(), source.inputs, strict=True):
             with _named(name):
-                found.append(None if part is None else one.fetch(part))
-        return replace(source, inputs=tuple(found))
+                parts.append(None if part is None else section.fetch(part))
+        return replace(source, inputs=tuple(parts))
 
     def read(self, source: Source) -> JoinedRaw:
         assert isinstance(source, JoinedSource)
         if all(part is None for part in source.inputs) and not self.columns:
             raise BadInput(EMPTY, "every input is missing")
         raws = []
-        for (name, one), part in zip(self.inputs.items(), source.inputs, strict=True):
+        for (name, section), part in zip(self.inputs.items(), source.inputs, strict=True):
             with _named(name):
-                raws.append(None if part is None else one.read(part))
+                raws.append(None if part is None else section.read(part))
         return JoinedRaw(tuple(raws), source.cells)
 
     def problem(self, raw: JoinedRaw) -> BadInput | None:
-        for one, part in zip(self.inputs.values(), raw.inputs, strict=True):
-            if part is not None and (found := one.problem(part)) is not None:
-                return found
+        for section, part in zip(self.inputs.values(), raw.inputs, strict=True):
+            if part is not None and (reason := section.problem(part)) is not None:
+                return reason
         return None
 
     def learn(self, raws: Iterable[Any]) -> Learned:
         """What the inputs and the columns learn; ``raws`` are sources, and are read once for every
         input that learns. Raises SettingsError."""
         learned: Learned = {}
-        for at, (name, one) in enumerate(self.inputs.items()):
-            if one.learns:
-                found = one.learn(_read_each(one, (source.inputs[at] for source in raws)))
-                learned |= {f"{name}-{file}": content for file, content in found.items()}
+        for at, (name, section) in enumerate(self.inputs.items()):
+            if section.learns:
+                files = section.learn(_read_each(section, (source.inputs[at] for source in raws)))
+                learned |= {f"{name}-{file}": content for file, content in files.items()}
         columns = learn_columns(self.columns, (source.cells for source in raws))
         return {**learned, COLUMNS_FILE: columns_to_bytes(columns)}
 
     def encoder(self, learned: Learned) -> "JoinedEncoder":
-        encoders = {name: one.encoder(_own(name, learned)) for name, one in self.inputs.items()}
+        encoders = {
+            name: section.encoder(_own(name, learned)) for name, section in self.inputs.items()
+        }
         return JoinedEncoder(self, encoders, columns_from_bytes(learned[COLUMNS_FILE]))
 
     def remarks(self, raw: JoinedRaw, encoder: Encoder) -> tuple[str, ...]:
         assert isinstance(encoder, JoinedEncoder)
-        found = []
-        for (name, one), part in zip(self.inputs.items(), raw.inputs, strict=True):
+        remarks = []
+        for (name, section), part in zip(self.inputs.items(), raw.inputs, strict=True):
             if part is not None:
-                found += [f"{name}: {said}" for said in one.remarks(part, encoder.encoders[name])]
+                remarks += [
+                    f"{name}: {said}" for said in section.remarks(part, encoder.encoders[name])
+                ]
         cells = zip(encoder.columns, raw.cells, strict=True)
-        return (*found, *filter(None, (column.remark(cell) for column, cell in cells)))
+        return (*remarks, *filter(None, (column.remark(cell) for column, cell in cells)))
 
 
 @dataclass(frozen=True)
@@ -199,8 +204,8 @@ class JoinedEncoder:
     def layout(self) -> InputLayout:
         """Where the inputs and columns of a packed item are."""
         inputs = [
-            InputSize(name, self.encoders[name].num_features, one.is_tokens)
-            for name, one in self.features.inputs.items()
+            InputSize(name, self.encoders[name].num_features, section.is_tokens)
+            for name, section in self.features.inputs.items()
         ]
         columns = [ColumnSize(column.name, column.width) for column in self.columns]
         return InputLayout(tuple(inputs), tuple(columns))
@@ -228,7 +233,7 @@ def are_inputs(features: Mapping[str, Any]) -> bool:
     """Whether a section ``features`` of a config has several inputs, or columns of the manifest."""
     has_columns = isinstance(features.get("columns"), list | Mapping)
     return has_columns or features.get("kind") == KIND or ("kind" not in features and any(
-        isinstance(one, Mapping) for one in features.values()
+        isinstance(section, Mapping) for section in features.values()
     ))  # fmt: skip
 
 

@@ -24,10 +24,10 @@ def spell_features(features: Any) -> Any:
         return features
     named = name_inputs(features)
     return {
-        name: name_sections(one)
-        if isinstance(one, list) and name not in SeveralInputs.model_fields
-        else one
-        for name, one in named.items()
+        name: name_sections(section)
+        if isinstance(section, list) and name not in SeveralInputs.model_fields
+        else section
+        for name, section in named.items()
     }
 
 
@@ -49,16 +49,16 @@ def parse_stored(values: Mapping[str, Any]) -> AnyFeatures:
         sections = [parse_stored(section).to_dict() for section in values["sections"]]
         values = {**values, "sections": sections}
     adapter = TypeAdapter[AnyFeatures](AnyFeatures)
-    found = adapter.validate_json(json.dumps(values))
-    missing = {name: value for name, value in found.before.items() if name not in values}
-    return adapter.validate_json(json.dumps({**values, **missing})) if missing else found
+    features = adapter.validate_json(json.dumps(values))
+    missing = {name: value for name, value in features.before.items() if name not in values}
+    return adapter.validate_json(json.dumps({**values, **missing})) if missing else features
 
 
 def _parse_inputs(values: Mapping[str, Any]) -> SeveralInputs:
     """Stored features of several inputs, each of which may name less than today's."""
     values = SeveralInputs.spell_out(values)
     inputs = {
-        name: one if name in SeveralInputs.model_fields else parse_stored(one).to_dict()
-        for name, one in values.items()
+        name: section if name in SeveralInputs.model_fields else parse_stored(section).to_dict()
+        for name, section in values.items()
     }
     return SeveralInputs.model_validate_json(json.dumps(inputs))

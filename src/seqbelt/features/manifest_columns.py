@@ -174,4 +174,6 @@ def columns_to_bytes(columns: Sequence[Column]) -> bytes:
 
 def columns_from_bytes(content: bytes) -> tuple[Column, ...]:
     """The columns that ``columns_to_bytes`` wrote."""
-    return tuple(Column(**{**one, "values": tuple(one["values"])}) for one in json.loads(content))
+    return tuple(
+        Column(**{**column, "values": tuple(column["values"])}) for column in json.loads(content)
+    )

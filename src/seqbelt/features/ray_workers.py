@@ -92,8 +92,8 @@ class RayWorkers:
                 why = BadInput(CRASHED, f"it ended {TRIES} workers")
                 yield Encoded(index, _hash(source), why)
                 return
-            for one in window:  # whoever of them it is
-                yield from self._result([one], self._ask(one[0], [one]))
+            for item in window:  # whichever of them it is
+                yield from self._result([item], self._ask(item[0], [item]))
 
 
 def encode_on_ray(

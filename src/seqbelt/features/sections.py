@@ -31,7 +31,7 @@ class Sections(Features):
         return {"kind": kind, "sections": [section.to_dict() for section in self._parts]}
 
     def identity(self) -> dict[str, Any]:
-        sections = [{**one.identity(), "version": one.version} for one in self._parts]
+        sections = [{**section.identity(), "version": section.version} for section in self._parts]
         return {"kind": self.to_dict()["kind"], "sections": sections}
 
     def files_stamp(self) -> str:

@@ -133,9 +133,9 @@ class Bundle:
     def refuse_several_inputs(self, what: str) -> None:
         """Raise SettingsError for a model of several inputs, which ``what`` does not support."""
         if self.layout is not None:
+            names = ", ".join(part.name for part in (*self.layout.inputs, *self.layout.columns))
             raise SettingsError(
-                f"{what}: does not support models of several inputs or with columns "
-                f"({', '.join(one.name for one in (*self.layout.inputs, *self.layout.columns))}); "
+                f"{what}: does not support models of several inputs or with columns ({names}); "
                 "use seqbelt predict or evaluate"
             )
 

@@ -119,9 +119,9 @@ def read_joined_row(
     if sum(map(len, given.values())) > limits.max_bytes * 4 / 3 + 4:
         return BadInput(TOO_LONG, f"more than {limits.max_mb:g} MB (SEQBELT_SERVE_MAX_MB)")
     parts: list[str | bytes | None] = []
-    for name, one in features.inputs.items():
+    for name, section in features.inputs.items():
         part = given.get(name)
-        if part is not None and not one.reads_text:
+        if part is not None and not section.reads_text:
             part = _decode(part)
         if isinstance(part, BadInput):
             return BadInput(part.reason, f"{name}: {part.args[0]}")

@@ -30,11 +30,11 @@ class JoinedNetwork(SequenceNetwork):
         self.settings, self.layout, self.is_tokens = settings, layout, False
         self._packing = layout  # never None here
         branches = []
-        for one in layout.inputs:
-            lengths = np.array([one.median_steps]) if one.median_steps else None
-            resolved = settings.resolve(one.is_tokens, lengths)
+        for size in layout.inputs:
+            lengths = np.array([size.median_steps]) if size.median_steps else None
+            resolved = settings.resolve(size.is_tokens, lengths)
             branch = SequenceNetwork(
-                resolved, one.num_features, num_classes, one.is_tokens, lengths
+                resolved, size.num_features, num_classes, size.is_tokens, lengths
             )
             branch.classify = nn.Identity()  # type: ignore[assignment]
             branches.append(branch)
@@ -47,7 +47,7 @@ class JoinedNetwork(SequenceNetwork):
 
     @property
     def branches(self) -> tuple[SequenceNetwork, ...]:
-        return tuple(one for one in self.branch_list if isinstance(one, SequenceNetwork))
+        return tuple(branch for branch in self.branch_list if isinstance(branch, SequenceNetwork))
 
     def forward(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
         """Logits ``(batch, classes)`` of packed items ``(batch, rows, width)``; ``lengths`` are not
@@ -105,24 +105,24 @@ class JoinedNetwork(SequenceNetwork):
         """Padded steps and lengths of each input; a missing one has one step of zeros."""
         layout, flat = self._packing, inputs.flatten(1)
         starts = upload(torch.from_numpy(layout.starts(counts.numpy())), inputs.device)
-        found = []
-        for at, one in enumerate(layout.inputs):
+        sequences = []
+        for at, size in enumerate(layout.inputs):
             lengths = counts[:, at].clamp_min(1)
-            values = torch.arange(int(lengths.max()) * one.width, device=inputs.device)
-            is_padding = values >= upload(counts[:, at, None] * one.width, inputs.device)
+            values = torch.arange(int(lengths.max()) * size.width, device=inputs.device)
+            is_padding = values >= upload(counts[:, at, None] * size.width, inputs.device)
             places = (starts[:, at, None] + values).clamp_max(flat.shape[1] - 1)
             steps = flat.gather(1, places).masked_fill(is_padding, 0)
-            if one.is_tokens:
-                found.append((steps.round().long(), lengths))
+            if size.is_tokens:
+                sequences.append((steps.round().long(), lengths))
             else:
-                found.append((steps.unflatten(1, (-1, one.width)), lengths))
-        return found
+                sequences.append((steps.unflatten(1, (-1, size.width)), lengths))
+        return sequences
 
     def _classify(self, pooled: Sequence[Tensor], counts: Tensor, cells: Tensor) -> Tensor:
         is_present = upload(counts > 0, cells.device)
         parts = [
-            torch.where(is_present[:, at, None], one, self.absent[at].to(one.dtype))
-            for at, one in enumerate(pooled)
+            torch.where(is_present[:, at, None], branch, self.absent[at].to(branch.dtype))
+            for at, branch in enumerate(pooled)
         ]
         joined = self.join(torch.cat([*parts, cells.to(parts[0].dtype)], dim=1)).relu()
         return self.classify(self.dropout(joined))

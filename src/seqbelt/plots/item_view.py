@@ -85,10 +85,10 @@ def _content(item: ShownItem, features: Features, words: Words) -> Markup:
 def _parts(item: ShownItem, source: JoinedSource, features: SeveralInputs, words: Words) -> Markup:
     """The inputs of an item one below the other, then its columns."""
     shown = []
-    for (name, one), part in zip(features.inputs.items(), source.inputs, strict=True):
+    for (name, section), part in zip(features.inputs.items(), source.inputs, strict=True):
         content = words("not_available")
         if part is not None:
-            content = _content(replace(item, source=part, sequence=lambda: None), one, words)
+            content = _content(replace(item, source=part, sequence=lambda: None), section, words)
         shown.append(Markup('<div class="name">{}</div>{}').format(name, content))
     cells = ", ".join(
         f"{name}: {cell or '–'}" for name, cell in zip(features.columns, source.cells, strict=True)

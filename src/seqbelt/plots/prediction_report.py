@@ -252,7 +252,7 @@ class _Page:
         facts, words = self.facts, self.words
         if not facts.reasons:
             return Markup("")
-        reasons = sorted(facts.reasons.items(), key=lambda one: -one[1][0])
+        reasons = sorted(facts.reasons.items(), key=lambda reason: -reason[1][0])
         body = [
             [words.reason(why), f"{count:,}", Markup("{}").format(example)]
             for why, (count, example) in reasons

@@ -50,7 +50,11 @@ def log_model(
     MLflow server can load it from the model's own requirements.
     """
     features = json.loads((bundle / "bundle.json").read_text("utf-8"))["features"]
-    inputs = [one["kind"] for one in features.values() if isinstance(one, dict) and "kind" in one]
+    inputs = [
+        section["kind"]
+        for section in features.values()
+        if isinstance(section, dict) and "kind" in section
+    ]
     signature = pyfunc_model.signature(bundle)
     with mlflow.start_run(run_id=run.run_id), _quiet():
         info = mlflow.pyfunc.log_model(

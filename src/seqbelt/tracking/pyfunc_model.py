@@ -60,7 +60,7 @@ def _input_columns(bundle: Mapping[str, Any]) -> tuple[str, ...]:
     if "layout" not in bundle:
         return COLUMNS
     layout = InputLayout.from_stored(bundle["layout"])
-    return tuple(one.name for one in (*layout.inputs, *layout.columns))
+    return tuple(part.name for part in (*layout.inputs, *layout.columns))
 
 
 def output_columns(

@@ -34,8 +34,8 @@ def run_baselines(experiment: Experiment, trained: Sequence[Trained]) -> list[Ba
         return []
     results = []
     # One model per fold, in the order of the folds.
-    fold_models = list({one.experiment.data.fold: one for one in trained}.values())
-    folds = [_fold(one) for one in fold_models]
+    fold_models = list({model.experiment.data.fold: model for model in trained}.values())
+    folds = [_fold(model) for model in fold_models]
     store = trained[0].store
     results.append(_without_recurrence(experiment, fold_models))
     _report(results[-1])
@@ -96,21 +96,21 @@ def _without_recurrence(experiment: Experiment, fold_models: Sequence[Trained]) 
     """The cells' network without its recurrent layer, trained like them with the first seed: on the
     same batches, scored on the same test rows."""
     entries = [
-        replace(one, experiment=one.experiment.with_model(
+        replace(model, experiment=model.experiment.with_model(
             experiment.model.replace(cell="none")
         ).with_seed(experiment.comparison.seeds[0]))
-        for one in fold_models
+        for model in fold_models
     ]  # fmt: skip
 
-    def predict(one: Trained) -> np.ndarray:
-        train, validation, test = _parts(one)
-        build = network_builder(one.experiment, one.store, train, None)
-        return _train_and_predict(one, build, train, validation, test)
+    def predict(model: Trained) -> np.ndarray:
+        train, validation, test = _parts(model)
+        build = network_builder(model.experiment, model.store, train, None)
+        return _train_and_predict(model, build, train, validation, test)
 
     return measure(
         no_recurrence_baseline(uses_order=fold_models[0].bundle.network.stem is not None),
         _test_labels(fold_models),
-        lambda: np.concatenate([predict(one) for one in entries])[None],
+        lambda: np.concatenate([predict(model) for model in entries])[None],
     )
 
 
@@ -119,17 +119,17 @@ def _one_input(experiment: Experiment, fold_models: Sequence[Trained], at: int) 
     layout = fold_models[0].store.layout
     assert layout is not None
     name, seed = layout.inputs[at].name, experiment.comparison.seeds[0]
-    entries = [replace(one, experiment=one.experiment.with_seed(seed)) for one in fold_models]
+    entries = [replace(model, experiment=model.experiment.with_seed(seed)) for model in fold_models]
 
-    def predict(one: Trained) -> np.ndarray:
-        train, validation, test = (view_input(part, at) for part in _parts(one))
-        build = input_builder(one.experiment, one.store, train, name)
-        return _train_and_predict(one, build, train, validation, test)
+    def predict(model: Trained) -> np.ndarray:
+        train, validation, test = (view_input(part, at) for part in _parts(model))
+        build = input_builder(model.experiment, model.store, train, name)
+        return _train_and_predict(model, build, train, validation, test)
 
     return measure(
         input_baseline(name),
         _test_labels(fold_models),
-        lambda: np.concatenate([predict(one) for one in entries])[None],
+        lambda: np.concatenate([predict(model) for model in entries])[None],
     )
 
 
@@ -141,7 +141,7 @@ def _parts(trained: Trained) -> list[Sequences]:
 
 def _test_labels(fold_models: Sequence[Trained]) -> np.ndarray:
     return np.concatenate(
-        [example_labels(read_part(one.experiment, one.store, "test")) for one in fold_models]
+        [example_labels(read_part(model.experiment, model.store, "test")) for model in fold_models]
     )
 
 
@@ -165,22 +165,22 @@ def _train_and_predict(
 def _shuffled(experiment: Experiment, cell: str, trained: Sequence[Trained]) -> BaselineResult:
     """The models of one cell, all seeds and folds, on shuffled steps."""
     seed_models = [
-        [one for one in trained if (one.cell, one.seed) == (cell, seed)]
+        [model for model in trained if (model.cell, model.seed) == (cell, seed)]
         for seed in experiment.comparison.seeds
     ]
 
-    def predict(one: Trained) -> np.ndarray:
-        test = read_part(one.experiment, one.store, "test")
-        network = one.bundle.network
+    def predict(model: Trained) -> np.ndarray:
+        test = read_part(model.experiment, model.store, "test")
+        network = model.bundle.network
         assert isinstance(network, SequenceNetwork)  # a run trains one network
-        return predict_shuffled(network, test, one.seed)
+        return predict_shuffled(network, test, model.seed)
 
-    labels = np.concatenate([example_labels(one.store.split("test")) for one in seed_models[0]])
+    labels = np.concatenate([example_labels(model.store.split("test")) for model in seed_models[0]])
     return measure(
         shuffled_order_baseline(cell),
         labels,
         lambda: np.stack(
-            [np.concatenate([predict(one) for one in models]) for models in seed_models]
+            [np.concatenate([predict(model) for model in models]) for models in seed_models]
         ),
     )
 

@@ -139,7 +139,7 @@ def _read_manifest(
         return data, _listed(data, features, notes)
     try:
         as_trained = Data.parse({**trained, **given}, origin="INPUT")
-        found = _listed(as_trained, features, notes)
+        listed = _listed(as_trained, features, notes)
     except SettingsError as first_error:
         try:
             return data, _listed(data, features, notes)
@@ -147,7 +147,7 @@ def _read_manifest(
             raise first_error from None
     settings = ", ".join(f"data.{key}={value}" for key, value in trained.items())
     notes.append(f"{data.source}: read as the training data, with {settings}")
-    return as_trained, found
+    return as_trained, listed
 
 
 def _listed(data: Data, features: Features, notes: list[str]) -> Manifest:

@@ -82,8 +82,8 @@ def predict(
         "report": report,
     }
     if context is not None and context.candidates and timeline is None:
-        found = _open(predictor, paths, settings, output, [], **options)
-        try_candidates(predictor, found.items, context)
+        listed = _open(predictor, paths, settings, output, [], **options)
+        try_candidates(predictor, listed.items, context)
     key, items, kept = _open(predictor, paths, settings, output, notes, **options)
     for note in notes:
         echo(note)
@@ -239,11 +239,11 @@ def _open(
     """The items, without the output and the report, which may be among them."""
     bundle = predictor.bundle
     options["reading"] = bundle.about.get("reading")
-    found = list_items(paths, bundle.features, settings, bundle.classes, notes, **options)
+    listed = list_items(paths, bundle.features, settings, bundle.classes, notes, **options)
     output_files = {output.with_name(output.name + end).resolve() for end in OUTPUT_SUFFIXES}
     output_files |= {report.resolve()} if report is not None else set()
-    items = (item for item in found.items if not _is_one_of(output_files, item.source))
-    return found._replace(items=items)
+    items = (item for item in listed.items if not _is_one_of(output_files, item.source))
+    return listed._replace(items=items)
 
 
 def print_summary(summary: Summary, classes: Sequence[str]) -> None:

@@ -368,7 +368,7 @@ def _report_lost_steps(lost: float, experiment: Experiment) -> None:
 def _describe_network(model: Model, train: Sequences) -> str:
     """The stem and its reduction of steps, as text; of several inputs their names."""
     if (layout := train.store.layout) is not None:
-        names = [*(one.name for one in layout.inputs), *(one.name for one in layout.columns)]
+        names = [*(part.name for part in layout.inputs), *(part.name for part in layout.columns)]
         return f"joins {shorten(names)}"
     if not isinstance(model.stem, Stem):
         return "no stem"

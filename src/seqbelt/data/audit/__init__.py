@@ -71,7 +71,7 @@ def _look_closer(
     if (layout := rows.store.layout) is not None:
         if layout.has_only_tokens:
             return [Finding("near-duplicates", "ok", 0, "not checked: items have several inputs")]
-        at = next(at for at, one in enumerate(layout.inputs) if not one.is_tokens)
+        at = next(at for at, size in enumerate(layout.inputs) if not size.is_tokens)
         own = [*features.inputs.values()][at] if isinstance(features, SeveralInputs) else None
         find, constant = similar_signals(InputView(rows.store, layout, at), own)
         near = check_near_duplicates(rows, find, f"{layout.inputs[at].name} sequence", "leak")

@@ -39,10 +39,10 @@ def check_columns(rows: Rows) -> Finding:
     level = 1 - (1 - CONFIDENCE) / (len(layout.columns) * len(labels))
     for name, part in layout.column_slices().items():
         for what, label in labels.items():
-            found = _judge(cells[:, part], label, groups, level)
-            if found is None:
+            judgement = _judge(cells[:, part], label, groups, level)
+            if judgement is None:
                 continue
-            accuracy, low, majority = found
+            accuracy, low, majority = judgement
             best = max(best, (accuracy - majority, f"'{name}' ({what}, {accuracy:.1%})"))
             if low - majority >= LEAK * (1 - majority):
                 leaks.append(

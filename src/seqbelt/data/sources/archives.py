@@ -125,15 +125,15 @@ def _list_members(archive: Path) -> list[Member]:
                     raise SettingsError(
                         f"data.source: {archive} is encrypted ({shorten(locked, 3)}); unpack it"
                     )
-                found = [(info.filename, info.file_size) for info in infos]
+                members = [(info.filename, info.file_size) for info in infos]
         else:
             with tarfile.open(archive) as file:
-                found = [(info.name, info.size) for info in file if info.isreg()]
+                members = [(info.name, info.size) for info in file if info.isreg()]
     except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise SettingsError(f"data.source: {archive} cannot be read: {error}") from None
     return [
         Member(archive, str(PurePosixPath(name.replace("\\", "/"))), name, size)
-        for name, size in found
+        for name, size in members
         if _is_inside(name) and not any(is_system_name(part) for part in name.split("/"))
     ]
 
@@ -213,12 +213,12 @@ def _read_samples(members: list[Member], path: Path, labels_as_written: bool) ->
     numbers = {member: number for number, member in enumerate(members)}
     kept, labels, ids, splits = list[Member](), list[str](), list[str](), list[str]()
     for (archive, key), files in samples.items():
-        content = [one for one in files if _ending(one.name) not in NOT_CONTENT]
+        content = [file for file in files if _ending(file.name) not in NOT_CONTENT]
         if len(content) != 1:
-            found = shorten([one.name for one in files])
+            names = shorten([file.name for file in files])
             raise SettingsError(
                 f"data.source: {archive}: sample '{key}' has {len(content)} files besides its "
-                f"label ({found}); expected one"
+                f"label ({names}); expected one"
             )
         label = next((f for f in files if _ending(f.name) in LABEL_ENDINGS), None)
         kept.append(content[0])

@@ -60,7 +60,7 @@ def _bring(origin: Origin, folder: Path) -> None:
         members = folder / "unpacked"
         with tarfile.open(packed) as archive:
             archive.extractall(members, filter="data")  # refuses names that leave the folder
-        found = _checksum(path for path in members.rglob(origin.members) if path.is_file())
+        checksum = _checksum(path for path in members.rglob(origin.members) if path.is_file())
         packed.unlink()
     else:
         content = packed.read_bytes()
@@ -68,10 +68,10 @@ def _bring(origin: Origin, folder: Path) -> None:
             content = gzip.decompress(content)
             packed.unlink()
             (folder / packed.name.removesuffix(".gz")).write_bytes(content)
-        found = hashlib.sha256(content).hexdigest()
-    if found != origin.sha256:
+        checksum = hashlib.sha256(content).hexdigest()
+    if checksum != origin.sha256:
         raise SeqbeltError(
-            f"{origin.mirror}: checksum {found[:12]}… differs from the expected "
+            f"{origin.mirror}: checksum {checksum[:12]}… differs from the expected "
             f"{origin.sha256[:12]}…; delete {folder} and try again, or check the mirror"
         )
 

@@ -62,7 +62,7 @@ def read_corrections(path: Path) -> dict[tuple[str, str], Correction]:
         raise SettingsError(
             f"{path}: expected the columns {', '.join(COLUMNS)}, found {', '.join(names) or 'none'}"
         )
-    found = dict[tuple[str, str], Correction]()
+    corrections = dict[tuple[str, str], Correction]()
     for values in reader:
         if not any(values):
             continue
@@ -71,11 +71,13 @@ def read_corrections(path: Path) -> dict[tuple[str, str], Correction]:
                 f"{path}, line {reader.line_num}: {len(values)} values, expected {len(COLUMNS)}; "
                 "complete or remove the line"
             )
-        one = Correction(*values[: len(COLUMNS)], line=reader.line_num)
-        found.pop((one.id, one.content_hash), None)  # the order is that of the last decisions
-        if one.new_label:
-            found[one.id, one.content_hash] = one
-    return found
+        correction = Correction(*values[: len(COLUMNS)], line=reader.line_num)
+        corrections.pop(
+            (correction.id, correction.content_hash), None
+        )  # the order is that of the last decisions
+        if correction.new_label:
+            corrections[correction.id, correction.content_hash] = correction
+    return corrections
 
 
 class CorrectionsWriter:
@@ -98,8 +100,8 @@ class CorrectionsWriter:
                 file.seek(size - 1)
                 if file.read(1) != b"\n":  # an editor's last line
                     content.write("\n")
-            for one in corrections:
-                rows.writerow(one[: len(COLUMNS)])
+            for correction in corrections:
+                rows.writerow(correction[: len(COLUMNS)])
             file.write(content.getvalue().encode("utf-8", "backslashreplace"))
             file.flush()
             os.fsync(file.fileno())
@@ -115,10 +117,10 @@ def correct_labels(
     the manifest's labels were read by: it renames those of the table too. Raises SettingsError if
     the table cannot be read.
     """
-    changes = [one for one in read_corrections(path).values() if one.is_change]
+    changes = [correction for correction in read_corrections(path).values() if correction.is_change]
     labels = manifest.column("label")
     rows_by_id = dict[str, list[int]]()
-    wanted = {one.id for one in changes}
+    wanted = {correction.id for correction in changes}
     for row, name in enumerate(manifest.column("id")):
         if name in wanted:
             rows_by_id.setdefault(name, []).append(row)
@@ -130,21 +132,25 @@ def correct_labels(
     corrected, applied, refused = labels.copy(), 0, list[str]()
     renames = label_map or {}
     targets = set(renames.values())
-    for one in changes:
-        new = one.new_label if as_written else clean_name(one.new_label)
+    for correction in changes:
+        new = correction.new_label if as_written else clean_name(correction.new_label)
         if new in renames and new not in targets:
             if (renamed := renames[new]) is None:
-                refused.append(f"line {one.line}: '{one.id}': data.label_map leaves out '{new}'")
+                refused.append(
+                    f"line {correction.line}: '{correction.id}': data.label_map leaves out '{new}'"
+                )
                 continue
             new = renamed
-        if one.old_label not in targets:
-            one = one._replace(old_label=renames.get(one.old_label) or one.old_label)
-        rows = rows_by_id.get(one.id, [])
-        same = [row for row in rows if hashes[row] == one.content_hash]
-        if problem := _problem(one, rows, same, labels, new):
-            refused.append(f"line {one.line}: '{one.id}': {problem}")
+        if correction.old_label not in targets:
+            correction = correction._replace(
+                old_label=renames.get(correction.old_label) or correction.old_label
+            )
+        rows = rows_by_id.get(correction.id, [])
+        same = [row for row in rows if hashes[row] == correction.content_hash]
+        if problem := _problem(correction, rows, same, labels, new):
+            refused.append(f"line {correction.line}: '{correction.id}': {problem}")
             continue
-        matching = [row for row in same if labels[row] == one.old_label]
+        matching = [row for row in same if labels[row] == correction.old_label]
         corrected[matching] = new
         applied += len(matching)
     notes = [f"{path}: {applied:,} of {len(labels):,} labels corrected"]
@@ -160,16 +166,16 @@ def correct_labels(
 
 
 def _problem(
-    one: Correction, rows: Sequence[int], same: Sequence[int], labels: np.ndarray, new: str
+    correction: Correction, rows: Sequence[int], same: Sequence[int], labels: np.ndarray, new: str
 ) -> str:
     """Why a correction cannot be applied; empty if it can, or if the source has it already."""
     if not rows:
         return "no such item in the source"
     if not same:
         return "its content has changed since it was reviewed; review it again"
-    if any(labels[row] in (one.old_label, new) for row in same):
+    if any(labels[row] in (correction.old_label, new) for row in same):
         return ""
     return (
-        f"its label is '{labels[same[0]]}', not '{one.old_label}' as when it was reviewed; "
+        f"its label is '{labels[same[0]]}', not '{correction.old_label}' as when it was reviewed; "
         "review it again"
     )

@@ -285,7 +285,7 @@ class Data(Settings):
         """Refuse a source without labels; ask where the labels are hardly classes."""
         if not any(manifest.column("label")):
             first = next(iter(manifest.problems.values()), None)
-            found = ", ".join(name or "''" for name in manifest.columns_found[:30])
+            columns = ", ".join(name or "''" for name in manifest.columns_found[:30])
             if self.label_columns:
                 raise SettingsError(
                     f"{self.source}: data.label_columns: no row has 1 in one of "
@@ -293,7 +293,7 @@ class Data(Settings):
                 )
             raise SettingsError(
                 f"{self.source}: no column '{self.label_column}' with a label in it"
-                + (f"; found {found}" if found else "")
+                + (f"; found {columns}" if columns else "")
                 + "; name yours in data.label_column"
                 + (f". First reason: {first}" if first else "")
             )
@@ -315,15 +315,15 @@ class Data(Settings):
 
     def _check_order(self, manifest: Manifest) -> Manifest:
         """Refuse classes that are not in the order; note those of the order without rows."""
-        names, found = self._names(self.order), set(manifest.column("label")) - {""}
-        if missing := sorted(found - set(names)):
+        names, labels = self._names(self.order), set(manifest.column("label")) - {""}
+        if missing := sorted(labels - set(names)):
             raise SettingsError(
                 f"data.order: {self.source}: the class{'es' * (len(missing) > 1)} "
                 f"{shorten([repr(name) for name in missing])} "
                 f"{'are' if len(missing) > 1 else 'is'} not in the list {[*names]}; add "
                 f"{'them' if len(missing) > 1 else 'it'}, or use data.label_map"
             )
-        absent = [name for name in names if name not in found]
+        absent = [name for name in names if name not in labels]
         if not absent:
             return manifest
         note = (
@@ -467,10 +467,10 @@ class Data(Settings):
         known = {self.path_column: "path", self.text_column: "text"}
         names: list[tuple[str, bool]] = []
         more: dict[str, str] = {}
-        for name, one in inputs.inputs.items():
+        for name, section in inputs.inputs.items():
             column = inputs.manifest_column(name, self.path_column, self.text_column)
             place = known.get(column) or f"input {column}"
-            names.append((place, one.reads_text))
+            names.append((place, section.reads_text))
             if column not in known:
                 more[column] = place
         for name in inputs.columns:

@@ -41,14 +41,14 @@ def read_pattern(paths: Sequence[str], pattern: str) -> FileNames:
             f"--pattern: '{pattern}' names {sorted(known) or 'nothing'}; expected (?P<label>...), "
             "(?P<group>...) or both"
         )
-    found = [form.search(path) for path in paths]
-    if missing := [path for path, one in zip(paths, found, strict=True) if one is None]:
+    matches = [form.search(path) for path in paths]
+    if missing := [path for path, match in zip(paths, matches, strict=True) if match is None]:
         raise SettingsError(
             f"--pattern: '{pattern}' is not found in {len(missing):,} of {len(paths):,} names: "
             f"{shorten(missing, 3)}"
         )
     read = {
-        name: [one[name] or "" for one in found if one] if name in known else []
+        name: [match[name] or "" for match in matches if match] if name in known else []
         for name in ("label", "group")
     }
     return FileNames(read["label"], read["group"], f"by --pattern '{pattern}'")
@@ -59,8 +59,8 @@ def find_groups(paths: Sequence[str]) -> FileNames | None:
 
     Raises SettingsError where some names have one and others do not.
     """
-    found = [_GROUP.search(path) for path in paths]
-    groups = [f"{one[1]}{one[2]}".casefold() if one else "" for one in found]
+    matches = [_GROUP.search(path) for path in paths]
+    groups = [f"{match[1]}{match[2]}".casefold() if match else "" for match in matches]
     if len(set(filter(None, groups))) < 2:
         return None
     if missing := [path for path, group in zip(paths, groups, strict=True) if not group]:
@@ -70,7 +70,7 @@ def find_groups(paths: Sequence[str]) -> FileNames | None:
             f"{shorten(missing, 3)}. Rename those, or write a manifest (.csv) with the columns "
             "path, label and group"
         )
-    words = sorted({one[1].casefold() for one in found if one})
+    words = sorted({match[1].casefold() for match in matches if match})
     return FileNames([], groups, f"'{words[0]}' and its number in the names of the files")
 
 

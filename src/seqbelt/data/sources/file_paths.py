@@ -33,9 +33,9 @@ def find_files(manifest: Manifest) -> Manifest:
     for name in dict.fromkeys(["path", "segments", *names]):
         if name not in manifest.table.column_names or (manifest.contents and name == "path"):
             continue
-        found, said = _find_all(manifest.root, manifest.paths(name))
-        if found:
-            overrides[name] = {**overrides.get(name, {}), **found}
+        paths, said = _find_all(manifest.root, manifest.paths(name))
+        if paths:
+            overrides[name] = {**overrides.get(name, {}), **paths}
         notes += said
     return replace(manifest, overrides=overrides, notes=tuple(notes))
 
@@ -43,20 +43,20 @@ def find_files(manifest: Manifest) -> Manifest:
 def _find_all(root: Path, given: Sequence[str]) -> tuple[dict[int, str], list[str]]:
     finder = _Finder(root)
     _listing.cache_clear()  # folders may have changed
-    found: dict[int, str] = {}
+    path_of_row: dict[int, str] = {}
     ways: dict[str, list[str]] = {}
     for row, path in enumerate(given):
         if not path or os.path.lexists(finder.beside + path):
             continue
         match = finder.find(path)
         if match is not None:
-            found[row], way = match
+            path_of_row[row], way = match
             ways.setdefault(way, []).append(path)
     notes = [
         f"{len(paths):,} paths of {root} are read {way} (the first: '{paths[0]}')"
         for way, paths in ways.items()
     ]
-    return found, notes
+    return path_of_row, notes
 
 
 class _Finder:
@@ -143,11 +143,11 @@ def _same_case(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _listing(folder: str, form: Callable[[str], str]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    by_form: dict[str, tuple[str, ...]] = {}
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208
     except OSError:
-        return found
+        return by_form
     for name in names:
-        found[form(name)] = (*found.get(form(name), ()), name)
-    return found
+        by_form[form(name)] = (*by_form.get(form(name), ()), name)
+    return by_form

@@ -73,7 +73,7 @@ def list_files(
                 yield relative
                 continue
             raise SettingsError(f"{folder / relative}: cannot be listed ({error})") from None
-        if relative and _is_own(files, [one.path.rpartition("/")[2] for one in below]):
+        if relative and _is_own(files, [item.path.rpartition("/")[2] for item in below]):
             own.append(relative)
             continue
         files.sort()
@@ -232,7 +232,7 @@ class _Top(NamedTuple):
 def _like_classes(tops: dict[str, _Top]) -> str:
     """What to say where the folders below are called alike everywhere, as classes would be."""
     below = [top.below for top in tops.values() if top.below or top.num_files]
-    if len(below) < 2 or len(below[0]) < 2 or any(one != below[0] for one in below):
+    if len(below) < 2 or len(below[0]) < 2 or any(names != below[0] for names in below):
         return ""
     return (
         f"; the folders below are called alike in all of them ({shorten(sorted(below[0]), 3)}): if "
@@ -268,7 +268,7 @@ def _parts_above(
     exact = {name: part for name in tops if (part := part_of(name))}
     others = [name for name in tops if name not in exact]
     like = {name: part for name in others if (part := resembles_part(name))}
-    found = set(exact.values())
+    present = set(exact.values())
     if split_folders:
         parts = exact | {name: part for name, part in like.items() if part != "?"}
         if "train" in parts.values():
@@ -278,7 +278,7 @@ def _parts_above(
             f"{shorten(tops, 10)}"
         )
     if exact:
-        return _exact_parts(folder, tops, exact, like, others, found, by_class)
+        return _exact_parts(folder, tops, exact, like, others, present, by_class)
     if "train" in like.values() and len(set(like.values())) > 1:
         if "?" not in like.values() and len(like) == len(tops) and _share_classes(tops, like):
             return like
@@ -292,13 +292,13 @@ def _exact_parts(
     exact: dict[str, str],
     like: dict[str, str],
     others: list[str],
-    found: set[str],
+    present: set[str],
     by_class: bool,
 ) -> dict[str, str]:
     """The parts where some folders have their names: taken if the contents say so too."""
     hold_classes = [name for name in exact if tops[name].below]
     full = [name for name in exact if tops[name].below or tops[name].num_files]
-    if not others and "train" in found:
+    if not others and "train" in present:
         if by_class and full and not hold_classes:
             raise SettingsError(
                 f"data.source: {shorten(sorted(exact))} of {folder} hold files and no class "
@@ -306,12 +306,12 @@ def _exact_parts(
                 "themselves, set data.split_folders: false"
             )
         return exact
-    if "train" in found and len(found) > 1 and not like:
+    if "train" in present and len(present) > 1 and not like:
         if not by_class:
             return exact
         if len(hold_classes) == len(full) and _share_classes(tops, exact):
             return exact
-    if by_class and len(found) == 1 and not hold_classes and not like:
+    if by_class and len(present) == 1 and not hold_classes and not like:
         return {}  # a class that is called so, beside others
     raise _in_doubt(folder, exact, [name for name in others if name not in exact])
 
@@ -374,12 +374,12 @@ def _empty_classes(
     if not parts:
         empty = [name for name in names if not (tops[name].num_files or tops[name].below)]
     else:
-        found = {(part, name) for part in parts for name in tops[part].below}
+        filled = {(part, name) for part in parts for name in tops[part].below}
         empty = [
             f"{part}/{name}"
             for part in sorted(parts)
             for name in _folder_names(folder / part)
-            if (part, name) not in found
+            if (part, name) not in filled
         ]
     if not empty:
         return []

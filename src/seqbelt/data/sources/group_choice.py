@@ -34,10 +34,10 @@ def choose_groups(label: np.ndarray, group: np.ndarray, wanted: float, seed: int
     random = np.random.default_rng(seed)
     search = _Search(counts, counts.sum(1) ** 2, counts.sum(0), wanted)
     num_starts = min(MAX_STARTS, max(2, 10_000 // len(names)))
-    found = [search.improve(search.start(random, start), random) for start in range(num_starts)]
-    costs = [search.cost_of(taken) for taken in found]
+    choices = [search.improve(search.start(random, start), random) for start in range(num_starts)]
+    costs = [search.cost_of(taken) for taken in choices]
     best = next(n for n, cost in enumerate(costs) if cost <= min(costs) + AS_GOOD)
-    return found[best][of_row]
+    return choices[best][of_row]
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,14 @@ class _Search:
     def _candidates(self, taken: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
         """Groups inside and outside, first those that hold a class which the other side lacks."""
         part = self.counts[taken].sum(0)
-        found = []
+        candidates = []
         for own, lacking in ((taken, part == self.total), (~taken, part == 0)):
             groups = random.permutation(np.flatnonzero(own))
             if lacking.any():
                 holds = self.counts[groups][:, lacking].any(1)
                 groups = groups[np.argsort(~holds, kind="stable")]
-            found.append(groups[:MAX_CANDIDATES])
-        return found
+            candidates.append(groups[:MAX_CANDIDATES])
+        return candidates
 
     def _costs_after(self, taken: np.ndarray, moves: np.ndarray) -> np.ndarray:
         part = self.counts[taken].sum(0)[None].repeat(len(moves), axis=0)

@@ -69,11 +69,11 @@ def kind_of_files(folder: Path, paths: Sequence[str]) -> str:
             "audio, video, text, tables of channels (.csv, .xlsx) or arrays (.npy, .mat, .h5)"
         )
     if len(counts) > 1:
-        found = "; ".join(
+        listed = "; ".join(
             f"{kind} {len(some):,} (such as {some[0]})" for kind, some in sorted(counts.items())
         )
         raise SettingsError(
-            f"{folder}: files of several kinds: {found}. One model reads one kind: move the "
+            f"{folder}: files of several kinds: {listed}. One model reads one kind: move the "
             "others away, or write a manifest (.csv) with the columns path and label that names "
             "the files to take"
         )
@@ -114,10 +114,10 @@ def look_into_files(kind: str, files: Sequence[Path]) -> Look:
 def look_into_texts(texts: Sequence[str], num_texts: int) -> Look:
     """The feature settings for texts."""
     letters = Counter(
-        "hangul" if "\uac00" <= one <= "\ud7a3" else "other"
+        "hangul" if "\uac00" <= character <= "\ud7a3" else "other"
         for text in texts[:NUM_LOOKED_INTO]
-        for one in text
-        if one.isalpha()
+        for character in text
+        if character.isalpha()
     )
     is_korean = letters["hangul"] > letters["other"]
     if num_texts >= FEW_TEXTS and is_korean and find_spec("kiwipiepy") is not None:
@@ -147,10 +147,12 @@ def _look_into_audio(files: Sequence[Path], num_files: int) -> Look:
             "expected .wav, .flac, .mp3, .ogg, .m4a"
         )
     rate = rates.most_common(1)[0][0]
-    found = ", ".join(f"{one:,} Hz in {count:,}" for one, count in rates.most_common(5))
+    shares = ", ".join(
+        f"{frequency:,} Hz in {count:,}" for frequency, count in rates.most_common(5)
+    )
     warnings = []
     if len(rates) > 1:
-        warnings.append(f"several sample rates ({found}): all are resampled to {rate:,} Hz")
+        warnings.append(f"several sample rates ({shares}): all are resampled to {rate:,} Hz")
     if broken := [path.name for path, (rate_found, _) in looked.items() if not rate_found]:
         warnings.append(
             f"{len(broken):,} of {len(files):,} files that were looked into cannot be read as "
@@ -161,7 +163,7 @@ def _look_into_audio(files: Sequence[Path], num_files: int) -> Look:
         {"kind": "log_mel", "sample_rate": rate},
         {
             "kind": "audio files",
-            "sample_rate": f"the most frequent of {len(files):,} files looked into: {found}",
+            "sample_rate": f"the most frequent of {len(files):,} files looked into: {shares}",
         },
         _describe("s", [length for _, length in looked.values() if length], num_files),
         tuple(warnings),
@@ -218,20 +220,22 @@ def _look_into_arrays(kind: str, files: Sequence[Path], num_files: int) -> Look:
         settings["source_rate_hz"] = rate
         why["source_rate_hz"] = f"the spacing of the column of times in {len(read)} files"
     warnings = [*problems]
-    if notes := sorted({note for one in read for note in one.notes}):
+    if notes := sorted({note for array in read for note in array.notes}):
         why["kind"] += "; read so: " + "; ".join(notes)
-    if asides := sorted({f"{one.name or one.place} ({one.why})" for r in read for one in r.asides}):
+    if asides := sorted(
+        {f"{array.name or array.place} ({array.why})" for r in read for array in r.asides}
+    ):
         why["kind"] += "; no channels: " + ", ".join(asides)
-    names = {one.names for one in read}
+    names = {array.names for array in read}
     if len(names) > 1:
         warnings.append("the tables have different columns; features.channels names those to read")
-    elif (found := next(iter(names))) is not None:
-        why["kind"] += "; channels: " + shorten(found, 12)
+    elif (channels := next(iter(names))) is not None:
+        why["kind"] += "; channels: " + shorten(channels, 12)
     return Look(
         kind,
         settings,
         why,
-        _describe("steps", [len(one.values) for one in read], num_files),
+        _describe("steps", [len(array.values) for array in read], num_files),
         tuple(warnings),
     )
 
@@ -240,8 +244,8 @@ def _rate_of(read: Sequence[Steps]) -> float | None:
     """Steps per second, in Hz, where times in a known unit are evenly spaced in all files."""
     units = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
     rates = []
-    for one in read:
-        for aside in one.asides:
+    for array in read:
+        for aside in array.asides:
             name = (aside.name or "").lower()
             unit = name.rstrip(")]").replace("[", "_").replace("(", "_").rsplit("_", 1)[-1].strip()
             spacing = np.diff(aside.values)
@@ -278,15 +282,15 @@ def find_duplicates(
             by_hash.setdefault(key, []).append(row)
     duplicates = [rows for rows in by_hash.values() if len(rows) > 1]
     conflicting = [rows for rows in duplicates if len({labels[row] for row in rows}) > 1]
-    found = []
+    findings = []
     for some, what in ((duplicates, ""), (conflicting, " and different labels")):
         if some:
             shown = " = ".join(f"{names[row]} ({labels[row]})" for row in some[0][:3])
-            found.append(
+            findings.append(
                 f"{sum(map(len, some)):,} items have the same content as another{what}, "
                 f"such as {shown}"
             )
-    return found
+    return findings
 
 
 def find_rare(counts: Mapping[str, int]) -> list[str]:

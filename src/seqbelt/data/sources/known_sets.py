@@ -47,8 +47,8 @@ def _write_manifest(folder: Path, rows: Iterable[dict[str, str]]) -> Path:
 
 def _files(folder: Path, pattern: str) -> list[Path]:
     """Unpacked files, relative to the set's folder, in the order of their names."""
-    found = sorted((folder / "unpacked").rglob(pattern), key=lambda path: path.name)
-    return [path.relative_to(folder) for path in found]
+    paths = sorted((folder / "unpacked").rglob(pattern), key=lambda path: path.name)
+    return [path.relative_to(folder) for path in paths]
 
 
 def _build_fsdd(folder: Path) -> Path:

@@ -21,17 +21,17 @@ def normalize_label_map(label_map: LabelMap, as_written: bool) -> dict[str, str 
 
     Raises SettingsError where two entries are for one label and differ.
     """
-    found: dict[str, str | None] = {}
+    renames: dict[str, str | None] = {}
     for old, new in label_map.items():
         if not as_written:
             old, new = clean_name(old), new and clean_name(new)
-        if old in found and found[old] != new:
+        if old in renames and renames[old] != new:
             raise SettingsError(
                 f"data.label_map: two entries for '{old}', which differ only in what cannot be "
                 "seen; remove one"
             )
-        found[old] = new
-    return found
+        renames[old] = new
+    return renames
 
 
 def map_labels(manifest: Manifest, label_map: LabelMap, source: str) -> Manifest:
@@ -60,7 +60,7 @@ def map_label_sets(manifest: Manifest, label_map: LabelMap, source: str) -> Mani
     counts = Counter(name for names in sets for name in names)
     check_label_map(label_map, [*counts], source)
     mapped = [[label_map.get(name, name) for name in names] for names in sets]
-    manifest = manifest.with_column("label", [pack_labels(filter(None, one)) for one in mapped])
+    manifest = manifest.with_column("label", [pack_labels(filter(None, names)) for names in mapped])
     notes = describe_label_map(label_map, counts, source, "labels")
     return replace(manifest, notes=(*manifest.notes, *notes))
 
@@ -73,8 +73,8 @@ def check_label_map(label_map: LabelMap, names: Sequence[str], source: str) -> N
     faults = []
     for old in unknown:
         near = difflib.get_close_matches(old, names, n=3)
-        found = f"nearest: {shorten(near)}" if near else f"labels: {shorten(sorted(names))}"
-        faults.append(f"no label '{old}' ({found})")
+        hint = f"nearest: {shorten(near)}" if near else f"labels: {shorten(sorted(names))}"
+        faults.append(f"no label '{old}' ({hint})")
     raise SettingsError(
         f"data.label_map: {source}: {'; '.join(faults)}; correct or remove "
         f"{'the entry' if len(faults) == 1 else 'the entries'}"

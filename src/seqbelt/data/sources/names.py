@@ -94,15 +94,15 @@ def find_lookalikes(counts: Mapping[str, int], what: str) -> list[str]:
     alike: dict[str, list[str]] = {}
     for name in counts:
         alike.setdefault(_key(name), []).append(name)
-    found = []
+    sentences = []
     for names in alike.values():
         if len(names) < 2:
             continue
         listed = ", ".join(f"'{_visible(name)}' ({counts[name]:,})" for name in names)
         numbers = all(_NUMBER.fullmatch(name) for name in names)
         how = "are the same number" if numbers else "differ only in case, form or separators"
-        found.append(f"{what} {listed} {how}: if they are one, write them alike")
-    return found
+        sentences.append(f"{what} {listed} {how}: if they are one, write them alike")
+    return sentences
 
 
 def find_missing(counts: Mapping[str, int], what: str) -> list[str]:
@@ -118,7 +118,7 @@ def _key(name: str) -> str:
     if _NUMBER.fullmatch(name):
         return f"#{float(name)}"
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    folded = "".join(one for one in folded if not 0xFE00 <= ord(one) <= 0xFE0F)
+    folded = "".join(character for character in folded if not 0xFE00 <= ord(character) <= 0xFE0F)
     folded = folded.translate(_CONFUSED).replace("i\u0307", "i").strip(_QUOTED) or folded
     return " ".join(_SEPARATORS.sub("", clean_name(folded)).split())
 

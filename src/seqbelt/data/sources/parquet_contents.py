@@ -82,13 +82,13 @@ class ParquetContents(Sequence[bytes]):
     def names(self) -> list[str]:
         """What each row's file was called, or the row's number."""
         kind = pyarrow.parquet.read_schema(self.path).field(self.column).type
-        found: Sequence[str | None] = [None] * len(self)
+        names: Sequence[str | None] = [None] * len(self)
         if kind.get_field_index("path") >= 0:
             column = f"{self.column}.path"
             table = self._file.read(columns=[column])
-            found = [value and value.get("path") for value in table[self.column].to_pylist()]
-        unique = len(set(found)) == len(found)
-        return [name if name and unique else str(row) for row, name in enumerate(found)]
+            names = [value and value.get("path") for value in table[self.column].to_pylist()]
+        unique = len(set(names)) == len(names)
+        return [name if name and unique else str(row) for row, name in enumerate(names)]
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {"path", "column", "starts"}  # an open file does not go to other processes

@@ -80,15 +80,15 @@ def _values_of_lines(table: pa.Table) -> list[tuple[int, int, str]]:
     """Row, column and value of values that hold line ends."""
     import pyarrow.compute as pc
 
-    found = []
+    values = []
     for number, column in enumerate(table.columns):
         has = pc.greater(pc.find_substring(column, b"\n"), -1)  # pyright: ignore[reportAttributeAccessIssue]
         for row in pc.indices_nonzero(has).to_pylist():  # pyright: ignore[reportAttributeAccessIssue]
             value = column[row].as_py()
             text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
             if text.strip().count("\n"):
-                found.append((row, number, text))
-    return found
+                values.append((row, number, text))
+    return values
 
 
 def _holds_rows(value: str, column: int, table: pa.Table, delimiter: str) -> bool:

@@ -66,12 +66,12 @@ def fetch(address: str) -> Path:
     info = _attempt(lambda: _open(scheme).get_file_info(key), address)
     if info.type == FileType.NotFound:
         raise SettingsError(f"{address}: no such object or folder, or it may not be listed")
-    found = [info] if info.type == FileType.File else _list(scheme, key, address)
-    if not found:
+    files = [info] if info.type == FileType.File else _list(scheme, key, address)
+    if not files:
         raise SettingsError(f"{address}: the folder has no objects")
-    _mirror(scheme, found)
+    _mirror(scheme, files)
     if info.type != FileType.File:
-        _remove_others(mirror_path(address), {MIRROR / scheme / one.path for one in found})
+        _remove_others(mirror_path(address), {MIRROR / scheme / one.path for one in files})
     return mirror_path(address)
 
 
@@ -85,16 +85,16 @@ def fetch_listed(manifest: Manifest) -> Manifest:
         columns += [name for name, is_text in manifest.joined.inputs if not is_text]
     overrides, wanted = dict(manifest.overrides), set[str]()
     for name in dict.fromkeys(columns):
-        found: dict[int, str] = {}
+        paths: dict[int, str] = {}
         for row, path in enumerate(manifest.paths(name)):
             if _ADDRESS.match(path):
                 wanted.add(path)
-                found[row] = str(mirror_path(path).absolute())
+                paths[row] = str(mirror_path(path).absolute())
             elif base is not None and path and not path.startswith("/"):
                 scheme, _, folder = base.partition("://")
                 wanted.add(f"{scheme}://{posixpath.normpath(posixpath.join(folder, path))}")
-        if found:
-            overrides[name] = {**overrides.get(name, {}), **found}
+        if paths:
+            overrides[name] = {**overrides.get(name, {}), **paths}
     _fetch_all(wanted)
     return replace(manifest, overrides=overrides)
 
@@ -201,7 +201,9 @@ def _parse(address: str) -> tuple[str, str]:
     """Scheme, and bucket with key. Raises SettingsError."""
     match = _ADDRESS.fullmatch(address.strip())
     if match is None:
-        raise SettingsError(f"{address}: expected {', '.join(f'{one}://…' for one in SCHEMES)}")
+        raise SettingsError(
+            f"{address}: expected {', '.join(f'{scheme}://…' for scheme in SCHEMES)}"
+        )
     scheme, key = match[1].lower(), match[2].rstrip("/")
     bucket = key.partition("/")[0]
     if ":" in bucket and "@" in bucket:

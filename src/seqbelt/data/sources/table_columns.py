@@ -116,14 +116,14 @@ def _find_encoding(path: Path, sample: bytes, reasons: dict[str, str]) -> str:
         where = error.start
     lines = b"\n".join([line for line in sample[:cut].splitlines() if not line.isascii()][:200])
     ranked = rank_encodings(lines)
-    near = [one for one in ranked if one.score > ranked[0].score - ENOUGH_LEAD]
+    near = [candidate for candidate in ranked if candidate.score > ranked[0].score - ENOUGH_LEAD]
     if len(near) != 1:
-        tried = " or ".join(f"data.encoding={one.encoding}" for one in near[:3])
+        tried = " or ".join(f"data.encoding={candidate.encoding}" for candidate in near[:3])
         raise SettingsError(
             f"{path}: is not UTF-8 (byte {where}), and several encodings read it; say which: "
             f"{tried or 'data.encoding=NAME'}"
         )
-    line = next((one for one in near[0].text.splitlines() if one.strip()), "")
+    line = next((text for text in near[0].text.splitlines() if text.strip()), "")
     reasons["encoding"] = f"not UTF-8; in this encoding it reads '{line[:30]}'"
     return near[0].encoding
 
@@ -143,12 +143,12 @@ def _find_delimiter(path: Path, content: bytes, encoding: str, reasons: dict[str
         return default
     if len(widths) > 1:
         tried = " or ".join(
-            f"data.delimiter={_name(one)} ({n} columns)" for one, n in widths.items()
+            f"data.delimiter={_name(delimiter)} ({n} columns)" for delimiter, n in widths.items()
         )
         raise SettingsError(f"{path}: several delimiters part the header; say which: {tried}")
-    (found,) = widths
-    reasons["delimiter"] = f"it parts the header into {widths[found]} columns, {default!r} does not"
-    return found
+    (best,) = widths
+    reasons["delimiter"] = f"it parts the header into {widths[best]} columns, {default!r} does not"
+    return best
 
 
 def _name(delimiter: str) -> str:
@@ -189,11 +189,11 @@ def _find_roles(
         if there:
             take("path", there[0], "its values are files that exist")
     if "text" not in roles and "path" not in roles:
-        found = named("text") or [name for name in free if _are_texts(values[name])]
-        if len(found) > 1:
-            raise _in_doubt(path, "text", found, values, "could hold the texts")
-        if found:
-            take("text", found[0], "its name, or its long and different values")
+        candidates = named("text") or [name for name in free if _are_texts(values[name])]
+        if len(candidates) > 1:
+            raise _in_doubt(path, "text", candidates, values, "could hold the texts")
+        if candidates:
+            take("text", candidates[0], "its name, or its long and different values")
     if "path" not in roles and "text" not in roles:
         lost = named("path")
         if lost:
@@ -208,38 +208,42 @@ def _find_roles(
             "Is the table one recording? Then init its folder"
         )
     if "split" not in roles:
-        found = [name for name in named("split") if all(map(part_of, filter(None, values[name])))]
-        if len(found) > 1:
-            raise _in_doubt(path, "split", found, values, "name parts of a split")
-        if found:
-            take("split", found[0], "its values name train, validation or test")
+        candidates = [
+            name for name in named("split") if all(map(part_of, filter(None, values[name])))
+        ]
+        if len(candidates) > 1:
+            raise _in_doubt(path, "split", candidates, values, "name parts of a split")
+        if candidates:
+            take("split", candidates[0], "its values name train, validation or test")
     if "group" not in roles:
-        found = [n for n in named("group") if 1 < len(set(values[n])) < len(values[n])]
-        if len(found) > 1:
-            raise _in_doubt(path, "group", found, values, "could be the groups")
-        if found:
-            number = len(set(values[found[0]]))
+        candidates = [n for n in named("group") if 1 < len(set(values[n])) < len(values[n])]
+        if len(candidates) > 1:
+            raise _in_doubt(path, "group", candidates, values, "could be the groups")
+        if candidates:
+            number = len(set(values[candidates[0]]))
             take(
-                "group", found[0], f"its name; {number:,} groups, each kept on one side of a split"
+                "group",
+                candidates[0],
+                f"its name; {number:,} groups, each kept on one side of a split",
             )
     if "id" not in roles:
-        found = [n for n in named("id") if len(set(values[n])) == len(values[n])]
-        if found:
-            take("id", found[0], "its name, and no value is there twice")
+        candidates = [n for n in named("id") if len(set(values[n])) == len(values[n])]
+        if candidates:
+            take("id", candidates[0], "its name, and no value is there twice")
     if "label" not in roles:
-        found = [name for name in named("label") if len(set(values[name])) > 1]
+        candidates = [name for name in named("label") if len(set(values[name])) > 1]
         why = "its name"
-        if not found:
-            found = [name for name in free if _can_be_label(values[name])]
+        if not candidates:
+            candidates = [name for name in free if _can_be_label(values[name])]
             why = "the only other column whose values repeat as classes do"
-        if len(found) > 1:
-            raise _in_doubt(path, "label", found, values, "could be the label")
-        if not found:
+        if len(candidates) > 1:
+            raise _in_doubt(path, "label", candidates, values, "could be the label")
+        if not candidates:
             raise SettingsError(
                 f"{path}: no column with classes; found {shorten(values, 30)}. Name yours: "
                 "data.label_column=NAME"
             )
-        take("label", found[0], f"{why}; {len(set(values[found[0]])):,} classes")
+        take("label", candidates[0], f"{why}; {len(set(values[candidates[0]])):,} classes")
     return roles
 
 
@@ -261,7 +265,7 @@ def _bare(name: str) -> str:
 def _are_files(folder: Path, values: Sequence[str]) -> bool:
     some = [value for value in values if value][:NUM_LOOKED_AT]
     spelled = [value.strip().replace("\\", "/") for value in some]
-    there = [(folder / one).is_file() or Path(one).is_file() for one in spelled]
+    there = [(folder / spelling).is_file() or Path(spelling).is_file() for spelling in spelled]
     return 2 * sum(there) > len(there)
 
 

@@ -191,10 +191,10 @@ def _find_contents(
         return (), None
     from seqbelt.data.sources.parquet_contents import find_contents
 
-    found = find_contents(path, columns.path)
-    if found is None:
+    contents_of = find_contents(path, columns.path)
+    if contents_of is None:
         return (), None
-    column, contents = found
+    column, contents = contents_of
     notes.append(f"column '{column}' holds the files' bytes")
     return contents, contents.names()
 
@@ -212,30 +212,30 @@ def read_columns(
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise SettingsError(f"{path}: column '{twice[0]}' is there twice")
     problems: dict[int, str] = {}
-    found = {
+    columns = {
         name: _as_strings(table.column(at), name, name, problems)
         for at, name in enumerate(names)
         if name
     }
     for row, why in sorted(problems.items()):
         raise SettingsError(f"{path}, {table.place(row)}: {why}")
-    return found
+    return columns
 
 
 def read_ts_files(path: Path, labels_as_written: bool = False) -> Manifest:
     """A ``.ts`` file's sequences; ``X_TRAIN.ts`` takes ``X_TEST.ts`` beside it as the test part."""
     files = {path: ""}
     test = path.with_name(re.sub(r"_TRAIN(?=\.ts$)", "_TEST", path.name, flags=re.IGNORECASE))
-    beside = {one.name.casefold(): one for one in path.parent.glob("*") if one != path}
+    beside = {file.name.casefold(): file for file in path.parent.glob("*") if file != path}
     if test != path and test.name.casefold() in beside:
         files = {path: "train", beside[test.name.casefold()]: "test"}
-    found = [(file, split, one) for file, split in files.items() for one in read_ts(file)]
-    labels = [one.label or "" for _, _, one in found]
+    cases = [(file, split, case) for file, split in files.items() for case in read_ts(file)]
+    labels = [case.label or "" for _, _, case in cases]
     return make_manifest(
-        id=[f"{file.name}:{one.line}" for file, _, one in found],
+        id=[f"{file.name}:{case.line}" for file, _, case in cases],
         label=labels if labels_as_written else clean_names(labels),
-        split=[split for _, split, _ in found],
-        contents=[one.values for _, _, one in found],
+        split=[split for _, split, _ in cases],
+        contents=[case.values for _, _, case in cases],
         root=path.parent,
     )
 
@@ -282,7 +282,7 @@ def names_items(path: Path, columns: Columns) -> bool:
             schema = pyarrow.parquet.read_schema(path)
             if any(holds_bytes(field.type) for field in schema):
                 return True
-            found = schema.names
+            header = schema.names
         elif is_workbook(path):
             return any(
                 _has_items(path, name, (columns.path, columns.text)) for name in sheet_names(path)
@@ -292,10 +292,10 @@ def names_items(path: Path, columns: Columns) -> bool:
                 content = file.read(1 << 20).removeprefix(b"\xef\xbb\xbf")
             default = Style().delimiter_of(path)
             wanted = (columns.path, columns.text)
-            found = read_head(content, None, default, True, None, wanted, []).names
+            header = read_head(content, None, default, True, None, wanted, []).names
     except (BadInput, pa.ArrowException, OSError):
         return False  # whoever reads it as an item will say why not
-    names = {clean_name(name).casefold() for name in found}
+    names = {clean_name(name).casefold() for name in header}
     return bool(names & {clean_name(name).casefold() for name in (columns.path, columns.text)})
 
 
@@ -306,10 +306,10 @@ def check_labels(manifest: Manifest, label_column: str) -> str | None:
     if len(labels) < ROWS_TO_JUDGE or num_classes < MANY_CLASSES * len(labels):
         return None
     others = [name for name in manifest.columns_found if name != label_column]
-    found = f" The other columns: {_listed(others)}." if others else ""
+    others_text = f" The other columns: {_listed(others)}." if others else ""
     return (
         f"{num_classes:,} different labels in {len(labels):,} rows: is '{label_column}' the column "
-        f"with the classes (data.label_column)?{found}"
+        f"with the classes (data.label_column)?{others_text}"
     )
 
 
@@ -317,9 +317,11 @@ def _delimiter_hint(names: Sequence[str], delimiter: str) -> str:
     """What to do where the header was not taken apart."""
     if len(names) != 1:
         return ""
-    found = next((one for one in ";\t,|^~" if one != delimiter and one in names[0]), None)
-    shown = {"\t": r'"\t"', "|": '"|"'}.get(found or "", f"'{found}'")
-    return "" if found is None else f", or the delimiter in data.delimiter: {shown}"
+    delimiter_found = next(
+        (sign for sign in ";\t,|^~" if sign != delimiter and sign in names[0]), None
+    )
+    shown = {"\t": r'"\t"', "|": '"|"'}.get(delimiter_found or "", f"'{delimiter_found}'")
+    return "" if delimiter_found is None else f", or the delimiter in data.delimiter: {shown}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -339,17 +341,17 @@ def _find_columns(
         exact = [at for at, name in enumerate(names) if name == wanted]
         exact = exact or [at for at, name in enumerate(clean) if name == clean_name(wanted)]
         folded = [at for at, name in enumerate(clean) if name.casefold() == wanted.casefold()]
-        found = exact or folded
-        if len(found) > 1:
+        matches = exact or folded
+        if len(matches) > 1:
             raise SettingsError(
-                f"{path}: column '{clean[found[0]]}' is there twice (columns "
-                f"{found[0] + 1} and {found[1] + 1}); rename one, or name another in "
+                f"{path}: column '{clean[matches[0]]}' is there twice (columns "
+                f"{matches[0] + 1} and {matches[1] + 1}); rename one, or name another in "
                 f"data.{field}_column"
             )
-        if found:
-            places[field] = found[0]
+        if matches:
+            places[field] = matches[0]
             if not exact:
-                notes.append(f"column '{clean[found[0]]}' is read as '{wanted}'")
+                notes.append(f"column '{clean[matches[0]]}' is read as '{wanted}'")
     return places
 
 
@@ -374,9 +376,9 @@ def _read_several(
             return read_flags(flags, row)
 
     else:
-        found = [] if label_place is None else table.column(label_place)
-        if style.several.separator is None and found and all(isinstance(v, str) for v in found):
-            example = next((value for value in found if isinstance(value, str) and value), "")
+        cells = [] if label_place is None else table.column(label_place)
+        if style.several.separator is None and cells and all(isinstance(v, str) for v in cells):
+            example = next((value for value in cells if isinstance(value, str) and value), "")
             raise SettingsError(
                 f"{path}: data.labels: several: column '{columns.label}' holds texts, such as "
                 f"'{example[:80]}'; set data.label_separator to what "
@@ -384,7 +386,7 @@ def _read_several(
             )
 
         def read(row: int) -> list[str]:
-            return reader.read(found[row]) if found else []
+            return reader.read(cells[row]) if cells else []
 
     packed = []
     for row in range(table.num_rows):
@@ -501,9 +503,9 @@ def _read_workbook(path: Path, style: Style, wanted: Sequence[str], notes: list[
     kept = [(at + 1, row) for at, row in enumerate(rows[first:], start=first) if last_filled(row)]
     for number, row in kept:
         if last_filled(row) > len(names):
-            found = row[len(names) :][: last_filled(row) - len(names)]
+            beyond = row[len(names) :][: last_filled(row) - len(names)]
             raise SettingsError(
-                f"{path}, sheet '{name}', row {number}: a value {found[-1]!r} stands right of the "
+                f"{path}, sheet '{name}', row {number}: a value {beyond[-1]!r} stands right of the "
                 f"last of {len(names)} columns; give its column a name or empty it"
             )
 
@@ -546,8 +548,8 @@ def _either(names: Sequence[str]) -> str:
 
 def _has_items(path: Path, sheet: str, wanted: Sequence[str]) -> bool:
     rows = [row for row in read_sheet(path, sheet, max_rows=50) if last_filled(row)]
-    found = rows[find_header(rows, wanted)] if rows else []
-    names = {clean_name(name).casefold() for name in found}
+    header = rows[find_header(rows, wanted)] if rows else []
+    names = {clean_name(name).casefold() for name in header}
     return bool(names & {clean_name(name).casefold() for name in wanted})
 
 
@@ -581,11 +583,11 @@ def _read_json_lines(path: Path, content: bytes) -> RawTable:
 
 
 def _distinct_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise ValueError(f"the key '{name}' is there twice")
-    return found
+    return values
 
 
 def _as_strings(
@@ -594,10 +596,10 @@ def _as_strings(
     """Values as text; what is no single value is a problem of its row, and empty."""
     if {*map(type, column)} <= {str}:
         return cast(list[str], column if isinstance(column, list) else [*column])
-    found = []
+    strings = []
     for row, value in enumerate(column):
         if isinstance(value, str):
-            found.append(value)
+            strings.append(value)
         elif isinstance(value, (list, dict, tuple)):
             what = "an object" if isinstance(value, dict) else "a list"
             shown = json.dumps(value, ensure_ascii=False, default=str)[:80]
@@ -605,10 +607,10 @@ def _as_strings(
             if field == "label":
                 expected = "one label a row (data.labels: several reads lists)"
             problems[row] = f"column '{name}' holds {what}, {shown}; expected {expected}"
-            found.append("")
+            strings.append("")
         else:
-            found.append(as_text(value))
-    return found
+            strings.append(as_text(value))
+    return strings
 
 
 def as_text(value: object) -> str:
@@ -630,7 +632,7 @@ def as_text(value: object) -> str:
 
 
 def _refuse_broken_labels(labels: Sequence[str], problems: dict[int, str]) -> None:
-    broken = {label: found for label in set(labels) if (found := ESCAPED.search(label))}
+    broken = {label: match for label in set(labels) if (match := ESCAPED.search(label))}
     for row, label in enumerate(labels if broken else ()):
         if label in broken:
             byte = ord(broken[label][0]) - 0xDC00

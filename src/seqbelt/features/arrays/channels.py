@@ -120,8 +120,8 @@ class ArrayFeatures(Features):
         if isinstance(source, np.ndarray):  # the order of its axes is known: a .ts file states it
             steps = steps._replace(notes=())
         if len(steps.values) > self.max_steps:
-            found = f"{len(steps.values)} steps; features.max_steps allows {self.max_steps}"
-            raise BadInput(TOO_LONG, found)
+            problem = f"{len(steps.values)} steps; features.max_steps allows {self.max_steps}"
+            raise BadInput(TOO_LONG, problem)
         return steps._replace(values=np.ascontiguousarray(steps.values, dtype=np.float32))
 
     def learn(self, raws: Iterable[Steps]) -> Learned:
@@ -205,8 +205,8 @@ class ArrayFeatures(Features):
         channel = tuple(map(int, place))
         if len(place) == 1:
             channel = f"'{names[int(place[0])]}'" if names else int(place[0])
-        found = f"{bad.sum()} values are missing or infinite, first in {at}, channel {channel}"
-        return BadInput(NOT_FINITE, found + self.MISSING_HINT)
+        problem = f"{bad.sum()} values are missing or infinite, first in {at}, channel {channel}"
+        return BadInput(NOT_FINITE, problem + self.MISSING_HINT)
 
     def _from_table(self, array: Array, is_chosen: bool = False) -> Steps:
         """Steps of a table: its channels, and apart from them what is none.
@@ -242,10 +242,10 @@ class ArrayFeatures(Features):
                 place,
                 array.names[place] if array.names else None,
                 array.values[:, place],
-                one.why,
-                one.in_seconds,
+                aside.why,
+                aside.in_seconds,
             )
-            for place, one in asides.items()
+            for place, aside in asides.items()
         )
         return Steps(
             kept.values, kept.names, array.notes, columns, problems, array.names_are_a_comment
@@ -254,10 +254,10 @@ class ArrayFeatures(Features):
     def _problem_of(self, array: Array, place: int) -> BadInput | None:
         """Why a column cannot be a channel; None where it can."""
         if place in array.not_numbers:
-            label, found = column_label(array.names, place), array.not_numbers[place]
+            label, value = column_label(array.names, place), array.not_numbers[place]
             return BadInput(
-                NOT_FINITE if found.startswith("''") else WRONG_TYPE,  # empty: values are missing
-                f"column {label} holds {found}, not a number; "
+                NOT_FINITE if value.startswith("''") else WRONG_TYPE,  # empty: values are missing
+                f"column {label} holds {value}, not a number; "
                 "features.channels selects columns, features.ignore leaves some out",
             )
         column = array.values[:, place : place + 1]
@@ -310,12 +310,12 @@ class ArrayEncoder:
             for aside in raw.asides:
                 columns.insert(aside.place, aside.values)
             values = np.stack(columns, axis=1)
-        found = values.shape[1:]
-        if found != self.step_shape:
+        shape = values.shape[1:]
+        if shape != self.step_shape:
             raise BadInput(
                 WRONG_SHAPE,
                 f"expected {_shape_text(self.step_shape)} in a step as in the training rows, "
-                f"found {_shape_text(found)}; {self.settings.LONG_AXIS_HINT}",
+                f"found {_shape_text(shape)}; {self.settings.LONG_AXIS_HINT}",
             )
         return values
 
@@ -348,10 +348,10 @@ class ArrayEncoder:
             return raw.values
         asides = {aside.name: aside.values for aside in raw.asides}
         if missing := [n for n in self.names if n not in raw.names and n not in asides]:
-            found = ", ".join([*raw.names, *(name for name in asides if name)])
+            names = ", ".join([*raw.names, *(name for name in asides if name)])
             raise BadInput(
                 WRONG_SHAPE,
-                f"no column {', '.join(map(repr, missing))}; found {found}; the training rows had "
+                f"no column {', '.join(map(repr, missing))}; found {names}; the training rows had "
                 f"{', '.join(self.names)}",
             )
         for name in self.names:
