@@ -201,7 +201,8 @@ def _read_ragged(
     """Rows that may have empty values too many at the end; others are an error with its line."""
     csv.field_size_limit(sys.maxsize)
     text = rest.decode("utf-8", "surrogateescape")
-    dialect = _dialect(head.delimiter, quoting) | {"skipinitialspace": skipinitialspace}
+    dialect = _dialect(head.delimiter, quoting)
+    dialect["skipinitialspace"] = skipinitialspace
     reader = csv.reader(io.StringIO(text, newline=""), **dialect)
     expected, rows, last = len(head.names), [], 0
     try:
