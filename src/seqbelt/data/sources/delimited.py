@@ -70,15 +70,15 @@ def read_head(
     rows = list(_head_rows(content, start, delimiter, quoting))
     filled = [row for row in rows if any(cell.strip() for cell in row.cells)]
     if header:
-        found, given = _fold(filled[0].cells) if filled else [], _fold(header)
+        first_row, given = _fold(filled[0].cells) if filled else [], _fold(header)
         line = filled[0].line + skipped if filled else 0
-        if found == given:
+        if first_row == given:
             notes.append(f"line {line} repeats data.header and is no row")
             return Head(list(header), filled[0].end, line, delimiter)
-        if sorted(found) == sorted(given):
+        if sorted(first_row) == sorted(given):
             raise SettingsError(
                 f"data.header: line {line} is a header with the same names in another order "
-                f"({', '.join(found)}); remove the setting"
+                f"({', '.join(first_row)}); remove the setting"
             )
         return Head(list(header), start, skipped, delimiter)
     if not filled:
@@ -243,11 +243,11 @@ def _head_rows(content: bytes, start: int, delimiter: str, quoting: bool) -> Ite
     def lines() -> Iterator[str]:
         at = start
         while at < len(content):
-            found = _LINE.match(content, at)
-            assert found is not None
-            at = found.end()
+            line = _LINE.match(content, at)
+            assert line is not None
+            at = line.end()
             ends.append(at)
-            yield found[0].decode("utf-8", "surrogateescape")
+            yield line[0].decode("utf-8", "surrogateescape")
 
     try:
         reader = csv.reader(lines(), **_dialect(delimiter, quoting))
