@@ -28,6 +28,13 @@ Source: TypeAlias = Path | str | bytes | np.ndarray | JoinedSource
 """Where one item comes from: a file, a text, the bytes of a file, a ready array, or several of
 them."""
 
+
+def file_or_content(source: Source) -> Path | bytes | np.ndarray:
+    """The source of a single input, with a path that is given as text as ``Path``."""
+    assert not isinstance(source, JoinedSource)  # its inputs are read one by one
+    return Path(source) if isinstance(source, str) else source
+
+
 Learned: TypeAlias = dict[str, bytes]
 """What an encoder learned from training rows: file name -> content, as a bundle stores it."""
 

@@ -1,13 +1,12 @@
 """The figure of an explanation, by the kind of features."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from seqbelt.features.audio.audio import AudioFeatures, LogMel
-from seqbelt.features.base import Source
+from seqbelt.features.base import Source, file_or_content
 from seqbelt.features.media_container import open_container
 from seqbelt.features.pretrained.sound_encoder import EncodedSound
 from seqbelt.features.sound_sections import SoundSections
@@ -59,7 +58,7 @@ def _draw_audio(features: AudioFeatures, source: Source, steps: Steps) -> Figure
 def _draw_video(features: VideoFeatures, source: Source, steps: Steps) -> Figure:
     chosen = choose_frames(steps.attributions)
     wanted = set(chosen.tolist())
-    clip = Path(source) if isinstance(source, str) else source
+    clip = file_or_content(source)
     frames = decode_video(clip, frame_format(source), features.frame_rate, features.max_duration_s)
     return video_figure(steps, chosen, [f for step, f in enumerate(frames) if step in wanted])
 

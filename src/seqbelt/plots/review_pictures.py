@@ -4,11 +4,10 @@ import html
 import io
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
-from seqbelt.features.base import Source
+from seqbelt.features.base import Source, file_or_content
 from seqbelt.features.video.video import VideoFeatures
 from seqbelt.features.video.video_decoding import decode_video
 from seqbelt.plots.attribution_figure import frame_format
@@ -54,7 +53,7 @@ def frames_png(source: Source, features: VideoFeatures) -> bytes:
     """Up to ``MAX_FRAMES`` frames of a clip at even distances, row by row. Raises BadInput."""
     from matplotlib.image import imsave
 
-    clip = Path(source) if isinstance(source, str) else source
+    clip = file_or_content(source)
     frames = list(
         decode_video(clip, frame_format(source), features.frame_rate, features.max_duration_s)
     )

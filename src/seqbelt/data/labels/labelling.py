@@ -18,7 +18,7 @@ from seqbelt.data.sources.names import clean_names
 from seqbelt.errors import UNKNOWN_LABEL, UNREADABLE, WRONG_SHAPE, BadInput, SettingsError
 from seqbelt.features.arrays.channels import ArrayFeatures
 from seqbelt.features.arrays.reading import read_words
-from seqbelt.features.base import Encoder, Features, Source
+from seqbelt.features.base import Encoder, Features, Source, file_or_content
 from seqbelt.features.encoding import available_cores, stamp_source
 
 ROUNDING = 1e-6
@@ -278,10 +278,13 @@ class StepLabelling:
 
     def _read_column(self, source: Source) -> np.ndarray | None:
         """The labels of a table's rows; None of a recording that is no table."""
-        if not isinstance(self.features, ArrayFeatures) or isinstance(source, np.ndarray):
+        if not isinstance(self.features, ArrayFeatures):
+            return None
+        content = file_or_content(source)
+        if isinstance(content, np.ndarray):
             return None
         return read_words(
-            Path(source) if isinstance(source, str) else source,
+            content,
             self.label_column,
             self.features.max_file_bytes,
             self.features.table_options,

@@ -25,7 +25,7 @@ from seqbelt.features.arrays.channel_transforms import (
 from seqbelt.features.arrays.reading import Array, read_array
 from seqbelt.features.arrays.table_cells import column_label
 from seqbelt.features.arrays.table_layout import TableOptions
-from seqbelt.features.base import Encoder, Features, Learned, Source
+from seqbelt.features.base import Encoder, Features, Learned, Source, file_or_content
 from seqbelt.settings import renamed
 
 Rate = Annotated[float, Field(gt=0)]
@@ -115,7 +115,7 @@ class ArrayFeatures(Features):
 
     def read(self, source: Source) -> Steps:
         """Read ``(steps, channels)`` or what the settings say. Raises BadInput."""
-        path_or_content = Path(source) if isinstance(source, str) else source
+        path_or_content = file_or_content(source)
         steps = self._arrange(self._read_array(path_or_content).without(self.ignore))
         if isinstance(source, np.ndarray):  # the order of its axes is known: a .ts file states it
             steps = steps._replace(notes=())

@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -23,7 +22,7 @@ from seqbelt.features.audio.audio_decoding import (
     decode_audio,
     max_audio_bytes,
 )
-from seqbelt.features.base import Features, Learned, Source
+from seqbelt.features.base import Features, Learned, Source, file_or_content
 
 Positive = Annotated[float, Field(gt=0)]
 MAX_PADDED_SAMPLES = 2_000_000
@@ -101,9 +100,9 @@ class AudioFeatures(Features):
         return 1 + num_rows // self.hop
 
     def read(self, source: Source) -> Audio:
-        if isinstance(source, np.ndarray):
-            return check_samples(source, self.sample_rate, self.max_duration_s)
-        content = Path(source) if isinstance(source, str) else source
+        content = file_or_content(source)
+        if isinstance(content, np.ndarray):
+            return check_samples(content, self.sample_rate, self.max_duration_s)
         return decode_audio(content, self.max_duration_s)
 
     def encoder(self, learned: Learned) -> "AudioFeatures":

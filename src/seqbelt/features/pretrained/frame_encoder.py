@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from seqbelt.errors import BadInput, SettingsError
-from seqbelt.features.base import Learned, Source
+from seqbelt.features.base import Learned, Source, file_or_content
 from seqbelt.features.pretrained import encoder_certificate
 from seqbelt.features.pretrained.encoder_certificate import Batching
 from seqbelt.features.pretrained.onnx_model import (
@@ -56,7 +56,7 @@ class EncodedFrames(PretrainedFeatures, VideoFeatures):
     has_one_unit: ClassVar[bool] = False
 
     def read(self, source: Source) -> Clip:  # type: ignore[override]
-        content = Path(source) if isinstance(source, str) else source
+        content = file_or_content(source)
         return Clip(content, self.frame_rate, self.max_duration_s)
 
     def learn(self, raws: Iterable[Clip]) -> Learned:

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput, SeqbeltError
-from seqbelt.features.base import Features, Learned, Source, read_bytes
+from seqbelt.features.base import Features, Learned, Source, file_or_content, read_bytes
 from seqbelt.features.text.encoder import FILE, TextEncoder
 from seqbelt.features.text.text_decoding import decode_text, describe_encodings, wide_encoding
 from seqbelt.features.text.word_entries import (
@@ -254,7 +254,7 @@ def read_text(source: Source, max_characters: int, size_setting: str) -> str:
     if isinstance(source, str):
         text = clean(_refuse_escaped(source))
     else:
-        text = clean(_decode(source, max_characters, size_setting))
+        text = clean(_decode(file_or_content(source), max_characters, size_setting))
     if not VISIBLE.search(text):
         raise BadInput(EMPTY, "the text has no visible character")
     _refuse_too_long(len(text), max_characters)

@@ -7,14 +7,13 @@ a clip. A clip's audio track is not used.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from seqbelt.errors import SettingsError
-from seqbelt.features.base import Features, Learned, Source
+from seqbelt.features.base import Features, Learned, Source, file_or_content
 from seqbelt.features.video.descriptors import Backbone, DifferenceGradients, blocks, load_backbone
 from seqbelt.features.video.video_decoding import FrameFormat, decode_video
 
@@ -58,7 +57,7 @@ class VideoFeatures(Features):
 
     def read(self, source: Source) -> np.ndarray:
         """Decode and describe a clip: ``(steps, num_features)``. Raises BadInput."""
-        content = Path(source) if isinstance(source, str) else source
+        content = file_or_content(source)
         frames = decode_video(content, self.frame_format, self.frame_rate, self.max_duration_s)
         return np.concatenate(list(self.describe(frames)))
 
