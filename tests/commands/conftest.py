@@ -10,7 +10,7 @@ def tracking(migrated_once) -> None:
     """No test here waits for MLflow's migrations but the first."""
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def blank_figures() -> Iterator[Callable[..., None]]:
     """Figures are made and logged, but as one pixel each: drawing takes a third of the time of a
     comparison. ``tests/plots`` draws them, and so do the tests here with ``drawn_figures``."""
