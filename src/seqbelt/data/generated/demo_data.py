@@ -51,7 +51,7 @@ class DemoData(Settings):
       and "not" turns its clause, so that both classes hold the same words.
     - ``signals``: csv files of a three-channel motion sensor at 50 Hz: circles of both senses,
       push then pull, pull then push.
-    - ``video``: mp4 clips of a square that moves to one side and back.
+    - ``video``: mp4 clips of a square that moves to one side, back, and rests.
     """
 
     kind: Literal["audio", "text", "signal", "video"]
@@ -170,16 +170,18 @@ def _write_gesture(path: Path, label: str, traits: np.ndarray, rng: np.random.Ge
 
 def _write_move(path: Path, label: str, traits: np.ndarray, rng: np.random.Generator) -> None:
     """A bright square that moves to one side and back, so that both moves have the same
-    positions."""
+    positions, and rests, so that the last frames show neither."""
     import av
 
-    num_frames = int(rng.integers(12, 25))
+    num_moving, num_resting = int(rng.integers(12, 25)), int(rng.integers(8, 17))
+    num_frames = num_moving + num_resting
     turns, room = rng.uniform((2, 28), (10, 36)), FRAME_SIZE - SQUARE
     if label in ("right_left", "down_up"):
         ends = turns[[0, 1, 0]]  # rightwards and downwards coordinates grow
     else:
         ends = turns[[1, 0, 1]]
-    positions = np.interp(np.linspace(0, 2, num_frames), [0, 1, 2], ends)
+    positions = np.interp(np.linspace(0, 2, num_moving), [0, 1, 2], ends)
+    positions = np.append(positions, np.full(num_resting, ends[2]))
     positions = np.rint(positions + rng.uniform(-1, 1, num_frames)).astype(int).clip(0, room)
     across = rng.integers(0, room, endpoint=True)
     light = 190 + 40 * traits[0]
