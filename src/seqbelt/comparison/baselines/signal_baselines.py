@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from seqbelt.comparison.baselines.baseline import Baseline, fit_predict
+from seqbelt.comparison.variants import in_sentence
 from seqbelt.data.cropping import average_window_probabilities, cut_windows
 from seqbelt.data.joined_views import map_inputs
 from seqbelt.data.labels.targets import UNLABELLED
@@ -92,10 +93,11 @@ def _labelled(sequences: Sequences, spans: Sequence[int]) -> tuple[np.ndarray, n
 
 def shuffled_order_baseline(cell: str) -> Baseline:
     """The baseline of a cell on its own inputs in random order."""
+    name = in_sentence(cell)
     return Baseline(
-        name=f"{cell}, shuffled order",
+        name=f"{name}, shuffled order",
         key=f"shuffled-{cell}",
-        description=f"The trained {cell} on the same test steps in random order; not retrained.",
+        description=f"The trained {name} on the same test steps in random order; not retrained.",
         implication="order may not matter here",
         uses_order=False,
         cell=cell,
