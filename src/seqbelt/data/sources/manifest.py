@@ -69,6 +69,8 @@ class Manifest:
     """Of the files, where they are texts."""
     asked: Mapping[str, float] = field(default_factory=dict)
     """Parts that were taken here, and the fraction of the rows that was asked for each."""
+    no_validation: str = ""
+    """Why no validation part was taken, where ``auto`` decided so."""
     joined: "JoinedColumns | None" = None
     """Which columns the parts of an item are in, where it has several."""
 

@@ -56,17 +56,19 @@ def assign_splits(
         whole_groups = not crosses_groups(split, group)
     own_group = np.array([f"\0{row}" for row in range(len(group))], dtype=object)
     keep = np.where(group == "", own_group, group) if whole_groups and any(group) else None
-    asked = {}
+    asked, why_none = {}, ""
     if not np.any(split == "test") and test_fraction:
         _take(split, "test", test_fraction, label, keep, seed, content)
         asked["test"] = test_fraction
     if not np.any(split == "validation") and validation_fraction:
         if validation_fraction == "auto":
-            validation_fraction = _take_if_useful(split, label, keep, seed + 1, content)
+            why_none = _take_if_useful(split, label, keep, seed + 1, content)
+            validation_fraction = 0.0 if why_none else AUTO_FRACTION
         else:
             _take(split, "validation", validation_fraction, label, keep, seed + 1, content)
         asked["validation"] = validation_fraction
-    return replace(manifest.with_column("split", split.tolist()), asked=asked)
+    manifest = manifest.with_column("split", split.tolist())
+    return replace(manifest, asked=asked, no_validation=why_none)
 
 
 def _take_if_useful(
@@ -75,22 +77,29 @@ def _take_if_useful(
     group: np.ndarray | None,
     seed: int,
     content: np.ndarray | None,
-) -> float:
-    """Take a tenth of the training rows for validation, in place, or none; returns the fraction.
+) -> str:
+    """Take a tenth of the training rows for validation, in place, or none; returns why none.
 
     A part of a few rows says next to nothing, and training misses them.
     """
     num_rows = int((split == "train").sum())
     if num_rows * AUTO_FRACTION < MIN_VALIDATION_ROWS:
-        return 0.0
-    if group is not None and len(set(group[split == "train"])) < 2:
-        return 0.0
+        return f"a tenth of {num_rows:,} rows is fewer than {MIN_VALIDATION_ROWS}"
+    num_groups = 0 if group is None else len(set(group[split == "train"]))
+    if num_groups == 1:
+        return "all rows are of one group"
     taken = split.copy()
     _take(taken, "validation", AUTO_FRACTION, label, group, seed, content)
     if (taken == "validation").sum() > LARGEST_AUTO_FRACTION * num_rows:
-        return 0.0
+        what = "rows with equal content are"
+        if group is not None:
+            num_taken = len(set(group[taken == "validation"]))
+            what = f"{num_taken} of {num_groups} groups are"
+            if num_taken == 1:
+                what = f"one of {num_groups} groups is"
+        return f"{what} more than {LARGEST_AUTO_FRACTION:.0%}"
     split[:] = taken
-    return AUTO_FRACTION
+    return ""
 
 
 def rows_of_folds(

@@ -73,24 +73,13 @@ def describe_equal_content(store: SequenceStore) -> list[str]:
 
 def _taken_by_group(store: SequenceStore, manifest: Manifest) -> list[str]:
     """Requested and actual fractions of the parts taken by group."""
-    from seqbelt.data.sources.splits import (  # imports scikit-learn
-        AUTO_FRACTION,
-        LARGEST_AUTO_FRACTION,
-        MIN_VALIDATION_ROWS,
-    )
-
     split, group = (np.array(store.index[name].to_pylist()) for name in ("split", "group"))
     lines = []
     for name, fraction in manifest.asked.items():
         if not fraction:
-            num_rows, num_groups = int(np.sum(split == "train")), len(set(group[split == "train"]))
-            why = f"a tenth of {num_rows:,} rows is fewer than {MIN_VALIDATION_ROWS}"
-            if num_rows * AUTO_FRACTION >= MIN_VALIDATION_ROWS:
-                why = f"one of {num_groups} groups is more than {LARGEST_AUTO_FRACTION:.0%}"
-                if num_groups == 1:
-                    why = "all rows are of one group"
             lines.append(
-                f"{name}: none taken, since {why}; set data.validation_fraction to force a fraction"
+                f"{name}: none taken, since {manifest.no_validation}; set "
+                "data.validation_fraction to force a fraction"
             )
             continue
         # The test part is taken of all rows, then the validation part of those that are left.
