@@ -73,3 +73,9 @@ def in_words(error: BaseException) -> str | None:
             return f"a database cannot be used ({cause}); free disk space, or make it writable"
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+def first_line(error: BaseException, max_characters: int = 200) -> str:
+    """The first line of an error's message, or the error's name where it has none."""
+    lines = str(error).splitlines()
+    return lines[0][:max_characters] if lines else type(error).__name__

@@ -1,7 +1,6 @@
 """A network of several inputs: a recurrent branch for each, joined before the last layers."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,9 +10,7 @@ from seqbelt.features.input_layout import InputLayout
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import Branch, Model, SequenceNetwork
 from seqbelt.models.device_transfer import upload
-
-if TYPE_CHECKING:
-    from seqbelt.models.recurrent import NoRecurrence, Recurrent
+from seqbelt.models.recurrent import NoRecurrence, Recurrent
 
 
 class JoinedNetwork(SequenceNetwork):
@@ -75,7 +72,7 @@ class JoinedNetwork(SequenceNetwork):
         return Branch(self.branches[0], *parts[0], classify)
 
     @property
-    def recurrent(self) -> "Recurrent | NoRecurrence":  # type: ignore[override]
+    def recurrent(self) -> Recurrent | NoRecurrence:  # type: ignore[override]
         """The first branch's, for what is reported of a network."""
         return self.branches[0].recurrent
 

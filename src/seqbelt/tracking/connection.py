@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from seqbelt.errors import SeqbeltError
+from seqbelt.errors import SeqbeltError, first_line
 from seqbelt.tracking import page_view
 from seqbelt.tracking.address import (
     DATABASE,
@@ -268,12 +268,6 @@ def is_unavailable(error: BaseException) -> bool:
         )
         return status >= 500 or status == 429 or by_proxy
     return isinstance(error, RequestException | ConnectionError | TimeoutError)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    lines = str(error).splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def to_user_error(error: Exception, doing: str) -> SeqbeltError:

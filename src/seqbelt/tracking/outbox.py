@@ -20,9 +20,9 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from seqbelt.errors import SeqbeltError
+from seqbelt.errors import SeqbeltError, first_line
 from seqbelt.tracking.address import HOME, store_address, tracking_uri
-from seqbelt.tracking.connection import first_line, is_unavailable, to_user_error
+from seqbelt.tracking.connection import is_unavailable, to_user_error
 
 logger = logging.getLogger(__name__)
 

@@ -16,14 +16,14 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from seqbelt.errors import SeqbeltError
+from seqbelt.errors import SeqbeltError, first_line
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import hash_of_bundle
 from seqbelt.tracking import pyfunc_model
 from seqbelt.tracking.address import tracking_uri
-from seqbelt.tracking.connection import connect, first_line, is_unavailable, to_user_error
+from seqbelt.tracking.connection import connect, is_unavailable, to_user_error
 from seqbelt.tracking.environment import model_requirements
-from seqbelt.tracking.registry_file import HASH_TAG
+from seqbelt.tracking.registry_file import HASH_TAG, find_bundle
 from seqbelt.tracking.run import TrackedRun
 
 ALIASES = ("champion", "challenger")
@@ -177,7 +177,7 @@ def resolve(model: str) -> tuple[Path, str]:
             f"{model}: no such model, or its files cannot be read ({first_line(error)}); "
             f"{_list_models(client)}"
         ) from None
-    bundle = next((path.parent for path in sorted(folder.rglob("bundle.json"))), None)
+    bundle = find_bundle(folder)
     if bundle is None:
         raise SeqbeltError(f"{model}: was not logged by seqbelt (contains no bundle)")
     if version is not None:

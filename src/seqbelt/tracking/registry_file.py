@@ -36,10 +36,15 @@ def resolve_from_file(model: str) -> tuple[Path, str] | None:
     folder = Path(unquote(url.path))
     if url.scheme != "file" or not folder.is_relative_to(database.parent / "artifacts"):
         return None
-    bundle = next((path.parent for path in sorted(folder.rglob("bundle.json"))), None)
+    bundle = find_bundle(folder)
     if bundle is None or registered_hash not in (None, hash_of_bundle(bundle)):
         return None
     return bundle, f"models:/{name}/{number}"
+
+
+def find_bundle(folder: Path) -> Path | None:
+    """The bundle in the folder of a logged model, if it holds one."""
+    return next((path.parent for path in sorted(folder.rglob("bundle.json"))), None)
 
 
 def _find_version(

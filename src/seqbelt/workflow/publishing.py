@@ -5,12 +5,12 @@ from typing import cast
 
 from seqbelt.checks.padding_invariance import certify_padding
 from seqbelt.data.sources.names import shorten
-from seqbelt.errors import BadInput, SeqbeltError, SettingsError
+from seqbelt.errors import BadInput, SeqbeltError, SettingsError, first_line
 from seqbelt.evaluation.report_markdown import report_markdown
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Features, Source
 from seqbelt.tracking.address import tracking_uri
-from seqbelt.tracking.connection import first_line, is_unavailable
+from seqbelt.tracking.connection import is_unavailable
 from seqbelt.tracking.outbox import retry_while_unavailable
 from seqbelt.tracking.publish import log_model
 from seqbelt.workflow.console import echo

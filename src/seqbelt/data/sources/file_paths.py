@@ -28,8 +28,7 @@ def find_files(manifest: Manifest) -> Manifest:
     if manifest.contents and manifest.joined is None:
         return manifest
     overrides, notes = dict(manifest.overrides), list(manifest.notes)
-    joined = [] if manifest.joined is None else manifest.joined.inputs
-    names = [name for name, is_text in joined if not is_text]
+    names = [] if manifest.joined is None else manifest.joined.path_columns
     for name in dict.fromkeys(["path", "segments", *names]):
         if name not in manifest.table.column_names or (manifest.contents and name == "path"):
             continue

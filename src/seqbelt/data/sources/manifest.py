@@ -42,6 +42,11 @@ class JoinedColumns(NamedTuple):
     """The column of each input, and whether it has texts and not paths."""
     cells: tuple[str, ...]
 
+    @property
+    def path_columns(self) -> list[str]:
+        """The columns with paths."""
+        return [column for column, is_text in self.inputs if not is_text]
+
 
 @dataclass(frozen=True)
 class Manifest:

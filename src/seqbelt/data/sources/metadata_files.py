@@ -86,7 +86,7 @@ def _with_part(name: str, manifest: Manifest) -> Manifest:
         return manifest
     columns = ["id", "path"]
     if manifest.joined is not None:
-        columns += [column for column, is_text in manifest.joined.inputs if not is_text]
+        columns += manifest.joined.path_columns
     for column in dict.fromkeys(columns):
         values = [f"{name}/{value}" if value else "" for value in manifest.column(column)]
         manifest = manifest.with_column(column, values)

@@ -25,7 +25,7 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
 from seqbelt.data.sources.databases import fetch_table, is_database, table_path
 from seqbelt.data.sources.manifest import Manifest
-from seqbelt.errors import SettingsError
+from seqbelt.errors import SettingsError, first_line
 
 MIRROR = Path("data/remote")
 """Below it ``SCHEME/BUCKET/KEY``, relative to the working directory."""
@@ -82,7 +82,7 @@ def fetch_listed(manifest: Manifest) -> Manifest:
     base = _address_of(manifest.root)
     columns = ["path", *(["segments"] if "segments" in manifest.table.column_names else [])]
     if manifest.joined is not None:
-        columns += [name for name, is_text in manifest.joined.inputs if not is_text]
+        columns += manifest.joined.path_columns
     overrides, wanted = dict(manifest.overrides), set[str]()
     for name in dict.fromkeys(columns):
         paths: dict[int, str] = {}
@@ -180,21 +180,17 @@ def _attempt(work: Callable[[], T], address: str) -> T:
         try:
             return work()
         except (PermissionError, FileNotFoundError) as error:
-            raise SettingsError(f"{address}: {_first_line(error)}") from None
+            raise SettingsError(f"{address}: {first_line(error, 300)}") from None
         except OSError as error:
             is_refused = "ACCESS_DENIED" in str(error) or "Access Denied" in str(error)
             if is_refused or attempt + 1 == NUM_ATTEMPTS:
                 raise SettingsError(
-                    f"{address}: cannot be read: {_first_line(error)}; credentials are read from "
-                    "the environment alone (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, "
-                    "HF_TOKEN)"
+                    f"{address}: cannot be read: {first_line(error, 300)}; credentials are read "
+                    "from the environment alone (AWS_ACCESS_KEY_ID, "
+                    "GOOGLE_APPLICATION_CREDENTIALS, HF_TOKEN)"
                 ) from None
             time.sleep(FIRST_WAIT_S * 2**attempt * random.uniform(0.5, 1.5))
     raise AssertionError
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def _parse(address: str) -> tuple[str, str]:
