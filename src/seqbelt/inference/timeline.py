@@ -442,7 +442,7 @@ def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
             "give at most that"
         )
     step_s = features.step_s()
-    if model.max_steps is not None and model.crop != "windows" and step_s is not None:
+    if model.max_steps is not None and not model.cropping.uses_windows and step_s is not None:
         longest_s = model.max_steps * step_s
         if timeline.window_s > longest_s + step_s:
             raise SettingsError(

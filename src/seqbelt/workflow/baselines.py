@@ -12,7 +12,7 @@ from seqbelt.comparison.baselines.baseline import (
 )
 from seqbelt.comparison.baselines.fitted import Fold, example_labels, fitted_baselines, measure
 from seqbelt.comparison.baselines.signal_baselines import predict_shuffled, shuffled_order_baseline
-from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.cropped_sequences import crop_sequences
 from seqbelt.data.joined_views import view_input
 from seqbelt.data.sequences import Sequences
 from seqbelt.experiment import Experiment
@@ -46,7 +46,7 @@ def run_baselines(experiment: Experiment, trained: Sequence[Trained]) -> list[Ba
         results.append(baseline.run(folds))
         _report(results[-1])
     # Shuffling labelled steps removes their context as well as their order.
-    cells = experiment.comparison.cells if store.target.name != "per_step" else ()
+    cells = experiment.comparison.cells if not store.target.labels_steps else ()
     for cell in cells:
         results.append(_shuffled(experiment, cell, trained))
         _report(results[-1])
@@ -87,9 +87,9 @@ def _fold(trained: Trained) -> Fold:
 def _read(trained: Trained, part: str) -> Sequences:
     """The steps that the cells read of a part; all steps if they read windows."""
     model = trained.experiment.model
-    reads_all = model.crop == "windows" or model.pooling == "none"
-    max_steps = None if reads_all else model.max_steps
-    return crop_sequences(trained.store.split(part), max_steps, model.crop)
+    reads_all = model.crop == "windows" or model.labels_steps
+    rows = trained.store.split(part)
+    return rows if reads_all else crop_sequences(rows, model.cropping)
 
 
 def _without_recurrence(experiment: Experiment, fold_models: Sequence[Trained]) -> BaselineResult:

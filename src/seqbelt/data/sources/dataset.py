@@ -179,7 +179,7 @@ class Data(Settings):
 
     @model_validator(mode="after")
     def _background_is_for_steps(self) -> Self:
-        if self.background is not None and self.labels != "per_step":
+        if self.background is not None and not self.labels_steps:
             raise ValueError("background is for labels: per_step; remove it")
         return self
 
@@ -200,7 +200,7 @@ class Data(Settings):
 
     @model_validator(mode="after")
     def _label_map_is_for_sequences(self) -> Self:
-        if self.label_map and self.labels == "per_step":
+        if self.label_map and self.labels_steps:
             raise ValueError(
                 "label_map is not for labels: per_step; remove it, and rename the labels in the "
                 "tables of segments"
@@ -227,6 +227,11 @@ class Data(Settings):
             raise ValueError("corrections are for labels: per_sequence; remove the setting")
         return self
 
+    @property
+    def labels_steps(self) -> bool:
+        """Whether each step has a class instead of each item."""
+        return self.labels == "per_step"
+
     def load(self, features: Features | None = None, content: np.ndarray | None = None) -> Manifest:
         """List the items, as these features read them, and give each its split.
 
@@ -244,7 +249,7 @@ class Data(Settings):
             manifest = correct_labels(
                 manifest, self.corrections, self.labels_as_written, self._label_map
             )
-        if self.labels != "per_step":
+        if not self.labels_steps:
             manifest = self._check_labels(manifest)
         elif self.background is not None:
             manifest = self._note_background(manifest)
@@ -346,7 +351,7 @@ class Data(Settings):
 
     def labelling(self, features: Features) -> Labelling:
         """What gives sequences of these features their labels."""
-        if self.labels == "per_step":
+        if self.labels_steps:
             return StepLabelling(
                 self.label_column, features, self.labels_as_written, self.background
             )
@@ -413,7 +418,7 @@ class Data(Settings):
             )
         elif self._is_name_in(KNOWN_SETS):
             path = find_known_set(self.source)
-        if path.is_dir() and self.labels != "per_step" and (tables := find_metadata(path)):
+        if path.is_dir() and not self.labels_steps and (tables := find_metadata(path)):
             with_files = self.replace(path_column=FILE_COLUMN)
             return read_metadata(
                 path, tables, lambda table: with_files._read_manifest(table, inputs)
@@ -446,7 +451,7 @@ class Data(Settings):
         if is_series_file(path):
             return read_ts_files(path, self.labels_as_written)
         if is_archive(path):
-            if self.labels == "per_step":
+            if self.labels_steps:
                 raise SettingsError(
                     f"data.labels: per_step: {path.name} is an archive, whose files have one class "
                     "each by their folder; unpack it"
