@@ -18,13 +18,15 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from seqbelt.errors import NOT_FINITE, UNREADABLE, BadInput
+from seqbelt.errors import EMPTY, NOT_FINITE, UNREADABLE, BadInput
 from seqbelt.features.base import (
+    NO_BYTES,
     Encoder,
     Features,
     JoinedSource,
     NoContent,
     Source,
+    open_file,
     read_bytes,
 )
 from seqbelt.features.crash_board import Board
@@ -73,6 +75,9 @@ def stamp_source(source: Source) -> int:
     return int.from_bytes(digest.digest(), "little") or 1
 
 
+_blake2b = partial(hashlib.blake2b, digest_size=16)
+
+
 def hash_content(source: Source) -> str:
     """A hash of what an item holds, whatever its name: 128 bits of BLAKE2b, in hexadecimal.
 
@@ -81,9 +86,14 @@ def hash_content(source: Source) -> str:
     if isinstance(source, JoinedSource):
         parts = [None if part is None else hash_content(part) for part in source.inputs]
         source = repr((parts, source.cells))
-    is_read = isinstance(source, Path | NoContent)
-    content = read_bytes(source) if is_read else _as_bytes(source)
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    if isinstance(source, Path):
+        with open_file(source) as file:  # a long recording need not fit into memory
+            digest = hashlib.file_digest(file, _blake2b)
+            if not file.tell():
+                raise BadInput(EMPTY, NO_BYTES)
+        return digest.hexdigest()
+    content = read_bytes(source) if isinstance(source, NoContent) else _as_bytes(source)
+    return _blake2b(content).hexdigest()
 
 
 def hash_if_readable(source: Source) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from seqbelt.errors import CRASHED, BadInput, SettingsError
-from seqbelt.features.base import Encoder, Features, Source
+from seqbelt.features.base import Encoder, Features
 from seqbelt.features.encoding import (
     CHUNK_ITEMS,
     Encoded,
@@ -18,7 +18,7 @@ from seqbelt.features.encoding import (
     chunks,
     draw_ahead,
     encode_sources,
-    hash_content,
+    hash_if_readable,
 )
 
 TRIES = 3
@@ -80,7 +80,11 @@ class RayWorkers:
         for number, chunk in enumerate(windows):
             known, window = [], []
             for index, source in chunk:
-                if is_known and (content_hash := _hash(source)) and is_known(content_hash):
+                if (
+                    is_known
+                    and (content_hash := hash_if_readable(source))
+                    and is_known(content_hash)
+                ):
                     known.append(Encoded(index, content_hash, None))
                 else:
                     window.append((index, source))
@@ -96,7 +100,7 @@ class RayWorkers:
             if len(window) == 1:
                 ((index, source),) = window
                 why = BadInput(CRASHED, f"it ended {TRIES} workers")
-                yield Encoded(index, _hash(source), why)
+                yield Encoded(index, hash_if_readable(source) or "", why)
                 return
             for item in window:  # whichever of them it is
                 yield from self._result([item], self._ask(item[0], [item]))
@@ -124,10 +128,3 @@ class _EncodingWorker:
         return list(
             encode_sources(self.features, self.encoder, window, self.is_known, num_workers=1)
         )
-
-
-def _hash(source: Source) -> str:
-    try:
-        return hash_content(source)
-    except BadInput:
-        return ""
