@@ -142,7 +142,8 @@ def review(
         Path | None,
         typer.Option(
             "--corrections",
-            help="Table of corrections to write; data.corrections or NAME.corrections.csv unless given.",
+            help="Table of corrections to write; data.corrections or NAME.corrections.csv unless "
+            "given.",
         ),
     ] = None,
     port: Annotated[
