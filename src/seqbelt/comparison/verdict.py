@@ -254,7 +254,7 @@ class VerdictRule(Settings):
                 scores.groups,
                 seeds_paired,
                 scores.metric.is_fraction,
-            )  # fmt: skip
+            )
             for scores, (a, b) in tests
         ]
         own_p = np.maximum(
