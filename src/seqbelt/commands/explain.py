@@ -20,7 +20,7 @@ from seqbelt.inference.folder import Item
 from seqbelt.inference.predictor import Predictor
 from seqbelt.plots import attributed_text
 from seqbelt.plots.attribution_figure import draw
-from seqbelt.plots.attributions import Steps
+from seqbelt.plots.attributions import AttributedSteps
 from seqbelt.plots.fonts import to_png
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.inputs import list_items, parse_inputs
@@ -109,7 +109,7 @@ def _explain(
     sequence: np.ndarray,
     tokens: "_Tokens | None",
     asked: str | None,
-) -> tuple[Steps, dict[str, Any]]:
+) -> tuple[AttributedSteps, dict[str, Any]]:
     """The steps for the figure, and the result: of the ``asked`` label, the predicted class, or the
     likeliest of several labels."""
     bundle = predictor.bundle
@@ -126,7 +126,7 @@ def _explain(
     confidence = float(probabilities[predicted])
     label = bundle.classes[explanation.predicted]
     above_chance: bool | None = bundle.about.get("above_chance")  # unknown of older bundles
-    steps = Steps(
+    steps = AttributedSteps(
         title=f"{label}  {confidence:.1%}  ·  {Path(name).name}",
         label=label,
         attributions=explanation.attributions
@@ -212,7 +212,7 @@ def _file_stem(name: str, item_id: str | None) -> str:
 
 
 def _write_signal(
-    target: Path, bundle: Bundle, item: Item, sequence: np.ndarray, steps: Steps
+    target: Path, bundle: Bundle, item: Item, sequence: np.ndarray, steps: AttributedSteps
 ) -> tuple[list[Path], list[str]]:
     """Write the table and the figure; returns their paths and a name for each step."""
     table = target.with_name(target.name + ".csv")
@@ -246,7 +246,7 @@ def _read_tokens(bundle: Bundle, item: Item) -> _Tokens:
 
 
 def _write_text(
-    target: Path, tokens: _Tokens, steps: Steps, result: dict[str, Any]
+    target: Path, tokens: _Tokens, steps: AttributedSteps, result: dict[str, Any]
 ) -> tuple[list[Path], list[str]]:
     """Write the table and the page; returns their paths and a name for each step."""
     text, offsets, is_unknown = tokens
@@ -260,7 +260,7 @@ def _write_text(
     return [table, html], [repr(piece) for piece in pieces]
 
 
-def _write_table(path: Path, steps: Steps, tokens: Sequence[str] | None = None) -> None:
+def _write_table(path: Path, steps: AttributedSteps, tokens: Sequence[str] | None = None) -> None:
     """One row for each step; the share is empty for a step that was not read. Rough shares have
     the completeness gap beside them."""
     columns = {
@@ -277,7 +277,7 @@ def _write_table(path: Path, steps: Steps, tokens: Sequence[str] | None = None) 
         writer.writerows(zip(*present.values(), strict=True))
 
 
-def _print_strongest(steps: Steps, names: Sequence[str]) -> None:
+def _print_strongest(steps: AttributedSteps, names: Sequence[str]) -> None:
     """Print the strongest steps."""
     attributions = np.nan_to_num(steps.attributions)
     order = np.argsort(attributions, kind="stable")
