@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput
+from seqbelt.errors import EMPTY, TOO_LONG, TRUNCATED, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.number_cells import ARROW_MISSING, ERROR_WORDS, Cell, is_missing
 from seqbelt.features.arrays.table_cells import (
     HALVES,
@@ -50,6 +50,7 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 _SHORT_WHOLE = re.compile(r"(?:^|,)[+-]?[1-9]\d{0,2}(?=[,\r\n]|\Z)", re.MULTILINE)
 """A cell between commas, of three digits at most."""
+_QUOTED_WHOLE = re.compile(r'"[+-]?\d+"')
 
 
 class UnclosedQuote(BadInput):
@@ -73,6 +74,7 @@ def read_text_table(content: bytes, options: TableOptions, words: str | None = N
 
     Raises BadInput for one that cannot be read as it was meant."""
     text, notes = decode_table(content)
+    _refuse_cut_number(text)
     try:
         head = _read_head(text, options, HEAD_ROWS)
         layout = find_layout(head.rows, options, head.comment)
@@ -89,8 +91,28 @@ def read_text_table(content: bytes, options: TableOptions, words: str | None = N
     table = _read_by_arrow(text, head, layout, options)
     if table is None:
         rows = _rows(text, head.delimiter, options.skip_rows)
-        table = read_rows(rows, options, head.delimiter, head.comment, len(head.rows), words)
+        are_whole = options.decimal == "," == head.delimiter and _QUOTED_WHOLE.search(text)
+        table = read_rows(
+            rows, options, head.delimiter, head.comment, len(head.rows), words, bool(are_whole)
+        )
     return table._replace(notes=(*notes, *table.notes))
+
+
+def _refuse_cut_number(text: str) -> None:
+    """Raise where the text ends behind a decimal sign, as nothing else in it does: in "1.5,2." the
+    last number is cut off."""
+    last = re.search(r"[^\r\n\t;|, ]*\d([.,])\Z", text)
+    if last is None:
+        return
+    body, sign = text[: last.start()], re.escape(last[1])
+    is_usual = re.search(rf"\d{sign}(?:[\r\n\t;|, ]|\Z)", body)
+    if is_usual is None and re.search(rf"\d{sign}\d", body):
+        line = sum(1 for _ in _lines(text, 0))
+        raise BadInput(
+            TRUNCATED,
+            f"line {line}: '{last[0][-40:]}' ends behind its decimal sign, where the file ends: it "
+            "was cut off; copy it again, or remove the line",
+        )
 
 
 def decode_table(content: bytes) -> tuple[str, tuple[str, ...]]:
@@ -283,7 +305,7 @@ def _head_lines(
 def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> str:
     """The delimiter by which most cells are numbers, and rows alike."""
     best, best_score, best_widths = " ", -1.0, [1]
-    unclosed = None
+    unclosed, tabbed = None, 1
     for delimiter in (*DELIMITERS, " "):
         try:
             rows = [cells for _, cells in split_rows(iter(lines), delimiter)]
@@ -294,9 +316,13 @@ def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> 
             continue
         tail = rows[-max(1, 2 * len(rows) // 3) :]
         widths = [len(cells) for cells in tail]
-        usual = max(set(widths), key=lambda width: (widths.count(width), width))
+        usual = _most_frequent(widths)
         if usual < 2 and delimiter != " ":
             continue
+        if delimiter == "\t":
+            tabbed = _most_frequent([len(cells) for cells in rows])
+        elif (delimiter, best) == (" ", "\t") and usual == tabbed:
+            continue  # two tabs with nothing between them would be one blank
         cells = [cell for row in tail for cell in row]
         useful = sum(is_number(cell) or is_missing(cell) for cell in cells)
         score = useful / max(1, len(cells)) * widths.count(usual) / len(widths)
@@ -323,6 +349,10 @@ def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> 
             )
         return best if options.thousands in (".", ",", "'") else NO_DELIMITER
     return best if max(set(best_widths), key=best_widths.count) > 1 else NO_DELIMITER
+
+
+def _most_frequent(widths: Sequence[int]) -> int:
+    return max(set(widths), key=lambda width: (widths.count(width), width))
 
 
 def _delimiter_of_names(lines: Sequence[tuple[int, str]]) -> str | None:
