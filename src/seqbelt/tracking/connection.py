@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from seqbelt.errors import SeqbeltError, first_line
+from seqbelt.errors import SeqbeltError, first_line, in_words
 from seqbelt.tracking import page_view
 from seqbelt.tracking.address import (
     DATABASE,
@@ -278,6 +278,5 @@ def to_user_error(error: Exception, doing: str) -> SeqbeltError:
             f"{doing}: the tracking server {uri} cannot be reached ({first_line(error)}); "
             "start it, set MLFLOW_TRACKING_URI, or unset it to use mlruns/mlflow.db"
         )
-    return SeqbeltError(
-        f"{doing}: the tracking store {uri} returned an error ({first_line(error)})"
-    )
+    why = in_words(error) or f"the tracking store {uri} returned an error ({first_line(error)})"
+    return SeqbeltError(f"{doing}: {why}")

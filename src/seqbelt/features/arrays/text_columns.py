@@ -101,10 +101,10 @@ def read_text_table(content: bytes, options: TableOptions, words: str | None = N
 def _refuse_cut_number(text: str) -> None:
     """Raise where the text ends behind a decimal sign, as nothing else in it does: in "1.5,2." the
     last number is cut off."""
-    last = re.search(r"[^\r\n\t;|, ]*\d([.,])\Z", text)
+    last = re.search(r"[^\r\n\t;|, ]*\d([.,])\Z", text[-80:])
     if last is None:
         return
-    body, sign = text[: last.start()], re.escape(last[1])
+    body, sign = text[: -len(last[0])], re.escape(last[1])
     is_usual = re.search(rf"\d{sign}(?:[\r\n\t;|, ]|\Z)", body)
     if is_usual is None and re.search(rf"\d{sign}\d", body):
         line = sum(1 for _ in _lines(text, 0))
@@ -305,7 +305,7 @@ def _head_lines(
 def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> str:
     """The delimiter by which most cells are numbers, and rows alike."""
     best, best_score, best_widths = " ", -1.0, [1]
-    unclosed, tabbed = None, 1
+    unclosed, tabbed, has_whole_cells = None, 1, False
     for delimiter in (*DELIMITERS, " "):
         try:
             rows = [cells for _, cells in split_rows(iter(lines), delimiter)]
@@ -319,12 +319,13 @@ def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> 
         usual = _most_frequent(widths)
         if usual < 2 and delimiter != " ":
             continue
+        cells = [cell for row in tail for cell in row]
         if delimiter == "\t":
             tabbed = _most_frequent([len(cells) for cells in rows])
-        elif (delimiter, best) == (" ", "\t") and usual == tabbed:
+            has_whole_cells = _has_whole_cells(cells)
+        elif (delimiter, best) == (" ", "\t") and (usual == tabbed or has_whole_cells):
             continue  # two tabs with nothing between them would be one blank
-        cells = [cell for row in tail for cell in row]
-        useful = sum(is_number(cell) or is_missing(cell) for cell in cells)
+        useful = sum(not is_word(cell) for cell in cells)
         score = useful / max(1, len(cells)) * widths.count(usual) / len(widths)
         # Tables without numbers: whatever parts their lines alike.
         score += 1e-3 * (usual > 1)
@@ -349,6 +350,14 @@ def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> 
             )
         return best if options.thousands in (".", ",", "'") else NO_DELIMITER
     return best if max(set(best_widths), key=best_widths.count) > 1 else NO_DELIMITER
+
+
+def _has_whole_cells(cells: Sequence[Cell]) -> bool:
+    """Whether blanks stand within cells and none of these is a list of numbers."""
+    blank = [str(cell) for cell in cells if " " in str(cell)]
+    return bool(blank) and not any(
+        is_word(cell) and all(map(is_number, cell.split())) for cell in blank
+    )
 
 
 def _most_frequent(widths: Sequence[int]) -> int:
