@@ -380,14 +380,16 @@ def _read_by_arrow(text: str, head: _Head, layout: Layout, options: TableOptions
         return None
     first_line = head.rows[layout.first][0]
     body = text[head.starts[first_line] :].rstrip("\r\n")
-    if '"' in body or "\n#" in body or "\r#" in body or options.thousands:
+    # Single characters are found ten times as fast as pairs.
+    has_comments = COMMENT in body and ("\n#" in body or "\r#" in body)
+    if '"' in body or has_comments or options.thousands:
         return None
     decimal = options.decimal or _decimal_of_head(head, layout)
     if decimal is None or (decimal == "," and head.delimiter == ","):
         return None
     if not _is_evident(body, head, layout, decimal, options):
         return None
-    has_empty_lines = "\n\n" in body or "\n\r" in body or "\r\r" in body
+    has_empty_lines = "\n\n" in body or ("\r" in body and ("\n\r" in body or "\r\r" in body))
     if has_empty_lines and layout.width == 1:
         return None  # a value may be missing there
     plain = _single_blanks(body) if head.delimiter == " " else body
