@@ -107,7 +107,7 @@ def fused() -> None:
             assert store.layout is not None
             for at, one in enumerate(store.layout.inputs):
                 parts = view_input(train, at), view_input(test, at)
-                build = input_builder(experiment, store, parts[0], one.name)
+                build = input_builder(experiment, store, parts[0], at)
                 print(f"  {one.name} alone: {accuracy(experiment, build, *parts):.1%}")
             fold = Fold(train, train.take(np.arange(0)), test, build)
             for baseline in fitted_baselines(store, experiment.model, experiment.training):

@@ -33,7 +33,7 @@ from seqbelt.data.array_reading import (
     as_steps,
     is_list_of_arrays,
 )
-from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.cropped_sequences import crop_sequences
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SettingsError
@@ -137,7 +137,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
                 f"SequenceClassifier needs samples of 2 classes, found one class: {names}"
             )
         self.model_ = self._section(Model)
-        if self.model_.pooling == "none":
+        if self.model_.labels_steps:
             raise SettingsError(
                 "pooling: none classifies every step; SequenceClassifier needs a label per sequence"
             )
@@ -249,7 +249,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         return weights * compute_sample_weight(of_classes, y)
 
     def _crop(self, arrays: Sequence[np.ndarray], labels: np.ndarray) -> Sequences:
-        return crop_sequences(in_memory(arrays, labels), self.model_.max_steps, self.model_.crop)
+        return crop_sequences(in_memory(arrays, labels), self.model_.cropping)
 
     def _split(self, rows: Sequences, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Indices of the training and the validation rows."""

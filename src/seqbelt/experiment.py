@@ -78,11 +78,11 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _check_pooling(self) -> "Experiment":
         """Default to ``pooling: none`` with labels for steps, and refuse any other combination."""
-        per_step = self.data.labels == "per_step"
-        if per_step and "pooling" not in self.model.model_fields_set:
+        labels_steps = self.data.labels_steps
+        if labels_steps and "pooling" not in self.model.model_fields_set:
             model = self.model.replace(pooling="none")
             object.__setattr__(self, "model", model)  # settings are frozen
-        if per_step != (self.model.pooling == "none"):
+        if labels_steps != self.model.labels_steps:
             raise ValueError(
                 f"model.pooling: {self.model.pooling} cannot be used with data.labels: "
                 f"{self.data.labels}; use pooling none with labels per_step, and only then"
@@ -95,7 +95,7 @@ class Experiment(Settings):
         if not isinstance(self.features, SeveralInputs):
             return self
         remedy = "is not for several inputs or columns; remove the setting"
-        if self.data.labels == "per_step":
+        if self.data.labels_steps:
             raise ValueError(f"data.labels: per_step {remedy}")
         if self.model.max_steps is not None:
             raise ValueError(f"model.crop_steps: {self.model.max_steps} {remedy}")
@@ -139,13 +139,12 @@ class Experiment(Settings):
     def resolve(self, is_tokens: bool, train: Sequences) -> Self:
         """The experiment with every ``auto`` of model and training replaced by its value for these
         training rows."""
-        per_step = self.data.labels == "per_step"
         is_joined = train.store.layout is not None
         return self.replace(
             # Each input of several resolves the settings for itself.
             model=self.model if is_joined else self.model.resolve(is_tokens, train.lengths),
             training=self.training.resolve_for(
-                train, is_tokens, per_step, self.features.is_spectrum
+                train, is_tokens, self.data.labels_steps, self.features.is_spectrum
             ),
         )
 

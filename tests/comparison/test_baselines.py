@@ -21,8 +21,9 @@ from seqbelt.comparison.baselines.signal_baselines import (
 )
 from seqbelt.comparison.comparison import Comparison, RunResult
 from seqbelt.comparison.metrics import Answers
+from seqbelt.cropping import Cropping
 from seqbelt.data.batches import pad
-from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.cropped_sequences import crop_sequences
 from seqbelt.data.in_memory import ArrayStore
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.manifest import make_manifest
@@ -246,7 +247,7 @@ def test_a_shuffled_answer_depends_on_its_own_row_and_the_seed_alone(toy):
 @pytest.mark.parametrize("crop", ["head", "tail", "windows"])
 def test_no_step_that_is_not_read_is_shuffled_in(toy, crop):
     """Where one step is read at a time there is nothing to shuffle."""
-    cropped = crop_sequences(toy, 1, crop)
+    cropped = crop_sequences(toy, Cropping(1, crop))
     ordered = predict_logits(FirstStep(), cropped, torch.device("cpu")).argmax(1)
     assert np.array_equal(predict_shuffled(FirstStep(), cropped, 0), ordered)
 

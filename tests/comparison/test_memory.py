@@ -9,7 +9,8 @@ from torch import nn
 from toys import toy_store
 
 from seqbelt.comparison.memory import EARLIER_STEPS, accuracy_by_length, measure_memory
-from seqbelt.data.cropping import crop_sequences
+from seqbelt.cropping import Cropping
+from seqbelt.data.cropped_sequences import crop_sequences
 
 CPU = torch.device("cpu")
 
@@ -80,7 +81,7 @@ def test_what_the_order_means_nothing_to_survives_the_shuffle_alone(test_part):
 
 def test_stretches_count_from_what_the_model_reads(test_part):
     """A model that reads the last three steps has them, and not the first, as its first."""
-    cropped = crop_sequences(test_part, 3, "tail")
+    cropped = crop_sequences(test_part, Cropping(3, "tail"))
     starts = np.array([cropped[row][0].sum() > 0 for row in range(len(cropped))])
     memory = measure_memory(FirstStep(), relabel(cropped, starts.astype(np.int64)), CPU)
     assert memory.last_steps.max() == 3 and (memory.accuracy_by_prefix == 1).all()

@@ -9,8 +9,9 @@ from scipy.special import logit, softmax
 from torch import nn
 from toys import PLAIN
 
+from seqbelt.cropping import READ_ALL, Cropping
 from seqbelt.data.batches import pad
-from seqbelt.data.cropping import average_window_probabilities, crop_steps
+from seqbelt.data.cropped_sequences import average_window_probabilities
 from seqbelt.evaluation import attribution as module
 from seqbelt.evaluation.attribution import TOLERANCE, explain
 from seqbelt.models import fused
@@ -42,8 +43,8 @@ def draw(num_steps: int, is_tokens: bool = False, seed: int = 0, width: int = 3)
     return (2 * random.normal(size=(num_steps, width)) + 0.5).astype(np.float32)
 
 
-def probabilities(network, sequence, max_steps=None, crop="head") -> np.ndarray:
-    stretches = crop_steps(sequence, max_steps, crop)
+def probabilities(network, sequence, cropping=READ_ALL) -> np.ndarray:
+    stretches = cropping.windows(sequence)
     with torch.inference_mode():
         logits = network(*pad(stretches)).double().numpy()
     return softmax(average_window_probabilities(logits, np.zeros(len(stretches), int))[0])
@@ -66,18 +67,20 @@ def probabilities(network, sequence, max_steps=None, crop="head") -> np.ndarray:
         [settings["cell"], settings["pooling"], *["stem"][: "stem" in settings]]
     ),
 )
-@pytest.mark.parametrize("crop", [(None, "head"), (4, "windows"), (4, "tail")], ids=lambda c: c[1])
-def test_shares_sum_to_what_the_input_changes_in_the_log_odds(settings, is_tokens, crop):
+@pytest.mark.parametrize(
+    "cropping", [READ_ALL, Cropping(4, "windows"), Cropping(4, "tail")], ids=str
+)
+def test_shares_sum_to_what_the_input_changes_in_the_log_odds(settings, is_tokens, cropping):
     network, sequence = make(is_tokens, **settings), draw(11, is_tokens, seed=1)
-    found = explain(network, sequence, *crop)
+    found = explain(network, sequence, cropping)
     if is_tokens:
         nothing = make(is_tokens, **settings)
         nn.init.zeros_(nothing.embed.weight)
-        before = probabilities(nothing, sequence, *crop)
+        before = probabilities(nothing, sequence, cropping)
     else:
         mean = np.full_like(sequence, 0.5)
-        before = probabilities(network, mean, *crop)
-    after = probabilities(network, sequence, *crop)
+        before = probabilities(network, mean, cropping)
+    after = probabilities(network, sequence, cropping)
     assert found.predicted == after.argmax()
     ends = [logit(float(p[found.predicted])) for p in (before, after)]
     assert [found.baseline_log_odds, found.log_odds] == pytest.approx(ends, abs=1e-4)
@@ -92,7 +95,7 @@ def test_every_layout_gives_the_same_shares(cell):
     attributions = []
     for layout in LAYOUTS:
         network = make(cell=cell, layout=layout, bidirectional=True, pooling="mean", num_layers=2)
-        attributions.append(explain(network, draw(10), 4, "windows").attributions)
+        attributions.append(explain(network, draw(10), Cropping(4, "windows")).attributions)
     for other in attributions[1:]:
         np.testing.assert_allclose(other, attributions[0], atol=1e-5)
 
@@ -128,8 +131,8 @@ def test_a_network_without_memory_decides_by_the_steps_that_it_pools(settings, d
     for name, weights in network.recurrent.weights.named_parameters():
         if "weight_hh" in name:
             nn.init.zeros_(weights)
-    crop = (settings.get("max_steps"), settings.get("crop", "head"))
-    attributions = np.nan_to_num(explain(network, draw(9), *crop).attributions)
+    explanation = explain(network, draw(9), network.settings.cropping)
+    attributions = np.nan_to_num(explanation.attributions)
     assert np.flatnonzero(attributions).tolist() == deciding
 
 
@@ -168,11 +171,13 @@ def test_what_has_no_influence_has_no_share():
 
 def test_steps_that_the_model_does_not_read_have_no_share():
     network, sequence = make(), draw(10)
-    head, tail = (explain(network, sequence, 4, crop).attributions for crop in ("head", "tail"))
+    head, tail = (
+        explain(network, sequence, Cropping(4, crop)).attributions for crop in ("head", "tail")
+    )
     assert np.isnan(head).tolist() == [False] * 4 + [True] * 6
     assert np.isnan(tail).tolist() == [True] * 6 + [False] * 4
     np.testing.assert_allclose(head[:4], explain(network, sequence[:4]).attributions, atol=1e-6)
-    assert not np.isnan(explain(network, sequence, 4, "windows").attributions).any()
+    assert not np.isnan(explain(network, sequence, Cropping(4, "windows")).attributions).any()
 
 
 def test_a_sudden_flip_on_the_line_is_found():

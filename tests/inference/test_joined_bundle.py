@@ -14,7 +14,7 @@ from seqbelt.data.store.preparation import prepare
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import JoinedSource
-from seqbelt.inference.bundle import JOINED_FORMAT, Bundle
+from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.serving import ServeLimits, _pack, _unpack, read_joined_row
@@ -82,7 +82,7 @@ def test_a_saved_bundle_predicts_as_before(bundle, project):
     folder, _ = project
     loaded = Bundle.load(folder / "bundle")
     stored = json.loads((folder / "bundle" / "bundle.json").read_text())
-    assert stored["format"] == JOINED_FORMAT
+    assert stored["format"] == 4
     assert loaded.layout == bundle.layout and loaded.fingerprint == bundle.fingerprint
     assert loaded.layout.inputs[0].median_steps > 0
     _, store = make(folder)
@@ -106,7 +106,7 @@ def test_a_manifest_is_predicted_and_predicted_again_from_the_journal(bundle, pr
     with (folder / "out.csv").open() as file:
         found = list(csv.DictReader(file))
     assert [one["path"] for one in found] == ["1.npy", "2.npy", "3.npy", "lost.npy", "row 5"]
-    assert "'old' is no number" in found[2]["error"]
+    assert "'old' is not a number" in found[2]["error"]
     assert "tone: no such file" in found[3]["error"]
     tokens = int(found[4]["num_steps"])
     assert int(found[0]["num_steps"]) > tokens > 0
@@ -114,7 +114,7 @@ def test_a_manifest_is_predicted_and_predicted_again_from_the_journal(bundle, pr
 
 def test_a_folder_and_a_table_without_a_column_are_refused(bundle, project):
     folder, _ = project
-    with pytest.raises(SettingsError, match="is no manifest"):
+    with pytest.raises(SettingsError, match="is not a manifest"):
         list_items([folder], bundle.features)
     (folder / "short.csv").write_text("path,remark,age\n1.npy,it,3\n")
     with pytest.raises(SettingsError, match="no column 'ward'"):
@@ -153,7 +153,7 @@ def test_one_input_is_seen_alone(project):
     present, _ = each_input(train)
     assert len(tone) == len(train) > len(present)
     assert tone[0].shape[1] == 2 and note.store.is_tokens
-    build = input_builder(experiment, store, note, "note")
+    build = input_builder(experiment, store, note, 1)
     network, _ = train_network(experiment.training, build, note, None)
     assert network.is_tokens
 

@@ -13,7 +13,7 @@ from seqbelt.data.labels.targets import ORDERED, TARGETS
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.evaluation.attribution import explain
 from seqbelt.features.arrays.vectors import Vectors
-from seqbelt.inference.bundle import SEVERAL_FORMAT, Bundle, write_hashes
+from seqbelt.inference.bundle import Bundle, write_hashes
 from seqbelt.inference.decision import Decision, choose_separator
 from seqbelt.inference.journal import Row
 from seqbelt.inference.live_stream import Stream
@@ -47,7 +47,7 @@ def bundle():
 def test_a_bundle_keeps_target_and_thresholds_and_older_versions_refuse_it(bundle, tmp_path):
     bundle.save(tmp_path / "b")
     stored = json.loads((tmp_path / "b" / "bundle.json").read_text())
-    assert stored["format"] == SEVERAL_FORMAT == 3 and stored["labels"] == "several"
+    assert stored["format"] == 3 and stored["labels"] == "several"
     loaded = Bundle.load(tmp_path / "b")
     assert loaded.target is TARGETS["several"] and loaded.thresholds == THRESHOLDS
     logits = np.array([[0.0, -2.0, 2.0]], np.float32)
@@ -65,7 +65,13 @@ def test_a_bundle_of_ordered_classes_decides_by_the_median(bundle, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"thresholds": [0.5]}, {"thresholds": [0.5, 2, 0.5]}, {"labels": "many"}]
+    "change",
+    [
+        {"thresholds": [0.5]},
+        {"thresholds": [0.5, 2, 0.5]},
+        {"labels": "many"},
+        {"num_networks": 2},
+    ],
 )
 def test_a_bundle_with_impossible_values_is_refused(bundle, tmp_path, change):
     bundle.save(tmp_path / "b")

@@ -5,8 +5,8 @@ import pytest
 import torch
 from toys import PLAIN
 
+from seqbelt.cropping import Cropping
 from seqbelt.data.batches import pad
-from seqbelt.data.cropping import crop_steps
 from seqbelt.evaluation.attribution import TOLERANCE, explain
 from seqbelt.models.classifier import Model
 from seqbelt.models.ensemble import Ensemble, average_logits
@@ -87,8 +87,8 @@ def test_an_explanation_is_complete_and_of_its_own_answer(is_tokens, crop):
     sequence = draw(21)
     if is_tokens:
         sequence = np.random.default_rng(0).integers(0, 20, 21).astype(np.int32)
-    found = explain(network, sequence, **crop)
-    stretches = crop_steps(sequence, crop.get("max_steps"), crop.get("crop", "head"))
+    found = explain(network, sequence, Cropping(**crop))
+    stretches = Cropping(**crop).windows(sequence)
     with torch.inference_mode():
         shares = network(*pad(stretches)).double().softmax(1).mean(0)
     best = int(shares.argmax())

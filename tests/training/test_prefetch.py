@@ -1,18 +1,18 @@
 """Whatever way a batch comes to its device, it is the same batch."""
 
-import numpy as np
 import pytest
 import torch
 from toys import toy_store
 
+from seqbelt.cropping import Cropping
 from seqbelt.data.batches import make_batch, training_plan
-from seqbelt.data.cropping import crop_sequences, draw_crops
+from seqbelt.data.cropped_sequences import crop_sequences, draw_crops
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.text.text import Character
 from seqbelt.models.classifier import Model
 from seqbelt.training.augmentation import Augmentation
-from seqbelt.training.prefetch import Prefetcher, ResidentSequences, load_batches, prefetch
+from seqbelt.training.prefetch import Prefetcher, ResidentSequences, load_batches
 
 CPU = torch.device("cpu")
 
@@ -51,7 +51,7 @@ def test_resident_batches_are_the_padded_ones_from_any_batch_on(kind, begin, req
 
 @pytest.mark.parametrize("crop", ["head", "tail", "random"])
 def test_resident_steps_serve_every_epoch_s_crops(rows, crop):
-    cropped = crop_sequences(rows, 4, crop)
+    cropped = crop_sequences(rows, Cropping(4, crop))
     resident = ResidentSequences(cropped, CPU)
     for epoch in range(3):
         drawn = draw_crops(cropped, 0, epoch)
@@ -67,43 +67,9 @@ def test_steps_go_to_the_device_in_slabs_of_whole_sequences(rows, monkeypatch):
     assert_same(ResidentSequences(rows, CPU).batches(rows, plan), expected)
 
 
-def test_batches_made_ahead_are_the_same_in_the_same_order(rows):
-    plan = training_plan(rows.lengths, 2, 0, 0, 2)
-
-    def make(indices):
-        return make_batch(rows, indices)
-
-    assert_same(prefetch(make, plan), load_batches(make, plan, CPU))
-
-
 def test_an_epoch_without_batches_has_none(rows):
     assert not list(ResidentSequences(rows, CPU).batches(rows, []))
-    assert not list(prefetch(lambda indices: make_batch(rows, indices), []))
-
-
-def test_whoever_stops_early_does_not_wait_for_all_that_was_planned(rows):
-    made = []
-
-    def make(indices):
-        made.append(indices)
-        return make_batch(rows, indices)
-
-    batches = prefetch(make, [np.array([0])] * 100)
-    next(batches)
-    batches.close()
-    assert len(made) < 20
-
-
-def test_an_error_of_the_thread_is_raised_where_the_batch_is_asked_for(rows):
-    def make(indices):
-        if indices[0] == 1:
-            raise OSError("the disk is gone")
-        return make_batch(rows, indices)
-
-    batches = prefetch(make, [np.array([0]), np.array([1])])
-    next(batches)
-    with pytest.raises(OSError, match="the disk is gone"):
-        next(batches)
+    assert not list(load_batches(lambda indices: make_batch(rows, indices), [], CPU))
 
 
 def test_augmented_batches_are_never_gathered_from_what_lies_on_a_gpu(rows):

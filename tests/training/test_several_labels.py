@@ -18,7 +18,7 @@ from seqbelt.comparison.metrics import (
     score_cells,
 )
 from seqbelt.data.class_balance import label_weights
-from seqbelt.data.cropping import average_window_probabilities
+from seqbelt.data.cropped_sequences import average_window_probabilities
 from seqbelt.data.labels.targets import TARGETS
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.calibration import fit_temperature

@@ -12,7 +12,7 @@ from seqbelt.checks.streaming_invariance import (
     StreamingCertificate,
     certify_streaming,
 )
-from seqbelt.data.cropping import crop_part
+from seqbelt.data.cropped_sequences import crop_part
 from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
@@ -41,9 +41,7 @@ def certify(model: str, experiment: Experiment) -> Outcome:
     """
     bundle, concrete, store = open_model(model, experiment)
     parts = {
-        name: crop_part(
-            store.split(name), bundle.model.max_steps, bundle.model.crop, name == "train"
-        )
+        name: crop_part(store.split(name), bundle.model.cropping, for_training=name == "train")
         for name in ("test", "validation", "train")
     }
     if not len(parts["train"]):

@@ -149,7 +149,7 @@ def _train_all(
             raise SettingsError(
                 "comparison: the data has no test part; set data.test_fraction above 0"
             )
-        if store.target.name == "per_step" and len(folds) == 1 and len(store.split("test")) < 2:
+        if store.target.labels_steps and len(folds) == 1 and len(store.split("test")) < 2:
             raise SettingsError(
                 "comparison: the test part has one recording, whose steps are not independent; "
                 "use at least two test recordings, or set data.folds"
@@ -189,9 +189,9 @@ def _what_can_be_shown(folds: Sequence[Experiment], store: SequenceStore, looks:
     if not new or new & set(store.split("train").column("group")):
         groups = set[str]()
     num_rows = sum(map(len, tested))
-    if store.target.name == "per_step" and not groups:
+    if store.target.labels_steps and not groups:
         groups = {f"{name} {row}" for name, part in zip(names, tested) for row in range(len(part))}
-    if store.target.name == "per_step":
+    if store.target.labels_steps:
         num_rows = sum(len(store.target.labels(part)) for part in tested if len(part))
     return comparison.detectable(looks, num_rows, len(groups) or None)
 

@@ -1,6 +1,6 @@
 """``seqbelt evaluate``: scores of a saved model on the test part of a config's data."""
 
-from seqbelt.data.cropping import crop_part, lost_steps
+from seqbelt.data.cropped_sequences import crop_part, lost_steps
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
@@ -15,13 +15,11 @@ def evaluate(model: str, experiment: Experiment) -> Outcome:
     test = store.split("test")
     if not len(test):
         raise SettingsError("the config's data has no test part; set data.test_fraction above 0")
-    test = crop_part(test, bundle.model.max_steps, bundle.model.crop, for_training=False)
-    fraction = 1 - lost_steps(test) if bundle.model.crop != "windows" else 1.0
+    cropping = bundle.model.cropping
+    test = crop_part(test, cropping, for_training=False)
+    fraction = 1.0 if cropping.uses_windows else 1 - lost_steps(test)
     if fraction < 1:
-        echo(
-            f"{fraction:.1%} of the test part's steps are read (model.crop_steps: "
-            f"{bundle.model.max_steps}, crop: {bundle.model.crop})"
-        )
+        echo(f"{fraction:.1%} of the test part's steps are read ({cropping})")
     min_steps = bundle.about.get("shortest_segment", 1)
     report = report_on(
         bundle.network, {"test": test}, min_steps, bundle.temperature, bundle.decision.thresholds

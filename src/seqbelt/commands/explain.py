@@ -87,8 +87,7 @@ def explain(
         num_read = result["num_steps"] - result["num_unread"]
         echo(
             f"{num_read:,} of {result['num_steps']:,} steps were read "
-            f"({num_read / result['num_steps']:.1%}; model.crop_steps: {bundle.model.max_steps}, "
-            f"crop: {bundle.model.crop})"
+            f"({num_read / result['num_steps']:.1%}; {bundle.model.cropping})"
         )
     target = output / _file_stem(item.name, item_id)
     try:
@@ -120,9 +119,8 @@ def _explain(
     else:
         predicted = int(bundle.target.decide(probabilities))
     explanation = attribution.explain(
-        predictor.network, sequence, bundle.model.max_steps, bundle.model.crop, predicted,
-        bundle.target.is_several,
-    )  # fmt: skip
+        predictor.network, sequence, bundle.model.cropping, predicted, bundle.target.is_several
+    )
     confidence = float(probabilities[predicted])
     label = bundle.classes[explanation.predicted]
     above_chance: bool | None = bundle.about.get("above_chance")  # unknown of older bundles

@@ -12,7 +12,7 @@ from torch import nn
 from seqbelt.checks import export_parity
 from seqbelt.checks.export_parity import ExportCertificate
 from seqbelt.data.batches import evaluation_plan, pad
-from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.cropped_sequences import crop_sequences
 from seqbelt.data.labels.targets import Target
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.store.parts import write_atomically
@@ -119,7 +119,7 @@ def _open(model: str, experiment: Experiment | None) -> tuple[Bundle, str, Seque
     test = store.split("test")
     if not len(test):
         raise SettingsError("--config: its data has no test part; set data.test_fraction above 0")
-    return bundle, concrete, crop_sequences(test, bundle.model.max_steps, bundle.model.crop)
+    return bundle, concrete, crop_sequences(test, bundle.model.cropping)
 
 
 def _failure(certificate: ExportCertificate, output: Path, test: Sequences | None) -> str:

@@ -1,7 +1,7 @@
 """``seqbelt train``: one model, one MLflow run, one registered version."""
 
 from seqbelt.data.audit import audit_index, leak_sentence
-from seqbelt.data.cropping import lost_steps
+from seqbelt.data.cropped_sequences import lost_steps
 from seqbelt.experiment import Experiment
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.outcome import DONE, FAILED, Outcome

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from seqbelt.data.cropping import read_stretch
+from seqbelt.data.cropped_sequences import read_stretch
 from seqbelt.data.sequences import Sequences
 from seqbelt.training.scoring import predict_logits
 

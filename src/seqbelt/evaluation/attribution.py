@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seqbelt.cropping import READ_ALL, Cropping
 from seqbelt.data.batches import pad
-from seqbelt.data.cropping import Crop, crop_steps
 from seqbelt.models.ensemble import Network
 
 METHOD = "integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365)"
@@ -70,20 +70,19 @@ class Explanation:
 def explain(
     network: Network,
     sequence: np.ndarray,
-    max_steps: int | None = None,
-    crop: Crop = "head",
+    cropping: Cropping = READ_ALL,
     predicted: int | None = None,
     is_several: bool = False,
 ) -> Explanation:
     """Explain the prediction for one encoded sequence, ``(steps, features)`` or token ids
     ``(steps,)``.
 
-    ``max_steps`` and ``crop`` are the model's; with windows the mean probability is explained, and
+    ``cropping`` is the model's; with windows the mean probability is explained, and
     a step in two windows gets the attributions of both. ``predicted`` is the class whose log-odds
     are attributed, the likeliest unless given. With several labels (``is_several``) it is the label
     whose own log-odds are attributed. Runs on the network's device and changes nothing.
     """
-    windows = crop_steps(np.arange(len(sequence)), max_steps, crop)
+    windows = cropping.windows(np.arange(len(sequence)))
     inputs, lengths = pad([sequence[window] for window in windows])
     label = predicted if is_several else None
     line = _Line(network, inputs.to(next(network.parameters()).device), lengths, label)

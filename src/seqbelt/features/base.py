@@ -3,10 +3,11 @@
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, BinaryIO, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
@@ -41,6 +42,7 @@ Learned: TypeAlias = dict[str, bytes]
 
 MAX_FILE_BYTES = 4 << 30
 """Limit for files of a kind that has no limit of its own."""
+NO_BYTES = "the file has no bytes"
 
 
 class NoContent(bytes):
@@ -65,25 +67,31 @@ def read_bytes(source: Path | bytes, max_bytes: float = MAX_FILE_BYTES, setting:
     if isinstance(source, bytes):
         content = source
     else:
-        try:
-            # A pipe without a writer would wait for ever, even to be opened.
-            with open(source, "rb", opener=_open_at_once) as file:  # faster
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    raise BadInput(WRONG_TYPE, "not a regular file: a pipe, a device or a socket")
-                _refuse_size(status.st_size, max_bytes, setting)
-                content = file.read()
-        except IsADirectoryError:
-            is_listed = os.access(source, os.R_OK | os.X_OK)
-            problem = "a folder, not a file" if is_listed else "a folder that cannot be listed"
-            raise BadInput(WRONG_TYPE, problem) from None
-        except FileNotFoundError:
-            raise BadInput(UNREADABLE, describe_missing(source)) from None
-        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
-            raise BadInput(UNREADABLE, reason_of(error)) from None
+        with open_file(source) as file:
+            _refuse_size(os.fstat(file.fileno()).st_size, max_bytes, setting)
+            content = file.read()
     if not content:
-        raise BadInput(EMPTY, "the file has no bytes")
+        raise BadInput(EMPTY, NO_BYTES)
     return content
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, open to be read; errors while it is are BadInput too."""
+    try:
+        # A pipe without a writer would wait for ever, even to be opened.
+        with open(path, "rb", opener=_open_at_once) as file:  # faster
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BadInput(WRONG_TYPE, "not a regular file: a pipe, a device or a socket")
+            yield file
+    except IsADirectoryError:
+        is_listed = os.access(path, os.R_OK | os.X_OK)
+        problem = "a folder, not a file" if is_listed else "a folder that cannot be listed"
+        raise BadInput(WRONG_TYPE, problem) from None
+    except FileNotFoundError:
+        raise BadInput(UNREADABLE, describe_missing(path)) from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        raise BadInput(UNREADABLE, reason_of(error)) from None
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -7,26 +7,32 @@ the same rules in both.
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from seqbelt.errors import NOT_FINITE, UNREADABLE, BadInput
+from seqbelt.errors import EMPTY, NOT_FINITE, UNREADABLE, BadInput
 from seqbelt.features.base import (
+    NO_BYTES,
     Encoder,
     Features,
     JoinedSource,
     NoContent,
     Source,
+    open_file,
     read_bytes,
 )
 from seqbelt.features.crash_board import Board
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 IndexedSource: TypeAlias = tuple[int, Source]
 """A source and its index among all sources; the outcome carries the same index."""
 CHUNK_ITEMS = 128
@@ -69,6 +75,9 @@ def stamp_source(source: Source) -> int:
     return int.from_bytes(digest.digest(), "little") or 1
 
 
+_blake2b = partial(hashlib.blake2b, digest_size=16)
+
+
 def hash_content(source: Source) -> str:
     """A hash of what an item holds, whatever its name: 128 bits of BLAKE2b, in hexadecimal.
 
@@ -77,9 +86,14 @@ def hash_content(source: Source) -> str:
     if isinstance(source, JoinedSource):
         parts = [None if part is None else hash_content(part) for part in source.inputs]
         source = repr((parts, source.cells))
-    is_read = isinstance(source, Path | NoContent)
-    content = read_bytes(source) if is_read else _as_bytes(source)
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    if isinstance(source, Path):
+        with open_file(source) as file:  # a long recording need not fit into memory
+            digest = hashlib.file_digest(file, _blake2b)
+            if not file.tell():
+                raise BadInput(EMPTY, NO_BYTES)
+        return digest.hexdigest()
+    content = read_bytes(source) if isinstance(source, NoContent) else _as_bytes(source)
+    return _blake2b(content).hexdigest()
 
 
 def hash_if_readable(source: Source) -> str | None:
@@ -114,18 +128,37 @@ def encode_sources(
     """
     num_workers, board = num_workers or available_cores(), board or Board()
     encode = partial(_encode_chunk, features, encoder, is_known, board)
-    pending: deque[Future[list[Encoded]]] = deque()
-    with ThreadPoolExecutor(num_workers, "encode", initializer) as pool:
-        try:
-            for chunk in chunks(sources, CHUNK_ITEMS):
-                pending.append(pool.submit(encode, chunk))
-                if len(pending) > num_workers:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        finally:  # a reader that stops early, or Ctrl-C, waits for no further chunk
-            for future in pending:
-                future.cancel()
+    pool = ThreadPoolExecutor(num_workers, "encode", initializer)
+    with closing(map_ahead(pool, encode, chunks(sources, CHUNK_ITEMS), num_workers)) as encoded:
+        yield from chain.from_iterable(encoded)
+
+
+def map_ahead(
+    pool: ThreadPoolExecutor,
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    num_ahead: int,
+) -> Generator[Result, None, None]:
+    """``work`` of each item in order, computed by a pool for ``num_ahead`` items in advance.
+
+    The pool ends with the iterator; where that is closed early, or by Ctrl-C, no further item is
+    begun.
+    """
+    try:
+        for future in draw_ahead((pool.submit(work, item) for item in items), num_ahead):
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def draw_ahead(items: Iterable[Item], num_ahead: int) -> Iterator[Item]:
+    """The items in order; each is drawn ``num_ahead`` items before it is yielded."""
+    drawn: deque[Item] = deque()
+    for item in items:
+        drawn.append(item)
+        if len(drawn) > num_ahead:
+            yield drawn.popleft()
+    yield from drawn
 
 
 def available_cores() -> int:

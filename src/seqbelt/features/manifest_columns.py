@@ -10,10 +10,9 @@ from typing import Literal
 import numpy as np
 
 from seqbelt.errors import WRONG_TYPE, BadInput, SettingsError
+from seqbelt.features.arrays.number_cells import is_missing
 
 ColumnKind = Literal["auto", "number", "category"]
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?"})
-"""Cells that stand for a missing value, in lower case."""
 MAX_CATEGORIES = 50
 """Most frequent categories with a cell of their own."""
 MIN_ROWS = 2
@@ -49,17 +48,19 @@ class Column:
     def encode(self, cell: str) -> np.ndarray:
         """Float32 ``(cells,)``. Raises BadInput for a cell of a number that is none."""
         encoded = np.zeros(self.width, np.float32)
-        if is_missing(cell):
+        if cell.strip() in self.values:  # of older models also words that stand for no value
+            encoded[self.values.index(cell.strip())] = 1
+        elif is_missing(cell):
             encoded[-1] = 1
         elif self.kind == "category":
-            encoded[self._place(cell)] = 1
+            encoded[len(self.values)] = 1
         else:
             number = parse_number(cell)
             if number is None:
                 raise BadInput(
                     WRONG_TYPE,
-                    f"column '{self.name}': '{cell[:80]}' is no number; correct it, or leave the "
-                    "cell empty",
+                    f"column '{self.name}': '{cell[:80]}' is not a number; correct it, or leave "
+                    "the cell empty",
                 )
             encoded[0] = (number - self.mean) / self.std
         return encoded
@@ -84,15 +85,6 @@ class Column:
         more = len(self.values) - MAX_SHOWN
         named = f"{shown or 'none'}{f' and {more} more' if more > 0 else ''}"
         return f"column '{self.name}' is a category ({named}, others together){missing}"
-
-    def _place(self, cell: str) -> int:
-        value = cell.strip()
-        return self.values.index(value) if value in self.values else len(self.values)
-
-
-def is_missing(cell: str) -> bool:
-    """Whether a cell stands for a missing value."""
-    return cell.strip().casefold() in MISSING
 
 
 def parse_number(cell: str) -> float | None:
@@ -152,9 +144,9 @@ def _learn(name: str, kind: ColumnKind, cells: Sequence[str]) -> Column:
 
 def _in_doubt(name: str, num_odd: int, num_cells: int, odd: str) -> SettingsError:
     return SettingsError(
-        f"features.columns: {num_odd:,} of {num_cells:,} cells of '{name}' in training rows are no "
-        f"numbers, such as '{odd[:80]}'; correct or empty them (numbers have a decimal point), or "
-        f"write columns: {{{name}: category}}, or {{{name}: number}} to quarantine such rows"
+        f"features.columns: {num_odd:,} of {num_cells:,} cells of '{name}' in training rows are "
+        f"not numbers, such as '{odd[:80]}'; correct or empty them (numbers have a decimal point), "
+        f"or write columns: {{{name}: category}}, or {{{name}: number}} to quarantine such rows"
     )
 
 

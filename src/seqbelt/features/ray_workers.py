@@ -6,19 +6,19 @@ source, and only the source that ends an actor again gets an error. Results retu
 process, so a journal or a store gives the same guarantees as without Ray.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from seqbelt.errors import CRASHED, BadInput, SettingsError
-from seqbelt.features.base import Encoder, Features, Source
+from seqbelt.features.base import Encoder, Features
 from seqbelt.features.encoding import (
     CHUNK_ITEMS,
     Encoded,
     IndexedSource,
     chunks,
+    draw_ahead,
     encode_sources,
-    hash_content,
+    hash_if_readable,
 )
 
 TRIES = 3
@@ -27,7 +27,7 @@ AHEAD = 2
 
 
 class RayWorkers:
-    """Workers of one class, which has ``answer(window)``: a list with one result per source.
+    """Workers of one class, which has ``process(window)``: a list with one result per source.
 
     Connects to the cluster that ``RAY_ADDRESS`` names, or starts one on this machine; there is a
     worker for each core or, where they ``use_gpus`` and the cluster has some, for each GPU.
@@ -65,20 +65,30 @@ class RayWorkers:
         In their place there is ``Encoded`` without a sequence for content whose hash ``is_known``
         (then every source is read here as well), and with BadInput for what ends its workers.
         """
-        waiting: deque[tuple[list[IndexedSource], Any]] = deque()
-        for number, chunk in enumerate(chunks(sources, max_items)):
-            window = []
+        windows = self._dispatch(chunks(sources, max_items), is_known)
+        for known, window, answer in draw_ahead(windows, AHEAD * len(self._workers)):
+            yield from known
+            if window:
+                yield from self._result(window, answer)
+
+    def _dispatch(
+        self,
+        windows: Iterable[list[IndexedSource]],
+        is_known: Callable[[str], bool] | None,
+    ) -> Iterator[tuple[list[Encoded], list[IndexedSource], Any]]:
+        """Of each window what is known already, and the rest with the future of its results."""
+        for number, chunk in enumerate(windows):
+            known, window = [], []
             for index, source in chunk:
-                if is_known and (content_hash := _hash(source)) and is_known(content_hash):
-                    yield Encoded(index, content_hash, None)
+                if (
+                    is_known
+                    and (content_hash := hash_if_readable(source))
+                    and is_known(content_hash)
+                ):
+                    known.append(Encoded(index, content_hash, None))
                 else:
                     window.append((index, source))
-            if window:
-                waiting.append((window, self._ask(number, window)))
-            if len(waiting) > AHEAD * len(self._workers):
-                yield from self._result(*waiting.popleft())
-        while waiting:
-            yield from self._result(*waiting.popleft())
+            yield known, window, self._ask(number, window) if window else None
 
     def _ask(self, number: int, window: list[IndexedSource]) -> Any:
         return self._workers[number % len(self._workers)].process.remote(window)
@@ -90,7 +100,7 @@ class RayWorkers:
             if len(window) == 1:
                 ((index, source),) = window
                 why = BadInput(CRASHED, f"it ended {TRIES} workers")
-                yield Encoded(index, _hash(source), why)
+                yield Encoded(index, hash_if_readable(source) or "", why)
                 return
             for item in window:  # whichever of them it is
                 yield from self._result([item], self._ask(item[0], [item]))
@@ -118,10 +128,3 @@ class _EncodingWorker:
         return list(
             encode_sources(self.features, self.encoder, window, self.is_known, num_workers=1)
         )
-
-
-def _hash(source: Source) -> str:
-    try:
-        return hash_content(source)
-    except BadInput:
-        return ""

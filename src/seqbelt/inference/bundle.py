@@ -38,14 +38,13 @@ from seqbelt.inference.reference import Reference
 from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.models.ensemble import Ensemble, Network
 
-FORMAT = 1
-ENSEMBLE_FORMAT = 2
-"""Format of a bundle with several networks, which versions without ensembles do not read."""
-SEVERAL_FORMAT = 3
-"""Format of a bundle of several labels, which versions without them do not read."""
-JOINED_FORMAT = 4
-"""Format of a bundle of several inputs, of one class or several labels, with one network or
-several; versions without them do not read it."""
+FORMATS = {
+    1: "one network, one class an example",
+    2: "an ensemble",
+    3: "several labels an example",
+    4: "several inputs an item",
+}
+"""What each format of ``bundle.json`` was made for. Versions without it refuse the format."""
 OLD_DEFAULTS = {"stem": "none", "scaling": "rows", "differences": False}
 """Settings missing in older bundles, with the values that those models have."""
 HASHES = "SHA256SUMS"
@@ -95,17 +94,12 @@ class Bundle:
         for name, network in zip(_weight_files(len(networks)), networks, strict=True):
             weights = {n: t.detach().cpu().contiguous() for n, t in network.state_dict().items()}
             (folder / name).write_bytes(save(weights))
-        several = {"num_networks": len(networks)} if len(networks) > 1 else {}
-        stored_format = ENSEMBLE_FORMAT if several else FORMAT
-        if self.target.is_several:
-            stored_format = SEVERAL_FORMAT
-        if self.layout is not None:
-            stored_format = JOINED_FORMAT
+        has_layout = self.layout is not None
         write_json(
             folder / "bundle.json",
             {
-                "format": stored_format,
-                **several,
+                "format": _format_of(len(networks), self.target.is_several, has_layout),
+                **({"num_networks": len(networks)} if len(networks) > 1 else {}),
                 "name": self.name,
                 "classes": self.classes,
                 "num_features": self.num_features,
@@ -163,17 +157,17 @@ class Bundle:
     def _load(cls, folder: Path) -> "Bundle":
         files = _read_files(folder)
         values = json.loads(files["bundle.json"])
-        if values["format"] not in (FORMAT, ENSEMBLE_FORMAT, SEVERAL_FORMAT, JOINED_FORMAT):
+        if values["format"] not in FORMATS:
             raise SeqbeltError(
-                f"{folder}: bundle format {values['format']}, this version reads {FORMAT} to "
-                f"{JOINED_FORMAT}"
+                f"{folder}: bundle format {values['format']}, this version reads {min(FORMATS)} to "
+                f"{max(FORMATS)}"
             )
         _check_hashes(folder, files, is_needed="hashes" in values)
         features = parse_stored(values["features"])
         model = Model.parse({**OLD_DEFAULTS, **values["model"]}, origin=str(folder / "bundle.json"))
         classes, num_features = _check_values(values)
         names = [name for name in files if name.startswith("weights")]
-        number = _num_networks(values)
+        number, target_name = _check_format(values)
         if number != len(names) or names != _weight_files(number):
             raise ValueError(f"num_networks: {number}, found {', '.join(names)}")
         layout = InputLayout.from_stored(values["layout"]) if "layout" in values else None
@@ -202,7 +196,7 @@ class Bundle:
             temperature=values.get("temperature", 1.0),  # missing in older bundles
             confidences=tuple(values.get("confidences", ())),
             reference=Reference.from_bytes(files[REFERENCE]) if REFERENCE in files else None,
-            target=find_target(_target_name(values), values.get("ordered", False)),
+            target=find_target(target_name, values.get("ordered", False)),
             thresholds=tuple(values.get("thresholds", ())),
         )
 
@@ -363,25 +357,35 @@ def _weight_files(num_networks: int) -> list[str]:
     return ["weights.safetensors", *(f"weights-{number}.safetensors" for number in numbers)]
 
 
-def _num_networks(values: Mapping[str, Any]) -> int:
-    """Number of networks. Raises ValueError for an invalid value."""
+def _format_of(num_networks: int, is_several: bool, has_layout: bool) -> int:
+    """The oldest of ``FORMATS`` that has all that a bundle needs."""
+    if has_layout:
+        return 4
+    if is_several:
+        return 3
+    return 2 if num_networks > 1 else 1
+
+
+def _check_format(values: Mapping[str, Any]) -> tuple[int, str]:
+    """Number of networks and name of the target. Raises ValueError for values that are invalid or
+    do not belong to the format."""
     number = values.get("num_networks", 1)
-    is_ensemble = values["format"] == ENSEMBLE_FORMAT
-    is_joined = values["format"] == JOINED_FORMAT
-    is_invalid = type(number) is not int or number < 1
-    if is_invalid or (not is_joined and (number > 1) != is_ensemble):
-        raise ValueError(f"num_networks: {number!r} is invalid for format {values['format']}")
-    return number
-
-
-def _target_name(values: Mapping[str, Any]) -> str:
-    """Of the target. Raises ValueError for an invalid value."""
-    default = "per_step" if values["model"]["pooling"] == "none" else "per_sequence"
-    name = values.get("labels", default)
-    is_other = (name == "several") != (values["format"] == SEVERAL_FORMAT)
-    if (is_other and values["format"] != JOINED_FORMAT) or name not in TARGETS:
-        raise ValueError(f"labels: {name!r} is invalid for format {values['format']}")
-    return name
+    if type(number) is not int or number < 1:
+        raise ValueError(f"num_networks: expected a whole number above 0, found {number!r}")
+    name = values.get(
+        "labels", "per_step" if values["model"]["pooling"] == "none" else "per_sequence"
+    )
+    if name not in TARGETS:
+        raise ValueError(f"labels: expected one of {', '.join(TARGETS)}, found {name!r}")
+    expected = _format_of(number, name == "several", "layout" in values)
+    if values["format"] != expected:
+        raise ValueError(
+            f"format {values['format']} is for {FORMATS[values['format']]}, but num_networks: "
+            f"{number}, labels: {name} need format {expected}"
+        )
+    if name == "several" and number > 1:
+        raise ValueError(f"num_networks: {number}, but networks of several labels are not averaged")
+    return number, name
 
 
 def _check_values(values: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:

@@ -22,7 +22,7 @@ def _reason(network: SequenceNetwork) -> str | None:
             "model.bidirectional: true reads from the end of the sequence; train with "
             "bidirectional: false"
         )
-    if settings.max_steps is not None and settings.crop not in ("head", "random"):
+    if settings.cropping.needs_end:
         return (
             f"model.crop: {settings.crop} depends on the end of the sequence; train with crop: "
             "head, or with crop_steps: null"
@@ -33,7 +33,7 @@ def _reason(network: SequenceNetwork) -> str | None:
 def why_not_raw(bundle: Bundle) -> str | None:
     """Why the features of a bundle cannot be in the file, with the setting; None if they can."""
     features, model = bundle.features, bundle.model
-    if model.max_steps is not None and model.crop not in ("head", "random"):
+    if model.cropping.needs_end:
         return f"model.crop: {model.crop} depends on the end of the sequence; head can be exported"
     if isinstance(features, Channels):
         if features.standardize != "none":

@@ -37,10 +37,10 @@ def why_not_streaming(model: Model) -> str | None:
             "the model is bidirectional and reads from the end; give --window-s, or train one "
             "with model.bidirectional: false"
         )
-    if model.max_steps is not None and model.crop in ("tail", "windows"):
+    if model.cropping.needs_end:
         return (
             f"model.crop: {model.crop} depends on the sequence's end; give "
-            "--window-s, or train with crop: head or with max_steps: null"
+            "--window-s, or train with crop: head, or with crop_steps: null"
         )
     return None
 

@@ -46,8 +46,7 @@ _SEVERAL_WINDOWS = (
 def export_bytes(bundle: Bundle) -> bytes:
     """The bundle's network as an ONNX file, with classes and settings as metadata."""
     # With windows the caller averages the probabilities and then calibrates the mean.
-    uses_windows = bundle.model.max_steps is not None and bundle.model.crop == "windows"
-    temperature = 1.0 if uses_windows else bundle.temperature
+    temperature = 1.0 if bundle.model.cropping.uses_windows else bundle.temperature
     graph = build_graph(
         bundle.network, file_metadata(bundle), temperature, bundle.target.is_several
     )

@@ -1,8 +1,8 @@
 """Prediction of class probabilities for sources, in order, with bounded memory."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from seqbelt.data.batches import evaluation_plan, pad
-from seqbelt.data.cropping import average_window_probabilities, crop_steps, fraction_read
+from seqbelt.data.cropped_sequences import average_window_probabilities
 from seqbelt.errors import EMPTY, NOT_FINITE, WRONG_SHAPE, BadInput, SettingsError
 from seqbelt.features.base import Source
 from seqbelt.features.crash_board import Board
-from seqbelt.features.encoding import Encoded, available_cores, encode_sources
+from seqbelt.features.encoding import Encoded, available_cores, encode_sources, map_ahead
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_predictions
@@ -103,20 +103,14 @@ class Predictor:
         encoded = encode_sources(
             features, self.encoder, sources, is_known, board=board, initializer=use_one_thread
         )
-        pending: deque[Future[list[Prediction | Encoded]]] = deque()
         torch.get_num_threads()  # fixes this thread's number before the workers start
+        pool = ThreadPoolExecutor(num_workers, "network", use_one_thread)
+        results = map_ahead(pool, self._predict_window, _windows(encoded), num_workers)
         try:
-            with ThreadPoolExecutor(num_workers, "network", use_one_thread) as pool:
-                try:
-                    for window in _windows(encoded):
-                        pending.append(pool.submit(self._predict_window, window))
-                        if len(pending) > num_workers:
-                            yield from _with_default_threads(pending.popleft().result())
-                    while pending:
-                        yield from _with_default_threads(pending.popleft().result())
-                finally:  # do not wait for more windows after an early stop or Ctrl-C
-                    for future in pending:
-                        future.cancel()
+            with closing(results):
+                for predictions in results:
+                    _restore_num_threads()
+                    yield from predictions
         finally:
             _restore_num_threads()
 
@@ -221,8 +215,7 @@ class Predictor:
         """The fraction, 0..1, of an input of ``num_steps`` steps that is read."""
         if self.bundle.network.labels_steps:
             return 1.0
-        model = self.bundle.model
-        return fraction_read(num_steps, model.max_steps, model.crop)
+        return self.bundle.model.cropping.fraction_read(num_steps)
 
     def _rows(self, sequences: list[np.ndarray]) -> Sequence[np.ndarray]:
         if not self.network.labels_steps:
@@ -244,8 +237,7 @@ class Predictor:
             raise BadInput(EMPTY, f"sequence {empty} has no steps")
         if not sequences:
             return np.empty((0, len(self.bundle.classes)), np.float32)
-        model = self.bundle.model
-        cropped = [crop_steps(sequence, model.max_steps, model.crop) for sequence in sequences]
+        cropped = [*map(self.bundle.model.cropping.windows, sequences)]
         sequence_index = np.repeat(np.arange(len(sequences)), [len(windows) for windows in cropped])
         windows = [window for windows in cropped for window in windows]
         logits = np.empty((len(windows), len(self.bundle.classes)), np.float32)
@@ -298,14 +290,6 @@ def use_one_thread() -> None:
 def _restore_num_threads() -> None:
     """Let new threads start with the calling thread's number again."""
     torch.set_num_threads(torch.get_num_threads())
-
-
-def _with_default_threads(
-    items: Iterable[Prediction | Encoded],
-) -> Iterator[Prediction | Encoded]:
-    """Restore the default number of threads, then yield the items."""
-    _restore_num_threads()
-    yield from items
 
 
 def _windows(encoded: Iterable[Encoded]) -> Iterator[list[Encoded]]:

@@ -10,7 +10,6 @@ label of a recording gives labels in time, as in multiple-instance learning (Ils
 arXiv:1802.04712). Other models classify whole windows.
 """
 
-import hashlib
 import io
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -201,7 +200,7 @@ class TimelinePredictor(Predictor):
             content_hash = ""
             num_windows = 0
             try:
-                content_hash = _hash(source)
+                content_hash = hash_content(source)
                 if is_known is not None and is_known(content_hash):
                     yield Encoded(index, content_hash, None)
                     continue
@@ -442,7 +441,7 @@ def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
             "give at most that"
         )
     step_s = features.step_s()
-    if model.max_steps is not None and model.crop != "windows" and step_s is not None:
+    if model.max_steps is not None and not model.cropping.uses_windows and step_s is not None:
         longest_s = model.max_steps * step_s
         if timeline.window_s > longest_s + step_s:
             raise SettingsError(
@@ -517,20 +516,6 @@ def _read_blocks(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
         while len(block := sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
             is_mono = block.shape[1] == 1
             yield block[:, 0] if is_mono else block.mean(axis=1, dtype=np.float32)
-
-
-def _hash(source: Source) -> str:
-    """``hash_content`` without the complete file in memory."""
-    if not isinstance(source, Path):
-        return hash_content(source)
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        with source.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise BadInput(UNREADABLE, f"the file cannot be read ({error})") from None
-    return digest.hexdigest()
 
 
 def _beneath(folder: Path, name: str, ending: str) -> Path:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seqbelt.cropping import Crop, Cropping
 from seqbelt.errors import SettingsError
 from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.text.word_vectors import WordVectors
@@ -79,7 +80,7 @@ class Model(Settings):
         default=None, validation_alias=renamed("crop_steps", "max_steps")
     )
     """Largest number of steps that the network reads of a sequence; null reads all."""
-    crop: Literal["head", "tail", "random", "windows"] = "head"
+    crop: Crop = "head"
     """Which steps of a longer sequence are read: the first (head), the last (tail) or, in training,
     another random window in every epoch. Predictions then use the first steps (random) or average
     the probabilities of the windows that cover the sequence (windows)."""
@@ -91,7 +92,7 @@ class Model(Settings):
                 "scaling: rows_and_sequence needs the complete sequence before its first "
                 "step; set bidirectional: true, or scaling: rows"
             )
-        if self.pooling == "none" and isinstance(self.stem, Stem) and self.stem.reduction > 1:
+        if self.labels_steps and isinstance(self.stem, Stem) and self.stem.reduction > 1:
             raise ValueError(
                 f"stem.strides {self.stem.strides}: classifying every step "
                 "(pooling none) needs every step; set all strides to 1"
@@ -118,7 +119,7 @@ class Model(Settings):
             if getattr(self, name) == "auto":
                 changes[name] = getattr(defaults, name)
         if self.scaling == "auto":
-            is_bidirectional = self.bidirectional and self.pooling != "none" and not is_tokens
+            is_bidirectional = self.bidirectional and not (self.labels_steps or is_tokens)
             changes["scaling"] = "rows_and_sequence" if is_bidirectional else "rows"
         if self.differences is True and is_tokens:
             raise SettingsError("model.differences: token ids have no differences; set it to false")
@@ -127,9 +128,19 @@ class Model(Settings):
         if self.stem == "auto" and is_tokens:
             changes["stem"] = Stem.for_tokens(self.embedding_size).to_dict()
         elif self.stem == "auto":
-            known_lengths = None if self.pooling == "none" else lengths
+            known_lengths = None if self.labels_steps else lengths
             changes["stem"] = Stem.for_lengths(known_lengths).to_dict()
         return self.replace(**changes) if changes else self
+
+    @property
+    def labels_steps(self) -> bool:
+        """Whether every step is classified instead of the sequence."""
+        return self.pooling == "none"
+
+    @property
+    def cropping(self) -> Cropping:
+        """What the network reads of a sequence."""
+        return Cropping(self.max_steps, self.crop)
 
     @property
     def dropout_rates(self) -> tuple[float, float, float]:
@@ -340,7 +351,7 @@ class SequenceNetwork(nn.Module):
     @property
     def labels_steps(self) -> bool:
         """Whether every step is classified instead of the sequence."""
-        return self.pool.name == "none"
+        return self.settings.labels_steps
 
     def split(self, logits: Tensor, lengths: Tensor) -> list[Tensor]:
         """Split logits from ``forward`` into ``(1 or steps, classes)`` for each sequence."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seqbelt.data.batches import Batch, fill, step_statistics, training_plan
 from seqbelt.data.class_balance import balanced_rows, class_weights, label_weights, weighted_rows
-from seqbelt.data.cropping import draw_crops
+from seqbelt.data.cropped_sequences import draw_crops
 from seqbelt.data.joined_views import each_input
 from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SeqbeltError, SettingsError
@@ -325,7 +325,7 @@ class Loop:
     def _validate(self, validation: Sequences) -> Scores:
         """Scores of all validation rows; each rank predicts its part of them."""
         labels = validation.store.target.labels(validation)
-        if self.ranks.is_single_process or validation.store.target.name == "per_step":
+        if self.ranks.is_single_process or validation.store.target.labels_steps:
             logits = predict_logits(self.network, validation, self.device)
             return score(logits, labels, validation.store.target)
         rows = np.arange(len(validation))[self.ranks.rank :: self.ranks.world_size]

@@ -8,17 +8,17 @@ ahead     on another GPU, with augmentation or labels for steps: a thread pads a
           into page-locked memory, from which they are copied without waiting
 """
 
-from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from seqbelt.data.batches import Batch, make_batch
-from seqbelt.data.cropping import uncropped
+from seqbelt.data.cropped_sequences import uncropped
 from seqbelt.data.sequences import Sequences
+from seqbelt.features.encoding import map_ahead
 from seqbelt.training.augmentation import Augmenter
 
 Batches = Generator[Batch, None, None]
@@ -60,20 +60,9 @@ def load_batches(
         for rows in plan:
             yield make(rows).to(device)
         return
-    for batch in prefetch(lambda rows: make(rows).pin_memory(), plan):
+    thread = ThreadPoolExecutor(1, "batches")
+    for batch in map_ahead(thread, lambda rows: make(rows).pin_memory(), plan, NUM_AHEAD):
         yield batch.to(device)
-
-
-def prefetch(make: Callable[[np.ndarray], Batch], plan: list[np.ndarray]) -> Batches:
-    """The batches of a plan in order, made ahead by a thread."""
-    with ThreadPoolExecutor(1) as thread:
-        waiting: deque[Future[Batch]] = deque()
-        for rows in plan:
-            waiting.append(thread.submit(make, rows))
-            if len(waiting) > NUM_AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 class ResidentSequences:

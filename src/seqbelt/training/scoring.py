@@ -14,7 +14,7 @@ from sklearn.metrics import (
 from torch import nn
 
 from seqbelt.data.batches import evaluation_plan, make_batch
-from seqbelt.data.cropping import average_window_probabilities, cut_windows
+from seqbelt.data.cropped_sequences import average_window_probabilities, cut_windows
 from seqbelt.data.labels.targets import TARGETS, Target
 from seqbelt.data.sequences import Sequences
 from seqbelt.training.prefetch import load_batches
@@ -59,7 +59,7 @@ def predict_logits(model: nn.Module, sequences: Sequences, device: torch.device)
 
     The examples are the sequences or, with labels for steps, the labelled steps.
     """
-    if sequences.store.target.name == "per_step":
+    if sequences.store.target.labels_steps:
         return predict_step_logits(model, sequences)
     was_training = model.training
     model.eval()

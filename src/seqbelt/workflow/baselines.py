@@ -1,20 +1,21 @@
 """Fit and score a comparison's baselines ("controls") on the same rows as its cells."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
 from seqbelt.comparison.baselines.baseline import (
+    Baseline,
     BaselineResult,
     input_baseline,
     no_recurrence_baseline,
 )
 from seqbelt.comparison.baselines.fitted import Fold, example_labels, fitted_baselines, measure
 from seqbelt.comparison.baselines.signal_baselines import predict_shuffled, shuffled_order_baseline
-from seqbelt.data.cropping import crop_sequences
+from seqbelt.data.cropped_sequences import crop_sequences
 from seqbelt.data.joined_views import view_input
 from seqbelt.data.sequences import Sequences
+from seqbelt.data.store.store import SequenceStore
 from seqbelt.experiment import Experiment
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.tracking.run import TrackedRun
@@ -39,14 +40,14 @@ def run_baselines(experiment: Experiment, trained: Sequence[Trained]) -> list[Ba
     store = trained[0].store
     results.append(_without_recurrence(experiment, fold_models))
     _report(results[-1])
-    for at in range(0 if store.layout is None else len(store.layout.inputs)):
-        results.append(_one_input(experiment, fold_models, at))
+    for at, size in enumerate(() if store.layout is None else store.layout.inputs):
+        results.append(_one_input(experiment, fold_models, size.name, at))
         _report(results[-1])
     for baseline in fitted_baselines(store, experiment.model, experiment.training):
         results.append(baseline.run(folds))
         _report(results[-1])
     # Shuffling labelled steps removes their context as well as their order.
-    cells = experiment.comparison.cells if store.target.name != "per_step" else ()
+    cells = experiment.comparison.cells if not store.target.labels_steps else ()
     for cell in cells:
         results.append(_shuffled(experiment, cell, trained))
         _report(results[-1])
@@ -87,79 +88,59 @@ def _fold(trained: Trained) -> Fold:
 def _read(trained: Trained, part: str) -> Sequences:
     """The steps that the cells read of a part; all steps if they read windows."""
     model = trained.experiment.model
-    reads_all = model.crop == "windows" or model.pooling == "none"
-    max_steps = None if reads_all else model.max_steps
-    return crop_sequences(trained.store.split(part), max_steps, model.crop)
+    reads_all = model.crop == "windows" or model.labels_steps
+    rows = trained.store.split(part)
+    return rows if reads_all else crop_sequences(rows, model.cropping)
 
 
 def _without_recurrence(experiment: Experiment, fold_models: Sequence[Trained]) -> BaselineResult:
-    """The cells' network without its recurrent layer, trained like them with the first seed: on the
-    same batches, scored on the same test rows."""
-    entries = [
-        replace(model, experiment=model.experiment.with_model(
-            experiment.model.replace(cell="none")
-        ).with_seed(experiment.comparison.seeds[0]))
-        for model in fold_models
-    ]  # fmt: skip
+    """The cells' network without its recurrent layer."""
+    uses_order = fold_models[0].bundle.network.stem is not None
+    model, seed = experiment.model.replace(cell="none"), experiment.comparison.seeds[0]
+    folds = [
+        (trained.experiment.with_model(model).with_seed(seed), trained.store)
+        for trained in fold_models
+    ]
+    return _train_anew(no_recurrence_baseline(uses_order), folds)
 
-    def predict(model: Trained) -> np.ndarray:
-        train, validation, test = _parts(model)
-        build = network_builder(model.experiment, model.store, train, None)
-        return _train_and_predict(model, build, train, validation, test)
 
+def _one_input(
+    experiment: Experiment, fold_models: Sequence[Trained], name: str, at: int
+) -> BaselineResult:
+    """The cells' network on one of several inputs."""
+    seed = experiment.comparison.seeds[0]
+    folds = [(trained.experiment.with_seed(seed), trained.store) for trained in fold_models]
+    return _train_anew(input_baseline(name), folds, at)
+
+
+def _train_anew(
+    baseline: Baseline, folds: Sequence[tuple[Experiment, SequenceStore]], at: int | None = None
+) -> BaselineResult:
+    """Train each fold's experiment as the cells are trained, on the same batches, and score it on
+    the same test rows; ``at`` is the input that it reads if it reads one of several only."""
+
+    def predict(experiment: Experiment, store: SequenceStore) -> np.ndarray:
+        names = ("train", "validation", "test")
+        train, validation, test = (read_part(experiment, store, name) for name in names)
+        if at is None:
+            build = network_builder(experiment, store, train, None)
+        else:
+            train, validation, test = (view_input(part, at) for part in (train, validation, test))
+            build = input_builder(experiment, store, train, at)
+        network, history = train_network(
+            experiment.training, build, train, validation if len(validation) else None
+        )
+        if history.interrupted:
+            raise KeyboardInterrupt
+        logits = predict_logits(network, test, next(network.parameters()).device)
+        return store.target.predict(logits)
+
+    labels = [example_labels(read_part(*fold, "test")) for fold in folds]
     return measure(
-        no_recurrence_baseline(uses_order=fold_models[0].bundle.network.stem is not None),
-        _test_labels(fold_models),
-        lambda: np.concatenate([predict(model) for model in entries])[None],
+        baseline,
+        np.concatenate(labels),
+        lambda: np.concatenate([predict(*fold) for fold in folds])[None],
     )
-
-
-def _one_input(experiment: Experiment, fold_models: Sequence[Trained], at: int) -> BaselineResult:
-    """The cells' network on one of several inputs, trained like them with the first seed."""
-    layout = fold_models[0].store.layout
-    assert layout is not None
-    name, seed = layout.inputs[at].name, experiment.comparison.seeds[0]
-    entries = [replace(model, experiment=model.experiment.with_seed(seed)) for model in fold_models]
-
-    def predict(model: Trained) -> np.ndarray:
-        train, validation, test = (view_input(part, at) for part in _parts(model))
-        build = input_builder(model.experiment, model.store, train, name)
-        return _train_and_predict(model, build, train, validation, test)
-
-    return measure(
-        input_baseline(name),
-        _test_labels(fold_models),
-        lambda: np.concatenate([predict(model) for model in entries])[None],
-    )
-
-
-def _parts(trained: Trained) -> list[Sequences]:
-    """The training, validation and test rows as a cell reads them."""
-    names = ("train", "validation", "test")
-    return [read_part(trained.experiment, trained.store, name) for name in names]
-
-
-def _test_labels(fold_models: Sequence[Trained]) -> np.ndarray:
-    return np.concatenate(
-        [example_labels(read_part(model.experiment, model.store, "test")) for model in fold_models]
-    )
-
-
-def _train_and_predict(
-    trained: Trained,
-    build: Callable[[], SequenceNetwork],
-    train: Sequences,
-    validation: Sequences,
-    test: Sequences,
-) -> np.ndarray:
-    """Predictions ``(test rows,)`` of a network that is trained as the cells are."""
-    network, history = train_network(
-        trained.experiment.training, build, train, validation if len(validation) else None
-    )
-    if history.interrupted:
-        raise KeyboardInterrupt
-    logits = predict_logits(network, test, next(network.parameters()).device)
-    return test.store.target.predict(logits)
 
 
 def _shuffled(experiment: Experiment, cell: str, trained: Sequence[Trained]) -> BaselineResult:

@@ -20,7 +20,7 @@ def measure_diagnostics(experiment: Experiment, trained: Sequence[Trained]) -> D
     Empty with labels for steps, where there is no beginning and end to cut, and with several
     inputs, which would have to be cut apart.
     """
-    if experiment.data.labels == "per_step" or trained[0].store.layout is not None:
+    if experiment.data.labels_steps or trained[0].store.layout is not None:
         return Diagnostics({})
     measured: dict[str, list[ModelDiagnostics]] = {cell: [] for cell in experiment.comparison.cells}
     with bar("measuring gradient reach and memory", len(trained)) as progress:

@@ -1,6 +1,6 @@
 """The untrained network, with word vectors if the config has them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from seqbelt.data.joined_views import count_steps
@@ -9,10 +9,11 @@ from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Encoder
+from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.joined_inputs import JoinedEncoder
 from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.features.text.word_vectors import AlignedVectors, WordVectors
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.workflow.console import echo
 
@@ -37,38 +38,38 @@ def network_builder(
         coverage = _report_coverage(aligned, model.vectors, train)
         if run is not None:
             run.log_metrics({"train/vector_coverage": coverage})
-
-    def build() -> SequenceNetwork:
-        num_classes = len(store.classes)
-        network = model.build(
-            store.num_features, num_classes, store.is_tokens, train.lengths, layout
-        )
-        for branch, own in zip(network.branches, encoders, strict=True):
-            if isinstance(own, TextEncoder) and own.parts is not None:
-                branch.embed.compose(own.parts)
-        if aligned is not None:
-            network.embed.start_from(*aligned)
-        return network
-
-    return build
+    return _builder(model, train, encoders, layout, aligned)
 
 
 def input_builder(
-    experiment: Experiment, store: SequenceStore, train: Sequences, name: str
+    experiment: Experiment, store: SequenceStore, train: Sequences, at: int
 ) -> Callable[[], SequenceNetwork]:
     """A function that builds the untrained network of one of several inputs alone; ``train`` are
-    the training rows of that input."""
-    encoder = experiment.features.encoder(store.learned)
-    assert isinstance(encoder, JoinedEncoder)
-    own, view = encoder.encoders[name], train.store
+    the training rows of the input ``at``."""
+    encoder, layout = experiment.features.encoder(store.learned), store.layout
+    assert isinstance(encoder, JoinedEncoder) and layout is not None
+    return _builder(experiment.model, train, [encoder.encoders[layout.inputs[at].name]])
+
+
+def _builder(
+    model: Model,
+    train: Sequences,
+    encoders: Sequence[Encoder | None],
+    layout: InputLayout | None = None,
+    aligned: AlignedVectors | None = None,
+) -> Callable[[], SequenceNetwork]:
+    """``encoders`` has one for each branch of the network; None where it has no tokens."""
+    rows = train.store
 
     def build() -> SequenceNetwork:
-        num_classes = len(view.classes)
-        network = experiment.model.build(
-            view.num_features, num_classes, view.is_tokens, train.lengths
+        network = model.build(
+            rows.num_features, len(rows.classes), rows.is_tokens, train.lengths, layout
         )
-        if isinstance(own, TextEncoder) and own.parts is not None:
-            network.embed.compose(own.parts)
+        for branch, encoder in zip(network.branches, encoders, strict=True):
+            if isinstance(encoder, TextEncoder) and encoder.parts is not None:
+                branch.embed.compose(encoder.parts)
+        if aligned is not None:
+            network.embed.start_from(*aligned)
         return network
 
     return build

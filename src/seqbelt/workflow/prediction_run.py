@@ -120,10 +120,9 @@ def predict(
         echo(note)
     print_summary(summary, predictor.bundle.classes)
     if summary.num_partly_read:
-        settings_read = predictor.bundle.model
         echo(
             f"{summary.num_partly_read:,} inputs are longer than the model reads "
-            f"(model.crop_steps: {settings_read.max_steps}, crop: {settings_read.crop}); "
+            f"({predictor.bundle.model.cropping}); "
             f"the smallest fraction read is {summary.min_share_read:.1%}; see the column "
             "share_read, or train with crop: windows to read all steps"
         )

@@ -46,7 +46,7 @@ def data_facts(experiment: Experiment, store: SequenceStore, audit: Audit) -> Da
         num_folds=len(experiment.data.each_fold()),
         quarantined=store.about["quarantined"],
         audit=audit,
-        kind="steps" if store.target.name == "per_step" else kind_of(experiment.features),
+        kind="steps" if store.target.labels_steps else kind_of(experiment.features),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from seqbelt.comparison.variants import variant_of
-from seqbelt.data.cropping import crop_part, lost_steps
+from seqbelt.data.cropped_sequences import crop_part, lost_steps
 from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
@@ -251,7 +251,7 @@ def _reference(
 
 def shortest_predicted_segment(experiment: Experiment, store: SequenceStore) -> int:
     """The shortest segment, in steps, that a model of labels for steps predicts."""
-    if experiment.data.labels != "per_step":
+    if not experiment.data.labels_steps:
         return 1
     return shortest_segment(store.split("train"))
 
@@ -303,8 +303,7 @@ def _confidences(report: Report | None) -> tuple[float, ...]:
 
 def read_part(experiment: Experiment, store: SequenceStore, name: str) -> Sequences:
     """The rows of a part, cropped to the steps that the model reads."""
-    model = experiment.model
-    return crop_part(store.split(name), model.max_steps, model.crop, for_training=name == "train")
+    return crop_part(store.split(name), experiment.model.cropping, for_training=name == "train")
 
 
 def _fit(experiment, store, rows, folder, resume, run):
@@ -317,7 +316,7 @@ def _fit(experiment, store, rows, folder, resume, run):
 
         def on_start(reach: GradientReach) -> None:
             # With labels for steps the relevant steps are near: the reach may be short.
-            if reach.warning and experiment.data.labels != "per_step":
+            if reach.warning and not experiment.data.labels_steps:
                 echo(f"{name}: {reach.warning}")
 
         def on_epoch(epoch: Epoch) -> None:
@@ -359,10 +358,7 @@ def _fit(experiment, store, rows, folder, resume, run):
 
 def _report_lost_steps(lost: float, experiment: Experiment) -> None:
     if lost:
-        echo(
-            f"model.crop_steps {experiment.model.max_steps}, crop {experiment.model.crop}: "
-            f"{lost:.1%} of the training steps are not read"
-        )
+        echo(f"{lost:.1%} of the training steps are not read ({experiment.model.cropping})")
 
 
 def _describe_network(model: Model, train: Sequences) -> str:

@@ -61,7 +61,7 @@ def fitted_baselines(store: RowSource, model: Model, training: Training) -> list
 
     ``model`` and ``training`` are the cells': the mean of embeddings is trained as they are.
     """
-    if store.target.name == "per_step":
+    if store.target.labels_steps:
         return [_MAJORITY, *_STEPS]
     if store.layout is not None:
         return [_MAJORITY, _LENGTH, *([_COLUMNS] if store.layout.columns else [])]

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from seqbelt.comparison.baselines.baseline import Baseline, fit_predict
 from seqbelt.comparison.variants import in_sentence
-from seqbelt.data.cropping import average_window_probabilities, cut_windows
+from seqbelt.data.cropped_sequences import average_window_probabilities, cut_windows
 from seqbelt.data.joined_views import map_inputs
 from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.data.sequences import Sequences

@@ -42,6 +42,11 @@ class Target(Protocol):
     """Whether the classes are ordered, so that near classes are smaller errors."""
 
     @property
+    def labels_steps(self) -> bool:
+        """Whether each step has a class instead of each sequence."""
+        ...
+
+    @property
     def is_several(self) -> bool:
         """Whether an example has any number of labels instead of one class."""
         ...
@@ -93,6 +98,10 @@ class SequenceTarget:
 
     name: TargetName = "per_sequence"
     is_ordered = False
+
+    @property
+    def labels_steps(self) -> bool:
+        return self.name == "per_step"
 
     @property
     def is_several(self) -> bool:

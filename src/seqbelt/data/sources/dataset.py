@@ -135,8 +135,8 @@ class Data(Settings):
     """Which fold is the test part, from 0; ``compare`` goes through all of them. null: none, all
     rows train and validate."""
     force_split: bool = False
-    """Split a known set at random though it has an official protocol: the figures then compare
-    with nobody else's, and the runs are tagged so."""
+    """Split a known set at random though it has an official protocol: the results then cannot
+    be compared with published ones, and the runs are tagged so."""
     split_seed: Seed = 0
     """Seed of the splits that are taken here. Rows with the same content stay on one side; a store
     that was split without regard to that keeps its split until its folder is deleted."""
@@ -179,7 +179,7 @@ class Data(Settings):
 
     @model_validator(mode="after")
     def _background_is_for_steps(self) -> Self:
-        if self.background is not None and self.labels != "per_step":
+        if self.background is not None and not self.labels_steps:
             raise ValueError("background is for labels: per_step; remove it")
         return self
 
@@ -200,7 +200,7 @@ class Data(Settings):
 
     @model_validator(mode="after")
     def _label_map_is_for_sequences(self) -> Self:
-        if self.label_map and self.labels == "per_step":
+        if self.label_map and self.labels_steps:
             raise ValueError(
                 "label_map is not for labels: per_step; remove it, and rename the labels in the "
                 "tables of segments"
@@ -227,6 +227,11 @@ class Data(Settings):
             raise ValueError("corrections are for labels: per_sequence; remove the setting")
         return self
 
+    @property
+    def labels_steps(self) -> bool:
+        """Whether each step has a class instead of each item."""
+        return self.labels == "per_step"
+
     def load(self, features: Features | None = None, content: np.ndarray | None = None) -> Manifest:
         """List the items, as these features read them, and give each its split.
 
@@ -244,7 +249,7 @@ class Data(Settings):
             manifest = correct_labels(
                 manifest, self.corrections, self.labels_as_written, self._label_map
             )
-        if self.labels != "per_step":
+        if not self.labels_steps:
             manifest = self._check_labels(manifest)
         elif self.background is not None:
             manifest = self._note_background(manifest)
@@ -346,7 +351,7 @@ class Data(Settings):
 
     def labelling(self, features: Features) -> Labelling:
         """What gives sequences of these features their labels."""
-        if self.labels == "per_step":
+        if self.labels_steps:
             return StepLabelling(
                 self.label_column, features, self.labels_as_written, self.background
             )
@@ -408,20 +413,20 @@ class Data(Settings):
             path = find_generated_set(self.source, self.make)
         elif self.make:
             raise SettingsError(
-                f"data.make: '{self.source}' is no generated set ({', '.join(GENERATED_SETS)}); "
+                f"data.make: '{self.source}' is not a generated set ({', '.join(GENERATED_SETS)}); "
                 "remove the setting"
             )
         elif self._is_name_in(KNOWN_SETS):
             path = find_known_set(self.source)
-        if path.is_dir() and self.labels != "per_step" and (tables := find_metadata(path)):
+        if path.is_dir() and not self.labels_steps and (tables := find_metadata(path)):
             with_files = self.replace(path_column=FILE_COLUMN)
             return read_metadata(
                 path, tables, lambda table: with_files._read_manifest(table, inputs)
             )
         if inputs is not None and path.exists() and not is_manifest_file(path):
             raise SettingsError(
-                f"data.source: '{self.source}' is no manifest, and several inputs and columns "
-                f"(features.columns) are those of a manifest ({', '.join(ENDINGS)})"
+                f"data.source: '{self.source}' is not a manifest ({', '.join(ENDINGS)}), which "
+                "several inputs and columns (features.columns) need"
             )
         if path.is_dir():
             if self.labels == "several":
@@ -446,14 +451,14 @@ class Data(Settings):
         if is_series_file(path):
             return read_ts_files(path, self.labels_as_written)
         if is_archive(path):
-            if self.labels == "per_step":
+            if self.labels_steps:
                 raise SettingsError(
                     f"data.labels: per_step: {path.name} is an archive, whose files have one class "
                     "each by their folder; unpack it"
                 )
             return read_archive(path, self.split_folders, self.labels_as_written)
         raise SettingsError(
-            f"data.source: {path.name} is no manifest; expected {', '.join(ENDINGS)}, "
+            f"data.source: {path.name} is not a manifest; expected {', '.join(ENDINGS)}, "
             f"{SERIES_ENDING} or an archive ({', '.join(ARCHIVE_ENDINGS)})"
         )
 
@@ -535,8 +540,8 @@ class Data(Settings):
         if not self.force_split:
             raise SettingsError(
                 f"data.{setting}: '{self.source}' has an official protocol "
-                f"({KNOWN_SETS[self.source].protocol}), and figures of a random split compare "
-                "with nobody else's. Remove the setting, or leave out whole groups "
+                f"({KNOWN_SETS[self.source].protocol}), and results on a random split cannot be "
+                "compared with published ones. Remove the setting, or leave out whole groups "
                 "(data.folds: group, data.test_groups) where the set has groups, or set "
                 "data.force_split: true"
             )

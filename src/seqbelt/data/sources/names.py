@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
+from seqbelt.features.arrays.number_cells import is_missing
 from seqbelt.features.text.text import ESCAPED, clean
 
 _JOINERS = "\u200c\u200d"
@@ -31,7 +32,6 @@ _FILLERS = frozenset(
 _ENDS = re.compile("(?<=.)(용|셋|세트|데이터|데이터셋)$")
 _SEPARATORS = re.compile(r"(?<=[^\W\d_])[-_. ]+(?=[^\W\d_])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_MISSING = frozenset(("nan", "null", "none", "n/a", "#n/a", "<na>", "nat"))
 _CONFUSED = str.maketrans(
     "ıαενορτυχаеосрхуіјѕһԁԛԝ" + "\u2010\u2011\u2012\u2013\u2014\u2212\u2018\u2019\u201c\u201d",
     "iaevoptuxaeocpxyijshdqw" + "------''" + '""',
@@ -110,7 +110,7 @@ def find_missing(counts: Mapping[str, int], what: str) -> list[str]:
     return [
         f"{what} '{name}' ({counts[name]:,}) looks like a missing value; it is taken as a name"
         for name in counts
-        if name.casefold() in _MISSING or name in ("-", "?")
+        if is_missing(name)
     ]
 
 

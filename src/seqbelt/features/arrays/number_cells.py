@@ -30,12 +30,12 @@ of Europe."""
 MISSING_WORDS = ERROR_WORDS | {
     "", "?", "-", "--", "---", "–", "—", ".", "na", "n/a", "n.a.", "nan", "-nan", "null", "none",
     "<na>", "-1.#ind", "1.#ind", "-1.#qnan", "1.#qnan", "nan(ind)", "-nan(ind)", "nan(snan)", "\\n",
-    "nil", "n.d.", "k.a.",
+    "nil", "n.d.", "k.a.", "nat",
 }  # fmt: skip
 """Cells without a value, in lower case."""
 ARROW_MISSING = sorted(
     {form for word in MISSING_WORDS for form in (word, word.upper(), word.capitalize())}
-    | {"NaN", "-NaN", "#N/A N/A", "<NA>"}
+    | {"NaN", "-NaN", "#N/A N/A", "<NA>", "NaT"}
 )
 """The same in their usual spellings, for a reader that is case-sensitive."""
 TRUTH_WORDS = {"true": 1.0, "false": 0.0}

@@ -10,10 +10,10 @@ import torch
 from scipy.special import softmax
 from toys import Ready, toy_store
 
-from seqbelt.data.cropping import (
+from seqbelt.cropping import Cropping
+from seqbelt.data.cropped_sequences import (
     average_window_probabilities,
     crop_sequences,
-    crop_steps,
     cut_windows,
     draw_crops,
     lost_steps,
@@ -36,7 +36,7 @@ def rows(tmp_path_factory):
 
 @pytest.mark.parametrize("crop", CROPS)
 def test_no_more_than_max_steps_are_read_and_short_sequences_are_whole(rows, crop):
-    cropped = draw_crops(crop_sequences(rows, 5, crop), seed=0, epoch=3)
+    cropped = draw_crops(crop_sequences(rows, Cropping(5, crop)), seed=0, epoch=3)
     assert cropped.lengths.tolist() == np.minimum(rows.lengths, 5).tolist()
     for index in range(len(rows)):
         assert len(cropped[index]) == cropped.lengths[index]
@@ -45,7 +45,10 @@ def test_no_more_than_max_steps_are_read_and_short_sequences_are_whole(rows, cro
 
 
 def test_head_is_the_first_steps_and_tail_the_last(rows):
-    head, tail = crop_sequences(rows, 5, "head"), crop_sequences(rows, 5, "tail")
+    head, tail = (
+        crop_sequences(rows, Cropping(5, "head")),
+        crop_sequences(rows, Cropping(5, "tail")),
+    )
     for index in range(len(rows)):
         assert np.array_equal(head[index], rows[index][:5])
         assert np.array_equal(tail[index], rows[index][-5:])
@@ -53,8 +56,8 @@ def test_head_is_the_first_steps_and_tail_the_last(rows):
 
 @pytest.mark.parametrize("crop", CROPS)
 def test_one_array_is_cropped_as_the_rows_of_a_store_are(rows, crop):
-    stretches, sequence_index = cut_windows(crop_sequences(rows, 5, crop))
-    found = [(i, s) for i in range(len(rows)) for s in crop_steps(rows[i], 5, crop)]
+    stretches, sequence_index = cut_windows(crop_sequences(rows, Cropping(5, crop)))
+    found = [(i, s) for i in range(len(rows)) for s in Cropping(5, crop).windows(rows[i])]
     assert sequence_index.tolist() == [owner for owner, _ in found]
     for index, (_, stretch) in enumerate(found):
         assert np.array_equal(stretch, stretches[index])
@@ -64,7 +67,7 @@ def test_one_array_is_cropped_as_the_rows_of_a_store_are(rows, crop):
 def test_windows_read_every_step_and_are_equally_long(rows, max_steps):
     for index in range(len(rows)):
         numbered = np.arange(rows.lengths[index])
-        stretches = crop_steps(numbered, max_steps, "windows")
+        stretches = Cropping(max_steps, "windows").windows(numbered)
         assert set(np.concatenate(stretches)) == set(numbered)
         assert {len(s) for s in stretches} == {min(max_steps, len(numbered))}
         assert len(stretches) == -(-len(numbered) // max_steps)
@@ -81,7 +84,7 @@ def test_votes_are_the_mean_probability_and_one_alone_keeps_its_logits():
 
 @pytest.mark.parametrize("crop", ["random", "windows"])
 def test_training_at_random_reads_stretches_that_change_and_cover_all_steps(rows, crop):
-    view = crop_sequences(rows, 4, crop)
+    view = crop_sequences(rows, Cropping(4, crop))
     longest = int(rows.lengths.argmax())
     whole = rows[longest]
     seen = set()
@@ -95,14 +98,14 @@ def test_training_at_random_reads_stretches_that_change_and_cover_all_steps(rows
 
 
 def test_an_answer_reads_the_head_where_training_reads_at_random(rows):
-    head = crop_sequences(rows, 4, "head")
-    view = crop_sequences(rows, 4, "random")
+    head = crop_sequences(rows, Cropping(4, "head"))
+    view = crop_sequences(rows, Cropping(4, "random"))
     assert all(np.array_equal(view[index], head[index]) for index in range(len(rows)))
 
 
 @pytest.mark.parametrize("crop", CROPS)
 def test_a_selection_keeps_its_crops(rows, crop):
-    cropped = draw_crops(crop_sequences(rows, 5, crop), 0, 0)
+    cropped = draw_crops(crop_sequences(rows, Cropping(5, crop)), 0, 0)
     chosen = np.array([7, 3, 11])
     for place, index in enumerate(chosen):
         assert np.array_equal(cropped.take(chosen)[place], cropped[index])
@@ -112,9 +115,12 @@ def test_a_selection_keeps_its_crops(rows, crop):
 
 
 def test_nothing_is_lost_where_nothing_is_longer(rows):
-    assert crop_sequences(rows, 12, "head") is rows and crop_sequences(rows, None, "tail") is rows
+    assert (
+        crop_sequences(rows, Cropping(12, "head")) is rows
+        and crop_sequences(rows, Cropping(None, "tail")) is rows
+    )
     assert lost_steps(rows) == 0
-    assert lost_steps(crop_sequences(rows, 6, "tail")) == pytest.approx(
+    assert lost_steps(crop_sequences(rows, Cropping(6, "tail"))) == pytest.approx(
         1 - np.minimum(rows.lengths, 6).sum() / rows.lengths.sum()
     )
 
@@ -125,7 +131,7 @@ def test_prediction_reads_what_evaluation_read(rows, crop):
     network = model.build(3, 2, False).eval()
     bundle = Bundle("toy", Ready(), {}, model, ("no", "yes"), 3, network, {})
     found = Predictor(bundle, "cpu").probabilities([rows[index] for index in range(len(rows))])
-    logits = predict_logits(network, crop_sequences(rows, 4, crop), torch.device("cpu"))
+    logits = predict_logits(network, crop_sequences(rows, Cropping(4, crop)), torch.device("cpu"))
     expected = torch.from_numpy(logits).softmax(1).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
     whole = predict_logits(network, rows, torch.device("cpu"))
@@ -133,7 +139,7 @@ def test_prediction_reads_what_evaluation_read(rows, crop):
 
 
 def test_an_interrupted_training_goes_on_with_the_same_crops(rows, tmp_path):
-    model, view = Model(hidden_size=4), crop_sequences(rows, 4, "random")
+    model, view = Model(hidden_size=4), crop_sequences(rows, Cropping(4, "random"))
     training = Training(num_epochs=3, batch_size=8, device="cpu")
 
     def fit(**options):
@@ -164,6 +170,6 @@ def test_only_random_stretches_change_from_epoch_to_epoch(rows, crop):
         return network
 
     training = Training(num_epochs=3, batch_size=len(rows), augmentation="none", device="cpu")
-    train_network(training, build, crop_sequences(rows, 4, crop), None)
+    train_network(training, build, crop_sequences(rows, Cropping(4, crop)), None)
     first, second, third = (sums.sort().values for sums in seen)
     assert torch.equal(first, second) == torch.equal(second, third) == (crop in ("head", "tail"))

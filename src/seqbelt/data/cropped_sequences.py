@@ -1,30 +1,15 @@
-"""Cropping of sequences that are longer than a model reads.
-
-The settings ``model.crop_steps`` and ``model.crop`` are saved with the model, so training,
-evaluation and prediction read the same steps. ``random`` and ``windows`` train on another random
-window in every epoch. Predictions are deterministic: ``random`` uses the head, ``windows`` averages
-the probabilities of evenly spaced windows that cover the sequence.
-"""
+"""Sequences of which a model reads a part, as ``Cropping`` sets it."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 
+from seqbelt.cropping import Crop, Cropping
 from seqbelt.data.sequences import Sequences
 
 TINY = 1e-9
 """Smallest mean probability whose log-odds are taken."""
-Crop = Literal["head", "tail", "random", "windows"]
-
-
-def crop_steps(sequence: np.ndarray, max_steps: int | None, crop: Crop) -> list[np.ndarray]:
-    """The windows of one sequence ``(steps, ...)`` that a prediction reads, as views."""
-    length = len(sequence)
-    if max_steps is None or length <= max_steps:
-        return [sequence]
-    return [sequence[start : start + max_steps] for start in _starts(length, max_steps, crop)]
 
 
 def average_window_probabilities(
@@ -51,21 +36,6 @@ def average_window_probabilities(
     return pooled
 
 
-def fraction_read(num_steps: int, max_steps: int | None, crop: Crop) -> float:
-    """The fraction, 0..1, of a sequence's steps that a prediction reads."""
-    if max_steps is None or crop == "windows" or num_steps <= max_steps:
-        return 1.0
-    return max_steps / num_steps
-
-
-def _starts(length: int, max_steps: int, crop: Crop) -> np.ndarray:
-    """Starts of the windows that a prediction reads, for a sequence longer than ``max_steps``."""
-    last = length - max_steps
-    if crop == "windows":
-        return np.linspace(0, last, -(-length // max_steps)).round().astype(np.int64)
-    return np.array([last if crop == "tail" else 0])
-
-
 @dataclass(frozen=True)
 class CroppedSequences(Sequences):
     """Sequences of which ``lengths`` steps are read, beginning at ``starts``."""
@@ -88,13 +58,13 @@ class CroppedSequences(Sequences):
         return replace(self, **{name: getattr(self, name)[indices] for name in names})
 
 
-def crop_sequences(sequences: Sequences, max_steps: int | None, crop: Crop) -> Sequences:
-    """The sequences cropped to ``max_steps``; unchanged if none is longer.
+def crop_sequences(sequences: Sequences, cropping: Cropping) -> Sequences:
+    """The sequences as a model reads them; unchanged if none is longer.
 
     With ``windows`` this is the first window: ``cut_windows`` returns all, ``draw_crops`` a random
     one.
     """
-    full = sequences.lengths
+    full, max_steps, crop = sequences.lengths, cropping.max_steps, cropping.crop
     if max_steps is None or not len(full) or full.max() <= max_steps:
         return sequences
     lengths = np.minimum(full, max_steps)
@@ -104,18 +74,19 @@ def crop_sequences(sequences: Sequences, max_steps: int | None, crop: Crop) -> S
     )
 
 
-def crop_part(
-    sequences: Sequences, max_steps: int | None, crop: Crop, for_training: bool
-) -> Sequences:
-    """The sequences as a model reads them. With labels for steps all steps are read: training reads
-    the windows that cover a recording, and prediction the complete recording."""
-    if sequences.store.target.name != "per_step":
-        return crop_sequences(sequences, max_steps, crop)
+def crop_part(sequences: Sequences, cropping: Cropping, for_training: bool) -> Sequences:
+    """Training or test rows as a model reads them.
+
+    With labels for steps all steps are read: training reads the windows that cover a recording, and
+    prediction the complete recording.
+    """
+    if not sequences.store.target.labels_steps:
+        return crop_sequences(sequences, cropping)
     if not for_training:
         return sequences
-    if crop in ("head", "tail"):
-        return crop_sequences(sequences, max_steps, crop)
-    return cut_windows(crop_sequences(sequences, max_steps, "windows"))[0]
+    if cropping.crop in ("head", "tail"):
+        return crop_sequences(sequences, cropping)
+    return cut_windows(crop_sequences(sequences, replace(cropping, crop="windows")))[0]
 
 
 def uncropped(sequences: Sequences) -> tuple[Sequences, np.ndarray]:
@@ -156,7 +127,7 @@ def cut_windows(sequences: Sequences) -> tuple[Sequences, np.ndarray]:
     if not isinstance(sequences, CroppedSequences) or sequences.crop != "windows":
         return sequences, np.arange(len(sequences))
     starts = [
-        _starts(full, length, "windows") if full > length else np.zeros(1, np.int64)
+        Cropping(length, "windows").starts(full)
         for full, length in zip(sequences.full_lengths.tolist(), sequences.lengths.tolist())
     ]
     sequence_index = np.repeat(
