@@ -100,6 +100,10 @@ def test_most_tables_are_read():
         ("t,x\n0,1\n1,2\n2,3\n4,3\n6,3\n7,3\n", [[1], [2]] + [[3]] * 4, "more than one rate"),
         ("x\n1\n\n2\n", [[1], [2]], ""),
         ("1.,2.\n3.,4.", [[1, 2], [3, 4]], ""),
+        ("Sample Index, EXG 0, EXG 1\n0, 1.5, 2.5\n1, 1.5, 2\n", [[1.5, 2.5], [1.5, 2]], "numbers"),
+        ("a\tb\nyyyy/mm/dd hh:mm:ss.000\tm/(s^2)\n2024/01/02 10:00:00.000\t1.5\n",
+         [[1.5]], "row of units"),
+        ("time,seconds_elapsed,x\n17,0.01,1\n18,0.02,2\n", [[1], [2]], "'seconds_elapsed' is"),
         ("1,2\n3,4\n", [[1, 2], [3, 4]], "features.decimal"),
     ],
 )  # fmt: skip
@@ -130,6 +134,10 @@ def test_what_is_not_evident_is_said(content, values, remark, encoding):
         ("x,y\n1.5,2.5\n1.1,2.", r"truncated: line 3: '2\.' ends behind its decimal sign"),
         ("x;y\n1,5;2,5\n1,1;2,", r"truncated: line 3: '2,' ends behind its decimal sign"),
         ("a b\tc\n1\t2\n3\t\t4\n5\t6\n", r"line 3 has 3 values, the columns .* are 2"),
+        ("x,y\n#####,2\n1,3\n", r"line 2.*'#####'|'#####' in line 2"),
+        ("x,y\n1,2\n3,1e300\n", r"line 3 \(step 1\), channel 'y': 1e\+300 does not fit"),
+        ("<!DOCTYPE html><html>404</html>", r"line 1: '<!DOCTYPE.* begins HTML; expected a table"),
+        ('{"x": 1, "y": 2}\n', r"line 1: '\{\"x\".* begins JSON"),
         ("time\n0\n1\n", r"no channel .*'time'.*features\.channels"),
     ],
 )

@@ -50,6 +50,12 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 _SHORT_WHOLE = re.compile(r"(?:^|,)[+-]?[1-9]\d{0,2}(?=[,\r\n]|\Z)", re.MULTILINE)
 """A cell between commas, of three digits at most."""
+_TOO_NARROW = re.compile(r"##+[\t;|,]")
+_OTHER_FORMATS = (
+    *((start, "HTML") for start in ("<!doctype html", "<html", "<table")), ("<?xml", "XML"),
+    ("{", "JSON"), ("[{", "JSON"),
+    ("version https://git-lfs.github.com/", "a pointer of Git LFS: run git lfs pull"),
+)  # fmt: skip
 _QUOTED_WHOLE = re.compile(r'"[+-]?\d+"')
 
 
@@ -74,6 +80,11 @@ def read_text_table(content: bytes, options: TableOptions, words: str | None = N
 
     Raises BadInput for one that cannot be read as it was meant."""
     text, notes = decode_table(content)
+    beginning = text[:200].lstrip().lower()
+    for start, kind in _OTHER_FORMATS:
+        if beginning.startswith(start):
+            shown = text[:200].lstrip()[:30].splitlines()[0]
+            raise BadInput(WRONG_TYPE, f"line 1: '{shown}' begins {kind}; expected a table")
     _refuse_cut_number(text)
     try:
         head = _read_head(text, options, HEAD_ROWS)
@@ -184,8 +195,9 @@ def _legacy_encoding(content: bytes) -> str:
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line is a remark: it begins with # and not with a spreadsheet's error word."""
-    if not line.startswith(COMMENT):
+    """Whether a line is a remark: it begins with # and neither with a spreadsheet's error word nor
+    with a cell of ####, as of a column that was too narrow."""
+    if not line.startswith(COMMENT) or _TOO_NARROW.match(line):
         return False
     first = re.split(r"[\t;|,\s]", line, maxsplit=1)[0].lower()
     return first not in ERROR_WORDS
