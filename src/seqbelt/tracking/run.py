@@ -1,5 +1,6 @@
 """A run on the tracking server."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Mapping
@@ -230,6 +231,12 @@ class TrackedRun:
         try:
             self.outbox.status(status)
             self.outbox.flush(patience_s)
+        except OSError as error:
+            logger.warning(
+                "run %s: its end cannot be stored (%s); it stays RUNNING until the next command "
+                "that starts a run closes it", self.run_id, in_words(error) or first_line(error),
+            )  # fmt: skip
+            raise
         except (SeqbeltError, MlflowException):
             run_locks.release(self.run_id)
             raise
@@ -243,15 +250,9 @@ _open: dict[str, TrackedRun] = {}
 def close_open_runs(status: str) -> None:
     """End the open runs of this process early, as FAILED or KILLED."""
     for run in list(_open.values()):
-        try:
+        # The error that ended the work is reported, not this one.
+        with contextlib.suppress(SeqbeltError, MlflowException, OSError):
             run.finish(status, HASTE_S)
-        except OSError as error:
-            logger.warning(
-                "run %s: its end cannot be stored (%s); it stays RUNNING until the next command "
-                "that starts a run closes it", run.run_id, in_words(error) or first_line(error),
-            )  # fmt: skip
-        except (SeqbeltError, MlflowException):
-            pass  # the error that ended the work is reported, not this one
 
 
 def _close_abandoned(client: MlflowClient) -> None:
