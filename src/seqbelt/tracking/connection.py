@@ -73,9 +73,11 @@ def connect(make: bool = True) -> MlflowClient:
     except SeqbeltError:
         raise
     except Exception as error:
+        remedy = "set MLFLOW_TRACKING_URI, or unset it to use mlruns/mlflow.db"
+        if "disk is full" in str(error):  # of SQLite
+            remedy = "free disk space"
         raise SeqbeltError(
-            f"the tracking store {uri} cannot be used ({first_line(error)}); "
-            "set MLFLOW_TRACKING_URI, or unset it to use mlruns/mlflow.db"
+            f"the tracking store {uri} cannot be used ({first_line(error)}); {remedy}"
         ) from None
 
 
