@@ -20,7 +20,7 @@ from seqbelt.inference.folder import Item
 from seqbelt.inference.predictor import Predictor
 from seqbelt.plots import attributed_text
 from seqbelt.plots.attribution_figure import draw
-from seqbelt.plots.attributions import Steps
+from seqbelt.plots.attributions import AttributedSteps
 from seqbelt.plots.fonts import to_png
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.inputs import list_items, parse_inputs
@@ -107,7 +107,7 @@ def _explain(
     sequence: np.ndarray,
     tokens: "_Tokens | None",
     asked: str | None,
-) -> tuple[Steps, dict[str, Any]]:
+) -> tuple[AttributedSteps, dict[str, Any]]:
     """The steps for the figure, and the result: of the ``asked`` label, the predicted class, or the
     likeliest of several labels."""
     bundle = predictor.bundle
@@ -124,7 +124,7 @@ def _explain(
     confidence = float(probabilities[predicted])
     label = bundle.classes[explanation.predicted]
     above_chance: bool | None = bundle.about.get("above_chance")  # unknown of older bundles
-    steps = Steps(
+    steps = AttributedSteps(
         title=f"{label}  {confidence:.1%}  ·  {Path(name).name}",
         label=label,
         attributions=explanation.attributions
@@ -210,7 +210,7 @@ def _file_stem(name: str, item_id: str | None) -> str:
 
 
 def _write_signal(
-    target: Path, bundle: Bundle, item: Item, sequence: np.ndarray, steps: Steps
+    target: Path, bundle: Bundle, item: Item, sequence: np.ndarray, steps: AttributedSteps
 ) -> list[Path]:
     table = target.with_name(target.name + ".csv")
     figure = target.with_name(target.name + ".png")
@@ -243,7 +243,9 @@ def _read_tokens(bundle: Bundle, item: Item) -> _Tokens:
     return _Tokens(text, encoder.offsets(text), ids == encoder.unknown_id)
 
 
-def _write_text(target: Path, tokens: _Tokens, steps: Steps, result: dict[str, Any]) -> list[Path]:
+def _write_text(
+    target: Path, tokens: _Tokens, steps: AttributedSteps, result: dict[str, Any]
+) -> list[Path]:
     text, offsets, is_unknown = tokens
     spans = attributed_text.spans(text, offsets, steps.attributions, is_unknown)
     notes = [f"{name.replace('_', ' ')}: {value}" for name, value in result.items()]
@@ -256,7 +258,7 @@ def _write_text(target: Path, tokens: _Tokens, steps: Steps, result: dict[str, A
     return [table, html]
 
 
-def _write_table(path: Path, steps: Steps, tokens: Sequence[str] | None = None) -> None:
+def _write_table(path: Path, steps: AttributedSteps, tokens: Sequence[str] | None = None) -> None:
     """One row for each step; the share is empty for a step that was not read. Rough shares have
     the completeness gap beside them."""
     columns = {
@@ -273,7 +275,7 @@ def _write_table(path: Path, steps: Steps, tokens: Sequence[str] | None = None) 
         writer.writerows(zip(*present.values(), strict=True))
 
 
-def _print_strongest(steps: Steps, names: Sequence[str]) -> None:
+def _print_strongest(steps: AttributedSteps, names: Sequence[str]) -> None:
     """Print the strongest steps."""
     attributions = np.nan_to_num(steps.attributions)
     order = np.argsort(attributions, kind="stable")

@@ -30,7 +30,7 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.evaluation.proportions import holm
 from seqbelt.settings import Settings
 
-Word = Literal["better", "worse", "equivalent", "undecided"]
+VerdictWord = Literal["better", "worse", "equivalent", "undecided"]
 MAX_MORE_SEEDS = 100
 """Past this, where looks are not counted, the advice is more test examples: nobody trains a hundred
 more models."""
@@ -40,7 +40,7 @@ more models."""
 class Verdict:
     """What the test examples say about ``cell`` against ``other``. Fractions, not per cent."""
 
-    word: Word
+    word: VerdictWord
     """What ``cell`` is, compared with ``other``."""
     cell: str
     other: str
@@ -278,7 +278,7 @@ class VerdictRule(Settings):
         test: "_Test",
     ) -> Verdict:
         a, b = (scored.cells[cell] for cell in pair)
-        word: Word = "undecided"
+        word: VerdictWord = "undecided"
         if p_equivalence <= test.level:
             word = "equivalent"
         elif p_value <= test.level:
