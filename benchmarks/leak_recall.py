@@ -204,7 +204,7 @@ def store_with_copies(name: str, num_planted: int, folder: Path):
     if features.reads_text:
         columns["text"] = [s if isinstance(s, str) else features.read(s) for s in sources]
     elif isinstance(sources[0], np.ndarray):
-        columns["arrays"] = sources
+        columns["contents"] = sources
     else:
         paths = []
         for number, source in enumerate(sources):

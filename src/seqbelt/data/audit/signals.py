@@ -6,7 +6,8 @@ overlapping steps, the largest over all lags, so that neither level, scale nor s
 near a copy must be is learned from the set itself: by the ratio of the distances to the nearest
 and to the k-th nearest row (Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94), whose distribution
 without copies follows from the set's intrinsic dimension (Facco et al. 2017,
-doi:10.1038/s41598-017-11873-y), estimated from training rows.
+doi:10.1038/s41598-017-11873-y), estimated from training rows. Rows are no independent draws, so
+the p values of that distribution are calibrated by those of the training rows.
 """
 
 from dataclasses import dataclass
@@ -38,8 +39,11 @@ NUM_QUERIES, NUM_CANDIDATES = 10, 5
 window to each, whose best alignment is computed."""
 MAX_CANDIDATES = 24
 """Rows whose best alignment with a row is computed, the most similar first."""
-NEIGHBOUR = 5
-"""Which nearest row the distance to the nearest is compared with."""
+QUIET = 0.25
+"""Windows of less than this fraction of a row's median norm are not searched for."""
+NEIGHBOUR, NUM_NEIGHBOURS = 5, 10
+"""Which nearest row the distance to the nearest is compared with, and from how many the intrinsic
+dimension is estimated."""
 NUM_NULL = 200
 """Training rows from which the distribution of the ratio is estimated, drawn at random."""
 FALSE_ALARMS, SIGNIFICANCE = 5e-3, 0.01
@@ -48,6 +52,9 @@ probability of a finding in a set without any. So single rows must be nearer tha
 PRIOR_WEIGHT = 1.5
 """Weight of the whole set's intrinsic dimension against that of a row's own neighbours: rows of
 periodic motion lie closer together than others."""
+CALIBRATION = (0.5, 0.75, 0.9)
+"""Quantiles of the training rows' p values by which these are calibrated; the rest may be of
+copies."""
 MIN_OVERLAP = 0.45
 MIN_OVERLAP_OF_LONGER, MIN_OVERLAP_STEPS = 0.4, 4
 """Least overlap of two sequences as fractions of the shorter and the longer one, and in steps."""
@@ -55,6 +62,8 @@ BUFFER_VALUES = 8_000_000
 CACHE_BYTES = 200_000_000
 SAMPLE = 300
 """Rows from which scales are estimated."""
+UNCORRELATED = 2**0.5
+"""Distance of sequences whose correlation is 0."""
 UNRELATED = 2.0
 """The largest distance: of sequences that cannot be aligned."""
 
@@ -129,31 +138,39 @@ class _Limit:
     rows ``(rows, neighbours)``, rising."""
 
     def __init__(self, null: np.ndarray) -> None:
-        self.last = null.shape[1] - 1
+        self.last = min(NEIGHBOUR, null.shape[1]) - 1
         self.typical = max(float(np.median([_inverse_dimension(sample) for sample in null])), 1e-3)
         self.least_reference = float(np.quantile(null[:, self.last], 0.01))
+        # The logarithm of a p value is exponentially distributed. Its scale, and two standard
+        # errors more, but 1 where most of the rows have copies:
+        found = -np.array([self._log_p(sample) for sample in null])
+        scales = [np.quantile(found, fraction) / -np.log1p(-fraction) for fraction in CALIBRATION]
+        self.scale = min(1.0, float(max(scales)) * (1 + 2 / np.sqrt(len(null))))
 
     def is_copy(self, distances: np.ndarray, false_alarms: float = FALSE_ALARMS) -> bool:
         """Whether the nearest row is a copy, from the distances to the nearest rows."""
-        smallest = 1 - (1 - min(false_alarms, FALSE_ALARMS)) ** (1 / max(1, self.last))
+        least = np.log(min(false_alarms, FALSE_ALARMS)) * self.scale
+        return bool(distances[0] < 1 and self._log_p(distances) < least)
+
+    def _log_p(self, distances: np.ndarray) -> float:
+        """Logarithm of the probability that the nearest of unrelated rows is as near."""
+        reference = max(float(distances[self.last]), self.least_reference, 1e-6)
         own = (_inverse_dimension(distances) + PRIOR_WEIGHT * self.typical) / (1 + PRIOR_WEIGHT)
-        ratio = smallest ** max(own, self.typical)
-        reference = max(float(distances[self.last]), self.least_reference)
-        return float(distances[0]) < min(1.0, ratio * reference)
+        nearer = min(float(distances[0]) / reference, 1.0) ** (1 / max(own, self.typical))
+        if nearer >= 1:
+            return 0.0
+        return float(np.log(max(-np.expm1(self.last * np.log1p(-nearer)), np.finfo(float).tiny)))
 
 
 def _inverse_dimension(distances: np.ndarray) -> float:
     """An estimate of the inverse of the intrinsic dimension at a row, from the ratios of the
-    distances to its neighbours (Levina & Bickel 2005): the median over neighbours without the
-    nearest, since that one, and one more, may be a copy."""
-    last = len(distances) - 1
-    between = np.arange(min(1, max(0, last - 1)), last)
-    if not len(between):
+    distances to its neighbours (Levina & Bickel 2005), without the nearest two, since those may be
+    copies."""
+    known = np.clip(distances, 1e-6, UNCORRELATED)
+    ranks = np.arange(max(1, min(3, len(known) - 1)), len(known))
+    if not len(ranks):
         return 0.1
-    logs = np.log(np.maximum(distances[last], 1e-6) / np.maximum(distances[between], 1e-6))
-    return float(
-        np.median(logs / (scipy.special.digamma(last + 1) - scipy.special.digamma(between + 1)))
-    )
+    return float(np.mean(ranks * np.log(known[ranks] / known[ranks - 1])))
 
 
 class _Search:
@@ -256,23 +273,32 @@ class _Index:
     axes: np.ndarray
     floor: float
 
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """Squared norms of the vectors."""
+        return np.square(self.vectors).sum(1)
+
     def nearest(
         self, row: int, excluded: int | None = None, mirrored: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Distances to the nearest rows, rising, ``(min(NEIGHBOUR, rows - 1),)``, and the rows."""
+        """Distances to the nearest rows, rising, ``(min(NUM_NEIGHBOURS, rows - 1),)``, and the
+        rows."""
         search = self.search
         sequence = search.mirrored(row) if mirrored else search.sequence(int(row))
         last = max(0, len(sequence) - search.steps)
         starts = np.unique(np.linspace(0, last, NUM_QUERIES).round().astype(np.int64))
         windows = search.windows(sequence, starts)
         loudness = np.linalg.norm(windows, axis=1)
-        windows = windows[loudness >= 0.5 * np.median(loudness)]
+        windows = windows[loudness >= QUIET * np.median(loudness)]
         asked = search.unit(windows, self.axes, self.floor)
         count = min(NUM_CANDIDATES, len(self.rows) - (excluded is not None))
         chosen, most_similar = [], np.full(len(self.rows), -np.inf, np.float32)
         at_once = max(1, BUFFER_VALUES // len(self.vectors))
         for start in range(0, len(asked), at_once):
-            similarity = asked[start : start + at_once] @ self.vectors.T
+            some = asked[start : start + at_once]
+            # Less the squared distance: vectors of quiet windows are shorter than others.
+            similarity = 2 * (some @ self.vectors.T) - self.squares
+            similarity -= np.square(some).sum(1, keepdims=True)
             best = np.maximum.reduceat(similarity, self.firsts, axis=1)
             if excluded is not None:
                 best[:, self.rows == excluded] = -np.inf
@@ -283,7 +309,7 @@ class _Index:
         distances = np.array(
             [align(sequence, search.sequence(int(other))) for other in candidates], np.float32
         )
-        count = min(NEIGHBOUR, len(self.rows) - 1)
+        count = min(NUM_NEIGHBOURS, len(self.rows) - 1)
         order = np.argsort(distances, kind="stable")[:count]
         missing = count - len(order)  # of few candidates the farthest stands for the others
         order = np.append(order, np.repeat(order[-1:], missing))
