@@ -92,9 +92,10 @@ def _print_result(result: dict[str, Any], as_json: bool) -> None:
 
 
 def _stop(interrupt: KeyboardInterrupt, remedy: str) -> NoReturn:
-    name = interrupt.args[0] if interrupt.args else last_signal()
+    # A child process ends by another signal than this one was sent.
+    name = last_signal() or next(iter(interrupt.args), "")
     _close_runs("KILLED")
-    told = "Ctrl-C" if name == "SIGINT" else name
+    told = "Ctrl-C" if name in ("", "SIGINT") else name
     _fail("; ".join([f"stopped by {told}", *filter(None, [remedy])]), FAILED)
 
 
