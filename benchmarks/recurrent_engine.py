@@ -10,7 +10,7 @@ packed loop, random      the tutorial's: random batches, pack_padded_sequence, t
 padded to set's longest  torch's layer over everything padded to the data set's longest; lengths
                          are ignored, so its answers depend on the padding
 Keras 3, masked, random  Keras on torch, padded to the batch's longest and masked (where installed)
-ONNX Runtime, OpenVINO   the file that ``seqbelt export`` writes of the network, on bucketed batches;
+ONNX Runtime, OpenVINO   the file that ``seqbelt export`` writes of the network, bucketed batches;
                          inference only (where installed)
 seqbelt ...              this project's layouts, on batches bucketed by length unless "random"
 products step by step    the products of the valid steps by torch.mm, in the same shapes: the rate
