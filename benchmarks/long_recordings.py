@@ -3,10 +3,10 @@
     python benchmarks/long_recordings.py MODEL DIGITS WORK [--hours 10] [--kills 2]
 
 MODEL is a bundle of clips, such as that of benchmarks/sound_events.py; DIGITS the manifest of the
-Free Spoken Digit Dataset. Below WORK one recording at 16 kHz is written: noise with spoken digits at
-10 dB. `seqbelt predict --timeline` labels it once undisturbed and once with `kill -9` at
-random moments, begun again each time. Printed are seconds by the clock and of all processes, the largest
-memory of all processes together (shared pages once), and whether the rows are the same.
+Free Spoken Digit Dataset. Below WORK one recording at 16 kHz is written: noise with spoken digits
+at 10 dB. `seqbelt predict --timeline` labels it once undisturbed and once with `kill -9` at random
+moments, begun again each time. Printed are seconds by the clock and of all processes, the
+largest memory of all processes together (shared pages once), and whether the rows are the same.
 """
 
 import argparse
