@@ -161,7 +161,9 @@ def test_overrides_reach_entries_of_lists_by_number():
     changed = override(values, ["a.1.b=3", "c.0=4"])
     assert changed == {"a": [{"b": 1}, {"b": 3}], "c": [4, 2]}
     for text in ("a.2.b=3", "a.b.c=3", "a.b=3", "c.2=1"):
-        with pytest.raises(SettingsError, match=r"is not a section|is no entry of this list: 0 to"):
+        with pytest.raises(
+            SettingsError, match=r"is not a section|is not an index of this list: expected 0 to"
+        ):
             override(values, [text])
 
 

@@ -188,7 +188,7 @@ def _set_entry(section: Any, name: str, value: str, text: str) -> None:
     """Set one value of a section or a list; ``text`` is the override for messages."""
     if isinstance(section, list) and not _is_index(section, name):
         raise SettingsError(
-            f"override '{_shortened(text)}': '{name}' is no entry of this list: 0 to "
+            f"override '{_shortened(text)}': '{name}' is not an index of this list: expected 0 to "
             f"{len(section) - 1}"
         )
     try:

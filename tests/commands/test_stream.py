@@ -311,7 +311,7 @@ def test_a_bad_signal_does_not_end_the_others(capsys, monkeypatch):
 
     monkeypatch.setattr(stage.time, "sleep", stop)
     code, lines, err = run(capsys, model, "bad.csv", "a.csv", "--follow", "--json")
-    assert code == 3 and "warning: bad.csv" in err and "the other signals go on" in err
+    assert code == 3 and "warning: bad.csv" in err and "the other signals continue" in err
     assert lines[-1]["signals"]["a.csv"]["label"] == "nein"
     assert "error" in lines[-1]["signals"]["bad.csv"]
 

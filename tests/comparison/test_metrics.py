@@ -152,7 +152,7 @@ def test_another_metric_is_what_the_verdict_is_about(name):
 
 
 def test_an_unknown_metric_is_refused():
-    with pytest.raises(SettingsError, match="'f1' is no metric; known: accuracy"):
+    with pytest.raises(SettingsError, match="'f1' is not a metric; known: accuracy"):
         Comparison.parse({"metric": "f1"})
 
 

@@ -78,7 +78,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
         ("copy", {"lag": "far"}, "lag"),
         ("temporal_order_b", {"num_relevant": 2}, r"data\.make\.num_relevant"),
         ("copy", {"kind": "adding"}, r"data\.make\.kind"),
-        ("fsdd", {"lag": 3}, r"data\.make: 'fsdd' is no generated set"),
+        ("fsdd", {"lag": 3}, r"data\.make: 'fsdd' is not a generated set"),
     ],
 )
 def test_an_option_that_the_set_does_not_have_is_refused(source, options, message):

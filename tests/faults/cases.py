@@ -174,7 +174,7 @@ CASES = [
         LABELS,
         '{"text": "good", "label": "a", "label": "b"}\n',
         None,
-        "line 1: the manifest cannot be read: the key 'label' is there twice",
+        "line 1: the manifest cannot be read: the key 'label' appears twice",
         name="m.jsonl",
     ),
     _manifest(MANIFESTS, "sep=;\ntext;label\ngood;pos\nbad;neg\n", {"pos": 1, "neg": 1}),

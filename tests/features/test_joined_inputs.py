@@ -101,7 +101,7 @@ def test_numbers_are_standardised_and_missing_ones_marked():
     assert (column.kind, column.mean, column.std, column.num_missing) == ("number", 20, 10, 2)
     assert column.encode("40").tolist() == [2, 0]
     assert column.encode("n/a").tolist() == [0, 1]
-    with pytest.raises(BadInput, match="'age': 'old' is no number"):
+    with pytest.raises(BadInput, match="'age': 'old' is not a number"):
         column.encode("old")
 
 

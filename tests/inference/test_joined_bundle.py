@@ -106,7 +106,7 @@ def test_a_manifest_is_predicted_and_predicted_again_from_the_journal(bundle, pr
     with (folder / "out.csv").open() as file:
         found = list(csv.DictReader(file))
     assert [one["path"] for one in found] == ["1.npy", "2.npy", "3.npy", "lost.npy", "row 5"]
-    assert "'old' is no number" in found[2]["error"]
+    assert "'old' is not a number" in found[2]["error"]
     assert "tone: no such file" in found[3]["error"]
     tokens = int(found[4]["num_steps"])
     assert int(found[0]["num_steps"]) > tokens > 0
@@ -114,7 +114,7 @@ def test_a_manifest_is_predicted_and_predicted_again_from_the_journal(bundle, pr
 
 def test_a_folder_and_a_table_without_a_column_are_refused(bundle, project):
     folder, _ = project
-    with pytest.raises(SettingsError, match="is no manifest"):
+    with pytest.raises(SettingsError, match="is not a manifest"):
         list_items([folder], bundle.features)
     (folder / "short.csv").write_text("path,remark,age\n1.npy,it,3\n")
     with pytest.raises(SettingsError, match="no column 'ward'"):

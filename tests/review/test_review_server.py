@@ -153,7 +153,7 @@ def test_decisions_on_changed_content_neither_count_nor_are_taken(client, path):
 
 def test_a_label_that_is_no_class_is_refused(client, path):
     answer = client.post("/api/decide", {"item": 0, "label": "c"})
-    assert answer.status_code == 422 and "'c' is no class" in answer.json["error"]
+    assert answer.status_code == 422 and "'c' is not a class" in answer.json["error"]
     assert client.post("/api/decide", {"item": "0", "label": "a"}).status_code == 400
     assert not path.exists()
 

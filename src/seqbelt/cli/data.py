@@ -41,7 +41,10 @@ def get_set(name: SetName, as_json: AsJson = False) -> None:
 
 def make_set(
     name: SetName,
-    overrides: Overrides = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Other settings of the data set."),
+    ] = None,
     lag: Annotated[int | None, typer.Option("--lag", help="Time lag to bridge, in steps.")] = None,
     num_train: Annotated[
         int | None, typer.Option("--num-train", help="Number of training sequences.")
@@ -58,7 +61,7 @@ def make_set(
     folder: Annotated[Path | None, typer.Option("--folder", help="Output folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Generate a data set and write its files; KEY=VALUE are settings of this data set."""
+    """Generate a data set and write its files."""
 
     def work() -> Outcome:
         from seqbelt.commands.make_data import make_data
@@ -106,7 +109,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Inspect data, write a commented config for it, and report faults of the data."""
+    """Write a commented config for your data, and report its faults."""
 
     def work() -> Outcome:
         from seqbelt.commands.init import init
@@ -139,7 +142,8 @@ def review(
         Path | None,
         typer.Option(
             "--corrections",
-            help="Table to write; data.corrections or NAME.corrections.csv unless given.",
+            help="Table of corrections to write; data.corrections or NAME.corrections.csv unless "
+            "given.",
         ),
     ] = None,
     port: Annotated[
@@ -147,7 +151,7 @@ def review(
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Open a local page to look at doubtful items and correct their labels."""
+    """Look at doubtful items on a local page and correct their labels."""
 
     def work() -> Outcome:
         from seqbelt.commands.review import review_data, review_predictions

@@ -26,7 +26,7 @@ def evaluate(
 def certify(
     model: ModelName, config: Config, overrides: Overrides = None, as_json: AsJson = False
 ) -> None:
-    """Check padding invariance, batch invariance, determinism, streaming and export."""
+    """Check invariance to padding, batch and chunks, and determinism."""
 
     def work() -> Outcome:
         from seqbelt.commands.certify import certify
@@ -42,7 +42,7 @@ def explain(
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE]...", help="How to read a manifest, e.g. data.quoting=false."
+            metavar="[KEY=VALUE]...", help="Settings to read a table, e.g. data.quoting=false."
         ),
     ] = None,
     text: Annotated[
@@ -63,7 +63,7 @@ def explain(
     ] = Path("outputs/explanations"),
     as_json: AsJson = False,
 ) -> None:
-    """Attribute the prediction for one input to its steps; write a table and a figure."""
+    """Attribute a prediction to the steps of its input. Write a table and a figure."""
 
     def work() -> Outcome:
         from seqbelt.commands.explain import explain
@@ -97,7 +97,7 @@ def export(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Export a model and check that both give the same predictions."""
+    """Export a model; check that the file gives the same predictions."""
 
     def work() -> Outcome:
         from seqbelt.commands.export import export

@@ -54,7 +54,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT... [KEY=VALUE]...",
-            help="Folders, files or one manifest; how to read it, e.g. data.quoting=false.",
+            help="Folders, files or one table; then settings to read it, e.g. data.quoting=false.",
         ),
     ],
     output: Annotated[
@@ -92,7 +92,7 @@ def predict(
     keep_columns: Annotated[
         bool,
         typer.Option(
-            "--keep-columns", help="Copy the manifest's columns, and texts, into the output."
+            "--keep-columns", help="Copy the columns of the table, and texts, into the output."
         ),
     ] = False,
     paths_as: Annotated[
@@ -111,14 +111,13 @@ def predict(
         typer.Option(
             "--report",
             metavar="FILE.html",
-            help="Write a page: counts, least sure first, errors, changes since training.",
+            help="HTML page to write: counts, least confident predictions, errors, changes since "
+            "training.",
         ),
     ] = None,
     timeline: Annotated[
         bool,
-        typer.Option(
-            "--timeline", help="Label parts of long recordings; one output row per segment."
-        ),
+        typer.Option("--timeline", help="Label the parts of long recordings, one row a segment."),
     ] = False,
     window_s: Annotated[
         float | None,
@@ -139,8 +138,8 @@ def predict(
         typer.Option(
             "--span-s",
             min=0.001,
-            help="Seconds pooled for one prediction; half a window unless given. The window's "
-            "length classifies whole windows.",
+            help="Seconds pooled for one prediction, at most --window-s, which classifies whole "
+            "windows; half a window unless given.",
         ),
     ] = None,
     threshold: Annotated[
@@ -176,7 +175,7 @@ def predict(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict the class of files, of all files in folders, or of the rows of a manifest."""
+    """Predict the class of files, folders or the rows of a table."""
 
     def work() -> Outcome:
         from seqbelt.commands.predict import predict_in_child
@@ -269,7 +268,7 @@ def stream(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict while signals arrive; print one line of JSON for each prediction."""
+    """Predict while signals arrive; print a line of JSON a prediction."""
 
     def work() -> Outcome:
         from seqbelt.commands.stream import Options, stream

@@ -20,7 +20,7 @@ def demo(
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Run everything on small generated data: prepare, compare LSTM with RNN, predict."""
+    """Prepare, compare and predict on small generated data."""
 
     def work() -> Outcome:
         from seqbelt.commands.demo import demo
@@ -84,7 +84,7 @@ def _predict_next(result: dict[str, Any]) -> str | None:
 
 
 def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Train every cell with every seed and test which one is more accurate."""
+    """Train every cell with every seed; test which is more accurate."""
 
     def work() -> Outcome:
         from seqbelt.commands.compare import compare
@@ -100,7 +100,7 @@ def compare(config: Config, overrides: Overrides = None, as_json: AsJson = False
 
 
 def tune(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Search hyperparameters on the validation set and write the best as a config."""
+    """Search settings on validation rows; save the best as a config."""
 
     def work() -> Outcome:
         from seqbelt.commands.tune import tune

@@ -218,7 +218,7 @@ def _finish(
 def _fail(signal: LiveSignal, error: BadInput, signals: Sequence[LiveSignal]) -> None:
     signal.error = str(error)
     if len(signals) > 1:
-        echo(f"warning: {signal.name}: {error}; the other signals go on")
+        echo(f"warning: {signal.name}: {error}; the other signals continue")
 
 
 def _detector(bundle: Bundle, answers: Stream, options: Options) -> ChangeDetector | None:

@@ -92,7 +92,7 @@ class Comparison(VerdictRule):
         is_recall = name.startswith(RECALL) and name != RECALL
         known = (*NAMES, *ORDERED_NAMES, *SEVERAL_NAMES)
         if name not in known and not is_recall:
-            raise ValueError(f"'{name}' is no metric; known: {', '.join(known)}, {RECALL}LABEL")
+            raise ValueError(f"'{name}' is not a metric; known: {', '.join(known)}, {RECALL}LABEL")
         return name
 
     @field_validator("cells", "seeds")

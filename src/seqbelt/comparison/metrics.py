@@ -358,7 +358,7 @@ def groups_of_recordings(answers: Answers, groups: np.ndarray | None) -> np.ndar
 def _needed(values: np.ndarray | None, metric: Metric) -> np.ndarray:
     if values is None:
         raise SettingsError(
-            f"comparison.metric: {metric.name!r} cannot be computed of these answers; "
+            f"comparison.metric: {metric.name!r} cannot be computed from these predictions; "
             + ("it is for labelled steps" if metric.name == "segmental_f1" else "they have no loss")
         )
     return values

@@ -71,7 +71,7 @@ def two_proportions_p(hits: tuple[int, int], counts: tuple[int, int]) -> float:
     from scipy import stats
 
     if min(counts) < 0 or hits[0] > counts[0] or hits[1] > counts[1]:
-        raise SeqbeltError(f"hits {hits} of {counts}")
+        raise SeqbeltError(f"hits: expected 0 to {counts}, found {hits}")
     table = [[hits[0], counts[0] - hits[0]], [hits[1], counts[1] - hits[1]]]
     result: Any = stats.fisher_exact(table)
     return float(result.pvalue)

@@ -59,8 +59,8 @@ class Column:
             if number is None:
                 raise BadInput(
                     WRONG_TYPE,
-                    f"column '{self.name}': '{cell[:80]}' is no number; correct it, or leave the "
-                    "cell empty",
+                    f"column '{self.name}': '{cell[:80]}' is not a number; correct it, or leave "
+                    "the cell empty",
                 )
             encoded[0] = (number - self.mean) / self.std
         return encoded
@@ -144,9 +144,9 @@ def _learn(name: str, kind: ColumnKind, cells: Sequence[str]) -> Column:
 
 def _in_doubt(name: str, num_odd: int, num_cells: int, odd: str) -> SettingsError:
     return SettingsError(
-        f"features.columns: {num_odd:,} of {num_cells:,} cells of '{name}' in training rows are no "
-        f"numbers, such as '{odd[:80]}'; correct or empty them (numbers have a decimal point), or "
-        f"write columns: {{{name}: category}}, or {{{name}: number}} to quarantine such rows"
+        f"features.columns: {num_odd:,} of {num_cells:,} cells of '{name}' in training rows are "
+        f"not numbers, such as '{odd[:80]}'; correct or empty them (numbers have a decimal point), "
+        f"or write columns: {{{name}: category}}, or {{{name}: number}} to quarantine such rows"
     )
 
 

@@ -82,7 +82,9 @@ class Decisions:
         or has changed since it was predicted.
         """
         if label not in self.items.label_index:
-            raise SettingsError(f"'{label}' is no class; classes: {', '.join(self.items.classes)}")
+            raise SettingsError(
+                f"'{label}' is not a class; classes: {', '.join(self.items.classes)}"
+            )
         with self._lock:
             before = self.labels.get(item, "")
             self._append(item, label)

@@ -104,8 +104,8 @@ def list_items(
         return _rows(manifest, columns, relative_to)
     if isinstance(features, SeveralInputs):
         raise SettingsError(
-            f"INPUT {inputs[0]}: is no manifest, and this model has several inputs or columns; "
-            "give a manifest with the columns that it was trained on"
+            f"INPUT {inputs[0]}: is not a manifest, and this model has several inputs or "
+            "columns; give a manifest with the columns that it was trained on"
         )
     if has_table_settings:
         first = next(setting for setting in settings if setting not in for_texts)

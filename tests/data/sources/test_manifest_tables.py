@@ -67,7 +67,7 @@ def test_what_is_read_otherwise_than_written_is_said(tmp_path):
 
 @pytest.mark.parametrize("column", ["text", "label"])
 def test_only_columns_that_are_read_must_be_unique(tmp_path, column):
-    with pytest.raises(SettingsError, match=rf"'{column}' is there twice.*data\.{column}_column"):
+    with pytest.raises(SettingsError, match=rf"'{column}' appears twice.*data\.{column}_column"):
         read(tmp_path / "m.csv", f"text,label,{column}\na,x,b\n")
 
 
@@ -302,7 +302,7 @@ def test_blanks_before_quotation_marks_are_no_values(tmp_path):
 def test_a_key_that_is_there_twice_is_refused(tmp_path):
     path = tmp_path / "m.jsonl"
     path.write_text('{"text": "a", "label": "x"}\n{"text": "a", "label": "x", "label": "y"}\n')
-    with pytest.raises(SettingsError, match=r"line 2: .*'label' is there twice"):
+    with pytest.raises(SettingsError, match=r"line 2: .*'label' appears twice"):
         read_manifest(path, Columns(), Style())
 
 

@@ -100,7 +100,7 @@ def test_an_interrupted_fetch_goes_on(store, monkeypatch):
 @pytest.mark.parametrize(
     ("address", "said"),
     [("s3://abc:xyzzy@bucket/set", "would be logged"), ("s3://bucket/none", "no such object"),
-     ("s3://bucket/../x", "no address")],
+     ("s3://bucket/../x", "not the address")],
 )  # fmt: skip
 def test_what_cannot_be_fetched_is_refused_without_secrets(store, address, said):
     with pytest.raises(SettingsError, match=said) as refused:

@@ -45,7 +45,7 @@ def test_frames_that_depend_on_others_are_run_alone(tmp_path):
     features = features_of(toy_encoders.pictures(tmp_path / "e.onnx", is_mixed=True))
     learned = features.learn([])
     assert json.loads(learned[ABOUT_FILE])["encoder"]["batching"] == "alone"
-    assert "in a batch an answer depends on the others" in features.notes(learned)[0]
+    assert "in a batch an output depends on the others" in features.notes(learned)[0]
     encoder = features.encoder(learned)
     np.testing.assert_array_equal(encoder.encode([features.read(clip())])[0], 0)
 

@@ -72,8 +72,8 @@ class TestWholeRecordings:
 
     @pytest.mark.parametrize(
         ("minus", "expected", "note"),
-        [("time", "equal", "an answer depends on it (difference 0."),
-         ("batch", "alone", "in a batch an answer depends on the others (difference")],
+        [("time", "equal", "an output depends on it (difference 0."),
+         ("batch", "alone", "in a batch an output depends on the others (difference")],
     )  # fmt: skip
     def test_leaks_are_measured_and_kept_apart(self, tmp_path, minus, expected, note):
         features = features_of(toy_encoders.convolution(tmp_path / "e.onnx", minus))
@@ -251,7 +251,7 @@ class TestFiles:
     def test_rows_of_a_fixed_batch_must_not_mix(self, tmp_path, minus):
         path = toy_encoders.convolution(tmp_path / "e.onnx", minus, batch=3)
         if minus:
-            with pytest.raises(SettingsError, match="takes 3 inputs at once, and an answer depen"):
+            with pytest.raises(SettingsError, match="takes 3 inputs at once, and an output depen"):
                 encoder_of(path)
         else:
             assert_each_as_alone(encoder_of(path), sounds(100, 333))

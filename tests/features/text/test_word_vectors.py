@@ -60,7 +60,7 @@ def test_an_empty_vocabulary_has_no_coverage(vectors):
         (b"a 1 2\nb 1\n", "line 2: expected a word and 2 numbers, found 'b 1'"),
         (b"2 2\na 1 2\nb 1 x\n", "line 3: expected 2 numbers, found '1 x'"),
         (b"a 1 nan\n", "line 1: expected finite numbers, found '1 nan'"),
-        (b"3 2\na 1 2\nb 1 2\n", "truncated: line 1 promises 3 vectors, found 2"),
+        (b"3 2\na 1 2\nb 1 2\n", "truncated: line 1 states 3 vectors, found 2"),
         (b"2 2\na \x00\x00\x80?\x00\x00\x80?\n", "line 2: expected a word and 2 numbers"),
         (gzip.compress(HEADER + ROWS, mtime=0)[:-9], "the gzip file is damaged or truncated"),
         (b"\x1f\x8bno gzip", "the gzip file is damaged or truncated"),

@@ -356,7 +356,9 @@ class TestFrames:
     def test_settings_that_cannot_work(self, tmp_path: Path, weights):
         with pytest.raises(SettingsError, match=r"no 'resnet19'; torchvision has .*resnet18"):
             frames_features(weights, backbone="resnet19").learn([])
-        with pytest.raises(SettingsError, match="is no file, and torchvision knows IMAGENET1K_V1"):
+        with pytest.raises(
+            SettingsError, match=r"neither a file nor .* has for this backbone: IMAGENET1K_V1"
+        ):
             frames_features("IMAGENET").learn([])
         with pytest.raises(SettingsError, match="not the weights of shufflenet"):
             frames_features(weights, backbone="shufflenet_v2_x0_5").learn([])

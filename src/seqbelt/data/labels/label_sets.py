@@ -52,7 +52,7 @@ class LabelReader:
             if self.separator is None:
                 raise ValueError(
                     f"column '{self.column}' holds a text, '{value[:80]}'; expected a list, or set "
-                    "data.label_separator to what parts the labels"
+                    "data.label_separator to the separator of the labels"
                 )
             return self._clean(value.split(self.separator))
         if not isinstance(value, list | tuple):

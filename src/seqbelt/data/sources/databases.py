@@ -74,7 +74,7 @@ def _parse(address: str) -> tuple["URL", str]:
     try:
         url = make_url(address)
     except (ArgumentError, ValueError):
-        raise SettingsError(f"{address.partition('://')[0]}://…: is no address") from None
+        raise SettingsError(f"{address.partition('://')[0]}://…: is not an address") from None
     if url.password is not None:
         raise SettingsError(
             f"{_shown(url)}: a password in an address would be logged; remove it, and set that of "

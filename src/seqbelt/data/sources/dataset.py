@@ -135,8 +135,8 @@ class Data(Settings):
     """Which fold is the test part, from 0; ``compare`` goes through all of them. null: none, all
     rows train and validate."""
     force_split: bool = False
-    """Split a known set at random though it has an official protocol: the figures then compare
-    with nobody else's, and the runs are tagged so."""
+    """Split a known set at random though it has an official protocol: the results then cannot
+    be compared with published ones, and the runs are tagged so."""
     split_seed: Seed = 0
     """Seed of the splits that are taken here. Rows with the same content stay on one side; a store
     that was split without regard to that keeps its split until its folder is deleted."""
@@ -413,7 +413,7 @@ class Data(Settings):
             path = find_generated_set(self.source, self.make)
         elif self.make:
             raise SettingsError(
-                f"data.make: '{self.source}' is no generated set ({', '.join(GENERATED_SETS)}); "
+                f"data.make: '{self.source}' is not a generated set ({', '.join(GENERATED_SETS)}); "
                 "remove the setting"
             )
         elif self._is_name_in(KNOWN_SETS):
@@ -425,8 +425,8 @@ class Data(Settings):
             )
         if inputs is not None and path.exists() and not is_manifest_file(path):
             raise SettingsError(
-                f"data.source: '{self.source}' is no manifest, and several inputs and columns "
-                f"(features.columns) are those of a manifest ({', '.join(ENDINGS)})"
+                f"data.source: '{self.source}' is not a manifest ({', '.join(ENDINGS)}), which "
+                "several inputs and columns (features.columns) need"
             )
         if path.is_dir():
             if self.labels == "several":
@@ -458,7 +458,7 @@ class Data(Settings):
                 )
             return read_archive(path, self.split_folders, self.labels_as_written)
         raise SettingsError(
-            f"data.source: {path.name} is no manifest; expected {', '.join(ENDINGS)}, "
+            f"data.source: {path.name} is not a manifest; expected {', '.join(ENDINGS)}, "
             f"{SERIES_ENDING} or an archive ({', '.join(ARCHIVE_ENDINGS)})"
         )
 
@@ -540,8 +540,8 @@ class Data(Settings):
         if not self.force_split:
             raise SettingsError(
                 f"data.{setting}: '{self.source}' has an official protocol "
-                f"({KNOWN_SETS[self.source].protocol}), and figures of a random split compare "
-                "with nobody else's. Remove the setting, or leave out whole groups "
+                f"({KNOWN_SETS[self.source].protocol}), and results on a random split cannot be "
+                "compared with published ones. Remove the setting, or leave out whole groups "
                 "(data.folds: group, data.test_groups) where the set has groups, or set "
                 "data.force_split: true"
             )

@@ -73,7 +73,7 @@ def read_head(
         first_row, given = _fold(filled[0].cells) if filled else [], _fold(header)
         line = filled[0].line + skipped if filled else 0
         if first_row == given:
-            notes.append(f"line {line} repeats data.header and is no row")
+            notes.append(f"line {line} repeats data.header and is not read as a row")
             return Head(list(header), filled[0].end, line, delimiter)
         if sorted(first_row) == sorted(given):
             raise SettingsError(
@@ -216,7 +216,7 @@ def _read_ragged(
                 shown = head.delimiter.join(row)[:SHOWN]
                 raise SettingsError(
                     f"{path}, line {line}: {len(row)} values, but the header has {expected}; found "
-                    f"{shown!r}. A value that holds the delimiter {head.delimiter!r} stands in "
+                    f"{shown!r}. A value that holds the delimiter {head.delimiter!r} must be in "
                     "double quotes; data.delimiter and data.quoting say how the file is written"
                 )
             rows.append(row)

@@ -34,7 +34,9 @@ def read_pattern(paths: Sequence[str], pattern: str) -> FileNames:
     try:
         form = re.compile(pattern)
     except re.error as error:
-        raise SettingsError(f"--pattern: '{pattern}' is no regular expression ({error})") from None
+        raise SettingsError(
+            f"--pattern: '{pattern}' is not a regular expression ({error})"
+        ) from None
     known = set(form.groupindex)
     if not known or known - {"label", "group"}:
         raise SettingsError(
@@ -65,7 +67,7 @@ def find_groups(paths: Sequence[str]) -> FileNames | None:
         return None
     if missing := [path for path, group in zip(paths, groups, strict=True) if not group]:
         raise SettingsError(
-            f"names of files tell a group in {len(paths) - len(missing):,} of {len(paths):,} "
+            f"the names contain a group in {len(paths) - len(missing):,} of {len(paths):,} "
             f"files, such as '{next(filter(None, groups))}', and none in others: "
             f"{shorten(missing, 3)}. Rename those, or write a manifest (.csv) with the columns "
             "path, label and group"
@@ -109,7 +111,7 @@ def find_labels(folder: str, paths: Sequence[str]) -> FileNames:
             f"--pattern '{_pattern(at)}' ({shorten(sorted(set(columns[at])))})" for at in fitting
         )
         raise SettingsError(
-            f"{folder}: {len(fitting)} parts of the files' names could be the class. Say which: "
+            f"{folder}: {len(fitting)} parts of the files' names could be the class. Choose one: "
             f"{patterns}"
         )
     at = fitting[0]

@@ -80,7 +80,7 @@ def kind_of_files(folder: Path, paths: Sequence[str]) -> str:
     (kind,) = counts
     if kind == "images":
         raise SettingsError(
-            f"{folder}: still images ({shorten(counts[kind], 1)}) are no sequences; expected "
+            f"{folder}: still images ({shorten(counts[kind], 1)}) are not sequences; expected "
             "videos, or arrays of shape (steps, features) made from the images"
         )
     return kind

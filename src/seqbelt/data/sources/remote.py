@@ -209,7 +209,7 @@ def _parse(address: str) -> tuple[str, str]:
             "the client's environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
         )
     if not bucket or ".." in key.split("/"):
-        raise SettingsError(f"{address}: is no address of an object or a folder")
+        raise SettingsError(f"{address}: is not the address of an object or a folder")
     return scheme, key
 
 

@@ -120,7 +120,7 @@ def _find_encoding(path: Path, sample: bytes, reasons: dict[str, str]) -> str:
     if len(near) != 1:
         tried = " or ".join(f"data.encoding={candidate.encoding}" for candidate in near[:3])
         raise SettingsError(
-            f"{path}: is not UTF-8 (byte {where}), and several encodings read it; say which: "
+            f"{path}: is not UTF-8 (byte {where}), and several encodings can read it; choose one: "
             f"{tried or 'data.encoding=NAME'}"
         )
     line = next((text for text in near[0].text.splitlines() if text.strip()), "")
@@ -145,9 +145,9 @@ def _find_delimiter(path: Path, content: bytes, encoding: str, reasons: dict[str
         tried = " or ".join(
             f"data.delimiter={_name(delimiter)} ({n} columns)" for delimiter, n in widths.items()
         )
-        raise SettingsError(f"{path}: several delimiters part the header; say which: {tried}")
+        raise SettingsError(f"{path}: several delimiters split the header; choose one: {tried}")
     (best,) = widths
-    reasons["delimiter"] = f"it parts the header into {widths[best]} columns, {default!r} does not"
+    reasons["delimiter"] = f"it splits the header into {widths[best]} columns, {default!r} does not"
     return best
 
 
@@ -254,7 +254,7 @@ def _in_doubt(
         f"data.{role}_column={name} ({shorten(dict.fromkeys(filter(None, values[name])), 4)})"
         for name in names[:8]
     )
-    return SettingsError(f"{path}: {len(names)} columns {what}; say which: {shown}")
+    return SettingsError(f"{path}: {len(names)} columns {what}; choose one: {shown}")
 
 
 def _bare(name: str) -> str:

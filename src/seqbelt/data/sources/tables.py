@@ -210,7 +210,7 @@ def read_columns(
     table = _read_table(path, style or Style(), None, [], header_names=header_names)
     names = [clean_name(name) for name in table.names]
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
-        raise SettingsError(f"{path}: column '{twice[0]}' is there twice")
+        raise SettingsError(f"{path}: column '{twice[0]}' appears twice")
     problems: dict[int, str] = {}
     columns = {
         name: _as_strings(table.column(at), name, name, problems)
@@ -344,7 +344,7 @@ def _find_columns(
         matches = exact or folded
         if len(matches) > 1:
             raise SettingsError(
-                f"{path}: column '{clean[matches[0]]}' is there twice (columns "
+                f"{path}: column '{clean[matches[0]]}' appears twice (columns "
                 f"{matches[0] + 1} and {matches[1] + 1}); rename one, or name another in "
                 f"data.{field}_column"
             )
@@ -381,8 +381,8 @@ def _read_several(
             example = next((value for value in cells if isinstance(value, str) and value), "")
             raise SettingsError(
                 f"{path}: data.labels: several: column '{columns.label}' holds texts, such as "
-                f"'{example[:80]}'; set data.label_separator to what "
-                "parts the labels, or name columns of 0 and 1 in data.label_columns"
+                f"'{example[:80]}'; set data.label_separator to the "
+                "separator of the labels, or name columns of 0 and 1 in data.label_columns"
             )
 
         def read(row: int) -> list[str]:
@@ -586,7 +586,7 @@ def _distinct_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     values = dict(pairs)
     if len(values) < len(pairs):
         name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key '{name}' is there twice")
+        raise ValueError(f"the key '{name}' appears twice")
     return values
 
 

@@ -485,7 +485,7 @@ def _to_array(table: Table, line_word: str = "line") -> Array:
         elif place == 0 and len(table.columns) > 1 and not names and rises_evenly(values):
             notes += (f"{label} rises evenly, as times do, and is a channel (features.channels)",)
         if place not in asides and (number := find_sentinel(values)) is not None:
-            notes += (f"{label} holds {number:g}, read as a value; it often stands for no value",)
+            notes += (f"{label} holds {number:g}, read as a value; it often means a missing value",)
     values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
     return Array(values, names, words, True, asides, lines, notes, table.names_are_a_comment)
 

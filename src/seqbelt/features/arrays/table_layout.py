@@ -233,7 +233,7 @@ def _below_preamble(
             above if above == name else f"{above} {name}".strip()
             for above, name in zip(_clean_names(upper, width, fill=True), names, strict=True)
         )
-        notes.append("column names stand in several lines, which are joined")
+        notes.append("column names in several lines are joined")
     if preamble:
         notes.append("lines above the column names are left out as titles")
     said = tuple(dict.fromkeys(notes))
@@ -390,7 +390,7 @@ def _refuse_mixed(line: int, cells: Sequence[Cell], kinds: Sequence[bool]) -> No
     raise BadInput(
         WRONG_TYPE,
         f"line {line}, column {column}: '{str(word)[:40]}' is not a number, and '{numbers[0]}' "
-        "beside it is no name; features.header says whether this line names the columns, "
+        "beside it is not a name; features.header says whether this line names the columns, "
         "features.skip_rows leaves lines at the top out",
     )
 

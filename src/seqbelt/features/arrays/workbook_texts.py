@@ -86,4 +86,4 @@ def _open(path: Path) -> "CalamineWorkbook":
     except PasswordError:
         raise BadInput(UNREADABLE, f"{path} is locked by a password; save it without") from None
     except (CalamineError, OSError, ValueError, zipfile.BadZipFile) as error:
-        raise BadInput(UNREADABLE, f"{path} is no workbook that can be read ({error})") from None
+        raise BadInput(UNREADABLE, f"{path} cannot be read as a workbook ({error})") from None

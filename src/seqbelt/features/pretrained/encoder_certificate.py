@@ -1,4 +1,4 @@
-"""Whether an encoder's answer depends on what it must not: padding, batch mates, earlier runs.
+"""Whether an encoder's output depends on what it must not: padding, batch mates, earlier runs.
 
 Attention without a mask, normalisation over the batch or over time, and dropout that was left on
 make the features of one item depend on others, so that a prediction would differ from training.
@@ -46,7 +46,7 @@ def refuse_batch_mates(difference: float, number: int, name: str) -> None:
     """Raise SettingsError if a graph of a fixed batch mixes its rows."""
     if not difference <= TOLERANCE:
         raise SettingsError(
-            f"features.file: {name} takes {number} inputs at once, and an answer depends on the "
+            f"features.file: {name} takes {number} inputs at once, and an output depends on the "
             f"others (difference {difference:.2g} of the largest value); export it with a free "
             "batch axis or for one input"
         )
@@ -65,14 +65,14 @@ def describe_batching(equal: float | None, padded: float | None) -> str:
         return "the file takes one input at a time"
     if not equal <= TOLERANCE:
         return (
-            f"run one input at a time: in a batch an answer depends on the others (difference "
+            f"run one input at a time: in a batch an output depends on the others (difference "
             f"{equal:.2g} of the largest value, {TOLERANCE:g} allowed)"
         )
     if padded is None:
         return f"run in batches (largest difference from alone {equal:.1g})"
     if not padded <= TOLERANCE:
         return (
-            f"run without padding: an answer depends on it (difference {padded:.2g} of the largest "
+            f"run without padding: an output depends on it (difference {padded:.2g} of the largest "
             f"value, {TOLERANCE:g} allowed)"
         )
     return f"run in padded batches (largest difference from alone {max(equal, padded):.1g})"

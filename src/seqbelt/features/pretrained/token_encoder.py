@@ -264,8 +264,8 @@ def _certify(encoder: TokenEncoder, file: EncoderFile) -> Certified:
         difference = encoder_certificate.relative_difference(other, alone[0])
         if not difference <= encoder_certificate.TOLERANCE:
             raise SettingsError(
-                f"features.file: {name} takes exactly {encoder.length} tokens, and an answer "
-                f"depends on what stands at the padding (difference {difference:.2g} of the "
+                f"features.file: {name} takes exactly {encoder.length} tokens, and an output "
+                f"depends on the values at the padding (difference {difference:.2g} of the "
                 "largest value); export it with a free axis of tokens"
             )
     equal = padded = None

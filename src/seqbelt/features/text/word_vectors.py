@@ -87,7 +87,7 @@ def _lines(file: BinaryIO, path: Path) -> tuple[Iterator[tuple[int, bytes]], int
             yield number, line
         if has_header and number - 1 < int(fields[0]):
             raise SeqbeltError(
-                f"{path}: truncated: line 1 promises {int(fields[0])} vectors, found {number - 1}"
+                f"{path}: truncated: line 1 states {int(fields[0])} vectors, found {number - 1}"
             )
 
     return read(), num_dimensions

@@ -105,8 +105,8 @@ class Backbone:
             if Path(weights).is_file():
                 return Path(weights)
             raise SettingsError(
-                f"features.weights: '{weights}' is no file, and torchvision knows "
-                f"{', '.join(known)} for this backbone"
+                f"features.weights: '{weights}' is neither a file nor weights that "
+                f"torchvision has for this backbone: {', '.join(known)}"
             )
         url = known[weights].url
         file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
