@@ -20,6 +20,9 @@ from seqbelt.errors import SettingsError
 
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
 """The range that numpy, torch and scikit-learn accept."""
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Positive: TypeAlias = Annotated[float, Field(gt=0)]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 TAG_NAMES = ("kind", "reads")
 """Settings that choose the class of their section."""
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from seqbelt.comparison.statistics import accuracy_after_selection
 from seqbelt.training.scoring import Scores
 
 
-def trained(name, cell, test, validation=None, fold=0):
-    scores = Scores(accuracy=validation or 0.0, macro_f1=0.0, loss=1.0)
+def trained(name, cell, test, validation=None, fold=0, loss=1.0):
+    scores = Scores(accuracy=validation or 0.0, macro_f1=0.0, loss=loss)
     rights = np.arange(10) < 10 * (validation or 0)
     return SimpleNamespace(
         name=name,
@@ -25,6 +25,11 @@ def test_validation_rows_choose_whatever_the_test_rows_say():
     models = [trained("a", "lstm", [1, 1], 0.6), trained("b", "rnn", [0, 0], 0.7)]
     best, words, key = _choose(models)
     assert best.name == "b" and words == "the best by validation" and key == "validation"
+
+
+def test_of_equally_accurate_models_the_lower_loss_is_chosen():
+    models = [trained(name, "lstm", [1, 1], 0.6, loss=loss) for name, loss in zip("abc", (3, 1, 2))]
+    assert _choose(models)[0].name == "b"
 
 
 def test_without_validation_rows_the_test_chooses_the_cell_and_never_the_seed():

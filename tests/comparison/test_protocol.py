@@ -60,3 +60,17 @@ def test_a_tiny_network_gets_the_nearest_width_and_the_words_tell_what_was_achie
     text = describe("equal_parameters", {"rnn": model, "lstm": matched}, build)
     assert f"RNN {build(model).num_parameters:,} (1 units)" in text
     assert f"LSTM {build(matched).num_parameters:,} (1 units)" in text
+
+
+@pytest.mark.parametrize("protocol", list(MEASURES))
+@pytest.mark.parametrize("hidden_size", range(4, 10))
+def test_no_other_width_is_nearer_in_size(protocol, hidden_size):
+    model = Model(cell="lstm", hidden_size=hidden_size)
+    variant = apply_variant(model, "rnn")
+
+    def gap(width):
+        return abs(measure(build(variant.replace(hidden_size=width))) - measure(build(model)))
+
+    measure = MEASURES[protocol]
+    matched = match(protocol, model, variant, build)
+    assert gap(matched.hidden_size) == min(map(gap, range(1, 40)))

@@ -16,7 +16,7 @@ from seqbelt.inference import timeline as module
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
-from seqbelt.inference.timeline import Timeline, TimelinePredictor, cut_windows, merge
+from seqbelt.inference.timeline import Timeline, TimelinePredictor, merge, slide_windows
 from seqbelt.models.classifier import Model
 
 RATE = 8000
@@ -141,10 +141,10 @@ def test_silence_within_a_recording_has_no_label(bundle):
 )
 def test_windows_do_not_depend_on_the_pieces(num, size, hop):
     values = np.arange(num)
-    whole = list(cut_windows([values], size, hop))
+    whole = list(slide_windows([values], size, hop))
     assert whole[0][0] == 0 and whole[-1][1][-1] == num - 1
     for cuts in (range(num), [1, 2, 50], [num // 2]):
-        found = list(cut_windows(np.split(values, cuts), size, hop))
+        found = list(slide_windows(np.split(values, cuts), size, hop))
         assert [(first, part.tolist()) for first, part in found] == [
             (first, list(range(first, first + min(size, num)))) for first, _ in whole
         ]

@@ -14,8 +14,12 @@ def client(tmp_path):
     return client
 
 
-def publish(client, accuracy, data="one"):
-    tags = {"validation.accuracy": str(accuracy), "data.fingerprint": data}
+def publish(client, accuracy, data="one", loss=1.0):
+    tags = {
+        "validation.accuracy": str(accuracy),
+        "validation.loss": str(loss),
+        "data.fingerprint": data,
+    }
     version = client.create_model_version("toys", "file:///nowhere", tags=tags)
     _update_aliases(client, "toys", version)
 
@@ -36,6 +40,19 @@ def test_the_two_best_hold_the_aliases(client):
         {"champion": "2", "challenger": "1"},
         {"champion": "2", "challenger": "4"},
         {"champion": "5", "challenger": "2"},
+    ]
+
+
+def test_of_equally_accurate_versions_the_lower_loss_is_champion(client):
+    found = []
+    for loss in (0.5, 0.7, 0.3, 0.4):
+        publish(client, 0.9, loss=loss)
+        found.append(holders(client))
+    assert found == [
+        {"champion": "1"},
+        {"champion": "1", "challenger": "2"},
+        {"champion": "3", "challenger": "1"},
+        {"champion": "3", "challenger": "4"},
     ]
 
 

@@ -9,14 +9,14 @@ import pytest
 from seqbelt.data.sources.dataset import Data
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.models.classifier import Model
-from seqbelt.training.advice import Advice, Outcome, advise
+from seqbelt.training.advice import Advice, TrainingOutcome, advise
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.scoring import Scores
 
 COUNTS = np.array([50, 50])
-FINE = Outcome(
+FINE = TrainingOutcome(
     classes=("cat", "dog"),
     train_counts=10 * COUNTS,
     validation_counts=COUNTS,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from seqbelt.models.kind_defaults import NUMBERS, TOKENS, defaults_for
 from seqbelt.training import hyperparameters
 from seqbelt.training.augmentation import Augmentation
-from seqbelt.training.hyperparameters import MAX_EPOCHS, Plan, Training
+from seqbelt.training.hyperparameters import MAX_EPOCHS, Training, TrainingPlan
 
 TABLE = {
     False: replace(NUMBERS, num_passes=40, min_updates=1500, max_updates=2500),
@@ -27,17 +27,17 @@ def table(monkeypatch):
     ("is_tokens", "num_rows", "num_updates", "plan"),
     [
         # The floor, in epochs of several passes: 375 passes in 29 epochs of 13.
-        (False, 30, 1500, Plan(8, 4, 13, 29)),
-        (False, 431, 1500, Plan(32, 14, 4, 27)),
+        (False, 30, 1500, TrainingPlan(8, 4, 13, 29)),
+        (False, 431, 1500, TrainingPlan(32, 14, 4, 27)),
         # The ceiling: 40 passes of 313 batches would be 12,520.
-        (False, 10_000, 2500, Plan(32, 313, 1, 8)),
+        (False, 10_000, 2500, TrainingPlan(32, 313, 1, 8)),
         # Three passes, although they are more than the ceiling.
-        (False, 150_000, 14_064, Plan(32, 4688, 1, 3)),
-        (True, 30, 1000, Plan(8, 4, 9, 28)),
-        (True, 431, 1000, Plan(32, 14, 3, 24)),
+        (False, 150_000, 14_064, TrainingPlan(32, 4688, 1, 3)),
+        (True, 30, 1000, TrainingPlan(8, 4, 9, 28)),
+        (True, 431, 1000, TrainingPlan(32, 14, 3, 24)),
         # Ten passes, between the bounds.
-        (True, 10_000, 3130, Plan(32, 313, 1, 10)),
-        (True, 150_000, 14_064, Plan(32, 4688, 1, 3)),
+        (True, 10_000, 3130, TrainingPlan(32, 313, 1, 10)),
+        (True, 150_000, 14_064, TrainingPlan(32, 4688, 1, 3)),
     ],
 )
 def test_a_budget_in_updates_follows_the_number_of_rows(
@@ -70,10 +70,10 @@ def test_signals_that_cannot_be_interpolated_are_not_stretched():
 
 
 def test_the_plan_in_words():
-    assert Plan(8, 4, 13, 29).sentence == (
+    assert TrainingPlan(8, 4, 13, 29).sentence == (
         "1,508 updates with 8 sequences each, 29 epochs of 13 passes over the rows"
     )
-    assert Plan(32, 313, 1, 8).sentence == "2,504 updates with 32 sequences each, 8 epochs"
+    assert TrainingPlan(32, 313, 1, 8).sentence == "2,504 updates with 32 sequences each, 8 epochs"
 
 
 @given(num_rows=st.integers(1, 300_000), num_updates=st.integers(1, 50_000))
@@ -96,7 +96,7 @@ def test_few_rows_make_small_batches(num_rows, batch_size):
 
 def test_epochs_that_are_given_are_passes():
     resolved = Training(num_epochs=7, num_updates=10).resolve(431, False)
-    assert resolved.plan(431) == Plan(32, 14, 1, 7)
+    assert resolved.plan(431) == TrainingPlan(32, 14, 1, 7)
 
 
 @pytest.mark.parametrize("is_tokens", [False, True])

@@ -128,6 +128,10 @@ def test_interrupted_at_any_step_it_goes_on_to_the_same_weights(store, tmp_path,
     assert torch.equal(weights(network), weights(undisturbed))
     assert [e.train_loss for e in history.epochs] == [e.train_loss for e in expected.epochs]
     assert history.best_epoch == expected.best_epoch and not history.interrupted
+    assert [number for number, _ in expected.reaches] == [0, 1, 2, 4]
+    assert history.reaches == expected.reaches
+    for name in ("fill", "flops", "padded_flops"):
+        assert getattr(history, name) == pytest.approx(getattr(expected, name)), name
 
 
 PASSES = Training(num_updates=24, batch_size=8, learning_rate=0.02, device="cpu")

@@ -20,7 +20,7 @@ from seqbelt.inference.folder import Item
 from seqbelt.inference.predictor import Predictor
 from seqbelt.plots import attributed_text
 from seqbelt.plots.attribution_figure import draw
-from seqbelt.plots.attributions import Steps
+from seqbelt.plots.attributions import AttributedSteps
 from seqbelt.plots.fonts import to_png
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.inputs import list_items, parse_inputs
@@ -93,11 +93,13 @@ def explain(
     try:
         output.mkdir(parents=True, exist_ok=True)
         if tokens is None:
-            files = _write_signal(target, bundle, item, sequence, steps)
+            files, names = _write_signal(target, bundle, item, sequence, steps)
         else:
-            files = _write_text(target, tokens, steps, result)
+            files, names = _write_text(target, tokens, steps, result)
     except OSError as error:
         raise SeqbeltError(f"--output {output}: cannot be written ({error})") from None
+    if result["above_chance"] is not False:
+        _print_strongest(steps, names)
     return Outcome({**result, "files": [str(path) for path in files]})
 
 
@@ -107,7 +109,7 @@ def _explain(
     sequence: np.ndarray,
     tokens: "_Tokens | None",
     asked: str | None,
-) -> tuple[Steps, dict[str, Any]]:
+) -> tuple[AttributedSteps, dict[str, Any]]:
     """The steps for the figure, and the result: of the ``asked`` label, the predicted class, or the
     likeliest of several labels."""
     bundle = predictor.bundle
@@ -124,7 +126,7 @@ def _explain(
     confidence = float(probabilities[predicted])
     label = bundle.classes[explanation.predicted]
     above_chance: bool | None = bundle.about.get("above_chance")  # unknown of older bundles
-    steps = Steps(
+    steps = AttributedSteps(
         title=f"{label}  {confidence:.1%}  ·  {Path(name).name}",
         label=label,
         attributions=explanation.attributions
@@ -210,15 +212,15 @@ def _file_stem(name: str, item_id: str | None) -> str:
 
 
 def _write_signal(
-    target: Path, bundle: Bundle, item: Item, sequence: np.ndarray, steps: Steps
-) -> list[Path]:
+    target: Path, bundle: Bundle, item: Item, sequence: np.ndarray, steps: AttributedSteps
+) -> tuple[list[Path], list[str]]:
+    """Write the table and the figure; returns their paths and a name for each step."""
     table = target.with_name(target.name + ".csv")
     figure = target.with_name(target.name + ".png")
     _write_table(table, steps)
     figure.write_bytes(to_png(draw(bundle, item.source, sequence, steps), DPI))
     unit = " s" if steps.step_s else ""
-    _print_strongest(steps, [f"{time:g}{unit}" for time in steps.times.round(4)])
-    return [table, figure]
+    return [table, figure], [f"{time:g}{unit}" for time in steps.times.round(4)]
 
 
 class _Tokens(NamedTuple):
@@ -243,7 +245,10 @@ def _read_tokens(bundle: Bundle, item: Item) -> _Tokens:
     return _Tokens(text, encoder.offsets(text), ids == encoder.unknown_id)
 
 
-def _write_text(target: Path, tokens: _Tokens, steps: Steps, result: dict[str, Any]) -> list[Path]:
+def _write_text(
+    target: Path, tokens: _Tokens, steps: AttributedSteps, result: dict[str, Any]
+) -> tuple[list[Path], list[str]]:
+    """Write the table and the page; returns their paths and a name for each step."""
     text, offsets, is_unknown = tokens
     spans = attributed_text.spans(text, offsets, steps.attributions, is_unknown)
     notes = [f"{name.replace('_', ' ')}: {value}" for name, value in result.items()]
@@ -252,11 +257,10 @@ def _write_text(target: Path, tokens: _Tokens, steps: Steps, result: dict[str, A
     pieces = [text[start:end] for start, end in offsets]
     _write_table(table, steps, pieces)
     html.write_text(page, encoding="utf-8")
-    _print_strongest(steps, [repr(piece) for piece in pieces])
-    return [table, html]
+    return [table, html], [repr(piece) for piece in pieces]
 
 
-def _write_table(path: Path, steps: Steps, tokens: Sequence[str] | None = None) -> None:
+def _write_table(path: Path, steps: AttributedSteps, tokens: Sequence[str] | None = None) -> None:
     """One row for each step; the share is empty for a step that was not read. Rough shares have
     the completeness gap beside them."""
     columns = {
@@ -273,7 +277,7 @@ def _write_table(path: Path, steps: Steps, tokens: Sequence[str] | None = None) 
         writer.writerows(zip(*present.values(), strict=True))
 
 
-def _print_strongest(steps: Steps, names: Sequence[str]) -> None:
+def _print_strongest(steps: AttributedSteps, names: Sequence[str]) -> None:
     """Print the strongest steps."""
     attributions = np.nan_to_num(steps.attributions)
     order = np.argsort(attributions, kind="stable")

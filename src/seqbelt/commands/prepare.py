@@ -8,10 +8,10 @@ from seqbelt.features.ray_workers import encode_on_ray
 from seqbelt.workflow.outcome import DONE, QUARANTINED, Outcome
 from seqbelt.workflow.prepared_data import prepare_data
 
-Engine = Literal["local", "ray"]
+EncodingEngine = Literal["local", "ray"]
 
 
-def prepare(experiment: Experiment, engine: Engine = "local") -> Outcome:
+def prepare(experiment: Experiment, engine: EncodingEngine = "local") -> Outcome:
     """Prepare the data, on this machine or on a Ray cluster."""
     prepared = prepare_data(experiment, encode=encode_on_ray if engine == "ray" else encode_sources)
     about = prepared.store.about

@@ -21,7 +21,7 @@ from seqbelt.inference.live_events import (
     THRESHOLD,
     ChangeDetector,
 )
-from seqbelt.inference.live_stream import Decision, Stream
+from seqbelt.inference.live_stream import LiveDecision, Stream
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.event_command import EventCommand
 from seqbelt.workflow.live_signals import Restart, decode_pieces, open_signal
@@ -116,7 +116,7 @@ class LiveSignal:
         self._add_latency(began)
         yield self._line(final)
 
-    def _line(self, decision: Decision) -> dict[str, Any]:
+    def _line(self, decision: LiveDecision) -> dict[str, Any]:
         line = self.last = _line(self._bundle, self.answers, decision)
         self.num_decisions += 1
         change = self._changes and self._changes.push(
@@ -269,7 +269,7 @@ def _warm_up(bundle: Bundle, window_s: float | None) -> None:
     trial.finish()
 
 
-def _line(bundle: Bundle, answers: Stream, decision: Decision) -> dict[str, Any]:
+def _line(bundle: Bundle, answers: Stream, decision: LiveDecision) -> dict[str, Any]:
     probabilities = decision.probabilities
     (label,) = bundle.predicted_names(probabilities)
     time = {"time_s": round(decision.num_inputs * answers.input_s, 6)} if answers.input_s else {}

@@ -3,9 +3,10 @@
 Why this test: with two to five seeds the plain bootstrap over seeds and examples claims a
 difference that is not there in up to 30 cases of 100 (5 are allowed), since its percentiles know
 nothing of how badly two seeds estimate a variance. Satterthwaite's degrees of freedom do, and with
-seeds that vary no less than their noise makes them claim at most 5 in 100, 2 to 4 on average
-(``benchmarks/verdict_simulation.py``). It gives way where one cell's seeds do not vary and the
-other's fail now and then: five seeds then seldom show the tail.
+seeds that vary no less than their noise makes them, and as they would where both cells are equally
+good, 2 to 4 in 100 are claimed on average, 6 in the worst world at one look
+(``benchmarks/verdict_simulation.py``), where one cell's seeds do not vary and the other's do: few
+seeds seldom show the tail.
 """
 
 import math
@@ -30,7 +31,7 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.evaluation.proportions import holm
 from seqbelt.settings import Settings
 
-Word = Literal["better", "worse", "equivalent", "undecided"]
+VerdictWord = Literal["better", "worse", "equivalent", "undecided"]
 MAX_MORE_SEEDS = 100
 """Past this, where looks are not counted, the advice is more test examples: nobody trains a hundred
 more models."""
@@ -40,7 +41,7 @@ more models."""
 class Verdict:
     """What the test examples say about ``cell`` against ``other``. Fractions, not per cent."""
 
-    word: Word
+    word: VerdictWord
     """What ``cell`` is, compared with ``other``."""
     cell: str
     other: str
@@ -247,7 +248,13 @@ class VerdictRule(Settings):
         level = 1 - self.confidence if looks is None else looks.level(1 - self.confidence)
         tests = [(scores, pair) for scores in scored for pair in combinations(scores.cells, 2)]
         differences = [
-            score_difference(scores.cells[a], scores.cells[b], scores.groups, seeds_paired)
+            score_difference(
+                scores.cells[a],
+                scores.cells[b],
+                scores.groups,
+                seeds_paired,
+                scores.metric.is_fraction,
+            )
             for scores, (a, b) in tests
         ]
         own_p = np.maximum(
@@ -278,7 +285,7 @@ class VerdictRule(Settings):
         test: "_Test",
     ) -> Verdict:
         a, b = (scored.cells[cell] for cell in pair)
-        word: Word = "undecided"
+        word: VerdictWord = "undecided"
         if p_equivalence <= test.level:
             word = "equivalent"
         elif p_value <= test.level:

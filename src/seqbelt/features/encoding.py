@@ -31,7 +31,7 @@ from seqbelt.features.base import (
 )
 from seqbelt.features.crash_board import Board
 
-Item = TypeVar("Item")
+Drawn = TypeVar("Drawn")
 Result = TypeVar("Result")
 IndexedSource: TypeAlias = tuple[int, Source]
 """A source and its index among all sources; the outcome carries the same index."""
@@ -135,8 +135,8 @@ def encode_sources(
 
 def map_ahead(
     pool: ThreadPoolExecutor,
-    work: Callable[[Item], Result],
-    items: Iterable[Item],
+    work: Callable[[Drawn], Result],
+    items: Iterable[Drawn],
     num_ahead: int,
 ) -> Generator[Result, None, None]:
     """``work`` of each item in order, computed by a pool for ``num_ahead`` items in advance.
@@ -151,9 +151,9 @@ def map_ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def draw_ahead(items: Iterable[Item], num_ahead: int) -> Iterator[Item]:
+def draw_ahead(items: Iterable[Drawn], num_ahead: int) -> Iterator[Drawn]:
     """The items in order; each is drawn ``num_ahead`` items before it is yielded."""
-    drawn: deque[Item] = deque()
+    drawn: deque[Drawn] = deque()
     for item in items:
         drawn.append(item)
         if len(drawn) > num_ahead:

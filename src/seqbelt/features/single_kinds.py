@@ -9,8 +9,8 @@ from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.audio.spectral import Spectral
 from seqbelt.features.clip_sections import ClipSections
+from seqbelt.features.pretrained.encoded_sound import EncodedSound
 from seqbelt.features.pretrained.frame_encoder import EncodedFrames
-from seqbelt.features.pretrained.sound_encoder import EncodedSound
 from seqbelt.features.pretrained.token_encoder import EncodedText
 from seqbelt.features.sound_sections import SoundSections
 from seqbelt.features.text.morpheme import Morpheme

@@ -11,7 +11,7 @@ from seqbelt.features.audio.audio import AudioFeatures, LogMel, Mfcc, Waveform
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.audio.spectral import Spectral
 from seqbelt.features.base import Encoder, Learned, Source
-from seqbelt.features.pretrained.sound_encoder import EncodedSound
+from seqbelt.features.pretrained.encoded_sound import EncodedSound
 from seqbelt.features.sections import Sections
 
 AnySound: TypeAlias = Annotated[

@@ -18,7 +18,7 @@ EVERY_MS = 250.0
 
 
 @dataclass(frozen=True)
-class Decision:
+class LiveDecision:
     """A prediction from the part of a signal that was read."""
 
     num_inputs: int
@@ -121,7 +121,7 @@ class Stream:
             return 1 / self._features.sample_rate
         return self._features.step_s()
 
-    def push(self, inputs: np.ndarray) -> Iterator[Decision]:
+    def push(self, inputs: np.ndarray) -> Iterator[LiveDecision]:
         """Read inputs and yield the decisions that are due; the iterator must be exhausted."""
         while len(inputs):
             room = self._every - self.num_inputs % self._every
@@ -130,7 +130,7 @@ class Stream:
             if self.num_inputs % self._every == 0 and self._can_predict:
                 yield self._decide(is_final=False)
 
-    def finish(self) -> Decision:
+    def finish(self) -> LiveDecision:
         """The prediction for the complete signal. Raises BadInput as for a file."""
         steps = self._steps.finish()
         if self._is_audio and self._peak < SILENCE_PEAK:
@@ -177,8 +177,8 @@ class Stream:
         if self._carried is not None:
             self._carried.push(steps)
 
-    def _decide(self, is_final: bool) -> Decision:
+    def _decide(self, is_final: bool) -> LiveDecision:
         classifier = self._carried or self._window
         assert classifier is not None
         probabilities = self._probabilities(classifier.logits.numpy())
-        return Decision(self.num_inputs, self.num_steps, probabilities, is_final)
+        return LiveDecision(self.num_inputs, self.num_steps, probabilities, is_final)

@@ -13,10 +13,11 @@ import onnx
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from seqbelt.models.classifier import NEGLIGIBLE_SPREAD, SequenceNetwork, Standardize
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.ensemble import Network
 from seqbelt.models.pooling import ATTENDING, Pooling
 from seqbelt.models.recurrent import Cell, Recurrent
+from seqbelt.models.standardize import NEGLIGIBLE_SPREAD, Standardize
 from seqbelt.models.stem import StemBlock, StemLayers
 
 OPSET = 17

@@ -26,7 +26,7 @@ from seqbelt.training.device import without_tf32
 from seqbelt.training.step_scoring import label_steps
 
 Engine = Literal["torch", "onnx", "ray"]
-Precision = Literal["float32", "bf16"]
+ProductPrecision = Literal["float32", "bf16"]
 WINDOW_ITEMS = 512
 """Items that are sorted by length together."""
 WINDOW_VALUES = 4 << 20
@@ -62,7 +62,7 @@ class Predictor:
         bundle: Bundle,
         device: str = "auto",
         engine: Engine = "torch",
-        precision: Precision = "float32",
+        precision: ProductPrecision = "float32",
     ) -> None:
         """``engine`` onnx computes on the CPU; ``precision`` bf16 multiplies in bfloat16.
 
@@ -78,7 +78,7 @@ class Predictor:
         self.encoder = bundle.encoder
         for member in self.network.networks:
             member.recurrent.chosen_layout(self.device)  # may load the compiled kernel
-        self.precision: Precision = precision
+        self.precision: ProductPrecision = precision
         self._compute = self.network if engine == "torch" else _onnx_network(bundle, precision)
         if precision != "float32":
             self._try_precision()
@@ -266,7 +266,7 @@ class Predictor:
         return results
 
 
-def _onnx_network(bundle: Bundle, precision: Precision) -> torch.nn.Module:
+def _onnx_network(bundle: Bundle, precision: ProductPrecision) -> torch.nn.Module:
     if precision != "float32":
         raise SettingsError(f"--precision {precision}: --engine onnx computes in float32")
     try:

@@ -36,7 +36,7 @@ from seqbelt.features.encoding import Encoded, hash_content
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_table
-from seqbelt.inference.predictor import Engine, Precision, Prediction, Predictor
+from seqbelt.inference.predictor import Engine, Prediction, Predictor, ProductPrecision
 from seqbelt.models.pooling import LOCAL
 
 BLOCK_SAMPLES = 1 << 18
@@ -66,7 +66,7 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class Segment:
+class TimelineSegment:
     """A part of a recording with one label; times in seconds."""
 
     start_s: float
@@ -97,7 +97,7 @@ def merge(
     probabilities: np.ndarray,
     timeline: Timeline,
     target: Target = TARGETS["per_sequence"],
-) -> list[Segment]:
+) -> list[TimelineSegment]:
     """Segments from cells: cell ``i`` is from ``edges_s[i]`` to ``edges_s[i + 1]`` and has
     ``probabilities[i]`` ``(classes,)``, NaN without a prediction.
 
@@ -105,7 +105,7 @@ def merge(
     them reaches the threshold (hysteresis). Then gaps are closed, short segments are dropped, and
     the new gaps are closed.
     """
-    segments: list[Segment] = []
+    segments: list[TimelineSegment] = []
     is_known = np.asarray(~np.isnan(probabilities).any(axis=1))
     known = np.where(is_known[:, None], probabilities, 0)
     best = np.where(is_known, target.decide(known), -1)
@@ -116,7 +116,9 @@ def merge(
             continue
         weights = np.diff(edges_s[start : stop + 1])
         confidence = float(np.average(probabilities[start:stop, label], weights=weights))
-        segments.append(Segment(float(edges_s[start]), float(edges_s[stop]), label, confidence))
+        segments.append(
+            TimelineSegment(float(edges_s[start]), float(edges_s[stop]), label, confidence)
+        )
     segments = _close_gaps(segments, timeline.max_gap_s)
     # Edges are rounded to samples: allow a microsecond.
     minimum_s = timeline.min_duration_s - 1e-6
@@ -124,8 +126,8 @@ def merge(
     return _close_gaps(segments, timeline.max_gap_s)
 
 
-def _close_gaps(segments: list[Segment], max_gap_s: float) -> list[Segment]:
-    joined: list[Segment] = []
+def _close_gaps(segments: list[TimelineSegment], max_gap_s: float) -> list[TimelineSegment]:
+    joined: list[TimelineSegment] = []
     for segment in segments:
         before = joined[-1] if joined else None
         if (
@@ -135,7 +137,7 @@ def _close_gaps(segments: list[Segment], max_gap_s: float) -> list[Segment]:
         ):
             lengths = [before.end_s - before.start_s, segment.end_s - segment.start_s]
             confidence = float(np.average([before.confidence, segment.confidence], weights=lengths))
-            joined[-1] = Segment(before.start_s, segment.end_s, segment.label, confidence)
+            joined[-1] = TimelineSegment(before.start_s, segment.end_s, segment.label, confidence)
         else:
             joined.append(segment)
     return joined
@@ -155,7 +157,7 @@ class TimelinePredictor(Predictor):
         bundle: Bundle,
         timeline: Timeline,
         engine: Engine = "torch",
-        precision: Precision = "float32",
+        precision: ProductPrecision = "float32",
         device: str = "auto",
         audacity: Path | None = None,
         raven: Path | None = None,
@@ -217,7 +219,7 @@ class TimelinePredictor(Predictor):
         rate, pieces = _open(self.bundle, source)
         size = max(1, round(self.timeline.window_s * rate))
         at_once = max(1, min(MAX_BATCH_WINDOWS, MAX_BATCH_INPUTS // size))
-        windows = cut_windows(pieces, size, self.timeline.hop_s * rate)
+        windows = slide_windows(pieces, size, self.timeline.hop_s * rate)
         batches = iter(lambda: list(islice(windows, at_once)), [])
         if self._span is None:
             return self._pack_windows(batches, rate)
@@ -297,7 +299,7 @@ class TimelinePredictor(Predictor):
                 probabilities[index] = self.bundle.probabilities(row[:num_steps])
         return probabilities
 
-    def segments(self, packed: np.ndarray) -> list[Segment]:
+    def segments(self, packed: np.ndarray) -> list[TimelineSegment]:
         """The segments of a journal entry."""
         if self._span is not None:
             duration_s = float(packed[0]) + float(packed[1])
@@ -450,7 +452,7 @@ def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
             )
 
 
-def cut_windows(
+def slide_windows(
     pieces: Iterable[np.ndarray], size: int, hop: float
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Cut pieces of any length into windows of ``size`` inputs; yields the first input's index and

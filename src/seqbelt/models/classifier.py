@@ -1,13 +1,12 @@
-"""The ``model`` section and the network that it describes."""
+"""The ``model`` section and the networks that it describes, of one input or several."""
 
-from collections.abc import Callable
-from typing import Annotated, Literal, NamedTuple, Self, cast
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Self, cast
 
 import numpy as np
 import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from seqbelt.cropping import Crop, Cropping
 from seqbelt.errors import SettingsError
@@ -20,15 +19,11 @@ from seqbelt.models.initialization import ForgetBias, RecurrentInit, initialize
 from seqbelt.models.kind_defaults import defaults_for
 from seqbelt.models.pooling import Pooling, PoolingName
 from seqbelt.models.recurrent import Cell, Layout, NoRecurrence, Recurrent
+from seqbelt.models.standardize import Standardize
 from seqbelt.models.stem import Stem, StemLayers
-from seqbelt.settings import Settings, renamed
+from seqbelt.settings import Count, Fraction, Settings, renamed
 
-NEGLIGIBLE_SPREAD = 1e-6
-"""Spread of a sequence, in training standard deviations, below which it counts as constant."""
-
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 AutoFraction = Literal["auto"] | Fraction
-Count = Annotated[int, Field(ge=1)]
 
 
 class Model(Settings):
@@ -164,68 +159,9 @@ class Model(Settings):
         and ``forget_bias: chrono``; not for a network whose weights are loaded.
         """
         if layout is not None:
-            from seqbelt.models.joined_network import JoinedNetwork  # which is made of these
-
             return JoinedNetwork(self, layout, num_classes)
         resolved = self.resolve(is_tokens, lengths)
         return SequenceNetwork(resolved, num_features, num_classes, is_tokens, lengths)
-
-
-class Standardize(nn.Module):
-    """Subtract the mean and divide by the standard deviation of the training rows' steps.
-
-    ``by_sequence`` appends each feature standardised by the mean and the standard deviation of its
-    sequence, which removes gains and offsets of a recording. ``differences`` appends each feature's
-    difference from the step before, divided by the root mean square of the training rows'
-    differences.
-    """
-
-    mean: Tensor
-    std: Tensor
-    difference_scale: Tensor
-
-    def __init__(
-        self, num_features: int, by_sequence: bool = False, differences: bool = False
-    ) -> None:
-        super().__init__()
-        self.by_sequence, self.differences = by_sequence, differences
-        self.output_size = num_features * (1 + by_sequence + differences)
-        if differences:
-            self.register_buffer("difference_scale", torch.ones(num_features))
-        self.register_buffer("mean", torch.zeros(num_features))
-        self.register_buffer("std", torch.ones(num_features))
-
-    def learn(self, mean: Tensor, std: Tensor, difference_rms: Tensor | None = None) -> None:
-        """Set the statistics ``(features,)`` of the training rows: mean and standard deviation over
-        steps, root mean square of the differences (the standard deviation unless given). Constant
-        features are not scaled."""
-        self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > 1e-6, std, 1.0))
-        if self.differences:
-            scale = self.std if difference_rms is None else difference_rms
-            self.difference_scale.copy_(torch.where(scale > 1e-6 * self.std, scale, self.std))
-
-    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """``(batch, steps, features)`` to ``(batch, steps, output_size)``."""
-        parts = [(inputs - self.mean) / self.std]
-        if self.by_sequence:
-            parts.append(self._by_sequence(inputs, lengths))
-        if self.differences:  # 0 at the first step
-            differences = F.pad(inputs[:, 1:] - inputs[:, :-1], (0, 0, 1, 0))
-            parts.append(differences / self.difference_scale)
-        return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
-
-    def _by_sequence(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        # In float64 the mean of a constant feature is exact; Apple's GPUs lack float64.
-        kind = torch.float32 if inputs.device.type == "mps" else torch.float64
-        steps = torch.arange(inputs.shape[1], device=inputs.device)
-        lengths = upload(lengths, inputs.device)[:, None, None]
-        is_padding = steps[:, None] >= lengths
-        values = inputs.to(kind).masked_fill(is_padding, 0)
-        # Padding stays 0: it must not affect the range of a quantised product.
-        centred = (values - values.sum(1, keepdim=True) / lengths).masked_fill(is_padding, 0)
-        spread = (centred.square().sum(1, keepdim=True) / lengths).sqrt()
-        return (centred / (spread + NEGLIGIBLE_SPREAD * self.std)).to(inputs.dtype)
 
 
 class Branch(NamedTuple):
@@ -363,3 +299,115 @@ class SequenceNetwork(nn.Module):
     def num_parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+class JoinedNetwork(SequenceNetwork):
+    """Packed items (``InputLayout``) in, logits out.
+
+    Each input has a branch of its own, a ``SequenceNetwork`` up to its pooling. The pooled outputs
+    and the cells of the columns go through one layer with ReLU, so that inputs can act on each
+    other, and then through the last layer. Where an input is missing, a learned vector takes the
+    place of its pooled output.
+    """
+
+    def __init__(self, settings: Model, layout: InputLayout, num_classes: int) -> None:
+        nn.Module.__init__(self)
+        self.settings, self.layout, self.is_tokens = settings, layout, False
+        self._packing = layout  # never None here
+        branches = []
+        for size in layout.inputs:
+            lengths = np.array([size.median_steps]) if size.median_steps else None
+            resolved = settings.resolve(size.is_tokens, lengths)
+            branch = SequenceNetwork(
+                resolved, size.num_features, num_classes, size.is_tokens, lengths
+            )
+            branch.classify = nn.Identity()  # type: ignore[assignment]
+            branches.append(branch)
+        self.branch_list = nn.ModuleList(branches)
+        widths = [branch.pool.output_size for branch in branches]
+        self.absent = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in widths)
+        self.join = nn.Linear(sum(widths) + layout.num_cells, settings.hidden_size)
+        self.dropout = nn.Dropout(branches[0].settings.dropout_rates[0])
+        self.classify = nn.Linear(settings.hidden_size, num_classes)
+
+    @property
+    def branches(self) -> tuple[SequenceNetwork, ...]:
+        return tuple(branch for branch in self.branch_list if isinstance(branch, SequenceNetwork))
+
+    def forward(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
+        """Logits ``(batch, classes)`` of packed items ``(batch, rows, width)``; ``lengths`` are not
+        needed, since an item has its own."""
+        counts, cells = self._header(inputs)
+        pooled = [
+            branch.pooled(steps, of, chunks)
+            for branch, (steps, of) in zip(self.branches, self._inputs(inputs, counts), strict=True)
+        ]
+        return self._classify(pooled, counts, cells)
+
+    def main_branch(self, inputs: Tensor, lengths: Tensor) -> Branch:
+        """The branch of the first input; the others' outputs are constant."""
+        counts, cells = self._header(inputs)
+        parts = self._inputs(inputs, counts)
+        with torch.no_grad():
+            others = [
+                branch.pooled(steps, of)
+                for branch, (steps, of) in zip(self.branches[1:], parts[1:], strict=True)
+            ]
+
+        def classify(pooled: Tensor) -> Tensor:
+            return self._classify([pooled, *others], counts, cells)
+
+        return Branch(self.branches[0], *parts[0], classify)
+
+    @property
+    def recurrent(self) -> Recurrent | NoRecurrence:  # type: ignore[override]
+        """The first branch's, for what is reported of a network."""
+        return self.branches[0].recurrent
+
+    @property
+    def stem(self):  # type: ignore[override]
+        return self.branches[0].stem
+
+    @property
+    def reduction(self) -> int:
+        return self.branches[0].reduction
+
+    @property
+    def labels_steps(self) -> bool:
+        return False
+
+    def _header(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Steps of each input int64 ``(batch, inputs)`` on the CPU, as the recurrence needs them,
+        and cells ``(batch, cells)``."""
+        layout = self._packing
+        header = inputs[:, : layout.num_header_rows].flatten(1)
+        number = len(layout.inputs)
+        return header[:, :number].round().long().cpu(), header[
+            :, number : number + layout.num_cells
+        ]
+
+    def _inputs(self, inputs: Tensor, counts: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Padded steps and lengths of each input; a missing one has one step of zeros."""
+        layout, flat = self._packing, inputs.flatten(1)
+        starts = upload(torch.from_numpy(layout.starts(counts.numpy())), inputs.device)
+        sequences = []
+        for at, size in enumerate(layout.inputs):
+            lengths = counts[:, at].clamp_min(1)
+            values = torch.arange(int(lengths.max()) * size.width, device=inputs.device)
+            is_padding = values >= upload(counts[:, at, None] * size.width, inputs.device)
+            places = (starts[:, at, None] + values).clamp_max(flat.shape[1] - 1)
+            steps = flat.gather(1, places).masked_fill(is_padding, 0)
+            if size.is_tokens:
+                sequences.append((steps.round().long(), lengths))
+            else:
+                sequences.append((steps.unflatten(1, (-1, size.width)), lengths))
+        return sequences
+
+    def _classify(self, pooled: Sequence[Tensor], counts: Tensor, cells: Tensor) -> Tensor:
+        is_present = upload(counts > 0, cells.device)
+        parts = [
+            torch.where(is_present[:, at, None], branch, self.absent[at].to(branch.dtype))
+            for at, branch in enumerate(pooled)
+        ]
+        joined = self.join(torch.cat([*parts, cells.to(parts[0].dtype)], dim=1)).relu()
+        return self.classify(self.dropout(joined))

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from seqbelt.models.chunks import Chunks
-from seqbelt.models.classifier import Model, SequenceNetwork, Standardize
+from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.models.embedding import Embedding
+from seqbelt.models.standardize import Standardize
 
 
 def average_logits(logits: Sequence[Tensor]) -> Tensor:

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqbelt.models.device_transfer import upload
-from seqbelt.settings import Settings
+from seqbelt.settings import Count, Settings
 
-Count = Annotated[int, Field(ge=1)]
 MIN_STEPS = 64
 """Steps that the strides of ``auto`` leave at least in a training sequence of median length."""
 

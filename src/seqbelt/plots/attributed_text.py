@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.colors import to_hex
 
-from seqbelt.plots.attributions import AGAINST, FOR, TINTS, UNREAD, Steps
+from seqbelt.plots.attributions import AGAINST, FOR, TINTS, UNREAD, AttributedSteps
 
 NUM_STRONGEST = 12
 """Tokens listed under a text."""
@@ -51,7 +51,7 @@ def spans(
     return [span for span in parts if span.text]
 
 
-def text_page(steps: Steps, parts: Sequence[Span], notes: Sequence[str]) -> str:
+def text_page(steps: AttributedSteps, parts: Sequence[Span], notes: Sequence[str]) -> str:
     """A self-contained HTML page without scripts: coloured text and the strongest tokens."""
     strongest = _strongest(parts)
     return PAGE.format(

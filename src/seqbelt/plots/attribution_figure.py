@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 from seqbelt.features.audio.audio import AudioFeatures, LogMel
 from seqbelt.features.base import Source, file_or_content
 from seqbelt.features.media_container import open_container
-from seqbelt.features.pretrained.sound_encoder import EncodedSound
+from seqbelt.features.pretrained.encoded_sound import EncodedSound
 from seqbelt.features.sound_sections import SoundSections
 from seqbelt.features.video.video import VideoFeatures
 from seqbelt.features.video.video_decoding import CONTAINERS, FrameFormat, decode_video
 from seqbelt.inference.bundle import Bundle
 from seqbelt.plots.attributions import (
-    Steps,
+    AttributedSteps,
     audio_figure,
     choose_frames,
     signal_figure,
@@ -27,7 +27,7 @@ NOT_DRAWN = ("kind", "deltas", "subtract_mean")
 """Settings of audio features that the spectrogram does not use."""
 
 
-def draw(bundle: Bundle, source: Source, sequence: np.ndarray, steps: Steps) -> Figure:
+def draw(bundle: Bundle, source: Source, sequence: np.ndarray, steps: AttributedSteps) -> Figure:
     """Draw a spectrogram, frames or lines of the input, with the attributions."""
     features = bundle.features
     if isinstance(features, AudioFeatures):
@@ -40,7 +40,7 @@ def draw(bundle: Bundle, source: Source, sequence: np.ndarray, steps: Steps) -> 
     return signal_figure(steps, sequence, names)
 
 
-def _draw_audio(features: AudioFeatures, source: Source, steps: Steps) -> Figure:
+def _draw_audio(features: AudioFeatures, source: Source, steps: AttributedSteps) -> Figure:
     """A log-mel spectrogram of the same steps, for any audio features."""
     not_drawn = NOT_DRAWN
     if isinstance(
@@ -55,7 +55,7 @@ def _draw_audio(features: AudioFeatures, source: Source, steps: Steps) -> Figure
     return audio_figure(steps, decibels, view.sample_rate, (view.min_frequency, highest))
 
 
-def _draw_video(features: VideoFeatures, source: Source, steps: Steps) -> Figure:
+def _draw_video(features: VideoFeatures, source: Source, steps: AttributedSteps) -> Figure:
     chosen = choose_frames(steps.attributions)
     wanted = set(chosen.tolist())
     clip = file_or_content(source)

@@ -30,7 +30,7 @@ MOST_FRAMES = 9
 
 
 @dataclass(frozen=True)
-class Steps:
+class AttributedSteps:
     """The content of all figures: title, predicted label and attributions."""
 
     title: str
@@ -67,7 +67,7 @@ class Steps:
 
 @figure_fonts()
 def audio_figure(
-    steps: Steps, decibels: np.ndarray, sample_rate: int, frequencies: tuple[float, float]
+    steps: AttributedSteps, decibels: np.ndarray, sample_rate: int, frequencies: tuple[float, float]
 ) -> Figure:
     """A mel spectrogram ``(steps, bands)`` in dB between two ``frequencies`` in Hz."""
     import librosa.display
@@ -93,7 +93,7 @@ def audio_figure(
 
 
 @figure_fonts()
-def signal_figure(steps: Steps, values: np.ndarray, names: Sequence[str]) -> Figure:
+def signal_figure(steps: AttributedSteps, values: np.ndarray, names: Sequence[str]) -> Figure:
     """Features ``(steps, features)``: one line per feature, shaded by attribution, or an image of
     many."""
     num_features = values.shape[1]
@@ -118,7 +118,9 @@ def choose_frames(attributions: np.ndarray) -> np.ndarray:
 
 
 @figure_fonts()
-def video_figure(steps: Steps, chosen: np.ndarray, frames: Sequence[np.ndarray]) -> Figure:
+def video_figure(
+    steps: AttributedSteps, chosen: np.ndarray, frames: Sequence[np.ndarray]
+) -> Figure:
     """The chosen steps' frames ``(height, width, 3)``, each connected to its time."""
     height, width = frames[0].shape[:2]
     frame_height = min(3.0, 10.5 / len(frames) * height / width)
@@ -142,7 +144,7 @@ def video_figure(steps: Steps, chosen: np.ndarray, frames: Sequence[np.ndarray])
     return figure
 
 
-def _stacked(steps: Steps, num_plots: int, height: float) -> tuple[Figure, list[Axes]]:
+def _stacked(steps: AttributedSteps, num_plots: int, height: float) -> tuple[Figure, list[Axes]]:
     """Plots of this height above a plot for the attributions, all on one time axis."""
     heights = [height] * num_plots + [1.8]
     figure = Figure(figsize=(9, sum(heights) + 0.8), layout="constrained")
@@ -151,13 +153,13 @@ def _stacked(steps: Steps, num_plots: int, height: float) -> tuple[Figure, list[
     return figure, list(axes)
 
 
-def _write_around(figure: Figure, steps: Steps) -> None:
+def _write_around(figure: Figure, steps: AttributedSteps) -> None:
     figure.suptitle(writable(steps.title), parse_math=False)
     caption = writable(steps.caption)
     figure.supxlabel(caption, parse_math=False, fontsize=8.5, color="0.35")
 
 
-def _draw_attributions(axes: Axes, steps: Steps) -> None:
+def _draw_attributions(axes: Axes, steps: AttributedSteps) -> None:
     attributions = np.nan_to_num(steps.attributions)
     axes.stairs(attributions.clip(min=0), steps.edges, fill=True, color=FOR)
     axes.stairs(attributions.clip(max=0), steps.edges, fill=True, color=AGAINST)
@@ -176,7 +178,7 @@ def _draw_attributions(axes: Axes, steps: Steps) -> None:
     axes.margins(y=0.3)  # space for the text
 
 
-def _draw_image(axes: Axes, steps: Steps, values: np.ndarray) -> None:
+def _draw_image(axes: Axes, steps: AttributedSteps, values: np.ndarray) -> None:
     spread = values.std(axis=0)
     scaled = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
     axes.pcolormesh(
@@ -187,7 +189,7 @@ def _draw_image(axes: Axes, steps: Steps, values: np.ndarray) -> None:
     axes.invert_yaxis()
 
 
-def _shade(axes: Axes, steps: Steps) -> None:
+def _shade(axes: Axes, steps: AttributedSteps) -> None:
     """Colour the background by attribution."""
     low, high = axes.get_ylim()
     axes.imshow(
@@ -199,7 +201,7 @@ def _shade(axes: Axes, steps: Steps) -> None:
     _shade_unread(axes, steps)
 
 
-def _shade_unread(axes: Axes, steps: Steps) -> None:
+def _shade_unread(axes: Axes, steps: AttributedSteps) -> None:
     """Shade the steps that were not read."""
     changes = np.flatnonzero(np.diff(np.isnan(steps.attributions), prepend=False, append=False))
     for span in changes.reshape(-1, 2):
@@ -209,6 +211,6 @@ def _shade_unread(axes: Axes, steps: Steps) -> None:
                   color="0.4", ha="center", va="center", fontsize=9)  # fmt: skip
 
 
-def _colour(steps: Steps, step: int) -> Any:
+def _colour(steps: AttributedSteps, step: int) -> Any:
     attribution = steps.attributions[step]
     return UNREAD if np.isnan(attribution) else TINTS(0.5 + 0.5 * attribution / steps.strongest)

@@ -39,7 +39,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """What a training is judged by, beside its history."""
 
     classes: Sequence[str]
@@ -69,7 +69,7 @@ class Outcome:
         return int(self.validation_counts.sum()) if self.num_rows is None else self.num_rows[1]
 
 
-def advise(history: History, outcome: Outcome, training: Training) -> list[Advice]:
+def advise(history: History, outcome: TrainingOutcome, training: Training) -> list[Advice]:
     """What to change, the most important first; empty where nothing stands out."""
     if not history.epochs:
         return []
@@ -88,7 +88,7 @@ def advice_markdown(advice: Sequence[Advice]) -> str:
     return "\n".join(f"- {item.finding}: {item.remedy} (`{item.setting}`)." for item in advice)
 
 
-def _unlearned(history: History, outcome: Outcome, training: Training) -> Iterator[Advice]:
+def _unlearned(history: History, outcome: TrainingOutcome, training: Training) -> Iterator[Advice]:
     """Advice where the training loss stayed near chance."""
     loss = history.epochs[-1].train_loss
     num_train, num_classes = outcome.num_train, len(outcome.train_counts)
@@ -123,7 +123,7 @@ def _unlearned(history: History, outcome: Outcome, training: Training) -> Iterat
         )
 
 
-def _course(history: History, outcome: Outcome) -> Iterator[Advice]:
+def _course(history: History, outcome: TrainingOutcome) -> Iterator[Advice]:
     """Advice from when the validation accuracy was best, whichever epoch was kept."""
     accuracies = [
         (epoch.number, epoch.validation.accuracy) for epoch in history.epochs if epoch.validation
@@ -163,7 +163,7 @@ def _clipping(history: History, training: Training) -> Iterator[Advice]:
         )
 
 
-def _classes(outcome: Outcome) -> Iterator[Advice]:
+def _classes(outcome: TrainingOutcome) -> Iterator[Advice]:
     counts, predicted = outcome.validation_counts, outcome.predicted_counts
     never = np.flatnonzero((counts > 0) & (predicted == 0))
     weights = "training.class_weights, training.sampling"
@@ -187,7 +187,7 @@ def _classes(outcome: Outcome) -> Iterator[Advice]:
         )
 
 
-def _unread(outcome: Outcome) -> Iterator[Advice]:
+def _unread(outcome: TrainingOutcome) -> Iterator[Advice]:
     if outcome.unread > 0.5:
         yield Advice(
             f"{outcome.unread:.0%} of the training steps are never read",
@@ -196,7 +196,7 @@ def _unread(outcome: Outcome) -> Iterator[Advice]:
         )
 
 
-def _validation_rows(outcome: Outcome, training: Training) -> Iterator[Advice]:
+def _validation_rows(outcome: TrainingOutcome, training: Training) -> Iterator[Advice]:
     counts, num_rows = outcome.validation_counts, outcome.num_validation
     missing = int(((counts == 0) & (outcome.train_counts > 0)).sum())
     if not num_rows and training.keep != "best":

@@ -18,9 +18,8 @@ from seqbelt.data.batches import Batch
 from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import SequenceNetwork
-from seqbelt.settings import Settings
+from seqbelt.settings import Fraction, Settings
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 Size = Annotated[float, Field(ge=0)]
 NUM_SPEEDS = 5
 """Positions along a sequence at which ``time_warp`` draws a speed."""

@@ -9,12 +9,10 @@ from pydantic import Field
 from seqbelt.data.batches import is_interpolable
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.kind_defaults import MIN_PASSES, defaults_for
-from seqbelt.settings import Seed, Settings
+from seqbelt.settings import Count, Positive, Seed, Settings
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.device import Device, Precision
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
 BATCH_SIZE, MIN_BATCH_SIZE, MIN_BATCHES = 32, 8, 4
 """``batch_size: auto``: ``BATCH_SIZE`` rows, or fewer if that makes less than ``MIN_BATCHES``."""
 LABELLED_STEPS = 4096
@@ -25,7 +23,7 @@ MAX_EPOCHS = 30
 """Epochs into which ``num_updates`` are divided; each ends with a validation."""
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """The number of batches, passes over the training rows and epochs of a training."""
 
     batch_size: int
@@ -192,17 +190,17 @@ class Training(Settings):
             augmentation.time_stretch or augmentation.time_warp
         )
 
-    def plan(self, num_rows: int) -> "Plan":
+    def plan(self, num_rows: int) -> "TrainingPlan":
         """The plan of resolved settings for ``num_rows`` training rows."""
         assert self.batch_size != "auto", "resolve() comes first"
         num_batches = max(1, -(-num_rows // self.batch_size))
         if self.num_epochs is not None:
-            return Plan(self.batch_size, num_batches, 1, self.num_epochs)
+            return TrainingPlan(self.batch_size, num_batches, 1, self.num_epochs)
         assert self.num_updates != "auto", "resolve() comes first"
         num_passes = max(1, round(self.num_updates / num_batches))
         passes_per_epoch = -(-num_passes // MAX_EPOCHS)
         num_epochs = max(1, round(num_passes / passes_per_epoch))
-        return Plan(self.batch_size, num_batches, passes_per_epoch, num_epochs)
+        return TrainingPlan(self.batch_size, num_batches, passes_per_epoch, num_epochs)
 
     def learning_rate_at(self, progress: float) -> float:
         """The learning rate after a fraction ``progress``, 0..1, of all steps."""

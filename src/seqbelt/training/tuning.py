@@ -7,11 +7,10 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import Model
-from seqbelt.settings import Seed, Settings
+from seqbelt.settings import Count, Seed, Settings
 from seqbelt.training.hyperparameters import Training
 
 Number = int | float
-Count = Annotated[int, Field(ge=1)]
 
 
 class Trial(Protocol):

@@ -7,7 +7,7 @@ from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
-from seqbelt.inference.predictor import Engine, Precision, Predictor
+from seqbelt.inference.predictor import Engine, Predictor, ProductPrecision
 from seqbelt.workflow.prepared_data import prepare_data
 
 URI_PREFIXES = ("models:/", "runs:/")
@@ -70,7 +70,7 @@ def load(model: str | Path, device: str = "auto") -> Predictor:
     return Predictor(Bundle.load(folder), device)
 
 
-def load_predictor(folder: Path, engine: Engine, precision: Precision) -> Predictor:
+def load_predictor(folder: Path, engine: Engine, precision: ProductPrecision) -> Predictor:
     """A predictor for the bundle in a folder, on this machine or on a Ray cluster."""
     bundle = Bundle.load(folder)
     if engine != "ray":

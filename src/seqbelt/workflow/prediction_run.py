@@ -13,7 +13,7 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Summary, predict_items, try_candidates
 from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.output import check_output
-from seqbelt.inference.predictor import Engine, Precision, Predictor
+from seqbelt.inference.predictor import Engine, Predictor, ProductPrecision
 from seqbelt.inference.timeline import (
     Timeline,
     TimelinePredictor,
@@ -36,7 +36,7 @@ def predict(
     output: Path,
     on_error: str = "quarantine",
     engine: Engine = "torch",
-    precision: Precision = "float32",
+    precision: ProductPrecision = "float32",
     coverage: float | None = None,
     byte_order_mark: bool = False,
     timeline: Mapping[str, float | None] | None = None,
@@ -185,7 +185,7 @@ def _open_timeline(
     folder: Path,
     timeline: Mapping[str, float | None],
     engine: Engine,
-    precision: Precision,
+    precision: ProductPrecision,
     coverage: float | None,
     audacity: Path | None,
     raven: Path | None,

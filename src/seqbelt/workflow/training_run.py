@@ -35,7 +35,7 @@ from seqbelt.models.stem import Stem
 from seqbelt.plots.fonts import hint, to_png
 from seqbelt.plots.run_figures import augmentation_figure, learning_curves, report_figures
 from seqbelt.tracking.run import TrackedRun, close_open_runs
-from seqbelt.training.advice import Advice, Outcome, advice_markdown, advise
+from seqbelt.training.advice import Advice, TrainingOutcome, advice_markdown, advise
 from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
@@ -89,7 +89,7 @@ class Trained:
         num_classes, validation = len(self.store.classes), self.validation
         none = np.zeros(num_classes, np.int64)
         num_validation = 0 if validation is None else len(validation.sequences)
-        outcome = Outcome(
+        outcome = TrainingOutcome(
             classes=self.store.classes,
             train_counts=target.class_counts(train, num_classes),
             validation_counts=none if validation is None else validation.true_counts,

@@ -13,9 +13,9 @@ from toy_encoders import KERNEL, RATE, STRIDE, WIDTH
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.base import Learned
+from seqbelt.features.pretrained.encoded_sound import EncodedSound
 from seqbelt.features.pretrained.encoder_certificate import CERTIFICATE_FILE
 from seqbelt.features.pretrained.onnx_model import ABOUT_FILE, MODEL_FILE
-from seqbelt.features.pretrained.sound_encoder import EncodedSound
 from seqbelt.features.streaming.steps import stream_steps, why_whole
 
 

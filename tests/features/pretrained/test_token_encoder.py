@@ -72,7 +72,7 @@ def test_padding_that_leaks_is_left_out(tmp_path, tokenizer, is_masked, expected
 
 def test_padding_that_cannot_be_left_out_is_refused(tmp_path, tokenizer):
     path = toy_encoders.token_vectors(tmp_path / "e.onnx", 9, is_masked=False, length=30)
-    with pytest.raises(SettingsError, match=r"depends on what stands at the padding \(difference"):
+    with pytest.raises(SettingsError, match=r"depends on the values at the padding \(difference"):
         features_of(path, tokenizer).learn([])
 
 

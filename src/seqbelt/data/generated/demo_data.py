@@ -25,15 +25,15 @@ GESTURES = ("clockwise", "counterclockwise", "pull_push", "push_pull")
 SIGNAL_RATE = 50
 MOVES = ("down_up", "left_right", "right_left", "up_down")
 FRAME_RATE, FRAME_SIZE, SQUARE = 12, 48, 10
-Language = dict[str, tuple[str, ...]]
-ENGLISH: Language = {
+WordLists = dict[str, tuple[str, ...]]
+ENGLISH: WordLists = {
     "topic": ("food", "service", "music", "room", "price", "plot", "acting", "view"),
     "positive": ("good", "great", "lovely", "pleasant", "excellent"),
     "negative": ("bad", "poor", "dull", "awful", "terrible"),
     "clause": ("the {topic} was {adjective}", "the {topic} was not {adjective}"),
     "sentence": ("{} but {}", "I think {} but {}", "{} but in the end {}"),
 }
-KOREAN: Language = {
+KOREAN: WordLists = {
     "topic": ("음식은", "서비스는", "음악은", "방은", "가격은", "줄거리는", "연기는", "경치는"),
     "positive": ("좋아요", "훌륭해요", "편해요", "깨끗해요", "멋져요"),
     "negative": ("나빠요", "지루해요", "불편해요", "더러워요", "이상해요"),
@@ -104,7 +104,7 @@ class DemoData(Settings):
         return path
 
 
-def _sentence(rng: np.random.Generator, language: Language, label: str) -> str:
+def _sentence(rng: np.random.Generator, language: WordLists, label: str) -> str:
     """Two clauses of opposite sense; the second has that of the label."""
     opposite = {"positive": "negative", "negative": "positive"}
     topics = rng.choice(language["topic"], 2, replace=False)

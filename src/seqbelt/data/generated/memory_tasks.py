@@ -15,9 +15,9 @@ from pydantic import Field
 from seqbelt.errors import SettingsError
 from seqbelt.settings import Seed, Settings
 
-Count = Annotated[int, Field(ge=0)]
-Item: TypeAlias = tuple[str, np.ndarray, str]
-Batch: TypeAlias = tuple[np.ndarray, np.ndarray, list[str]]
+CountOrZero = Annotated[int, Field(ge=0)]
+DrawnItem: TypeAlias = tuple[str, np.ndarray, str]
+DrawnBatch: TypeAlias = tuple[np.ndarray, np.ndarray, list[str]]
 """Sequences ``(batch, steps, features)``, their lengths ``(batch,)``, their labels."""
 
 MAX_BATCH, MAX_BATCH_VALUES = 256, 8_000_000
@@ -29,14 +29,14 @@ class MemoryTask(Settings):
 
     num_train: Annotated[int, Field(ge=1)] = 10_000
     """Training sequences."""
-    num_validation: Count = 1000
+    num_validation: CountOrZero = 1000
     """Validation sequences."""
-    num_test: Count = 2000
+    num_test: CountOrZero = 2000
     """Test sequences."""
     seed: Seed = 0
     """Seed of the data (not of a model)."""
 
-    def generate(self) -> Iterator[Item]:
+    def generate(self) -> Iterator[DrawnItem]:
         """Yield every item of the three splits."""
         for number, (split, count) in enumerate(self._counts().items()):
             rng = np.random.default_rng([self.seed, number])
@@ -57,7 +57,7 @@ class MemoryTask(Settings):
         """Values in one sequence, padding included."""
         raise NotImplementedError
 
-    def _draw(self, rng: np.random.Generator, count: int) -> Batch:
+    def _draw(self, rng: np.random.Generator, count: int) -> DrawnBatch:
         raise NotImplementedError
 
 
@@ -78,7 +78,7 @@ class Adding(MemoryTask):
     def _num_values(self) -> int:
         return 2 * self.lag
 
-    def _draw(self, rng: np.random.Generator, count: int) -> Batch:
+    def _draw(self, rng: np.random.Generator, count: int) -> DrawnBatch:
         steps = np.zeros((count, self.lag, 2), dtype=np.float32)
         steps[:, :, 0] = rng.random((count, self.lag), dtype=np.float32)
         rows, half = np.arange(count), self.lag // 2
@@ -115,7 +115,7 @@ class TemporalOrder(MemoryTask):
     def _num_values(self) -> int:
         return len(self.SYMBOLS) * (self.lag + self.lag // 10)
 
-    def _draw(self, rng: np.random.Generator, count: int) -> Batch:
+    def _draw(self, rng: np.random.Generator, count: int) -> DrawnBatch:
         spread, rows = self.lag // 10, np.arange(count)
         lengths = rng.integers(self.lag, self.lag + spread, count, endpoint=True)
         symbols = rng.integers(0, self.SYMBOLS.index("X"), (count, self.lag + spread))
@@ -160,7 +160,7 @@ class Copy(MemoryTask):
     def _num_values(self) -> int:
         return self._shape[0] * self._shape[1]
 
-    def _draw(self, rng: np.random.Generator, count: int) -> Batch:
+    def _draw(self, rng: np.random.Generator, count: int) -> DrawnBatch:
         num_steps, num_features = self._shape
         to_copy = rng.integers(0, self.num_symbols, (count, self.num_to_copy))
         asked = rng.integers(0, self.num_to_copy, count)
@@ -184,16 +184,16 @@ class SequentialDigits(MemoryTask):
     kind: Literal["sequential_digits"]
     by: Literal["row", "pixel"] = "row"
     """Pixels in one step."""
-    lag: Count = 0
+    lag: CountOrZero = 0
     """Empty steps (zeros) after the image."""
     num_train: Annotated[int, Field(ge=1)] = 1200
     """Training images."""
-    num_validation: Count = 200
+    num_validation: CountOrZero = 200
     """Validation images."""
-    num_test: Count = 397
+    num_test: CountOrZero = 397
     """Test images."""
 
-    def generate(self) -> Iterator[Item]:
+    def generate(self) -> Iterator[DrawnItem]:
         from sklearn.datasets import load_digits
 
         images, digits = load_digits(return_X_y=True)

@@ -71,7 +71,7 @@ def _label_text(value: Any) -> Any:
     return as_text(value) if is_number else value
 
 
-Fraction = Annotated[float, Field(ge=0, le=0.5)]
+PartFraction = Annotated[float, Field(ge=0, le=0.5)]
 Label = Annotated[str, BeforeValidator(_label_text), Field(min_length=1)]
 
 
@@ -117,11 +117,11 @@ class Data(Settings):
     labels_as_written: bool = False
     """Keep labels and groups apart that differ only in Unicode form, invisible characters or
     blanks; false reads each such set as one."""
-    validation_fraction: Literal["auto"] | Fraction = "auto"
+    validation_fraction: Literal["auto"] | PartFraction = "auto"
     """Share of the training rows taken for validation, where the source names none; auto takes a
     tenth, or none where that would be too few rows to tell anything, or whole groups would make it
     more than 15 %."""
-    test_fraction: Fraction = 0.2
+    test_fraction: PartFraction = 0.2
     """Share of all rows taken as test, where the source names none; 0 goes without a test."""
     whole_groups: bool | None = None
     """Keep all rows of a group on one side of a split that is taken here; null does so unless

@@ -18,8 +18,8 @@ from seqbelt.data.store.parts import PartWriter, open_part, part_paths, reuse_pa
 from seqbelt.data.store.readings import Readings
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.data.store.token_counts import count_tokens
-from seqbelt.data.store.writing import Outcome, write_ledger, write_store
-from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SeqbeltError
+from seqbelt.data.store.writing import RowOutcome, write_ledger, write_store
+from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SeqbeltError, naming
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.encoding import Encoded, IndexedSource, encode_sources, stamp_source
 from seqbelt.features.joined_inputs import JoinedEncoder
@@ -89,7 +89,8 @@ def prepare(
             if split_again is not None:
                 manifest, about["equal_content"] = _put_together(manifest, split_again)
             run = _Preparation(manifest, features, labelling, folder, stamps, progress, encode)
-            run.run(settings, request, about)
+            with naming(folder):
+                run.run(settings, request, about)
     except Timeout:
         raise SeqbeltError(f"{folder}: another process is preparing this store; wait") from None
     store = SequenceStore(folder)
@@ -169,7 +170,7 @@ class _Preparation:
     def _learn(self) -> Learned:
         if not self.features.learns:
             return {}
-        problems: list[Outcome] = []
+        problems: list[RowOutcome] = []
         num_read = 0
 
         def content() -> Iterator[object]:
@@ -182,10 +183,10 @@ class _Preparation:
                 try:
                     raw = self.features.read(source)
                 except BadInput as error:
-                    problems.append(Outcome(row, "", error))
+                    problems.append(RowOutcome(row, "", error))
                     continue
                 if problem := self.features.problem(raw):
-                    problems.append(Outcome(row, "", problem))
+                    problems.append(RowOutcome(row, "", problem))
                     continue
                 num_read += 1
                 yield raw
@@ -203,19 +204,19 @@ class _Preparation:
             f"{problems[0].problem}. All reasons: {ledger}"
         )
 
-    def _encode(self, encoder: Encoder, writer: PartWriter) -> Iterator[Outcome]:
+    def _encode(self, encoder: Encoder, writer: PartWriter) -> Iterator[RowOutcome]:
         """Yield each row's outcome; only content that no part holds is encoded."""
 
         def unknown() -> Iterator[IndexedSource]:
             for row, source in enumerate(self.manifest.sources()):
                 if problem := self.labelling.problem(self.manifest, row):
-                    ready.append(Outcome(row, "", problem))
+                    ready.append(RowOutcome(row, "", problem))
                 elif self.stamps[row] in self._stamp_hashes:
-                    ready.append(Outcome(row, self._stamp_hashes[self.stamps[row]], None))
+                    ready.append(RowOutcome(row, self._stamp_hashes[self.stamps[row]], None))
                 else:
                     yield row, source
 
-        ready: list[Outcome] = []
+        ready: list[RowOutcome] = []
         for encoded in self.encode(self.features, encoder, unknown(), self._known.__contains__):
             sequence, content_hash = encoded.sequence, encoded.content_hash
             problem = None
@@ -229,7 +230,7 @@ class _Preparation:
                     writer.add(content_hash, self.stamps[encoded.index], sequence)
                     self._known.add(content_hash)
                     self.num_encoded += 1
-            yield Outcome(encoded.index, content_hash, problem)
+            yield RowOutcome(encoded.index, content_hash, problem)
             self.progress(1)
         self.progress(len(ready))
         yield from ready

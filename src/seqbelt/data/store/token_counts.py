@@ -7,7 +7,7 @@ import numpy as np
 
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.store.parts import open_part, part_paths
-from seqbelt.data.store.writing import Outcome
+from seqbelt.data.store.writing import RowOutcome
 from seqbelt.errors import BadInput
 from seqbelt.features.base import Features
 from seqbelt.features.text.encoder import TextCounts, TextEncoder
@@ -19,7 +19,7 @@ def count_tokens(
     features: Features,
     encoder: TextEncoder,
     manifest: Manifest,
-    outcomes: Iterable[Outcome],
+    outcomes: Iterable[RowOutcome],
     parts: Path,
 ) -> dict[str, TextCounts]:
     """The counts of each split, over all rows that have a sequence, encoded in this run or before.

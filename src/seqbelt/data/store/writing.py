@@ -21,7 +21,7 @@ MAX_GROUPS = 10_000
 """More groups are not counted in the description."""
 
 
-class Outcome(NamedTuple):
+class RowOutcome(NamedTuple):
     """One manifest row's result."""
 
     row: int
@@ -34,7 +34,7 @@ def write_store(
     manifest: Manifest,
     labelling: Labelling,
     parts: Path,
-    outcomes: list[Outcome],
+    outcomes: list[RowOutcome],
     about: Mapping[str, object],
 ) -> None:
     """Write what makes the sequences in ``parts`` a store of these manifest rows.
@@ -150,7 +150,7 @@ def _write_index(path: Path, index: pa.Table) -> None:
     temporary.replace(path)
 
 
-def write_ledger(path: Path, manifest: Manifest, bad: list[Outcome]) -> None:
+def write_ledger(path: Path, manifest: Manifest, bad: list[RowOutcome]) -> None:
     """The quarantine ledger: a CSV that a spreadsheet opens."""
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", encoding="utf-8-sig", newline="", errors="backslashreplace") as file:

@@ -23,8 +23,8 @@ from seqbelt.features.audio.audio_decoding import (
     max_audio_bytes,
 )
 from seqbelt.features.base import Features, Learned, Source, file_or_content
+from seqbelt.settings import Positive
 
-Positive = Annotated[float, Field(gt=0)]
 MAX_PADDED_SAMPLES = 2_000_000
 """Largest padded batch of one transform: keeps the spectrogram in tens of megabytes."""
 COMPARABLE_DB = 35.0

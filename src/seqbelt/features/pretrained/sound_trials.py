@@ -11,15 +11,16 @@ from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.pretrained import encoder_certificate
 from seqbelt.features.pretrained.onnx_model import EncoderFile, OnnxModel
 from seqbelt.features.pretrained.pretrained import Certified
-from seqbelt.features.pretrained.sound_encoder import EncodedSound, SoundEncoder, StepAxes
+from seqbelt.features.pretrained.sound_encoder import SoundEncoder, StepAxes
 from seqbelt.features.pretrained.sound_ports import find_sound_ports
+from seqbelt.features.pretrained.sound_settings import SoundEncoderSettings
 
 RATE_KEYS = ("sample_rate", "sampling_rate", "sampling_rate_hz")
 """Keys under which authors write the rate into a file."""
 MAX_PROBE_S = 16.0
 
 
-def probe(features: EncodedSound, model: OnnxModel) -> SoundEncoder:
+def probe(features: SoundEncoderSettings, model: OnnxModel) -> SoundEncoder:
     """The encoder, not certified yet, with ports and axes found by trial runs.
 
     Raises SettingsError where the graph and the settings do not agree.

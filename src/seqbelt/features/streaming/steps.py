@@ -17,7 +17,8 @@ from seqbelt.features.audio.audio import AudioFeatures, LogMel, append_deltas
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.audio.spectral import Spectral
 from seqbelt.features.base import Encoder, Features
-from seqbelt.features.pretrained.sound_encoder import EncodedSound, SoundEncoder
+from seqbelt.features.pretrained.encoded_sound import EncodedSound
+from seqbelt.features.pretrained.sound_encoder import SoundEncoder
 from seqbelt.features.sound_sections import SectionsEncoder, SoundSections
 
 Transform = Callable[[np.ndarray], np.ndarray]

@@ -16,9 +16,8 @@ from seqbelt.errors import SettingsError
 from seqbelt.features.base import Features, Learned, Source, file_or_content
 from seqbelt.features.video.descriptors import Backbone, DifferenceGradients, blocks, load_backbone
 from seqbelt.features.video.video_decoding import FrameFormat, decode_video
+from seqbelt.settings import Count, Positive
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
 MIN_FILE_BYTES, MAX_BYTES_PER_S = 512e6, 2e6
 """A clip may have so many bytes, or, if that is more, so many for each second it may last: 16
 Mbit/s. A file is in memory while it is decoded."""
