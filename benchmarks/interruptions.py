@@ -2,10 +2,14 @@
 
     python benchmarks/interruptions.py --commands prepare train predict --num 10
     python benchmarks/interruptions.py --signals SIGINT SIGTERM SIGHUP --num 10
+    python benchmarks/interruptions.py --full-disk --num 10
 
 Each command is run once undisturbed, then ``--num`` times in a fresh project: it is ended at a
 moment between 1 s and the undisturbed run's end, and run again (``train`` with ``--resume``). The
 result must be the same, no MLflow run may stay RUNNING, and nothing may print a traceback.
+
+With ``--full-disk`` the project is on a disk of its own (a tmpfs: mounting it needs root) that has
+room for a random part of what the command writes; before the second run it is made larger.
 """
 
 import argparse
@@ -18,6 +22,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
     parser.add_argument("--signals", nargs="+", default=["SIGKILL"])
+    parser.add_argument("--full-disk", action="store_true")
     parser.add_argument("--num", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("interruptions"))
@@ -62,32 +69,75 @@ def main() -> None:
         assert code == 0, said[-2000:]
         expected = result_of(calm, command, said)
         print(f"{command}: {length_s:.1f} s undisturbed", flush=True)
+        again = [*COMMANDS[command], *AGAIN.get(command, ())]
         for number in range(arguments.num):
-            name = arguments.signals[number % len(arguments.signals)]
-            moment = draw.uniform(min(1.0, length_s / 2), length_s)
-            project = fresh(start, start.with_name("try"))
-            ended, first = run(project, COMMANDS[command], moment, name)
-            code, second = run(project, [*COMMANDS[command], *AGAIN.get(command, ())])
-            problems = []
-            if code != 0:
-                problems.append(f"exit code {code} of the second run: {second[-300:]}")
-            elif (found := result_of(project, command, second)) != expected:
-                problems.append(f"result {found} instead of {expected}")
-            problems += [f"run {one} stays RUNNING" for one in running(project)]
-            problems += [
-                f"traceback: {said[said.index('Traceback') :][-400:]}"
-                for said in (first, second)
-                if "Traceback" in said
-            ]
+            project = start.with_name("try")
+            if arguments.full_disk:
+                room = draw.random()
+                with small_disk(start, project, room * (size_of(calm) - size_of(start))) as enlarge:
+                    ended, first = run(project, COMMANDS[command])
+                    left_open = running(project)
+                    enlarge()
+                    code, second = run(project, again)
+                    problems = problems_of(project, command, first, code, second, expected)
+                if ended != 0 and "disk is full" not in first:
+                    problems.append(f"no word of the full disk: {first[-300:]}")
+                if left_open and "stays RUNNING" not in first:
+                    problems.append(f"no word of {left_open}, which stay RUNNING")
+                happened = f"room for {room:.0%} of what is written"
+            else:
+                name = arguments.signals[number % len(arguments.signals)]
+                moment = draw.uniform(min(1.0, length_s / 2), length_s)
+                fresh(start, project)
+                ended, first = run(project, COMMANDS[command], moment, name)
+                code, second = run(project, again)
+                problems = problems_of(project, command, first, code, second, expected)
+                happened = f"{name} at {moment:.1f} s"
             faults += bool(problems)
             last = next((line for line in reversed(first.splitlines()) if line.strip()), "")
             print(
-                f"  {name} at {moment:.1f} s (exit code {ended}): "
-                f"{'; '.join(problems) or 'the same'} | {last[:110]}",
+                f"  {happened} (exit code {ended}): {'; '.join(problems) or 'the same'} | {last}",
                 flush=True,
             )
     print(f"{faults} faults")
     sys.exit(1 if faults else 0)
+
+
+def problems_of(
+    project: Path, command: str, first: str, code: int, second: str, expected: object
+) -> list[str]:
+    """What is wrong after an interrupted run and a second one, which ended with ``code``."""
+    problems = []
+    if code != 0:
+        problems.append(f"exit code {code} of the second run: {second[-300:]}")
+    elif (found := result_of(project, command, second)) != expected:
+        problems.append(f"result {found} instead of {expected}")
+    problems += [f"run {one} stays RUNNING" for one in running(project)]
+    return problems + [
+        f"traceback: {said[said.index('Traceback') :][-400:]}"
+        for said in (first, second)
+        if "Traceback" in said
+    ]
+
+
+@contextmanager
+def small_disk(start: Path, project: Path, room: float) -> Iterator[Callable[[], object]]:
+    """A copy of a project on a disk that has ``room`` more bytes; gives what enlarges it."""
+    shutil.rmtree(project, ignore_errors=True)
+    project.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={size_of(start) + int(room)}", "tmpfs", project]
+    subprocess.run(["mount", *options], check=True)
+    try:
+        shutil.copytree(start, project, dirs_exist_ok=True)
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=1g", project], check=True)
+    finally:
+        subprocess.run(["umount", "--lazy", project], check=True)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes that a folder's files take in whole pages."""
+    sizes = (file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
+    return sum(-4096 * (-size // 4096) for size in sizes)
 
 
 def make_project(folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 import errno
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
 
 
 class SeqbeltError(Exception):
@@ -73,6 +76,17 @@ def in_words(error: BaseException) -> str | None:
             return f"a database cannot be used ({cause}); free disk space, or make it writable"
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+@contextmanager
+def naming(path: PathLike[str]) -> Iterator[None]:
+    """Give an OSError that names no file, as one of a full disk, what was written: ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def first_line(error: BaseException, max_characters: int = 200) -> str:

@@ -1,11 +1,14 @@
 """An interrupt is one, also where a library has wrapped it in an error of its own."""
 
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from seqbelt.cli.running import run
+from seqbelt.training.interrupts import stop_signals
 
 
 def test_an_interrupt_inside_a_library_s_error_ends_in_one_sentence(capsys):
@@ -19,6 +22,18 @@ def test_an_interrupt_inside_a_library_s_error_ends_in_one_sentence(capsys):
         run(work, False, "run it again")
     assert stopped.value.code == 1
     assert capsys.readouterr().err == "seqbelt: stopped by SIGHUP; run it again\n"
+
+
+def test_a_training_that_a_signal_ended_names_it(capsys):
+    def work():
+        with stop_signals() as stopped:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if stopped.is_set():
+            raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit):
+        run(work, False, "run it again")
+    assert capsys.readouterr().err == "seqbelt: stopped by SIGTERM; run it again\n"
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])

@@ -224,8 +224,32 @@ CASES = [
         None,
         "line 2: a quotation mark opens a value without a closing one",
     ),
+    _manifest(MANIFESTS, f"text,label\n{PLAIN}", None, "it is a text: name it .csv", name="m.xlsx"),
+    Case(
+        MANIFESTS,
+        "m.csv (a workbook)",
+        {"m.csv": b"PK\x03\x04\x14\x00\x06\x00"},
+        message="m.csv: is a workbook or an archive and no text; name it .xlsx",
+        features="word",
+        source="m.csv",
+    ),
     _manifest(QUOTES, 'label, text\n"pos", "good, fine"\n"neg", "bad"\n', {"pos": 1, "neg": 1}),
     _numbers("acc #1,acc #2\n1,2\n", [[1, 2]]),
+    _numbers("x,y\n1,3\n#####,2\n4,5\n", None, "column 'x' holds '#####' in line 3"),
+    _numbers("x,y\n1,1e300\n", None, "channel 'y': 1e+300 does not fit into float32"),
+    _numbers(
+        "a b\tc\n1\t2\n3\t\t4\n5\t6\n", None, "line 3 has 3 values, the columns named in line 1"
+    ),
+    _numbers(
+        "time,seconds_elapsed,x\n17,0.01,1\n18,0.02,2\n",
+        [[1], [2]],
+        "column 'seconds_elapsed' is rising time: not a channel",
+    ),
+    _numbers(
+        "<!DOCTYPE html><html>404</html>\n",
+        None,
+        "line 1: '<!DOCTYPE html><html>404</html' begins HTML",
+    ),
     _numbers(
         "x,y\n#N/A,2\n1,3\n3,4\n", [[1, 2], [1, 3], [3, 4]], "", "features.missing=interpolate"
     ),
@@ -311,6 +335,13 @@ CASES = [
         "text,label\n좋은 영화,긍정\n나쁜 영화,부정\n재미있다,긍정\n",
         None,
         "it looks like cp949, which reads '좋은 영화,긍정': set data.encoding: cp949",
+        encoding="cp949",
+    ),
+    _manifest(
+        TEXTS,
+        "text,label\n좋은 영화,긍정\n나쁜 영화,부정\n",
+        None,
+        "is not written in UTF-8 (2 of 2 lines that are not plain ASCII)",
         encoding="cp949",
     ),
     _manifest(

@@ -1,5 +1,6 @@
 """The project's own store: made whole or not at all, found wherever the project lies."""
 
+import errno
 import logging
 import os
 import shutil
@@ -240,6 +241,55 @@ def test_runs_that_are_open_are_closed_when_the_work_ends_early(project):
     found = [client.get_run(run.run_id).info.status for run in (first, second)]
     assert found == ["KILLED", "FINISHED"]
     assert not [path for path in Path("mlruns/running").iterdir() if path.name != "all.lock"]
+
+
+def test_a_run_whose_end_a_full_disk_does_not_store_is_closed_by_the_next(
+    project, monkeypatch, caplog
+):
+    project("here")
+    run = TrackedRun.start("a", "one", {})
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "mlruns/outbox")
+
+    monkeypatch.setattr(run.outbox, "status", full)
+    close_open_runs("FAILED")
+    assert (
+        f"run {run.run_id}: its end cannot be stored (mlruns/outbox: the disk is full"
+        in caplog.text
+    )
+    run_locks._held.pop(run.run_id).release()  # as when its process ends
+    other = TrackedRun.start("a", "two", {})
+    assert connect().get_run(run.run_id).info.status == "KILLED"
+    other.finish()
+
+
+def test_a_run_whose_lock_a_full_disk_left_empty_is_closed_by_the_next(project):
+    project("here")
+    client = connect()
+    run_id = client.create_run(experiment_id(client, "a")).info.run_id
+    folder = Path("mlruns/running")
+    folder.mkdir()
+    (folder / run_id).touch()
+    (folder / ("0" * 32)).touch()  # of another store
+    assert run_locks.close_abandoned(client) == [run_id]
+    assert client.get_run(run_id).info.status == "KILLED"
+    assert (folder / ("0" * 32)).exists() and not (folder / run_id).exists()
+
+
+def test_a_run_that_cannot_be_locked_is_closed(project, monkeypatch):
+    project("here")
+
+    def full(run_id):
+        raise OSError(errno.ENOSPC, "No space left on device", f"mlruns/running/{run_id}")
+
+    monkeypatch.setattr(run_locks, "hold", full)
+    with pytest.raises(OSError, match="No space"):
+        TrackedRun.start("a", "one", {})
+    close_open_runs("FAILED")
+    client = connect()
+    runs = client.search_runs([experiment_id(client, "a")])
+    assert [run.info.status for run in runs] == ["FAILED"]
 
 
 def test_a_deleted_run_is_not_resumed(project):

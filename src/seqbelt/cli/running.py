@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from seqbelt.errors import SeqbeltError, SettingsError, in_words
-from seqbelt.training.interrupts import stop_signals_raised
+from seqbelt.training.interrupts import last_signal, stop_signals_raised
 from seqbelt.training.launch import is_main_process
 from seqbelt.workflow.outcome import FAILED, Outcome
 
@@ -92,9 +92,10 @@ def _print_result(result: dict[str, Any], as_json: bool) -> None:
 
 
 def _stop(interrupt: KeyboardInterrupt, remedy: str) -> NoReturn:
-    name = interrupt.args[0] if interrupt.args and interrupt.args[0] != "SIGINT" else ""
+    name = interrupt.args[0] if interrupt.args else last_signal()
     _close_runs("KILLED")
-    _fail("; ".join([f"stopped by {name or 'Ctrl-C'}", *filter(None, [remedy])]), FAILED)
+    told = "Ctrl-C" if name == "SIGINT" else name
+    _fail("; ".join([f"stopped by {told}", *filter(None, [remedy])]), FAILED)
 
 
 def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:

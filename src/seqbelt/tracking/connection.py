@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from seqbelt.errors import SeqbeltError, first_line
+from seqbelt.errors import SeqbeltError, first_line, in_words
 from seqbelt.tracking import page_view
 from seqbelt.tracking.address import (
     DATABASE,
@@ -73,9 +73,11 @@ def connect(make: bool = True) -> MlflowClient:
     except SeqbeltError:
         raise
     except Exception as error:
+        remedy = "set MLFLOW_TRACKING_URI, or unset it to use mlruns/mlflow.db"
+        if "disk is full" in str(error):  # of SQLite
+            remedy = "free disk space"
         raise SeqbeltError(
-            f"the tracking store {uri} cannot be used ({first_line(error)}); "
-            "set MLFLOW_TRACKING_URI, or unset it to use mlruns/mlflow.db"
+            f"the tracking store {uri} cannot be used ({first_line(error)}); {remedy}"
         ) from None
 
 
@@ -278,6 +280,5 @@ def to_user_error(error: Exception, doing: str) -> SeqbeltError:
             f"{doing}: the tracking server {uri} cannot be reached ({first_line(error)}); "
             "start it, set MLFLOW_TRACKING_URI, or unset it to use mlruns/mlflow.db"
         )
-    return SeqbeltError(
-        f"{doing}: the tracking store {uri} returned an error ({first_line(error)})"
-    )
+    why = in_words(error) or f"the tracking store {uri} returned an error ({first_line(error)})"
+    return SeqbeltError(f"{doing}: {why}")

@@ -20,7 +20,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from seqbelt.errors import SeqbeltError, first_line
+from seqbelt.errors import SeqbeltError, first_line, naming
 from seqbelt.tracking.address import HOME, store_address, tracking_uri
 from seqbelt.tracking.connection import is_unavailable, to_user_error
 
@@ -120,14 +120,16 @@ class Outbox:
 
     def _enqueue(self, message: dict[str, Any], content: bytes | None) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / ADDRESS).write_text(store_address(), "utf-8")
         queued = self._queued()
         number = int(queued[-1].stem) + 1 if queued else 0
         path = self.folder / f"{number:08}.json"
-        if content is not None:
-            path.with_suffix(".bin").write_bytes(content)
         partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(message), "utf-8")
+        with naming(self.folder):
+            if not queued:  # rewritten on a full disk it would be lost
+                (self.folder / ADDRESS).write_text(store_address(), "utf-8")
+            if content is not None:
+                path.with_suffix(".bin").write_bytes(content)
+            partial.write_text(json.dumps(message), "utf-8")
         partial.replace(path)  # atomic
 
     def _send_queued(self) -> bool:

@@ -16,7 +16,7 @@ from requests import RequestException
 from seqbelt.comparison.variants import COLOURS
 from seqbelt.data.store.part_summary import describe_schema
 from seqbelt.data.store.store import SequenceStore
-from seqbelt.errors import SeqbeltError
+from seqbelt.errors import SeqbeltError, first_line, in_words
 from seqbelt.evaluation.report import Report
 from seqbelt.tracking import run_locks
 from seqbelt.tracking.connection import connect, experiment_id, is_unavailable, to_user_error
@@ -54,10 +54,11 @@ class TrackedRun:
             )
         except (MlflowException, RequestException, OSError) as error:
             raise to_user_error(error, f"{name}: the run cannot be created") from None
+        opened = cls._opened(client, run.info.run_id)
         run_locks.hold(run.info.run_id)
         _close_abandoned(client)
         flush_pending(client)
-        return cls._opened(client, run.info.run_id)
+        return opened
 
     @classmethod
     def _opened(cls, client: MlflowClient, run_id: str) -> "TrackedRun":
@@ -222,13 +223,24 @@ class TrackedRun:
             raise to_user_error(error, f"run {self.run_id}") from None
 
     def finish(self, status: str = "FINISHED", patience_s: float = PATIENCE_S) -> None:
-        """End the run as FINISHED, FAILED or KILLED; waits up to ``patience_s`` for the server."""
+        """End the run as FINISHED, FAILED or KILLED; waits up to ``patience_s`` for the server.
+
+        Raises SeqbeltError if the server rejects that, and OSError if it can neither be sent nor
+        queued: then the run's lock is left for a later command, which closes the run."""
         _open.pop(self.run_id, None)
         try:
             self.outbox.status(status)
             self.outbox.flush(patience_s)
-        finally:
+        except OSError as error:
+            logger.warning(
+                "run %s: its end cannot be stored (%s); it stays RUNNING until the next command "
+                "that starts a run closes it", self.run_id, in_words(error) or first_line(error),
+            )  # fmt: skip
+            raise
+        except (SeqbeltError, MlflowException):
             run_locks.release(self.run_id)
+            raise
+        run_locks.release(self.run_id)
 
 
 _open: dict[str, TrackedRun] = {}
@@ -239,7 +251,7 @@ def close_open_runs(status: str) -> None:
     """End the open runs of this process early, as FAILED or KILLED."""
     for run in list(_open.values()):
         # The error that ended the work is reported, not this one.
-        with contextlib.suppress(SeqbeltError, MlflowException, RequestException, OSError):
+        with contextlib.suppress(SeqbeltError, MlflowException, OSError):
             run.finish(status, HASTE_S)
 
 

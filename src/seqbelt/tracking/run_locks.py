@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
+from seqbelt.errors import naming
 from seqbelt.tracking.address import HOME, store_address
 from seqbelt.tracking.connection import is_unavailable
 
@@ -31,7 +32,8 @@ def hold(run_id: str) -> bool:
         except Timeout:
             return False
         text = f"{store_address()}\nprocess {os.getpid()} on {platform.node()}\n"
-        (folder / run_id).write_text(text, "utf-8")
+        with naming(folder):
+            (folder / run_id).write_text(text, "utf-8")
     _held[run_id] = lock
     return True
 
@@ -51,7 +53,8 @@ def close_abandoned(client: MlflowClient) -> list[str]:
         for about in sorted(folder.iterdir()):
             if about.suffix == ".lock" or about.name in _held:
                 continue
-            if about.read_text("utf-8").partition("\n")[0] != store_address():
+            address = about.read_text("utf-8").partition("\n")[0]
+            if address not in ("", store_address()):  # a full disk leaves it empty
                 continue
             lock = FileLock(folder / f"{about.name}.lock")
             try:
@@ -63,7 +66,7 @@ def close_abandoned(client: MlflowClient) -> list[str]:
                     client.set_terminated(about.name, "KILLED")
                     closed.append(about.name)
             except (MlflowException, RequestException, OSError) as error:
-                if is_unavailable(error):
+                if is_unavailable(error) or not address:
                     lock.release()
                     continue
             _remove(about, lock)

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from seqbelt.errors import SeqbeltError
+from seqbelt.errors import SeqbeltError, naming
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], about: dict[str, Any
     metadata = {"format": str(FORMAT), "about": json.dumps(about), "digest": _digest(tensors)}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with naming(path), temporary.open("wb") as file:
         file.write(save(tensors, metadata=metadata))
         file.flush()
         os.fsync(file.fileno())

@@ -15,6 +15,7 @@ SAME_S = 1.0
 """Signals closer to each other than this count as one request."""
 SEND_AGAIN_S = 0.01
 """Until a signal is sent again that a finalizer received; by then it has ended."""
+_received: list[str] = []
 
 
 @contextmanager
@@ -88,6 +89,7 @@ def on_stop_signals(stop: Callable[[int, Callable[[], None]], None]) -> Iterator
             signal.signal(name, before[name])
 
     def handle(number: int, frame: object) -> None:
+        _received.append(signal.Signals(number).name)
         if number == getattr(signal, "SIGHUP", None):
             _leave_terminal()
         stop(number, restore)
@@ -98,6 +100,12 @@ def on_stop_signals(stop: Callable[[int, Callable[[], None]], None]) -> Iterator
         yield
     finally:
         restore()
+
+
+def last_signal() -> str:
+    """The name of the last stop signal that this process has handled; SIGINT if there is none, as
+    after a Ctrl-C that another program passes on."""
+    return _received[-1] if _received else "SIGINT"
 
 
 def _leave_terminal() -> None:

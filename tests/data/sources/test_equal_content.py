@@ -29,6 +29,18 @@ def test_files_texts_and_arrays_are_compared_by_content(tmp_path, monkeypatch):
     assert read == ["0", "1", "2"]  # of equal size and end
     texts = make_manifest(label=["x"] * 3, text=["So  good ", "so GOOD", "so good!"])
     assert content_codes(texts).tolist() == [0, 0, 1]
+    long = "Ａ word, " * 100  # the white space of the second hides where its letters end
+    texts = make_manifest(
+        label=["x"] * 5,
+        text=[
+            long + "x",
+            " " * 600 + long.replace(" ", "\n\t "),
+            long + "X",
+            long,
+            "a word, " * 100,
+        ],
+    )
+    assert content_codes(texts).tolist() == [0, 1, 0, 1, 1]
     arrays = [np.zeros((2, 1), np.float32), np.ones((2, 1), np.float32)]
     assert content_codes(make_manifest(label=["x"] * 2, contents=arrays)).tolist() == [0, 1]
 

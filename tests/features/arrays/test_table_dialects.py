@@ -42,7 +42,9 @@ def test_a_table_is_read_as_it_was_meant_or_refused_by_its_line(seed):
     assert verdict.word in ("equal", "refused"), f"{verdict}\n{table.describe()}"
 
 
-@pytest.mark.parametrize("seed", [9676, 9755, 9901, 10682, 12098, 16450, 501165, 517892, 713691])
+@pytest.mark.parametrize(
+    "seed", [9676, 9755, 9901, 10682, 12098, 16450, 501165, 517892, 700374, 706754, 713691]
+)
 def test_tables_that_once_were_read_otherwise(seed):
     verdict = judge(write_table(random.Random(seed)))
     assert verdict.word in ("equal", "refused"), verdict
@@ -97,6 +99,11 @@ def test_most_tables_are_read():
          [[1], [2]] + [[3]] * 10, "with gaps"),
         ("t,x\n0,1\n1,2\n2,3\n4,3\n6,3\n7,3\n", [[1], [2]] + [[3]] * 4, "more than one rate"),
         ("x\n1\n\n2\n", [[1], [2]], ""),
+        ("1.,2.\n3.,4.", [[1, 2], [3, 4]], ""),
+        ("Sample Index, EXG 0, EXG 1\n0, 1.5, 2.5\n1, 1.5, 2\n", [[1.5, 2.5], [1.5, 2]], "numbers"),
+        ("a\tb\nyyyy/mm/dd hh:mm:ss.000\tm/(s^2)\n2024/01/02 10:00:00.000\t1.5\n",
+         [[1.5]], "row of units"),
+        ("time,seconds_elapsed,x\n17,0.01,1\n18,0.02,2\n", [[1], [2]], "'seconds_elapsed' is"),
         ("1,2\n3,4\n", [[1, 2], [3, 4]], "features.decimal"),
     ],
 )  # fmt: skip
@@ -124,6 +131,13 @@ def test_what_is_not_evident_is_said(content, values, remark, encoding):
         ("1,5,2,05\n", r"line 1, column 3: '05' may be the second half.*features\.decimal"),
         ("1 234\n5 678\n", r"line 1: '1 234' is one number or several; features\.thousands"),
         ('x,y\n1,"2\n3,4\n5,6\n', r"line 2"),
+        ("x,y\n1.5,2.5\n1.1,2.", r"truncated: line 3: '2\.' ends behind its decimal sign"),
+        ("x;y\n1,5;2,5\n1,1;2,", r"truncated: line 3: '2,' ends behind its decimal sign"),
+        ("a b\tc\n1\t2\n3\t\t4\n5\t6\n", r"line 3 has 3 values, the columns .* are 2"),
+        ("x,y\n#####,2\n1,3\n", r"line 2.*'#####'|'#####' in line 2"),
+        ("x,y\n1,2\n3,1e300\n", r"line 3 \(step 1\), channel 'y': 1e\+300 does not fit"),
+        ("<!DOCTYPE html><html>404</html>", r"line 1: '<!DOCTYPE.* begins HTML; expected a table"),
+        ('{"x": 1, "y": 2}\n', r"line 1: '\{\"x\".* begins JSON"),
         ("time\n0\n1\n", r"no channel .*'time'.*features\.channels"),
     ],
 )
@@ -135,6 +149,9 @@ def test_settings_decide_what_is_open():
     assert read(b"x;y\n1,234;2\n", decimal=",")[0] == [[np.float32(1.234), 2]]
     assert read(b"x;y\n1,234;2\n", decimal=".")[0] == [[1234, 2]]
     assert read(b"x,y\n0,439,1,250\n", decimal=",")[0] == [[np.float32(0.439), 1.25]]
+    assert read(b"x,y\n0,5,2,5\n", decimal=",")[0] == [[0.5, 2.5]]
+    assert read(b"x,y\n8,5\n3,9\n", decimal=",")[0] == [[8, 5], [3, 9]]
+    assert read(b'"8","5"\n"3","9"\n', decimal=",")[0] == [[8, 5], [3, 9]]
     assert read(b"1 234\n5 678\n", thousands=" ")[0] == [[1234], [5678]]
     assert read(b"0,1\n5,7\n", header=False)[0] == [[0, 1], [5, 7]]
     assert read(b"a, b, c\n1,2\n", skip_rows=1)[0] == [[1, 2]]

@@ -6,6 +6,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,22 +16,32 @@ from seqbelt.features.encoding import hash_content, hash_if_readable
 
 TAIL_BYTES = 4096
 """Files of equal size are read in full only if so many bytes at their ends are equal."""
+BEGINNING = 64
+"""Texts are compared in full only if so many of their letters are equal."""
+T = TypeVar("T")
 
 
 def content_codes(manifest: Manifest) -> np.ndarray:
     """One number for each distinct content, int ``(rows,)``, in the order of first occurrence.
 
     Texts are compared without regard to case, white space and Unicode form, all else byte by
-    byte. Of files only those with equal sizes are read. A source that cannot be read equals no
-    other.
+    byte. Of files only those with equal sizes are read, of texts only those with equal beginnings
+    are compared in full. A source that cannot be read equals no other.
     """
     keys: list[object] = [None] * len(manifest)
     files: dict[object, list[tuple[int, Path]]] = defaultdict(list)
+    texts: dict[str, list[int]] = defaultdict(list)
     for row, source in enumerate(manifest.sources()):
         if isinstance(source, Path):
             files[_size(source)].append((row, source))
+        elif isinstance(source, str):
+            texts[_beginning(source)].append(row)
         else:
-            keys[row] = plain_text(source) if isinstance(source, str) else hash_content(source)
+            keys[row] = hash_content(source)
+    for rows in _several(texts.values()):
+        for row, text in zip(rows, manifest.sources(rows), strict=True):
+            assert isinstance(text, str)
+            keys[row] = plain_text(text)
     files.pop(None, None)
     for same_size in _several(files.values()):
         tails: dict[object, list[tuple[int, Path]]] = defaultdict(list)
@@ -66,7 +77,16 @@ def count_split_rows(split: np.ndarray, codes: np.ndarray) -> int:
     return count
 
 
-def _several(sets: Iterable[list[tuple[int, Path]]]) -> Iterator[list[tuple[int, Path]]]:
+def _beginning(text: str) -> str:
+    """The first letters of ``plain_text``. Those behind them, of which a part of the text may have
+    another Unicode form than the whole, are not needed."""
+    plain = plain_text(text[: 8 * BEGINNING])
+    if len(plain) < 2 * BEGINNING and len(text) > 8 * BEGINNING:  # long white space
+        plain = plain_text(text)
+    return plain[:BEGINNING]
+
+
+def _several(sets: Iterable[list[T]]) -> Iterator[list[T]]:
     return (rows for rows in sets if len(rows) > 1)
 
 

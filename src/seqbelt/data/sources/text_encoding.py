@@ -13,6 +13,13 @@ from seqbelt.features.text.text_decoding import (
     wide_encoding,
 )
 
+_SIGNATURES = {
+    b"PK\x03\x04": "is a workbook or an archive and no text; name it .xlsx, .ods or .zip",
+    b"\xd0\xcf\x11\xe0": "is a workbook of an old format and no text; name it .xls",
+    b"\x1f\x8b": "is compressed by gzip; unpack it",
+    b"PAR1": "is a Parquet file and no text; name it .parquet",
+    b"%PDF": "is a PDF and no table; save the table as .csv or .xlsx",
+}
 SAMPLE_BYTES = 1 << 20
 HEAD_BYTES = 1 << 12
 MAX_TEXT_BYTES = 64 << 20
@@ -40,6 +47,9 @@ def check_encoding(path: Path, encoding: str) -> None:
             sample = file.read(SAMPLE_BYTES)
     except OSError:
         return  # whoever reads it will say so
+    for signature, kind in _SIGNATURES.items():
+        if sample.startswith(signature):
+            raise SettingsError(f"{path}: {kind}")
     mark, plain = mark_of(sample), plain_name(encoding)
     if mark and mark not in ("utf-8-sig", plain) and not plain.startswith(mark):
         name = mark.upper() if mark.startswith("utf") else mark
@@ -48,8 +58,11 @@ def check_encoding(path: Path, encoding: str) -> None:
         return
     if wide := wide_encoding(sample):
         raise SettingsError(f"{path}: looks like {wide}; set data.encoding: {wide}")
-    lines = [line for line in sample.splitlines() if not line.isascii()]
-    broken = [line for line in lines[:-1] or lines if not _is_utf8(line)]
+    rows = sample.splitlines()
+    if len(sample) == SAMPLE_BYTES:  # the last one may be cut
+        rows = rows[:-1] or rows
+    lines = [line for line in rows if not line.isascii()]
+    broken = [line for line in lines if not _is_utf8(line)]
     if len(broken) > 1 and 2 * len(broken) > len(lines):
         # Lines of UTF-16 begin within a character where they are split at bytes.
         ranked = rank_encodings(sample[:HEAD_BYTES])

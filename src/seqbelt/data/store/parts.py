@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from seqbelt.errors import naming
+
 BATCH_BYTES = 64 << 20
 """Sequences in memory before they are written out."""
 PART_BYTES = 512 << 20
@@ -151,5 +153,6 @@ def write_json(path: Path, values: object) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file atomically, through a temporary file."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
+    with naming(path):
+        temporary.write_bytes(content)
     temporary.replace(path)

@@ -19,7 +19,7 @@ from seqbelt.data.store.readings import Readings
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.data.store.token_counts import count_tokens
 from seqbelt.data.store.writing import RowOutcome, write_ledger, write_store
-from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SeqbeltError
+from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SeqbeltError, naming
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.encoding import Encoded, IndexedSource, encode_sources, stamp_source
 from seqbelt.features.joined_inputs import JoinedEncoder
@@ -89,7 +89,8 @@ def prepare(
             if split_again is not None:
                 manifest, about["equal_content"] = _put_together(manifest, split_again)
             run = _Preparation(manifest, features, labelling, folder, stamps, progress, encode)
-            run.run(settings, request, about)
+            with naming(folder):
+                run.run(settings, request, about)
     except Timeout:
         raise SeqbeltError(f"{folder}: another process is preparing this store; wait") from None
     store = SequenceStore(folder)

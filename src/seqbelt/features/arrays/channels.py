@@ -33,6 +33,7 @@ Index = Annotated[int, Field(ge=0)]
 MAX_FEW_STEPS = 24
 """An array of so few steps and of more channels may have its axes the other way round."""
 LEARNED_FILE = "features.json"
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 NUM_ROWS_LEARNED = 64
 """Training rows whose width is asked for: enough to outvote a stray file, few to read twice."""
 
@@ -122,7 +123,9 @@ class ArrayFeatures(Features):
         if len(steps.values) > self.max_steps:
             problem = f"{len(steps.values)} steps; features.max_steps allows {self.max_steps}"
             raise BadInput(TOO_LONG, problem)
-        return steps._replace(values=np.ascontiguousarray(steps.values, dtype=np.float32))
+        with np.errstate(over="ignore"):  # of channels that ``problems`` refuses
+            values = np.ascontiguousarray(steps.values, dtype=np.float32)
+        return steps._replace(values=values)
 
     def learn(self, raws: Iterable[Steps]) -> Learned:
         """The shape of a step and the channels' names that most of the first rows have."""
@@ -193,7 +196,7 @@ class ArrayFeatures(Features):
 
     def _check(self, values: np.ndarray) -> np.ndarray:
         """Which values ``transform`` cannot use, as a mask."""
-        return ~np.isfinite(values)
+        return ~(np.abs(values) <= FLOAT32_MAX)
 
     def _refused(self, values: np.ndarray, array: Array, names: Sequence[str] | None) -> BadInput:
         """Why a channel or an array with values that ``transform`` cannot use is refused."""
@@ -206,6 +209,8 @@ class ArrayFeatures(Features):
         if len(place) == 1:
             channel = f"'{names[int(place[0])]}'" if names else int(place[0])
         problem = f"{bad.sum()} values are missing or infinite, first in {at}, channel {channel}"
+        if np.isfinite(value := values[(step, *place)]):
+            problem += f": {value:g} does not fit into float32"
         return BadInput(NOT_FINITE, problem + self.MISSING_HINT)
 
     def _from_table(self, array: Array, is_chosen: bool = False) -> Steps:
@@ -456,7 +461,7 @@ class Channels(ArrayFeatures):
         return Steps(array.values, notes=notes)
 
     def _check(self, values: np.ndarray) -> np.ndarray:
-        bad = np.isinf(values)
+        bad = np.abs(values) > FLOAT32_MAX
         if self.missing == "error":
             bad |= np.isnan(values)
         elif self.missing == "interpolate":  # of nothing but gaps

@@ -68,14 +68,16 @@ def read_rows(
     comment: Row | None,
     num_head: int = HEAD_ROWS,
     words: str | None = None,
+    are_whole: bool = False,
 ) -> Table:
     """The table that rows make, of which the first ``num_head`` determine how it is written.
 
-    ``delimiter`` is "" for a workbook's; the column ``words`` is left as it is."""
+    ``delimiter`` is "" for a workbook's; the column ``words`` is left as it is. With ``are_whole``
+    no two cells are a number that its decimal comma parts."""
     rows = list(rows)
     layout = find_layout(rows[:num_head], options, comment)
     body, notes = rows[layout.first :], list(layout.notes)
-    if options.decimal == "," == delimiter:
+    if options.decimal == "," == delimiter and not are_whole:
         body, layout = _joined(body, layout)
         notes.append("decimal commas")
     body = _without_repeats(_without_end(body, layout, notes), rows[: layout.first], notes)
@@ -195,6 +197,8 @@ def _joined(body: list[Row], layout: Layout) -> tuple[list[Row], Layout]:
     named = layout.width if layout.names is None else len(layout.names)
     if any(isinstance(cell, str) and "," in cell for _, cells in body for cell in cells):
         return body, layout  # quoted
+    if layout.names is not None and len(layout.names) == layout.num_named == layout.width:
+        return body, layout  # each cell has a name
     for line, cells in body:
         pairs = list(zip(cells[::2], cells[1::2]))
         if len(cells) % 2 or not all(

@@ -42,6 +42,7 @@ SUMMARY_WORDS = frozenset(_SUMMARY_WORDS.split()) | {
 """What stands in the rows that a program adds below the values, in lower case."""
 UNITS = frozenset(_UNITS.split()) | {"deg c", "deg f"}
 _BRACKETED = re.compile(r"[\[({<].*[\])}>]")
+_TIME_FORMAT = re.compile(r"(?=.*(?:yy|hh))[ymdhsft0/:. -]{4,30}")
 _QUOTIENT = re.compile(r"[^\s\d]{1,6}[/·*^²³][^\s]{1,6}")
 MAX_SUMMARY_ROWS = 12
 EMPATICA_RATES = (1.0, 4.0, 32.0, 64.0)
@@ -376,7 +377,10 @@ def _are_units(cells: Sequence[Cell]) -> bool:
     if len(filled) < sum(cell != "" for cell in cells) or any(map(resembles_value, filled)):
         return False
     return bool(filled) and all(
-        _BRACKETED.fullmatch(cell) or cell.lower() in UNITS or _QUOTIENT.fullmatch(cell)
+        _BRACKETED.fullmatch(cell)
+        or cell.lower() in UNITS
+        or _QUOTIENT.fullmatch(cell)
+        or _TIME_FORMAT.fullmatch(cell.lower())
         for cell in filled
     )
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput
+from seqbelt.errors import EMPTY, TOO_LONG, TRUNCATED, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.number_cells import ARROW_MISSING, ERROR_WORDS, Cell, is_missing
 from seqbelt.features.arrays.table_cells import (
     HALVES,
@@ -50,6 +50,13 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 _SHORT_WHOLE = re.compile(r"(?:^|,)[+-]?[1-9]\d{0,2}(?=[,\r\n]|\Z)", re.MULTILINE)
 """A cell between commas, of three digits at most."""
+_TOO_NARROW = re.compile(r"##+[\t;|,]")
+_OTHER_FORMATS = (
+    *((start, "HTML") for start in ("<!doctype html", "<html", "<table")), ("<?xml", "XML"),
+    ("{", "JSON"), ("[{", "JSON"),
+    ("version https://git-lfs.github.com/", "a pointer of Git LFS: run git lfs pull"),
+)  # fmt: skip
+_QUOTED_WHOLE = re.compile(r'"[+-]?\d+"')
 
 
 class UnclosedQuote(BadInput):
@@ -73,6 +80,12 @@ def read_text_table(content: bytes, options: TableOptions, words: str | None = N
 
     Raises BadInput for one that cannot be read as it was meant."""
     text, notes = decode_table(content)
+    beginning = text[:200].lstrip().lower()
+    for start, kind in _OTHER_FORMATS:
+        if beginning.startswith(start):
+            shown = text[:200].lstrip()[:30].splitlines()[0]
+            raise BadInput(WRONG_TYPE, f"line 1: '{shown}' begins {kind}; expected a table")
+    _refuse_cut_number(text)
     try:
         head = _read_head(text, options, HEAD_ROWS)
         layout = find_layout(head.rows, options, head.comment)
@@ -89,8 +102,28 @@ def read_text_table(content: bytes, options: TableOptions, words: str | None = N
     table = _read_by_arrow(text, head, layout, options)
     if table is None:
         rows = _rows(text, head.delimiter, options.skip_rows)
-        table = read_rows(rows, options, head.delimiter, head.comment, len(head.rows), words)
+        are_whole = options.decimal == "," == head.delimiter and _QUOTED_WHOLE.search(text)
+        table = read_rows(
+            rows, options, head.delimiter, head.comment, len(head.rows), words, bool(are_whole)
+        )
     return table._replace(notes=(*notes, *table.notes))
+
+
+def _refuse_cut_number(text: str) -> None:
+    """Raise where the text ends behind a decimal sign, as nothing else in it does: in "1.5,2." the
+    last number is cut off."""
+    last = re.search(r"[^\r\n\t;|, ]*\d([.,])\Z", text[-80:])
+    if last is None:
+        return
+    body, sign = text[: -len(last[0])], re.escape(last[1])
+    is_usual = re.search(rf"\d{sign}(?:[\r\n\t;|, ]|\Z)", body)
+    if is_usual is None and re.search(rf"\d{sign}\d", body):
+        line = sum(1 for _ in _lines(text, 0))
+        raise BadInput(
+            TRUNCATED,
+            f"line {line}: '{last[0][-40:]}' ends behind its decimal sign, where the file ends: it "
+            "was cut off; copy it again, or remove the line",
+        )
 
 
 def decode_table(content: bytes) -> tuple[str, tuple[str, ...]]:
@@ -162,8 +195,9 @@ def _legacy_encoding(content: bytes) -> str:
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line is a remark: it begins with # and not with a spreadsheet's error word."""
-    if not line.startswith(COMMENT):
+    """Whether a line is a remark: it begins with # and neither with a spreadsheet's error word nor
+    with a cell of ####, as of a column that was too narrow."""
+    if not line.startswith(COMMENT) or _TOO_NARROW.match(line):
         return False
     first = re.split(r"[\t;|,\s]", line, maxsplit=1)[0].lower()
     return first not in ERROR_WORDS
@@ -283,7 +317,7 @@ def _head_lines(
 def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> str:
     """The delimiter by which most cells are numbers, and rows alike."""
     best, best_score, best_widths = " ", -1.0, [1]
-    unclosed = None
+    unclosed, tabbed, has_whole_cells = None, 1, False
     for delimiter in (*DELIMITERS, " "):
         try:
             rows = [cells for _, cells in split_rows(iter(lines), delimiter)]
@@ -294,11 +328,16 @@ def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> 
             continue
         tail = rows[-max(1, 2 * len(rows) // 3) :]
         widths = [len(cells) for cells in tail]
-        usual = max(set(widths), key=lambda width: (widths.count(width), width))
+        usual = _most_frequent(widths)
         if usual < 2 and delimiter != " ":
             continue
         cells = [cell for row in tail for cell in row]
-        useful = sum(is_number(cell) or is_missing(cell) for cell in cells)
+        if delimiter == "\t":
+            tabbed = _most_frequent([len(cells) for cells in rows])
+            has_whole_cells = _has_whole_cells(cells)
+        elif (delimiter, best) == (" ", "\t") and (usual == tabbed or has_whole_cells):
+            continue  # two tabs with nothing between them would be one blank
+        useful = sum(not is_word(cell) for cell in cells)
         score = useful / max(1, len(cells)) * widths.count(usual) / len(widths)
         # Tables without numbers: whatever parts their lines alike.
         score += 1e-3 * (usual > 1)
@@ -325,6 +364,18 @@ def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> 
     return best if max(set(best_widths), key=best_widths.count) > 1 else NO_DELIMITER
 
 
+def _has_whole_cells(cells: Sequence[Cell]) -> bool:
+    """Whether blanks stand within cells and none of these is a list of numbers."""
+    blank = [str(cell) for cell in cells if " " in str(cell)]
+    return bool(blank) and not any(
+        is_word(cell) and all(map(is_number, cell.split())) for cell in blank
+    )
+
+
+def _most_frequent(widths: Sequence[int]) -> int:
+    return max(set(widths), key=lambda width: (widths.count(width), width))
+
+
 def _delimiter_of_names(lines: Sequence[tuple[int, str]]) -> str | None:
     """The delimiter by which a line of names has as many cells as a line of values."""
     for delimiter in DELIMITERS:
@@ -341,14 +392,16 @@ def _read_by_arrow(text: str, head: _Head, layout: Layout, options: TableOptions
         return None
     first_line = head.rows[layout.first][0]
     body = text[head.starts[first_line] :].rstrip("\r\n")
-    if '"' in body or "\n#" in body or "\r#" in body or options.thousands:
+    # Single characters are found ten times as fast as pairs.
+    has_comments = COMMENT in body and ("\n#" in body or "\r#" in body)
+    if '"' in body or has_comments or options.thousands:
         return None
     decimal = options.decimal or _decimal_of_head(head, layout)
     if decimal is None or (decimal == "," and head.delimiter == ","):
         return None
     if not _is_evident(body, head, layout, decimal, options):
         return None
-    has_empty_lines = "\n\n" in body or "\n\r" in body or "\r\r" in body
+    has_empty_lines = "\n\n" in body or ("\r" in body and ("\n\r" in body or "\r\r" in body))
     if has_empty_lines and layout.width == 1:
         return None  # a value may be missing there
     plain = _single_blanks(body) if head.delimiter == " " else body

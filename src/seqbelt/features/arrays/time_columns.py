@@ -16,10 +16,12 @@ tiempo fecha hora 시간 시각 일시 날짜 타임스탬프 時間 时间 時�
 """
 _WEAK_TIME_NAMES = """
 t s sec secs second seconds ms millis milliseconds us microseconds ns nanoseconds elapsed epoch utc
-clock ts 초 xvalue xaxis
+clock ts 초 xvalue xaxis secondselapsed elapsedseconds elapsedtime timeelapsed
 """
 _ROW_NAMES = """
 index idx no nr row rownum # sample samplenumber frame step record recordno recno nseq packet
+sampleindex sampleno sampleid sampleidx frameindex framenumber frameno frameid rowindex rowid rowno
+rownumber stepindex stepno packetnumber counter
 번호 순번
 """
 _MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec"

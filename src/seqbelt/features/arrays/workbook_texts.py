@@ -86,4 +86,13 @@ def _open(path: Path) -> "CalamineWorkbook":
     except PasswordError:
         raise BadInput(UNREADABLE, f"{path} is locked by a password; save it without") from None
     except (CalamineError, OSError, ValueError, zipfile.BadZipFile) as error:
-        raise BadInput(UNREADABLE, f"{path} cannot be read as a workbook ({error})") from None
+        hint = "; it is a text: name it .csv, .tsv or .jsonl" if _is_text(path) else ""
+        raise BadInput(UNREADABLE, f"{path} cannot be read as a workbook ({error}){hint}") from None
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        content = path.read_bytes()[:512]
+    except OSError:
+        return False
+    return bool(content) and b"\0" not in content
