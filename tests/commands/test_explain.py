@@ -187,6 +187,7 @@ def test_a_model_at_chance_gives_no_reasons(inputs, capsys, monkeypatch):
         _, result, err = run(capsys, "chance", signals[2])
         assert result["above_chance"] is is_above
         assert ("no more accurate than the most frequent class" in err) is not is_above
+        assert (f"\nfor {result['label']}: " in err) is is_above
 
 
 @pytest.mark.parametrize("frame_rate", [10.0, None])

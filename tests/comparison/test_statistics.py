@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import scipy
 from scipy import stats
 from statsmodels.stats import multitest, proportion, weightstats
 
@@ -166,7 +169,7 @@ def test_the_degrees_of_freedom_are_welchs_where_examples_do_not_count(rng):
     luck_a, luck_b = rng.normal(0, 0.05, (3, 1)), rng.normal(0, 0.15, (3, 1))
     a, b = (rng.random((3, 100_000)) < 0.5 + luck for luck in (luck_a, luck_b))
     expected = stats.ttest_ind(a.mean(axis=1), b.mean(axis=1), equal_var=False)
-    found = score_difference(a, b)
+    found = score_difference(a, b, is_fraction=False)
     assert found.degrees == pytest.approx(expected.df, rel=0.02)
     assert found.p_value() == pytest.approx(expected.pvalue, rel=0.05)
 
@@ -176,7 +179,7 @@ def test_seeds_that_agree_by_chance_vary_no_less_than_their_noise(rng):
     a = np.array([[True, False] * 50, [False, True] * 50])
     b = np.ones((2, 100), dtype=bool)
     assert a.mean(axis=1).var() == 0
-    seeds, *_ = score_difference(a, b).components
+    seeds, *_ = score_difference(a, b, is_fraction=False).components
     assert seeds.variance == pytest.approx(0.25 * 100 / 99 * 2 / 200, rel=0.02)
 
 
@@ -226,7 +229,7 @@ def test_a_detectable_difference_is_found_as_often_as_promised():
     for _ in range(1000):
         rows = least + np.sqrt(0.1) * rng.standard_normal(300)
         a, b = (0.01 * rng.standard_normal((5, 1)) for _ in range(2))
-        found += score_difference(rows + a, np.zeros(300) + b).p_value() <= 0.05
+        found += score_difference(rows + a, np.zeros(300) + b, is_fraction=False).p_value() <= 0.05
     assert 0.74 <= found / 1000 <= 0.86
     more = detectable_difference(5, 300, 10, level=0.05, power=0.8, **assumed)
     assert more > 1.5 * least  # ten groups of 30 rows that resemble each other
@@ -239,3 +242,44 @@ def test_the_interval_of_a_perfect_cell_holds_its_mean(value):
         for num_rows in (2, 3, 7, 18, 20, 97, 120, 300, 1001):
             found = score_interval(np.full((num_seeds, num_rows), value), 0.95)
             assert 0 <= found.low <= found.value <= found.high <= 1, (num_seeds, num_rows)
+
+
+def test_without_any_variance_a_difference_is_certain():
+    certain = Difference(0.1, (Component(0.0, 4), Component(0.0, 9)))
+    assert certain.degrees == np.inf and certain.half_width(0.05) == 0
+    assert certain.probabilities(0.05) == (1.0, 0.0, 0.0)
+    assert replace(certain, value=0.0).probabilities(0.05) == (0.0, 1.0, 0.0)
+
+
+def test_groups_that_agree_have_the_variance_of_one_that_does_not():
+    """Ten groups of four: the example that differs weighs a quarter of a group."""
+    perfect, groups = np.ones((5, 40), dtype=bool), np.repeat(np.arange(10), 4)
+    *_, examples = score_difference(perfect, perfect, groups).components
+    assert examples.variance == pytest.approx(2 * 0.25**2 / 12**2)
+
+
+def test_seeds_that_were_lucky_near_the_ceiling_do_not_make_a_cell_better(rng):
+    """The cells are equally good; only one of them varies from seed to seed."""
+    threshold = scipy.special.ndtri(0.95)
+    claims = {True: 0, False: 0}
+    for _ in range(400):
+        difficulty = rng.standard_normal(225)
+        a, b = (
+            threshold * np.sqrt(2 + spread**2)
+            + difficulty
+            + spread * rng.standard_normal((5, 1))
+            + rng.standard_normal((5, 225))
+            > 0
+            for spread in (0.1, 0.6)
+        )
+        for is_fraction in claims:
+            found = score_difference(a, b, is_fraction=is_fraction)
+            claims[is_fraction] += found.p_value() <= 0.05
+    assert claims[True] <= 0.06 * 400 < claims[False]
+
+
+def test_cells_far_apart_keep_the_spread_of_their_own_seeds(rng):
+    a = rng.random((3, 2000)) < 0.999
+    b = rng.random((3, 2000)) < 0.3
+    own = score_difference(a, b, is_fraction=False).half_width(0.05)
+    assert own / 2 < score_difference(a, b).half_width(0.05) < 2 * own

@@ -111,6 +111,7 @@ def test_an_experiment_is_logged_to_mlflow(tmp_path, monkeypatch, migrated_once)
     difference = summary.data.metrics["verdict/lstm_less_rnn_difference"]
     assert found.verdict is not None
     assert difference == pytest.approx(found.verdict.difference)
+    assert summary.data.tags["verdict/lstm_less_rnn_word"] == found.verdict.word
     (run,) = [run for run in runs if run.info.run_name == "rnn-s1"]
     assert run.data.metrics["test/accuracy"] == found.cells()["rnn"]["accuracies"][1]
     assert {run.info.status for run in runs} == {"FINISHED"}

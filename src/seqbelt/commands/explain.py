@@ -93,11 +93,13 @@ def explain(
     try:
         output.mkdir(parents=True, exist_ok=True)
         if tokens is None:
-            files = _write_signal(target, bundle, item, sequence, steps)
+            files, names = _write_signal(target, bundle, item, sequence, steps)
         else:
-            files = _write_text(target, tokens, steps, result)
+            files, names = _write_text(target, tokens, steps, result)
     except OSError as error:
         raise SeqbeltError(f"--output {output}: cannot be written ({error})") from None
+    if result["above_chance"] is not False:
+        _print_strongest(steps, names)
     return Outcome({**result, "files": [str(path) for path in files]})
 
 
@@ -211,14 +213,14 @@ def _file_stem(name: str, item_id: str | None) -> str:
 
 def _write_signal(
     target: Path, bundle: Bundle, item: Item, sequence: np.ndarray, steps: AttributedSteps
-) -> list[Path]:
+) -> tuple[list[Path], list[str]]:
+    """Write the table and the figure; returns their paths and a name for each step."""
     table = target.with_name(target.name + ".csv")
     figure = target.with_name(target.name + ".png")
     _write_table(table, steps)
     figure.write_bytes(to_png(draw(bundle, item.source, sequence, steps), DPI))
     unit = " s" if steps.step_s else ""
-    _print_strongest(steps, [f"{time:g}{unit}" for time in steps.times.round(4)])
-    return [table, figure]
+    return [table, figure], [f"{time:g}{unit}" for time in steps.times.round(4)]
 
 
 class _Tokens(NamedTuple):
@@ -245,7 +247,8 @@ def _read_tokens(bundle: Bundle, item: Item) -> _Tokens:
 
 def _write_text(
     target: Path, tokens: _Tokens, steps: AttributedSteps, result: dict[str, Any]
-) -> list[Path]:
+) -> tuple[list[Path], list[str]]:
+    """Write the table and the page; returns their paths and a name for each step."""
     text, offsets, is_unknown = tokens
     spans = attributed_text.spans(text, offsets, steps.attributions, is_unknown)
     notes = [f"{name.replace('_', ' ')}: {value}" for name, value in result.items()]
@@ -254,8 +257,7 @@ def _write_text(
     pieces = [text[start:end] for start, end in offsets]
     _write_table(table, steps, pieces)
     html.write_text(page, encoding="utf-8")
-    _print_strongest(steps, [repr(piece) for piece in pieces])
-    return [table, html]
+    return [table, html], [repr(piece) for piece in pieces]
 
 
 def _write_table(path: Path, steps: AttributedSteps, tokens: Sequence[str] | None = None) -> None:

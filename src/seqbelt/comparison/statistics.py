@@ -11,12 +11,15 @@ and a part of both. It is estimated by the analysis of variance, as it is for th
 cases of radiology (Hillis 2007, doi:10.1002/sim.2532).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy
 
 from seqbelt.evaluation.proportions import share_interval
+
+NEARBY = 2.0
+"""Standard errors of a difference: how far from its mean a cell's true value is looked for."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,7 @@ def score_difference(
     scores_b: np.ndarray,
     groups: np.ndarray | None = None,
     seeds_paired: bool = False,
+    is_fraction: bool = True,
 ) -> Difference:
     """Mean score of cell a less that of cell b, as it would be over new seeds and new examples.
 
@@ -176,8 +180,9 @@ def score_difference(
     differences, less the part of the latter that comes from the seeds and is counted with them
     already. A cell's seeds are taken to vary by no less than what is particular to seed and
     example makes them: two or three of them may agree by chance (Hillis 2007 bounds the variance
-    likewise). ``groups`` ``(examples,)`` makes whole groups the unit instead of examples. The last
-    component is that of the examples.
+    likewise); those of a fraction (``is_fraction``) to vary as where both cells are equally good.
+    ``groups`` ``(examples,)`` makes whole groups the unit instead of examples. The last component
+    is that of the examples.
     """
     signed = [unit_scores(scores_a, groups), -unit_scores(scores_b, groups)]
     if seeds_paired:
@@ -198,8 +203,11 @@ def score_difference(
     differing = between[between != 0]
     size = np.mean(differing**2) if len(differing) else (num_units / scores_a.shape[1]) ** 2
     variance += 2 * float(size) / (num_units + 2) ** 2
+    means = [float(np.mean(scores)) for scores in (scores_a, scores_b)]
+    if is_fraction and len(components) == 2:
+        components = _at_shared_value(means, components, variance, scores_a.shape[1])
     components.append(Component(variance, num_units - 1))
-    return Difference(float(np.mean(scores_a) - np.mean(scores_b)), tuple(components))
+    return Difference(means[0] - means[1], tuple(components))
 
 
 def detectable_difference(
@@ -262,6 +270,37 @@ def unit_scores(scores: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     per_seed = scores.mean(axis=1, keepdims=True)
     totals = np.stack([np.bincount(members, row) for row in scores])
     return per_seed + (totals - per_seed * sizes) / sizes.mean()
+
+
+def _at_shared_value(
+    means: list[float], cells: list[Component], of_examples: float, num_examples: int
+) -> list[Component]:
+    """Components of the seeds of two cells, as they would be where both had the same true value.
+
+    The luck of seeds is about normal in logits, so the variance of a fraction p goes with the
+    square of p (1 - p): the seeds of a cell that did well by luck vary less than others would, and
+    few of them seldom show how badly one may fail. The shared value is the mean of both, weighted
+    by their precision where that raises the variance. A lower one is less sure, since it may be
+    one failed seed that pulls the cell down: there it is the plain mean, and the variance goes with
+    p (1 - p). Cells that are far apart are not moved to each other, only by ``NEARBY`` standard
+    errors.
+    """
+    own = np.array(means)
+    variances = np.array([cell.variance for cell in cells])
+    precision = 1 / (variances + of_examples / 2)
+    reach = NEARBY * np.sqrt(variances.sum() + of_examples)
+
+    def ratio(shared: float) -> np.ndarray:
+        counts = num_examples * np.stack([own + np.clip(shared - own, -reach, reach), own])
+        fractions = (counts.clip(0, num_examples) + 1) / (num_examples + 2)
+        at_shared, at_own = fractions * (1 - fractions)
+        return at_shared / at_own
+
+    raised = ratio(float(np.average(own, weights=precision)))
+    lowered = np.minimum(ratio(float(own.mean())), 1)
+    factors = np.where(raised > 1, raised**2, lowered)
+    return [replace(cell, variance=float(cell.variance * factor))
+            for cell, factor in zip(cells, factors, strict=True)]  # fmt: skip
 
 
 def _seed_components(units: np.ndarray) -> tuple[Component, Component]:
