@@ -226,3 +226,10 @@ def test_kappa_is_scikit_learns_without_each_row():
     )
     raw = 40 * value - 39 * without
     assert scores("quadratic_kappa", [one])[0] == pytest.approx(raw - raw.mean() + value)
+
+
+def test_a_label_that_does_not_occur_has_no_average_precision():
+    labels = np.array([[1, 0], [0, 0], [1, 0], [0, 0]], dtype=bool)
+    values = np.array([[0.9, 0.5], [0.8, 0.5], [0.7, 0.5], [0.6, 0.5]])
+    found = scores("mean_average_precision", [Answers(labels, values > 0.5, scores=values)])[0]
+    assert found.mean() == pytest.approx((1 + 2 / 3) / 2)
