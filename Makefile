@@ -80,6 +80,7 @@ check: $(READY)  ## Format, lint, types, import layers, links of the documentati
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(BIN)/python --project pyright-strict.json
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --strict --quiet
 

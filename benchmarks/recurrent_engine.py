@@ -10,6 +10,8 @@ packed loop, random      the tutorial's: random batches, pack_padded_sequence, t
 padded to set's longest  torch's layer over everything padded to the data set's longest; lengths
                          are ignored, so its answers depend on the padding
 Keras 3, masked, random  Keras on torch, padded to the batch's longest and masked (where installed)
+ONNX Runtime, OpenVINO   the file that ``seqbelt export`` writes of the network, bucketed batches;
+                         inference only (where installed)
 seqbelt ...              this project's layouts, on batches bucketed by length unless "random"
 products step by step    the products of the valid steps by torch.mm, in the same shapes: the rate
                          that the machine gives to them at that minute (CPU)
@@ -31,7 +33,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from recurrent_engine.contenders import CELLS, Contender, Task, torch_contenders
+from recurrent_engine.contenders import CELLS, REFERENCE, Contender, Task, torch_contenders
+from recurrent_engine.exported_contenders import exported_contenders
 from recurrent_engine.keras_contender import keras_contender
 from recurrent_engine.picture import draw, save
 from recurrent_engine.products import largest_rate
@@ -59,11 +62,8 @@ def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = arguments.tf32
     torch.backends.cudnn.allow_tf32 = arguments.tf32
     has_fused = device.type == "cpu" and fused.is_available()
-    contenders = torch_contenders(device, has_fused)
-    keras, keras_says = keras_contender(arguments.device)
-    if keras and not arguments.no_keras:
-        contenders.insert(2, keras)
-    about = describe_machine(device, arguments, keras_says)
+    contenders, versions = all_contenders(device, has_fused, arguments)
+    about = describe_machine(device, arguments, versions)
     print(about)
     if device.type == "cpu" and not has_fused:
         print(f"seqbelt fused skipped: {fused.why_unavailable()}")
@@ -74,6 +74,28 @@ def main() -> None:
     if arguments.json:
         raw = {"about": about, "results": [asdict(result) for result in results]}
         arguments.json.write_text(json.dumps(raw, indent=1), encoding="utf-8")
+
+
+def all_contenders(
+    device: torch.device, has_fused: bool, arguments: argparse.Namespace
+) -> tuple[list[Contender], str]:
+    """Those that are asked for, the reference first, and the versions of what is not torch."""
+    contenders = torch_contenders(device, has_fused)
+    keras, keras_version = keras_contender(arguments.device)
+    if keras and not arguments.no_keras:
+        contenders.insert(2, keras)
+    versions = [keras_version]
+    if device.type == "cpu":
+        exported, exported_versions = exported_contenders()
+        contenders += exported
+        versions.append(exported_versions)
+    if arguments.contenders:
+        names = [contender.name for contender in contenders]
+        if unknown := set(arguments.contenders).difference(names):
+            raise SystemExit(f"--contenders: no {sorted(unknown)} here; there are {names}")
+        asked = {REFERENCE, *arguments.contenders}
+        contenders = [contender for contender in contenders if contender.name in asked]
+    return contenders, ", ".join(versions)
 
 
 def run_all(
@@ -125,24 +147,27 @@ def parse() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--tf32", action="store_true", help="let CUDA round float32 to TF32")
     parser.add_argument("--no-keras", action="store_true")
+    parser.add_argument(
+        "--contenders", nargs="+", metavar="NAME", help=f"only these, beside {REFERENCE!r}"
+    )
     parser.add_argument("--quick", action="store_true", help="an eighth of the sequences")
     parser.add_argument("--save", type=Path, metavar="PICTURE")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every time of every round")
     return parser.parse_args()
 
 
-def describe_machine(device: torch.device, arguments: argparse.Namespace, keras_says: str) -> str:
+def describe_machine(device: torch.device, arguments: argparse.Namespace, versions: str) -> str:
     """Hardware and versions in one line, with the machine's largest product rate."""
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}, {keras_says}"
+    software = f"Python {platform.python_version()}, torch {torch.__version__}, {versions}"
     if device.type == "cuda":
         tf32 = "on" if arguments.tf32 else "off"
-        return f"{torch.cuda.get_device_name(device)}, {versions}, TF32 {tf32}"
+        return f"{torch.cuda.get_device_name(device)}, {software}, TF32 {tf32}"
     capability = torch.backends.cpu.get_cpu_capability()
     rate = largest_rate(CLOCKS[arguments.clock])
     threads = f"{arguments.threads} thread{'s' * (arguments.threads > 1)}"
     return (
         f"{processor_name()}, {os.cpu_count()} cores, {capability}, {threads}, "
-        f"{arguments.clock} time, {versions}; a product of 1536 x 1536 runs at {rate:.0f} GFLOP/s"
+        f"{arguments.clock} time, {software}; a product of 1536 x 1536 runs at {rate:.0f} GFLOP/s"
     )
 
 

@@ -52,6 +52,7 @@ class Contender:
     to_longest: bool = False
     slow: Literal["never", "long training", "long", "always"] = "never"
     """Where it would take minutes on a CPU, and therefore runs only some of the batches."""
+    inference_only: bool = False
     is_bare: bool = False
     """Not to be beaten: cuDNN alone on resident data, the measure of what a GPU can give."""
 
@@ -63,6 +64,8 @@ class Contender:
 
     def is_left_out(self, task: Task, training: bool) -> bool:
         """One packed training of long signals is enough: that of the reference."""
+        if training and self.inference_only:
+            return True
         repeats = self.slow == "long training" and self.name != REFERENCE
         return repeats and self.is_slow(task, training)
 

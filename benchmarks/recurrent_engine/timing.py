@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from recurrent_engine.contenders import Contender, Runner, Task, TorchRunner
+from recurrent_engine.exported_contenders import ExportedRunner
 from recurrent_engine.products import PRODUCTS, PRODUCTS_IN_BLOCKS, ProductsRunner, useful_flop
 from seqbelt.data.batches import Batch
 
@@ -110,13 +111,14 @@ class Errors:
     """How far a contender is from torch's packed layer in float32."""
 
     final: float
-    """Largest difference of a final hidden value, which lies in -1..1, over all sequences."""
+    """Largest difference of a final hidden value, which lies in -1..1, over all sequences; of an
+    exported file that of a logit, in the first batch."""
     gradient: float | None
     """Norm of the difference of one batch's gradient of the weights, relative to its norm."""
 
 
 def measure_errors(task: Task, contenders: list[Contender]) -> dict[str, Errors]:
-    """Errors of every contender of torch; the first is the reference, with the same weights.
+    """Errors of contenders with the weights of the first, the reference: all but Keras.
 
     The gradient is that of eight bucketed sequences of at most 256 steps, since the packed
     layer's backward is slow; what only pads differently has no gradient of interest.
@@ -129,9 +131,12 @@ def measure_errors(task: Task, contenders: list[Contender]) -> dict[str, Errors]
     found = {}
     for contender in contenders[1:]:
         runner = contender.build(task)
+        batches = contender.batches(task.workload)
+        if isinstance(runner, ExportedRunner):
+            found[contender.name] = Errors(runner.error(batches[0]), None)
+            continue
         if not isinstance(runner, TorchRunner) or contender.is_bare:
             continue
-        batches = contender.batches(task.workload)
         if contender.is_slow(task, training=False):
             batches = batches[: task.workload.num_slow_batches]
         own = _finals(runner, batches)

@@ -12,7 +12,8 @@ import torch
 from toys import PLAIN, toy_store
 
 from seqbelt.checks.determinism import certify_determinism
-from seqbelt.checks.padding_invariance import certify_padding
+from seqbelt.checks.padding_invariance import _garbage_padding, certify_padding
+from seqbelt.data.batches import Batch
 from seqbelt.data.labels.targets import SequenceTarget
 from seqbelt.models.classifier import Model
 from seqbelt.models.pooling import Pooling
@@ -93,6 +94,14 @@ def test_an_answer_that_depends_on_the_neighbours_is_found(rows, monkeypatch):
 
     monkeypatch.setattr(Recurrent, "forward", forward)
     assert not certify_padding(network, rows).passed
+
+
+def test_all_padding_and_nothing_else_is_filled():
+    lengths = torch.tensor([2, 4])
+    is_padding = torch.arange(6) >= lengths[:, None]
+    inputs = torch.ones(2, 4, 3).masked_fill(is_padding[:, :4, None], 0)
+    filled = _garbage_padding(Batch(inputs, lengths, torch.zeros(2), np.arange(2))).inputs
+    assert (filled[is_padding] > 100).all() and (filled[~is_padding] == 1).all()
 
 
 @pytest.mark.parametrize("leak", [1.0, torch.nan])

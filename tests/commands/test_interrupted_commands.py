@@ -29,7 +29,7 @@ def test_a_training_that_a_signal_ended_names_it(capsys):
         with stop_signals() as stopped:
             os.kill(os.getpid(), signal.SIGTERM)
         if stopped.is_set():
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("SIGINT")  # as of a child that this process has interrupted
 
     with pytest.raises(SystemExit):
         run(work, False, "run it again")

@@ -1,6 +1,7 @@
 """``predict --report``: what is gathered while predicting, and what is refused."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import soundfile
 import torch
 from toys import PLAIN
 
+from seqbelt.data.labels.targets import TARGETS
 from seqbelt.errors import SettingsError
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.encoding import encode_sources
@@ -49,6 +51,9 @@ def model(tmp_path_factory):
     bundle = Bundle("toy", FEATURES, {}, settings, ("a", "b"), 8, network, {}, reference=reference)
     bundle.save(root / "bundle")
     replace(bundle, reference=None).save(root / "old")
+    about = {"class_counts": {"a": 30, "b": 45}, "data": {"num_sequences": {"train": 60}}}
+    several = {"target": TARGETS["several"], "thresholds": (0.01, 0.99)}
+    replace(bundle, about=about, **several).save(root / "several")
     return root
 
 
@@ -58,6 +63,15 @@ def report(model, folder, *settings, bundle="bundle", **options):
     result = predict(str(model / bundle), [str(folder), *settings], output, **options)
     rows = [json.loads(line) for line in output.read_text().splitlines()]
     return result, (folder.parent / "out.html").read_text(), rows
+
+
+def test_shares_of_several_labels_are_of_all_predictions(model, tmp_path):
+    _, page, rows = report(model, write(tmp_path / "in", 8, seed=1), bundle="several")
+    assert all(row["labels"] == ["a"] for row in rows)
+    text = re.sub(r"<[^>]+>", " ", page)
+    assert "An input may have several labels" in text and "8 of 8 recordings" in text
+    assert re.search(r"\ba\s+8\s+100\.0 %\s+50\.0 %", text)
+    assert re.search(r"\bb\s+0\s+0\.0 %\s+75\.0 %", text)
 
 
 def test_inputs_like_the_training_rows_and_quieter_ones(model, tmp_path):

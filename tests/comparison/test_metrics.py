@@ -2,7 +2,13 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    cohen_kappa_score,
+    f1_score,
+    recall_score,
+)
 
 from seqbelt.comparison.comparison import Comparison, RunResult
 from seqbelt.comparison.metrics import Answers, Metric, are_skewed, score_cells
@@ -176,3 +182,54 @@ def test_a_group_of_rows_is_one_observation_of_macro_f1():
     once = width(1, None)
     assert width(10, np.repeat(np.arange(60), 10)) == pytest.approx(once, rel=0.02)
     assert width(10, None) < 0.8 * once
+
+
+def several_labels(rng):
+    """Answers to 40 rows with three labels; scores with ties, each label in some rows."""
+    labels = rng.random((40, 3)) < (0.5, 0.3, 0.2)
+    values = np.round(0.5 * labels + rng.random((40, 3)), 1)
+    return Answers(labels, values > 0.7, scores=values)
+
+
+def scikit_learns(name, one, rows):
+    labels, predicted, values = one.labels[rows], one.predicted[rows], one.scores[rows]
+    if name == "mean_average_precision":
+        there = labels.any(axis=0)
+        return average_precision_score(labels[:, there], values[:, there], average="macro")
+    return f1_score(labels, predicted, average=name.removesuffix("_f1"), zero_division=0)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("name", ["micro_f1", "macro_f1", "mean_average_precision"])
+def test_scores_of_several_labels_are_scikit_learns_without_each_unit(name, grouped):
+    one = several_labels(np.random.default_rng(3))
+    groups = np.arange(40) // 4 if grouped else None
+    units = np.arange(40) if groups is None else groups
+    value = scikit_learns(name, one, units >= 0)
+    without = np.array([scikit_learns(name, one, units != unit) for unit in np.unique(units)])
+    raw = len(without) * value - (len(without) - 1) * without
+    found = scores(name, [one], groups)[0]
+    assert found == pytest.approx(raw - raw.mean() + value)
+
+
+def test_kappa_is_scikit_learns_without_each_row():
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 3, 40)
+    one = Answers(labels, np.clip(labels + rng.integers(-1, 2, 40), 0, 2))
+
+    def kappa(rows):
+        return cohen_kappa_score(one.labels[rows], one.predicted[rows], weights="quadratic")
+
+    value, without = (
+        kappa(labels >= 0),
+        np.array([kappa(np.arange(40) != row) for row in range(40)]),
+    )
+    raw = 40 * value - 39 * without
+    assert scores("quadratic_kappa", [one])[0] == pytest.approx(raw - raw.mean() + value)
+
+
+def test_a_label_that_does_not_occur_has_no_average_precision():
+    labels = np.array([[1, 0], [0, 0], [1, 0], [0, 0]], dtype=bool)
+    values = np.array([[0.9, 0.5], [0.8, 0.5], [0.7, 0.5], [0.6, 0.5]])
+    found = scores("mean_average_precision", [Answers(labels, values > 0.5, scores=values)])[0]
+    assert found.mean() == pytest.approx((1 + 2 / 3) / 2)

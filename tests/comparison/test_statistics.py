@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy
@@ -240,6 +242,20 @@ def test_the_interval_of_a_perfect_cell_holds_its_mean(value):
         for num_rows in (2, 3, 7, 18, 20, 97, 120, 300, 1001):
             found = score_interval(np.full((num_seeds, num_rows), value), 0.95)
             assert 0 <= found.low <= found.value <= found.high <= 1, (num_seeds, num_rows)
+
+
+def test_without_any_variance_a_difference_is_certain():
+    certain = Difference(0.1, (Component(0.0, 4), Component(0.0, 9)))
+    assert certain.degrees == np.inf and certain.half_width(0.05) == 0
+    assert certain.probabilities(0.05) == (1.0, 0.0, 0.0)
+    assert replace(certain, value=0.0).probabilities(0.05) == (0.0, 1.0, 0.0)
+
+
+def test_groups_that_agree_have_the_variance_of_one_that_does_not():
+    """Ten groups of four: the example that differs weighs a quarter of a group."""
+    perfect, groups = np.ones((5, 40), dtype=bool), np.repeat(np.arange(10), 4)
+    *_, examples = score_difference(perfect, perfect, groups).components
+    assert examples.variance == pytest.approx(2 * 0.25**2 / 12**2)
 
 
 def test_seeds_that_were_lucky_near_the_ceiling_do_not_make_a_cell_better(rng):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seqbelt.data.labels.segments import find_runs
@@ -21,6 +21,8 @@ def levenshtein(a, b) -> int:
     )  # fmt: skip
 
 
+@example([0], [0, 1])
+@example([0, 1], [0])
 @given(st.lists(st.integers(0, 2), max_size=5), st.lists(st.integers(0, 2), max_size=5))
 def test_the_edit_score_is_levenshteins(a, b):
     expected = 1 - levenshtein(a, b) / max(len(a), len(b), 1)

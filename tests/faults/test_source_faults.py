@@ -1,13 +1,16 @@
 """Sources that people bring, one small case a kind: read as meant and said, or refused in words."""
 
+import logging
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seqbelt.data.store.preparation import Prepared
 from seqbelt.errors import SeqbeltError
 from seqbelt.experiment import Experiment
+from seqbelt.workflow.console import log_to_stderr
 from seqbelt.workflow.prepared_data import prepare_data
 
 AUDIO = {"kind": "log_mel", "sample_rate": 8000}
@@ -105,3 +108,24 @@ def test_28_headers_of_spreadsheets(project, head):
     write_reviews(project / "m.csv", ["a", "b"], head)
     store = prepare(TEXT, source="m.csv").store
     assert store.class_counts == {"a": 20, "b": 20}
+
+
+def test_what_a_link_out_of_the_folder_leads_to_is_not_quoted(project):
+    for name in "ab":
+        (project / "lay" / name).mkdir(parents=True)
+        np.save(project / "lay" / name / "0.npy", np.full((5, 1), ord(name), np.float32))
+    (project / "secret").write_text("root:x:0\ndaemon:x:1\n")
+    (project / "lay/a/link.csv").symlink_to(project / "secret")
+    (project / "lay/a/bad.csv").write_text("root:x:0\ndaemon:x:1\n")
+    prepare({"kind": "channels"}, source="lay", validation_fraction=0, test_fraction=0)
+    rows = (project / "data/prepared/x/quarantine.csv").read_text("utf-8-sig").splitlines()
+    assert "daemon" in rows[1] and rows[1].startswith("a/bad.csv")
+    assert rows[2].startswith("a/link.csv") and "is not quoted" in rows[2]
+    assert "daemon" not in rows[2]
+
+
+def test_control_characters_of_names_are_escaped_on_the_terminal(capsys):
+    with log_to_stderr():
+        logging.getLogger("seqbelt").info("2 classes: \x1b[31mred 1, \u202egood 2, 가 3")
+    shown = capsys.readouterr().err
+    assert shown == "2 classes: \\x1b[31mred 1, \\u202egood 2, 가 3\n"

@@ -18,7 +18,7 @@ from seqbelt.inference.decision import Decision, choose_separator
 from seqbelt.inference.journal import Row
 from seqbelt.inference.live_stream import Stream
 from seqbelt.inference.output import is_prediction_file, kept_names, write_predictions
-from seqbelt.inference.timeline import Timeline, check_timeline
+from seqbelt.inference.timeline import Timeline, merge
 from seqbelt.models.classifier import Model
 
 CLASSES = ("a", "b", "c")
@@ -127,11 +127,24 @@ def test_kept_columns_give_way_and_the_separator_is_in_no_name():
     assert choose_separator(["a|b", "c"]) == ";"
 
 
-def test_what_answers_with_one_label_refuses_in_words(bundle):
+def test_a_stream_refuses_several_labels_in_words(bundle):
     with pytest.raises(SettingsError, match="cannot stream: it gives several labels"):
         Stream(bundle)
-    with pytest.raises(SettingsError, match="--timeline: this model gives several labels"):
-        check_timeline(bundle, Timeline(1.0, 0.5))
+
+
+def test_segments_of_several_labels_may_overlap_and_each_has_its_threshold():
+    decision = Decision(TARGETS["several"], np.array([0.5, 0.25], np.float32))
+    cells = np.array([[0.9, 0.1], [0.6, 0.3], [0.4, 0.4], [np.nan, np.nan], [0.1, 0.3]])
+    edges_s = np.arange(6.0)
+
+    def merged(**options):
+        segments = merge(edges_s, cells, Timeline(1.0, 1.0, **options), decision)
+        return [(segment.start_s, segment.end_s, segment.label) for segment in segments]
+
+    assert merged() == [(0, 2, 0), (1, 3, 1), (4, 5, 1)]
+    assert merged(max_gap_s=1.0) == [(0, 2, 0), (1, 5, 1)]
+    assert merged(threshold=0.35) == [(0, 2, 0), (1, 3, 1)]
+    assert merged(threshold=0.5) == [(0, 2, 0)]
 
 
 def test_an_explanation_is_of_one_label_s_own_log_odds(bundle):

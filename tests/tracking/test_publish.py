@@ -3,7 +3,10 @@
 import pytest
 from mlflow import MlflowClient
 
-from seqbelt.tracking.publish import _update_aliases
+from seqbelt.errors import SeqbeltError
+from seqbelt.inference.bundle import hash_of_bundle
+from seqbelt.tracking import publish as publishing
+from seqbelt.tracking.publish import HASH_TAG, _update_aliases, resolve
 
 
 @pytest.fixture
@@ -62,3 +65,29 @@ def test_versions_of_other_data_give_way(client):
     assert holders(client) == {"champion": "2", "challenger": "1"}
     publish(client, 0.4, data="other")
     assert holders(client) == {"champion": "2", "challenger": "3"}
+
+
+@pytest.fixture
+def bundle(client, tmp_path, monkeypatch):
+    """A folder that every download returns."""
+    folder = tmp_path / "model" / "artifacts" / "bundle"
+    folder.mkdir(parents=True)
+    for name in ("bundle.json", "weights.safetensors"):
+        (folder / name).write_bytes(b"{}")
+    monkeypatch.setattr(publishing, "connect", lambda make: client)
+    monkeypatch.setattr(publishing.mlflow.artifacts, "download_artifacts", lambda uri: folder)
+    return folder
+
+
+def test_a_bundle_that_is_not_the_registered_one_is_refused(client, bundle):
+    tags = {HASH_TAG: hash_of_bundle(bundle)}
+    client.create_model_version("toys", "file:///nowhere", tags=tags)
+    assert resolve("models:/toys/1") == (bundle, "models:/toys/1")
+    (bundle / "weights.safetensors").write_bytes(b"other")
+    with pytest.raises(SeqbeltError, match="is not the bundle that was registered as models:/toys"):
+        resolve("models:/toys/1")
+
+
+def test_a_version_registered_without_a_hash_is_read(client, bundle):
+    client.create_model_version("toys", "file:///nowhere")
+    assert resolve("models:/toys/1") == (bundle, "models:/toys/1")

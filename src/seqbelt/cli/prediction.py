@@ -148,7 +148,8 @@ def predict(
             "--threshold",
             min=0.0,
             max=1.0,
-            help="Smallest confidence of a segment; 0.5 unless given.",
+            help="Probability that a segment reaches at least once; 0.5 unless given, of several "
+            "labels the threshold of each.",
         ),
     ] = None,
     min_duration_s: Annotated[

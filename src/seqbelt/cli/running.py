@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from seqbelt.errors import SeqbeltError, SettingsError, in_words
+from seqbelt.errors import SeqbeltError, SettingsError, in_words, printable
 from seqbelt.training.interrupts import last_signal, stop_signals_raised
 from seqbelt.training.launch import is_main_process
 from seqbelt.workflow.outcome import FAILED, Outcome
@@ -88,13 +88,14 @@ def _print_result(result: dict[str, Any], as_json: bool) -> None:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             value = ", ".join(value) or None
         if value is not None and not isinstance(value, dict | list):  # --json prints those
-            print(f"{key}: {value}")
+            print(printable(f"{key}: {value}"))
 
 
 def _stop(interrupt: KeyboardInterrupt, remedy: str) -> NoReturn:
-    name = interrupt.args[0] if interrupt.args else last_signal()
+    # A child process ends by another signal than this one was sent.
+    name = last_signal() or next(iter(interrupt.args), "")
     _close_runs("KILLED")
-    told = "Ctrl-C" if name == "SIGINT" else name
+    told = "Ctrl-C" if name in ("", "SIGINT") else name
     _fail("; ".join([f"stopped by {told}", *filter(None, [remedy])]), FAILED)
 
 
@@ -114,5 +115,5 @@ def _close_runs(status: str) -> None:
 
 def _fail(message: object, code: int) -> NoReturn:
     with contextlib.suppress(OSError):  # of a terminal that was closed
-        print(f"seqbelt: {message}", file=sys.stderr)
+        print(f"seqbelt: {printable(str(message))}", file=sys.stderr)
     raise SystemExit(code)

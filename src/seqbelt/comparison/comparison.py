@@ -97,7 +97,7 @@ class Comparison(VerdictRule):
 
     @field_validator("cells", "seeds")
     @classmethod
-    def _no_repeats(cls, values: tuple) -> tuple:
+    def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(values)) < len(values):
             raise ValueError("each may be named once")
         return values

@@ -1,5 +1,7 @@
-"""Media files: opened with any version of PyAV; are all the bytes there that AVI and ASF state?"""
+"""Media files: opened with any version of PyAV; are all the bytes there that AVI and ASF state, or
+that a GIF ends with?"""
 
+import os
 import struct
 from importlib.metadata import version
 from typing import Any, BinaryIO
@@ -20,6 +22,34 @@ def open_container(file: str | BinaryIO, **options: Any) -> Any:
     if int(version("av").partition(".")[0]) < 19:  # later versions escape such tags
         options["metadata_errors"] = "ignore"
     return av.open(file, "r", **options)
+
+
+def refuse_cut_gif(file: BinaryIO) -> None:
+    """Raise BadInput (truncated) where a GIF ends before its trailer; other files pass."""
+    head = file.read(13)
+    if head[:6] not in (b"GIF87a", b"GIF89a"):
+        return
+    _skip_colours(file, head[10] if len(head) == 13 else 0)
+    while (kind := file.read(1)) != b";":
+        if kind == b"!":
+            file.read(1)
+        elif kind == b",":
+            place = file.read(9)
+            _skip_colours(file, place[8] if len(place) == 9 else 0)
+            file.read(1)
+        elif kind:
+            return  # nothing that is known: the decoder decides
+        else:
+            raise BadInput(TRUNCATED, "the GIF ends before its trailer")
+        while size := file.read(1):
+            if size == b"\0":
+                break
+            file.seek(size[0], os.SEEK_CUR)
+
+
+def _skip_colours(file: BinaryIO, flags: int) -> None:
+    if flags & 0x80:
+        file.seek(3 << (flags & 7) + 1, os.SEEK_CUR)
 
 
 def refuse_missing_bytes(head: bytes, num_bytes: int) -> None:

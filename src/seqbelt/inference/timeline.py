@@ -24,7 +24,6 @@ import pyarrow as pa
 import soundfile
 
 from seqbelt.data.labels.label_tracks import write_label_track, write_selection_table
-from seqbelt.data.labels.targets import TARGETS, Target
 from seqbelt.data.sources.manifest import RAVEN_SIDECARS
 from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput, SettingsError
 from seqbelt.features.arrays.channels import ArrayFeatures, Steps
@@ -34,6 +33,7 @@ from seqbelt.features.base import Source
 from seqbelt.features.crash_board import Board
 from seqbelt.features.encoding import Encoded, hash_content
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.decision import ONE_CLASS, Decision
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_table
 from seqbelt.inference.predictor import Engine, Prediction, Predictor, ProductPrecision
@@ -57,8 +57,9 @@ class Timeline:
     hop_s: float
     span_s: float | None = None
     """Time that is pooled for one prediction; None classifies whole windows."""
-    threshold: float = 0.5
-    """Confidence that a segment must reach at least once."""
+    threshold: float | None = None
+    """Probability of its label that a segment must reach at least once. None: a half, or of several
+    labels the threshold of each."""
     min_duration_s: float = 0.0
     """Shorter segments are dropped."""
     max_gap_s: float = 0.0
@@ -96,23 +97,41 @@ def merge(
     edges_s: np.ndarray,
     probabilities: np.ndarray,
     timeline: Timeline,
-    target: Target = TARGETS["per_sequence"],
+    decision: Decision = ONE_CLASS,
 ) -> list[TimelineSegment]:
     """Segments from cells: cell ``i`` is from ``edges_s[i]`` to ``edges_s[i + 1]`` and has
     ``probabilities[i]`` ``(classes,)``, NaN without a prediction.
 
-    Neighbouring cells with the same class, as the ``target`` decides, are one segment if one of
-    them reaches the threshold (hysteresis). Then gaps are closed, short segments are dropped, and
-    the new gaps are closed.
+    Neighbouring cells with the same predicted class are one segment if one of them reaches the
+    threshold (hysteresis). Then gaps are closed, short segments are dropped, and the new gaps are
+    closed. Each of several labels is merged by itself, so segments of different labels may overlap.
     """
-    segments: list[TimelineSegment] = []
     is_known = np.asarray(~np.isnan(probabilities).any(axis=1))
     known = np.where(is_known[:, None], probabilities, 0)
-    best = np.where(is_known, target.decide(known), -1)
-    starts = np.flatnonzero(np.diff(best, prepend=-2))
-    for start, stop in zip(starts, np.append(starts[1:], len(best)), strict=True):
-        label = int(best[start])
-        if label < 0 or probabilities[start:stop, label].max() < timeline.threshold:
+    decided = decision.target.decide(known, decision.thresholds)
+    if not decision.target.is_several:
+        return _merge_runs(edges_s, probabilities, np.where(is_known, decided, -1), timeline, 0.5)
+    segments: list[TimelineSegment] = []
+    for label in range(probabilities.shape[1]):
+        labels = np.where(is_known & decided[:, label], label, -1)
+        segments += _merge_runs(edges_s, probabilities, labels, timeline, 0.0)
+    return sorted(segments, key=lambda segment: (segment.start_s, segment.label))
+
+
+def _merge_runs(
+    edges_s: np.ndarray,
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    timeline: Timeline,
+    default_threshold: float,
+) -> list[TimelineSegment]:
+    """The segments of cells with these ``labels`` ``(cells,)``, -1 for none."""
+    threshold = default_threshold if timeline.threshold is None else timeline.threshold
+    segments: list[TimelineSegment] = []
+    starts = np.flatnonzero(np.diff(labels, prepend=-2))
+    for start, stop in zip(starts, np.append(starts[1:], len(labels)), strict=True):
+        label = int(labels[start])
+        if label < 0 or probabilities[start:stop, label].max() < threshold:
             continue
         weights = np.diff(edges_s[start : stop + 1])
         confidence = float(np.average(probabilities[start:stop, label], weights=weights))
@@ -306,12 +325,12 @@ class TimelinePredictor(Predictor):
             cells = packed[2:].reshape(-1, len(self.bundle.classes)).astype(np.float64)
             edges = self._span.cell_s * np.arange(len(cells) + 1)
             edges[-1] = duration_s
-            return merge(edges, cells, self.timeline, self.bundle.target)
+            return merge(edges, cells, self.timeline, self.bundle.decision)
         rows = packed.reshape(-1, 2 + len(self.bundle.classes)).astype(np.float64)
         centres = rows[:, :2].mean(axis=1)
         inner = (centres[1:] + centres[:-1]) / 2
         edges = np.concatenate([rows[:1, 0], inner, rows[-1:, 1]])
-        return merge(edges, rows[:, 2:], self.timeline, self.bundle.target)
+        return merge(edges, rows[:, 2:], self.timeline, self.bundle.decision)
 
     def write(
         self,
@@ -414,11 +433,6 @@ def _refuse_silence(probabilities: np.ndarray) -> None:
 def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
     """Raise SettingsError if a model cannot classify such windows."""
     features, model = bundle.features, bundle.model
-    if bundle.target.is_several:
-        raise SettingsError(
-            "--timeline: this model gives several labels (data.labels: several), and a segment has "
-            "one; use a model with one label"
-        )
     if bundle.network.labels_steps:
         raise SettingsError(
             "--timeline: this model labels every step; run 'predict' without --timeline to "

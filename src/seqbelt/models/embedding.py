@@ -1,5 +1,8 @@
 """Token embedding."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -53,7 +56,14 @@ class Embedding(nn.Embedding):
         return self.weight if self.parts is None else self.weight[self.parts].mean(1)
 
     def _load_from_state_dict(
-        self, state_dict, prefix, metadata, strict, missing, unexpected, errors
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
     ) -> None:
         # Whether an embedding is composed is known from what was saved.
         parts = state_dict.get(prefix + "parts")
@@ -62,10 +72,10 @@ class Embedding(nn.Embedding):
             parts.shape != (self.num_embeddings, 2)
             or not bool(((parts >= 0) & (parts < self.num_embeddings)).all())
         ):
-            errors.append(f"{prefix}parts: expected ({self.num_embeddings}, 2) numbers of rows")
+            error_msgs.append(f"{prefix}parts: expected ({self.num_embeddings}, 2) numbers of rows")
             return
         super()._load_from_state_dict(
-            state_dict, prefix, metadata, strict, missing, unexpected, errors
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ Three layouts compute the same function and the same gradients:
 Outputs at padded steps are undefined; pooling must use the lengths.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -26,7 +27,7 @@ State = Tensor | tuple[Tensor, Tensor]
 """Hidden state ``(layers * directions, batch, hidden)``; an LSTM has a pair: hidden and cell."""
 
 _MODULES = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-_LAYERS = {
+_LAYERS: dict[str, Callable[..., Any]] = {
     "lstm": torch.lstm,
     "gru": torch.gru,
     "rnn_tanh": torch.rnn_tanh,
@@ -149,8 +150,8 @@ class Recurrent(nn.Module):
             if tuple(part.shape) != expected:
                 raise ValueError(f"state: expected {expected}, got {tuple(part.shape)}")
 
-    def _apply(self, *arguments: Any) -> "Recurrent":
-        super()._apply(*arguments)  # moves the weights to another device or precision
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Recurrent":
+        super()._apply(fn, recurse)  # moves the weights to another device or precision
         self._flatten()
         return self
 
@@ -161,7 +162,7 @@ class Recurrent(nn.Module):
         """
         weights = self.weights
         is_single_layer = weights.num_layers == 1 and not weights.bidirectional
-        first = weights.weight_ih_l0
+        first: Tensor = weights.weight_ih_l0  # pyright: ignore[reportAssignmentType]
         is_cuda = first.device.type == "cuda"
         if not is_cuda or is_single_layer or self.chosen_layout(first.device) != "padded":
             return
@@ -172,7 +173,7 @@ class Recurrent(nn.Module):
                 width = layer_weights[0].shape[1]
                 with torch.no_grad():
                     # ... four a layer, one layer, batch first, no projection, one direction
-                    torch._cudnn_rnn_flatten_weight(  # pyright: ignore[reportPrivateImportUsage]
+                    torch._cudnn_rnn_flatten_weight(  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
                         layer_weights, 4, width, mode, weights.hidden_size, 0, 1, True, False
                     )
 
@@ -202,14 +203,14 @@ class Recurrent(nn.Module):
         inputs, lengths = inputs[:, :longest], upload(lengths, inputs.device)
         last = lengths - 1
         rows = torch.arange(len(lengths), device=inputs.device)
-        if self.weights.bidirectional:
-            backward_order = _backward_order(lengths, longest)
+        is_bidirectional = self.weights.bidirectional
+        backward_order = _backward_order(lengths, longest) if is_bidirectional else None
         ends: list[tuple[Tensor, ...]] = []
         for layer in range(self.weights.num_layers):
             initial = _layer_state(state, layer, 1)
             outputs, *cell = self._run_direction(inputs, layer, "", initial)
             ends.append((outputs[rows, last], *cell))
-            if self.weights.bidirectional:
+            if is_bidirectional:
                 turned = _Reorder.apply(inputs, backward_order)
                 reverse, *cell = self._run_direction(turned, layer, "_reverse", None)
                 ends.append((reverse[rows, last], *cell))
@@ -317,7 +318,7 @@ def _refuse_transforms() -> None:
             "a Recurrent layer cannot be exported by torch.export, since the lengths decide what "
             "is computed; seqbelt export writes ONNX for every length"
         )
-    if torch._C._functorch.peek_interpreter_stack() is not None:  # pyright: ignore[reportAttributeAccessIssue]
+    if torch._C._functorch.peek_interpreter_stack() is not None:  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
         raise RuntimeError(
             "a Recurrent layer cannot run under torch.func transforms (grad, vmap, ...); use "
             "torch.autograd"

@@ -52,7 +52,7 @@ class PredictionFacts:
     kind: str
     """A kind of ``item_view``."""
     labels_inputs: bool
-    """Whether an input has one label instead of segments."""
+    """Whether an input has a label, or several, instead of segments."""
     counts: Mapping[str, int]
     """Inputs predicted as each class."""
     training_share: Mapping[str, float]
@@ -60,7 +60,7 @@ class PredictionFacts:
     num_predicted: int
     num_missing: int
     reasons: Mapping[str, tuple[int, str]]
-    """Of the inputs without a label: reason -> count and an example."""
+    """Of the inputs without a prediction: reason -> count and an example."""
     num_labelled: int
     num_correct: int
     mean_confidence: float | None
@@ -69,6 +69,8 @@ class PredictionFacts:
     """Key of the text why there is no drift; empty where there is."""
     num_known: int
     """Inputs that were trained on."""
+    is_several: bool = False
+    """Whether an input may have several labels."""
     groups: Sequence[Group] = ()
     group_by: str | None = None
     """The column of the groups; None for sub-folders."""
@@ -198,7 +200,7 @@ class _Page:
 
     def counts(self) -> Markup:
         facts, words = self.facts, self.words
-        total = sum(facts.counts.values())
+        total = facts.num_predicted if facts.is_several else sum(facts.counts.values())
         if not total:
             return Markup("")
         has_training = bool(facts.training_share)
@@ -211,7 +213,8 @@ class _Page:
             body.append(row)
         header = [words("class"), words("count"), words("share"), ""]
         header += [words("training_share")] if has_training else []
-        return join([heading(words("counts")), table(header, body)])
+        about = paragraph(words("counts_several"), "soft") if facts.is_several else ""
+        return join([heading(words("counts")), about, table(header, body)])
 
     def groups(self) -> Markup:
         facts, words = self.facts, self.words

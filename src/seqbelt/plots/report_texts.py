@@ -310,8 +310,8 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "prediction_title": ("{name}: predictions", "{name}: 예측 결과"),
     "predicted_by": ("by the model {model}", "모델 {model}"),
     "counts_sentence": (
-        "{predicted:,} of {total:,} {items} have a label, {missing:,} have none.",
-        "{items} {total:,}개 중 {predicted:,}개에 라벨이 붙었고, {missing:,}개에는 붙지 않았습니다.",
+        "{predicted:,} of {total:,} {items} have a prediction, {missing:,} have none.",
+        "{items} {total:,}개 중 {predicted:,}개를 예측했고, {missing:,}개는 예측하지 못했습니다.",
     ),
     "accuracy_sentence": (
         "Where the true class is known ({count:,}), {accuracy} are right ({interval}).",
@@ -323,8 +323,12 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "평균 확신도는 {confidence}입니다. 입력이 학습 데이터와 비슷하다면 대략 이만큼이 맞을 것으로 예상됩니다.",
     ),
     "counts": ("Counts of each class", "클래스별 개수"),
+    "counts_several": (
+        "An input may have several labels, or none: each share is one of all predictions.",
+        "입력 하나에 라벨이 여러 개이거나 없을 수 있으므로, 각 비율은 전체 예측에 대한 비율입니다.",
+    ),
     "training_share": ("in training", "학습 데이터에서"),
-    "reasons": ("Inputs without a label", "라벨이 없는 입력"),
+    "reasons": ("Inputs without a prediction", "예측하지 못한 입력"),
     "reason": ("reason", "이유"),
     "reason_empty": ("empty", "비어 있음"),
     "reason_unreadable": ("unreadable", "읽을 수 없음"),

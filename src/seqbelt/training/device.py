@@ -30,7 +30,8 @@ def find_device(device: Device, precision: Precision) -> Accelerator:
         # Imported later, its default arguments would keep the process group alive.
         importlib.import_module("torch.distributed.nn")
         atexit.register(_destroy_process_group)
-    AcceleratorState._reset_state(reset_partial_state=True)
+    # Accelerate has no public way to begin anew in one process.
+    AcceleratorState._reset_state(reset_partial_state=True)  # pyright: ignore[reportPrivateUsage]
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),

@@ -42,6 +42,7 @@ def stop_signals_raised() -> Iterator[None]:
     that is raised where Python ignores exceptions, in a finalizer, is sent again.
     """
     last, hook = -SAME_S, sys.unraisablehook
+    _received.clear()
 
     def stop(number: int, restore: Callable[[], None]) -> None:
         nonlocal last
@@ -103,9 +104,9 @@ def on_stop_signals(stop: Callable[[int, Callable[[], None]], None]) -> Iterator
 
 
 def last_signal() -> str:
-    """The name of the last stop signal that this process has handled; SIGINT if there is none, as
-    after a Ctrl-C that another program passes on."""
-    return _received[-1] if _received else "SIGINT"
+    """The name of the last stop signal that was handled since ``stop_signals_raised`` began; "" if
+    there was none."""
+    return _received[-1] if _received else ""
 
 
 def _leave_terminal() -> None:

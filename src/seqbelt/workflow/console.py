@@ -23,6 +23,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from seqbelt.errors import printable
+
 logger = logging.getLogger("seqbelt")
 console = Console(stderr=True, highlight=False)
 TEXT_WIDTH, BAR_WIDTH = 38, 10
@@ -46,7 +48,7 @@ class _StderrHandler(logging.Handler):
         if record.levelno >= logging.WARNING:
             text = f"{record.levelname.lower()}: {text}"
         with suppress(OSError):  # a terminal that was closed
-            console.print(text, markup=False, soft_wrap=True)
+            console.print(printable(text), markup=False, soft_wrap=True)
 
 
 @contextmanager

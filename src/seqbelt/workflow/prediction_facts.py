@@ -12,6 +12,7 @@ import numpy as np
 from seqbelt.data.sources.names import shorten
 from seqbelt.data.store.parts import write_atomically
 from seqbelt.evaluation.drift import measure_drift
+from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item, Summary
 from seqbelt.inference.journal import Row
 from seqbelt.inference.predictor import Predictor
@@ -78,7 +79,7 @@ class RowCollector:
             bundle = self.predictor.bundle
             confidence = float(bundle.confidence(row.probabilities))
             self.confidences.append(confidence)
-            names = ", ".join(bundle.predicted_names(row.probabilities))
+            names = ", ".join(bundle.predicted_names(row.probabilities)) or "–"
             entry = (-confidence, -place, names, row.label)
             if len(self.least_sure) < NUM_LEAST_SURE:
                 heapq.heappush(self.least_sure, entry)
@@ -150,7 +151,8 @@ def _facts(
         counts=Counter({name: summary.labels[name] for name in bundle.classes})
         if predictor.labels_inputs
         else {},
-        training_share=_shares(bundle.about.get("class_counts", {})),
+        is_several=bundle.target.is_several,
+        training_share=_training_shares(bundle),
         num_predicted=summary.num_predicted,
         num_missing=summary.num_quarantined,
         reasons=collector.reasons,
@@ -166,8 +168,12 @@ def _facts(
     )
 
 
-def _shares(counts: Mapping[str, int]) -> dict[str, float]:
+def _training_shares(bundle: Bundle) -> dict[str, float]:
+    """Fraction of the training rows with each class; empty if the bundle does not have it."""
+    counts: Mapping[str, int] = bundle.about.get("class_counts", {})
     total = sum(counts.values())
+    if bundle.target.is_several:  # a row may have several labels, or none
+        total = bundle.about.get("data", {}).get("num_sequences", {}).get("train", 0)
     return {name: count / total for name, count in counts.items()} if total else {}
 
 

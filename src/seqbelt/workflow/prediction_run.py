@@ -61,11 +61,6 @@ def predict(
         predictor = load_predictor(folder, engine, precision)
     else:
         predictor = _open_timeline(folder, timeline, engine, precision, coverage, audacity, raven)
-    if report is not None and predictor.bundle.target.is_several:
-        raise SettingsError(
-            "--report: the page is of one label a row, and this model gives several (data.labels: "
-            "several); remove --report"
-        )
     if report is not None:
         predictor.bundle.refuse_several_inputs("--report")
     gc.freeze()  # keep the garbage collector from scanning the loaded model again and again

@@ -36,6 +36,25 @@ def test_a_clip_cut_by_an_edit_list_is_whole(tmp_path):
     assert 60 < frames[0].mean() < frames[-1].mean()
 
 
+def test_a_gif_without_its_trailer_is_cut_short():
+    file = io.BytesIO()
+    with av.open(file, "w", format="gif") as output:
+        stream = output.add_stream("gif", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb8"
+        for number in range(20):
+            image = np.full((48, 64, 3), 8 * number, np.uint8)
+            output.mux(
+                stream.encode(av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="rgb8"))
+            )
+        output.mux(stream.encode())
+    content, frame_format = file.getvalue(), FrameFormat(32, 24, True)
+    assert len(list(decode_video(content, frame_format, None, 60))) == 20
+    for share in (0.2, 0.5, 0.9):
+        with pytest.raises(BadInput, match="ends before its trailer") as caught:
+            list(decode_video(content[: int(len(content) * share)], frame_format, None, 60))
+        assert caught.value.reason == "truncated"
+
+
 @pytest.mark.parametrize(("container", "codec"), [("avi", "mpeg4"), ("asf", "wmv2")])
 def test_a_clip_with_fewer_bytes_than_it_states_is_refused(container, codec):
     file = io.BytesIO()

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -160,8 +161,23 @@ def write_ledger(path: Path, manifest: Manifest, bad: list[RowOutcome]) -> None:
             problem = outcome.problem
             assert problem is not None
             name, label = (manifest.table[c][outcome.row].as_py() for c in ("id", "label"))
-            writer.writerow([name, label, problem.reason, problem.args[0]])
+            message = problem.args[0]
+            if "path" in manifest.table.column_names and _leads_out(
+                manifest.root, manifest.table["path"][outcome.row].as_py()
+            ):  # the ledger is also sent to the tracking server
+                message = "a link that leads out of the folder; what it leads to is not quoted"
+            writer.writerow([name, label, problem.reason, message])
     temporary.replace(path)
+
+
+def _leads_out(root: Path, path: str) -> bool:
+    """Whether links lead from a path below ``root`` to a file that is not."""
+    try:
+        below = Path(os.path.normpath(path))
+        inside = not below.is_absolute() and below.parts[:1] != ("..",)
+        return inside and not (root / below).resolve().is_relative_to(root.resolve())
+    except (OSError, ValueError, RuntimeError):  # a path that cannot be followed
+        return False
 
 
 def _count(values: Iterable[str]) -> dict[str, int]:

@@ -24,7 +24,12 @@ from seqbelt.errors import (
     BadInput,
 )
 from seqbelt.features.base import reason_of
-from seqbelt.features.media_container import HEAD_BYTES, open_container, refuse_missing_bytes
+from seqbelt.features.media_container import (
+    HEAD_BYTES,
+    open_container,
+    refuse_cut_gif,
+    refuse_missing_bytes,
+)
 
 CONTAINERS = (
     "avi,mov,mp4,m4a,3gp,matroska,webm,gif,mpeg,mpegvideo,mpegts,flv,asf,ogg,m4v,h264,hevc,av1,ivf,"
@@ -132,6 +137,8 @@ def _open(source: Path | bytes) -> Iterator[Any]:
             raise BadInput(WRONG_TYPE, "not a regular file: a pipe, a device or a socket")
         file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
         head, size = _head_of(source)
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as opened:
+            refuse_cut_gif(opened)
     except OSError as error:
         raise BadInput(UNREADABLE, reason_of(error)) from None
     if not head:
