@@ -43,7 +43,7 @@ def test_a_table_is_read_as_it_was_meant_or_refused_by_its_line(seed):
 
 
 @pytest.mark.parametrize(
-    "seed", [9676, 9755, 9901, 10682, 12098, 16450, 501165, 517892, 700374, 706754, 713691]
+    "seed", [9676, 9755, 9901, 10682, 12098, 16450, 501165, 517892, 700374, 706754, 713691, 2016519]
 )
 def test_tables_that_once_were_read_otherwise(seed):
     verdict = judge(write_table(random.Random(seed)))

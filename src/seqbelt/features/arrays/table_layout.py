@@ -224,8 +224,11 @@ def _below_preamble(
     else:
         found = len(_trimmed(cells))
         if options.decimal == "," and width == 2 * found:  # commas part them and are in them
+            if preamble and len(_trimmed(preamble[-1][1])) == found and _are_units(cells):
+                notes.append(f"line {line} is a row of units: not a step")
+                line, cells = preamble.pop()
             names = _distinct(_clean_names(cells, found))
-            return Layout(first, width, names, line, kinds, (), False, width, width)
+            return Layout(first, width, names, line, kinds, tuple(notes), False, width, width)
         _refuse_misfit(rows[first:], line, found, width)
     names = _clean_names(cells, width)
     while len(set(names)) < len(names) and preamble and _fits(preamble[-1][1], width):
