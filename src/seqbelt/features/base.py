@@ -6,8 +6,9 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def read_bytes(source: Path | bytes, max_bytes: float = MAX_FILE_BYTES, setting:
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[BinaryIO]:
+def open_file(path: Path) -> Iterator[BufferedReader]:
     """A regular file, open to be read; errors while it is are BadInput too."""
     try:
         # A pipe without a writer would wait for ever, even to be opened.
