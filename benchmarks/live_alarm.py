@@ -57,6 +57,29 @@ def write(path: Path, rows: np.ndarray) -> None:
     np.savetxt(path, rows, "%.4f", ",", header=names, comments="")
 
 
+def memory_mb(process: int) -> float:
+    """Resident memory of a process."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def train(work: Path, config: str) -> dict:
+    """What `seqbelt train` prints of a model of clips of other days, trained once."""
+    trained = work / "trained.json"
+    if not trained.exists():
+        random = np.random.default_rng(0)
+        for number in range(NUM_CLIPS):
+            rows = vibration(CLIP_S * RATE, 0 if number % 2 else None, random)
+            write(work / "clips" / ("fault" if number % 2 else "normal") / f"{number}.csv", rows)
+        (work / "vibration.yaml").write_text(config)
+        done = subprocess.run(
+            [sys.executable, "-c", COMMAND, "train", "vibration.yaml", "--json"],
+            cwd=work, stdout=subprocess.PIPE, text=True, check=True,
+        )  # fmt: skip
+        trained.write_text(done.stdout.splitlines()[-1])
+    return json.loads(trained.read_text())
+
+
 def listen(
     work: Path, model: str, window_s: float, rows: np.ndarray, options: list[str]
 ) -> tuple[list[dict], dict]:
@@ -76,8 +99,7 @@ def listen(
         for number, block in enumerate(blocks):
             np.savetxt(process.stdin, block, "%.4f", ",")
             if number in (len(blocks) // 10, len(blocks) - 1):
-                status = Path(f"/proc/{process.pid}/status").read_text()
-                memory.append(int(status.split("VmRSS:")[1].split()[0]) / 1024)
+                memory.append(memory_mb(process.pid))
         process.stdin.close()
 
     thread = threading.Thread(target=feed)
@@ -101,19 +123,7 @@ def main() -> None:
     parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="of the stream")
     arguments = parser.parse_args()
     work = arguments.work.resolve()
-    random = np.random.default_rng(0)
-    trained = work / "trained.json"
-    if not trained.exists():
-        for number in range(NUM_CLIPS):
-            rows = vibration(CLIP_S * RATE, 0 if number % 2 else None, random)
-            write(work / "clips" / ("fault" if number % 2 else "normal") / f"{number}.csv", rows)
-        (work / "vibration.yaml").write_text(CONFIG)
-        done = subprocess.run(
-            [sys.executable, "-c", COMMAND, "train", "vibration.yaml", "--json"],
-            cwd=work, stdout=subprocess.PIPE, text=True, check=True,
-        )  # fmt: skip
-        trained.write_text(done.stdout.splitlines()[-1])
-    about = json.loads(trained.read_text())
+    about = train(work, CONFIG)
     print(f"test accuracy of clips: {about['test'] and about['test']['accuracy']}")
     random = np.random.default_rng(1)
     delays, num_early = [], 0

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from live_alarm import CLIP_S, COMMAND, NUM_CHANNELS, NUM_CLIPS, RATE, vibration, write
+from live_alarm import COMMAND, NUM_CHANNELS, RATE, memory_mb, train, vibration, write
 
 CONFIG = """name: vibration-live
 data: {source: clips}
@@ -46,27 +46,9 @@ def feed(process: subprocess.Popen[str], rows: np.ndarray, speed: float) -> tupl
         time.sleep(max(0.0, due - time.perf_counter()))
         np.savetxt(process.stdin, rows[start : start + block], "%.4f", ",")
         if start // block in tenths:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            memory.append(round(int(status.split("VmRSS:")[1].split()[0]) / 1024))
+            memory.append(round(memory_mb(process.pid)))
     process.stdin.close()
     return memory, time.perf_counter() - began - len(rows) / RATE / speed
-
-
-def train(work: Path) -> str:
-    """The model's URI."""
-    trained = work / "trained.json"
-    if not trained.exists():
-        random = np.random.default_rng(0)
-        for number in range(NUM_CLIPS):
-            rows = vibration(CLIP_S * RATE, 0 if number % 2 else None, random)
-            write(work / "clips" / ("fault" if number % 2 else "normal") / f"{number}.csv", rows)
-        (work / "vibration.yaml").write_text(CONFIG)
-        done = subprocess.run(
-            [sys.executable, "-c", COMMAND, "train", "vibration.yaml", "--json"],
-            cwd=work, stdout=subprocess.PIPE, text=True, check=True,
-        )  # fmt: skip
-        trained.write_text(done.stdout.splitlines()[-1])
-    return json.loads(trained.read_text())["model_uri"]
 
 
 def main() -> None:
@@ -79,7 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    model = train(work)
+    model = train(work, CONFIG)["model_uri"]
     rows = rows_of_day(arguments.hours, np.random.default_rng(1))
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, "stream", model, "-", "--json"],
