@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from seqbelt.errors import TRUNCATED, BadInput
 
+GIF_SIGNATURES = (b"GIF87a", b"GIF89a")
 HEAD_BYTES = 1 << 14
 """Of a file, in which its size is stated."""
 _OPEN_32 = 0xFFFFFFFF - 64
@@ -25,10 +26,8 @@ def open_container(file: str | BinaryIO, **options: Any) -> Any:
 
 
 def refuse_cut_gif(file: BinaryIO) -> None:
-    """Raise BadInput (truncated) where a GIF ends before its trailer; other files pass."""
+    """Raise BadInput (truncated) where a GIF ends before its trailer."""
     head = file.read(13)
-    if head[:6] not in (b"GIF87a", b"GIF89a"):
-        return
     _skip_colours(file, head[10] if len(head) == 13 else 0)
     while (kind := file.read(1)) != b";":
         if kind == b"!":

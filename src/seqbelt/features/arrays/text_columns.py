@@ -80,10 +80,10 @@ def read_text_table(content: bytes, options: TableOptions, words: str | None = N
 
     Raises BadInput for one that cannot be read as it was meant."""
     text, notes = decode_table(content)
-    beginning = text[:200].lstrip().lower()
+    beginning = text[:200].lstrip()
     for start, kind in _OTHER_FORMATS:
-        if beginning.startswith(start):
-            shown = text[:200].lstrip()[:30].splitlines()[0]
+        if beginning.lower().startswith(start):
+            shown = beginning[:30].splitlines()[0]
             raise BadInput(WRONG_TYPE, f"line 1: '{shown}' begins {kind}; expected a table")
     _refuse_cut_number(text)
     try:

@@ -92,7 +92,8 @@ def _open(path: Path) -> "CalamineWorkbook":
 
 def _is_text(path: Path) -> bool:
     try:
-        content = path.read_bytes()[:512]
+        with path.open("rb") as file:
+            content = file.read(512)
     except OSError:
         return False
     return bool(content) and b"\0" not in content

@@ -25,6 +25,7 @@ from seqbelt.errors import (
 )
 from seqbelt.features.base import reason_of
 from seqbelt.features.media_container import (
+    GIF_SIGNATURES,
     HEAD_BYTES,
     open_container,
     refuse_cut_gif,
@@ -137,8 +138,9 @@ def _open(source: Path | bytes) -> Iterator[Any]:
             raise BadInput(WRONG_TYPE, "not a regular file: a pipe, a device or a socket")
         file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
         head, size = _head_of(source)
-        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as opened:
-            refuse_cut_gif(opened)
+        if head.startswith(GIF_SIGNATURES):
+            with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as opened:
+                refuse_cut_gif(opened)
     except OSError as error:
         raise BadInput(UNREADABLE, reason_of(error)) from None
     if not head:
