@@ -1,7 +1,6 @@
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,13 +10,7 @@ from hypothesis import strategies as st
 from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput
 from seqbelt.features import encoding
 from seqbelt.features.base import Features, Source
-from seqbelt.features.encoding import (
-    draw_ahead,
-    encode_sources,
-    hash_content,
-    map_ahead,
-    stamp_source,
-)
+from seqbelt.features.encoding import encode_sources, hash_content, stamp_source
 
 
 class Bytes(Features):
@@ -183,49 +176,3 @@ def test_a_stamp_changes_with_path_size_and_time_only(tmp_path):
     stamps.append(stamp_source(tmp_path / "b"))
     assert len(set(stamps)) == 4
     assert stamp_source(path) == 0  # gone
-
-
-def test_results_computed_ahead_are_in_the_order_of_their_items():
-    def work(item):
-        time.sleep(0.002 * (item % 3))
-        return item * item
-
-    results = map_ahead(ThreadPoolExecutor(4), work, range(20), num_ahead=4)
-    assert list(results) == [item * item for item in range(20)]
-    assert not list(map_ahead(ThreadPoolExecutor(1), work, [], num_ahead=4))
-
-
-def test_as_many_items_are_drawn_ahead_as_asked_for_and_no_more():
-    drawn = []
-    items = draw_ahead((drawn.append(item) or item for item in range(100)), num_ahead=3)
-    assert [next(items), next(items)] == [0, 1]
-    assert drawn == [0, 1, 2, 3, 4]
-
-
-def test_nothing_is_begun_any_more_once_the_results_are_closed():
-    begun = []
-
-    def work(item):
-        begun.append(item)
-        time.sleep(0.02)
-        return item
-
-    pool = ThreadPoolExecutor(1)
-    results = map_ahead(pool, work, range(100), num_ahead=20)
-    assert next(results) == 0
-    results.close()
-    assert len(begun) < 20
-    with pytest.raises(RuntimeError, match="after shutdown"):
-        pool.submit(work, 0)
-
-
-def test_an_error_of_a_worker_is_raised_where_its_result_is_due():
-    def work(item):
-        if item == 1:
-            raise OSError("the disk is gone")
-        return item
-
-    results = map_ahead(ThreadPoolExecutor(1), work, [0, 1, 2], num_ahead=4)
-    assert next(results) == 0
-    with pytest.raises(OSError, match="the disk is gone"):
-        next(results)

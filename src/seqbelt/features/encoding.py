@@ -6,18 +6,18 @@ the same rules in both.
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from seqbelt.ahead import map_ahead
 from seqbelt.errors import EMPTY, NOT_FINITE, UNREADABLE, BadInput
 from seqbelt.features.base import (
     NO_BYTES,
@@ -31,8 +31,6 @@ from seqbelt.features.base import (
 )
 from seqbelt.features.crash_board import Board
 
-Drawn = TypeVar("Drawn")
-Result = TypeVar("Result")
 IndexedSource: TypeAlias = tuple[int, Source]
 """A source and its index among all sources; the outcome carries the same index."""
 CHUNK_ITEMS = 128
@@ -131,34 +129,6 @@ def encode_sources(
     pool = ThreadPoolExecutor(num_workers, "encode", initializer)
     with closing(map_ahead(pool, encode, chunks(sources, CHUNK_ITEMS), num_workers)) as encoded:
         yield from chain.from_iterable(encoded)
-
-
-def map_ahead(
-    pool: ThreadPoolExecutor,
-    work: Callable[[Drawn], Result],
-    items: Iterable[Drawn],
-    num_ahead: int,
-) -> Generator[Result, None, None]:
-    """``work`` of each item in order, computed by a pool for ``num_ahead`` items in advance.
-
-    The pool ends with the iterator; where that is closed early, or by Ctrl-C, no further item is
-    begun.
-    """
-    try:
-        for future in draw_ahead((pool.submit(work, item) for item in items), num_ahead):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def draw_ahead(items: Iterable[Drawn], num_ahead: int) -> Iterator[Drawn]:
-    """The items in order; each is drawn ``num_ahead`` items before it is yielded."""
-    drawn: deque[Drawn] = deque()
-    for item in items:
-        drawn.append(item)
-        if len(drawn) > num_ahead:
-            yield drawn.popleft()
-    yield from drawn
 
 
 def available_cores() -> int:

@@ -9,6 +9,7 @@ process, so a journal or a store gives the same guarantees as without Ray.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from seqbelt.ahead import draw_ahead
 from seqbelt.errors import CRASHED, BadInput, SettingsError
 from seqbelt.features.base import Encoder, Features
 from seqbelt.features.encoding import (
@@ -16,7 +17,6 @@ from seqbelt.features.encoding import (
     Encoded,
     IndexedSource,
     chunks,
-    draw_ahead,
     encode_sources,
     hash_if_readable,
 )

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqbelt.ahead import map_ahead
 from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.cropped_sequences import average_window_probabilities
 from seqbelt.errors import EMPTY, NOT_FINITE, WRONG_SHAPE, BadInput, SettingsError
 from seqbelt.features.base import Source
 from seqbelt.features.crash_board import Board
-from seqbelt.features.encoding import Encoded, available_cores, encode_sources, map_ahead
+from seqbelt.features.encoding import Encoded, available_cores, encode_sources
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_predictions

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqbelt.ahead import map_ahead
 from seqbelt.data.batches import Batch, make_batch
 from seqbelt.data.cropped_sequences import uncropped
 from seqbelt.data.sequences import Sequences
-from seqbelt.features.encoding import map_ahead
 from seqbelt.training.augmentation import Augmenter
 
 Batches = Generator[Batch, None, None]
