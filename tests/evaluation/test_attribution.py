@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from joined_toys import joined_bundle
 from scipy.special import logit, softmax
 from torch import nn
 from toys import PLAIN
@@ -16,6 +17,7 @@ from seqbelt.evaluation import attribution as module
 from seqbelt.evaluation.attribution import TOLERANCE, explain
 from seqbelt.models import fused
 from seqbelt.models.classifier import Model
+from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.stem import Stem
 
 NUM_CLASSES = 3
@@ -230,3 +232,54 @@ def test_what_is_missed_makes_the_attributions_rough(monkeypatch):
     assert not explanation.is_rough and explanation.gap <= TOLERANCE
     monkeypatch.setattr(module, "MOST_POINTS", 36)
     assert explain(network, sequence).is_rough
+
+
+def joined_item(tone: int = 7, note: int = 4) -> tuple:
+    """The network of a bundle of several inputs, and an item with so many steps."""
+    bundle = joined_bundle(**PLAIN)
+    random = np.random.default_rng(2)
+    assert bundle.layout is not None
+    parts = [
+        random.normal(2, 3, (tone, 2)).astype(np.float32) if tone else None,
+        random.integers(2, 6, note).astype(np.int32) if note else None,
+    ]
+    cells = np.zeros(bundle.layout.num_cells, np.float32)
+    cells[[0, 2]] = 1.5, 1
+    return bundle.network, bundle.layout, bundle.layout.pack(parts, cells)
+
+
+@pytest.mark.parametrize(("tone", "note"), [(7, 4), (0, 4), (7, 0), (0, 0)])
+def test_shares_of_several_inputs_sum_to_what_all_change_together(tone, note):
+    network, layout, item = joined_item(tone, note)
+    found = explain(network, item, predicted=0)
+    assert found.attributions.shape == (tone + note + len(layout.columns),)
+    nothing = joined_item()[0]
+    nn.init.zeros_(nothing.branches[1].embed.weight)
+    mean = np.full((tone, 2), 2, np.float32) if tone else None
+    tokens = layout.unpack(item)[1]
+    before = probabilities(nothing, layout.pack([mean, tokens], 0 * layout.cells(item)))
+    after = probabilities(network, item)
+    ends = [logit(float(p[found.predicted])) for p in (before, after)]
+    assert [found.baseline_log_odds, found.log_odds] == pytest.approx(ends, abs=1e-4)
+    difference = ends[1] - ends[0]
+    assert abs(difference) > 0.02
+    assert found.attributions.sum() == pytest.approx(difference, rel=TOLERANCE)
+
+
+def test_an_input_or_column_that_counts_for_nothing_has_no_share():
+    network, layout, item = joined_item()
+    tone, _ = (branch.pool.output_size for branch in network.branches)
+    with torch.no_grad():
+        network.join.weight[:, :tone] = 0
+        network.join.weight[:, -layout.columns[1].width :] = 0
+    shares = explain(network, item, predicted=0).attributions
+    assert not shares[:7].any() and shares[7:12].all() and shares[12] == 0
+
+
+def test_several_joined_networks_are_explained_together():
+    network, layout, item = joined_item()
+    other = joined_item()[0]
+    nn.init.normal_(other.classify.weight)
+    found = explain(Ensemble([network, other]).eval(), item, predicted=0)
+    assert found.gap < TOLERANCE and found.attributions.all()
+    assert len(found.attributions) == 11 + len(layout.columns)

@@ -51,7 +51,9 @@ def explain(
     item_id: Annotated[
         str | None,
         typer.Option(
-            "--id", help="Item of FILE to explain, where FILE is a manifest or a .ts file."
+            "--id",
+            help="Item of FILE to explain, where FILE is a manifest or a .ts file: its name, or "
+            "'row 3'.",
         ),
     ] = None,
     label: Annotated[

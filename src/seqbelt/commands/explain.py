@@ -1,12 +1,11 @@
 """``seqbelt explain``: attributions of one prediction to its steps, as a table and a figure."""
 
-import csv
 import re
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -14,15 +13,23 @@ from scipy.special import expit
 from seqbelt.data.sources.names import shorten
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
 from seqbelt.evaluation import attribution
-from seqbelt.features.text.text import TextFeatures
+from seqbelt.features.base import JoinedSource
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item
 from seqbelt.inference.predictor import Predictor
 from seqbelt.plots import attributed_text
-from seqbelt.plots.attribution_figure import draw
-from seqbelt.plots.attributions import AttributedSteps
+from seqbelt.plots.attribution_figure import panel
+from seqbelt.plots.attributions import AttributedSteps, Panel, draw_panels
 from seqbelt.plots.fonts import to_png
+from seqbelt.plots.joined_attributions import Bar, bars_panel, text_panel
 from seqbelt.workflow.console import echo
+from seqbelt.workflow.explained_inputs import (
+    ExplainedInput,
+    ExplainedItem,
+    Tokens,
+    divide_item,
+    write_table,
+)
 from seqbelt.workflow.inputs import list_items, parse_inputs
 from seqbelt.workflow.models import load_folder
 from seqbelt.workflow.outcome import Outcome
@@ -45,9 +52,9 @@ def explain(
     settings: Sequence[str] = (),
     label: str | None = None,
 ) -> Outcome:
-    """Predict one input, attribute the prediction to its steps, write a table and a figure.
+    """Predict one item, attribute the prediction to its steps, write a table and a figure.
 
-    Raises SettingsError where FILE, ``--text`` and ``--id`` do not name one input, SeqbeltError
+    Raises SettingsError where FILE, ``--text`` and ``--id`` do not name one item, SeqbeltError
     (file, reason) if it cannot be predicted. ``settings`` are those of the manifest; ``label`` is
     explained instead of the predicted class.
     """
@@ -62,7 +69,6 @@ def explain(
     folder, concrete = load_folder(model)
     predictor = Predictor(Bundle.load(folder))
     bundle = predictor.bundle
-    bundle.refuse_several_inputs("seqbelt explain")
     if bundle.network.labels_steps:
         raise SettingsError(
             f"{model}: 'explain' needs a model with one label per sequence, this one labels every "
@@ -70,50 +76,56 @@ def explain(
         )
     item = _find_item(bundle, file, text, item_id, settings)
     try:
-        sequence = predictor.encode(item.source)
+        encoded = predictor.encode(item.source)
     except BadInput as error:
         raise SeqbeltError(f"{item.name}: {error}") from None
-    tokens = _read_tokens(bundle, item) if isinstance(bundle.features, TextFeatures) else None
     if label is not None and label not in bundle.classes:
         raise SettingsError(
             f"--label {label}: the model has no such label; it has {shorten(bundle.classes, 20)}"
         )
-    steps, result = _explain(predictor, item.name, sequence, tokens, label)
+    explanation, confidence = _explain(predictor, encoded, label)
+    explained = divide_item(bundle, item.source, encoded, explanation.attributions)
+    result = _describe(bundle, explanation, confidence, explained)
     if result["above_chance"] is False:
         echo(f"{model}: {AT_CHANCE}")
-    result = {"model": concrete, **result}
+    steps = AttributedSteps(
+        title=f"{result['label']}  {confidence:.1%}  ·  {Path(item.name).name}",
+        label=result["label"],
+        attributions=explained.attributions,
+        step_s=bundle.features.step_s(),
+        caption=_caption(explanation, confidence, explained, result),
+        gap=explanation.gap if explanation.is_rough else None,
+    )
     echo(steps.caption)
     if result["num_unread"]:
         num_read = result["num_steps"] - result["num_unread"]
+        cropping = bundle.model.cropping
+        why = "features.truncate_tokens" if cropping.max_steps is None else str(cropping)
         echo(
             f"{num_read:,} of {result['num_steps']:,} steps were read "
-            f"({num_read / result['num_steps']:.1%}; {bundle.model.cropping})"
+            f"({num_read / result['num_steps']:.1%}; {why})"
         )
     target = output / _file_stem(item.name, item_id)
+    result = {"model": concrete, **result}
     try:
         output.mkdir(parents=True, exist_ok=True)
-        if tokens is None:
-            files, names = _write_signal(target, bundle, item, sequence, steps)
-        else:
-            files, names = _write_text(target, tokens, steps, result)
+        files = _write(target, explained, steps, result)
     except OSError as error:
         raise SeqbeltError(f"--output {output}: cannot be written ({error})") from None
     if result["above_chance"] is not False:
-        _print_strongest(steps, names)
+        if explained.is_joined:
+            _print_totals(explained)
+        _print_strongest(steps, explained.names)
     return Outcome({**result, "files": [str(path) for path in files]})
 
 
 def _explain(
-    predictor: Predictor,
-    name: str,
-    sequence: np.ndarray,
-    tokens: "_Tokens | None",
-    asked: str | None,
-) -> tuple[AttributedSteps, dict[str, Any]]:
-    """The steps for the figure, and the result: of the ``asked`` label, the predicted class, or the
-    likeliest of several labels."""
+    predictor: Predictor, encoded: np.ndarray, asked: str | None
+) -> tuple[attribution.Explanation, float]:
+    """The explanation of the ``asked`` label, the predicted class, or the likeliest of several
+    labels; and its calibrated probability."""
     bundle = predictor.bundle
-    probabilities = predictor.probabilities([sequence])[0]
+    probabilities = predictor.probabilities([encoded])[0]
     if asked is not None:
         predicted = bundle.classes.index(asked)
     elif bundle.target.is_several:
@@ -121,47 +133,45 @@ def _explain(
     else:
         predicted = int(bundle.target.decide(probabilities))
     explanation = attribution.explain(
-        predictor.network, sequence, bundle.model.cropping, predicted, bundle.target.is_several
+        predictor.network, encoded, bundle.model.cropping, predicted, bundle.target.is_several
     )
-    confidence = float(probabilities[predicted])
-    label = bundle.classes[explanation.predicted]
-    above_chance: bool | None = bundle.about.get("above_chance")  # unknown of older bundles
-    steps = AttributedSteps(
-        title=f"{label}  {confidence:.1%}  ·  {Path(name).name}",
-        label=label,
-        attributions=explanation.attributions
-        if tokens is None
-        else tokens.pad(explanation.attributions),
-        step_s=bundle.features.step_s(),
-        caption=_caption(label, explanation, confidence, above_chance),
-        gap=explanation.gap if explanation.is_rough else None,
-    )
-    return steps, {
-        "label": label,
+    return explanation, float(probabilities[predicted])
+
+
+def _describe(
+    bundle: Bundle,
+    explanation: attribution.Explanation,
+    confidence: float,
+    explained: ExplainedItem,
+) -> dict[str, Any]:
+    """The result of the command."""
+    return {
+        "label": bundle.classes[explanation.predicted],
         "confidence": round(confidence, 6),
-        "num_steps": len(steps.attributions),
-        "num_unread": int(np.isnan(steps.attributions).sum()),
+        "num_steps": explained.num_steps,
+        "num_unread": explained.num_unread,
+        **explained.facts(),
         "log_odds": round(explanation.log_odds, 6),
         "baseline_log_odds": round(explanation.baseline_log_odds, 6),
         "method": attribution.METHOD,
         "num_points": explanation.num_points,
         "completeness_gap": explanation.gap,
-        "above_chance": above_chance,
+        "above_chance": bundle.about.get("above_chance"),  # unknown of older bundles
     }
 
 
 def _caption(
-    label: str,
     explanation: attribution.Explanation,
     confidence: float,
-    above_chance: bool | None,
+    explained: ExplainedItem,
+    result: dict[str, Any],
 ) -> str:
     """The sums of the attributions, and the probabilities before calibration that they start from
-    and lead to; first, where it is so, that they are rough."""
+    and lead to; first, where it is so, that they are rough; last, which inputs are missing."""
     attributions = np.nan_to_num(explanation.attributions)
     gain, loss = attributions.clip(min=0).sum(), attributions.clip(max=0).sum()
     start, end = (expit(v) for v in (explanation.baseline_log_odds, explanation.log_odds))
-    warning = "" if above_chance is not False else f"This model is {AT_CHANCE}. "
+    warning = "" if result["above_chance"] is not False else f"This model is {AT_CHANCE}. "
     if explanation.is_rough:
         warning += (
             f"Rough: the attributions miss {explanation.gap:.1%} of the change of the log-odds. "
@@ -171,10 +181,16 @@ def _caption(
         if abs(end - confidence) > 5e-4
         else ""
     )
+    missing = (
+        f"\nMissing, at the baseline too, and so without attributions: "
+        f"{', '.join(explained.missing)}."
+        if explained.missing
+        else ""
+    )
     return (
         f"{warning}{gain:+.2f} nats of log-odds for and {loss:+.2f} against raise or lower "
-        f"“{label}” "
-        f"from {start:.1%} at the baseline to {end:.1%}.{calibrated}"
+        f"“{result['label']}” "
+        f"from {start:.1%} at the baseline to {end:.1%}.{calibrated}{missing}"
     )
 
 
@@ -187,6 +203,10 @@ def _find_item(
 ) -> Item:
     """The input given by the arguments."""
     if text is not None:
+        if bundle.layout is not None:
+            raise SettingsError(
+                "--text: this model has several inputs or columns; give a manifest, and --id"
+            )
         if not bundle.features.reads_text:
             raise SettingsError("--text: this model reads files, not texts; give a FILE")
         return Item("text", text)
@@ -194,10 +214,7 @@ def _find_item(
     reading = bundle.about.get("reading")
     items = list_items([Path(file)], bundle.features, settings, reading=reading).items
     if item_id is not None:
-        for item in items:
-            if item.name == item_id:
-                return item
-        raise SettingsError(f"--id {item_id}: {file} has no such item")
+        return _choose_item(items, file, item_id)
     first = list(islice(items, 2))
     if len(first) != 1:
         example = f", one of {first[0].name!r}, {first[1].name!r}, …" if first else ""
@@ -206,75 +223,93 @@ def _find_item(
     return first[0]
 
 
+def _choose_item(items: Iterable[Item], file: str, item_id: str) -> Item:
+    """The item with the name ``item_id``, or of the row of a manifest that it names (``row 3``)."""
+    found: dict[str, Item] = {}
+    for row, item in enumerate(items, start=1):
+        name = f"row {row}"
+        if item_id in (item.name, name):
+            found[name] = item
+            if not isinstance(item.source, JoinedSource):  # equal names are the same file
+                return item
+    if not found:
+        raise SettingsError(f"--id {item_id}: {file} has no such item")
+    if len(found) > 1 and item_id not in found:
+        raise SettingsError(
+            f"--id {item_id}: {file} has {len(found)} items with this name; choose one by its row: "
+            f"--id {shorten(found)}"
+        )
+    return found.get(item_id, next(iter(found.values())))
+
+
 def _file_stem(name: str, item_id: str | None) -> str:
-    stem = Path(name).stem if item_id is None else name
+    stem = Path(name).stem if item_id is None else item_id
     return re.sub(r"[^\w.-]+", "_", stem)[:100]
 
 
-def _write_signal(
-    target: Path, bundle: Bundle, item: Item, sequence: np.ndarray, steps: AttributedSteps
-) -> tuple[list[Path], list[str]]:
-    """Write the table and the figure; returns their paths and a name for each step."""
-    table = target.with_name(target.name + ".csv")
-    figure = target.with_name(target.name + ".png")
-    _write_table(table, steps)
-    figure.write_bytes(to_png(draw(bundle, item.source, sequence, steps), DPI))
-    unit = " s" if steps.step_s else ""
-    return [table, figure], [f"{time:g}{unit}" for time in steps.times.round(4)]
+def _write(
+    target: Path, explained: ExplainedItem, steps: AttributedSteps, result: dict[str, Any]
+) -> list[Path]:
+    """Write the table, the figure and the pages of texts; returns their paths."""
+    table, figure = (target.with_name(target.name + end) for end in (".csv", ".png"))
+    write_table(table, explained, steps.gap)
+    files = [table]
+    if explained.is_joined:
+        panels = [_bars(explained, steps), *(_panel(one, steps) for one in explained.inputs)]
+        figure.write_bytes(to_png(draw_panels(panels, steps.title, steps.caption), DPI))
+        files.append(figure)
+    elif explained.inputs[0].tokens is None:
+        figure.write_bytes(to_png(draw_panels([_panel(explained.inputs[0], steps)]), DPI))
+        files.append(figure)
+    for one in explained.inputs:
+        if one.tokens is not None:
+            name = f"{target.name}-{one.name}" if one.name else target.name
+            files.append(target.with_name(f"{name}.html"))
+            files[-1].write_text(_text_page(one, one.tokens, steps, result), encoding="utf-8")
+    return files
 
 
-class _Tokens(NamedTuple):
-    """A text and the offsets of its tokens, truncated ones included."""
-
-    text: str
-    offsets: list[tuple[int, int]]
-    is_unknown: np.ndarray
-
-    def pad(self, attributions: np.ndarray) -> np.ndarray:
-        """``attributions`` padded with NaN for the truncated tokens."""
-        return np.append(attributions, np.full(len(self.offsets) - len(attributions), np.nan))
+def _bars(explained: ExplainedItem, steps: AttributedSteps) -> Panel:
+    bars = [Bar(one.name, one.total) for one in explained.inputs]
+    bars += [Bar(name, None) for name in explained.missing]
+    bars += [Bar(one.shown, one.attribution) for one in explained.columns]
+    return bars_panel(bars, steps.label, is_rough=steps.gap is not None)
 
 
-def _read_tokens(bundle: Bundle, item: Item) -> _Tokens:
-    features = bundle.features
-    assert isinstance(features, TextFeatures)
-    text = features.read(item.source)
-    # Without the limit, so that truncated tokens are shown too, as not read.
-    encoder = features.replace(max_length=sys.maxsize).encoder(bundle.learned)
-    (ids,) = encoder.encode([text])
-    return _Tokens(text, encoder.offsets(text), ids == encoder.unknown_id)
+def _panel(one: ExplainedInput, steps: AttributedSteps) -> Panel:
+    """The only input of an item, or one of several with its own title."""
+    if one.name:
+        title = f"{one.name}  {one.total:+.2f} nats"
+        steps = replace(steps, title=title, caption="", attributions=one.attributions,
+                        step_s=one.features.step_s())  # fmt: skip
+    if one.tokens is not None:
+        return text_panel(steps, _spans(one, one.tokens))
+    return panel(one.features, one.encoder, one.source, one.sequence, steps)
 
 
-def _write_text(
-    target: Path, tokens: _Tokens, steps: AttributedSteps, result: dict[str, Any]
-) -> tuple[list[Path], list[str]]:
-    """Write the table and the page; returns their paths and a name for each step."""
-    text, offsets, is_unknown = tokens
-    spans = attributed_text.spans(text, offsets, steps.attributions, is_unknown)
-    notes = [f"{name.replace('_', ' ')}: {value}" for name, value in result.items()]
-    page = attributed_text.text_page(steps, spans, notes)
-    table, html = (target.with_name(target.name + end) for end in (".csv", ".html"))
-    pieces = [text[start:end] for start, end in offsets]
-    _write_table(table, steps, pieces)
-    html.write_text(page, encoding="utf-8")
-    return [table, html], [repr(piece) for piece in pieces]
+def _spans(one: ExplainedInput, tokens: Tokens) -> list[attributed_text.Span]:
+    return attributed_text.spans(tokens.text, tokens.offsets, one.attributions, tokens.is_unknown)
 
 
-def _write_table(path: Path, steps: AttributedSteps, tokens: Sequence[str] | None = None) -> None:
-    """One row for each step; the share is empty for a step that was not read. Rough shares have
-    the completeness gap beside them."""
-    columns = {
-        "step": range(len(steps.attributions)),
-        "start_s": steps.times.round(6).tolist() if steps.step_s else None,
-        "token": tokens,
-        "share": ["" if np.isnan(share) else f"{share:.6g}" for share in steps.attributions],
-        "rough_gap": None if steps.gap is None else [f"{steps.gap:.3g}"] * len(steps.attributions),
-    }
-    present = {name: values for name, values in columns.items() if values is not None}
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(present)
-        writer.writerows(zip(*present.values(), strict=True))
+def _text_page(
+    one: ExplainedInput, tokens: Tokens, steps: AttributedSteps, result: dict[str, Any]
+) -> str:
+    notes = [
+        f"{name.replace('_', ' ')}: {value}"
+        for name, value in result.items()
+        if not isinstance(value, dict)
+    ]
+    if one.name:
+        total = f"{one.name}: {one.total:+.2f} nats of the log-odds; the figure has all inputs"
+        steps, notes = replace(steps, title=f"{steps.title}  ·  {one.name}"), [total, *notes]
+    return attributed_text.text_page(steps, _spans(one, tokens), notes)
+
+
+def _print_totals(explained: ExplainedItem) -> None:
+    """Print the sum of each input and the attribution of each column."""
+    totals = [(one.name, one.total) for one in explained.inputs]
+    totals += [(one.shown, one.attribution) for one in explained.columns]
+    echo(f"in nats: {', '.join(f'{name} {total:+.2f}' for name, total in totals)}")
 
 
 def _print_strongest(steps: AttributedSteps, names: Sequence[str]) -> None:

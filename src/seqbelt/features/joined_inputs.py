@@ -122,7 +122,7 @@ class SeveralInputs(Features):
         contents = {
             f"{name}-{file}": content
             for name, section in self.inputs.items()
-            for file, content in section.identifying(_own(name, learned)).items()
+            for file, content in section.identifying(learned_of(name, learned)).items()
         }
         return {**contents, COLUMNS_FILE: learned[COLUMNS_FILE]}
 
@@ -130,7 +130,7 @@ class SeveralInputs(Features):
         notes = [
             f"{name}: {note}"
             for name, one in self.inputs.items()
-            for note in one.notes(_own(name, learned))
+            for note in one.notes(learned_of(name, learned))
         ]
         return (*notes, *(one.sentence for one in columns_from_bytes(learned[COLUMNS_FILE])))
 
@@ -176,7 +176,8 @@ class SeveralInputs(Features):
 
     def encoder(self, learned: Learned) -> "JoinedEncoder":
         encoders = {
-            name: section.encoder(_own(name, learned)) for name, section in self.inputs.items()
+            name: section.encoder(learned_of(name, learned))
+            for name, section in self.inputs.items()
         }
         return JoinedEncoder(self, encoders, columns_from_bytes(learned[COLUMNS_FILE]))
 
@@ -254,7 +255,7 @@ def _are_names(columns: list[Any]) -> bool:
     return True
 
 
-def _own(name: str, learned: Learned) -> Learned:
+def learned_of(name: str, learned: Learned) -> Learned:
     """The files that one input learned."""
     start = f"{name}-"
     return {

@@ -65,9 +65,17 @@ class Column:
             encoded[0] = (number - self.mean) / self.std
         return encoded
 
+    def read_as(self, cell: str) -> Literal["value", "missing", "other"]:
+        """How ``encode`` reads a cell."""
+        if cell.strip() in self.values:
+            return "value"
+        if is_missing(cell):
+            return "missing"
+        return "value" if self.kind == "number" else "other"
+
     def remark(self, cell: str) -> str | None:
         """A sentence where the cell is a category that training did not have."""
-        if self.kind == "number" or is_missing(cell) or cell.strip() in self.values:
+        if self.read_as(cell) != "other":
             return None
         return f"column '{self.name}': a category without a cell of its own is read as 'other'"
 

@@ -53,7 +53,7 @@ def spans(
 
 def text_page(steps: AttributedSteps, parts: Sequence[Span], notes: Sequence[str]) -> str:
     """A self-contained HTML page without scripts: coloured text and the strongest tokens."""
-    strongest = _strongest(parts)
+    strongest = strongest_of(parts)
     return PAGE.format(
         title=html.escape(steps.title),
         label=html.escape(steps.label),
@@ -69,12 +69,14 @@ def text_page(steps: AttributedSteps, parts: Sequence[Span], notes: Sequence[str
     )
 
 
-def _strongest(parts: Sequence[Span]) -> float:
+def strongest_of(parts: Sequence[Span]) -> float:
+    """Largest absolute attribution; never 0, so that it can be a divisor."""
     attributions = [abs(span.attribution) for span in parts if span.attribution is not None]
     return float(np.nanmax([1e-9, *attributions]))
 
 
-def _tint(attribution: float, strongest: float) -> str:
+def tint(attribution: float, strongest: float) -> str:
+    """The background of a token."""
     return UNREAD if np.isnan(attribution) else to_hex(TINTS(0.5 + 0.5 * attribution / strongest))
 
 
@@ -86,7 +88,7 @@ def _marked(span: Span, strongest: float) -> str:
         return f'<span class="unread" title="not read">{text}</span>'
     kind = ' class="unknown"' if span.is_unknown else ""
     title = f"{span.attribution:+.3f}" + (", read as unknown" if span.is_unknown else "")
-    style = f"background:{_tint(span.attribution, strongest)}"
+    style = f"background:{tint(span.attribution, strongest)}"
     return f'<span{kind} style="{style}" title="{title}">{text}</span>'
 
 

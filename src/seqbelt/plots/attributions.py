@@ -1,16 +1,18 @@
 """Figures of explanations: the signal, and below on the same axis the attribution of each step.
 
-Blue is for the predicted class, red against it. Every function returns a matplotlib figure.
+Blue is for the predicted class, red against it. Every function returns a panel, which is a figure
+of its own or one of several below each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import ConnectionPatch
 from matplotlib.ticker import MaxNLocator
 
@@ -27,6 +29,11 @@ MOST_LINES = 8
 MOST_COLUMNS = 4000
 """Largest number of steps of a spectrogram that are drawn."""
 MOST_FRAMES = 9
+WIDTH = 9.0
+BARS_HEIGHT = 1.8
+"""Inches, as all sizes of panels."""
+CAPTION_WIDTH = 135
+"""Characters of a line that fit."""
 
 
 @dataclass(frozen=True)
@@ -65,49 +72,79 @@ class AttributedSteps:
         return float(np.nanmax(np.abs(self.attributions), initial=1e-9))
 
 
-@figure_fonts()
-def audio_figure(
-    steps: AttributedSteps, decibels: np.ndarray, sample_rate: int, frequencies: tuple[float, float]
-) -> Figure:
-    """A mel spectrogram ``(steps, bands)`` in dB between two ``frequencies`` in Hz."""
-    import librosa.display
+@dataclass(frozen=True)
+class Panel:
+    """A part of a figure, and its size in inches."""
 
-    figure, axes = _stacked(steps, 1, height=2.6)
-    thinned = -(-len(decibels) // MOST_COLUMNS)
-    assert steps.step_s is not None  # audio has a time axis
-    librosa.display.specshow(
-        decibels[::thinned].T,
-        x_coords=steps.times[::thinned],
-        sr=sample_rate,
-        x_axis="time",
-        y_axis="mel",
-        fmin=frequencies[0],
-        fmax=frequencies[1],
-        cmap="magma",
-        ax=axes[0],
-    )
-    axes[0].set(xlabel="", ylabel="frequency (Hz)")
-    _draw_attributions(axes[-1], steps)
-    axes[-1].xaxis.set_major_formatter("{x:g}")  # librosa's writes short times in ms
+    width: float
+    height: float
+    draw: Callable[[FigureBase], None]
+
+
+@figure_fonts()
+def draw_panels(panels: Sequence[Panel], title: str = "", caption: str = "") -> Figure:
+    """A figure of panels below each other, under a ``title``; without it, of one panel alone."""
+    width = max(panel.width for panel in panels)
+    heights = [panel.height for panel in panels]
+    if not title:
+        figure = Figure(figsize=(width, heights[0]), layout="constrained")
+        panels[0].draw(figure)
+        return figure
+    figure = Figure(figsize=(width, sum(heights) + 0.8), layout="constrained")
+    _write_around(figure, title, caption)
+    rows = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for panel, row in zip(panels, rows, strict=True):
+        panel.draw(row)
     return figure
 
 
-@figure_fonts()
-def signal_figure(steps: AttributedSteps, values: np.ndarray, names: Sequence[str]) -> Figure:
+def audio_panel(
+    steps: AttributedSteps, decibels: np.ndarray, sample_rate: int, frequencies: tuple[float, float]
+) -> Panel:
+    """A mel spectrogram ``(steps, bands)`` in dB between two ``frequencies`` in Hz."""
+    thinned = -(-len(decibels) // MOST_COLUMNS)
+    assert steps.step_s is not None  # audio has a time axis
+
+    def draw(axes: list[Axes]) -> None:
+        import librosa.display
+
+        librosa.display.specshow(
+            decibels[::thinned].T,
+            x_coords=steps.times[::thinned],
+            sr=sample_rate,
+            x_axis="time",
+            y_axis="mel",
+            fmin=frequencies[0],
+            fmax=frequencies[1],
+            cmap="magma",
+            ax=axes[0],
+        )
+        axes[0].set(xlabel="", ylabel="frequency (Hz)")
+        _draw_attributions(axes[-1], steps)
+        axes[-1].xaxis.set_major_formatter("{x:g}")  # librosa's writes short times in ms
+
+    return _stacked(steps, 1, 2.6, draw)
+
+
+def signal_panel(steps: AttributedSteps, values: np.ndarray, names: Sequence[str]) -> Panel:
     """Features ``(steps, features)``: one line per feature, shaded by attribution, or an image of
     many."""
     num_features = values.shape[1]
-    if num_features > MOST_LINES:
-        figure, axes = _stacked(steps, 1, height=3.2)
+
+    def draw_image(axes: list[Axes]) -> None:
         _draw_image(axes[0], steps, values)
-    else:
-        figure, axes = _stacked(steps, num_features, height=max(0.8, 3.2 / num_features))
+        _draw_attributions(axes[-1], steps)
+
+    def draw_lines(axes: list[Axes]) -> None:
         for feature, (axis, name) in enumerate(zip(axes[:-1], names, strict=True)):
             axis.plot(steps.times, values[:, feature], color="black", linewidth=1)
             _shade(axis, steps)
             axis.set_ylabel(writable(name), parse_math=False, rotation=0, ha="right", va="center")
-    _draw_attributions(axes[-1], steps)
-    return figure
+        _draw_attributions(axes[-1], steps)
+
+    if num_features > MOST_LINES:
+        return _stacked(steps, 1, 3.2, draw_image)
+    return _stacked(steps, num_features, max(0.8, 3.2 / num_features), draw_lines)
 
 
 def choose_frames(attributions: np.ndarray) -> np.ndarray:
@@ -117,46 +154,55 @@ def choose_frames(attributions: np.ndarray) -> np.ndarray:
     return np.array([part[strength[part].argmax()] for part in parts])
 
 
-@figure_fonts()
-def video_figure(
-    steps: AttributedSteps, chosen: np.ndarray, frames: Sequence[np.ndarray]
-) -> Figure:
+def video_panel(steps: AttributedSteps, chosen: np.ndarray, frames: Sequence[np.ndarray]) -> Panel:
     """The chosen steps' frames ``(height, width, 3)``, each connected to its time."""
     height, width = frames[0].shape[:2]
     frame_height = min(3.0, 10.5 / len(frames) * height / width)
-    figure = Figure(figsize=(11, frame_height + 3), layout="constrained")
-    _write_around(figure, steps)
-    grid = figure.add_gridspec(2, len(frames), height_ratios=[frame_height, 2.2])
-    axes = figure.add_subplot(grid[1, :])
-    _draw_attributions(axes, steps)
-    for column, (step, frame) in enumerate(zip(chosen, frames, strict=True)):
-        axis = figure.add_subplot(grid[0, column])
-        axis.imshow(frame)
-        axis.set(xticks=[], yticks=[])
-        time = float(steps.times[step])
-        axis.set_title(f"{time:.1f} s" if steps.step_s else f"step {step}", fontsize=9)
-        colour = _colour(steps, step)
-        for spine in axis.spines.values():
-            spine.set(color=colour, linewidth=4)
-        axes.axvline(time, color="0.8", linewidth=0.8, zorder=0)
-        ends: dict[str, Any] = {"coordsA": axis.transAxes, "coordsB": axes.get_xaxis_transform()}
-        figure.add_artist(ConnectionPatch((0.5, 0), (time, 1), **ends, color="0.8", linewidth=0.8))
-    return figure
+
+    def draw(figure: FigureBase) -> None:
+        _write_around(figure, steps.title, steps.caption)
+        grid = figure.add_gridspec(2, len(frames), height_ratios=[frame_height, 2.2])
+        axes = figure.add_subplot(grid[1, :])
+        _draw_attributions(axes, steps)
+        for column, (step, frame) in enumerate(zip(chosen, frames, strict=True)):
+            axis = figure.add_subplot(grid[0, column])
+            axis.imshow(frame)
+            axis.set(xticks=[], yticks=[])
+            time = float(steps.times[step])
+            axis.set_title(f"{time:.1f} s" if steps.step_s else f"step {step}", fontsize=9)
+            colour = _colour(steps, step)
+            for spine in axis.spines.values():
+                spine.set(color=colour, linewidth=4)
+            axes.axvline(time, color="0.8", linewidth=0.8, zorder=0)
+            ends: dict[str, Any] = {
+                "coordsA": axis.transAxes,
+                "coordsB": axes.get_xaxis_transform(),
+            }
+            line = ConnectionPatch((0.5, 0), (time, 1), **ends, color="0.8", linewidth=0.8)
+            figure.add_artist(line)
+
+    return Panel(11, frame_height + 3, draw)
 
 
-def _stacked(steps: AttributedSteps, num_plots: int, height: float) -> tuple[Figure, list[Axes]]:
+def _stacked(
+    steps: AttributedSteps, num_plots: int, height: float, draw: Callable[[list[Axes]], None]
+) -> Panel:
     """Plots of this height above a plot for the attributions, all on one time axis."""
-    heights = [height] * num_plots + [1.8]
-    figure = Figure(figsize=(9, sum(heights) + 0.8), layout="constrained")
-    _write_around(figure, steps)
-    axes = figure.subplots(num_plots + 1, 1, sharex=True, height_ratios=heights)
-    return figure, list(axes)
+    heights = [height] * num_plots + [BARS_HEIGHT]
+
+    def draw_all(figure: FigureBase) -> None:
+        _write_around(figure, steps.title, steps.caption)
+        axes = figure.subplots(num_plots + 1, 1, sharex=True, height_ratios=heights)
+        draw(list(axes))
+
+    return Panel(WIDTH, sum(heights) + 0.8, draw_all)
 
 
-def _write_around(figure: Figure, steps: AttributedSteps) -> None:
-    figure.suptitle(writable(steps.title), parse_math=False)
-    caption = writable(steps.caption)
-    figure.supxlabel(caption, parse_math=False, fontsize=8.5, color="0.35")
+def _write_around(figure: FigureBase, title: str, caption: str) -> None:
+    figure.suptitle(writable(title), parse_math=False)
+    if caption:
+        lines = [fill(line, CAPTION_WIDTH) for line in writable(caption).split("\n")]
+        figure.supxlabel("\n".join(lines), parse_math=False, fontsize=8.5, color="0.35")
 
 
 def _draw_attributions(axes: Axes, steps: AttributedSteps) -> None:

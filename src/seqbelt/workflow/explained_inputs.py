@@ -1,0 +1,227 @@
+"""The parts of an explained item: its inputs, with the attribution of each step, and columns."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqbelt.features.base import Encoder, Features, JoinedSource, Learned, Source
+from seqbelt.features.joined_inputs import JoinedEncoder, SeveralInputs, learned_of
+from seqbelt.features.text.text import TextFeatures
+from seqbelt.inference.bundle import Bundle
+
+
+class Tokens(NamedTuple):
+    """A text and the offsets of its tokens, truncated ones included."""
+
+    text: str
+    offsets: list[tuple[int, int]]
+    is_unknown: np.ndarray
+
+    @property
+    def pieces(self) -> list[str]:
+        """The text under each token."""
+        return [self.text[start:end] for start, end in self.offsets]
+
+    def pad(self, attributions: np.ndarray) -> np.ndarray:
+        """``attributions`` padded with NaN for the truncated tokens."""
+        return np.append(attributions, np.full(len(self.offsets) - len(attributions), np.nan))
+
+
+@dataclass(frozen=True)
+class ExplainedInput:
+    """One sequence of an item; ``name`` is empty where it is the only input."""
+
+    name: str
+    features: Features
+    encoder: Encoder
+    source: Source
+    sequence: np.ndarray
+    attributions: np.ndarray
+    """float64 ``(steps,)`` in nats; NaN at steps that were not read, truncated tokens included."""
+    tokens: Tokens | None = None
+
+    @property
+    def total(self) -> float:
+        """The sum of its attributions."""
+        return float(np.nansum(self.attributions))
+
+    @property
+    def times(self) -> np.ndarray:
+        """Time of each step in seconds, or its number."""
+        return np.arange(len(self.attributions)) * (self.features.step_s() or 1)
+
+    @property
+    def step_names(self) -> list[str]:
+        """What each step is called in text."""
+        start = f"{self.name} " if self.name else ""
+        if self.tokens is not None:
+            return [f"{start}{piece!r}" for piece in self.tokens.pieces]
+        unit = " s" if self.features.step_s() else ""
+        return [f"{start}{time:g}{unit}" for time in self.times.round(4)]
+
+
+class ExplainedColumn(NamedTuple):
+    """The cell of a column of the manifest."""
+
+    name: str
+    cell: str
+    read_as: str
+    """``value``, ``missing``, or ``other`` for a category without a cell of its own."""
+    attribution: float
+
+    @property
+    def shown(self) -> str:
+        """Name and cell, and how it was read where that is not the cell."""
+        if self.read_as == "value":
+            return f"{self.name} = {self.cell.strip()}"
+        if self.read_as == "missing":
+            return f"{self.name} (empty)"
+        return f"{self.name} = {self.cell.strip()} (read as other)"
+
+
+@dataclass(frozen=True)
+class ExplainedItem:
+    """All parts of an item."""
+
+    inputs: tuple[ExplainedInput, ...]
+    """Those that are there."""
+    missing: tuple[str, ...] = ()
+    columns: tuple[ExplainedColumn, ...] = ()
+    is_joined: bool = False
+    """Whether the model has several inputs or columns."""
+
+    @property
+    def attributions(self) -> np.ndarray:
+        """Of all steps, and of the columns."""
+        cells = [column.attribution for column in self.columns]
+        return np.concatenate([*(one.attributions for one in self.inputs), np.array(cells)])
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each attribution."""
+        names = [name for one in self.inputs for name in one.step_names]
+        return [*names, *(column.shown for column in self.columns)]
+
+    @property
+    def num_steps(self) -> int:
+        return sum(len(one.attributions) for one in self.inputs)
+
+    @property
+    def num_unread(self) -> int:
+        """Steps that were not read."""
+        return int(sum(np.isnan(one.attributions).sum() for one in self.inputs))
+
+    def facts(self) -> dict[str, Any]:
+        """What the command's result has of each part; nothing for a single input."""
+        if not self.is_joined:
+            return {}
+        inputs = {
+            one.name: {"num_steps": len(one.attributions), "share": round(one.total, 6)}
+            for one in self.inputs
+        }
+        missing = {name: {"num_steps": 0, "share": None} for name in self.missing}
+        columns = {
+            one.name: {
+                "cell": one.cell, "read_as": one.read_as, "share": round(one.attribution, 6)
+            }
+            for one in self.columns
+        }  # fmt: skip
+        return {"inputs": inputs | missing, "columns": columns}
+
+
+def divide_item(
+    bundle: Bundle, source: Source, encoded: np.ndarray, attributions: np.ndarray
+) -> ExplainedItem:
+    """An item of its encoded array and the attributions of ``evaluation.attribution``."""
+    if bundle.layout is None:
+        only = _explain_input(
+            "", bundle.features, bundle.encoder, bundle.learned, source, encoded, attributions
+        )
+        return ExplainedItem((only,))
+    features, encoder = bundle.features, bundle.encoder
+    assert isinstance(features, SeveralInputs) and isinstance(encoder, JoinedEncoder)
+    assert isinstance(source, JoinedSource)
+    counts = bundle.layout.num_steps(encoded)
+    *parts, cells = np.split(attributions, np.cumsum(counts))
+    inputs, missing = [], []
+    for (name, section), sequence, own_source, own in zip(
+        features.inputs.items(), bundle.layout.unpack(encoded), source.inputs, parts, strict=True
+    ):
+        if sequence is None or own_source is None:
+            missing.append(name)
+            continue
+        learned = learned_of(name, bundle.learned)
+        inputs.append(
+            _explain_input(
+                name, section, encoder.encoders[name], learned, own_source, sequence, own
+            )
+        )
+    columns = tuple(
+        ExplainedColumn(column.name, cell, column.read_as(cell), float(share))
+        for column, cell, share in zip(encoder.columns, source.cells, cells, strict=True)
+    )
+    return ExplainedItem(tuple(inputs), tuple(missing), columns, is_joined=True)
+
+
+def _explain_input(
+    name: str,
+    features: Features,
+    encoder: Encoder,
+    learned: Learned,
+    source: Source,
+    sequence: np.ndarray,
+    attributions: np.ndarray,
+) -> ExplainedInput:
+    tokens = None
+    if isinstance(features, TextFeatures):
+        tokens = _read_tokens(features, learned, source)
+        attributions = tokens.pad(attributions)
+    return ExplainedInput(name, features, encoder, source, sequence, attributions, tokens)
+
+
+def _read_tokens(features: TextFeatures, learned: Learned, source: Source) -> Tokens:
+    text = features.read(source)
+    # Without the limit, so that truncated tokens are shown too, as not read.
+    encoder = features.replace(max_length=sys.maxsize).encoder(learned)
+    (ids,) = encoder.encode([text])
+    return Tokens(text, encoder.offsets(text), ids == encoder.unknown_id)
+
+
+def write_table(path: Path, item: ExplainedItem, rough_gap: float | None) -> None:
+    """One row for each step and column; the share is empty for a step that was not read. Rough
+    shares have the completeness gap beside them."""
+    columns: dict[str, list[Any]] = {}
+    num_cells = len(item.columns)
+    if item.is_joined:
+        names = [one.name for one in item.inputs for _ in one.attributions]
+        columns["input"] = names + [one.name for one in item.columns]
+    steps = [step for one in item.inputs for step in range(len(one.attributions))]
+    columns["step"] = steps + [""] * num_cells
+    if any(one.features.step_s() for one in item.inputs):
+        columns["start_s"] = [time for one in item.inputs for time in _start_times(one)]
+        columns["start_s"] += [""] * num_cells
+    if any(one.tokens for one in item.inputs):
+        columns["token"] = [piece for one in item.inputs for piece in _pieces(one)]
+        columns["token"] += [""] * num_cells
+    if item.columns:
+        columns["cell"] = [""] * item.num_steps + [one.cell for one in item.columns]
+    columns["share"] = ["" if np.isnan(share) else f"{share:.6g}" for share in item.attributions]
+    if rough_gap is not None:
+        columns["rough_gap"] = [f"{rough_gap:.3g}"] * len(item.attributions)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _start_times(one: ExplainedInput) -> Sequence[Any]:
+    return one.times.round(6).tolist() if one.features.step_s() else [""] * len(one.attributions)
+
+
+def _pieces(one: ExplainedInput) -> Sequence[str]:
+    return [""] * len(one.attributions) if one.tokens is None else one.tokens.pieces
