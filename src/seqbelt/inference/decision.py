@@ -38,9 +38,7 @@ class Decision(NamedTuple):
 
     def names(self, probabilities: np.ndarray, classes: Sequence[str]) -> list[str]:
         """The predicted class, or all predicted labels, of one row ``(classes,)``."""
-        decided = np.atleast_1d(self.target.decide(probabilities, self.thresholds))
-        chosen = np.flatnonzero(decided) if self.target.is_several else decided
-        return [classes[int(index)] for index in chosen]
+        return self.target.names(self.target.decide(probabilities, self.thresholds), classes)
 
     def confidence(self, probabilities: np.ndarray) -> np.ndarray:
         """The probability ``(...)`` that the prediction of ``(..., classes)`` is right."""

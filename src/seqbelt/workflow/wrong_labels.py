@@ -16,10 +16,17 @@ import pyarrow.parquet
 from seqbelt.comparison.variants import label as cell_label
 from seqbelt.data.audit import Finding
 from seqbelt.data.audit.findings import MAX_EXAMPLES
+from seqbelt.data.labels.targets import DEFAULT_THRESHOLD, TargetName
 from seqbelt.data.store.parts import write_atomically
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError
-from seqbelt.evaluation.confident_learning import DOUBTFUL, LIKELY_WRONG, UNDISPUTED, LabelRanking
+from seqbelt.evaluation.confident_learning import (
+    DOUBTFUL,
+    LIKELY_WRONG,
+    UNDISPUTED,
+    LabelRanking,
+    rank_labels,
+)
 from seqbelt.experiment import Experiment
 
 if TYPE_CHECKING:  # an audit needs no training, whose imports take seconds
@@ -51,6 +58,8 @@ class HeldOut:
     num_seeds: int
     has_folds: bool
     """Whether each row was in the test part of a fold."""
+    labels: TargetName = "per_sequence"
+    """What the models predicted."""
 
     @classmethod
     def of(cls, trained: Sequence["Trained"]) -> "HeldOut":
@@ -80,7 +89,8 @@ class HeldOut:
             **{f"p_{name}": means[:, k].astype(np.float32) for k, name in enumerate(classes)},
         }
         num_seeds = len({model.seed for model in models})
-        return cls(pa.table(columns), classes, cell, num_seeds, has_folds)
+        target = models[0].store.target
+        return cls(pa.table(columns), classes, cell, num_seeds, has_folds, target.name)
 
     def save(self, path: Path) -> None:
         """Write the predictions to a parquet file, atomically."""
@@ -89,6 +99,7 @@ class HeldOut:
             "cell": self.cell,
             "num_seeds": self.num_seeds,
             "has_folds": self.has_folds,
+            "labels": self.labels,
         }
         content = io.BytesIO()
         table = self.table.replace_schema_metadata({_ABOUT: json.dumps(about).encode()})
@@ -122,7 +133,8 @@ class HeldOut:
         rows = np.array([place.get(key, -1) for key in zip(ids, hashes)], np.int64)
         is_scored = rows >= 0
         probabilities = np.full((len(rows), len(store.classes)), np.nan)
-        probabilities[is_scored] = 0.0
+        # A label that the models did not know contradicts nothing; a class may be another one.
+        probabilities[is_scored] = DEFAULT_THRESHOLD if store.target.is_several else 0.0
         for column, name in enumerate(store.classes):
             if name in self.classes:
                 values = self.table[f"p_{name}"].to_numpy()
@@ -137,8 +149,7 @@ def _best_cell(trained: Sequence["Trained"]) -> str:
     losses: dict[str, list[np.ndarray]] = {}
     for model in trained:
         assert model.test is not None  # a comparison has a test part
-        rows = np.arange(len(model.test.labels))
-        of_labels = model.test.probabilities[rows, model.test.labels]
+        of_labels = model.test.target.probability_of(model.test.probabilities, model.test.labels)
         losses.setdefault(model.cell, []).append(-np.log(np.maximum(of_labels, 1e-12)))
     return min(losses, key=lambda cell: np.concatenate(losses[cell]).mean())
 
@@ -164,8 +175,9 @@ class WrongLabels:
     @cached_property
     def ranking(self) -> LabelRanking:
         """The ranking of the ``scored`` rows."""
-        labels = self.store.select(self.scored).labels
-        return LabelRanking(labels, self.probabilities[self.scored])
+        target = self.store.target
+        labels = target.labels(self.store.select(self.scored))
+        return rank_labels(target, labels, self.probabilities[self.scored])
 
     @property
     def num_not_scored(self) -> int:
@@ -185,8 +197,9 @@ class WrongLabels:
     @property
     def sentence(self) -> str:
         """Counts of the grades, and of rows without a score with the remedy."""
+        what = "sets of labels" if self.store.target.is_several else "labels"
         sentence = (
-            f"{self.num_of(LIKELY_WRONG):,} of {len(self.scored):,} labels are likely wrong and "
+            f"{self.num_of(LIKELY_WRONG):,} of {len(self.scored):,} {what} are likely wrong and "
             f"{self.num_of(DOUBTFUL):,} doubtful, by held-out predictions ({self.source})"
         )
         if self.num_not_scored:
@@ -216,7 +229,11 @@ class WrongLabels:
 
     def listed(self, count: int | None = None) -> list[dict[str, Any]]:
         """The rows of the table, the most doubtful label first; ``count`` of them only."""
-        ranking, classes = self.ranking, self.store.classes
+        ranking, target = self.ranking, self.store.target
+
+        def written(label: np.ndarray) -> str:
+            return target.write(target.names(label, self.store.classes))
+
         order = ranking.order[:count]
         rows = self.scored[order]
         names = {name: self.store.column(name, rows) for name in ("id", "split", "content_hash")}
@@ -225,11 +242,11 @@ class WrongLabels:
                 "rank": rank + 1,
                 "id": names["id"][rank],
                 "split": "" if self.held_out.has_folds else names["split"][rank],
-                "label": classes[ranking.labels[row]],
-                "suggested_label": classes[ranking.suggested[row]],
+                "label": written(ranking.labels[row]),
+                "suggested_label": written(ranking.suggested[row]),
                 "grade": str(ranking.grades[row]),
                 "p_label": round(float(ranking.self_confidences[row]), 4),
-                "p_suggested": round(float(ranking.probabilities[row, ranking.suggested[row]]), 4),
+                "p_suggested": round(float(ranking.suggested_confidences[row]), 4),
                 "num_models": int(self.num_models[self.scored[row]]),
                 "content_hash": names["content_hash"][rank],
             }
@@ -270,7 +287,7 @@ def keep_held_out(experiment: Experiment, trained: Sequence["Trained"]) -> Wrong
     None with labels for steps, which are not ranked.
     """
     store = trained[0].store
-    if store.target.name != "per_sequence":
+    if store.target.labels_steps:
         return None
     held_out = HeldOut.of(trained)
     held_out.save(held_out_path(experiment))
@@ -280,13 +297,14 @@ def keep_held_out(experiment: Experiment, trained: Sequence["Trained"]) -> Wrong
 def find_wrong_labels(experiment: Experiment, store: SequenceStore) -> WrongLabels | None:
     """Rank a store's labels by the held-out predictions of the experiment's last comparison.
 
-    None if there has been none, if none of its rows are in the store, or with labels for steps.
-    Writes the table ``wrong_labels.csv``.
+    None if there has been none, if none of its rows are in the store, if it was of another kind of
+    labels, or with labels for steps. Writes the table ``wrong_labels.csv``.
     """
     path = held_out_path(experiment)
-    if not path.exists() or store.target.name != "per_sequence":
+    if not path.exists() or store.target.labels_steps:
         return None
-    return _rank(experiment, store, HeldOut.load(path))
+    held_out = HeldOut.load(path)
+    return _rank(experiment, store, held_out) if held_out.labels == store.target.name else None
 
 
 def held_out_path(experiment: Experiment) -> Path:

@@ -9,6 +9,8 @@ from seqbelt.data.sources.names import clean_name
 
 Unlabeled = Literal["quarantine", "negative"]
 """Rows without any label are quarantined, or have none of the labels."""
+NO_LABELS = "[]"
+"""A manifest's ``label`` where it is known that an item has none of the labels."""
 YES, NO = frozenset(("1", "true")), frozenset(("0", "false"))
 """What a column of one label has, in lower case."""
 
@@ -30,8 +32,16 @@ def pack_labels(names: Iterable[str]) -> str:
 
 
 def unpack_labels(text: str) -> tuple[str, ...]:
-    """The labels of ``pack_labels``."""
-    return tuple(json.loads(text)) if text else ()
+    """The labels of ``pack_labels``. Raises ValueError for another text."""
+    if not text:
+        return ()
+    try:
+        names = json.loads(text)
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f'expected a list of labels, such as ["a", "b"], found {text[:80]}')
+    return tuple(names)
 
 
 class LabelReader:

@@ -4,11 +4,14 @@ Training, scores and statistics count *examples*: sequences, or labelled steps. 
 decides: from probabilities to the predicted class, or the predicted labels.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from seqbelt.data.labels.label_sets import NO_LABELS, pack_labels, unpack_labels
 
 TargetName = Literal["per_sequence", "per_step", "several"]
 
@@ -84,12 +87,38 @@ class Target(Protocol):
     def confidence(
         self, probabilities: np.ndarray, thresholds: np.ndarray | None = None
     ) -> np.ndarray:
-        """The probability ``(...)`` that a decision is right; of several labels that all of them
-        are, taken as independent."""
+        """The probability ``(...)`` that a decision is right: ``probability_of`` it."""
+        ...
+
+    def probability_of(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """The probability ``(...)`` of labels, as ``decide`` gives them; of several labels that
+        all of them are right, taken as independent."""
         ...
 
     def sequence_index(self, sequences: Labelled) -> np.ndarray:
         """Index of each example's sequence, ``(examples,)``, ascending."""
+        ...
+
+    def membership(self, labels: np.ndarray, num_classes: int) -> np.ndarray:
+        """Whether each example has each class, bool ``(examples, classes)``."""
+        ...
+
+    def names(self, label: np.ndarray, classes: Sequence[str]) -> list[str]:
+        """The class, or all labels, of one example's ``label``, as ``decide`` gives it."""
+        ...
+
+    def encode(self, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+        """One example's label of its ``names``. Raises ValueError for one that is no class."""
+        ...
+
+    def write(self, names: Iterable[str]) -> str:
+        """The label of one item as one text: its class, or a JSON list of its labels, ``[]`` for
+        none of them."""
+        ...
+
+    def read(self, text: str) -> tuple[str, ...]:
+        """The names that ``write`` wrote; of an empty text none. Raises ValueError for another
+        text."""
         ...
 
 
@@ -134,8 +163,27 @@ class SequenceTarget:
     def confidence(
         self, probabilities: np.ndarray, thresholds: np.ndarray | None = None
     ) -> np.ndarray:
-        decided = self.decide(probabilities)[..., None]
-        return np.take_along_axis(probabilities, decided, -1)[..., 0]
+        return self.probability_of(probabilities, self.decide(probabilities, thresholds))
+
+    def probability_of(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(probabilities, labels[..., None], -1)[..., 0]
+
+    def membership(self, labels: np.ndarray, num_classes: int) -> np.ndarray:
+        return labels[:, None] == np.arange(num_classes)
+
+    def names(self, label: np.ndarray, classes: Sequence[str]) -> list[str]:
+        return [classes[int(label)]]
+
+    def encode(self, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+        (name,) = names
+        return np.array(classes.index(name))
+
+    def write(self, names: Iterable[str]) -> str:
+        (name,) = names
+        return name
+
+    def read(self, text: str) -> tuple[str, ...]:
+        return (text,) if text else ()
 
 
 class OrderedTarget(SequenceTarget):
@@ -179,11 +227,25 @@ class SeveralTarget(SequenceTarget):
     def are_correct(self, predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return (predictions == labels).all(axis=-1)
 
-    def confidence(
-        self, probabilities: np.ndarray, thresholds: np.ndarray | None = None
-    ) -> np.ndarray:
-        decided = self.decide(probabilities, thresholds)
-        return np.where(decided, probabilities, 1 - probabilities).prod(-1)
+    def probability_of(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return np.where(labels, probabilities, 1 - probabilities).prod(-1)
+
+    def membership(self, labels: np.ndarray, num_classes: int) -> np.ndarray:
+        return labels
+
+    def names(self, label: np.ndarray, classes: Sequence[str]) -> list[str]:
+        return [classes[int(at)] for at in np.flatnonzero(label)]
+
+    def encode(self, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+        label = np.zeros(len(classes), bool)
+        label[[classes.index(name) for name in names]] = True
+        return label
+
+    def write(self, names: Iterable[str]) -> str:
+        return pack_labels(names) or NO_LABELS
+
+    def read(self, text: str) -> tuple[str, ...]:
+        return unpack_labels(text)
 
 
 class StepTarget(SequenceTarget):
