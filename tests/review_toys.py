@@ -2,12 +2,15 @@
 
 import numpy as np
 
+from seqbelt.data.labels.targets import TARGETS
 from seqbelt.features.encoding import hash_content
 from seqbelt.features.text.text import Character
+from seqbelt.inference.decision import ONE_CLASS, Decision
 from seqbelt.review.items import ReviewItems
 
 
-def make_items(sources, features, labels, probabilities, is_contradicted=None, classes="ab"):
+def make_items(sources, features, labels, probabilities, is_contradicted=None, classes="ab",
+               decision=ONE_CLASS):  # fmt: skip
     """Items in folders ``one`` and ``two`` by turns."""
     count = len(sources)
     names = [f"{('one', 'two')[row % 2]}/{row}" for row in range(count)]
@@ -19,10 +22,11 @@ def make_items(sources, features, labels, probabilities, is_contradicted=None, c
         classes=tuple(classes),
         probabilities=probabilities,
         is_contradicted=np.zeros(count, bool) if is_contradicted is None else is_contradicted,
-        doubt=1 - probabilities.max(axis=1),
+        doubt=1 - decision.confidence(probabilities),
         features=features,
         source=sources.__getitem__,
         title="Review <b>toys</b>",
+        decision=decision,
         paths=names,
     )
 
@@ -37,3 +41,19 @@ def make_texts(count=60):
     rows[wrong] = rows[wrong][:, ::-1]
     sources = [f"text <i>{row}</i>" for row in range(count)]
     return make_items(sources, Character(kind="character"), labels, rows, wrong)
+
+
+def make_sets(count=60, classes="abc"):
+    """Texts with several labels: ``[a]``, ``[a, b]``, none, and not given, by turns; the
+    predictions contradict items 4 and 8, where c is forgotten."""
+    labels = [('["a"]', '["a", "b"]', "[]", "")[row % 4] for row in range(count)]
+    p = np.linspace(0.6, 0.95, count)
+    rows = np.array([[1 - x] * len(classes) for x in p])
+    for row, x in enumerate(p):
+        rows[row, : (1, 2, 0, 1)[row % 4]] = x
+    wrong = np.zeros(count, bool)
+    wrong[[4, 8]] = True
+    rows[wrong, 2] = 0.9
+    sources = [f"text {row}" for row in range(count)]
+    several = Decision(TARGETS["several"])
+    return make_items(sources, Character(kind="character"), labels, rows, wrong, classes, several)

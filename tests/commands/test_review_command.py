@@ -2,6 +2,8 @@
 
 import csv
 import json
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,13 +14,17 @@ import pytest
 from seqbelt.cli import main
 from seqbelt.commands import review as command
 from seqbelt.commands.review import items_of_data, items_of_predictions
+from seqbelt.data.labels.targets import TARGETS
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.encoding import hash_content
 from seqbelt.features.text.text import Character
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.decision import ONE_CLASS, Decision
 from seqbelt.review.decisions import Decisions
 from seqbelt.tracking.connection import connect
+from seqbelt.workflow.prepared_data import prepare_data
+from seqbelt.workflow.wrong_labels import HeldOut, find_wrong_labels, held_out_path
 
 CONFIG = """
 name: texts
@@ -111,7 +117,7 @@ def test_a_review_begins_with_them_and_prepare_applies_it(project, compared, cap
     path = project / "texts.corrections.csv"
     decisions = Decisions(items, path)
     for item in first:
-        decisions.decide(item, items.predicted_name(item))
+        decisions.decide(item, items.predicted_label(item))
     before = run(capsys, "prepare", "texts.yaml")[1]
     setting = "data.corrections=texts.corrections.csv"
     code, after, err = run(capsys, "prepare", "texts.yaml", setting)
@@ -178,6 +184,24 @@ def test_the_command_serves_until_it_is_stopped(project, compared, capsys, monke
     assert (result["num_reviewed"], result["corrections"]) == (1, "other.csv")
 
 
+def write_table(path, columns):
+    frame = pandas.DataFrame(columns)
+    if path.suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif path.suffix == ".xlsx":
+        frame.to_excel(path, index=False, engine="xlsxwriter")
+    else:
+        getattr(frame, f"to_{path.suffix[1:]}")(path, index=False)
+    return path
+
+
+def stand_in(monkeypatch, decision):
+    """A bundle that decides so, for whatever model a table names."""
+    bundle = SimpleNamespace(features=Character(kind="character"), decision=decision)
+    monkeypatch.setattr(command, "load_folder", lambda model: (model, model))
+    monkeypatch.setattr(command.Bundle, "load", lambda folder: bundle)
+
+
 @pytest.mark.parametrize("ending", ["csv", "xlsx", "parquet", "jsonl"])
 def test_kept_labels_and_texts_are_reviewed_from_any_table(project, ending, monkeypatch):
     columns = {
@@ -192,20 +216,105 @@ def test_kept_labels_and_texts_are_reviewed_from_any_table(project, ending, monk
         "content_hash": [hash_content(text) for text in ("wwxx", "abab", "zzzz")],
         "model": ["m"] * 3,
     }
-    path = project / f"kept.{ending}"
-    frame = pandas.DataFrame(columns)
-    if ending == "jsonl":
-        frame.to_json(path, orient="records", lines=True)
-    elif ending == "xlsx":
-        frame.to_excel(path, index=False, engine="xlsxwriter")
-    else:
-        getattr(frame, f"to_{ending}")(path, index=False)
-    features = SimpleNamespace(features=Character(kind="character"))
-    monkeypatch.setattr(command, "load_folder", lambda model: (model, model))
-    monkeypatch.setattr(command.Bundle, "load", lambda folder: features)
+    path = write_table(project / f"kept.{ending}", columns)
+    stand_in(monkeypatch, ONE_CLASS)
     items = items_of_predictions(path)
     assert (items.classes, items.names) == (("early", "late"), ["1", "2", "3"])
     assert items.labels == ["late", "late", ""]
     assert items.is_contradicted.tolist() == [False, True, False]
     assert items.doubt == pytest.approx([0.1, 0.8, 0.4])
     assert items.source(1) == "abab"
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_several_labels_of_a_table_are_decided_by_the_model_s_thresholds(
+    tmp_path, ending, monkeypatch
+):
+    texts = ["a", "b", "c", "d"]
+    columns = {
+        "id": [*"1234"],
+        "text": texts,
+        "input_label": ["dog ; cat", "cat", "", "cat;cow"],
+        "labels": [["cat", "dog"], [], ["dog"], ["cat"]],
+        "confidence": [0.5, 0.5, 0.5, 0.5],
+        "p_cat": [0.9, 0.4, 0.2, 0.7],
+        "p_dog": [0.8, 0.1, 0.4, 0.1],
+        "content_hash": [hash_content(text) for text in texts],
+        "model": ["m"] * 4,
+    }
+    if ending == "csv":
+        columns["labels"] = [";".join(names) for names in columns["labels"]]
+    stand_in(monkeypatch, Decision(TARGETS["several"], np.array([0.5, 0.3]), ";"))
+    items = items_of_predictions(write_table(tmp_path / f"found.{ending}", columns))
+    assert items.labels == ['["cat", "dog"]', '["cat"]', "", '["cat", "cow"]']
+    assert [items.predicted_label(item) for item in range(4)] == [
+        '["cat", "dog"]', "[]", '["dog"]', '["cat"]',
+    ]  # fmt: skip
+    assert items.is_contradicted.tolist() == [False, True, False, True]
+    # Of the labels that are given, of those predicted, and where one is not known to the model.
+    doubts = [1 - 0.9 * 0.8, 1 - 0.4 * 0.9, 1 - 0.8 * 0.4, 1 - 0.7 * 0.9]
+    assert items.doubt == pytest.approx(doubts)
+    decisions = Decisions(items, tmp_path / "out.csv")
+    decisions.decide(2, "[]")
+    assert decisions.num_changed == 1 and decisions.labels == {2: "[]"}
+
+
+@pytest.fixture
+def tagged(tmp_path, monkeypatch):
+    """A prepared set of texts with several labels, and the predictions of a comparison: at item 5
+    the label b is forgotten, item 8 has a by mistake."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    sets = [[], ["a"], ["a", "b"], ["b"]]
+    true = [sets[row % 4] for row in range(120)]
+    given = [true[row] if row not in (5, 8) else ["a"] for row in range(120)]
+    true[5] = ["a", "b"]
+    lines = [
+        {"id": f"t{row}", "text": "".join(random.choice([*"abcdefgh"], 8)), "label": given[row]}
+        for row in range(120)
+    ]
+    (tmp_path / "tags.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    values = {"name": "tags", "data": {"source": "tags.jsonl", "labels": "several",
+              "unlabeled": "negative"}, "features": {"kind": "character"}}  # fmt: skip
+    experiment = Experiment.parse(values)
+    held_out = {
+        "id": [line["id"] for line in lines],
+        "content_hash": [hash_content(line["text"]) for line in lines],
+        "num_models": [3] * 120,
+        **{f"p_{name}": [0.97 if name in names else 0.02 for names in true] for name in "ab"},
+    }
+    table = pyarrow.table(held_out)
+    path = held_out_path(experiment)
+    HeldOut(table, ("a", "b"), "lstm", 3, True, "several").save(path)
+    return experiment
+
+
+def test_a_review_of_several_labels_begins_with_the_wrong_ones_and_prepare_applies_it(tagged):
+    items = items_of_data(tagged)
+    first = items.order[:2].tolist()
+    assert {items.names[item] for item in first} == {"t5", "t8"}
+    assert items.is_contradicted.sum() == 2 and "2 of 120 sets of labels" in items.remarks[0]
+    assert items.labels[0] == "[]" and items.predicted_label(5) == '["a", "b"]'
+    with (tagged.output / "tags" / "wrong_labels.csv").open(encoding="utf-8-sig") as file:
+        rows = [*csv.DictReader(file)]
+    assert [(row["label"], row["suggested_label"]) for row in rows[:2]] in (
+        [('["a"]', '["a", "b"]'), ('["a"]', "[]")], [('["a"]', "[]"), ('["a"]', '["a", "b"]')],
+    )  # fmt: skip
+    path = Path("tags.corrections.csv")
+    decisions = Decisions(items, path)
+    decisions.decide(5, '["b", "a"]')
+    decisions.decide(8, "[]")
+    decisions.decide(0, "[]")
+    assert decisions.num_changed == 2
+    corrected = tagged.with_data(tagged.data.replace(corrections=path))
+    store = prepare_data(corrected).store
+    assert store.label_sets(np.array([5, 8, 0])).tolist() == [[1, 1], [0, 0], [0, 0]]
+    again = items_of_data(corrected)
+    assert not again.is_contradicted.any() and again.labels == items.labels
+    assert Decisions(again, path).labels == decisions.labels
+
+
+def test_predictions_of_one_class_do_not_rank_several_labels(tagged):
+    path = held_out_path(tagged)
+    replace(HeldOut.load(path), labels="per_sequence").save(path)
+    assert find_wrong_labels(tagged, prepare_data(tagged).store) is None

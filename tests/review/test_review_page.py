@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from browser import needs_browser, open_browser
-from review_toys import make_texts
+from review_toys import make_sets, make_texts
 
 from seqbelt.review.decisions import Decisions
 from seqbelt.review.server import serve
@@ -16,10 +16,15 @@ pytestmark = needs_browser
 
 
 @pytest.fixture
-def page(tmp_path):
+def make_toys():
+    return make_texts
+
+
+@pytest.fixture
+def page(tmp_path, make_toys):
     """A browser with the page open, and the table that it writes."""
     path = tmp_path / "toys.corrections.csv"
-    items = make_texts()
+    items = make_toys()
     addresses, is_started = list[str](), threading.Event()
 
     def start(address):
@@ -53,6 +58,12 @@ def press(driver, key):
     return before
 
 
+def rows_of(path):
+    """The item and its new label in each line of the table."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return [(row[0], row[3]) for row in [*csv.reader(file)][1:]]
+
+
 def test_keys_decide_undo_and_move(page):
     from selenium.webdriver.common.keys import Keys
 
@@ -64,8 +75,7 @@ def test_keys_decide_undo_and_move(page):
     press(driver, Keys.ARROW_LEFT)
     press(driver, "u")
     assert name_of(driver) == third
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = [(row[0], row[3]) for row in [*csv.reader(file)][1:]]
+    rows = rows_of(path)
     kept = {"two/3": "a", "two/7": "b"}[second]
     assert rows[:2] == [(first, "a"), (second, kept)]
     assert [name for name, _ in rows[2:]] == [third, third] and rows[3][1] == ""
@@ -92,3 +102,42 @@ def test_a_phone_shows_it_without_scrolling_sideways(page):
     keep = driver.find_element("id", "keep")
     wait_for(driver, lambda: keep.is_displayed())
     assert keep.rect["y"] + keep.rect["height"] < 844
+
+
+@pytest.mark.parametrize("make_toys", [make_sets, lambda: make_sets(classes="abcdefghijkl")])
+def test_keys_switch_several_labels_and_enter_saves_them(page):
+    from selenium.webdriver.common.keys import Keys
+
+    driver, path = page
+    body, keep = driver.find_element("tag name", "body"), driver.find_element("id", "keep")
+
+    def pressed():
+        buttons = driver.find_elements("css selector", "#choices [aria-pressed=true] span")
+        return [button.text for button in buttons]
+
+    def switch(name):
+        """Press the key that stands beside a label."""
+        for button in driver.find_elements("css selector", "#choices button"):
+            if button.find_element("tag name", "span").text == name:
+                body.send_keys(button.find_element("tag name", "kbd").text)
+
+    first = wait_for(driver, lambda: name_of(driver))
+    wait_for(driver, lambda: pressed() == ["a"])
+    assert keep.text.endswith("keep a")
+    switch("c")
+    assert sorted(pressed()) == ["a", "c"] and keep.text.endswith("accept a, c")
+    switch("a")
+    assert pressed() == ["c"] and keep.text.endswith("save c")
+    body.send_keys("u")  # not saved yet: as it was
+    wait_for(driver, lambda: pressed() == ["a"])
+    assert name_of(driver) == first and not path.exists()
+    switch("b")
+    press(driver, Keys.ENTER)
+    wait_for(driver, lambda: pressed() == ["a"])
+    driver.find_element("css selector", "#choices [aria-pressed=true]").click()
+    assert pressed() == [] and keep.text.endswith("save none of them")
+    second = press(driver, " ")
+    press(driver, "u")
+    assert name_of(driver) == second
+    assert rows_of(path) == [(first, '["a", "b"]'), (second, "[]"), (second, "")]
+    assert driver.find_element("id", "error").text == ""

@@ -7,7 +7,7 @@ import wave
 import numpy as np
 import pytest
 import soundfile
-from review_toys import make_items, make_texts
+from review_toys import make_items, make_sets, make_texts
 
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
@@ -226,3 +226,42 @@ def test_a_hundred_thousand_items_come_in_pages(path):
     progress = client.post("/api/decide", {"item": 70_001, "label": "a"}).json
     assert (progress["num_items"], progress["num_reviewed"]) == (count, 1)
     assert 70_001 in client.order(state="reviewed")
+
+
+def test_several_labels_are_saved_as_lists(path):
+    client = Client(make_sets(), path)
+    assert set(client.order()[:2]) == {4, 8}
+    first = client.get("/api/items/4").json
+    assert (first["label"], first["predicted"]) == ('["a"]', '["a", "c"]')
+    assert first["confidence"] == pytest.approx(0.9 * (0.6 + 4 * 0.35 / 59) ** 2)
+    client.post("/api/decide", {"item": 4, "label": '["c","a"]'})
+    client.post("/api/decide", {"item": 8, "label": '["a"]'})
+    client.post("/api/decide", {"item": 3, "label": "[]"})
+    progress = client.post("/api/decide", {"item": 2, "label": "[]"}).json
+    assert (progress["num_reviewed"], progress["num_changed"]) == (4, 2)
+    decided = [(row[0], row[2], row[3]) for row in rows_of(path)]
+    assert decided == [
+        ("one/4", '["a"]', '["a", "c"]'), ("one/8", '["a"]', '["a"]'), ("two/3", "", "[]"),
+        ("one/2", "[]", "[]"),
+    ]  # fmt: skip
+    assert client.post("/api/undo").json["undone"]["decision"] == ""
+    assert Client(make_sets(), path).decisions.labels == {
+        4: '["a", "c"]', 8: '["a"]', 3: "[]",
+    }  # fmt: skip
+
+
+def test_several_labels_are_filtered_by_each_of_them(path):
+    client = Client(make_sets(), path)
+    assert set(client.order(**{"class": "b"})) == {*range(1, 60, 4)}
+    assert set(client.order(**{"class": "c"})) == {4, 8}
+    assert client.order(**{"class": "d"}) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [('["d"]', "is not a class"), ("a", "expected a list of labels"), ("", "is not a class")],
+)
+def test_several_labels_must_be_a_list_of_classes(path, label, message):
+    answer = Client(make_sets(), path).post("/api/decide", {"item": 0, "label": label})
+    assert answer.status_code == 422 and message in answer.json["error"]
+    assert not path.exists()

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from seqbelt.data.labels.targets import Target
 from seqbelt.data.sources.manifest import Manifest
+from seqbelt.data.sources.names import clean_name
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.evaluation.confident_learning import UNDISPUTED
@@ -14,6 +16,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.features.base import Features, Source
 from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.decision import Decision
 from seqbelt.review.decisions import Decisions
 from seqbelt.review.items import ReviewItems
 from seqbelt.review.server import serve
@@ -39,10 +42,10 @@ def review_data(
     Decisions go to ``corrections``: by default ``data.corrections``, or NAME.corrections.csv beside
     the config.
     """
-    if experiment.data.labels != "per_sequence":
+    if experiment.data.labels_steps:
         raise SettingsError(
-            f"review: data.labels: {experiment.data.labels} is not reviewed item by item; use a "
-            "config with data.labels: per_sequence"
+            "review: data.labels: per_step is not reviewed item by item; use a config with "
+            "data.labels: per_sequence or several"
         )
     path = corrections or experiment.data.corrections or _beside(config)
     if experiment.data.corrections is not None and not experiment.data.corrections.exists():
@@ -128,10 +131,11 @@ def items_of_data(experiment: Experiment) -> ReviewItems:
         doubt[places[is_shown]] = 1 - ranking.self_confidences[is_shown]
         remark = wrong.sentence
     hashes = store.index["content_hash"].to_pylist()
+    labels = experiment.data.item_labels(manifest)
     has_paths = "path" in manifest.table.column_names and not manifest.contents
     return ReviewItems(
         names=manifest.table["id"].take(pa.array(rows)).to_pylist(),
-        labels=manifest.table["label"].take(pa.array(rows)).to_pylist(),
+        labels=[labels[row] for row in rows],
         content_hashes=[hashes[row] if row >= 0 else "" for row in stored],
         classes=store.classes,
         probabilities=probabilities,
@@ -141,6 +145,7 @@ def items_of_data(experiment: Experiment) -> ReviewItems:
         source=lambda item: manifest.source(int(rows[item])),
         title=f"Review {experiment.name}",
         remarks=[remark],
+        decision=Decision(store.target),
         paths=manifest.table["path"].take(pa.array(rows)).to_pylist() if has_paths else (),
     )
 
@@ -166,11 +171,6 @@ def _review_rows(manifest: Manifest, store: SequenceStore) -> tuple[np.ndarray, 
 def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems:
     """The items of a table of predictions; rows without a prediction are left out."""
     rows = _read_table(table)
-    if "labels" in rows.column_names and "label" not in rows.column_names:
-        raise SettingsError(
-            f"PREDICTIONS {table}: rows have several labels (data.labels: several), and a review "
-            "is of one label a row"
-        )
     key = "path" if "path" in rows.column_names else "id"
     # Kept columns of the input stand before the predictions.
     predicted = rows.column_names[rows.column_names.index("confidence") + 1 :] if (
@@ -200,11 +200,12 @@ def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems
         sources = _find_sources(table, key, names, bundle, inputs)
     classes = tuple(name.removeprefix("p_") for name in columns)
     left_out = int(np.count_nonzero(~is_predicted))
-    has_labels = KEPT_LABEL in rows.column_names
-    labels = rows[KEPT_LABEL].fill_null("").to_pylist() if has_labels else [""] * len(names)
-    is_contradicted = np.array(
-        [label not in ("", classes[best]) for label, best in zip(labels, probabilities.argmax(1))]
-    )
+    decision = bundle.decision
+    labels = [""] * len(names)
+    if KEPT_LABEL in rows.column_names:
+        labels = [_read_cell(cell, decision) for cell in rows[KEPT_LABEL].fill_null("").to_pylist()]
+    decided = decision.target.decide(probabilities, decision.thresholds)
+    predicted = [decision.target.write(decision.target.names(row, classes)) for row in decided]
     remarks = [f"{left_out:,} rows without a prediction are left out"] if left_out else []
     return ReviewItems(
         names=names,
@@ -212,21 +213,39 @@ def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems
         content_hashes=rows["content_hash"].cast(pa.string()).fill_null("").to_pylist(),
         classes=classes,
         probabilities=probabilities,
-        is_contradicted=is_contradicted,
-        doubt=_doubts(labels, classes, probabilities),
+        is_contradicted=np.array([one not in ("", best) for one, best in zip(labels, predicted)]),
+        doubt=_doubts(labels, classes, probabilities, decided, decision.target),
         features=features,
         source=sources.__getitem__,
         title=f"Review {table.name}",
         remarks=remarks,
+        decision=decision,
         paths=names if key == "path" else (),
     )
 
 
-def _doubts(labels: Sequence[str], classes: tuple[str, ...], p: np.ndarray) -> np.ndarray:
-    """1 less the probability of the label, or, without a label that is a class, of the best."""
-    index = {name: place for place, name in enumerate(classes)}
-    places = np.array([index.get(label, best) for label, best in zip(labels, p.argmax(1))])
-    return 1 - p[np.arange(len(p)), places]
+def _read_cell(cell: str, decision: Decision) -> str:
+    """The label in a cell of the input's table, as the decision's target writes it; empty without
+    one."""
+    if not decision.target.is_several or not cell:
+        return cell
+    return decision.target.write(map(clean_name, cell.split(decision.separator)))
+
+
+def _doubts(
+    labels: Sequence[str],
+    classes: tuple[str, ...],
+    probabilities: np.ndarray,
+    decided: np.ndarray,
+    target: Target,
+) -> np.ndarray:
+    """1 less the probability of the label, or, without a label of known classes, of what was
+    ``decided``."""
+    codes = decided.copy()
+    for row, label in enumerate(labels):
+        if label and {*target.read(label)} <= {*classes}:
+            codes[row] = target.encode(target.read(label), classes)
+    return 1 - target.probability_of(probabilities, codes)
 
 
 def _read_table(path: Path) -> pa.Table:

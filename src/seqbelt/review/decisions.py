@@ -78,17 +78,27 @@ class Decisions:
     def decide(self, item: int, label: str) -> None:
         """Save the label of an item; on disk when this returns.
 
-        Raises SettingsError for a label that is no class, BadInput if the content cannot be read
-        or has changed since it was predicted.
+        ``label`` is written as the items' are. Raises SettingsError for one that is no class,
+        BadInput if the content cannot be read or has changed since it was predicted.
         """
-        if label not in self.items.label_index:
-            raise SettingsError(
-                f"'{label}' is not a class; classes: {', '.join(self.items.classes)}"
-            )
+        label = self._check(label)
         with self._lock:
             before = self.labels.get(item, "")
             self._append(item, label)
             self._undo.append((item, before))
+
+    def _check(self, label: str) -> str:
+        """The label in its one form. Raises SettingsError for one that is no class."""
+        target = self.items.decision.target
+        try:
+            names = target.read(label)
+        except ValueError as error:
+            raise SettingsError(f"label: {error}") from None
+        if not label or not {*names} <= {*self.items.classes}:
+            raise SettingsError(
+                f"'{label}' is not a class; classes: {', '.join(self.items.classes)}"
+            )
+        return target.write(names)
 
     def undo(self) -> int | None:
         """Take the last decision back and return its item; None if there is none."""
@@ -117,7 +127,7 @@ class Decisions:
 
     def is_error(self, item: int) -> bool:
         """Whether a decided label differs from the source's or, without one, the predicted one."""
-        expected = self.items.labels[item] or self.items.predicted_name(item)
+        expected = self.items.labels[item] or self.items.predicted_label(item)
         return self.labels[item] != expected
 
     def error_rate(self) -> ErrorRate | None:

@@ -1,12 +1,13 @@
 """The items of a review, in the order of doubt."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from seqbelt.features.base import Features, Source
+from seqbelt.inference.decision import ONE_CLASS, Decision
 
 CONTRADICTED, UNSURE, RANDOM = "contradicted", "unsure", "random"
 SECTIONS = (CONTRADICTED, UNSURE, RANDOM)
@@ -22,7 +23,7 @@ class ReviewItems:
     names: Sequence[str]
     """Ids, or paths as the table of predictions has them."""
     labels: Sequence[str]
-    """Labels of the source; empty where there is none."""
+    """Labels of the source as the decision's target writes them; empty where there is none."""
     content_hashes: Sequence[str]
     """Empty where the content was not read yet."""
     classes: tuple[str, ...]
@@ -39,6 +40,8 @@ class ReviewItems:
     title: str = ""
     remarks: Sequence[str] = ()
     """Sentences that the page shows above the items."""
+    decision: Decision = ONE_CLASS
+    """From probabilities to the predicted class or labels."""
     paths: Sequence[str] = ()
     """Paths whose folders can be chosen; empty where items are no files."""
 
@@ -52,15 +55,12 @@ class ReviewItems:
             return np.zeros(0, bool)
         return np.asarray(np.isfinite(self.probabilities).all(axis=1))
 
-    @cached_property
-    def predicted(self) -> np.ndarray:
-        """Index of the most probable class, ``(items,)``; -1 without a prediction."""
-        filled = np.where(self.is_predicted[:, None], self.probabilities, 0.0)
-        return np.where(self.is_predicted, filled.argmax(1), -1)
-
-    def predicted_name(self, item: int) -> str:
-        """The predicted class; empty without a prediction."""
-        return self.classes[self.predicted[item]] if self.predicted[item] >= 0 else ""
+    def predicted_label(self, item: int) -> str:
+        """The predicted class or labels, as ``labels`` has them; empty without a prediction."""
+        if not self.is_predicted[item]:
+            return ""
+        names = self.decision.names(self.probabilities[item], self.classes)
+        return self.decision.target.write(names)
 
     @cached_property
     def sections(self) -> np.ndarray:
@@ -91,11 +91,13 @@ class ReviewItems:
         return tuple(names.tolist()), index
 
     @cached_property
-    def label_index(self) -> Mapping[str, int]:
-        """Index of each class's name."""
-        return {name: index for index, name in enumerate(self.classes)}
-
-    @cached_property
-    def label_codes(self) -> np.ndarray:
-        """Class index of each label, ``(items,)``; -1 for none."""
-        return np.array([self.label_index.get(name, -1) for name in self.labels], np.int64)
+    def has_class(self) -> np.ndarray:
+        """bool ``(items, classes)``: whether an item is labelled or predicted with each class."""
+        target, known = self.decision.target, np.flatnonzero(self.is_predicted)
+        found = np.zeros((len(self), len(self.classes)), bool)
+        decided = target.decide(self.probabilities[known], self.decision.thresholds)
+        found[known] = target.membership(decided, len(self.classes))
+        index = {name: place for place, name in enumerate(self.classes)}
+        for item, label in enumerate(self.labels):
+            found[item, [index[name] for name in target.read(label) if name in index]] = True
+        return found

@@ -114,6 +114,7 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
             "title": items.title,
             "kind": kind,
             "classes": items.classes,
+            "is_several": items.decision.target.is_several,
             "remarks": [*items.remarks, *decisions.remarks],
             "corrections": str(decisions.path),
             "folders": _folders(items),
@@ -189,13 +190,14 @@ def _is(token: str, given: str) -> bool:
 
 
 def _brief(items: ReviewItems, decisions: Decisions, item: int) -> dict[str, Any]:
-    predicted = int(items.predicted[item])
-    confidence = float(items.probabilities[item, predicted]) if predicted >= 0 else None
+    confidence = None
+    if items.is_predicted[item]:
+        confidence = float(items.decision.confidence(items.probabilities[item]))
     return {
         "item": item,
         "name": items.names[item],
         "label": items.labels[item],
-        "predicted": items.predicted_name(item),
+        "predicted": items.predicted_label(item),
         "confidence": confidence,
         "section": SECTIONS[items.sections[item]],
         "decision": decisions.labels.get(item, ""),
@@ -237,8 +239,7 @@ def _filtered(
     if (section := asked("section")) in SECTIONS:
         keep &= items.sections == SECTIONS.index(section)
     if name := asked("class"):
-        code = items.label_index.get(name, -2)
-        keep &= (items.label_codes == code) | (items.predicted == code)
+        keep &= items.has_class[:, items.classes.index(name)] if name in items.classes else False
     folder = asked("folder")
     if folder is not None:
         names, codes = items.folders

@@ -104,7 +104,6 @@ def test_rows_without_a_label_are_quarantined_or_negatives(tmp_path):
         ({"labels": "several", "label_separator": "|", "label_columns": ["a"]}, "two ways"),
         ({"labels": "several", "label_columns": ["a", "a"]}, "names 'a' twice"),
         ({"labels": "several", "order": ["a", "b", "c"]}, "order is for labels: per_sequence"),
-        ({"labels": "several", "corrections": "x.csv"}, "corrections are for labels"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(values, message):

@@ -1,9 +1,12 @@
 """Corrected labels: which apply, which do not, and that no row changes its part."""
 
+import json
+
 import numpy as np
 import pytest
 from toys import Ready
 
+from seqbelt.data.labels.targets import TARGETS
 from seqbelt.data.sources.corrections import (
     Correction,
     CorrectionsWriter,
@@ -129,5 +132,73 @@ def test_only_labels_and_the_fingerprint_change_in_the_store(tmp_path, table):
 
 
 def test_labels_for_steps_have_no_corrections(table):
-    with pytest.raises(SettingsError, match="corrections are for labels: per_sequence"):
+    with pytest.raises(SettingsError, match="corrections are not for labels: per_step"):
         Data.parse({"source": "x", "labels": "per_step", "corrections": str(table)})
+
+
+def correct_sets(
+    table, *corrections, labels=('["cat"]', '["cat", "dog"]', "", '["dog"]'), **options
+):
+    CorrectionsWriter(table).append(corrections)
+    given = make_manifest(label=labels, text=TEXTS, id=["a", "b", "c", "d"])
+    return correct_labels(given, table, target=TARGETS["several"], **options)
+
+
+def test_several_labels_are_lists_in_any_order_and_an_empty_list_is_none_of_them(table):
+    corrected = correct_sets(
+        table,
+        correction(0, '["cat"]', '["dog", "cat", " dog "]'),
+        correction(1, '["dog","cat"]', "[]"),
+        correction(2, "", "[]"),
+    )
+    assert corrected.column("label").tolist() == ['["cat", "dog"]', "[]", "[]", '["dog"]']
+    assert "3 of 4 labels corrected" in corrected.notes[0] and len(corrected.notes) == 1
+
+
+def test_what_is_no_list_of_labels_is_refused_with_its_line(table):
+    corrected = correct_sets(table, correction(0, '["cat"]', "cat;dog"), correction(3, "x", "[]"))
+    assert corrected.column("label")[0] == '["cat"]'
+    assert "line 2: 'a': expected a list of labels" in corrected.notes[1]
+    assert "found cat;dog" in corrected.notes[1] and "found x" in corrected.notes[1]
+
+
+def test_a_label_that_the_map_leaves_out_is_left_out_of_a_set_and_alone_refused(table):
+    corrected = correct_sets(
+        table,
+        correction(0, '["cat"]', '["kitten", "noise"]'),
+        correction(3, '["hound"]', '["noise"]'),
+        labels=['["cat"]', "", "", '["dog"]'],
+        label_map={"kitten": "cat", "noise": None, "hound": "dog"},
+    )
+    assert corrected.column("label").tolist() == ['["cat"]', "", "", '["dog"]']
+    assert "line 3: 'd': data.label_map leaves out 'noise'" in corrected.notes[1]
+
+
+@pytest.mark.parametrize("unlabeled", ["negative", "quarantine"])
+def test_rows_without_several_labels_are_corrected_as_they_are_read(tmp_path, table, unlabeled):
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice([*"abcdefgh"], 6)) for _ in range(40)]
+    sets = [[], ["x"], ["y"], ["x", "y"]]
+    path = tmp_path / "texts.jsonl"
+    rows = [{"text": word, "label": sets[row % 4]} for row, word in enumerate(words)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    data = Data(source=str(path), labels="several", unlabeled=unlabeled)
+    before = data.load()
+    none = data.item_labels(before)[0]
+    assert none == {"negative": "[]", "quarantine": ""}[unlabeled]
+    CorrectionsWriter(table).append(
+        [
+            Correction("0", hash_content(words[0]), none, '["y"]'),
+            Correction("4", hash_content(words[4]), none, "[]"),
+            Correction("1", hash_content(words[1]), '["x"]', "[]"),
+        ]
+    )
+    corrected = data.replace(corrections=table)
+    after = corrected.load()
+    assert (after.column("split") == before.column("split")).all()
+    labelling = corrected.labelling(Ready())
+    usable = [labelling.problem(after, row) is None for row in range(40)]
+    assert usable == [unlabeled == "negative" or row % 4 > 0 or row in (0, 4) for row in range(40)]
+    assert labelling.read(after, [0, 1, 3, 4], []) == [("y",), (), ("x", "y"), ()]
+    notes = " ".join(after.notes)
+    assert ("10 of 40 rows have no label" in notes) == (unlabeled == "negative")

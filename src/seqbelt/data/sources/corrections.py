@@ -2,6 +2,7 @@
 
 ``id, content_hash, old_label, new_label``. ``old_label`` is the label in the source, empty where it
 has none. ``new_label`` equal to it confirms the label; an empty one withdraws an earlier decision.
+Several labels of an item are a JSON list, ``[]`` where it is known to have none of them.
 """
 
 import csv
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seqbelt.data.labels.targets import TARGETS, Target
 from seqbelt.data.sources.label_map import LabelMap
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import clean_name
@@ -108,14 +110,18 @@ class CorrectionsWriter:
 
 
 def correct_labels(
-    manifest: Manifest, path: Path, as_written: bool = False, label_map: LabelMap | None = None
+    manifest: Manifest,
+    path: Path,
+    as_written: bool = False,
+    label_map: LabelMap | None = None,
+    target: Target = TARGETS["per_sequence"],
 ) -> Manifest:
     """The manifest with the labels of a table of corrections, and notes on what was applied.
 
     A correction whose content hash or old label is not the item's is not applied and is named in
     the notes. ``as_written`` keeps new labels in their Unicode form. ``label_map`` is the one that
-    the manifest's labels were read by: it renames those of the table too. Raises SettingsError if
-    the table cannot be read.
+    the manifest's labels were read by: it renames those of the table too. ``target`` reads the
+    labels of both. Raises SettingsError if the table cannot be read.
     """
     changes = [correction for correction in read_corrections(path).values() if correction.is_change]
     labels = manifest.column("label")
@@ -130,23 +136,18 @@ def correct_labels(
         for row, source in zip(named, manifest.sources(named), strict=True)
     }
     corrected, applied, refused = labels.copy(), 0, list[str]()
-    renames = label_map or {}
-    targets = set(renames.values())
     for correction in changes:
-        new = correction.new_label if as_written else clean_name(correction.new_label)
-        if new in renames and new not in targets:
-            if (renamed := renames[new]) is None:
-                refused.append(
-                    f"line {correction.line}: '{correction.id}': data.label_map leaves out '{new}'"
-                )
-                continue
-            new = renamed
-        if correction.old_label not in targets:
-            correction = correction._replace(
-                old_label=renames.get(correction.old_label) or correction.old_label
-            )
         rows = rows_by_id.get(correction.id, [])
         same = [row for row in rows if hashes[row] == correction.content_hash]
+        try:
+            new, old = (
+                _read_label(label, target, as_written, label_map or {})
+                for label in (correction.new_label, correction.old_label)
+            )
+        except ValueError as error:
+            refused.append(f"line {correction.line}: '{correction.id}': {error}")
+            continue
+        correction = correction._replace(old_label=old)
         if problem := _problem(correction, rows, same, labels, new):
             refused.append(f"line {correction.line}: '{correction.id}': {problem}")
             continue
@@ -163,6 +164,21 @@ def correct_labels(
         )
     manifest = manifest.with_column("label", corrected.tolist())
     return replace(manifest, notes=(*manifest.notes, *notes))
+
+
+def _read_label(text: str, target: Target, as_written: bool, label_map: LabelMap) -> str:
+    """A label of the table as the manifest's are read. Raises ValueError where it is none, or
+    nothing is left of it."""
+    if not text:
+        return text
+    names = target.read(text)
+    names = names if as_written else tuple(map(clean_name, names))
+    new_names = set(label_map.values())
+    renamed = [name if name in new_names else label_map.get(name, name) for name in names]
+    left = [name for name in renamed if name is not None]
+    if names and not left:
+        raise ValueError(f"data.label_map leaves out '{', '.join(names)}'")
+    return target.write(left)
 
 
 def _problem(

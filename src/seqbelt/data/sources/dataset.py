@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
-from seqbelt.data.labels.label_sets import SeveralStyle, Unlabeled, rarest_labels
+from seqbelt.data.labels.label_sets import NO_LABELS, SeveralStyle, Unlabeled, rarest_labels
 from seqbelt.data.labels.labelling import (
     Labelling,
     SequenceLabelling,
     SeveralLabelling,
     StepLabelling,
 )
-from seqbelt.data.labels.targets import TargetName
+from seqbelt.data.labels.targets import TargetName, find_target
 from seqbelt.data.sources.archives import ENDINGS as ARCHIVE_ENDINGS
 from seqbelt.data.sources.archives import is_archive, read_archive
 from seqbelt.data.sources.corrections import correct_labels
@@ -175,7 +175,7 @@ class Data(Settings):
     """Sheet of a workbook that is the manifest; null takes the one with the columns."""
     corrections: Path | None = None
     """Table of corrected labels that ``seqbelt review`` writes. They replace those of the source
-    after the split is taken, so that no row changes its part."""
+    after the split is taken, so that no row changes its part. Not with ``labels: per_step``."""
 
     @model_validator(mode="after")
     def _background_is_for_steps(self) -> Self:
@@ -223,8 +223,8 @@ class Data(Settings):
 
     @model_validator(mode="after")
     def _corrections_are_for_sequences(self) -> Self:
-        if self.corrections is not None and self.labels != "per_sequence":
-            raise ValueError("corrections are for labels: per_sequence; remove the setting")
+        if self.corrections is not None and self.labels_steps:
+            raise ValueError("corrections are not for labels: per_step; remove the setting")
         return self
 
     @property
@@ -247,7 +247,11 @@ class Data(Settings):
             of_source = np.array(rarest_labels(of_source.tolist()), dtype=object)
         if self.corrections is not None:
             manifest = correct_labels(
-                manifest, self.corrections, self.labels_as_written, self._label_map
+                manifest.with_column("label", self.item_labels(manifest)),
+                self.corrections,
+                self.labels_as_written,
+                self._label_map,
+                find_target(self.labels),
             )
         if not self.labels_steps:
             manifest = self._check_labels(manifest)
@@ -279,6 +283,17 @@ class Data(Settings):
         )
         return manifest.with_column("label", labels.tolist())
 
+    def item_labels(self, manifest: Manifest) -> list[str]:
+        """The labels of the source as they are reviewed and corrected: empty where an item has
+        none, and an empty list where that says that it has none of several labels."""
+        labels = manifest.column("label").tolist()
+        if self.unlabeled != "negative":
+            return labels
+        return [
+            label if label or row in manifest.problems else NO_LABELS
+            for row, label in enumerate(labels)
+        ]
+
     @property
     def _label_map(self) -> dict[str, str | None]:
         return normalize_label_map(self.label_map, self.labels_as_written)
@@ -288,7 +303,7 @@ class Data(Settings):
 
     def _check_labels(self, manifest: Manifest) -> Manifest:
         """Refuse a source without labels; ask where the labels are hardly classes."""
-        if not any(manifest.column("label")):
+        if not {*manifest.column("label")} - {"", NO_LABELS}:
             first = next(iter(manifest.problems.values()), None)
             columns = ", ".join(name or "''" for name in manifest.columns_found[:30])
             if self.label_columns:
@@ -311,8 +326,10 @@ class Data(Settings):
 
     def _note_unlabeled(self, manifest: Manifest) -> Manifest:
         """State how many rows without a label are read as having none of them."""
-        empty = np.flatnonzero(manifest.column("label") == "").tolist()
-        count = sum(row not in manifest.problems for row in empty)
+        count = sum(
+            label in ("", NO_LABELS) and row not in manifest.problems
+            for row, label in enumerate(manifest.column("label"))
+        )
         if not count or self.unlabeled != "negative":
             return manifest
         note = f"{count:,} of {len(manifest):,} rows have no label: read as none of the labels"

@@ -10,6 +10,8 @@ let items = [];       // the loaded items of the current filter, in order
 let total = 0;        // how many the filter has
 let place = 0;        // index of the shown item in `items`
 let choices = [];     // the classes of the keys 1 to 9
+let draft = new Set();  // with several labels, those that are switched on
+let isTouched = false;  // whether one was switched since the item was shown
 let shown = null;     // the shown item, in detail
 let isBusy = false;
 let isStale = false;  // the filters changed while something else was under way
@@ -43,6 +45,17 @@ function make(tag, text, className) {
 
 function percent(value) {
   return `${(100 * value).toFixed(1)} %`;
+}
+
+// The names of a label as the server writes it; null where there is none.
+function namesOf(label) {
+  if (!label) return null;
+  return summary.is_several ? JSON.parse(label) : [label];
+}
+
+function say(label) {
+  const names = namesOf(label);
+  return names === null ? "" : names.join(", ") || "none of them";
 }
 
 function showProgress(values) {
@@ -112,9 +125,9 @@ function listItems() {
     button.type = "button";
     const name = make("b");
     name.append(make("bdi", one.name));
-    const to = one.decision ? ` ✓ ${one.decision}` : "";
-    const says = one.predicted ? `${one.predicted} ${percent(one.confidence)}` : "?";
-    button.append(name, make("small", `${one.label || "no label"} → ${says}${to}`));
+    const to = one.decision ? ` ✓ ${say(one.decision)}` : "";
+    const says = one.predicted ? `${say(one.predicted)} ${percent(one.confidence)}` : "?";
+    button.append(name, make("small", `${say(one.label) || "no label"} → ${says}${to}`));
     if (first + index === place) button.setAttribute("aria-current", "true");
     button.addEventListener("click", () => { place = first + index; run(show); });
     line.append(button);
@@ -130,17 +143,17 @@ function listItems() {
 
 function showFacts(one) {
   const parts = [];
-  parts.push("label ", make("b", one.label || "none"), " · ");
+  parts.push("label ", make("b", say(one.label) || "not given"), " · ");
   if (one.predicted) {
     const agrees = one.predicted === one.label;
     parts.push("prediction ",
-      make("span", one.predicted, one.label ? (agrees ? "right" : "wrong") : ""),
+      make("span", say(one.predicted), one.label ? (agrees ? "right" : "wrong") : ""),
       ` ${percent(one.confidence)}`);
   } else {
     parts.push("no held-out prediction");
   }
   parts.push(` · ${WORDS[one.section]}`);
-  if (one.decision) parts.push(" · decided ", make("b", one.decision));
+  if (one.decision) parts.push(" · decided ", make("b", say(one.decision)));
   at("facts").replaceChildren(...parts);
 }
 
@@ -183,34 +196,77 @@ async function explain(path) {
 function chooseKeys(one) {
   if (summary.classes.length <= NUM_KEYS) return summary.classes;
   const p = one.probabilities;
-  if (!p) return [...new Set([one.label, ...summary.classes])].filter(Boolean).slice(0, NUM_KEYS);
-  const order = summary.classes.map((_, index) => index).sort((a, b) => p[b] - p[a]);
-  const best = order.slice(0, NUM_KEYS).map((index) => summary.classes[index]);
-  if (one.label && summary.classes.includes(one.label) && !best.includes(one.label)) {
-    best[NUM_KEYS - 1] = one.label;
-  }
-  return best;
+  const order = summary.classes.map((_, index) => index);
+  if (p) order.sort((a, b) => p[b] - p[a]);
+  const names = order.map((index) => summary.classes[index]);
+  const needed = new Set([one.label, one.decision].flatMap((label) => namesOf(label) ?? []));
+  for (const name of draft) needed.add(name);
+  const others = names.filter((name) => !needed.has(name));
+  const rest = new Set(others.slice(0, Math.max(0, NUM_KEYS - needed.size)));
+  return names.filter((name) => needed.has(name) || rest.has(name));
+}
+
+function startDraft(one) {
+  const names = namesOf(one.decision) ?? namesOf(one.label) ?? namesOf(one.predicted) ?? [];
+  draft = new Set(summary.is_several ? names.filter((name) => summary.classes.includes(name)) : []);
+  choices = chooseKeys(one);
+  isTouched = false;
+}
+
+// What Enter saves; empty where there is nothing to keep.
+function kept(one) {
+  if (!summary.is_several) return one.label || one.predicted;
+  const isDraft = (label) => {
+    const names = namesOf(label);
+    return names?.length === draft.size && names.every((name) => draft.has(name));
+  };
+  return [one.decision, one.label, one.predicted].find(isDraft)
+    ?? JSON.stringify(summary.classes.filter((name) => draft.has(name)));
 }
 
 function showChoices(one) {
-  choices = chooseKeys(one);
   at("choices").replaceChildren(...choices.map((name, index) => {
     const button = make("button");
     button.type = "button";
     button.title = name;
-    button.append(make("kbd", String(index + 1)), make("span", name));
+    button.append(...(index < NUM_KEYS ? [make("kbd", String(index + 1))] : []), make("span", name));
     if (one.probabilities) {
       button.append(make("small", percent(one.probabilities[summary.classes.indexOf(name)])));
     }
-    if (name === one.label) button.classList.add("own");
-    if (name === one.decision) button.classList.add("decided");
-    button.addEventListener("click", () => run(() => decide(name)));
+    if (namesOf(one.label)?.includes(name)) button.classList.add("own");
+    if (!summary.is_several && name === one.decision) button.classList.add("decided");
+    button.addEventListener("click", () => choose(name));
     return button;
   }));
   at("other").hidden = summary.classes.length <= NUM_KEYS;
-  const kept = one.label || one.predicted;
-  at("keep").hidden = !kept;
-  at("keep").querySelector("span").textContent = (one.label ? "keep " : "accept ") + kept;
+  showKept(one);
+}
+
+function showKept(one) {
+  if (summary.is_several) {
+    choices.forEach((name, index) => {
+      at("choices").children[index].setAttribute("aria-pressed", String(draft.has(name)));
+    });
+  }
+  const label = kept(one);
+  const verb = label === one.label ? "keep " : label === one.predicted ? "accept " : "save ";
+  at("keep").hidden = !label;
+  at("keep").querySelector("span").textContent = verb + say(label);
+}
+
+// One class is saved at once; of several labels one is switched on or off.
+function choose(name) {
+  if (!summary.is_several) { run(() => decide(name)); return; }
+  if (isBusy || !shown) return;
+  if (!draft.delete(name)) draft.add(name);
+  isTouched = true;
+  if (choices.includes(name)) { showKept(shown); return; }
+  choices.push(name);
+  showChoices(shown);
+}
+
+function keep() {
+  if (shown && kept(shown)) run(() => decide(kept(shown)));
 }
 
 async function show() {
@@ -225,6 +281,7 @@ async function show() {
   at("name").textContent = shown.name;
   showFacts(shown);
   showContent(shown);
+  startDraft(shown);
   showChoices(shown);
   const next = items[place + 1];
   if (next && summary.kind !== "text") new Image().src = pictureOf(next);
@@ -244,6 +301,7 @@ async function move(step) {
 }
 
 async function undo() {
+  if (isTouched) { await show(); return; }  // not saved yet
   const {undone, ...progress} = await ask("/api/undo", {});
   showProgress(progress);
   if (!undone) return;
@@ -302,7 +360,7 @@ document.addEventListener("keydown", (event) => {
       if (summary.classes.includes(name)) {
         target.value = "";
         target.blur();
-        run(() => decide(name));
+        choose(name);
       } else {
         complain(new Error(`'${name}' is no class`));
       }
@@ -311,10 +369,9 @@ document.addEventListener("keydown", (event) => {
   }
   if (target.closest("button") && (key === "Enter" || key === " ")) return; // reached by Tab
   const number = key >= "1" && key <= "9" ? Number(key) : 0;
-  const keep = shown && (shown.label || shown.predicted);
   const actions = {
-    Enter: () => keep && run(() => decide(keep)),
-    " ": () => keep && run(() => decide(keep)),
+    Enter: keep,
+    " ": keep,
     u: () => run(undo),
     ArrowRight: () => run(() => move(1)),
     ArrowLeft: () => run(() => move(-1)),
@@ -323,7 +380,7 @@ document.addEventListener("keydown", (event) => {
   };
   if (number && number <= choices.length && shown) {
     event.preventDefault();
-    run(() => decide(choices[number - 1]));
+    choose(choices[number - 1]);
   } else if (key in actions) {
     event.preventDefault();
     actions[key]();
@@ -335,7 +392,7 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button && event.detail > 0) button.blur();
 });
-at("keep").addEventListener("click", () => run(() => decide(shown.label || shown.predicted)));
+at("keep").addEventListener("click", keep);
 at("skip").addEventListener("click", () => run(() => move(1)));
 at("back").addEventListener("click", () => run(() => move(-1)));
 at("undo").addEventListener("click", () => run(undo));
@@ -347,6 +404,10 @@ run(async () => {
   summary = await ask("/api/summary");
   document.title = at("title").textContent = summary.title;
   at("remarks").replaceChildren(...summary.remarks.map((text) => make("li", text)));
+  if (summary.is_several) {
+    at("help").textContent = "switch a label on or off";
+    at("help-keep").textContent = "save";
+  }
   const option = (value, text) => {
     const made = make("option", text);
     made.value = value;
