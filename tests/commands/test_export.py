@@ -361,5 +361,6 @@ def test_the_documented_program_needs_onnx_runtime_alone(
 
 def test_every_program_of_the_document_is_run():
     assert set(programs()) == {
-        "Sound", "Raw sound", "Text", "Subwords", "Numbers", "One step at a time"
+        "Sound", "Raw sound", "Text", "Subwords", "Numbers", "One step at a time",
+        "Several inputs",  # run by test_export_joined.py
     }  # fmt: skip

@@ -19,6 +19,7 @@ from seqbelt.inference.folder import predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.serving import ServeLimits, _pack, _unpack, read_joined_row
 from seqbelt.training.loop import train_network
+from seqbelt.workflow.export_check import certify_bundle, draw_sequences
 from seqbelt.workflow.inputs import list_items
 from seqbelt.workflow.networks import input_builder, network_builder
 
@@ -130,6 +131,18 @@ def test_the_label_is_no_input(project):
 def test_what_reads_one_sequence_refuses_several(bundle):
     with pytest.raises(SettingsError, match=r"--engine onnx: .* \(tone, note, age, ward\)"):
         Predictor(bundle, "cpu", engine="onnx")
+
+
+def test_its_export_is_certified_on_real_items(bundle, project):
+    pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+    folder, _ = project
+    _, store = make(folder)
+    found = certify_bundle(bundle, store.split("train"))
+    assert found is not None and found.passed and found.num_flips == 0, found
+    draw, median, longest = draw_sequences(bundle, store.split("train"))
+    assert bundle.layout is not None and 0 < median <= longest
+    counts = [bundle.layout.num_steps(draw(3, number)) for number in range(20)]
+    assert np.max(counts) == 3 and np.min(counts) == 0  # cut to so many, or missing
 
 
 def test_a_request_has_a_column_for_each_input(bundle, project):

@@ -55,7 +55,8 @@ def export(
             "already; remove --config"
         )
     bundle, concrete, test = _open(model, experiment)
-    bundle.refuse_several_inputs("seqbelt export")
+    if raw or format != "onnx":
+        bundle.refuse_several_inputs(f"--format {format}{' --raw' if raw else ''}", "--format onnx")
     if bundle.network.labels_steps:
         raise SettingsError(f"{model}: labels every step, which export does not support")
     if bundle.target.is_several and not format.removesuffix("-int8") == "onnx":

@@ -124,13 +124,15 @@ class Bundle:
         """Steps of an encoded item: of several inputs their sum."""
         return len(sequence) if self.layout is None else int(self.layout.num_steps(sequence).sum())
 
-    def refuse_several_inputs(self, what: str) -> None:
+    def refuse_several_inputs(
+        self, what: str, instead: str = "seqbelt predict or evaluate"
+    ) -> None:
         """Raise SettingsError for a model of several inputs, which ``what`` does not support."""
         if self.layout is not None:
             names = ", ".join(part.name for part in (*self.layout.inputs, *self.layout.columns))
             raise SettingsError(
                 f"{what}: does not support models of several inputs or with columns ({names}); "
-                "use seqbelt predict or evaluate"
+                f"use {instead}"
             )
 
     def _stored_target(self) -> dict[str, Any]:

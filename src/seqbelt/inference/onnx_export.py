@@ -6,7 +6,7 @@ Importing this module needs the extra ``onnx``.
 import json
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,10 +18,14 @@ from torch import Tensor, nn
 
 from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.features.audio.audio import AudioFeatures
+from seqbelt.features.input_layout import InputLayout
+from seqbelt.features.joined_inputs import COLUMNS_FILE, SeveralInputs
+from seqbelt.features.manifest_columns import Column, columns_from_bytes
 from seqbelt.features.pretrained.onnx_model import MODEL_FILE
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.onnx_features import add_features
 from seqbelt.inference.onnx_graph import build_graph
+from seqbelt.inference.onnx_joined import build_joined_graph, cell_input, port_of
 
 FORMAT = 1
 _INT8_OPERATORS = ["LSTM", "Gather", "MatMul"]
@@ -47,10 +51,20 @@ def export_bytes(bundle: Bundle) -> bytes:
     """The bundle's network as an ONNX file, with classes and settings as metadata."""
     # With windows the caller averages the probabilities and then calibrates the mean.
     temperature = 1.0 if bundle.model.cropping.uses_windows else bundle.temperature
-    graph = build_graph(
-        bundle.network, file_metadata(bundle), temperature, bundle.target.is_several
-    )
+    metadata, is_several = file_metadata(bundle), bundle.target.is_several
+    if bundle.layout is None:
+        graph = build_graph(bundle.network, metadata, temperature, is_several)
+    else:
+        columns = columns_of(bundle)
+        graph = build_joined_graph(
+            bundle.network, bundle.layout, columns, metadata, temperature, is_several
+        )
     return graph.SerializeToString()
+
+
+def columns_of(bundle: Bundle) -> tuple[Column, ...]:
+    """The columns that a bundle of several inputs learned."""
+    return columns_from_bytes(bundle.learned[COLUMNS_FILE])
 
 
 def crop_rule(bundle: Bundle) -> str | None:
@@ -67,7 +81,7 @@ def crop_rule(bundle: Bundle) -> str | None:
 def file_metadata(bundle: Bundle) -> dict[str, str]:
     """Strings by key; all but the name, the crop's rule and the learned files are JSON.
 
-    ``framing`` of audio is in samples.
+    ``framing`` of audio is in samples, of several inputs by the name of each.
     """
     metadata = {
         "format": json.dumps(FORMAT),
@@ -89,14 +103,24 @@ def file_metadata(bundle: Bundle) -> dict[str, str]:
     if rule is not None:
         metadata["crop"] = rule
     if isinstance(features, AudioFeatures):
-        framing = {name: getattr(features, name) for name in ("fft_size", "window", "hop")}
-        metadata["framing"] = json.dumps(framing)
+        metadata["framing"] = json.dumps(_framing(features))
+    if isinstance(features, SeveralInputs):
+        sounds = {
+            name: _framing(one)
+            for name, one in features.inputs.items()
+            if isinstance(one, AudioFeatures)
+        }
+        metadata["framing"] = json.dumps(sounds)
     learned = {
         f"learned/{name}": content.decode()
         for name, content in bundle.learned.items()
         if not name.endswith(MODEL_FILE)  # another ONNX file; encoder.json has its hash
     }
     return metadata | learned
+
+
+def _framing(features: AudioFeatures) -> dict[str, int]:
+    return {name: getattr(features, name) for name in ("fft_size", "window", "hop")}
 
 
 class OnnxNetwork(nn.Module):
@@ -129,6 +153,55 @@ class OnnxNetwork(nn.Module):
         feeds = {values.name: inputs.numpy(), sizes.name: lengths.numpy()}
         (logits,) = self.session.run(["logits"], feeds)
         return torch.from_numpy(np.asarray(logits))
+
+
+class JoinedOnnxNetwork(OnnxNetwork):
+    """An ONNX file of several inputs as a torch module, from packed items to logits."""
+
+    def __init__(self, content: bytes, layout: InputLayout, columns: Sequence[Column]) -> None:
+        super().__init__(content)
+        self._layout, self._columns = layout, columns
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Logits float32 ``(batch, classes)`` of packed items ``(batch, rows, width)``."""
+        items = inputs.numpy()
+        feeds = self._sequences(items)
+        cells = np.stack([self._layout.cells(item) for item in items])
+        for column, part in zip(self._columns, self._layout.column_slices().values(), strict=True):
+            feeds[cell_input(column)] = _uncode(column, cells[:, part])
+        (logits,) = self.session.run(["logits"], feeds)
+        return torch.from_numpy(np.asarray(logits))
+
+    def _sequences(self, items: np.ndarray) -> dict[str, np.ndarray]:
+        """Padded steps and lengths of each input, without steps where all are missing."""
+        sequences = [self._layout.unpack(item) for item in items]
+        counts = np.stack([self._layout.num_steps(item) for item in items])
+        feeds: dict[str, np.ndarray] = {}
+        for at, (size, lengths) in enumerate(zip(self._layout.inputs, counts.T, strict=True)):
+            width = () if size.is_tokens else (size.width,)
+            kind = np.int64 if size.is_tokens else np.float32
+            steps = np.zeros((len(items), lengths.max(), *width), kind)
+            for row, of in zip(steps, sequences, strict=True):
+                if (own := of[at]) is not None:
+                    row[: len(own)] = own
+            port = port_of(size.name)
+            feeds |= {port.inputs: steps, port.lengths: lengths}
+        return feeds
+
+
+def _uncode(column: Column, cells: np.ndarray) -> np.ndarray:
+    """What the file reads of a column, of its encoded cells ``(rows, cells)``."""
+    if column.kind == "category":
+        return cells.argmax(1)
+    return np.where(cells[:, 1] > 0, np.nan, cells[:, 0].astype(np.float64) * column.std
+                    + column.mean)  # fmt: skip
+
+
+def run_file(bundle: Bundle, content: bytes) -> OnnxNetwork:
+    """A bundle's file as a torch module that takes what the bundle's network does."""
+    if bundle.layout is None:
+        return OnnxNetwork(content)
+    return JoinedOnnxNetwork(content, bundle.layout, columns_of(bundle))
 
 
 def export_raw_bytes(bundle: Bundle, content: bytes) -> bytes:

@@ -6,7 +6,7 @@ length.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -29,6 +29,17 @@ _GATES: dict[Cell, list[int]] = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": 
 _PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
+class Port(NamedTuple):
+    """The names of the values of padded sequences."""
+
+    inputs: str = "inputs"
+    lengths: str = "lengths"
+
+
+ONLY = Port()
+"""Of a network with one input."""
+
+
 def build_graph(
     network: Network,
     metadata: Mapping[str, str],
@@ -38,95 +49,106 @@ def build_graph(
     """The network in evaluation mode as an ONNX model.
 
     Inputs: ``inputs`` float32 ``(batch, steps, features)`` or int64 ``(batch, steps)``, padded with
-    zeros, and ``lengths`` int64 ``(batch,)``, all at least 1. Outputs: ``logits`` and
-    ``probabilities``, float32 ``(batch, classes)``, the latter of the former divided by the
-    ``temperature``: of the classes together, or with several labels (``is_several``) of each. A
+    zeros, and ``lengths`` int64 ``(batch,)``, all at least 1. Outputs: those of ``finish_model``. A
     row of length 0 has NaN, an empty batch no rows. ``metadata`` is stored in the file.
     """
     graph = GraphBuilder()
-    rows = [_logits(graph, member) for member in network.networks]
-    logits = rows[0] if len(rows) == 1 else add_average(graph, rows)
-    _guard_inputs(graph, network)
-    graph.name_last("logits", _answers_of_rows(graph, logits))
+    port, is_present = add_guard(graph, ONLY, network.networks[0])
+    rows = [
+        add_linear(graph, add_pooled(graph, member, port), member.classify)
+        for member in network.networks
+    ]
+    nan = graph.constant(np.float32(np.nan))
+    logits = graph.add("Where", is_present, add_average(graph, rows), nan)
+    declared = declare_sequence(ONLY, network.networks[0])
+    classes = network.classify.out_features
+    return finish_model(graph, logits, declared, classes, metadata, temperature, is_several)
+
+
+def finish_model(
+    graph: "GraphBuilder",
+    logits: str,
+    inputs: list[onnx.ValueInfoProto],
+    num_classes: int,
+    metadata: Mapping[str, str],
+    temperature: float,
+    is_several: bool,
+) -> onnx.ModelProto:
+    """The model of a graph that computes ``logits`` of ``inputs``, the first two of a sequence.
+
+    Outputs: ``logits`` and ``probabilities``, float32 ``(batch, classes)``, the latter of the
+    former divided by the ``temperature``: of the classes together, or with several labels
+    (``is_several``) of each.
+    """
+    zero, batch = graph.constant(np.array([0])), graph.add("Shape", inputs[1].name)
+    graph.name_last("logits", graph.add("Slice", logits, zero, batch, zero))
     scaled = graph.add("Div", "logits", graph.constant(np.float32(temperature)))
     probabilities = (
         graph.add("Sigmoid", scaled) if is_several else graph.add("Softmax", scaled, axis=1)
     )
     graph.name_last("probabilities", probabilities)
+    outputs = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", num_classes])
+        for name in ("logits", "probabilities")
+    ]
     model = helper.make_model(
-        helper.make_graph(
-            graph.nodes, "seqbelt", _declared_inputs(network), _declared_outputs(network),
-            graph.constants,
-        ),
+        helper.make_graph(graph.nodes, "seqbelt", inputs, outputs, graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="seqbelt",
-    )  # fmt: skip
+    )
     helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def _logits(graph: "GraphBuilder", network: SequenceNetwork) -> str:
-    """One network's logits ``(batch, classes)``."""
-    steps, lengths = _first_steps(graph, network), "lengths"
+def add_pooled(graph: "GraphBuilder", network: SequenceNetwork, port: Port) -> str:
+    """What one network classifies, ``(batch, width)``, of guarded sequences."""
+    steps, lengths = _first_steps(graph, network, port), port.lengths
     if network.stem is not None:
-        steps, lengths = _stem(graph, network.stem, steps)
+        steps, lengths = _stem(graph, network.stem, steps, lengths)
     if isinstance(network.recurrent, Recurrent):
         outputs, final = _recurrent(graph, network.recurrent, steps, lengths)
     else:
         outputs, final = steps, _last_valid(graph, steps, lengths)
-    pooled = _pool(graph, network.pool, outputs, final, lengths)
-    return add_linear(graph, pooled, network.classify)
+    return _pool(graph, network.pool, outputs, final, lengths)
 
 
-def _guard_inputs(graph: "GraphBuilder", network: Network) -> None:
-    """Let the nodes so far read inputs of at least one row and one step, and lengths from 1 on:
-    ONNX Runtime's LSTM and GRU end the process on an empty batch."""
-    nodes, graph.nodes = graph.nodes, []
+def add_guard(graph: "GraphBuilder", port: Port, network: SequenceNetwork) -> tuple[Port, str]:
+    """Sequences of at least one row and one step, with lengths from 1 on: ONNX Runtime's LSTM and
+    GRU end the process on an empty batch. And which rows have steps, bool ``(batch, 1)``."""
     one, zero = graph.constant(np.array([1])), graph.constant(np.array([0]))
     kind = np.int64 if network.is_tokens else np.float32
     width = [] if network.is_tokens else [graph.constant(np.array([len(network.normalize.mean)]))]
-
-    def missing(size: str) -> str:
-        return graph.add("Max", graph.add("Sub", one, size), zero)
-
-    def zeros(*shape: str, kind: type = kind) -> str:
-        size = graph.add("Concat", *shape, axis=0)
-        value = numpy_helper.from_array(np.zeros(1, kind))
-        return graph.add("ConstantOfShape", size, value=value)
-
-    batch = graph.add("Shape", "inputs", start=0, end=1)
-    steps = graph.add("Shape", "inputs", start=1, end=2)
-    more_steps = zeros(batch, missing(steps), *width)
-    inputs = graph.add("Concat", "inputs", more_steps, axis=1)
+    steps = graph.add("Shape", port.inputs, start=1, end=2)
+    batch = graph.add("Shape", port.inputs, start=0, end=1)
+    missing = graph.add("Max", graph.add("Sub", one, steps), zero)
+    more_steps = _zeros(graph, kind, batch, missing, *width)
+    inputs = graph.add("Concat", port.inputs, more_steps, axis=1)
     all_steps = graph.add("Shape", inputs, start=1, end=2)
-    inputs = graph.add("Concat", inputs, zeros(missing(batch), all_steps, *width), axis=0)
-    lengths = graph.add("Concat", "lengths", zeros(missing(batch), kind=np.int64), axis=0)
-    guarded = {"inputs": inputs, "lengths": graph.add("Max", lengths, one)}
-    for number, node in enumerate(graph.nodes):  # the names of both are made of numbers
-        node.name = f"guard_{number}"
-        for place, name in enumerate(node.output):
-            new = f"guard_{number}_{place}"
-            guarded = {key: new if value == name else value for key, value in guarded.items()}
-            for other in graph.nodes:
-                other.input[:] = [new if source == name else source for source in other.input]
-            node.output[place] = new
-    for node in nodes:
-        node.input[:] = [guarded.get(name, name) for name in node.input]
-    graph.nodes += nodes
+    inputs = add_row(graph, inputs, kind, all_steps, *width)
+    lengths = add_row(graph, port.lengths, np.int64)
+    is_present = _column(graph, graph.add("Greater", lengths, zero))
+    return Port(inputs, graph.add("Max", lengths, one)), is_present
 
 
-def _answers_of_rows(graph: "GraphBuilder", logits: str) -> str:
-    """The logits of the rows that were given, NaN for a length of 0."""
-    zero, batch = graph.constant(np.array([0])), graph.add("Shape", "lengths")
-    rows = graph.add("Slice", logits, zero, batch, zero)
-    is_there = graph.add("Unsqueeze", graph.add("Greater", "lengths", zero), add_axis(graph, 1))
-    return graph.add("Where", is_there, rows, graph.constant(np.float32(np.nan)))
+def add_row(graph: "GraphBuilder", values: str, kind: type, *shape: str) -> str:
+    """The values with a row of zeros, of this ``shape``, if they have none."""
+    one, zero = graph.constant(np.array([1])), graph.constant(np.array([0]))
+    batch = graph.add("Shape", values, start=0, end=1)
+    missing = graph.add("Max", graph.add("Sub", one, batch), zero)
+    return graph.add("Concat", values, _zeros(graph, kind, missing, *shape), axis=0)
+
+
+def _zeros(graph: "GraphBuilder", kind: type, *shape: str) -> str:
+    value = numpy_helper.from_array(np.zeros(1, kind))
+    return graph.add("ConstantOfShape", graph.add("Concat", *shape, axis=0), value=value)
 
 
 def add_average(graph: "GraphBuilder", logits: list[str]) -> str:
     """Log of the mean probabilities ``(batch, classes)``, as ``average_logits``."""
+    if len(logits) == 1:
+        return logits[0]
     rows = [graph.add("LogSoftmax", member, axis=1) for member in logits]
     rows = [graph.add("Unsqueeze", member, add_axis(graph, 0)) for member in rows]
     stacked = graph.add("Concat", *rows, axis=0)
@@ -168,61 +190,59 @@ class GraphBuilder:
         self.nodes[-1].output[0] = name
 
 
-def _declared_inputs(network: Network) -> list[onnx.ValueInfoProto]:
+def declare_sequence(
+    port: Port, network: SequenceNetwork, least: str = "at least 1"
+) -> list[onnx.ValueInfoProto]:
+    """The inputs of one sequence: its steps, and its lengths with their ``least``."""
+    steps = port.inputs.replace("inputs", "steps")
     if network.is_tokens:
-        kind, shape, about = onnx.TensorProto.INT64, ["batch", "steps"], "token ids"
+        kind, shape, about = onnx.TensorProto.INT64, ["batch", steps], "token ids"
     else:
         kind, about = onnx.TensorProto.FLOAT, "encoded steps, not normalised"
-        shape = ["batch", "steps", len(network.normalize.mean)]
+        shape = ["batch", steps, len(network.normalize.mean)]
     return [
         helper.make_tensor_value_info(
-            "inputs", kind, shape, f"{about}; padded with zeros at the end"
+            port.inputs, kind, shape, f"{about}; padded with zeros at the end"
         ),
         helper.make_tensor_value_info(
-            "lengths", onnx.TensorProto.INT64, ["batch"], "steps of each sequence, at least 1"
+            port.lengths, onnx.TensorProto.INT64, ["batch"], f"steps of each sequence, {least}"
         ),
     ]
 
 
-def _declared_outputs(network: Network) -> list[onnx.ValueInfoProto]:
-    shape = ["batch", network.classify.out_features]
-    return [
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-        for name in ("logits", "probabilities")
-    ]
-
-
-def _first_steps(graph: GraphBuilder, network: SequenceNetwork) -> str:
+def _first_steps(graph: GraphBuilder, network: SequenceNetwork, port: Port) -> str:
     """Embedded or normalised steps ``(batch, steps, width)``."""
     if network.is_tokens:
-        return graph.add("Gather", graph.constant(network.embed.table(), "embedding"), "inputs")
+        return graph.add("Gather", graph.constant(network.embed.table(), "embedding"), port.inputs)
     normalize = network.normalize
-    centred = graph.add("Sub", "inputs", graph.constant(normalize.mean))
+    centred = graph.add("Sub", port.inputs, graph.constant(normalize.mean))
     by_rows = graph.add("Div", centred, graph.constant(normalize.std))
     parts = [by_rows]
     if normalize.by_sequence:
-        parts.append(_scaled_by_sequence(graph, normalize))
+        parts.append(_scaled_by_sequence(graph, normalize, port))
     if normalize.differences:
-        parts.append(_differences(graph, normalize))
+        parts.append(_differences(graph, normalize, port.inputs))
     return graph.add("Concat", *parts, axis=2) if len(parts) > 1 else by_rows
 
 
-def _differences(graph: GraphBuilder, normalize: Standardize) -> str:
+def _differences(graph: GraphBuilder, normalize: Standardize, inputs: str) -> str:
     """Each step minus the one before, 0 for the first, scaled: ``(batch, steps, features)``."""
     first, second, last = (add_axis(graph, number) for number in (0, 1, -1))
-    start = graph.add("Slice", "inputs", first, second, second)
-    before = graph.add("Concat", start, graph.add("Slice", "inputs", first, last, second), axis=1)
-    difference = graph.add("Sub", "inputs", before)
+    start = graph.add("Slice", inputs, first, second, second)
+    before = graph.add("Concat", start, graph.add("Slice", inputs, first, last, second), axis=1)
+    difference = graph.add("Sub", inputs, before)
     return graph.add("Div", difference, graph.constant(normalize.difference_scale))
 
 
-def _scaled_by_sequence(graph: GraphBuilder, normalize: Standardize) -> str:
+def _scaled_by_sequence(graph: GraphBuilder, normalize: Standardize, port: Port) -> str:
     """Steps standardised over their sequence: ``(batch, steps, features)``."""
-    valid = graph.add("Unsqueeze", _valid_steps(graph, "inputs", "lengths"), add_axis(graph, 2))
+    valid = graph.add(
+        "Unsqueeze", _valid_steps(graph, port.inputs, port.lengths), add_axis(graph, 2)
+    )
     zero, step_axis = graph.constant(np.float64(0)), add_axis(graph, 1)
-    values = graph.add("Cast", "inputs", to=onnx.TensorProto.DOUBLE)
+    values = graph.add("Cast", port.inputs, to=onnx.TensorProto.DOUBLE)
     values = graph.add("Where", valid, values, zero)
-    counts = graph.add("Unsqueeze", _column(graph, "lengths"), step_axis)
+    counts = graph.add("Unsqueeze", _column(graph, port.lengths), step_axis)
     counts = graph.add("Cast", counts, to=onnx.TensorProto.DOUBLE)
 
     def mean(values: str) -> str:
@@ -234,9 +254,9 @@ def _scaled_by_sequence(graph: GraphBuilder, normalize: Standardize) -> str:
     return graph.add("Cast", graph.add("Div", centred, spread), to=onnx.TensorProto.FLOAT)
 
 
-def _stem(graph: GraphBuilder, stem: StemLayers, steps: str) -> tuple[str, str]:
+def _stem(graph: GraphBuilder, stem: StemLayers, steps: str, lengths: str) -> tuple[str, str]:
     """Output steps ``(batch, fewer steps, width)`` and the lengths of their sequences."""
-    lengths, zero = "lengths", graph.constant(np.float32(0))
+    zero = graph.constant(np.float32(0))
     for block in stem.blocks:
         assert isinstance(block, StemBlock)
         valid = graph.add("Unsqueeze", _valid_steps(graph, steps, lengths), add_axis(graph, 2))

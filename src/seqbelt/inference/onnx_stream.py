@@ -64,7 +64,7 @@ def export_stream_bytes(bundle: Bundle) -> bytes:
         _Step(graph, states, network, count, f"network_{number}_" if number else "").logits()
         for number, network in enumerate(networks)
     ]
-    logits = rows[0] if len(rows) == 1 else add_average(graph, rows)
+    logits = add_average(graph, rows)
     graph.name_last("logits", graph.add("Identity", logits))
     scaled = graph.add("Div", "logits", graph.constant(np.float32(bundle.temperature)))
     graph.name_last("probabilities", graph.add("Softmax", scaled, axis=1))

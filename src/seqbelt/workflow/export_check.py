@@ -8,10 +8,14 @@ from torch import Tensor, nn
 from seqbelt.checks import export_parity
 from seqbelt.checks.export_parity import ExportCertificate
 from seqbelt.data.batches import pad
+from seqbelt.data.joined_views import count_steps, map_inputs
 from seqbelt.data.sequences import Sequences
 from seqbelt.features.arrays.channels import ArrayEncoder, Steps
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.audio.audio_decoding import Audio
+from seqbelt.features.input_layout import InputLayout
+from seqbelt.features.joined_inputs import JoinedEncoder
+from seqbelt.features.manifest_columns import Column
 from seqbelt.inference.bundle import Bundle
 
 EXTRA = ("onnx", "onnxruntime")
@@ -19,13 +23,13 @@ EXTRA = ("onnx", "onnxruntime")
 
 def certify_bundle(bundle: Bundle, sequences: Sequences) -> ExportCertificate | None:
     """The certificate of a bundle's export on real sequences; None without the extra, or if the
-    model labels every step or has several inputs, which cannot be exported."""
-    if missing_packages() or bundle.network.labels_steps or bundle.layout is not None:
+    model labels every step, which cannot be exported."""
+    if missing_packages() or bundle.network.labels_steps:
         return None
-    from seqbelt.inference.onnx_export import OnnxNetwork, export_bytes
+    from seqbelt.inference.onnx_export import export_bytes, run_file
 
     cases = make_cases(bundle, sequences)
-    exported = OnnxNetwork(export_bytes(bundle))
+    exported = run_file(bundle, export_bytes(bundle))
     return export_parity.certify_export(bundle.network, exported, cases, bundle.target)
 
 
@@ -37,9 +41,60 @@ def missing_packages() -> list[str]:
 def draw_sequences(
     bundle: Bundle, sequences: Sequences | None
 ) -> tuple[export_parity.Draw, int, int]:
+    """A function that returns items of a number of steps, and a median and a largest number."""
+    if bundle.layout is not None and sequences is None:
+        return _draw_generated_items(bundle, bundle.layout)
+    if bundle.layout is not None and sequences is not None:
+        return _draw_items_from(sequences, bundle.layout)
     if sequences is None:
         return export_parity.draw_generated(bundle.network, bundle.model.max_steps)
     return export_parity.draw_from(sequences)
+
+
+def _draw_generated_items(
+    bundle: Bundle, layout: InputLayout
+) -> tuple[export_parity.Draw, int, int]:
+    """Of several inputs: as of one input, with one or all of them missing in turn, and columns."""
+    (network, *_), number_of_inputs = bundle.network.networks, len(layout.inputs)
+    draws = [export_parity.draw_generated(branch, None)[0] for branch in network.branches]
+    assert isinstance(bundle.encoder, JoinedEncoder)
+    columns = bundle.encoder.columns
+
+    def draw(num_steps: int, number: int) -> np.ndarray:
+        missing = number % (number_of_inputs + 2) - 1
+        is_missing = [missing in (at, number_of_inputs) for at in range(number_of_inputs)]
+        if not columns and all(is_missing):
+            is_missing[0] = False  # an item without anything is not predicted
+        parts = [
+            None if is_missing[at] else one(max(1, num_steps // (at + 1)), number)
+            for at, one in enumerate(draws)
+        ]
+        random = np.random.default_rng((num_steps, number))
+        cells = [np.zeros(0, np.float32), *(_draw_cells(column, random) for column in columns)]
+        return layout.pack(parts, np.concatenate(cells))
+
+    return draw, export_parity.TYPICAL_STEPS, export_parity.MOST_STEPS
+
+
+def _draw_cells(column: Column, random: np.random.Generator) -> np.ndarray:
+    if column.kind == "category" or random.random() < 0.2:
+        at = random.integers(column.width) if column.kind == "category" else 1
+        return np.eye(column.width, dtype=np.float32)[at]
+    return np.array([random.normal(), 0], np.float32)
+
+
+def _draw_items_from(
+    sequences: Sequences, layout: InputLayout
+) -> tuple[export_parity.Draw, int, int]:
+    """Of several inputs: real items, each input cut to so many steps."""
+    longest = count_steps(sequences).max(axis=1)
+
+    def draw(num_steps: int, number: int) -> np.ndarray:
+        fitting = np.flatnonzero(longest >= num_steps)
+        item = sequences[int(fitting[number % len(fitting)])]
+        return map_inputs(layout, item, lambda sequence: sequence[:num_steps])
+
+    return draw, int(np.sort(longest)[len(longest) // 2]), int(longest.max())
 
 
 def make_cases(bundle: Bundle, sequences: Sequences | None) -> list[export_parity.Case]:

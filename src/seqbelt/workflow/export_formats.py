@@ -47,11 +47,11 @@ class Format:
 def _build_onnx(bundle: Bundle, output: Path, raw: bool, int8: bool) -> Built:
     # Imported here, because the extra may be missing.
     from seqbelt.inference.onnx_export import (
-        OnnxNetwork,
         crop_rule,
         export_bytes,
         export_raw_bytes,
         quantize,
+        run_file,
     )
 
     content, operators = export_bytes(bundle), []
@@ -60,7 +60,7 @@ def _build_onnx(bundle: Bundle, output: Path, raw: bool, int8: bool) -> Built:
     if raw:
         content = export_raw_bytes(bundle, content)
     rule = None if raw else crop_rule(bundle)
-    return Built({".onnx": content}, OnnxNetwork(content), operators, rule)
+    return Built({".onnx": content}, run_file(bundle, content), operators, rule)
 
 
 def _build_stream(bundle: Bundle, output: Path, raw: bool, int8: bool) -> Built:
