@@ -14,6 +14,8 @@ CELLS = ["lstm", "gru", "rnn", "none"]
 STRIDES = [(1, 1, 1), (1, 2, 2), (2, 3, 4)]
 LENGTHS = torch.tensor([1, 2, 5, 23, 37])
 NUM_FEATURES = 3
+ROUNDING = {"rtol": 1e-6, "atol": 5e-6}
+"""A convolution sums in another order for another length; what padding adds is over 1e-3."""
 
 
 def model_of(**settings) -> Model:
@@ -59,7 +61,7 @@ def test_neither_padding_nor_neighbours_change_an_answer(cell, strides, bidirect
     assert (alone[1:] - alone[:-1]).abs().amax(1).min() > 1e-3, "else the test sees nothing"
     for garbage in (0.0, 50.0, torch.nan):
         found = network(padded(garbage, extra=6), LENGTHS)
-        torch.testing.assert_close(found, alone, rtol=0, atol=1e-6)
+        torch.testing.assert_close(found, alone, **ROUNDING)
 
 
 @pytest.mark.parametrize("strides", STRIDES, ids=str)
@@ -71,7 +73,7 @@ def test_the_valid_output_steps_are_those_of_the_sequence_alone(strides, causal)
     for row, length in enumerate(LENGTHS.tolist()):
         alone, count = stem(draw(length)[None], torch.tensor([length]))
         assert int(count) == int(lengths[row]) == alone.shape[1]
-        torch.testing.assert_close(steps[row, : int(count)], alone[0], rtol=0, atol=1e-6)
+        torch.testing.assert_close(steps[row, : int(count)], alone[0], **ROUNDING)
 
 
 @pytest.mark.parametrize("strides", STRIDES, ids=str)
