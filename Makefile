@@ -13,6 +13,8 @@ ALL_OF_IT := --editable '.[dev,video,fused]'
 OLDEST_ONES := --editable '.[torchtext,video,fused,tune]' pytest pytest-xdist hypothesis statsmodels
 
 export NO_MKDOCS_2_WARNING := 1
+# Processes that tests start import thousands of files: compiled once, not in each of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 # A file's tests stay in one process: what they share is made once.
 PARALLEL ?= --numprocesses=2 --dist=loadfile
