@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from seqbelt.data.sources.folders import list_files, read_class_folders
 from seqbelt.data.sources.manifest import escape_invalid_utf8, make_manifest
-from seqbelt.data.sources.tables import Columns, Style, names_items, read_manifest
+from seqbelt.data.sources.raw_tables import Columns, Style
+from seqbelt.data.sources.tables import names_items, read_manifest
 from seqbelt.errors import SettingsError
 from seqbelt.features.encoding import hash_content
 

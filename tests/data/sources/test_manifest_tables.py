@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from workbook_files import write_workbook
 
 from seqbelt.data.sources.dataset import Data
-from seqbelt.data.sources.tables import Columns, Style, is_manifest, names_items, read_manifest
+from seqbelt.data.sources.raw_tables import Columns, Style
+from seqbelt.data.sources.tables import is_manifest, names_items, read_manifest
 from seqbelt.errors import SettingsError
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from seqbelt.data.sources.tables import Columns, Style, read_manifest
+from seqbelt.data.sources.raw_tables import Columns, Style
+from seqbelt.data.sources.tables import read_manifest
 from seqbelt.errors import SettingsError
 
 

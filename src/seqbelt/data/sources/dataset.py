@@ -26,13 +26,11 @@ from seqbelt.data.sources.label_map import map_label_sets, map_labels, normalize
 from seqbelt.data.sources.manifest import JoinedColumns, Manifest
 from seqbelt.data.sources.metadata_files import FILE_COLUMN, find_metadata, read_metadata
 from seqbelt.data.sources.names import clean_names, shorten
+from seqbelt.data.sources.raw_tables import Columns, Style, as_text
 from seqbelt.data.sources.remote import fetch, fetch_listed, is_remote, mirror_path
 from seqbelt.data.sources.tables import (
     ENDINGS,
     SERIES_ENDING,
-    Columns,
-    Style,
-    as_text,
     check_labels,
     is_manifest_file,
     is_series_file,

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import part_of
-from seqbelt.data.sources.tables import Columns, names_items
+from seqbelt.data.sources.raw_tables import Columns
+from seqbelt.data.sources.tables import names_items
 from seqbelt.errors import SettingsError
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")

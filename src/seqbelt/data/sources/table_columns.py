@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from seqbelt.data.sources.delimited import read_head
 from seqbelt.data.sources.file_name_patterns import GROUP_WORDS
 from seqbelt.data.sources.names import part_of, shorten
-from seqbelt.data.sources.tables import Style, ending_of, read_columns
+from seqbelt.data.sources.raw_tables import Style, ending_of
+from seqbelt.data.sources.tables import read_columns
 from seqbelt.data.sources.text_encoding import SAMPLE_BYTES
 from seqbelt.errors import SettingsError
 from seqbelt.features.arrays.workbook_texts import is_workbook
