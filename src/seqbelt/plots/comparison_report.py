@@ -67,6 +67,8 @@ class ChosenFacts:
     cell: str
     reason: str
     """``validation``, ``mean_validation`` or ``mean_test``."""
+    score: str
+    """The score that decided: a field of ``Scores``."""
     num_models: int
     num_networks: int
     """Networks that are averaged; 1 without an ensemble."""
@@ -312,6 +314,7 @@ class _Page:
             model=self.model,
             count=chosen.num_models,
             items=self._sequences,
+            score=words(f"score_{chosen.score}"),
         )
         cells = self.conclusion.cells()
         body = []

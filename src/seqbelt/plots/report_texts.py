@@ -171,23 +171,26 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "audit_other": ("{check}: {count:,} (see the statistics).", "{check}: {count:,}건(통계 참조)."),
     "choice": ("Which model, and why", "모델 선택과 이유"),
+    "score_accuracy": ("accuracy", "정확도"),
+    "score_mean_absolute_error": ("mean absolute error", "평균 절대 오차"),
+    "score_mean_average_precision": ("mean average precision", "평균 정밀도의 평균(mAP)"),
     "reason_validation": (
-        "{model} was chosen because it was the most accurate of {count:,} trained models on the "
-        "validation {items}. The test {items} had no part in the choice.",
-        "{model} 모델을 선택한 이유는 학습된 모델 {count:,}개 가운데 검증용 {items}에서 가장 정확했기 때문입니다. "
-        "시험용 {items} 데이터는 선택에 쓰이지 않았습니다.",
+        "{model} was chosen because it was the best of {count:,} trained models on the validation "
+        "{items} ({score}). The test {items} had no part in the choice.",
+        "{model} 모델을 선택한 이유는 학습된 모델 {count:,}개 가운데 검증용 {items}에서 가장 좋았기 때문입니다"
+        "(기준: {score}). 시험용 {items} 데이터는 선택에 쓰이지 않았습니다.",
     ),
     "reason_mean_validation": (
-        "{model} was chosen because its mean accuracy on the validation {items}, over all seeds "
-        "and folds, is the highest. One model of it was then trained on all rows.",
-        "{model} 모델을 선택한 이유는 모든 시드와 폴드에 걸친 검증용 {items}의 평균 정확도가 가장 높았기 때문입니다. "
-        "그다음 모든 행으로 모델 하나를 다시 학습했습니다.",
+        "{model} was chosen because its mean over all seeds and folds on the validation {items} is "
+        "the best ({score}). One model of it was then trained on all rows.",
+        "{model} 모델을 선택한 이유는 모든 시드와 폴드에 걸친 검증용 {items}의 평균이 가장 좋았기 때문입니다"
+        "(기준: {score}). 그다음 모든 행으로 모델 하나를 다시 학습했습니다.",
     ),
     "reason_mean_test": (
-        "{model} was chosen because its mean accuracy on the test {items} is the highest; there "
-        "were too few rows for a validation part. That makes its accuracy a little optimistic.",
-        "{model} 모델을 선택한 이유는 시험용 {items}의 평균 정확도가 가장 높았기 때문입니다. 행이 적어 검증 부분을 따로 "
-        "두지 못했으므로 정확도가 다소 낙관적입니다.",
+        "{model} was chosen because its mean on the test {items} is the best ({score}); there were "
+        "too few rows for a validation part. That makes its score a little optimistic.",
+        "{model} 모델을 선택한 이유는 시험용 {items}의 평균이 가장 좋았기 때문입니다(기준: {score}). 행이 적어 검증 "
+        "부분을 따로 두지 못했으므로 점수가 다소 낙관적입니다.",
     ),
     "ensemble": (
         "The registered model is the average of {count} networks of this kind.",

@@ -50,6 +50,17 @@ class Scores:
     """Of several labels: mean area under the precision-recall curve (average precision) of the
     labels that occur."""
 
+    @property
+    def deciding(self) -> tuple[str, float]:
+        """The score that models are chosen by, and its value, or minus it, so that more is better:
+        of ordered classes the mean absolute error, of several labels the mean average precision,
+        else the accuracy."""
+        if self.mean_absolute_error is not None:
+            return "mean_absolute_error", -self.mean_absolute_error
+        if self.mean_average_precision is not None:
+            return "mean_average_precision", self.mean_average_precision
+        return "accuracy", self.accuracy
+
     def to_dict(self) -> dict[str, float]:
         return {name: value for name, value in asdict(self).items() if value is not None}
 

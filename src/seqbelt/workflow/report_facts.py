@@ -15,6 +15,7 @@ from seqbelt.features.encoding import hash_if_readable
 from seqbelt.plots.comparison_report import ChosenFacts, DataFacts
 from seqbelt.plots.item_view import ShownItem, kind_of
 from seqbelt.plots.report_page import Words
+from seqbelt.workflow.chosen_model import Choice
 from seqbelt.workflow.training_run import Trained
 
 MAX_WORST = 12
@@ -53,7 +54,7 @@ def data_facts(experiment: Experiment, store: SequenceStore, audit: Audit) -> Da
 def chosen_facts(
     chosen: Trained,
     tested: Sequence[Trained],
-    reason: str,
+    choice: Choice,
     num_models: int,
     units: np.ndarray | None,
     held_out_groups: bool,
@@ -65,7 +66,8 @@ def chosen_facts(
     model = chosen.bundle.model
     return ChosenFacts(
         cell=chosen.cell,
-        reason=reason,
+        reason=choice.reason,
+        score=choice.score,
         num_models=num_models,
         num_networks=len(chosen.bundle.network.networks),
         labels=np.concatenate([report.labels for report in reports]),
