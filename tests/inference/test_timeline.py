@@ -12,11 +12,13 @@ from seqbelt.data.labels.segments import Segment, read_segments
 from seqbelt.errors import SettingsError
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
-from seqbelt.inference import timeline as module
+from seqbelt.inference import recording_windows, timeline
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
-from seqbelt.inference.timeline import Timeline, TimelinePredictor, merge, slide_windows
+from seqbelt.inference.recording_windows import slide_windows
+from seqbelt.inference.segment_merging import Timeline, merge
+from seqbelt.inference.timeline import TimelinePredictor
 from seqbelt.models.classifier import Model
 
 RATE = 8000
@@ -90,8 +92,8 @@ def test_segments_stand_where_the_tone_is_and_a_rerun_reuses_them(
     selection = dict(zip(header, first, strict=True))
     assert float(selection["High Freq (Hz)"]) == RATE / 2
     assert float(selection["Confidence"]) == pytest.approx(rows[0]["confidence"], abs=1e-4)
-    monkeypatch.setattr(module, "BLOCK_SAMPLES", 777)
-    monkeypatch.setattr(module, "MAX_BATCH_WINDOWS", 3)
+    monkeypatch.setattr(recording_windows, "BLOCK_SAMPLES", 777)
+    monkeypatch.setattr(timeline, "MAX_BATCH_WINDOWS", 3)
     out.with_name("out.jsonl.journal").unlink()
     _, again = run()
     assert [(r["start_s"], r["end_s"], r["label"]) for r in again] == [

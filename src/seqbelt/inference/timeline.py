@@ -10,14 +10,11 @@ label of a recording gives labels in time, as in multiple-instance learning (Ils
 arXiv:1802.04712). Other models classify whole windows.
 """
 
-import io
-import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -28,18 +25,18 @@ from seqbelt.data.sources.manifest import RAVEN_SIDECARS
 from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput, SettingsError
 from seqbelt.features.arrays.channels import ArrayFeatures, Steps
 from seqbelt.features.audio.audio import AudioFeatures
-from seqbelt.features.audio.audio_decoding import SILENCE_PEAK, Audio, decode_audio, whole_wav
+from seqbelt.features.audio.audio_decoding import SILENCE_PEAK, Audio
 from seqbelt.features.base import Source
 from seqbelt.features.crash_board import Board
 from seqbelt.features.encoding import Encoded, hash_content
 from seqbelt.inference.bundle import Bundle
-from seqbelt.inference.decision import ONE_CLASS, Decision
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_table
 from seqbelt.inference.predictor import Engine, Prediction, Predictor, ProductPrecision
+from seqbelt.inference.recording_windows import open_recording, slide_windows
+from seqbelt.inference.segment_merging import Timeline, TimelineSegment, merge
 from seqbelt.models.pooling import LOCAL
 
-BLOCK_SAMPLES = 1 << 18
 MAX_BATCH_WINDOWS = 256
 MAX_BATCH_INPUTS = 4 << 20
 """Largest number of samples or rows in a batch of windows, which bounds memory."""
@@ -47,34 +44,6 @@ MAX_BATCH_INPUTS = 4 << 20
 
 Windows: TypeAlias = list[tuple[int, np.ndarray]]
 """The index of the first input and the inputs of each window."""
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """How windows are placed and merged; times in seconds."""
-
-    window_s: float
-    hop_s: float
-    span_s: float | None = None
-    """Time that is pooled for one prediction; None classifies whole windows."""
-    threshold: float | None = None
-    """Probability of its label that a segment must reach at least once. None: a half, or of several
-    labels the threshold of each."""
-    min_duration_s: float = 0.0
-    """Shorter segments are dropped."""
-    max_gap_s: float = 0.0
-    """Segments of one label with gaps up to this are joined."""
-
-
-@dataclass(frozen=True)
-class TimelineSegment:
-    """A part of a recording with one label; times in seconds."""
-
-    start_s: float
-    end_s: float
-    label: int
-    confidence: float
-    """Mean probability of the label."""
 
 
 def default_window_s(bundle: Bundle) -> float | None:
@@ -91,75 +60,6 @@ def default_window_s(bundle: Bundle) -> float | None:
 def pools_spans(bundle: Bundle) -> bool:
     """Whether a model can pool a part of a window."""
     return bundle.model.pooling in LOCAL and bundle.model.cell != "none"
-
-
-def merge(
-    edges_s: np.ndarray,
-    probabilities: np.ndarray,
-    timeline: Timeline,
-    decision: Decision = ONE_CLASS,
-) -> list[TimelineSegment]:
-    """Segments from cells: cell ``i`` is from ``edges_s[i]`` to ``edges_s[i + 1]`` and has
-    ``probabilities[i]`` ``(classes,)``, NaN without a prediction.
-
-    Neighbouring cells with the same predicted class are one segment if one of them reaches the
-    threshold (hysteresis). Then gaps are closed, short segments are dropped, and the new gaps are
-    closed. Each of several labels is merged by itself, so segments of different labels may overlap.
-    """
-    is_known = np.asarray(~np.isnan(probabilities).any(axis=1))
-    known = np.where(is_known[:, None], probabilities, 0)
-    decided = decision.target.decide(known, decision.thresholds)
-    if not decision.target.is_several:
-        return _merge_runs(edges_s, probabilities, np.where(is_known, decided, -1), timeline, 0.5)
-    segments: list[TimelineSegment] = []
-    for label in range(probabilities.shape[1]):
-        labels = np.where(is_known & decided[:, label], label, -1)
-        segments += _merge_runs(edges_s, probabilities, labels, timeline, 0.0)
-    return sorted(segments, key=lambda segment: (segment.start_s, segment.label))
-
-
-def _merge_runs(
-    edges_s: np.ndarray,
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    timeline: Timeline,
-    default_threshold: float,
-) -> list[TimelineSegment]:
-    """The segments of cells with these ``labels`` ``(cells,)``, -1 for none."""
-    threshold = default_threshold if timeline.threshold is None else timeline.threshold
-    segments: list[TimelineSegment] = []
-    starts = np.flatnonzero(np.diff(labels, prepend=-2))
-    for start, stop in zip(starts, np.append(starts[1:], len(labels)), strict=True):
-        label = int(labels[start])
-        if label < 0 or probabilities[start:stop, label].max() < threshold:
-            continue
-        weights = np.diff(edges_s[start : stop + 1])
-        confidence = float(np.average(probabilities[start:stop, label], weights=weights))
-        segments.append(
-            TimelineSegment(float(edges_s[start]), float(edges_s[stop]), label, confidence)
-        )
-    segments = _close_gaps(segments, timeline.max_gap_s)
-    # Edges are rounded to samples: allow a microsecond.
-    minimum_s = timeline.min_duration_s - 1e-6
-    segments = [segment for segment in segments if segment.end_s - segment.start_s >= minimum_s]
-    return _close_gaps(segments, timeline.max_gap_s)
-
-
-def _close_gaps(segments: list[TimelineSegment], max_gap_s: float) -> list[TimelineSegment]:
-    joined: list[TimelineSegment] = []
-    for segment in segments:
-        before = joined[-1] if joined else None
-        if (
-            before is not None
-            and before.label == segment.label
-            and segment.start_s - before.end_s <= max_gap_s + 1e-6
-        ):
-            lengths = [before.end_s - before.start_s, segment.end_s - segment.start_s]
-            confidence = float(np.average([before.confidence, segment.confidence], weights=lengths))
-            joined[-1] = TimelineSegment(before.start_s, segment.end_s, segment.label, confidence)
-        else:
-            joined.append(segment)
-    return joined
 
 
 class TimelinePredictor(Predictor):
@@ -235,7 +135,7 @@ class TimelinePredictor(Predictor):
 
     def _classify(self, source: Source) -> tuple[int, np.ndarray]:
         """The number of windows, and the journal entry of ``_pack_windows`` or ``_pack_cells``."""
-        rate, pieces = _open(self.bundle, source)
+        rate, pieces = open_recording(self.bundle, source)
         size = max(1, round(self.timeline.window_s * rate))
         at_once = max(1, min(MAX_BATCH_WINDOWS, MAX_BATCH_INPUTS // size))
         windows = slide_windows(pieces, size, self.timeline.hop_s * rate)
@@ -464,74 +364,6 @@ def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
                 f"--window-s {timeline.window_s:g}: the model reads at most {longest_s:g} s "
                 f"(model.crop_steps: {model.max_steps}); give at most that"
             )
-
-
-def slide_windows(
-    pieces: Iterable[np.ndarray], size: int, hop: float
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Cut pieces of any length into windows of ``size`` inputs; yields the first input's index and
-    the window.
-
-    Window ``i`` starts at ``round(i * hop)``; the last window ends at the end. A signal shorter
-    than a window is one window. Memory is bounded by one window and one piece.
-    """
-    kept = np.empty(0)
-    first = num_cut = 0  # index of the first input that is kept; windows so far
-    is_begun = False
-    end_of_last = 0
-    for piece in pieces:
-        if not len(piece):
-            continue
-        kept = np.concatenate([kept, piece]) if is_begun else piece
-        is_begun = True
-        while (start := round(num_cut * hop)) + size <= first + len(kept):
-            yield start, kept[start - first : start - first + size].copy()
-            end_of_last = start + size
-            num_cut += 1
-        # The last window may start up to a window before the end.
-        drop = min(round(num_cut * hop), first + len(kept) - size) - first
-        if drop > 0:
-            kept, first = kept[drop:].copy(), first + drop
-    end = first + len(kept)
-    if is_begun and end > end_of_last:
-        start = max(0, end - size)
-        yield start, kept[start - first :].copy()
-
-
-def _open(bundle: Bundle, source: Source) -> tuple[float, Iterator[np.ndarray]]:
-    """The rate in Hz of a recording, and its mono samples or rows in pieces."""
-    features = bundle.features
-    if isinstance(features, AudioFeatures):
-        if isinstance(source, Path):
-            return _open_audio(source)
-        unlimited = features.replace(max_duration_s=1e12)
-        audio = unlimited.read(source)
-        return audio.sample_rate, iter([audio.samples])
-    assert isinstance(features, ArrayFeatures) and features.sample_rate is not None
-    raw = features.read(source)
-    bundle.encoder.encode([raw])  # raises for another number or names of columns
-    return features.sample_rate, iter([raw.values])
-
-
-def _open_audio(path: Path) -> tuple[float, Iterator[np.ndarray]]:
-    if not path.stat().st_size:
-        raise BadInput(EMPTY, "the file is empty")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        whole = whole_wav(cast(bytes, content))  # a mapped file can be sliced like bytes
-        patched = None if whole is content else io.BytesIO(bytes(whole))
-    try:
-        sound = soundfile.SoundFile(patched or str(path))
-    except soundfile.LibsndfileError:  # PyAV decodes the complete file
-        audio = decode_audio(path, float("inf"))
-        return audio.sample_rate, iter([audio.samples])
-    return sound.samplerate, _read_blocks(sound)
-
-
-def _read_blocks(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    with sound:
-        while len(block := sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-            is_mono = block.shape[1] == 1
-            yield block[:, 0] if is_mono else block.mean(axis=1, dtype=np.float32)
 
 
 def _beneath(folder: Path, name: str, ending: str) -> Path:

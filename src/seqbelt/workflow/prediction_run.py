@@ -14,8 +14,8 @@ from seqbelt.inference.folder import Summary, predict_items, try_candidates
 from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Engine, Predictor, ProductPrecision
+from seqbelt.inference.segment_merging import Timeline
 from seqbelt.inference.timeline import (
-    Timeline,
     TimelinePredictor,
     check_timeline,
     default_window_s,
