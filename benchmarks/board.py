@@ -238,7 +238,7 @@ def jobs_of_set(
 ) -> list[Job]:
     """Prepare a set, in the work folder, and list what is to be done on it; small sets first."""
     from seqbelt.comparison.baselines.fitted import fitted_baselines
-    from seqbelt.settings import read_yaml
+    from seqbelt.yaml_reading import read_yaml
 
     values = override(read_yaml(path), arguments.settings)
     folds = folds_of(values)

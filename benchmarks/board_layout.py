@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from seqbelt.settings import override, read_yaml
+from seqbelt.settings import override
+from seqbelt.yaml_reading import read_yaml
 
 SETS = Path(__file__).parent / "board_sets.yaml"
 

@@ -19,10 +19,10 @@ from sklearn.model_selection import GroupShuffleSplit, StratifiedShuffleSplit
 
 from seqbelt.data.sequences import Sequences
 from seqbelt.experiment import Experiment
-from seqbelt.settings import read_yaml
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
 from seqbelt.workflow.prepared_data import prepare_data
+from seqbelt.yaml_reading import read_yaml
 
 SETS: dict[str, dict[str, Any]] = {
     "fsdd": {"features": {"kind": "log_mel", "sample_rate": 8000}, "rows": 600},

@@ -24,7 +24,8 @@ from board_layout import lay_out, read_sets
 from seqbelt.data.store.parts import write_json
 from seqbelt.errors import BadInput
 from seqbelt.experiment import Experiment
-from seqbelt.settings import override, read_yaml
+from seqbelt.settings import override
+from seqbelt.yaml_reading import read_yaml
 
 KINDS = ("morpheme", "subword", "word", "jamo")
 SETS = ("kor_curse", "kor_chatbot_topic", "nsmc", "kor_3i4k")

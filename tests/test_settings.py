@@ -10,7 +10,8 @@ from pydantic import Field
 import seqbelt
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import Model
-from seqbelt.settings import Settings, override, read_yaml
+from seqbelt.settings import Settings, override
+from seqbelt.yaml_reading import read_yaml
 
 
 class Circle(Settings):

@@ -11,10 +11,10 @@ from seqbelt.comparison.variants import label
 from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.experiment import Experiment
 from seqbelt.models.fused.build import start_build
-from seqbelt.settings import read_yaml
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.outcome import Outcome
 from seqbelt.workflow.prediction_run import predict
+from seqbelt.yaml_reading import read_yaml
 
 CONFIGS = Path(__file__).parent / "demo_configs"
 
