@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
-from seqbelt.features.arrays.channels import ArrayEncoder
+from seqbelt.features.arrays.array_features import ArrayEncoder
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.streaming.byte_streams import Pcm
 from seqbelt.inference.bundle import Bundle

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from seqbelt.errors import EMPTY, BadInput
-from seqbelt.features.arrays.channels import ArrayFeatures
+from seqbelt.features.arrays.array_features import ArrayFeatures
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.audio.audio_decoding import decode_audio, whole_wav
 from seqbelt.features.base import Source

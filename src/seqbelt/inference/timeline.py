@@ -23,7 +23,7 @@ import soundfile
 from seqbelt.data.labels.label_tracks import write_label_track, write_selection_table
 from seqbelt.data.sources.manifest import RAVEN_SIDECARS
 from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput, SettingsError
-from seqbelt.features.arrays.channels import ArrayFeatures, Steps
+from seqbelt.features.arrays.array_features import ArrayFeatures, Steps
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.audio.audio_decoding import SILENCE_PEAK, Audio
 from seqbelt.features.base import Source

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
-from seqbelt.features.arrays.channels import ArrayEncoder, ArrayFeatures
+from seqbelt.features.arrays.array_features import ArrayEncoder, ArrayFeatures
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.streaming.byte_streams import Pcm, PcmReader, TableReader, conversion_hint
 from seqbelt.inference.bundle import Bundle

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqbelt.errors import BadInput, SettingsError
-from seqbelt.features.arrays.channels import Channels, Steps
+from seqbelt.features.arrays.array_features import Steps
+from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.skeleton import Skeleton
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform

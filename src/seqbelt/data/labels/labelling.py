@@ -16,7 +16,7 @@ from seqbelt.data.labels.targets import UNLABELLED, TargetName
 from seqbelt.data.sources.manifest import SIDECAR, Manifest
 from seqbelt.data.sources.names import clean_names
 from seqbelt.errors import UNKNOWN_LABEL, UNREADABLE, WRONG_SHAPE, BadInput, SettingsError
-from seqbelt.features.arrays.channels import ArrayFeatures
+from seqbelt.features.arrays.array_features import ArrayFeatures
 from seqbelt.features.arrays.reading import read_words
 from seqbelt.features.base import Encoder, Features, Source, file_or_content
 from seqbelt.features.encoding import available_cores, stamp_source

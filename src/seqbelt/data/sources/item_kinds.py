@@ -10,7 +10,8 @@ import numpy as np
 
 from seqbelt.data.sources.names import shorten
 from seqbelt.errors import BadInput, SettingsError
-from seqbelt.features.arrays.channels import Channels, Steps
+from seqbelt.features.arrays.array_features import Steps
+from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.time_columns import is_time_name
 
 _ENDINGS = {

@@ -25,6 +25,7 @@ from seqbelt.features.arrays.table_cells import (
     read_rows,
     without_empty_columns,
 )
+from seqbelt.features.arrays.table_encoding import decode_table
 from seqbelt.features.arrays.table_layout import (
     MAX_COLUMNS,
     Layout,
@@ -34,7 +35,6 @@ from seqbelt.features.arrays.table_layout import (
     is_number,
     is_word,
 )
-from seqbelt.features.text.text_decoding import BYTE_ORDER_MARKS
 
 HEAD_CHARACTERS = 1 << 16
 MAX_HEAD_ROWS = 2000
@@ -44,7 +44,6 @@ NO_DELIMITER = "\x1f"
 """What no table holds: a line is one cell."""
 COMMENT = "#"
 _KOREAN_SIGNS = "℃㎏㎜㎝㎡㎧°±×÷′″Ω㎐㎷㎂·"
-_WESTERN_LETTERS = "°µ²³±·×÷ÄÖÜäöüßéèêëàâáíóúñçôûîïåøæÅØÆÉ€§"
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 
@@ -124,74 +123,6 @@ def _refuse_cut_number(text: str) -> None:
             f"line {line}: '{last[0][-40:]}' ends behind its decimal sign, where the file ends: it "
             "was cut off; copy it again, or remove the line",
         )
-
-
-def decode_table(content: bytes) -> tuple[str, tuple[str, ...]]:
-    """The text of a table, and notes on its encoding.
-
-    Digits and signs are the same in all encodings that are tried: only names and words can suffer.
-    """
-    for mark, encoding in BYTE_ORDER_MARKS:
-        if content.startswith(mark):
-            return _decode(content, encoding), () if "8" in encoding else (f"text in {encoding}",)
-    zeros = content[:4096].count(0)
-    if zeros:
-        odd = content[1:4096:2].count(0)
-        if (
-            zeros > len(content[:4096]) // 3
-            and zeros in (odd, zeros - odd)
-            and (odd == zeros or odd == 0)
-        ):
-            encoding = "utf-16-le" if odd else "utf-16-be"
-            return _decode(content, encoding), (f"text in {encoding}",)
-        raise BadInput(WRONG_TYPE, "not .npy, .npz, .mat, .h5, .pt, .parquet or text columns")
-    try:
-        return content.decode("utf-8"), ()
-    except UnicodeDecodeError:
-        encoding = _legacy_encoding(content)
-        return _decode(content, encoding), (f"names and words read as {encoding}",)
-
-
-def _decode(content: bytes, encoding: str) -> str:
-    try:
-        return content.decode(encoding).removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise BadInput(UNREADABLE, f"the text is not in {encoding} ({error.reason})") from None
-
-
-def _legacy_encoding(content: bytes) -> str:
-    """An encoding of before Unicode in which these bytes make words."""
-    sample = b"\n".join(line for line in content.splitlines() if not line.isascii())[:20_000]
-    # Korean letters are two bytes, mostly both above 127; a sign of Western ones, as in [°C],
-    # stands alone, and cp949 would take the letter behind it along.
-    if not re.search(rb"[\x80-\xff]{2}", sample) and all(
-        one.isascii() or one in _WESTERN_LETTERS for one in sample.decode("cp1252", "replace")
-    ):
-        return "cp1252"
-    try:
-        words = sample.decode("cp949", errors="strict" if len(sample) < 20_000 else "ignore")
-        foreign = [letter for letter in words if not letter.isascii()]
-        if all(
-            "가" <= letter <= "힣" or letter in "℃㎏㎜㎝㎡㎧°±×÷′″Ω㎐㎷㎂·" for letter in foreign
-        ):
-            return "cp949"
-    except UnicodeDecodeError:
-        pass
-    words = sample.decode("cp1252", errors="ignore")
-    if all(one.isascii() or one in _WESTERN_LETTERS for one in words):
-        return "cp1252"
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(sample).best()
-    guess = best.encoding if best is not None else "cp1252"
-    for encoding in (guess, "cp1252"):
-        try:
-            content.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
-            continue
-        if not encoding.startswith(("utf", "cp037", "cp500")):
-            return encoding
-    return "latin-1"
 
 
 def is_comment(line: str) -> bool:

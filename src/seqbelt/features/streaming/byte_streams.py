@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from seqbelt.errors import EMPTY, TRUNCATED, BadInput, SettingsError
-from seqbelt.features.arrays.channels import ArrayEncoder, ArrayFeatures
+from seqbelt.features.arrays.array_features import ArrayEncoder, ArrayFeatures
 from seqbelt.features.arrays.text_columns import is_comment, read_text_table
 
 Pcm = Literal["s16le", "f32le"]
