@@ -1,9 +1,12 @@
 """Items of a review, for its server and its page."""
 
 import numpy as np
+import soundfile
 
 from seqbelt.data.labels.targets import TARGETS
+from seqbelt.features.base import JoinedSource
 from seqbelt.features.encoding import hash_content
+from seqbelt.features.kinds import parse_stored
 from seqbelt.features.text.text import Character
 from seqbelt.inference.decision import ONE_CLASS, Decision
 from seqbelt.review.items import ReviewItems
@@ -57,3 +60,20 @@ def make_sets(count=60, classes="abc"):
     sources = [f"text {row}" for row in range(count)]
     several = Decision(TARGETS["several"])
     return make_items(sources, Character(kind="character"), labels, rows, wrong, classes, several)
+
+
+def make_joined(folder):
+    """Two items of a sound, a note, two channels and two columns; the second one has no sound."""
+    features = parse_stored({
+        "kind": "inputs", "sound": {"kind": "log_mel", "sample_rate": 8000},
+        "note": {"kind": "word"}, "motion": {"kind": "channels"},
+        "columns": {"age": "auto", "ward": "auto"},
+    })  # fmt: skip
+    time_s = np.arange(4000) / 8000
+    soundfile.write(folder / "tone.wav", 0.5 * np.sin(2 * np.pi * 440 * time_s), 8000)
+    motion = np.stack([np.sin(9 * time_s), np.cos(7 * time_s)], axis=1)[::40].astype(np.float32)
+    sources = [
+        JoinedSource((folder / "tone.wav", "a loud <b>tone</b>", motion), ("61", "")),
+        JoinedSource((None, "no tone at all", motion[:50]), ("", "north")),
+    ]
+    return make_items(sources, features, ["a", "b"], [[0.9, 0.1], [0.6, 0.4]])

@@ -10,6 +10,7 @@ import numpy as np
 import pandas
 import pyarrow.parquet
 import pytest
+from joined_toys import joined_bundle, write_rows, write_tone
 
 from seqbelt.cli import main
 from seqbelt.commands import review as command
@@ -23,6 +24,7 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.decision import ONE_CLASS, Decision
 from seqbelt.review.decisions import Decisions
 from seqbelt.tracking.connection import connect
+from seqbelt.workflow.prediction_run import predict
 from seqbelt.workflow.prepared_data import prepare_data
 from seqbelt.workflow.wrong_labels import HeldOut, find_wrong_labels, held_out_path
 
@@ -318,3 +320,55 @@ def test_predictions_of_one_class_do_not_rank_several_labels(tagged):
     path = held_out_path(tagged)
     replace(HeldOut.load(path), labels="per_sequence").save(path)
     assert find_wrong_labels(tagged, prepare_data(tagged).store) is None
+
+
+def test_rows_of_one_file_with_other_notes_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    joined_bundle().save(tmp_path / "bundle")
+    write_tone(tmp_path / "tone.csv")
+    write_tone(tmp_path / "other.csv", seed=2)
+    rows = [
+        ("tone.csv", "a good film", "61", "x"),
+        ("tone.csv", "a bad film", "20", "y"),
+        ("", "no film", "", "x"),
+        ("other.csv", "", "40", ""),
+    ]
+    for name, count in (("pair.csv", 2), ("rows.csv", 4)):
+        write_rows(tmp_path / name, rows[:count])
+        predict(str(tmp_path / "bundle"), [name], tmp_path / f"found_{name}")
+    pair = tmp_path / "found_pair.csv"
+    # As of a manifest without texts: the paths alone are not the items.
+    pair.write_text(pair.read_text().replace('"id"', '"path"', 1))
+    with pytest.raises(SettingsError, match="add the folder or table that was predicted"):
+        items_of_predictions(pair)
+    items = items_of_predictions(tmp_path / "found_rows.csv", ["rows.csv"])
+    assert len(items) == 4 and set(items.classes) == {"ja", "nein", "vielleicht"}
+    for row, (path, note, age, ward) in enumerate(rows):
+        source = items.source(row)
+        assert source.inputs == (Path(path) if path else None, note or None)
+        assert source.cells == (age, ward)
+        assert hash_content(source) == items.content_hashes[row]
+
+
+def test_several_inputs_of_a_config_are_reviewed_and_corrected(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = ["path,text,age,label"]
+    for row in range(24):
+        write_tone(tmp_path / f"{row // 2}.csv", seed=row // 2)
+        lines.append(f"{row // 2}.csv,note {row},{20 + row},{'xy'[row % 2]}")
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    experiment = Experiment.parse({
+        "name": "rows", "data": {"source": "rows.csv"},
+        "features": {"tone": {"kind": "channels"}, "note": {"kind": "character"},
+                     "columns": ["age"]},
+    })  # fmt: skip
+    items = items_of_data(experiment)
+    assert len(items) == 24 and items.names[0] == items.names[1] == "0.csv"
+    assert items.source(1).inputs == (Path("0.csv"), "note 1") and items.source(1).cells == ("21",)
+    decisions = Decisions(items, Path("rows.corrections.csv"))
+    decisions.decide(1, "x")
+    corrected = experiment.with_data(experiment.data.replace(corrections=decisions.path))
+    store = prepare_data(corrected).store
+    labels = [store.classes[code] for code in store.index["label"].to_pylist()]
+    assert labels == ["x", "x", *["x", "y"] * 11]
+    assert Decisions(items_of_data(corrected), decisions.path).labels == {1: "x"}

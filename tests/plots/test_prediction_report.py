@@ -7,6 +7,9 @@ import pytest
 
 from seqbelt.evaluation.drift import Drift, Quantity
 from seqbelt.features.audio.audio import LogMel
+from seqbelt.features.base import JoinedSource
+from seqbelt.features.input_layout import ColumnSize, InputLayout, InputSize
+from seqbelt.features.kinds import parse_stored
 from seqbelt.features.text.text import Word
 from seqbelt.plots.item_view import ShownItem, show_item
 from seqbelt.plots.prediction_report import (
@@ -97,3 +100,25 @@ def test_an_item_is_played_read_or_drawn(tmp_path):
     assert "so &lt;good&gt;</blockquote>" in read
     gone = show_item(ShownItem("1", None, lambda: None, ()), WORD, words)
     assert "not available" in gone
+
+
+def test_each_input_of_several_is_shown_by_its_kind(tmp_path):
+    features = parse_stored({
+        "kind": "inputs", "motion": {"kind": "channels"}, "note": {"kind": "word"},
+        "sound": {"kind": "log_mel", "sample_rate": 8000},
+        "columns": {"age": "auto", "ward": "auto"},
+    })  # fmt: skip
+    layout = InputLayout(
+        (InputSize("motion", 2, False), InputSize("note", 9, True), InputSize("sound", 40, False)),
+        (ColumnSize("age", 2), ColumnSize("ward", 1)),
+    )
+    steps = np.random.default_rng(0).normal(size=(30, 2))
+    packed = layout.pack([steps, np.arange(3), None], np.zeros(3))
+    source = JoinedSource((steps, "so <good>", None), ("61", ""))
+    shown = ShownItem("1", source, lambda: packed, (), layout)
+    words = Words("en")
+    page = show_item(shown, features, words)
+    assert page.count("<polyline") == 2 and "so &lt;good&gt;</blockquote>" in page
+    assert "age: 61, ward: –" in page and page.count("Missing in this row") == 1
+    gone = show_item(replace(shown, source=None), features, words)
+    assert "not available" in gone and "<polyline" not in gone

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from browser import needs_browser, open_browser
-from review_toys import make_sets, make_texts
+from review_toys import make_joined, make_sets, make_texts
 
 from seqbelt.review.decisions import Decisions
 from seqbelt.review.server import serve
@@ -17,14 +17,14 @@ pytestmark = needs_browser
 
 @pytest.fixture
 def make_toys():
-    return make_texts
+    return lambda folder: make_texts()
 
 
 @pytest.fixture
 def page(tmp_path, make_toys):
     """A browser with the page open, and the table that it writes."""
     path = tmp_path / "toys.corrections.csv"
-    items = make_toys()
+    items = make_toys(tmp_path)
     addresses, is_started = list[str](), threading.Event()
 
     def start(address):
@@ -104,22 +104,26 @@ def test_a_phone_shows_it_without_scrolling_sideways(page):
     assert keep.rect["y"] + keep.rect["height"] < 844
 
 
-@pytest.mark.parametrize("make_toys", [make_sets, lambda: make_sets(classes="abcdefghijkl")])
+@pytest.mark.parametrize(
+    "make_toys", [lambda _: make_sets(), lambda _: make_sets(classes="abcdefghijkl")]
+)
 def test_keys_switch_several_labels_and_enter_saves_them(page):
     from selenium.webdriver.common.keys import Keys
 
     driver, path = page
     body, keep = driver.find_element("tag name", "body"), driver.find_element("id", "keep")
 
+    def buttons(which):
+        """Name and key of some of the labels' buttons."""
+        script = """return [...document.querySelectorAll(`#choices button${arguments[0]}`)].map(
+            (one) => ["span", "kbd"].map((tag) => one.querySelector(tag).textContent))"""
+        return dict(driver.execute_script(script, which))
+
     def pressed():
-        buttons = driver.find_elements("css selector", "#choices [aria-pressed=true] span")
-        return [button.text for button in buttons]
+        return [*buttons("[aria-pressed=true]")]
 
     def switch(name):
-        """Press the key that stands beside a label."""
-        for button in driver.find_elements("css selector", "#choices button"):
-            if button.find_element("tag name", "span").text == name:
-                body.send_keys(button.find_element("tag name", "kbd").text)
+        body.send_keys(buttons("")[name])
 
     first = wait_for(driver, lambda: name_of(driver))
     wait_for(driver, lambda: pressed() == ["a"])
@@ -140,4 +144,28 @@ def test_keys_switch_several_labels_and_enter_saves_them(page):
     press(driver, "u")
     assert name_of(driver) == second
     assert rows_of(path) == [(first, '["a", "b"]'), (second, "[]"), (second, "")]
+    assert driver.find_element("id", "error").text == ""
+
+
+@pytest.mark.parametrize("make_toys", [make_joined])
+def test_several_inputs_are_shown_below_each_other(page):
+    driver, _ = page
+
+    def shown(tag):
+        return driver.find_elements("css selector", f"#content {tag}")
+
+    wait_for(driver, lambda: name_of(driver) and shown("h3"))
+    press(driver, "1")  # the less sure one, without a sound
+    wait_for(driver, lambda: shown("audio"))
+    pictures = shown("img")
+    loaded = "return arguments[0].complete && arguments[0].naturalWidth > 0"
+    assert len(pictures) == 2
+    for picture in pictures:
+        wait_for(driver, lambda picture=picture: driver.execute_script(loaded, picture))
+    assert [one.text for one in shown("h3")] == ["sound", "note", "motion"]
+    assert shown("table")[0].text == "age 61\nward –"
+    assert shown("blockquote")[0].text == "a loud <b>tone</b>"
+    driver.find_element("tag name", "body").send_keys("u")
+    wait_for(driver, lambda: shown(".missing"))
+    assert len(shown("img")) == 1 and not shown("audio")
     assert driver.find_element("id", "error").text == ""

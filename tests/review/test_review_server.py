@@ -3,11 +3,12 @@
 import csv
 import io
 import wave
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
-from review_toys import make_items, make_sets, make_texts
+from review_toys import make_items, make_joined, make_sets, make_texts
 
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
@@ -174,7 +175,8 @@ def test_the_error_rate_is_of_the_first_random_items_only(client):
 
 
 def test_texts_come_as_they_are_read(client):
-    assert client.get("/api/items/4").json["text"] == "text <i>4</i>"
+    (shown,) = client.get("/api/items/4").json["inputs"]
+    assert shown == {"name": "", "kind": "text", "text": "text <i>4</i>"}
 
 
 def test_a_sound_is_played_as_wav_in_ranges_with_its_spectrogram(tmp_path, path):
@@ -265,3 +267,33 @@ def test_several_labels_must_be_a_list_of_classes(path, label, message):
     answer = Client(make_sets(), path).post("/api/decide", {"item": 0, "label": label})
     assert answer.status_code == 422 and message in answer.json["error"]
     assert not path.exists()
+
+
+def test_each_input_is_shown_by_its_kind_with_the_columns_beside(tmp_path, path):
+    client = Client(make_joined(tmp_path), path)
+    shown = client.get("/api/items/0").json
+    kinds = [(one["name"], one["kind"], one.get("text")) for one in shown["inputs"]]
+    assert kinds == [
+        ("sound", "audio", None), ("note", "text", "a loud <b>tone</b>"),
+        ("motion", "channels", None),
+    ]  # fmt: skip
+    assert shown["columns"] == [["age", "61"], ["ward", ""]]
+    assert client.get("/api/summary").json["kind"] == "inputs"
+    assert client.get("/media/0/sound?input=0").data[:4] == b"RIFF"
+    assert client.get("/media/0/picture?input=0").data[:4] == b"\x89PNG"
+    assert client.get("/media/0/picture?input=2").text.count("<path") == 2
+    for missing in ("0/sound?input=1", "0/sound?input=3", "0/picture?input=-1", "1/sound?input=0"):
+        assert client.get(f"/media/{missing}").status_code == 404
+    kinds = [one["kind"] for one in client.get("/api/items/1").json["inputs"]]
+    assert kinds == [None, "text", "channels"]
+
+
+def test_a_decision_on_an_item_of_several_inputs_is_of_all_of_them(tmp_path, path):
+    items = make_joined(tmp_path)
+    client = Client(items, path)
+    assert client.post("/api/decide", {"item": 0, "label": "b"}).status_code == 200
+    assert rows_of(path) == [["one/0", hash_content(items.source(0)), "a", "b"]]
+    changed = [replace(items.source(row), cells=("62", "")) for row in range(2)]
+    object.__setattr__(items, "source", changed.__getitem__)
+    answer = client.post("/api/decide", {"item": 0, "label": "a"})
+    assert answer.status_code == 422 and "content has changed" in answer.json["error"]

@@ -13,7 +13,8 @@ from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.evaluation.confident_learning import UNDISPUTED
 from seqbelt.experiment import Experiment
-from seqbelt.features.base import Features, Source
+from seqbelt.features.base import Source
+from seqbelt.features.encoding import hash_if_readable
 from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.decision import Decision
@@ -99,17 +100,8 @@ def _review(items: ReviewItems, path: Path, port: int) -> Outcome:
     return Outcome(result)
 
 
-def _refuse_several_inputs(features: Features) -> None:
-    if isinstance(features, SeveralInputs):
-        raise SettingsError(
-            "seqbelt review: does not support items of several inputs or with columns; correct the "
-            "labels in the manifest"
-        )
-
-
 def items_of_data(experiment: Experiment) -> ReviewItems:
     """The items of a config's data, with the held-out predictions of its last comparison."""
-    _refuse_several_inputs(experiment.features)
     store = prepare_data(experiment).store
     manifest = experiment.data.list_items(experiment.features)
     rows, stored = _review_rows(manifest, store)
@@ -190,14 +182,14 @@ def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems
     if not len(probabilities):
         raise SeqbeltError(f"{table}: no row has a prediction")
     names = rows[key].cast(pa.string()).to_pylist()
+    hashes = rows["content_hash"].cast(pa.string()).fill_null("").to_pylist()
     folder, _ = load_folder(rows["model"][0].as_py())
     bundle = Bundle.load(folder)
     features = bundle.features
-    _refuse_several_inputs(features)
     if features.reads_text and "text" in rows.column_names and not inputs:
         sources: Sequence[Source] = rows["text"].to_pylist()
     else:
-        sources = _find_sources(table, key, names, bundle, inputs)
+        sources = _find_sources(table, key, names, hashes, bundle, inputs)
     classes = tuple(name.removeprefix("p_") for name in columns)
     left_out = int(np.count_nonzero(~is_predicted))
     decision = bundle.decision
@@ -210,7 +202,7 @@ def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems
     return ReviewItems(
         names=names,
         labels=labels,
-        content_hashes=rows["content_hash"].cast(pa.string()).fill_null("").to_pylist(),
+        content_hashes=hashes,
         classes=classes,
         probabilities=probabilities,
         is_contradicted=np.array([one not in ("", best) for one, best in zip(labels, predicted)]),
@@ -286,21 +278,31 @@ def _read_workbook(path: Path, texts: Sequence[str]) -> pa.Table:
 
 
 def _find_sources(
-    table: Path, key: str, names: Sequence[str], bundle: Bundle, inputs: Sequence[str]
+    table: Path,
+    key: str,
+    names: Sequence[str],
+    hashes: Sequence[str],
+    bundle: Bundle,
+    inputs: Sequence[str],
 ) -> Sequence[Source]:
     """The content of each predicted item. Raises SettingsError where it is not found."""
     if inputs:
         paths, settings = parse_inputs(inputs)
         reading = bundle.about.get("reading")
         items = list_items(paths, bundle.features, settings, reading=reading).items
-        sources = {item.name: item.source for item in items}
+        sources: dict[str, list[Source]] = {}
+        for item in items:
+            sources.setdefault(item.name, []).append(item.source)
         if missing := [name for name in names if name not in sources]:
             raise SettingsError(
                 f"INPUT {inputs[0]}: {len(missing):,} of {len(names):,} predicted items are not in "
                 f"it, among them '{missing[0]}'; give the inputs that were predicted"
             )
-        return [sources[name] for name in names]
-    if key == "path":
+        return [
+            _with_hash(sources[name], content_hash)
+            for name, content_hash in zip(names, hashes, strict=True)
+        ]
+    if key == "path" and not isinstance(bundle.features, SeveralInputs):
         for root in dict.fromkeys([Path(), table.parent]):
             if all((root / name).is_file() for name in names[:MAX_TRIED]):
                 return [root / name for name in names]
@@ -308,3 +310,12 @@ def _find_sources(
         f"PREDICTIONS {table}: '{names[0]}' is not found from here; add the folder or table that "
         f"was predicted: seqbelt review {table} INPUT"
     )
+
+
+def _with_hash(sources: Sequence[Source], content_hash: str) -> Source:
+    """Of the items of one name, the one with this content: rows of one file may differ in their
+    other inputs."""
+    if len(sources) == 1:
+        return sources[0]
+    same = (source for source in sources if hash_if_readable(source) == content_hash)
+    return next(same, sources[0])

@@ -28,6 +28,15 @@ COLUMNS_FILE = "columns.json"
 NOT_NAMES = ("kind", "columns", "column", "sections", "reads", "read_from")
 
 
+class Part(NamedTuple):
+    """One input of an item."""
+
+    name: str
+    features: Features
+    source: Source | None
+    """Its content; None where it is missing."""
+
+
 class JoinedRaw(NamedTuple):
     """What was decoded of one item: of each input, None where it is missing, and the cells."""
 
@@ -228,6 +237,23 @@ class JoinedEncoder:
             layout.pack(of, encode_cells(self.columns, raw.cells))
             for raw, of in zip(raws, sequences, strict=True)
         ]
+
+
+def parts_of(features: Features, source: Source) -> list[Part]:
+    """The inputs of an item; where it has one only, that one without a name."""
+    if not isinstance(features, SeveralInputs):
+        return [Part("", features, source)]
+    assert isinstance(source, JoinedSource)
+    pairs = zip(features.inputs.items(), source.inputs, strict=True)
+    return [Part(name, section, part) for (name, section), part in pairs]
+
+
+def cells_of(features: Features, source: Source) -> list[tuple[str, str]]:
+    """The columns of the manifest beside an item's inputs, and its cells."""
+    if not isinstance(features, SeveralInputs):
+        return []
+    assert isinstance(source, JoinedSource)
+    return [*zip(features.columns, source.cells, strict=True)]
 
 
 def are_inputs(features: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,13 +14,14 @@ from markupsafe import Markup
 from seqbelt.errors import BadInput
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.audio.audio_decoding import Audio
-from seqbelt.features.base import Features, JoinedSource, Source
-from seqbelt.features.joined_inputs import SeveralInputs
+from seqbelt.features.base import Features, Source
+from seqbelt.features.input_layout import InputLayout
+from seqbelt.features.joined_inputs import KIND, SeveralInputs, cells_of, parts_of
 from seqbelt.features.video.video import VideoFeatures
 from seqbelt.features.video.video_decoding import FrameFormat, decode_video
 from seqbelt.plots.report_page import Words, join
 
-Kind = Literal["audio", "video", "text", "channels"]
+Kind = Literal["audio", "video", "text", "channels", "inputs"]
 MAX_AUDIO_S = 8.0
 """Longer recordings are embedded up to here."""
 MAX_RATE = 16_000
@@ -41,10 +43,14 @@ class ShownItem:
     """Its encoded steps; drawn where the content can be neither played nor read."""
     lines: tuple[str, ...]
     """Sentences above it."""
+    layout: InputLayout | None = None
+    """Where its inputs are in the sequence, if it has several."""
 
 
 def kind_of(features: Features) -> Kind:
     """What the items of these features are to a person."""
+    if isinstance(features, SeveralInputs):
+        return KIND
     if isinstance(features, AudioFeatures):
         return "audio"
     if isinstance(features, VideoFeatures):
@@ -64,8 +70,8 @@ def _visible(name: str) -> str:
 
 
 def _content(item: ShownItem, features: Features, words: Words) -> Markup:
-    if isinstance(item.source, JoinedSource) and isinstance(features, SeveralInputs):
-        return _parts(item, item.source, features, words)
+    if isinstance(features, SeveralInputs):
+        return _parts(item, features, words)
     try:
         if item.source is not None:
             if features.reads_text:
@@ -82,18 +88,25 @@ def _content(item: ShownItem, features: Features, words: Words) -> Markup:
     return _channels(sequence, words)
 
 
-def _parts(item: ShownItem, source: JoinedSource, features: SeveralInputs, words: Words) -> Markup:
+def _parts(item: ShownItem, features: SeveralInputs, words: Words) -> Markup:
     """The inputs of an item one below the other, then its columns."""
+    if item.source is None:
+        return Markup('<p class="soft">{}</p>').format(words("not_available"))
     shown = []
-    for (name, section), part in zip(features.inputs.items(), source.inputs, strict=True):
-        content = words("not_available")
+    for at, (name, section, part) in enumerate(parts_of(features, item.source)):
+        content = Markup('<p class="soft">{}</p>').format(words("missing_input"))
         if part is not None:
-            content = _content(replace(item, source=part, sequence=lambda: None), section, words)
+            sequence = partial(_sequence_of, item, at)
+            content = _content(replace(item, source=part, sequence=sequence), section, words)
         shown.append(Markup('<div class="name">{}</div>{}').format(name, content))
-    cells = ", ".join(
-        f"{name}: {cell or '–'}" for name, cell in zip(features.columns, source.cells, strict=True)
-    )
+    cells = ", ".join(f"{name}: {cell or '–'}" for name, cell in cells_of(features, item.source))
     return join([*shown, Markup('<div class="name">{}</div>').format(cells)])
+
+
+def _sequence_of(item: ShownItem, at: int) -> np.ndarray | None:
+    """The encoded steps of one of an item's inputs."""
+    packed = item.sequence()
+    return None if packed is None or item.layout is None else item.layout.unpack(packed)[at]
 
 
 def _text(text: str) -> Markup:

@@ -36,6 +36,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "items_text": ("texts", "텍스트"),
     "items_video": ("clips", "영상"),
     "items_channels": ("sequences", "시퀀스"),
+    "items_inputs": ("items", "항목"),
     "items_steps": ("labelled steps", "라벨이 붙은 스텝"),
     "seconds": ("{low:.3g} to {high:.3g} s, median {median:.3g} s",
                 "{low:.3g} ~ {high:.3g}초, 중앙값 {median:.3g}초"),
@@ -47,6 +48,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "none": ("none", "없음"),
     "more": ("and {count:,} more", "외 {count:,}개"),
     "not_available": ("The file is not available any more.", "원본 파일을 찾을 수 없습니다."),
+    "missing_input": ("Missing in this row.", "이 행에는 없습니다."),
     "drawn": ("first {shown} of {total} features over time", "특성 {total}개 중 앞의 {shown}개, 시간순"),
     "part_of": ("the first {seconds:g} s", "앞부분 {seconds:g}초"),
     # Report of a comparison

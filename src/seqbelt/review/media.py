@@ -1,7 +1,8 @@
-"""The content of an item as a browser shows it: a text, a WAV file, pictures."""
+"""The content of an item's inputs as a browser shows it: texts, WAV files, pictures."""
 
 import io
 import wave
+from typing import Any
 
 import numpy as np
 
@@ -10,15 +11,33 @@ from seqbelt.features.arrays.array_features import Steps
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.base import Features, Source
+from seqbelt.features.joined_inputs import cells_of, parts_of
 from seqbelt.features.video.video import VideoFeatures
+from seqbelt.plots.item_view import kind_of
 from seqbelt.plots.review_pictures import channels_svg, frames_png, spectrogram_png
 
 MAX_CHARACTERS = 20_000
 """Of a text that is shown."""
 
 
+def describe_content(features: Features, source: Source) -> dict[str, Any]:
+    """The inputs of an item with their name, kind (null where it is missing), and text or why there
+    is none; and its cells of the manifest's columns."""
+    inputs: list[dict[str, Any]] = []
+    for name, section, part in parts_of(features, source):
+        kind = None if part is None else kind_of(section)
+        shown: dict[str, Any] = {"name": name, "kind": kind}
+        if part is not None and kind == "text":
+            try:
+                shown["text"] = text_of(section, part)
+            except BadInput as error:
+                shown["error"] = str(error)
+        inputs.append(shown)
+    return {"inputs": inputs, "columns": cells_of(features, source)}
+
+
 def text_of(features: Features, source: Source) -> str:
-    """The text of an item, shortened. Raises BadInput."""
+    """A text, shortened. Raises BadInput."""
     text = str(features.read(source))
     if len(text) <= MAX_CHARACTERS:
         return text
@@ -39,7 +58,7 @@ def wav_of(features: AudioFeatures, source: Source) -> bytes:
 
 
 def picture_of(features: Features, source: Source, width: int) -> tuple[bytes, str]:
-    """A picture of an item, and its media type; channels are drawn for ``width`` pixels.
+    """A picture of an input, and its media type; channels are drawn for ``width`` pixels.
 
     Raises BadInput.
     """

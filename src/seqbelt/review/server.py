@@ -17,12 +17,13 @@ import numpy as np
 from flask import Flask, Response, abort, redirect, request
 from werkzeug.exceptions import HTTPException
 
-from seqbelt.errors import BadInput, SeqbeltError
+from seqbelt.errors import SeqbeltError
 from seqbelt.features.audio.audio import AudioFeatures
+from seqbelt.features.joined_inputs import Part, parts_of
 from seqbelt.plots.item_view import kind_of
 from seqbelt.review.decisions import Decisions
 from seqbelt.review.items import SECTIONS, ReviewItems
-from seqbelt.review.media import picture_of, text_of, wav_of
+from seqbelt.review.media import describe_content, picture_of, wav_of
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "seqbelt-review"
@@ -44,16 +45,25 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
     app = Flask("seqbelt.review", static_folder=None)
     page = files("seqbelt.review") / "page"
     cookie = f"{COOKIE}-{port}"  # a browser sends the cookies of one port to all others
-    features, kind = items.features, kind_of(items.features)
+
+    def asked_input(item: int) -> tuple[int, Part]:
+        """The place of the input that a request for an item is for, and the input."""
+        at, parts = request.args.get("input", 0, int), parts_of(items.features, items.source(item))
+        if not 0 <= at < len(parts) or parts[at].source is None:
+            abort(404, f"item {item} has no input {at}")
+        return at, parts[at]
 
     @lru_cache(NUM_CACHED)
-    def picture(item: int, width: int) -> tuple[bytes, str]:
-        return picture_of(features, items.source(item), width)
+    def picture(item: int, at: int, width: int) -> tuple[bytes, str]:
+        _, features, source = parts_of(items.features, items.source(item))[at]
+        assert source is not None
+        return picture_of(features, source, width)
 
     @lru_cache(NUM_CACHED)
-    def sound(item: int) -> bytes:
-        assert isinstance(features, AudioFeatures)
-        return wav_of(features, items.source(item))
+    def sound(item: int, at: int) -> bytes:
+        _, features, source = parts_of(items.features, items.source(item))[at]
+        assert isinstance(features, AudioFeatures) and source is not None
+        return wav_of(features, source)
 
     @app.before_request
     def check_request() -> Response | None:
@@ -112,7 +122,7 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
     def summarize() -> dict[str, Any]:
         return {
             "title": items.title,
-            "kind": kind,
+            "kind": kind_of(items.features),
             "classes": items.classes,
             "is_several": items.decision.target.is_several,
             "remarks": [*items.remarks, *decisions.remarks],
@@ -144,12 +154,7 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
         about = _brief(items, decisions, number(item))
         if items.is_predicted[item]:
             about["probabilities"] = items.probabilities[item].round(4).tolist()
-        if kind == "text":
-            try:
-                about["text"] = text_of(features, items.source(item))
-            except BadInput as error:
-                about["error"] = str(error)
-        return about
+        return about | describe_content(items.features, items.source(item))
 
     @app.post("/api/decide")
     def decide() -> dict[str, Any]:
@@ -169,16 +174,18 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
     @app.get("/media/<int:item>/picture")
     def show_picture(item: int) -> Response:
         width = min(MAX_WIDTH, max(MIN_WIDTH, request.args.get("width", MAX_WIDTH, int)))
-        content, media_type = picture(number(item), width)
+        at, _ = asked_input(number(item))
+        content, media_type = picture(item, at, width)
         answer = Response(content, mimetype=media_type)
         answer.headers["Content-Security-Policy"] = _PICTURE_POLICY
         return answer
 
     @app.get("/media/<int:item>/sound")
     def play(item: int) -> Response:
-        if kind != "audio":
+        at, part = asked_input(number(item))
+        if not isinstance(part.features, AudioFeatures):
             abort(404, "these items have no sound")
-        answer = Response(sound(number(item)), mimetype="audio/wav")
+        answer = Response(sound(item, at), mimetype="audio/wav")
         answer.make_conditional(request, accept_ranges=True, complete_length=len(answer.data))
         return answer
 

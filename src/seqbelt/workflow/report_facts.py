@@ -104,7 +104,8 @@ def _worst(
             f"{words('predicted')}: {predicted} ({words.percent(confidence)})",
         )
         sequence = _reader(report, row)
-        items.append(ShownItem(name, sources.get(content), sequence, lines))
+        layout = report.sequences.store.layout
+        items.append(ShownItem(name, sources.get(content), sequence, lines, layout))
     return tuple(items)
 
 

@@ -53,6 +53,11 @@ function namesOf(label) {
   return summary.is_several ? JSON.parse(label) : [label];
 }
 
+// A row of several inputs may have no path.
+function nameOf(one) {
+  return one.name || "row without a path";
+}
+
 function say(label) {
   const names = namesOf(label);
   return names === null ? "" : names.join(", ") || "none of them";
@@ -124,7 +129,7 @@ function listItems() {
     const button = make("button");
     button.type = "button";
     const name = make("b");
-    name.append(make("bdi", one.name));
+    name.append(make("bdi", nameOf(one)));
     const to = one.decision ? ` ✓ ${say(one.decision)}` : "";
     const says = one.predicted ? `${say(one.predicted)} ${percent(one.confidence)}` : "?";
     button.append(name, make("small", `${say(one.label) || "no label"} → ${says}${to}`));
@@ -159,28 +164,44 @@ function showFacts(one) {
 
 function showContent(one) {
   const content = [];
-  if (summary.kind === "text") {
-    content.push(make("blockquote", one.text ?? ""));
-  } else {
-    const picture = make("img", undefined, summary.kind);
-    picture.alt = {audio: "spectrogram", video: "frames", channels: "channels"}[summary.kind];
-    picture.src = pictureOf(one);
-    picture.addEventListener("error", () => explain(picture.src));
-    content.push(picture);
-    if (summary.kind === "audio") {
-      const sound = make("audio");
-      sound.controls = true;
-      sound.preload = "auto";
-      sound.src = `/media/${one.item}/sound`;
-      content.push(sound);
-    }
-  }
+  if (one.columns.length) content.push(tableOf(one.columns));
+  one.inputs.forEach((input, place) => {
+    if (one.inputs.length > 1) content.push(make("h3", input.name));
+    content.push(...showInput(one, input, place));
+    if (input.error) complain(new Error(`${one.name}: ${input.error}`));
+  });
   at("content").replaceChildren(...content);
-  if (one.error) complain(new Error(`${one.name}: ${one.error}`));
 }
 
-function pictureOf(one) {
-  return `/media/${one.item}/picture?width=${at("content").clientWidth}`;
+function tableOf(columns) {
+  const table = make("table");
+  table.append(...columns.map(([name, cell]) => {
+    const row = make("tr");
+    const head = make("th", name);
+    head.scope = "row";
+    row.append(head, make("td", cell || "–"));
+    return row;
+  }));
+  return table;
+}
+
+function showInput(one, input, place) {
+  if (input.kind === null) return [make("p", "missing in this row", "missing")];
+  if (input.kind === "text") return [make("blockquote", input.text ?? "")];
+  const picture = make("img", undefined, input.kind);
+  picture.alt = {audio: "spectrogram", video: "frames", channels: "channels"}[input.kind];
+  picture.src = pictureOf(one, place);
+  picture.addEventListener("error", () => explain(picture.src));
+  if (input.kind !== "audio") return [picture];
+  const sound = make("audio");
+  sound.controls = true;
+  sound.preload = "auto";
+  sound.src = `/media/${one.item}/sound?input=${place}`;
+  return [picture, sound];
+}
+
+function pictureOf(one, place) {
+  return `/media/${one.item}/picture?input=${place}&width=${at("content").clientWidth}`;
 }
 
 async function explain(path) {
@@ -278,13 +299,13 @@ async function show() {
   const found = await ask(`/api/items/${wanted}`);
   if (!items.length || items[place].item !== wanted) return;
   shown = found;
-  at("name").textContent = shown.name;
+  at("name").textContent = nameOf(shown);
   showFacts(shown);
   showContent(shown);
   startDraft(shown);
   showChoices(shown);
   const next = items[place + 1];
-  if (next && summary.kind !== "text") new Image().src = pictureOf(next);
+  if (next && !["text", "inputs"].includes(summary.kind)) new Image().src = pictureOf(next, 0);
 }
 
 async function decide(label) {
