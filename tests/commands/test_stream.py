@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from toys import PLAIN
 
 from seqbelt.cli import main
 from seqbelt.commands import stream as stage
+from seqbelt.data.labels.targets import TARGETS
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Character
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
 
@@ -260,6 +263,73 @@ def test_events_are_the_changes_and_run_a_command(capsys):
     assert summary["num_events"] == 3 and summary["num_failed_commands"] == 0
     logged = [line.split(" ") for line in Path("log").read_text().splitlines()]
     assert logged == [[e["label"], e["previous"] or "", str(e["time_s"])] for e in events]
+
+
+def save_that_labels(thresholds=()) -> str:
+    """A model of one channel: nein where it is high, ja where it is low, both between."""
+    bundle = Bundle.load(Path(save_that_follows()))
+    with torch.no_grad():
+        bundle.network.classify.bias.copy_(torch.tensor([1.0, 1.0]))
+    several = replace(bundle, target=TARGETS["several"], thresholds=thresholds)
+    several.save(Path("bundle"))
+    return "bundle"
+
+
+def test_several_labels_are_printed_as_predict_has_them(capsys):
+    model = save_that_labels(thresholds=(0.5, 0.25))
+    Path("x.csv").write_text("0\n" * 10 + "1\n" * 10 + "-1\n" * 20)
+    code, lines, err = run(capsys, model, "x.csv", "--every-steps", "5", "--json")
+    assert code == 0, err
+    predictor = Predictor(Bundle.load(Path(model)), "cpu")
+    summary = predict_items(
+        predictor, [Item("x.csv", Path("x.csv"))], Path("out.jsonl"), key="path", model="m"
+    )
+    assert summary.num_predicted == 1
+    (expected,) = map(json.loads, Path("out.jsonl").read_text().splitlines())
+    for line in (lines[-2], lines[-1]):
+        assert "label" not in line and line["labels"] == expected["labels"]
+        assert line["confidence"] == pytest.approx(expected["confidence"], abs=1e-5)
+        for name in CLASSES:
+            assert line["p"][name] == pytest.approx(expected[f"p_{name}"], abs=1e-5)
+    steps = predictor.encode(Path("x.csv"))
+    for line in lines[:-1]:
+        (row,) = predictor.probabilities([steps[: line["step"]]])
+        assert line["labels"] == predictor.bundle.predicted_names(row)
+    sets = {tuple(line["labels"]) for line in lines[:-1]}
+    assert sets >= {("ja", "nein"), ("nein",)}
+    assert f"{', '.join(lines[-1]['labels'])} " in err
+
+
+def test_events_of_several_labels_begin_and_end_each(capsys):
+    model = save_that_labels()
+    levels = np.repeat([-1.0, 1.0, 0.0, -1.0], [60, 60, 60, 60])
+    Path("x.csv").write_text("".join(f"{value}\n" for value in levels))
+    command = f"{sys.executable} -c \"import os; e = os.environ; open('log', 'a').write(' '.join("
+    command += "[e['SEQBELT_LABEL'], e['SEQBELT_CHANGE'], e['SEQBELT_TIME_S'], e['SEQBELT_P']])"
+    command += ' + chr(10))"'
+    options = ["--every-steps", "1", "--window-s", "1", "--events", "--on-event", command]
+    code, lines, err = run(capsys, model, "x.csv", *options, "--json")
+    assert code == 0, err
+    *events, summary = lines
+    found = [(one["label"], one["change"]) for event in events for one in event["changes"]]
+    assert found == [
+        ("ja", "begins"), ("nein", "begins"), ("ja", "ends"), ("ja", "begins"), ("nein", "ends"),
+    ]  # fmt: skip
+    for event in events:
+        for one in event["changes"]:
+            assert round(event["time_s"] - one["since_s"], 6) == 0.5
+            assert (one["p"] >= 0.5) == (one["change"] == "begins")
+    assert summary["num_events"] == len(found) == 5 and summary["num_failed_commands"] == 0
+    logged = [line.split(" ") for line in Path("log").read_text().splitlines()]
+    assert logged == [
+        [one["label"], one["change"], str(event["time_s"]), str(one["p"])]
+        for event in events
+        for one in event["changes"]
+    ]
+    code, _, err = run(capsys, model, "x.csv", "--events", "--threshold", "0.4")
+    assert code == 2 and "a label needs its own threshold, 0.5 or more, anyway" in err
+    code, lines, _ = run(capsys, model, "x.csv", *options[:5], "--threshold", "0.9999")
+    assert code == 0 and not lines  # nothing is that sure
 
 
 def test_a_command_that_fails_is_reported_and_the_stream_goes_on(capsys):

@@ -1,5 +1,7 @@
 """The last answer of a stream is the answer that the file gets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import PLAIN
 
+from seqbelt.data.labels.targets import TARGETS
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.vectors import Vectors
@@ -18,6 +21,7 @@ from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import Model
 
 CLASSES = ("a", "b", "c")
+THRESHOLDS = (0.5, 0.3, 0.7)
 AUDIO = {"sample_rate": 8000, "window_ms": 25.0, "hop_ms": 10.0}
 KINDS = {
     "log_mel": LogMel(kind="log_mel", num_bands=12, deltas=2, **AUDIO),
@@ -83,6 +87,42 @@ def test_the_answers_do_not_depend_on_the_pieces(noise):
         assert [d.num_steps for d in found] == [d.num_steps for d in at_once]
         for one, other in zip(found, at_once, strict=True):
             np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+
+
+def as_several(bundle: Bundle) -> Bundle:
+    return replace(bundle, target=TARGETS["several"], thresholds=THRESHOLDS, temperature=1.5)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_labels_are_those_of_the_file_at_every_cut(kind, cell, noise):
+    bundle = as_several(make(KINDS[kind], cell=cell, pooling="concat"))
+    samples, predictor = noise(2400), Predictor(bundle, "cpu")
+    steps = predictor.encode(samples)
+    found = hear(bundle, samples, range(0, 2400, 7), every_steps=1)
+    expected = predictor.probabilities([steps[: d.num_steps] for d in found])
+    for decision, probabilities in zip(found, expected, strict=True):
+        np.testing.assert_allclose(decision.probabilities, probabilities, atol=1e-5)
+        names = [bundle.predicted_names(p) for p in (decision.probabilities, probabilities)]
+        assert names[0] == names[1]
+    assert (expected.sum(axis=1) - 1 > 1e-3).any()  # no softmax
+    for end in (1, 199, 200, 1001, 2399):  # a signal that ends there is a file that ends there
+        last, file = hear(bundle, samples[:end])[-1], predict(bundle, samples[:end])
+        np.testing.assert_allclose(last.probabilities, file.probabilities, atol=1e-5)
+        assert last.num_steps == file.num_steps
+        assert bundle.predicted_names(last.probabilities) == bundle.predicted_names(
+            file.probabilities
+        )
+
+
+def test_a_window_of_several_labels_is_that_of_its_steps():
+    rows = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    timed = Channels(kind="channels", sample_rate=10.0)
+    bundle = as_several(make(timed, [rows], bidirectional=True))
+    for decision in hear(bundle, rows, every_steps=4, window_s=0.9):
+        end = decision.num_inputs
+        expected = predict(bundle, rows[max(0, end - 9) : end]).probabilities
+        np.testing.assert_allclose(decision.probabilities, expected, atol=1e-5)
 
 
 def test_an_answer_before_the_end_uses_only_what_was_heard(noise):

@@ -10,13 +10,12 @@ import pytest
 import torch
 
 from seqbelt.data.labels.targets import ORDERED, TARGETS
-from seqbelt.errors import SeqbeltError, SettingsError
+from seqbelt.errors import SeqbeltError
 from seqbelt.evaluation.attribution import explain
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.inference.bundle import Bundle, write_hashes
 from seqbelt.inference.decision import Decision, choose_separator
 from seqbelt.inference.journal import Row
-from seqbelt.inference.live_stream import Stream
 from seqbelt.inference.output import is_prediction_file, kept_names, write_predictions
 from seqbelt.inference.segment_merging import Timeline, merge
 from seqbelt.models.classifier import Model
@@ -125,11 +124,6 @@ def test_kept_columns_give_way_and_the_separator_is_in_no_name():
     kept = kept_names(["labels", "label"], "path", CLASSES, is_several=True)
     assert kept == ["input_labels", "input_label"]
     assert choose_separator(["a|b", "c"]) == ";"
-
-
-def test_a_stream_refuses_several_labels_in_words(bundle):
-    with pytest.raises(SettingsError, match="cannot stream: it gives several labels"):
-        Stream(bundle)
 
 
 def test_segments_of_several_labels_may_overlap_and_each_has_its_threshold():

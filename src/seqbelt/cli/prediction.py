@@ -246,7 +246,8 @@ def stream(
         typer.Option(
             "--on-event",
             metavar="COMMAND",
-            help="Shell command to run at each change, with SEQBELT_LABEL and SEQBELT_TIME_S set.",
+            help="Shell command to run at each change, with SEQBELT_LABEL and SEQBELT_TIME_S set; "
+            "with several labels also SEQBELT_CHANGE, begins or ends.",
         ),
     ] = None,
     threshold: Annotated[
@@ -255,7 +256,9 @@ def stream(
             "--threshold",
             min=0.0,
             max=1.0,
-            help="Smallest confidence of a new label; 0.6 unless given.",
+            help="Smallest confidence of a new label; 0.6 unless given. With several labels "
+            "(data.labels: several) the smallest probability with which one begins, besides its "
+            "own threshold.",
         ),
     ] = None,
     min_duration_s: Annotated[

@@ -5,12 +5,13 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
 from seqbelt.features.arrays.array_features import ArrayEncoder
 from seqbelt.features.audio.audio import AudioFeatures
@@ -20,6 +21,7 @@ from seqbelt.inference.live_events import (
     MIN_DURATION_S,
     THRESHOLD,
     ChangeDetector,
+    LabelDetector,
 )
 from seqbelt.inference.live_stream import LiveDecision, Stream
 from seqbelt.workflow.console import echo
@@ -119,14 +121,32 @@ class LiveSignal:
     def _line(self, decision: LiveDecision) -> dict[str, Any]:
         line = self.last = _line(self._bundle, self.answers, decision)
         self.num_decisions += 1
-        change = self._changes and self._changes.push(
-            line["label"], line["confidence"], line.get("time_s", 0.0)
-        )
+        line = line | self._changed(line, decision)
+        self.num_events += len(_events(line))
+        return line
+
+    def _changed(self, line: dict[str, Any], decision: LiveDecision) -> dict[str, Any]:
+        """What a line says of a change; nothing where there is none."""
+        time_s = line.get("time_s", 0.0)
+        if isinstance(self._changes, LabelDetector):
+            found = self._changes.push(decision.probabilities, time_s)
+            return {"changes": [_timed(one._asdict(), line) for one in found]} if found else {}
+        change = self._changes and self._changes.push(line["label"], line["confidence"], time_s)
         if change is None:
-            return line
-        self.num_events += 1
-        since = {"since_s": change.since_s} if "time_s" in line else {}
-        return line | {"previous": change.previous} | since
+            return {}
+        return _timed({"previous": change.previous, "since_s": change.since_s}, line)
+
+
+def _timed(values: dict[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, without the time of steps that have none."""
+    return {name: of for name, of in values.items() if name != "since_s" or "time_s" in line}
+
+
+def _events(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """The changes that a line has: of the label, or of each of several labels."""
+    if "previous" in line:
+        return [line]
+    return [line | change for change in line.get("changes", ())]
 
 
 def stream(model: str, files: Sequence[str], options: Options) -> Outcome:
@@ -134,8 +154,10 @@ def stream(model: str, files: Sequence[str], options: Options) -> Outcome:
 
     ``-`` is standard input. ``window_s`` limits a prediction to the last seconds of the signal.
     With ``events`` only changes of the label are printed: the label changes once another is the
-    likeliest with at least ``threshold`` for ``min_duration_s``. ``on_event`` is a shell command
-    that runs at each change. Of several signals each line names its file, and one that cannot be
+    likeliest with at least ``threshold`` for ``min_duration_s``. With several labels each begins
+    once it has at least its own threshold, and ``threshold`` if given, for so long, and ends once
+    it is below its own threshold for so long. ``on_event`` is a shell command that runs at each
+    change. Of several signals each line names its file, and one that cannot be
     predicted does not end the others. Raises SettingsError if the model needs the complete signal,
     SeqbeltError if no signal can be predicted.
     """
@@ -151,9 +173,11 @@ def stream(model: str, files: Sequence[str], options: Options) -> Outcome:
     try:
         for signal, line in _lines(signals):
             line = {"file": signal.file, **line} if len(signals) > 1 else line
-            if hook is not None and "previous" in line:
-                hook.start(line)
-            if "previous" in line or not options.events:
+            events = _events(line)
+            if hook is not None:
+                for event in events:
+                    hook.start(event)
+            if events or not options.events:
                 print(json.dumps(line, ensure_ascii=False), flush=True)
     except BrokenPipeError:
         # Otherwise Python fails again when it flushes at exit.
@@ -221,7 +245,9 @@ def _fail(signal: LiveSignal, error: BadInput, signals: Sequence[LiveSignal]) ->
         echo(f"warning: {signal.name}: {error}; the other signals continue")
 
 
-def _detector(bundle: Bundle, answers: Stream, options: Options) -> ChangeDetector | None:
+def _detector(
+    bundle: Bundle, answers: Stream, options: Options
+) -> ChangeDetector | LabelDetector | None:
     """The detector of changes, or None. Raises SettingsError for options without effect."""
     threshold, min_duration_s = options.threshold, options.min_duration_s
     if not options.detects:
@@ -229,12 +255,15 @@ def _detector(bundle: Bundle, answers: Stream, options: Options) -> ChangeDetect
             if value is not None:
                 raise SettingsError(f"--{name}: needs --events or --on-event")
         return None
-    minimum = 1 / len(bundle.classes)
+    thresholds = _label_thresholds(bundle)
+    minimum = 1 / len(bundle.classes) if thresholds is None else float(thresholds.min())
     if threshold is not None and threshold < minimum:
-        raise SettingsError(
-            f"--threshold {threshold:g}: the likeliest of {len(bundle.classes)} classes always "
-            f"reaches {minimum:.3g}; use a larger value"
+        why = (
+            f"the likeliest of {len(bundle.classes)} classes always reaches {minimum:.3g}"
+            if thresholds is None
+            else f"a label needs its own threshold, {minimum:.3g} or more, anyway"
         )
+        raise SettingsError(f"--threshold {threshold:g}: {why}; use a larger value")
     if answers.input_s is None:
         if min_duration_s:
             raise SettingsError(
@@ -244,7 +273,19 @@ def _detector(bundle: Bundle, answers: Stream, options: Options) -> ChangeDetect
     if min_duration_s is None:
         # Windows that overlap by more than half have their noise in common.
         min_duration_s = max(MIN_DURATION_S, (options.window_s or 0.0) / 2)
+    if thresholds is not None:
+        return LabelDetector(bundle.classes, thresholds, threshold or 0.0, min_duration_s)
     return ChangeDetector(THRESHOLD if threshold is None else threshold, min_duration_s)
+
+
+def _label_thresholds(bundle: Bundle) -> np.ndarray | None:
+    """The probability from which each of several labels is given; None of one class."""
+    if not bundle.target.is_several:
+        return None
+    thresholds = bundle.decision.thresholds
+    if thresholds is None:
+        return np.full(len(bundle.classes), DEFAULT_THRESHOLD, np.float32)
+    return thresholds
 
 
 def _describe_window(bundle: Bundle, answers: Stream, window_s: float | None) -> None:
@@ -271,12 +312,12 @@ def _warm_up(bundle: Bundle, window_s: float | None) -> None:
 
 def _line(bundle: Bundle, answers: Stream, decision: LiveDecision) -> dict[str, Any]:
     probabilities = decision.probabilities
-    (label,) = bundle.predicted_names(probabilities)
+    names = bundle.predicted_names(probabilities)
     time = {"time_s": round(decision.num_inputs * answers.input_s, 6)} if answers.input_s else {}
     return {
         **time,
         "step": decision.num_steps,
-        "label": label,
+        **({"labels": names} if bundle.target.is_several else {"label": names[0]}),
         "confidence": round(float(bundle.confidence(probabilities)), 6),
         "p": {
             name: round(float(p), 6) for name, p in zip(bundle.classes, probabilities, strict=True)
@@ -296,8 +337,9 @@ def _summarise(signal: LiveSignal, options: Options, is_named: bool) -> dict[str
         duration = (
             f"{line['time_s']:g} s at {1 / max(real_time_factor, 1e-6):,.0f} times real time, "
         )
+    decided = ", ".join(line["labels"]) or "no label" if "labels" in line else line["label"]
     echo(
-        f"{name}{line['label']} {line['confidence']:.1%}: {duration}{line['step']:,} steps, "
+        f"{name}{decided} {line['confidence']:.1%}: {duration}{line['step']:,} steps, "
         f"{signal.num_decisions:,} decisions; latency of a decision {median:g} ms (median), "
         f"{p95:g} ms (95 % are faster)"
     )
@@ -305,9 +347,7 @@ def _summarise(signal: LiveSignal, options: Options, is_named: bool) -> dict[str
         "num_steps": line["step"],
         **({"duration_s": line["time_s"]} if "time_s" in line else {}),
         "num_decisions": signal.num_decisions,
-        "label": line["label"],
-        "confidence": line["confidence"],
-        "p": line["p"],
+        **{key: line[key] for key in ("label", "labels", "confidence", "p") if key in line},
         "latency_ms": {"median": median, "p95": p95},
         **({"real_time_factor": real_time_factor} if real_time_factor is not None else {}),
         **({"num_events": signal.num_events} if options.detects else {}),

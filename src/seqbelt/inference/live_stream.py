@@ -93,8 +93,6 @@ class Stream:
         window_s: float | None = None,
     ) -> None:
         reason = why_whole(bundle.features) if window_s is not None else why_not_bundle(bundle)
-        if bundle.target.is_several:
-            reason = "it gives several labels (data.labels: several), and an answer has one"
         if reason is not None:
             raise SettingsError(f"this model cannot stream: {reason}")
         self._features = bundle.features

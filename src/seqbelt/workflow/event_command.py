@@ -22,8 +22,9 @@ class EventCommand:
     """Runs a shell command for each event in turn, in a thread.
 
     The event's values are in the command's environment: ``SEQBELT_LABEL``, ``SEQBELT_TIME_S``,
-    ``SEQBELT_PREVIOUS``, ``SEQBELT_CONFIDENCE``, ``SEQBELT_STEP``, ``SEQBELT_SINCE_S``. The
-    command's output goes to standard error. A failed command is reported; the stream continues.
+    ``SEQBELT_PREVIOUS``, ``SEQBELT_CONFIDENCE``, ``SEQBELT_STEP``, ``SEQBELT_SINCE_S``; of several
+    labels ``SEQBELT_CHANGE`` and ``SEQBELT_P`` instead of the previous label. The command's output
+    goes to standard error. A failed command is reported; the stream continues.
     """
 
     def __init__(self, command: str, timeout_s: float = TIMEOUT_S) -> None:
