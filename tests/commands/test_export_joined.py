@@ -46,6 +46,7 @@ def test_only_onnx_takes_several_inputs(capsys):
     ):  # fmt: skip
         code, _, err = run(capsys, "--output", "toy.onnx", *options)
         assert code == 2 and "(tone, note, age, ward); use --format onnx" in err
+        assert ("without --raw" in err) == ("--raw" in options)
         assert not Path("toy.onnx").exists()
 
 

@@ -56,7 +56,8 @@ def export(
         )
     bundle, concrete, test = _open(model, experiment)
     if raw or format != "onnx":
-        bundle.refuse_several_inputs(f"--format {format}{' --raw' if raw else ''}", "--format onnx")
+        option, instead = ("--raw", " without --raw") if raw else (f"--format {format}", "")
+        bundle.refuse_several_inputs(option, f"--format onnx{instead}")
     if bundle.network.labels_steps:
         raise SettingsError(f"{model}: labels every step, which export does not support")
     if bundle.target.is_several and not format.removesuffix("-int8") == "onnx":
