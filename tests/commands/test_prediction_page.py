@@ -12,12 +12,20 @@ from toys import PLAIN
 
 from seqbelt.data.labels.targets import TARGETS
 from seqbelt.errors import SettingsError
+from seqbelt.experiment import Experiment
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.encoding import encode_sources
 from seqbelt.inference.bundle import Bundle
-from seqbelt.inference.reference import Reference, short_hash, signal_names, summarize_signal
+from seqbelt.inference.reference import (
+    Reference,
+    reference_of,
+    short_hash,
+    signal_names,
+    summarize_signal,
+)
 from seqbelt.models.classifier import Model
 from seqbelt.workflow.prediction_run import predict
+from seqbelt.workflow.prepared_data import prepare_data
 
 RATE = 8000
 FEATURES = LogMel(kind="log_mel", sample_rate=RATE, num_bands=8)
@@ -156,3 +164,79 @@ def test_what_cannot_be_reported_is_refused(model, tmp_path, settings, options, 
         options = {**options, "report": tmp_path / options["report"]}
     with pytest.raises(SettingsError, match=message):
         predict(str(model / "bundle"), [str(folder), *settings], tmp_path / "o.csv", **options)
+
+
+def write_table(path, count, seed=1, level=0.0, shift=0, words="a fine good day", missing=4):
+    """A manifest of two channels, a note and two columns; every so many rows have no note."""
+    random = np.random.default_rng(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ["id,path,text,age,ward,label"]
+    for row in range(count):
+        values = random.normal(level, 1, (random.integers(10, 20), 2))
+        name = path.parent / f"{path.stem}-{row}.csv"
+        np.savetxt(name, values, delimiter=",", header="x,y", comments="")
+        text = " ".join(random.choice(words.split(), 6)) if row % missing else ""
+        age, ward = random.normal(50 + shift, 9), ("north", "south")[random.integers(2)]
+        lines.append(f"r{row},{name.name},{text},{age:.1f},{ward},{'ab'[row % 2]}")
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory):
+    """A bundle of several inputs whose reference is that of 80 prepared rows."""
+    root = tmp_path_factory.mktemp("joined")
+    experiment = Experiment.parse({
+        "name": "joined", "data": {"source": str(write_table(root / "train" / "rows.csv", 100)),
+                                   "prepared": str(root / "prepared")},
+        "features": {"tone": {"kind": "channels"}, "note": {"kind": "word", "min_count": 1},
+                     "columns": ["age", "ward"]},
+    })  # fmt: skip
+    store = prepare_data(experiment).store
+    train, validation = store.split("train"), store.split("validation")
+    features, learned = experiment.features, store.learned
+    torch.manual_seed(0)
+    settings = Model(hidden_size=4)
+    network = settings.build(store.num_features, 2, False, layout=store.layout).eval()
+    reference = reference_of(features, learned, train, validation, np.zeros(0))
+    bundle = Bundle("joined", features, learned, settings, store.classes, store.num_features,
+                    network, {}, reference=reference)  # fmt: skip
+    bundle.save(root / "bundle")
+    return root
+
+
+def test_rows_of_several_inputs_show_each_of_them_and_no_change(joined, tmp_path):
+    result, page, rows = report(joined, write_table(tmp_path / "in" / "same.csv", 60))
+    assert len(rows) == 60 and result["drift"]["alarms"] == []
+    measured = {one["name"] for one in result["drift"]["quantities"]}
+    assert {"tone: mean 1", "note: information", "note: missing", "age: value",
+            "ward: share north"} <= measured  # fmt: skip
+    assert "60 of 60 items have a prediction" in page
+    num_missing = page.count("Missing in this row")
+    assert num_missing > 0 and page.count("</blockquote>") == 24 - num_missing
+    assert page.count("<polyline") == 2 * 24
+    assert "ward: north" in page
+    assert "tone: level of features 1" in page and "ward: fraction of “south”" in page
+    assert "학습" in report(joined, tmp_path / "in" / "same.csv", "report.language=ko")[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "alarms"),
+    [
+        ({"level": 2.0}, {"tone: mean 1", "tone: mean 2"}),
+        ({"words": "a bad fine night"}, {"note: information", "note: unknown"}),
+        ({"missing": 2}, {"note: missing"}),
+        ({"shift": 20}, {"age: value"}),
+    ],
+)
+def test_a_change_is_told_with_the_input_or_column_that_changed(joined, tmp_path, change, alarms):
+    result, page, _ = report(joined, write_table(tmp_path / "in" / "new.csv", 90, **change))
+    assert set(result["drift"]["alarms"]) == alarms
+    assert "quantities differ from the training data" in page
+
+
+def test_an_older_bundle_of_several_inputs_says_that_it_cannot_tell(joined, tmp_path):
+    replace(Bundle.load(joined / "bundle"), reference=None).save(joined / "old")
+    table = write_table(tmp_path / "in" / "same.csv", 24)
+    result, page, _ = report(joined, table, bundle="old")
+    assert result["drift"] is None and "made by an earlier version" in page

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seqbelt.evaluation.drift import LEAST_INPUTS, measure_drift
+from seqbelt.evaluation.drift import LEAST_INPUTS, Drift, measure_drift
 from seqbelt.inference.reference import Reference, signal_names, summarize_signal
 
 
@@ -72,3 +72,28 @@ def test_a_slight_difference_of_many_inputs_is_no_alarm(reference):
     assert found.quantities[0].p_adjusted < 1e-6  # significant, but small
     assert 0.07 < found.quantities[0].distance < 0.09
     assert not found.alarms
+
+
+def test_a_quantity_is_compared_where_it_is_there_and_fractions_by_their_means():
+    random = np.random.default_rng(0)
+    none = np.zeros(0, np.float32)
+
+    def rows(count, missing, level=0.0):
+        values = random.normal(level, 1, count)
+        is_missing = random.random(count) < missing
+        rare = np.where(np.arange(count) < LEAST_INPUTS - 1, values, np.nan)
+        return np.stack([np.where(is_missing, np.nan, values), is_missing, rare], 1).astype("f4")
+
+    names = ("tone: mean 1", "tone: missing", "note: mean 1")
+    trained = Reference(names, rows(400, 0.1), none, np.zeros(0, np.uint64), none)
+    assert not measure_drift(trained, rows(60, 0.1), []).alarms
+    changed = measure_drift(trained, rows(200, 0.6), [])
+    assert [one.name for one in changed.alarms] == ["tone: missing"]
+    assert {one.name for one in changed.quantities} == {"tone: missing", "tone: mean 1"}
+    assert changed.alarms[0].reference_median == pytest.approx(0.1, abs=0.04)
+    assert changed.alarms[0].median == pytest.approx(0.6, abs=0.1)
+    louder = measure_drift(trained, rows(60, 0.1, level=2.0), [])
+    quantities = (*changed.alarms, *louder.alarms, replace(louder.alarms[0], name="age: value"))
+    alarms = Drift(60, quantities).alarms
+    assert [one.name for one in alarms] == ["tone: missing", "age: value", "tone: mean 1"]
+    assert [one.name for one in louder.alarms] == ["tone: mean 1"]

@@ -7,9 +7,13 @@ from toys import toy_store
 from seqbelt.data.in_memory import ArrayStore
 from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SeqbeltError
+from seqbelt.features.input_layout import ColumnSize, InputLayout, InputSize
+from seqbelt.features.manifest_columns import Column, encode_cells
 from seqbelt.inference.reference import (
     MAX_BLOCKS,
+    QuantityName,
     Reference,
+    make_joined_reference,
     make_reference,
     short_hash,
     signal_names,
@@ -67,3 +71,82 @@ def test_texts_of_rare_and_unknown_tokens_stand_out():
     usual, unusual = reference.summarize(new), reference.summarize(rare)
     assert abs(usual[0] - information.mean()) < 4 * information.std()
     assert unusual[0] > information.max() and unusual[1] == 0.5
+
+
+LAYOUT = InputLayout(
+    (InputSize("tone", 2, False), InputSize("note", 9, True)),
+    (ColumnSize("ward: east", 3), ColumnSize("age", 2)),
+)
+COLUMNS = (Column("ward: east", "category", values=("a",)), Column("age", "number", 40.0, 10.0))
+
+
+class Packed(ArrayStore):
+    """Items of two channels, a note of nine words, and two columns."""
+
+    def column(self, name, rows):
+        return [f"{row:032x}" for row in rows]
+
+
+def packed_rows(count):
+    """Every fourth item has no tone, every third no age."""
+    random = np.random.default_rng(0)
+    tones = [random.normal(row, 1, (5 + row % 3, 2)).astype(np.float32) for row in range(count)]
+    notes = [random.integers(0, 9, 4 + row % 2).astype(np.int32) for row in range(count)]
+    cells = [("ab"[row % 2], ["61", "40", ""][row % 3]) for row in range(count)]
+    items = [
+        LAYOUT.pack([tone if row % 4 else None, note], encode_cells(COLUMNS, of))
+        for row, (tone, note, of) in enumerate(zip(tones, notes, cells, strict=True))
+    ]
+    store, lengths = Packed(items, ("x", "y"), layout=LAYOUT), np.array([*map(len, items)])
+    rows = Sequences(store, np.arange(count), lengths, np.zeros(count, np.int64))
+    return rows, tones, notes
+
+
+def test_several_inputs_have_the_quantities_of_each_and_of_the_columns():
+    rows, tones, notes = packed_rows(40)
+    nobody = rows.take(np.arange(0))
+    made = make_joined_reference(rows, nobody, np.full(9, 0.9), [-1, 0], COLUMNS)
+    found = Reference.from_bytes(made.to_bytes())
+    assert found.names == made.names == (
+        *(f"tone: {name}" for name in signal_names(2)),
+        "note: information", "note: unknown", "note: num_steps", "tone: missing", "note: missing",
+        "ward: east: share a", "ward: east: other", "ward: east: missing", "age: value",
+        "age: missing",
+    )  # fmt: skip
+    by_name = dict(zip(found.names, found.summaries.T, strict=True))
+    assert np.isfinite(by_name["tone: num_steps"]).sum() == 30
+    assert by_name["tone: missing"].mean() == 0.25 and by_name["note: missing"].mean() == 0
+    ages = by_name["age: value"]
+    assert sorted({*ages[np.isfinite(ages)].tolist()}) == [40.0, 61.0]
+    assert by_name["age: missing"].sum() == np.isnan(ages).sum() == 13
+    assert by_name["ward: east: share a"].mean() == by_name["ward: east: other"].mean() == 0.5
+    for row in (3, 4):
+        quantities = dict(zip(found.names, found.summarize(rows[row]), strict=True))
+        tone = [quantities[f"tone: {name}"] for name in signal_names(2)]
+        expected = summarize_signal(tones[row]) if row % 4 else np.full(5, np.nan)
+        np.testing.assert_allclose(tone, expected, rtol=1e-6)
+        assert quantities["note: num_steps"] == len(notes[row])
+        assert quantities["note: unknown"] == pytest.approx((notes[row] == 0).mean())
+        assert quantities["age: value"] == (61, 40)[row % 3]
+    assert found.are_known(np.array([short_hash(rows.column("content_hash")[7])])).all()
+
+
+def test_an_input_that_no_training_row_has_is_no_fault():
+    rows, _, _ = packed_rows(8)
+    without = rows.take(np.array([0, 4]))
+    made = make_joined_reference(without, without.take(np.arange(0)), [], [-1, 0], COLUMNS)
+    assert np.isnan(made.summaries[:, made.names.index("tone: num_steps")]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("mean 1-2", ("", "mean", "1-2")),
+        ("num_steps", ("", "num_steps", "")),
+        ("confidence", ("", "confidence", "")),
+        ("tone: std 3", ("tone", "std", "3")),
+        ("ward: east: share a: b\nc", ("ward: east", "share", "a: b\nc")),
+    ],
+)
+def test_the_name_of_a_quantity_has_parts(name, parts):
+    assert QuantityName.of(name) == parts

@@ -1,14 +1,14 @@
 """Whether inputs look as the training rows did: two-sample tests of several quantities at once."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from seqbelt.evaluation.proportions import holm
-from seqbelt.inference.reference import Reference
+from seqbelt.evaluation.proportions import holm, two_proportions_p
+from seqbelt.inference.reference import QuantityName, Reference
 
 LEVEL = 0.05
 """Probability of at least one alarm where nothing has changed."""
@@ -28,8 +28,9 @@ class Quantity:
     distance: float
     """Largest difference of the two distribution functions (Kolmogorov-Smirnov), 0 to 1."""
     p_adjusted: float
-    """p value of the two-sample test, adjusted by Holm for all quantities."""
+    """p value of the two-sample test, of fractions Fisher's, adjusted by Holm for all."""
     reference_median: float
+    """Of a quantity that is 0 or 1 in a row (``QuantityName.is_fraction``) the mean."""
     median: float
 
     @property
@@ -47,8 +48,12 @@ class Drift:
 
     @property
     def alarms(self) -> tuple[Quantity, ...]:
-        """The quantities that have changed."""
-        return tuple(quantity for quantity in self.quantities if quantity.is_alarm)
+        """The quantities that have changed; the most different of each input or column first."""
+        alarms = [quantity for quantity in self.quantities if quantity.is_alarm]
+        firsts = dict[str, Quantity]()
+        for alarm in alarms:
+            firsts.setdefault(QuantityName.of(alarm.name).owner, alarm)
+        return (*firsts.values(), *(one for one in alarms if one not in firsts.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable values."""
@@ -57,6 +62,18 @@ class Drift:
             "alarms": [quantity.name for quantity in self.alarms],
             "quantities": [asdict(quantity) for quantity in self.quantities],
         }
+
+
+def _measure(name: str, before: np.ndarray, now: np.ndarray) -> Quantity:
+    """One quantity of training rows and of inputs, with the p value of this test alone."""
+    if QuantityName.of(name).is_fraction:
+        hits, counts = (int(before.sum()), int(now.sum())), (len(before), len(now))
+        shares = float(before.mean()), float(now.mean())
+        p = two_proportions_p(hits, counts)
+        return Quantity(name, abs(shares[0] - shares[1]), p, *shares)
+    test: Any = stats.ks_2samp(before, now, method="asymp")
+    middles = float(np.median(before)), float(np.median(now))
+    return Quantity(name, float(test.statistic), float(test.pvalue), *middles)
 
 
 def measure_drift(
@@ -70,24 +87,16 @@ def measure_drift(
     """
     if len(summaries) < LEAST_INPUTS or len(reference.summaries) < LEAST_INPUTS:
         return None
-    pairs = [
-        (name, reference.summaries[:, at], summaries[:, at])
-        for at, name in enumerate(reference.names)
-    ]
+    pairs = []
+    for at, name in enumerate(reference.names):
+        before, now = (of[~np.isnan(of)] for of in (reference.summaries[:, at], summaries[:, at]))
+        if min(len(before), len(now)) >= LEAST_INPUTS:  # some inputs may be missing
+            pairs.append((name, before, now))
     confidences = np.asarray(confidences)
     if min(len(reference.confidences), len(confidences)) >= LEAST_INPUTS:
         pairs.append((CONFIDENCE, reference.confidences, confidences))
-    tests: list[Any] = [stats.ks_2samp(before, now, method="asymp") for _, before, now in pairs]
-    adjusted = holm(np.array([test.pvalue for test in tests]))
-    quantities = [
-        Quantity(
-            name,
-            float(test.statistic),
-            float(p),
-            float(np.median(before)),
-            float(np.median(now)),
-        )
-        for (name, before, now), test, p in zip(pairs, tests, adjusted, strict=True)
-    ]
+    measured = [_measure(*pair) for pair in pairs]
+    adjusted = holm(np.array([quantity.p_adjusted for quantity in measured]))
+    quantities = [replace(one, p_adjusted=float(p)) for one, p in zip(measured, adjusted)]
     quantities.sort(key=lambda quantity: (quantity.p_adjusted, -quantity.distance))
     return Drift(len(summaries), tuple(quantities))

@@ -5,16 +5,24 @@ anyway: no file is read twice.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from safetensors.numpy import load, save
 
+from seqbelt.data.joined_views import cells_of, count_steps, layout_of, view_input
 from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SeqbeltError
+from seqbelt.features.base import Features, Learned
+from seqbelt.features.input_layout import InputLayout
+from seqbelt.features.joined_inputs import COLUMNS_FILE, SeveralInputs, learned_of
+from seqbelt.features.manifest_columns import Column, columns_from_bytes, columns_to_bytes
+from seqbelt.features.text.encoder import TextEncoder
 
 FILE = "reference.safetensors"
 MAX_ROWS = 1000
@@ -25,6 +33,35 @@ MAX_BLOCKS = 16
 """Features are summarised in at most so many blocks of neighbours."""
 ROWS_AT_ONCE = 10_000
 _HASH_DIGITS = 16
+_INPUT = "input "
+"""Begins the names of the arrays with the references of several inputs."""
+_NAME = re.compile(
+    r"(?:(.*?): )?(mean|std|num_steps|information|unknown|confidence|missing|value|share|other)"
+    r"(?: (.*))?",
+    re.DOTALL,
+)
+FRACTIONS = frozenset(("missing", "share", "other"))
+"""Kinds of quantities that are 0 or 1 in a row, so that their mean is told."""
+
+
+class QuantityName(NamedTuple):
+    """The parts of a quantity's name."""
+
+    owner: str
+    """The input or column; empty where an item has one input."""
+    kind: str
+    which: str
+
+    @classmethod
+    def of(cls, name: str) -> "QuantityName":
+        """The parts of one of ``Reference.names``, or of ``confidence``."""
+        found = _NAME.fullmatch(name)
+        return cls(*(part or "" for part in found.groups())) if found else cls("", name, "")
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether it is 0 or 1 in a row."""
+        return self.kind in FRACTIONS
 
 
 @dataclass(frozen=True)
@@ -34,9 +71,11 @@ class Reference:
     names: tuple[str, ...]
     """Of the quantities: ``mean FROM-TO`` and ``std FROM-TO`` of a block of features over the
     steps of a sequence, or ``information`` (mean of -log p of its tokens, in nats) and ``unknown``
-    (fraction of unknown tokens); ``num_steps``."""
+    (fraction of unknown tokens); ``num_steps``. Of several inputs those of each, as ``INPUT: ...``,
+    and ``INPUT: missing``; of columns ``value`` or the ``share CATEGORY`` of each, ``other`` and
+    ``missing``."""
     summaries: np.ndarray
-    """Of training rows, float32 ``(rows, quantities)``."""
+    """Of training rows, float32 ``(rows, quantities)``; NaN where something is missing."""
     confidences: np.ndarray
     """Of validation rows, float32 ``(rows,)``; empty where there are none."""
     hashes: np.ndarray
@@ -45,10 +84,26 @@ class Reference:
     """-log p of each token among the training rows, float32 ``(vocabulary,)``; empty otherwise."""
     unknown_id: int = -1
     """The id of the unknown token; -1 without tokens."""
+    layout: InputLayout | None = None
+    """Where the inputs of an item are, if it has several."""
+    columns: tuple[Column, ...] = ()
+    """The manifest's columns beside several inputs."""
+    inputs: tuple["Reference", ...] = ()
+    """Of several inputs that of each."""
 
     def summarize(self, sequence: np.ndarray) -> np.ndarray:
-        """The quantities of one sequence ``(steps, features)`` or ``(steps,)``: float32
-        ``(quantities,)``."""
+        """The quantities of one sequence ``(steps, features)`` or ``(steps,)``, or of a packed
+        item: float32 ``(quantities,)``."""
+        if self.layout is not None:
+            sequences = self.layout.unpack(sequence)
+            cells = self.layout.cells(sequence)
+            of_inputs = [
+                np.full(len(one.names), np.nan) if steps is None else one.summarize(steps)
+                for one, steps in zip(self.inputs, sequences, strict=True)
+            ]
+            missing = np.array([steps is None for steps in sequences])
+            of_columns = summarize_cells(self.columns, cells[None])[0]
+            return np.concatenate([*of_inputs, missing, of_columns]).astype(np.float32)
         if len(self.information):
             unknown = np.count_nonzero(sequence == self.unknown_id) / len(sequence)
             mean = self.information[sequence].mean()
@@ -66,6 +121,11 @@ class Reference:
             for name in ("summaries", "confidences", "hashes", "information")
         }
         about = {"names": json.dumps(self.names), "unknown_id": str(self.unknown_id)}
+        if self.layout is not None:
+            about["layout"] = json.dumps(self.layout.to_stored())
+            about["columns"] = columns_to_bytes(self.columns).decode()
+            for at, one in enumerate(self.inputs):
+                arrays[f"{_INPUT}{at}"] = np.frombuffer(one.to_bytes(), np.uint8)
         return save(arrays, about)
 
     @classmethod
@@ -74,7 +134,23 @@ class Reference:
         try:
             about = _metadata(content)
             names = tuple(json.loads(about["names"]))
-            reference = cls(names=names, unknown_id=int(about["unknown_id"]), **load(content))
+            arrays = load(content)
+            reference = cls(
+                names,
+                summaries=arrays["summaries"],
+                confidences=arrays["confidences"],
+                hashes=arrays["hashes"],
+                information=arrays["information"],
+                unknown_id=int(about["unknown_id"]),
+            )
+            if "layout" in about:
+                layout = InputLayout.from_stored(json.loads(about["layout"]))
+                columns = columns_from_bytes(about["columns"].encode())
+                inputs = [
+                    cls.from_bytes(arrays[f"{_INPUT}{at}"].tobytes())
+                    for at in range(len(layout.inputs))
+                ]
+                reference = replace(reference, layout=layout, columns=columns, inputs=tuple(inputs))
             if reference.summaries.shape[1:] != (len(names),):
                 raise ValueError(f"{len(names)} names for summaries {reference.summaries.shape}")
             return reference
@@ -87,29 +163,61 @@ def _metadata(content: bytes) -> Mapping[str, str]:
     return json.loads(content[8 : 8 + size])["__metadata__"]
 
 
+def reference_of(
+    features: Features,
+    learned: Learned,
+    train: Sequences,
+    validation: Sequences,
+    confidences: np.ndarray,
+) -> Reference:
+    """The reference of rows that ``features`` encoded with what they ``learned``."""
+    if not isinstance(features, SeveralInputs):
+        return make_reference(train, validation, confidences, _unknown_id(features, learned))
+    unknown_ids = [
+        _unknown_id(section, learned_of(name, learned)) for name, section in features.inputs.items()
+    ]
+    columns = columns_from_bytes(learned[COLUMNS_FILE])
+    return make_joined_reference(train, validation, confidences, unknown_ids, columns)
+
+
+def _unknown_id(features: Features, learned: Learned) -> int:
+    """The id of the unknown token; -1 where there is none."""
+    encoder = features.encoder(learned) if features.is_tokens else None
+    return encoder.unknown_id if isinstance(encoder, TextEncoder) else -1
+
+
 def make_reference(
     train: Sequences, validation: Sequences, confidences: np.ndarray, unknown_id: int = -1
 ) -> Reference:
     """The reference of these training rows and of the validation rows with these confidences."""
-    chosen = np.arange(len(train))
-    if len(train) > MAX_ROWS:
-        chosen = np.sort(np.random.default_rng(0).choice(len(train), MAX_ROWS, replace=False))
-    rows = train.take(chosen)
-    hashes = np.zeros(0, np.uint64)
-    if len(train) + len(validation) <= MAX_HASHES:
-        known = [*train.column("content_hash"), *validation.column("content_hash")]
-        hashes = np.unique(
-            np.array([short_hash(content_hash) for content_hash in known], np.uint64)
-        )
+    rows, hashes = _draw(train), _hashes(train, validation)
     if train.store.is_tokens:
         return _text_reference(train, rows, confidences, hashes, unknown_id)
+    names = signal_names(train.store.num_features)
+    summaries = [summarize_signal(rows[row]) for row in range(len(rows))]
     return Reference(
-        names=signal_names(train.store.num_features),
-        summaries=np.stack([summarize_signal(rows[row]) for row in range(len(rows))]),
+        names=names,
+        summaries=np.array(summaries, np.float32).reshape(len(rows), len(names)),
         confidences=np.asarray(confidences, np.float32),
         hashes=hashes,
         information=np.zeros(0, np.float32),
     )
+
+
+def _draw(train: Sequences) -> Sequences:
+    """Up to ``MAX_ROWS`` of the rows, drawn at random."""
+    if len(train) <= MAX_ROWS:
+        return train
+    chosen = np.random.default_rng(0).choice(len(train), MAX_ROWS, replace=False)
+    return train.take(np.sort(chosen))
+
+
+def _hashes(train: Sequences, validation: Sequences) -> np.ndarray:
+    """Of the contents of all rows, uint64, sorted; empty if they are too many."""
+    if len(train) + len(validation) > MAX_HASHES:
+        return np.zeros(0, np.uint64)
+    known = [*train.column("content_hash"), *validation.column("content_hash")]
+    return np.unique(np.array([short_hash(content_hash) for content_hash in known], np.uint64))
 
 
 def _text_reference(
@@ -136,12 +244,78 @@ def _text_reference(
         summaries.append([-np.log(rest).mean(), unknown, len(tokens)])
     return Reference(
         names=("information", "unknown", "num_steps"),
-        summaries=np.array(summaries, np.float32),
+        summaries=np.array(summaries, np.float32).reshape(len(rows), 3),
         confidences=np.asarray(confidences, np.float32),
         hashes=hashes,
         information=information.astype(np.float32),
         unknown_id=unknown_id,
     )
+
+
+def make_joined_reference(
+    train: Sequences,
+    validation: Sequences,
+    confidences: np.ndarray,
+    unknown_ids: Sequence[int],
+    columns: Sequence[Column],
+) -> Reference:
+    """As ``make_reference`` for items of several inputs: ``unknown_ids`` has that of each input,
+    ``columns`` are those beside them."""
+    layout = layout_of(train)
+    nobody = train.take(np.arange(0))
+    inputs = [
+        make_reference(view_input(train, at, present_only=True), nobody, np.zeros(0), unknown_id)
+        for at, unknown_id in enumerate(unknown_ids)
+    ]
+    rows = _draw(train)
+    missing = count_steps(rows) == 0
+    parts = [
+        *(one.summaries for one in inputs),
+        missing,
+        summarize_cells(columns, cells_of(rows)),
+    ]
+    summaries = np.full((max(map(len, parts)), sum(part.shape[1] for part in parts)), np.nan)
+    start = 0
+    for part in parts:  # rows of the inputs are drawn apart, and some have fewer
+        summaries[: len(part), start : start + part.shape[1]] = part
+        start += part.shape[1]
+    names = [
+        *(f"{size.name}: {name}" for size, one in zip(layout.inputs, inputs) for name in one.names),
+        *(f"{size.name}: missing" for size in layout.inputs),
+        *(f"{column.name}: {name}" for column in columns for name in _cell_names(column)),
+    ]
+    return Reference(
+        names=tuple(names),
+        summaries=summaries.astype(np.float32),
+        confidences=np.asarray(confidences, np.float32),
+        hashes=_hashes(train, validation),
+        information=np.zeros(0, np.float32),
+        layout=layout,
+        columns=tuple(columns),
+        inputs=tuple(
+            replace(one, summaries=one.summaries[:0], hashes=one.hashes[:0]) for one in inputs
+        ),
+    )
+
+
+def _cell_names(column: Column) -> list[str]:
+    """The quantities of a column, one for each of its cells."""
+    if column.kind == "number":
+        return ["value", "missing"]
+    return [*(f"share {value}" for value in column.values), "other", "missing"]
+
+
+def summarize_cells(columns: Sequence[Column], cells: np.ndarray) -> np.ndarray:
+    """The quantities of columns, of encoded ``cells`` ``(rows, cells)`` and of that shape: numbers
+    in their own unit, NaN where they are missing."""
+    quantities = cells.astype(np.float64)
+    start = 0
+    for column in columns:
+        if column.kind == "number":
+            values = column.mean + column.std * quantities[:, start]
+            quantities[:, start] = np.where(quantities[:, start + 1] > 0, np.nan, values)
+        start += column.width
+    return quantities
 
 
 def short_hash(content_hash: str) -> int:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from seqbelt.evaluation.drift import LEAST_INPUTS, Drift, Quantity
 from seqbelt.evaluation.proportions import holm, two_proportions_p, wilson
 from seqbelt.features.base import Features
+from seqbelt.inference.reference import QuantityName
 from seqbelt.plots import report_page
 from seqbelt.plots.item_view import ShownItem, show_item
 from seqbelt.plots.report_page import (
@@ -176,7 +177,7 @@ class _Page:
                 bullets(map(self._change, drift.alarms[:MAX_CHANGES])),
             ]
         body = [
-            [self._name(quantity), _number(quantity.reference_median), _number(quantity.median),
+            [self._name(quantity), *self._middles(quantity),
              bar(quantity.distance), f"{quantity.p_adjusted:.3f}"]
             for quantity in drift.quantities
         ]  # fmt: skip
@@ -187,11 +188,20 @@ class _Page:
         return join([*blocks, summary])
 
     def _name(self, quantity: Quantity) -> str:
-        kind, _, which = quantity.name.partition(" ")
-        return self.words(f"quantity_{kind}", which=which.replace("-", "–"))
+        owner, kind, which = QuantityName.of(quantity.name)
+        if kind in ("mean", "std"):
+            which = which.replace("-", "–")
+        name = self.words(f"quantity_{kind}", which=which)
+        return f"{owner}: {name}" if owner else name
+
+    def _middles(self, quantity: Quantity) -> tuple[str, str]:
+        """The quantity in training and here."""
+        is_fraction = QuantityName.of(quantity.name).is_fraction
+        number = self.words.percent if is_fraction else _number
+        return number(quantity.reference_median), number(quantity.median)
 
     def _change(self, quantity: Quantity) -> str:
-        before, now = _number(quantity.reference_median), _number(quantity.median)
+        before, now = self._middles(quantity)
         key = "change_spread"
         if before != now:
             is_higher = quantity.median > quantity.reference_median

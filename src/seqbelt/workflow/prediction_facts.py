@@ -205,9 +205,8 @@ def _shown(collector: RowCollector, items: Iterable[Item], words: Words) -> list
         lines = [f"{words('predicted')}: {predicted} ({words.percent(-confidence)})"]
         if label:
             lines.append(f"{words('true')}: {label}")
-        shown.append(
-            ShownItem(item.name, item.source, _reader(collector.predictor, item), tuple(lines))
-        )
+        read, layout = _reader(collector.predictor, item), collector.predictor.bundle.layout
+        shown.append(ShownItem(item.name, item.source, read, tuple(lines), layout))
     return shown
 
 

@@ -61,8 +61,6 @@ def predict(
         predictor = load_predictor(folder, engine, precision)
     else:
         predictor = _open_timeline(folder, timeline, engine, precision, coverage, audacity, raven)
-    if report is not None:
-        predictor.bundle.refuse_several_inputs("--report")
     gc.freeze()  # keep the garbage collector from scanning the loaded model again and again
     notes: list[str] = []
     if keep_columns and (timeline is not None or not predictor.labels_inputs):

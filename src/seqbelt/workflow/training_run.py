@@ -24,10 +24,9 @@ from seqbelt.evaluation.report_markdown import report_markdown
 from seqbelt.evaluation.several_report import MIN_ROWS, has_enough_rows
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
-from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.decision import choose_separator
-from seqbelt.inference.reference import Reference, make_reference
+from seqbelt.inference.reference import Reference, reference_of
 from seqbelt.inference.segment_smoothing import shortest_segment
 from seqbelt.models.classifier import Model
 from seqbelt.models.ensemble import Network
@@ -210,9 +209,7 @@ def make_bundle(
         },
         temperature=next(iter(reports.values())).temperature if reports else 1.0,
         confidences=_confidences(reports.get("validation")),
-        reference=None
-        if store.layout is not None
-        else _reference(experiment, store, reports.get("validation")),
+        reference=_reference(experiment, store, reports.get("validation")),
         target=store.target,
         thresholds=_thresholds(reports),
     )
@@ -242,11 +239,8 @@ def _reference(
     """What the training rows look like; without confidences where steps are labelled."""
     has_confidences = validation is not None and validation.units is None
     confidences = validation.confidences if validation and has_confidences else np.zeros(0)
-    unknown_id = -1
-    if store.is_tokens:
-        encoder = experiment.features.encoder(store.learned)
-        unknown_id = encoder.unknown_id if isinstance(encoder, TextEncoder) else -1
-    return make_reference(store.split("train"), store.split("validation"), confidences, unknown_id)
+    train, rest = store.split("train"), store.split("validation")
+    return reference_of(experiment.features, store.learned, train, rest, confidences)
 
 
 def shortest_predicted_segment(experiment: Experiment, store: SequenceStore) -> int:
