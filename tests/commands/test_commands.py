@@ -18,6 +18,7 @@ from seqbelt.cli import main
 from seqbelt.commands import predict as predict_apart
 from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.inference.isolation import ChildContext
+from seqbelt.inference.serving import ModelProcess
 
 CONFIG = """
 name: words
@@ -197,7 +198,9 @@ def test_evaluate_refuses_other_features(trained, project, capsys):
     assert code == 2 and "num_bands" in err
 
 
-def test_compare_reports_the_contract_s_fields(trained, project, capsys):
+def test_compare_reports_the_contract_s_fields(trained, project, capsys, monkeypatch):
+    started = []
+    monkeypatch.setattr(ModelProcess, "_start", lambda child: started.append(child))
     code, result, _ = run(capsys, "compare", "words.yaml", "--json")
     assert code == 0
     assert set(result) >= {"parent_run_id", "model_uri", "verdict", "cells"}
@@ -209,6 +212,7 @@ def test_compare_reports_the_contract_s_fields(trained, project, capsys):
 
     summary = connect().get_run(result["parent_run_id"])
     assert result["verdict"] in summary.data.tags["mlflow.note.content"]
+    assert not started, "MLflow tries its example in this process"
 
 
 def test_the_champion_is_the_best_by_validation(trained, project, capsys):

@@ -11,7 +11,7 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference import serving
 from seqbelt.inference.bundle import Bundle
-from seqbelt.inference.serving import ModelProcess, ServeLimits
+from seqbelt.inference.serving import ModelProcess, ServeLimits, in_this_process
 from seqbelt.models.classifier import Model
 
 
@@ -60,3 +60,17 @@ def test_a_model_that_cannot_be_loaded_is_an_error(folder):
     with pytest.raises(SeqbeltError, match=r"weights\.safetensors: was changed"):
         child.predict([b"x"])
     child.close()
+
+
+def test_known_sources_need_no_child(folder, wav_bytes, noise, monkeypatch):
+    started = []
+    monkeypatch.setattr(ModelProcess, "_start", lambda self: started.append(self))
+    child = ModelProcess(folder, ServeLimits())
+    with in_this_process():
+        good, bad = child.predict([wav_bytes(noise(4000)), b"no recording"])
+    assert not started and child._process is None
+    assert sum(good["values"]) == pytest.approx(1)
+    assert bad["reason"] == "wrong type" and bad["error"]
+    with pytest.raises(AssertionError):  # nothing was started, but it was tried
+        child.predict([b"no recording"])
+    assert started

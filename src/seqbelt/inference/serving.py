@@ -18,8 +18,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,9 +34,11 @@ from seqbelt.errors import (
     BadInput,
     SeqbeltError,
 )
-from seqbelt.features.base import JoinedSource, Source
+from seqbelt.features.base import JoinedSource
 from seqbelt.features.crash_board import Board
 from seqbelt.features.joined_inputs import SeveralInputs
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.predictor import Prediction, Predictor
 from seqbelt.settings import Settings
 
 Content: TypeAlias = str | bytes | JoinedSource
@@ -156,6 +159,20 @@ def _read_below(value: str, limits: ServeLimits) -> bytes | BadInput:
     return content or BadInput(EMPTY, "the file has no bytes")
 
 
+_IN_THIS_PROCESS: ContextVar[bool] = ContextVar("in_this_process", default=False)
+
+
+@contextmanager
+def in_this_process() -> Iterator[None]:
+    """Meanwhile a ``ModelProcess`` predicts in the process that asks it, for sources that are
+    known to be harmless: a child needs seconds to start."""
+    token = _IN_THIS_PROCESS.set(True)
+    try:
+        yield
+    finally:
+        _IN_THIS_PROCESS.reset(token)
+
+
 class ModelProcess:
     """A child process with a model, started on the first request and after it was killed."""
 
@@ -173,6 +190,8 @@ class ModelProcess:
 
         Raises SeqbeltError if the model cannot be loaded.
         """
+        if _IN_THIS_PROCESS.get():
+            return _reply(Predictor(Bundle.load(self._bundle)), sources)
         with self._lock:
             rows: list[dict[str, Any] | None] = [None] * len(sources)
             pending = list(range(len(sources)))
@@ -331,12 +350,25 @@ def _receive_exactly(size: int) -> bytes:
     return bytes(content)
 
 
+def _reply(
+    predictor: Predictor, sources: Sequence[Content], board: Board | None = None
+) -> list[dict[str, Any]]:
+    """The row of each source, as ``ModelProcess.predict`` returns it."""
+    rows: list[dict[str, Any]] = [{}] * len(sources)
+    for prediction in predictor.predict(enumerate(sources), board=board):
+        assert isinstance(prediction, Prediction)  # nothing is known before
+        values = prediction.probabilities
+        rows[prediction.index] = (
+            {"error": str(values), "reason": values.reason}
+            if isinstance(values, BadInput)
+            else {"values": values.tolist()}
+        )
+    return rows
+
+
 def _serve(bundle: str, board: str, replies: str, memory_mb: str) -> None:
     """Run in the child: load the model, report that, and reply to requests until the server
     ends."""
-    from seqbelt.inference.bundle import Bundle
-    from seqbelt.inference.predictor import Prediction, Predictor
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_server, args=(os.getppid(),), daemon=True).start()
     number = int(replies)
@@ -355,16 +387,8 @@ def _serve(bundle: str, board: str, replies: str, memory_mb: str) -> None:
     while True:
         (size,) = struct.unpack("<Q", _receive_exactly(8))
         head = json.loads(_receive_exactly(size))
-        sources: list[Source] = [_unpack(kind, _receive_exactly(length)) for kind, length in head]
-        rows: list[dict[str, Any]] = [{}] * len(sources)
-        for prediction in predictor.predict(enumerate(sources), board=shared_board):
-            assert isinstance(prediction, Prediction)
-            values = prediction.probabilities
-            rows[prediction.index] = (
-                {"error": str(values), "reason": values.reason}
-                if isinstance(values, BadInput)
-                else {"values": values.tolist()}
-            )
+        sources = [_unpack(kind, _receive_exactly(length)) for kind, length in head]
+        rows = _reply(predictor, sources, shared_board)
         _write_message(number, json.dumps({"rows": rows}).encode())
 
 

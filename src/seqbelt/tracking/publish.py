@@ -19,6 +19,7 @@ from requests import RequestException
 from seqbelt.errors import SeqbeltError, first_line
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import hash_of_bundle
+from seqbelt.inference.serving import in_this_process
 from seqbelt.tracking import pyfunc_model
 from seqbelt.tracking.address import tracking_uri
 from seqbelt.tracking.connection import connect, is_unavailable, to_user_error
@@ -56,7 +57,8 @@ def log_model(
         if isinstance(section, dict) and "kind" in section
     ]
     signature = pyfunc_model.signature(bundle)
-    with mlflow.start_run(run_id=run.run_id), _quiet():
+    # MLflow tries the example, which is this program's own, on the model.
+    with mlflow.start_run(run_id=run.run_id), _quiet(), in_this_process():
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=pyfunc_model.__file__,
