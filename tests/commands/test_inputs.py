@@ -1,5 +1,6 @@
 """What is an input of ``predict``, what it is called, and what is left out."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,13 @@ def test_a_table_is_read_as_the_training_data_where_that_applies(tmp_path):
     assert read("리뷰,x\n좋아요,1\n", "data.delimiter=,")[0] == [("좋아요", None)]
     with pytest.raises(SettingsError, match="no column 'path' or '리뷰'; found a, b"):
         read("a;b\n1;2\n")
+
+
+def test_a_kept_list_is_written_as_json(tmp_path):
+    table = tmp_path / "tags.jsonl"
+    lines = [{"text": "so", "label": ["dog", "고양이"]}, {"text": "and so", "label": []}]
+    table.write_text("\n".join(map(json.dumps, lines)))
+    _, items, kept = list_items([table], WORD, keep_columns=True)
+    assert [dict(zip(kept, item.kept, strict=True))["label"] for item in items] == [
+        '["dog", "고양이"]', "[]",
+    ]  # fmt: skip

@@ -236,7 +236,7 @@ def test_several_labels_of_a_table_are_decided_by_the_model_s_thresholds(
     columns = {
         "id": [*"1234"],
         "text": texts,
-        "input_label": ["dog ; cat", "cat", "", "cat;cow"],
+        "input_label": ["dog ; cat", '["cat"]', "", "cat;cow"],
         "labels": [["cat", "dog"], [], ["dog"], ["cat"]],
         "confidence": [0.5, 0.5, 0.5, 0.5],
         "p_cat": [0.9, 0.4, 0.2, 0.7],

@@ -218,10 +218,15 @@ def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems
 
 def _read_cell(cell: str, decision: Decision) -> str:
     """The label in a cell of the input's table, as the decision's target writes it; empty without
-    one."""
-    if not decision.target.is_several or not cell:
+    one. Several labels are a list, or parted by the decision's separator."""
+    target = decision.target
+    if not target.is_several or not cell:
         return cell
-    return decision.target.write(map(clean_name, cell.split(decision.separator)))
+    try:
+        names: Sequence[str] = target.read(cell)
+    except ValueError:
+        names = cell.split(decision.separator)
+    return target.write(map(clean_name, names))
 
 
 def _doubts(

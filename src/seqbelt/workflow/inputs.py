@@ -167,7 +167,7 @@ def _columns(data: Data, manifest: Manifest) -> dict[str, list[str]]:
     path = Path(data.source)
     if is_series_file(path):
         return {"label": manifest.column("label").tolist()}
-    columns = read_columns(path, data.style, (data.path_column, data.text_column))
+    columns = read_columns(path, data.style, (data.path_column, data.text_column), True)
     key = data.id_column if "text" in manifest.table.column_names else data.path_column
     columns.pop(key, None)
     assert all(len(values) == len(manifest) for values in columns.values())

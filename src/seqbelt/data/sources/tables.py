@@ -1,9 +1,11 @@
 """Tables as a source: manifests (csv, jsonl, parquet, workbooks) and ``.ts`` files of sequences."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -166,26 +168,37 @@ def _find_contents(
 
 
 def read_columns(
-    path: Path, style: Style | None = None, header_names: Sequence[str] = ()
+    path: Path,
+    style: Style | None = None,
+    header_names: Sequence[str] = (),
+    lists_as_json: bool = False,
 ) -> dict[str, list[str]]:
     """The columns of a table by name, every value as text.
 
     The header is the first row with one of ``header_names``, or else the first row. Raises
-    SettingsError for a file that is no table, and for two columns of one name.
+    SettingsError for a file that is no table, for two columns of one name, and for a list or an
+    object in a cell unless it is to be written as JSON.
     """
     table = read_raw_table(path, style or Style(), None, [], header_names=header_names)
     names = [clean_name(name) for name in table.names]
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise SettingsError(f"{path}: column '{twice[0]}' appears twice")
     problems: dict[int, str] = {}
-    columns = {
-        name: as_strings(table.column(at), name, name, problems)
-        for at, name in enumerate(names)
-        if name
-    }
+    columns = dict[str, list[str]]()
+    for at, name in enumerate(names):
+        values = table.column(at)
+        if lists_as_json:
+            values = [_list_as_json(value) for value in values]
+        if name:
+            columns[name] = as_strings(values, name, name, problems)
     for row, why in sorted(problems.items()):
         raise SettingsError(f"{path}, {table.place(row)}: {why}")
     return columns
+
+
+def _list_as_json(value: Any) -> Any:
+    is_list = isinstance(value, list | tuple | dict)
+    return json.dumps(value, ensure_ascii=False, default=str) if is_list else value
 
 
 def read_ts_files(path: Path, labels_as_written: bool = False) -> Manifest:
