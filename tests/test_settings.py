@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 import seqbelt
+from seqbelt.data.sources.dataset import Data
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import Model
 from seqbelt.settings import Settings, override
@@ -333,3 +334,9 @@ def test_a_fault_of_a_renamed_setting_has_its_new_name_and_its_line(tmp_path):
     )
     with pytest.raises(SettingsError, match=r"model\.crop_steps: .*found 0 \(line 5\)"):
         Experiment.load(config)
+
+
+@pytest.mark.parametrize("setting", ["prepared", "corrections"])
+def test_an_address_is_no_local_path(setting):
+    with pytest.raises(SettingsError, match=f"{setting}.*'s3://a/b' is an address"):
+        Data.parse({"source": "a.csv", setting: "s3://a/b"}, origin="data")

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeAlias, get_args
 
 import yaml
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 
 from seqbelt.errors import SettingsError
@@ -27,6 +34,17 @@ Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 TAG_NAMES = ("kind", "reads")
 """Settings that choose the class of their section."""
 logger = logging.getLogger(__name__)
+
+
+def refuse_address(path: Any) -> Any:
+    """``path`` as it is. Raises ValueError for an address such as ``s3://…``, which a path would
+    turn into a local folder of that name."""
+    if isinstance(path, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
+        raise ValueError(f"'{path}' is an address; expected a file or folder of this machine")
+    return path
+
+
+LocalPath: TypeAlias = Annotated[Path, BeforeValidator(refuse_address)]
 
 
 def renamed(new_name: str, old_name: str) -> AliasChoices:

@@ -3,14 +3,17 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from toys import PLAIN
 
 from seqbelt.data.labels.targets import TARGETS
+from seqbelt.data.sources import remote
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.audio.audio import LogMel
@@ -240,3 +243,20 @@ def test_an_older_bundle_of_several_inputs_says_that_it_cannot_tell(joined, tmp_
     table = write_table(tmp_path / "in" / "same.csv", 24)
     result, page, _ = report(joined, table, bundle="old")
     assert result["drift"] is None and "made by an earlier version" in page
+
+
+def test_predictions_are_written_to_an_object_store(model, tmp_path, monkeypatch):
+    bucket = tmp_path / "store" / "bucket"
+    bucket.mkdir(parents=True)
+    files = SubTreeFileSystem(str(tmp_path / "store"), LocalFileSystem())
+    monkeypatch.setattr(remote, "_open", lambda scheme: files)
+    monkeypatch.chdir(tmp_path)
+    folder = write(tmp_path / "in", 3, seed=1)
+    args = str(model / "bundle"), [str(folder)], "s3://bucket/found.jsonl"
+    result = predict(*args)
+    assert (result["output"], result["num_predicted"]) == (args[-1], 3)
+    assert len((bucket / "found.jsonl").read_text().splitlines()) == 3
+    assert predict(*args)["num_reused"] == 3
+    assert not Path("s3:").exists()
+    with pytest.raises(SettingsError, match="--paths output: needs an --output on this machine"):
+        predict(*args, paths_as="output")

@@ -22,3 +22,13 @@ ModelName = Annotated[
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as one line of JSON on standard output.")
 ]
+
+
+def local_path(text: str) -> Path:
+    """The path of an option that takes no address of an object store."""
+    from seqbelt.settings import refuse_address
+
+    try:
+        return Path(refuse_address(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seqbelt.cli.arguments import AsJson, Config, Overrides
+from seqbelt.cli.arguments import AsJson, Config, Overrides, local_path
 from seqbelt.cli.running import load, run
 from seqbelt.workflow.outcome import Outcome
 
@@ -58,7 +58,9 @@ def make_set(
     seed: Annotated[
         int | None, typer.Option("--seed", help="Seed of the random generator.")
     ] = None,
-    folder: Annotated[Path | None, typer.Option("--folder", help="Output folder.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", parser=local_path, help="Output folder.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Generate a data set and write its files."""
@@ -97,7 +99,9 @@ def init(
     overrides: Overrides = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="Config file to write; NAME.yaml unless given."),
+        typer.Option(
+            "--output", parser=local_path, help="Config file to write; NAME.yaml unless given."
+        ),
     ] = None,
     pattern: Annotated[
         str | None,
@@ -142,6 +146,7 @@ def review(
         Path | None,
         typer.Option(
             "--corrections",
+            parser=local_path,
             help="Table of corrections to write; data.corrections or NAME.corrections.csv unless "
             "given.",
         ),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from seqbelt.cli.arguments import AsJson, Config, ModelName, Overrides
+from seqbelt.cli.arguments import AsJson, Config, ModelName, Overrides, local_path
 from seqbelt.cli.running import load, run
 from seqbelt.workflow.outcome import Outcome
 
@@ -61,7 +61,10 @@ def explain(
         typer.Option("--label", help="Class or label to explain instead of the predicted one."),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", help="Output folder for the table and the figure.")
+        Path,
+        typer.Option(
+            "--output", parser=local_path, help="Output folder for the table and the figure."
+        ),
     ] = Path("outputs/explanations"),
     as_json: AsJson = False,
 ) -> None:
@@ -77,7 +80,9 @@ def explain(
 
 def export(
     model: ModelName,
-    output: Annotated[Path, typer.Option("--output", help="Output file, .onnx, .c or .pte.")],
+    output: Annotated[
+        Path, typer.Option("--output", parser=local_path, help="Output file, .onnx, .c or .pte.")
+    ],
     format: Annotated[
         str,
         typer.Option(

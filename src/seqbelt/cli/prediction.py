@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seqbelt.cli.arguments import AsJson, ModelName
+from seqbelt.cli.arguments import AsJson, ModelName, local_path
 from seqbelt.cli.running import RESUMES, run
 from seqbelt.workflow.outcome import Outcome
 
@@ -58,7 +58,11 @@ def predict(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", help="Output file: .parquet, .csv, .xlsx or .jsonl.")
+        str,
+        typer.Option(
+            "--output",
+            help="Output file or address (s3://…): .parquet, .csv, .xlsx or .jsonl.",
+        ),
     ],
     on_error: Annotated[
         OnError,
@@ -104,12 +108,16 @@ def predict(
     ] = PathStyleName.input,
     project: Annotated[
         Path | None,
-        typer.Option("--project", help="Folder of the project whose mlruns/ has the model."),
+        typer.Option(
+            "--project",
+            help="Folder of the project whose mlruns/ has the model.",
+        ),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
             "--report",
+            parser=local_path,
             metavar="FILE.html",
             help="HTML page to write: counts, least confident predictions, errors, changes since "
             "training.",
@@ -168,11 +176,19 @@ def predict(
     ] = None,
     audacity: Annotated[
         Path | None,
-        typer.Option("--audacity", help="Folder for Audacity label files, one per recording."),
+        typer.Option(
+            "--audacity",
+            parser=local_path,
+            help="Folder for Audacity label files, one per recording.",
+        ),
     ] = None,
     raven: Annotated[
         Path | None,
-        typer.Option("--raven", help="Folder for Raven selection tables, one per recording."),
+        typer.Option(
+            "--raven",
+            parser=local_path,
+            help="Folder for Raven selection tables, one per recording.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seqbelt.cli.arguments import AsJson, Config, Overrides
+from seqbelt.cli.arguments import AsJson, Config, Overrides, local_path
 from seqbelt.cli.running import RESUMES, load, run
 from seqbelt.errors import SettingsError
 from seqbelt.training.launch import is_main_process, is_single_process
@@ -15,9 +15,9 @@ from seqbelt.workflow.outcome import Outcome
 
 
 def demo(
-    folder: Annotated[Path, typer.Option("--folder", help="Folder for the generated data.")] = Path(
-        "data/demo"
-    ),
+    folder: Annotated[
+        Path, typer.Option("--folder", parser=local_path, help="Folder for the generated data.")
+    ] = Path("data/demo"),
     as_json: AsJson = False,
 ) -> None:
     """Prepare, compare and predict on small generated data."""

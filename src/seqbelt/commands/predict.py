@@ -14,13 +14,13 @@ from seqbelt.workflow.outcome import DONE, QUARANTINED, Outcome
 
 
 def predict_in_child(
-    model: str, inputs: list[str], output: Path, timeout_s: float, **options: Any
+    model: str, inputs: list[str], output: str, timeout_s: float, **options: Any
 ) -> Outcome:
     """Run ``prediction_run.predict`` in a child process; same results, same errors.
 
     ``timeout_s`` bounds the time for one input; ``options`` are the other arguments of ``predict``.
     """
-    arguments = {"model": model, "inputs": inputs, "output": str(output), **options}
+    arguments = {"model": model, "inputs": inputs, "output": output, **options}
     arguments["log_level"] = logging.getLogger("seqbelt").getEffectiveLevel()
     result = supervise(__name__, arguments, timeout_s)
     return Outcome(result, QUARANTINED if result["num_quarantined"] else DONE)
@@ -30,12 +30,11 @@ def _work(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     from seqbelt.workflow.console import log_to_stderr
     from seqbelt.workflow.prediction_run import predict
 
-    output = Path(arguments.pop("output"))
     for name in ("audacity", "raven", "report", "project"):
         if arguments.get(name) is not None:
             arguments[name] = Path(arguments[name])
     with log_to_stderr(arguments.pop("log_level", logging.INFO)):
-        return predict(output=output, context=context, **arguments)
+        return predict(context=context, **arguments)
 
 
 if __name__ == "__main__":

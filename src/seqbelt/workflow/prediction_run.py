@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seqbelt.data.sources.names import list_counts, shorten
+from seqbelt.data.sources.remote import output_path, upload
 from seqbelt.data.store.readings import describe_readings
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Source
@@ -33,7 +34,7 @@ OUTPUT_SUFFIXES = ("", ".journal", ".journal-wal", ".journal-shm")
 def predict(
     model: str,
     inputs: Sequence[str],
-    output: Path,
+    output: str | Path,
     on_error: str = "quarantine",
     engine: Engine = "torch",
     precision: ProductPrecision = "float32",
@@ -50,9 +51,16 @@ def predict(
 ) -> dict[str, Any]:
     """Load a model, predict all inputs, write one file; returns the result for JSON.
 
+    ``output`` may be an address (``s3://…``): the file is written on this machine, where its
+    journal stays, and then uploaded.
+
     ``context`` is set in a supervised child process (inference/isolation.py).
     """
-    check_output(output)
+    path = output_path(str(output))
+    is_local = path == Path(output)
+    if paths_as == "output" and not is_local:
+        raise SettingsError("--paths output: needs an --output on this machine")
+    check_output(path)
     paths, settings = parse_inputs(inputs, has_report=True)
     report_settings = _report_settings(report, settings, timeline is not None)
     settings = [setting for setting in settings if not setting.startswith("report.")]
@@ -67,7 +75,7 @@ def predict(
         raise SettingsError(
             "--keep-columns: applies to one row per input, and this output has one per segment"
         )
-    relative_to = {"input": None, "output": output.absolute().parent, "absolute": Path("/")}
+    relative_to = {"input": None, "output": path.absolute().parent, "absolute": Path("/")}
     group_by = report_settings.group_by
     options = {
         "keep_columns": keep_columns or group_by is not None,
@@ -75,9 +83,9 @@ def predict(
         "report": report,
     }
     if context is not None and context.candidates and timeline is None:
-        listed = _open(predictor, paths, settings, output, [], **options)
+        listed = _open(predictor, paths, settings, path, [], **options)
         try_candidates(predictor, listed.items, context)
-    key, items, kept = _open(predictor, paths, settings, output, notes, **options)
+    key, items, kept = _open(predictor, paths, settings, path, notes, **options)
     for note in notes:
         echo(note)
     notes.clear()
@@ -98,7 +106,7 @@ def predict(
         summary = predict_items(
             predictor,
             items,
-            output,
+            path,
             key=key,
             model=concrete,
             progress=progress,
@@ -124,6 +132,9 @@ def predict(
             f"{output}: UTF-8 without a byte order mark, which Excel reads as another "
             "encoding; add --byte-order-mark for Excel"
         )
+    if not is_local:
+        upload(path, str(output))
+        echo(f"{output}: written, {path.stat().st_size:,} bytes")
     reported = {}
     if collector is not None:
         assert report is not None
@@ -131,8 +142,8 @@ def predict(
             report,
             collector,
             summary,
-            _open(predictor, paths, settings, output, [], **options).items,
-            name=", ".join(path.absolute().name for path in paths),
+            _open(predictor, paths, settings, path, [], **options).items,
+            name=", ".join(each.absolute().name for each in paths),
             model=concrete,
             settings=report_settings,
         )

@@ -1,14 +1,16 @@
 """Object stores and databases: each object once, however often the store fails."""
 
 import os
+import re
 import sqlite3
+from pathlib import Path
 
 import pyarrow.fs
 import pytest
 
 from seqbelt.data.sources import remote
 from seqbelt.data.sources.dataset import Data
-from seqbelt.errors import SettingsError
+from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.workflow.inputs import list_items, parse_inputs
 
@@ -33,6 +35,10 @@ class Unreliable:
         self._fail()
         self.reads.append(path)
         return self.files.open_input_stream(path)
+
+    def open_output_stream(self, path):
+        self._fail()
+        return self.files.open_output_stream(path)
 
 
 @pytest.fixture
@@ -106,6 +112,38 @@ def test_what_cannot_be_fetched_is_refused_without_secrets(store, address, said)
     with pytest.raises(SettingsError, match=said) as refused:
         Data(source=address).list_items()
     assert "xyzzy" not in str(refused.value)
+
+
+def test_an_output_is_written_beside_the_mirror_and_uploaded_whole(store, tmp_path):
+    path = remote.output_path("s3://bucket/found/a.csv")
+    assert path.parts[:3] == ("data", "remote", "written")  # else the next fetch would remove it
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"path,label\n" * 100_000)
+    (tmp_path / "store/bucket/found").mkdir()
+    remote.upload(path, "s3://bucket/found/a.csv")
+    assert (tmp_path / "store/bucket/found/a.csv").read_bytes() == path.read_bytes()
+    assert remote.output_path("out/a.csv") == Path("out/a.csv")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("s3://bucket", "expected s3://BUCKET/KEY of a bucket that exists"),
+        ("s3://nowhere/a.csv", "expected s3://BUCKET/KEY of a bucket that exists"),
+        ("https://host/a.csv", "--output https://host/a.csv: expected a file, or s3://, gs://"),
+        ("sqlite:///a.db?table=t", "a database is only read"),
+    ],
+)
+def test_where_nothing_can_be_written_is_said_before_the_work(store, address, said):
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        remote.output_path(address)
+
+
+def test_an_upload_that_is_cut_short_is_no_success(store, tmp_path, monkeypatch):
+    (tmp_path / "here.csv").write_bytes(b"x" * 1000)
+    monkeypatch.setattr(remote.shutil, "copyfileobj", lambda source, target, _: target.write(b"x"))
+    with pytest.raises(SeqbeltError, match="1 of 1,000 bytes were written"):
+        remote.upload(tmp_path / "here.csv", "s3://bucket/set/here.csv")
 
 
 def test_a_store_that_is_down_names_where_credentials_come_from(store, monkeypatch):

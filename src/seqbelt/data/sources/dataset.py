@@ -41,7 +41,7 @@ from seqbelt.data.sources.text_encoding import check_encoding_name
 from seqbelt.errors import SettingsError
 from seqbelt.features.base import Features
 from seqbelt.features.joined_inputs import SeveralInputs
-from seqbelt.settings import Seed, Settings
+from seqbelt.settings import LocalPath, Seed, Settings
 
 READING_SETTINGS = (
     *(f"{name}_column" for name in Columns._fields),
@@ -107,7 +107,7 @@ class Data(Settings):
     the names after ``label_map``. With ``labels: per_sequence``."""
     make: dict[str, int | str] = Field(default_factory=dict)
     """Options of a generated set that replace its own: ``lag``, ``num_train``, ``seed``, ..."""
-    prepared: Path | None = None
+    prepared: LocalPath | None = None
     """Folder of the prepared sequences; null is data/prepared/ and the config's name."""
     split_folders: bool | None = None
     """Whether the folders of a source that are named like parts (train, val, test, ...) are parts
@@ -171,7 +171,7 @@ class Data(Settings):
     comma in .csv, a tab in .tsv."""
     sheet: str | None = None
     """Sheet of a workbook that is the manifest; null takes the one with the columns."""
-    corrections: Path | None = None
+    corrections: LocalPath | None = None
     """Table of corrected labels that ``seqbelt review`` writes. They replace those of the source
     after the split is taken, so that no row changes its part. Not with ``labels: per_step``."""
 

@@ -25,10 +25,13 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
 from seqbelt.data.sources.databases import fetch_table, is_database, table_path
 from seqbelt.data.sources.manifest import Manifest
-from seqbelt.errors import SettingsError, first_line
+from seqbelt.errors import SeqbeltError, SettingsError, first_line
+from seqbelt.settings import refuse_address
 
 MIRROR = Path("data/remote")
 """Below it ``SCHEME/BUCKET/KEY``, relative to the working directory."""
+WRITTEN = MIRROR / "written"
+"""What is uploaded, and its journal: apart from what is mirrored, since it is no source."""
 SCHEMES = ("s3", "gs", "hf")
 NUM_READERS = 16
 """Objects that are read at the same time."""
@@ -73,6 +76,44 @@ def fetch(address: str) -> Path:
     if info.type != FileType.File:
         _remove_others(mirror_path(address), {MIRROR / scheme / one.path for one in files})
     return mirror_path(address)
+
+
+def output_path(address: str) -> Path:
+    """Where a table is written before ``upload``: for an address a file below ``data/remote``.
+
+    Raises SettingsError where nothing can be written at the address.
+    """
+    if is_database(address):
+        raise SettingsError(f"{address}: a database is only read; give a file or s3://BUCKET/KEY")
+    if _ADDRESS.match(address) is None:
+        try:
+            return Path(refuse_address(address))
+        except ValueError:
+            names = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+            raise SettingsError(f"--output {address}: expected a file, or {names}…") from None
+    scheme, key = _parse(address)
+    bucket = key.partition("/")[0]
+    found = _attempt(lambda: _open(scheme).get_file_info(bucket), address)
+    if bucket == key or found.type == FileType.NotFound:
+        raise SettingsError(f"{address}: expected {scheme}://BUCKET/KEY of a bucket that exists")
+    return WRITTEN / scheme / key
+
+
+def upload(path: Path, address: str) -> None:
+    """Write a file to an address of ``output_path``; readers see all of it or none."""
+    scheme, key = _parse(address)
+
+    def write() -> None:
+        with path.open("rb") as source, _open(scheme).open_output_stream(key) as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+
+    _attempt(write, address, "written")
+    size = _attempt(lambda: _open(scheme).get_file_info(key), address).size
+    if size != path.stat().st_size:
+        raise SeqbeltError(
+            f"{address}: {size:,} of {path.stat().st_size:,} bytes were written; the whole file is "
+            f"{path}; run the same command again"
+        )
 
 
 def fetch_listed(manifest: Manifest) -> Manifest:
@@ -174,7 +215,7 @@ def _list(scheme: str, folder: str, address: str, recursive: bool = True) -> lis
     return [info for info in infos if info.type == FileType.File]
 
 
-def _attempt(work: Callable[[], T], address: str) -> T:
+def _attempt(work: Callable[[], T], address: str, done: str = "read") -> T:
     """Call ``work`` again, ever later, where the store or the network fails."""
     for attempt in range(NUM_ATTEMPTS):
         try:
@@ -185,7 +226,7 @@ def _attempt(work: Callable[[], T], address: str) -> T:
             is_refused = "ACCESS_DENIED" in str(error) or "Access Denied" in str(error)
             if is_refused or attempt + 1 == NUM_ATTEMPTS:
                 raise SettingsError(
-                    f"{address}: cannot be read: {first_line(error, 300)}; credentials are read "
+                    f"{address}: cannot be {done}: {first_line(error, 300)}; credentials are read "
                     "from the environment alone (AWS_ACCESS_KEY_ID, "
                     "GOOGLE_APPLICATION_CREDENTIALS, HF_TOKEN)"
                 ) from None
