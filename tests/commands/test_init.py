@@ -142,7 +142,7 @@ READ = [
 REFUSED = [
     (mixed_kinds, "in", "files of several kinds: audio 20 .*; tables 3"),
     (two_labels, "in.csv", "2 columns could be the label; .*data.label_column=topic"),
-    (two_name_parts, "in", r"2 parts of the files' names could be the class.*--pattern"),
+    (two_name_parts, "in", r"2 parts of the files' names could be the class(?s:.*)--pattern"),
 ]
 
 
@@ -199,6 +199,30 @@ def test_groups_in_names_are_kept_on_one_side():
     for group, split in zip(manifest.column("group"), manifest.column("split"), strict=True):
         sides.setdefault(group, set()).add(split)
     assert len(sides) == 6 and all(len(one) == 1 for one in sides.values())
+
+
+def test_a_refusal_says_how_to_keep_the_other_part_on_one_side():
+    two_name_parts(Path("in"))
+    with pytest.raises(SettingsError) as refused:
+        init(Path("in"), show=False)
+    pattern = str(refused.value).rpartition("--pattern '")[2].rstrip("'")
+    found = init(Path("in"), pattern=pattern, show=False).result
+    assert "2 groups, each kept on one side of a split" in found["reasons"]["data.source"]
+
+
+def test_texts_longer_than_a_name_may_be_are_no_paths():
+    rows = "".join(f"{text} {'길고 지루하다 ' * 40},{n % 2}\n" for n, text in enumerate(TEXTS))
+    write(Path("t.csv"), "text,label\n" + rows)
+    assert init(Path("t.csv"), show=False).result["kind"] == "text"
+
+
+def test_the_rate_of_rounded_times_is_that_of_their_mean(capsys):
+    for n in range(6):
+        times = "".join(f"{int(62.5 * at) / 1000:.3f},{at}\n" for at in range(40))
+        write(Path("in", "ab"[n % 2], f"{n}.csv"), "time_s,x\n" + times)
+    config = init(Path("in")).result["config"]
+    assert Experiment.load(config).features.sample_rate == pytest.approx(16, abs=0.05)
+    assert "features.kind: channels (tables of numbers" in capsys.readouterr().out
 
 
 def test_faults_of_the_data_are_reported():

@@ -107,7 +107,7 @@ def init(
         "warnings": warnings,
     }
     if show:
-        _print(result, look, splits, plan.sentence)
+        _print(result, look, findings, splits, plan.sentence)
     return Outcome(result)
 
 
@@ -150,6 +150,10 @@ def _look_into_folder(folder: Path, pattern: str | None, findings: _Findings) ->
         if not read.labels:
             raise SettingsError("--pattern: there are no class folders, so it needs (?P<label>...)")
         findings.reasons["source"] = f"a list of the files, with labels as {read.reason}"
+        if read.groups:
+            findings.reasons["source"] += (
+                f"; {len(set(read.groups)):,} groups, each kept on one side of a split"
+            )
         rows = [(folder / path, label, "") for path, label in zip(paths, read.labels, strict=True)]
         _write_items(findings, rows, read.groups)
         return look_into_files(kind, [folder / path for path in paths])
@@ -314,12 +318,17 @@ def _name_of(source: Path) -> str:
     return "_".join(name.split()).strip("._") or "data"
 
 
-def _print(result: dict[str, Any], look: Look, splits: Counter[str], plan: str) -> None:
+def _print(
+    result: dict[str, Any], look: Look, findings: _Findings, splits: Counter[str], plan: str
+) -> None:
     print(f"{look.kind}: {result['num_items']:,} items; lengths: {look.lengths}")
     print(f"classes: {list_counts(result['classes'])}")
     print("parts: " + ", ".join(f"{part or 'none'} {n:,}" for part, n in sorted(splits.items())))
     for key, why in result["reasons"].items():
-        print(f"{key}: {_one_line(why)}")
+        section, name = key.split(".")
+        chosen = findings.data | findings.given_data if section == "data" else look.settings
+        value = chosen.get(name, name.removesuffix("_column"))  # a column under its usual name
+        print(_one_line(f"{key}: {value} ({why})"))
     print(f"training: {plan}")
     for warning in result["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)

@@ -107,12 +107,13 @@ def find_labels(folder: str, paths: Sequence[str]) -> FileNames:
             "own, or write a manifest (.csv) with the columns path and label"
         )
     if len(fitting) > 1:
-        patterns = "; ".join(
-            f"--pattern '{_pattern(at)}' ({shorten(sorted(set(columns[at])))})" for at in fitting
+        patterns = "".join(
+            f"\n  {shorten(sorted(set(columns[at])))}: --pattern '{_pattern(at)}'" for at in fitting
         )
         raise SettingsError(
-            f"{folder}: {len(fitting)} parts of the files' names could be the class. Choose one: "
-            f"{patterns}"
+            f"{folder}: {len(fitting)} parts of the files' names could be the class. Choose one:"
+            f"{patterns}\nTo keep each speaker or machine on one side of a split, name its part "
+            f"too: --pattern '{_pattern(*fitting[:2])}'"
         )
     at = fitting[0]
     reason = f"part {at + 1} of the files' names: '{columns[at][0]}' of '{names[0]}'"
@@ -126,6 +127,10 @@ def _can_be_label(values: Sequence[str]) -> bool:
     return len(counts) > 1 and 2 * len(counts) <= len(values) and max(counts.values()) > 2
 
 
-def _pattern(at: int) -> str:
-    before = r"[^_\- /]+[_\- ]+" * at
-    return rf"(?:^|/){before}(?P<label>[^_\- /]+)[^/]*$"
+def _pattern(label: int, group: int | None = None) -> str:
+    """A pattern of the parts at these places; the group stands behind the label."""
+    parts = [r"[^_\- /]+"] * (1 + (label if group is None else group))
+    parts[label] = r"(?P<label>[^_\- /]+)"
+    if group is not None:
+        parts[group] = r"(?P<group>[^_\- /]+)"
+    return "(?:^|/)" + r"[_\- ]+".join(parts) + "[^/]*$"

@@ -1,6 +1,7 @@
 """How a table is written, and which of its columns are paths, texts, labels and groups."""
 
 from collections.abc import Mapping, Sequence
+from os.path import isfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -266,7 +267,8 @@ def _bare(name: str) -> str:
 def _are_files(folder: Path, values: Sequence[str]) -> bool:
     some = [value for value in values if value][:NUM_LOOKED_AT]
     spelled = [value.strip().replace("\\", "/") for value in some]
-    there = [(folder / spelling).is_file() or Path(spelling).is_file() for spelling in spelled]
+    # Unlike Path.is_file, False for a sentence that is longer than a file's name may be.
+    there = [isfile(folder / one) or isfile(one) for one in spelled]  # noqa: PTH113
     return 2 * sum(there) > len(there)
 
 
