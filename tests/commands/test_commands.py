@@ -191,6 +191,8 @@ def test_evaluate_gives_the_training_s_own_test_scores(trained, project, capsys)
     assert code == 0
     assert result["test"]["accuracy"] == pytest.approx(trained["test"]["accuracy"])
     assert result["test"]["loss"] == pytest.approx(trained["test"]["loss"], abs=1e-5)
+    _, _, err = run(capsys, "evaluate", trained["bundle"], "words.yaml")
+    assert f"test accuracy {100 * trained['test']['accuracy']:.1f} %" in err
 
 
 def test_evaluate_refuses_other_features(trained, project, capsys):

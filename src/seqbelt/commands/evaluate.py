@@ -1,5 +1,7 @@
 """``seqbelt evaluate``: scores of a saved model on the test part of a config's data."""
 
+import pandas as pd
+
 from seqbelt.data.cropped_sequences import crop_part, lost_steps
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.step_report import report_on
@@ -7,6 +9,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.models import open_model
 from seqbelt.workflow.outcome import Outcome
+from seqbelt.workflow.training_run import format_scores
 
 
 def evaluate(model: str, experiment: Experiment) -> Outcome:
@@ -24,7 +27,8 @@ def evaluate(model: str, experiment: Experiment) -> Outcome:
     report = report_on(
         bundle.network, {"test": test}, min_steps, bundle.temperature, bundle.decision.thresholds
     )["test"]
-    echo(report.per_class().to_string(index=False))
+    echo(_table(report.per_class()))
+    echo(f"{concrete}: test accuracy {format_scores(report.scores)}, {len(test):,} rows")
     result = {
         "model": concrete,
         "num_sequences": len(test),
@@ -32,3 +36,10 @@ def evaluate(model: str, experiment: Experiment) -> Outcome:
         "test": report.to_dict(),
     }
     return Outcome(result)
+
+
+def _table(per_class: pd.DataFrame) -> str:
+    """Scores of each class, within 80 columns."""
+    short = {"recall_low": "low", "recall_high": "high", "average_precision": "AP"}
+    with pd.option_context("display.unicode.east_asian_width", True):
+        return per_class.rename(columns=short).to_string(index=False, float_format="{:.3f}".format)
