@@ -371,6 +371,17 @@ def test_several_signals_are_predicted_side_by_side(capsys):
     assert code == 2 and "a.csv: given twice" in err
 
 
+def test_a_file_that_cannot_be_read_does_not_end_the_others(capsys):
+    model = save_that_follows()
+    Path("a.csv").write_text("1\n" * 30)
+    Path("bad.csv").write_text("1\nx\n")
+    code, lines, err = run(capsys, model, "bad.csv", "a.csv", "--json")
+    assert code == 3 and "warning: bad.csv" in err and "the other signals continue" in err
+    assert lines[-1]["signals"]["a.csv"]["label"] == "nein"
+    code, lines, err = run(capsys, model, "bad.csv", "--json")
+    assert code == 1 and not lines and err.count("bad.csv") == 1
+
+
 def test_a_bad_signal_does_not_end_the_others(capsys, monkeypatch):
     model = save_that_follows()
     Path("a.csv").write_text("1\n" * 30)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from seqbelt.errors import BadInput, SeqbeltError, SettingsError
+from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.arrays.array_features import ArrayEncoder, ArrayFeatures
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.streaming.byte_streams import Pcm, PcmReader, TableReader, conversion_hint
@@ -37,8 +37,8 @@ class Signal(NamedTuple):
 def open_signal(bundle: Bundle, file: str, pcm: Pcm | None, follow: bool) -> Signal:
     """Open ``file``, or standard input for ``-``.
 
-    Raises SettingsError for options that do not suit the model or the file, SeqbeltError for a file
-    that cannot be decoded.
+    Raises SettingsError for options that do not suit the model or the file; the pieces raise
+    BadInput where they cannot be decoded.
     """
     if follow and file == "-":
         raise SettingsError("--follow: needs a FILE, not standard input")
@@ -79,8 +79,14 @@ def _read_file(bundle: Bundle, path: Path) -> Signal:
             bundle.encoder.encode([raw])  # raises for another number or names of columns
             values = raw.values
     except BadInput as error:
-        raise SeqbeltError(f"{path}: {error}") from None
+        return Signal(_raise_at_first(error), lambda piece: piece, lambda: np.empty(0))
     return Signal(iter([values]), lambda piece: piece, lambda: values[:0])
+
+
+def _raise_at_first(error: BadInput) -> Iterator[Any]:
+    """A signal that cannot be read: it fails when its turn comes, and ends no other one."""
+    raise error
+    yield
 
 
 def _read_pieces(file: str) -> Iterator[bytes]:
