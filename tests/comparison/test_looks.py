@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
+from seqbelt.comparison.comparison import Comparison
 from seqbelt.comparison.looks import POWER, SCHEDULE, Looks, nominal_levels
 
 
@@ -52,3 +53,9 @@ def test_other_seeds_are_tested_at_what_is_left():
     left = 0.05 * ((8 / 20) ** POWER - (3 / 20) ** POWER)
     assert other.level(0.05) == pytest.approx(left)
     assert grown.level(0.05) > left
+
+
+def test_one_group_is_not_mended_by_more_seeds():
+    said = Comparison().detectable(Looks(2), 36, 1)
+    assert "of 1 group can" in said and "data.test_groups" in said and "seeds" not in said
+    assert "run at least three" in Comparison().detectable(Looks(1), 36, 6)

@@ -86,7 +86,7 @@ def test_clipping_counts_in_the_later_half_only():
             ["training.clip_norm, training.learning_rate"] if is_said else []
         )
     clipped = history_of(clipped=1.0)
-    assert "clipped to a norm of 2, their mean was 4" in only(clipped, clip_norm=2.0).finding
+    assert "clipped to a norm of 2; the mean norm was 4" in only(clipped, clip_norm=2.0).finding
     assert advise(clipped, FINE, Training(clip_norm=None)) == []
 
 

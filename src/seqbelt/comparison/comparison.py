@@ -170,9 +170,14 @@ class Comparison(VerdictRule):
         assumed = f"cells disagree on {DISAGREEMENT:.0%} of them, seeds vary by "
         assumed += f"{100 * SEED_SPREAD:g} point"
         if num_groups is not None:
-            rows += f" of {num_groups:,} groups"
+            rows += f" of {num_groups:,} group{'' if num_groups == 1 else 's'}"
             assumed += f", answers within a group correlate by {GROUP_CORRELATION:g}"
         if np.isnan(least):
+            if num_groups == 1:
+                return (
+                    f"{rows} can show no difference for new groups; test on several "
+                    "(data.test_groups, data.folds: group)."
+                )
             return f"One seed x {rows} can show no difference; run at least three (seeds)."
         compared = "not" if least > self.margin else "and so"
         return (

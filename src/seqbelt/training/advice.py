@@ -157,9 +157,9 @@ def _clipping(history: History, training: Training) -> Iterator[Advice]:
         norm = float(np.mean([epoch.gradient_norm for epoch in later]))
         yield Advice(
             f"{clipped:.0%} of the later updates were clipped to a norm of "
-            f"{training.clip_norm:g}, their mean was {norm:.2g}",
+            f"{training.clip_norm:g}; the mean norm was {norm:{'.2g' if norm < 10 else ',.0f'}}",
             "training.clip_norm, training.learning_rate",
-            "clip at that mean or above it, or lower the learning rate",
+            "clip at the mean norm or above it, or lower the learning rate",
         )
 
 
