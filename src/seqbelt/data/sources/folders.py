@@ -65,7 +65,7 @@ def list_files(
                         files.append(entry.name)  # not a pipe, which would never end
                         if entry.is_symlink():
                             target = Path(os.path.realpath(entry))  # a link to itself has no end
-                            if not target.is_relative_to(root):
+                            if target.exists() and not target.is_relative_to(root):
                                 outside.append(f"{prefix}{entry.name} -> {target}")
         except OSError as error:  # all files in it would pass in silence
             if lists_failed and relative:
