@@ -220,8 +220,8 @@ def test_the_rate_of_rounded_times_is_that_of_their_mean(capsys):
     for n in range(6):
         times = "".join(f"{int(62.5 * at) / 1000:.3f},{at}\n" for at in range(40))
         write(Path("in", "ab"[n % 2], f"{n}.csv"), "time_s,x\n" + times)
-    config = init(Path("in")).result["config"]
-    assert Experiment.load(config).features.sample_rate == pytest.approx(16, abs=0.05)
+    config = Path(init(Path("in")).result["config"]).read_text()
+    assert "source_rate_hz: 16.0\n" in config
     assert "features.kind: channels (tables of numbers" in capsys.readouterr().out
 
 

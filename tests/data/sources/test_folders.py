@@ -186,3 +186,9 @@ def test_links_to_files_outside_are_said(tmp_path):
 def test_folders_below_that_are_called_alike_everywhere_may_be_the_classes(tmp_path):
     touch(tmp_path, "fold1/cat/1", "fold1/dog/2", "fold2/cat/3", "fold2/dog/4")
     assert "called alike in all of them (cat, dog)" in " ".join(read_class_folders(tmp_path).notes)
+
+
+def test_a_link_that_leads_nowhere_is_not_said_to_be_read(tmp_path):
+    (tmp_path / "a.wav").symlink_to("/nowhere/a.wav")
+    notes: list[str] = []
+    assert list(list_files(tmp_path, notes)) == ["a.wav"] and not notes
