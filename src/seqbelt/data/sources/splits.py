@@ -186,6 +186,7 @@ def _join_rows(split: np.ndarray, label: np.ndarray, content: np.ndarray) -> np.
     a class would have no other row there."""
     first = first_of_each(content)
     together = split[first]
+    _, label = np.unique(label, return_inverse=True)  # of texts isin compares each pair
     missing = ~np.isin(label, label[together == "train"]) & np.isin(label, label[split == "train"])
     together[np.isin(first, first[missing])] = "train"
     return together
