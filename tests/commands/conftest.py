@@ -1,8 +1,14 @@
 """Fixtures of the tests that keep runs."""
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
+
+from seqbelt.commands import predict
+from seqbelt.inference.isolation import ChildContext
+
+supervise = predict.supervise
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,3 +38,21 @@ def drawn_figures(blank_figures, monkeypatch) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     monkeypatch.setattr(FigureCanvasAgg, "print_png", blank_figures)
+
+
+@pytest.fixture(autouse=True)
+def predicting_here(monkeypatch) -> None:
+    """Predictions are made in this process: a child takes three seconds to import what is here.
+    Arguments and answers pass through JSON as they do to a child and back."""
+
+    def work(module: str, arguments: dict, timeout_s: float) -> dict:
+        result = predict._work(json.loads(json.dumps(arguments)), ChildContext())
+        return json.loads(json.dumps(result))
+
+    monkeypatch.setattr(predict, "supervise", work)
+
+
+@pytest.fixture
+def predicting_in_a_child(predicting_here, monkeypatch) -> None:
+    """Predictions are made in a child, as the command makes them."""
+    monkeypatch.setattr(predict, "supervise", supervise)

@@ -15,9 +15,7 @@ import pytest
 import soundfile
 
 from seqbelt.cli import main
-from seqbelt.commands import predict as predict_apart
 from seqbelt.data.generated.demo_data import DemoData
-from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.serving import ModelProcess
 
 CONFIG = """
@@ -50,17 +48,6 @@ def run(capsys, *arguments):
     out, err = capsys.readouterr()
     is_json = "--json" in arguments and out.strip()
     return stop.value.code, json.loads(out.strip().splitlines()[-1]) if is_json else None, err
-
-
-@pytest.fixture(autouse=True)
-def in_this_process(request, monkeypatch):
-    """One test predicts as the command does, in a child; the others save its seconds."""
-    if "labels_a_folder" not in request.node.name:
-        monkeypatch.setattr(
-            predict_apart,
-            "supervise",
-            lambda module, arguments, timeout_s: predict_apart._work(arguments, ChildContext()),
-        )
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +136,9 @@ def test_a_killed_training_goes_on_to_the_undisturbed_result(trained, project):
     assert one.read_bytes() == other.read_bytes()
 
 
-def test_predict_labels_a_folder_and_names_what_it_could_not(trained, project, capsys):
+def test_predict_labels_a_folder_and_names_what_it_could_not(
+    trained, project, capsys, predicting_in_a_child
+):
     folder = project / "new"
     for number, path in enumerate(sorted((project / "words/test").rglob("*.wav"))[:3]):
         (folder / "sub").mkdir(parents=True, exist_ok=True)
