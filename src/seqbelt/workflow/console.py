@@ -112,8 +112,11 @@ class Bar:
     def _done(self, now: float) -> str:
         if not self._total:
             return f"{self._num_done:,} done"
-        left_s = (now - self._began) * (self._total / max(1, self._num_done) - 1)
-        return f"{self._num_done:,} of {self._total:,}, about {format_time(left_s)} left"
+        done = f"{self._num_done:,} of {self._total:,}"
+        if self._num_done < 0.01 * self._total:  # what comes first says nothing of the pace
+            return done
+        left_s = (now - self._began) * (self._total / self._num_done - 1)
+        return f"{done}, about {format_time(left_s)} left"
 
     def describe(self, text: str) -> None:
         """Replace the text before the bar."""
