@@ -46,6 +46,16 @@ def test_a_log_file_gets_a_line_a_minute(monkeypatch):
     ]
 
 
+def test_the_first_hundredth_says_nothing_of_the_time_left(monkeypatch):
+    said, clock = [], [0.0]
+    monkeypatch.setattr(console, "echo", said.append)
+    monkeypatch.setattr(console.time, "perf_counter", lambda: clock[0])
+    with console.bar("preparing", 200_000) as progress:
+        clock[0] = 700.0  # listed and split before
+        progress()
+    assert said == ["preparing: 1 of 200,000"]
+
+
 def test_models_of_a_comparison_are_counted_with_the_time_left_for_all(monkeypatch):
     said, clock = [], [0.0]
     monkeypatch.setattr(console, "echo", said.append)
