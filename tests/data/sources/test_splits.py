@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqbelt.data.sources.manifest import Manifest, make_manifest
-from seqbelt.data.sources.splits import assign_splits, rows_of_folds
+from seqbelt.data.sources.splits import _join_rows, assign_splits, rows_of_folds
 from seqbelt.errors import SettingsError
 
 NAMES = ("train", "validation", "test")
@@ -274,6 +274,23 @@ def test_rows_of_one_content_stay_on_one_side(contents, seed):
     assert {"a", "b"} & set(manifest.column("label")) == set(
         manifest.column("label")[split == "train"]
     )
+
+
+def test_rows_of_one_content_are_joined_without_comparing_each_pair():
+    compared = [0]
+
+    class Label(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            compared[0] += 1
+            return str.__eq__(self, other)
+
+    num_rows = 1000
+    label = np.array([Label("ab"[row % 2]) for row in range(num_rows)], dtype=object)
+    split = np.array(["train", "train", "train", "test"] * (num_rows // 4), dtype=object)
+    joined = _join_rows(split, label, np.arange(num_rows) // 4)
+    assert set(joined) == {"train"} and compared[0] < 20 * num_rows
 
 
 @pytest.mark.parametrize("num_groups", [0, 12])
