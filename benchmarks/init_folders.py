@@ -228,7 +228,7 @@ CASES = (
     Case(
         two_label_columns,
         "moods.csv",
-        "2 columns could be the label; say which: data.label_column=mood",
+        "2 columns could be the label; choose one: data.label_column=mood",
     ),
 )
 
