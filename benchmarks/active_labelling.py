@@ -8,7 +8,6 @@ is trained on what is labelled, and a twentieth more is labelled: drawn at rando
 predicted class has the lowest probability, as `seqbelt review` lists predictions.
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -16,11 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.model_selection import train_test_split
-from wrong_labels import SETS, accuracy, train
+from wrong_labels import SETS, accuracy, argument_parser, draw_rows, keep_test, train
 
 from seqbelt.data.sequences import Sequences
-from seqbelt.data.store.store import SequenceStore
 from seqbelt.training.scoring import predict_logits
 
 SHARE, ENOUGH = 0.05, 0.95
@@ -36,7 +33,7 @@ def labels_needed(
     labelled, others = order[:step], order[step:]
     while len(others):
         network = train(pool.take(labelled), num_updates, seed)
-        reached = (predict_logits(network, test, CPU).argmax(1) == test.labels).mean()
+        reached = accuracy(network, test)
         print(f"  {len(labelled):,} labels: {reached:.1%}", file=sys.stderr, flush=True)
         if reached >= wanted:
             break
@@ -49,16 +46,9 @@ def labels_needed(
 
 def draw(name: str, prepared: Path, seed: int) -> None:
     """Print one line on one draw."""
-    began = time.perf_counter()
-    max_rows, num_updates = SETS[name]
-    store = SequenceStore(prepared / name)
-    chosen = np.random.default_rng(seed).permutation(store.index.num_rows)[:max_rows]
-    rows = store.select(np.sort(chosen))
-    others, kept = train_test_split(
-        np.arange(len(rows)), test_size=0.2, stratify=rows.labels, random_state=seed
-    )
-    pool, test = rows.take(others), rows.take(kept)
-    full = accuracy(pool, test, num_updates, seed)
+    began, num_updates = time.perf_counter(), SETS[name][1]
+    pool, test = keep_test(draw_rows(name, prepared, np.random.default_rng(seed)), seed)
+    full = accuracy(train(pool, num_updates, seed), test)
     needed = [
         labels_needed(pool, test, by_doubt, ENOUGH * full, num_updates, seed)
         for by_doubt in (False, True)
@@ -71,11 +61,7 @@ def draw(name: str, prepared: Path, seed: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("prepared", type=Path)
-    parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--sets", default=",".join(SETS))
-    options = parser.parse_args()
+    options = argument_parser(__doc__, draws=3).parse_args()
     print(
         "| set | rows | draw | accuracy with all labels | labels, random order | by doubt | ratio "
         "| time |\n" + "|---" * 8 + "|"

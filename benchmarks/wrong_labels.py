@@ -62,6 +62,29 @@ def flip(labels: np.ndarray, num_classes: int, rate: float, random: np.random.Ge
     return flipped
 
 
+def draw_rows(name: str, prepared: Path, random: np.random.Generator) -> Sequences:
+    """The rows of a set that are used, at most those of ``SETS``."""
+    store = SequenceStore(prepared / name)
+    return store.select(np.sort(random.permutation(store.index.num_rows)[: SETS[name][0]]))
+
+
+def keep_test(rows: Sequences, seed: int) -> tuple[Sequences, Sequences]:
+    """The other rows, and a fifth of them as a test."""
+    others, kept = train_test_split(
+        np.arange(len(rows)), test_size=0.2, stratify=rows.labels, random_state=seed
+    )
+    return rows.take(others), rows.take(kept)
+
+
+def argument_parser(about: str | None, draws: int) -> argparse.ArgumentParser:
+    """The arguments that the measurements on these sets have in common."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("prepared", type=Path)
+    parser.add_argument("--draws", type=int, default=draws)
+    parser.add_argument("--sets", default=",".join(SETS))
+    return parser
+
+
 def train(rows: Sequences, num_updates: int, seed: int) -> nn.Module:
     """A network of the quick settings, trained on all of the rows."""
     store = rows.store
@@ -88,31 +111,25 @@ def held_out_probabilities(rows: Sequences, num_updates: int, seed: int) -> np.n
     return found
 
 
-def accuracy(rows: Sequences, test: Sequences, num_updates: int, seed: int) -> float:
-    """Of a network that is trained on ``rows``, on ``test``."""
-    logits = predict_logits(train(rows, num_updates, seed), test, torch.device("cpu"))
+def accuracy(network: nn.Module, test: Sequences) -> float:
+    """Of a network on the test rows."""
+    logits = predict_logits(network, test, torch.device("cpu"))
     return float((logits.argmax(1) == test.labels).mean())
 
 
 def recover(name: str, prepared: Path, rate: float, seed: int) -> None:
     """Print one line on what one review of the first rows of the list gives back."""
-    began = time.perf_counter()
-    max_rows, num_updates = SETS[name]
-    store = SequenceStore(prepared / name)
+    began, num_updates = time.perf_counter(), SETS[name][1]
     random = np.random.default_rng(seed)
-    rows = store.select(np.sort(random.permutation(store.index.num_rows)[:max_rows]))
-    others, kept = train_test_split(
-        np.arange(len(rows)), test_size=0.2, stratify=rows.labels, random_state=seed
-    )
-    true, test = rows.take(others), rows.take(kept)
-    given = replace(true, labels=flip(true.labels, len(store.classes), rate, random))
+    true, test = keep_test(draw_rows(name, prepared, random), seed)
+    given = replace(true, labels=flip(true.labels, len(true.store.classes), rate, random))
     ranking = LabelRanking(given.labels, held_out_probabilities(given, num_updates, seed))
     listed = ranking.order[: round(LISTED * len(given))]
     corrected = given.labels.copy()
     corrected[listed] = true.labels[listed]
     is_wrong = given.labels != true.labels
     scores = [
-        accuracy(labelled, test, num_updates, seed)
+        accuracy(train(labelled, num_updates, seed), test)
         for labelled in (true, given, replace(given, labels=corrected))
     ]
     print(
@@ -126,14 +143,11 @@ def recover(name: str, prepared: Path, rate: float, seed: int) -> None:
 
 def draw(name: str, prepared: Path, rate: float, seed: int) -> None:
     """Print one line on one draw."""
-    began = time.perf_counter()
-    max_rows, num_updates = SETS[name]
-    store = SequenceStore(prepared / name)
+    began, num_updates = time.perf_counter(), SETS[name][1]
     random = np.random.default_rng(seed)
-    chosen = random.permutation(store.index.num_rows)[:max_rows]
-    rows = store.select(np.sort(chosen))
-    true = rows.labels
-    given = replace(rows, labels=flip(true, len(store.classes), rate, random))
+    rows = draw_rows(name, prepared, random)
+    true, num_classes = rows.labels, len(rows.store.classes)
+    given = replace(rows, labels=flip(true, num_classes, rate, random))
     ranking = LabelRanking(given.labels, held_out_probabilities(given, num_updates, seed))
     is_wrong = given.labels != true
     listed = ranking.order[: round(LISTED * len(true))]
@@ -141,7 +155,7 @@ def draw(name: str, prepared: Path, rate: float, seed: int) -> None:
     right = int((ranking.probabilities.argmax(1) == true).sum())
     found = f"{is_wrong[listed].sum() / is_wrong.sum():.1%}" if is_wrong.any() else "-"
     print(
-        f"| {name} | {len(true):,} | {len(store.classes)} | {seed} | {right / len(true):.1%} "
+        f"| {name} | {len(true):,} | {num_classes} | {seed} | {right / len(true):.1%} "
         f"| {found} | {likely.sum():,}, of them {(likely & is_wrong).sum():,} flipped "
         f"| {(likely & ~is_wrong).sum() / (~is_wrong).sum():.2%} "
         f"| {time.perf_counter() - began:.0f} s |",
@@ -150,10 +164,7 @@ def draw(name: str, prepared: Path, rate: float, seed: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("prepared", type=Path)
-    parser.add_argument("--draws", type=int, default=1)
-    parser.add_argument("--sets", default=",".join(SETS))
+    parser = argument_parser(__doc__, draws=1)
     parser.add_argument("--rate", type=float, default=0.05)
     parser.add_argument("--recover", action="store_true", help="what a review gives back")
     options = parser.parse_args()
