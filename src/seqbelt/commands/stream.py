@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
 from seqbelt.features.arrays.array_features import ArrayEncoder
 from seqbelt.features.audio.audio import AudioFeatures
@@ -255,7 +254,7 @@ def _detector(
             if value is not None:
                 raise SettingsError(f"--{name}: needs --events or --on-event")
         return None
-    thresholds = _label_thresholds(bundle)
+    thresholds = bundle.decision.thresholds
     minimum = 1 / len(bundle.classes) if thresholds is None else float(thresholds.min())
     if threshold is not None and threshold < minimum:
         why = (
@@ -276,16 +275,6 @@ def _detector(
     if thresholds is not None:
         return LabelDetector(bundle.classes, thresholds, threshold or 0.0, min_duration_s)
     return ChangeDetector(THRESHOLD if threshold is None else threshold, min_duration_s)
-
-
-def _label_thresholds(bundle: Bundle) -> np.ndarray | None:
-    """The probability from which each of several labels is given; None of one class."""
-    if not bundle.target.is_several:
-        return None
-    thresholds = bundle.decision.thresholds
-    if thresholds is None:
-        return np.full(len(bundle.classes), DEFAULT_THRESHOLD, np.float32)
-    return thresholds
 
 
 def _describe_window(bundle: Bundle, answers: Stream, window_s: float | None) -> None:

@@ -26,7 +26,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from seqbelt.data.labels.targets import TARGETS, Target, find_target
+from seqbelt.data.labels.targets import DEFAULT_THRESHOLD, TARGETS, Target, find_target
 from seqbelt.data.store.parts import write_json
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
@@ -240,10 +240,15 @@ class Bundle:
         np.put_along_axis(probabilities, best, np.where(is_tied, minimum, current), -1)
         return probabilities
 
+    @property
+    def label_thresholds(self) -> tuple[float, ...]:
+        """With several labels the probability from which each is given, ``(classes,)``."""
+        return self.thresholds or (DEFAULT_THRESHOLD,) * len(self.classes)
+
     @cached_property
     def decision(self) -> Decision:
         """From probabilities to the predicted class or labels."""
-        thresholds = np.array(self.thresholds, np.float32) if self.thresholds else None
+        thresholds = np.array(self.label_thresholds, np.float32) if self.target.is_several else None
         return Decision(self.target, thresholds, self.about.get("label_separator", SEPARATORS[0]))
 
     def confidence(self, probabilities: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ class Decision(NamedTuple):
 
     target: Target
     thresholds: np.ndarray | None = None
-    """With several labels: the probability from which each label is given."""
+    """With several labels: the probability from which each is given; None with one."""
     separator: str = SEPARATORS[0]
     """Parts the labels in a cell of a table."""
 

@@ -16,7 +16,6 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.joined_inputs import COLUMNS_FILE, SeveralInputs
@@ -94,9 +93,7 @@ def file_metadata(bundle: Bundle) -> dict[str, str]:
     }
     if bundle.target.is_several:
         metadata["labels"] = json.dumps(bundle.target.name)
-        metadata["thresholds"] = json.dumps(
-            bundle.thresholds or [DEFAULT_THRESHOLD] * len(bundle.classes)
-        )
+        metadata["thresholds"] = json.dumps(bundle.label_thresholds)
     if bundle.target.is_ordered:
         metadata["ordered"] = json.dumps(True)
     rule, features = crop_rule(bundle), bundle.features

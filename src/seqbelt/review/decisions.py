@@ -9,6 +9,7 @@ import numpy as np
 
 from seqbelt.data.sources.corrections import Correction, CorrectionsWriter, read_corrections
 from seqbelt.errors import BadInput, SettingsError
+from seqbelt.evaluation.proportions import wilson
 from seqbelt.features.encoding import hash_content
 from seqbelt.review.items import RANDOM, SECTIONS, ReviewItems
 
@@ -132,8 +133,6 @@ class Decisions:
 
     def error_rate(self) -> ErrorRate | None:
         """The error rate of the random section by its first reviewed items; None without any."""
-        from scipy.stats import binomtest
-
         order = self.items.order
         order = order[self.items.sections[order] == SECTIONS.index(RANDOM)]
         undecided = np.flatnonzero(~self.is_decided[order])
@@ -141,5 +140,4 @@ class Decisions:
         if not reviewed:
             return None
         wrong = sum(map(self.is_error, reviewed))
-        interval = binomtest(wrong, len(reviewed)).proportion_ci(method="wilson")
-        return ErrorRate(len(reviewed), wrong, float(interval.low), float(interval.high))
+        return ErrorRate(len(reviewed), wrong, *wilson(wrong, len(reviewed)))
