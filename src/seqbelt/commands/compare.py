@@ -241,10 +241,10 @@ def _report(
         if model.test is not None
     ]
     units, _, _ = units_of_test(folds)
-    has_new = any({*report.groups} - known - {""} for report, known in folds)
+    new_groups = {group for report, known in folds for group in report.groups if group not in known}
     language = experiment.report.language
     facts = chosen_facts(
-        chosen, tested, choice, len(trained), units, has_new, model_uri,
+        chosen, tested, choice, len(trained), units, new_groups - {""}, model_uri,
         Words(language),
     )  # fmt: skip
     return comparison_report(

@@ -76,8 +76,8 @@ class ChosenFacts:
     predictions: np.ndarray
     units: np.ndarray | None
     """The independent unit of each test example (``proportion_interval``)."""
-    held_out_groups: bool
-    """Whether the test has groups without training rows."""
+    held_out_groups: tuple[str, ...]
+    """Groups of the test that have no training rows."""
     crop: tuple[int, str] | None
     """Steps that are read at most, and which; None reads all."""
     model_uri: str | None
@@ -173,6 +173,9 @@ class _Page:
         if chosen.units is not None:
             count = len(set(chosen.units.tolist()))
             blocks.append(paragraph(words("by_units", count=count, items=self.items)))
+        if len(chosen.held_out_groups) == 1:
+            group = chosen.held_out_groups[0]
+            blocks.append(paragraph(words("one_group", name=group, items=self.items), "warn"))
         if self.is_several:
             blocks.append(paragraph(words("several", items=self.items)))
         else:

@@ -65,6 +65,12 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "test {items} come from.",
         "이 구간은 시험용 {items}의 출처인 그룹(화자, 피험자, 원본) {count:,}개를 고려해 계산했습니다.",
     ),
+    "one_group": (
+        "Only one group (speaker, subject, source) of the test {items}, '{name}', has no training "
+        "data: how it does on other new groups was not measured.",
+        "시험용 {items}의 그룹(화자, 피험자, 원본) 가운데 학습 데이터에 없는 것은 '{name}' 하나뿐입니다. 다른 새로운 "
+        "그룹에 대해서는 측정하지 않았습니다.",
+    ),
     "majority": (
         "Always naming the most frequent class, '{name}', would be right in {share}.",
         "가장 흔한 클래스 '{name}'만 항상 답해도 {share}는 맞습니다.",

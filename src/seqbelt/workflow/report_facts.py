@@ -1,6 +1,6 @@
 """Gather what the report of a comparison tells of the data and of the chosen model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
 
 import numpy as np
@@ -57,7 +57,7 @@ def chosen_facts(
     choice: Choice,
     num_models: int,
     units: np.ndarray | None,
-    held_out_groups: bool,
+    held_out_groups: Set[str],
     model_uri: str | None,
     words: Words,
 ) -> ChosenFacts:
@@ -73,7 +73,7 @@ def chosen_facts(
         labels=np.concatenate([report.labels for report in reports]),
         predictions=np.concatenate([report.predictions for report in reports]),
         units=units,
-        held_out_groups=held_out_groups,
+        held_out_groups=tuple(sorted(held_out_groups)),
         crop=None if model.max_steps is None else (model.max_steps, str(model.crop)),
         model_uri=model_uri,
         worst=_worst(chosen.experiment, reports, words),
