@@ -5,6 +5,7 @@ these counts; or refused with the words ``message``. What is read otherwise than
 with the words ``message``. ``docs/generate_cases.py`` makes a page of them.
 """
 
+import gzip
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -285,7 +286,70 @@ CASES = [
     _numbers(
         ",x\n0,0.5\n1,1.5\n", [[0.5], [1.5]], "the first column numbers the rows: not a channel"
     ),
-    _numbers("x,y\n(g),(g)\n1,2\n", [[1, 2]], "line 2 is a row of units: not a step"),
+    _numbers("x,y\n(g),(g)\n1,2\n", [[1, 2]], "line 2 is a row of units, '(g), (g)': not a step"),
+    _numbers(
+        "x,y\n---,---\n1,2\n3,4\n",
+        [[1, 2], [3, 4]],
+        "line 2 is drawn below the names: not a step",
+        "features.missing=interpolate",
+    ),
+    _numbers(
+        "x,y\n1,2\n\n3,4\n",
+        [[1, 2], [3, 4]],
+        "empty lines and comments between the values are left out",
+    ),
+    _numbers(
+        "x,y\n1,2\n#3,4\n5,6\n",
+        [[1, 2], [5, 6]],
+        "empty lines and comments between the values are left out",
+    ),
+    _numbers(
+        "2019,2020\n1.5,2.5\n3.5,4.5\n",
+        [[2019, 2020], [1.5, 2.5], [3.5, 4.5]],
+        "line 1, of whole numbers above others with a point, is read as values",
+    ),
+    _numbers(
+        "t,x\n1,5\n2,6\nRMS,9\n",
+        [[5], [6], [9]],
+        "column 't' holds 'RMS' beside numbers or times",
+        "features.channels=[x]",
+    ),
+    _numbers(
+        "x,Label\n1.5,0\n2.5,0\n",
+        [[1.5, 0], [2.5, 0]],
+        "column 'Label' is a channel: features.ignore spells it otherwise",
+    ),
+    _numbers(
+        "x\n16777217\n16777219\n",
+        [[16777216], [16777220]],
+        "channel 'x' changes by less than float32 can keep: subtract an offset from it",
+    ),
+    _numbers(
+        "frame,x\n1,5\n2,6\n4,7\n",
+        [[1, 5], [2, 6], [4, 7]],
+        "column 'frame' is called like a time or a number of the rows, and is none",
+    ),
+    _numbers(
+        "a,x\n1700000000,5\n1700000256,7\n1700000512,6\n",
+        [[1700000000, 5], [1700000256, 7], [1700000512, 6]],
+        "column 'a' rises evenly, as times do, and is a channel",
+    ),
+    _numbers(
+        "t,x\n2024-10-27T02:59:59+02:00,1\n2024-10-27T02:00:00+01:00,2\n",
+        [[1], [2]],
+        "column 't' is rising time: not a channel; a row every 1 s",
+    ),
+    _numbers(
+        "t,x\n2024-03-31T01:59:59+01:00,1\n2024-03-31T02:00:00+02:00,2\n",
+        None,
+        "'2024-03-31T02:00:00+02:00' is earlier than before",
+    ),
+    _numbers(
+        "t,x\n2024-02-29,1\n2024-02-30,2\n",
+        None,
+        "column 't' holds '2024-02-30' in line 3, not a number",
+    ),
+    _numbers("가속도,y\n1,2\n", [[1, 2]], "text in utf-16-le", encoding="utf-16-le"),
     _numbers(
         "Recording of 3 May\nx,y\n1,2\n",
         [[1, 2]],
@@ -358,6 +422,12 @@ CASES = [
         "",
         "data.encoding=utf-16",
         encoding="utf-16",
+    ),
+    Case(
+        "Tables of numbers",
+        "a table compressed by gzip",
+        {f"lay/{label}/{n}.csv": gzip.compress(b"x\n1\n") for label in "ab" for n in range(2)},
+        message="is compressed by gzip; unpack it",
     ),
     _recording("half of an AIFF", "x.aiff", _sound(9, "AIFF")[:4000], "truncated"),
     _recording("half of a WAV", "x.wav", _sound(9)[:4000], "truncated"),

@@ -43,6 +43,12 @@ Learned: TypeAlias = dict[str, bytes]
 
 MAX_FILE_BYTES = 4 << 30
 """Limit for files of a kind that has no limit of its own."""
+_PACKED = (
+    (b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"), (b"\x04\x22\x4d\x18", "lz4"), (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+    (b"Rar!\x1a\x07", "RAR"),
+)  # fmt: skip
+_BZIP2_BLOCK = b"1AY&SY"
 NO_BYTES = "the file has no bytes"
 
 
@@ -60,8 +66,9 @@ class NoContent(bytes):
 def read_bytes(source: Path | bytes, max_bytes: float = MAX_FILE_BYTES, setting: str = "") -> bytes:
     """The content of a file.
 
-    Raises BadInput if it cannot be read, holds nothing, is no regular file (a pipe or a device may
-    have no end) or has more than ``max_bytes``, which ``setting`` allows; no more is read.
+    Raises BadInput if it cannot be read, holds nothing, is compressed, is no regular file (a pipe
+    or a device may have no end) or has more than ``max_bytes``, which ``setting`` allows; no more
+    is read.
     """
     if isinstance(source, NoContent):
         raise BadInput(UNREADABLE, source.reason)
@@ -73,7 +80,17 @@ def read_bytes(source: Path | bytes, max_bytes: float = MAX_FILE_BYTES, setting:
             content = file.read()
     if not content:
         raise BadInput(EMPTY, NO_BYTES)
+    if problem := describe_packed(content):
+        raise BadInput(WRONG_TYPE, problem)
     return content
+
+
+def describe_packed(content: bytes) -> str:
+    """What to do about a file that is compressed; "" for others."""
+    name = next((name for start, name in _PACKED if content.startswith(start)), "")
+    if not name or (name == "bzip2" and content[4:10] != _BZIP2_BLOCK):
+        return ""
+    return f"is compressed by {name}; unpack it"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import codecs
 from pathlib import Path
 
 from seqbelt.errors import SettingsError
+from seqbelt.features.base import describe_packed
 from seqbelt.features.text.text_decoding import (
     decode_text,
     describe_encodings,
@@ -16,7 +17,6 @@ from seqbelt.features.text.text_decoding import (
 _SIGNATURES = {
     b"PK\x03\x04": "is a workbook or an archive and no text; name it .xlsx, .ods or .zip",
     b"\xd0\xcf\x11\xe0": "is a workbook of an old format and no text; name it .xls",
-    b"\x1f\x8b": "is compressed by gzip; unpack it",
     b"PAR1": "is a Parquet file and no text; name it .parquet",
     b"%PDF": "is a PDF and no table; save the table as .csv or .xlsx",
 }
@@ -50,6 +50,8 @@ def check_encoding(path: Path, encoding: str) -> None:
     for signature, kind in _SIGNATURES.items():
         if sample.startswith(signature):
             raise SettingsError(f"{path}: {kind}")
+    if problem := describe_packed(sample):
+        raise SettingsError(f"{path}: {problem}")
     mark, plain = mark_of(sample), plain_name(encoding)
     if mark and mark not in ("utf-8-sig", plain) and not plain.startswith(mark):
         name = mark.upper() if mark.startswith("utf") else mark

@@ -24,6 +24,8 @@ from seqbelt.settings import renamed
 Rate = Annotated[float, Field(gt=0)]
 Index = Annotated[int, Field(ge=0)]
 LEARNED_FILE = "features.json"
+MAX_ROUNDED = 1e-3
+"""Of a channel's spread; float32 has seven digits."""
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 NUM_ROWS_LEARNED = 64
 """Training rows whose width is asked for: enough to outvote a stray file, few to read twice."""
@@ -114,9 +116,10 @@ class ArrayFeatures(Features):
         if len(steps.values) > self.max_steps:
             problem = f"{len(steps.values)} steps; features.max_steps allows {self.max_steps}"
             raise BadInput(TOO_LONG, problem)
-        with np.errstate(over="ignore"):  # of channels that ``problems`` refuses
+        with np.errstate(over="ignore", invalid="ignore"):  # of channels that are refused
             values = np.ascontiguousarray(steps.values, dtype=np.float32)
-        return steps._replace(values=values)
+            notes = steps.notes + _say_rounded(steps, values)
+        return steps._replace(values=values, notes=notes)
 
     def learn(self, raws: Iterable[Steps]) -> Learned:
         """The shape of a step and the channels' names that most of the first rows have."""
@@ -326,6 +329,8 @@ class ArrayEncoder:
             said += [f"column '{name}' is none of the training rows': ignored" for name in extra]
             if tuple(name for name in raw.names if name in used) != self.names:
                 said.append("columns in another order than in training: taken by their names")
+        elif raw.names and not self.names and not raw.names_are_a_comment:
+            said.append("the training rows had no names of columns: taken in their order")
         elif self.names and raw.names is None and self.step_shape == raw.values.shape[1:]:
             said.append("no names of columns: taken in the order of training")
         if self.means is not None and np.isnan(raw.values).all(axis=0).any():
@@ -358,6 +363,24 @@ class ArrayEncoder:
             raw.values[:, places[name]] if name in places else asides[name] for name in self.names
         ]
         return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _say_rounded(steps: Steps, rounded: np.ndarray) -> tuple[str, ...]:
+    """What to say of channels whose changes are lost in float32, as those of a Unix time are."""
+    exact = steps.values
+    if exact.dtype == np.float32 or exact.dtype.itemsize < 4 or exact.ndim != 2:
+        return ()
+    return tuple(
+        f"channel {column_label(steps.names, place)} changes by less than float32 can keep: "
+        "subtract an offset from it"
+        for place in range(exact.shape[1])
+        if _is_lost(exact[:, place], rounded[:, place])
+    )
+
+
+def _is_lost(exact: np.ndarray, rounded: np.ndarray) -> bool:
+    spread = np.fmax.reduce(exact) - np.fmin.reduce(exact)
+    return spread > 0 and np.fmax.reduce(np.abs(exact - rounded)) > MAX_ROUNDED * spread
 
 
 def _means(rows: np.ndarray) -> list[float]:

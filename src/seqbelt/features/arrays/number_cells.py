@@ -69,7 +69,8 @@ _SIGNS = str.maketrans(
     "\u2212\u2012\u2013\ufe63\uff0d０１２３４５６７８９．，＋", "-----0123456789.,+"
 )
 """Minus signs, and letters of full width, as East Asian programs write numbers."""
-_INVISIBLE = "\u200b\u200e\u200f\u2060\ufeff\u00ad\u202a\u202c\u2066\u2069"
+INVISIBLE = "\u200b\u200e\u200f\u2060\ufeff\u00ad\u202a\u202c\u2066\u2069"
+"""What has no picture and may stand around a number or a name."""
 
 
 class Signs(NamedTuple):
@@ -125,7 +126,7 @@ def _is_grouped(cell: str) -> bool:
 def _tidy(cell: str) -> str:
     if cell.isascii():
         return cell.strip()
-    tidied = cell.strip().strip(_INVISIBLE).strip()
+    tidied = cell.strip().strip(INVISIBLE).strip()
     # A dash alone is a missing value, and one within a number no sign.
     return tidied.translate(_SIGNS) if any(one.isdigit() for one in tidied) else tidied
 

@@ -25,7 +25,7 @@ from seqbelt.errors import (
     BadInput,
 )
 from seqbelt.features.arrays.mat_format import check_mat
-from seqbelt.features.arrays.number_cells import Cell, find_sentinel
+from seqbelt.features.arrays.number_cells import Cell, find_sentinel, is_missing
 from seqbelt.features.arrays.pickle_sizes import check_pickle
 from seqbelt.features.arrays.table_cells import Lines, Table, column_label, first_word, to_columns
 from seqbelt.features.arrays.table_layout import (
@@ -33,13 +33,16 @@ from seqbelt.features.arrays.table_layout import (
     NOTHING_TOLD,
     TableOptions,
     as_text,
+    is_word,
 )
 from seqbelt.features.arrays.text_columns import read_text_table
 from seqbelt.features.arrays.time_columns import (
     counts_rows,
     describe_spacing,
     first_fall,
+    is_row_name,
     is_time_name,
+    looks_like_time,
     rises_evenly,
     seconds_of,
 )
@@ -87,10 +90,19 @@ class Array(NamedTuple):
     names_are_a_comment: bool = False
 
     def without(self, columns: Sequence[str]) -> "Array":
-        """The same without some columns, where it has names and one of these."""
-        if self.names is None or not set(columns) & set(self.names):
+        """The same without some columns, where it has names and one of these; others that differ
+        in case only are said to stay."""
+        if self.names is None:
             return self
-        return self.take(n for n, name in enumerate(self.names) if name not in columns)
+        folded = {name.casefold() for name in columns}
+        stay = [name for name in self.names if name not in columns and name.casefold() in folded]
+        notes = tuple(
+            f"column '{name}' is a channel: features.ignore spells it otherwise" for name in stay
+        )
+        kept = self._replace(notes=self.notes + notes) if notes else self
+        if not set(columns) & set(self.names):
+            return kept
+        return kept.take(n for n, name in enumerate(self.names) if name not in columns)
 
     def take(self, columns: Iterable[int]) -> "Array":
         """The same with these columns of a table only, in this order."""
@@ -242,6 +254,9 @@ def _read_zip(content: bytes, max_bytes: float, key: str | None, options: TableO
             _refuse_size(total, max_bytes)
             return Array(_read_torch(content, max_bytes, key))
         arrays = {n.removesuffix(".npy"): i for n, i in members.items() if n.endswith(".npy")}
+        if not arrays:
+            shown = ", ".join(name[:MAX_NAME] for name in [*members][:MAX_NAMES])
+            raise BadInput(WRONG_TYPE, f"a zip without arrays; unpack it; it holds: {shown}")
         member = _choose(arrays, key)
         _refuse_size(member.file_size, max_bytes)
         return Array(_parse_npy(file.read(member), max_bytes))
@@ -375,7 +390,12 @@ def _parquet_table(
     file = _open_parquet(content, max_bytes)
     schema = file.schema_arrow
     described = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
-    index = [name for name in described.get("index_columns", ()) if isinstance(name, str)]
+    # An index of times stays: whether it rises is looked at as with any column.
+    index = [
+        name
+        for name in described.get("index_columns", ())
+        if isinstance(name, str) and not pa.types.is_temporal(schema.field(name).type)
+    ]
     names = [name for name in schema.names if name not in index and only in (None, name)]
     _refuse_size(file.metadata.num_rows * max(1, len(names)) * 8, max_bytes)
     notes = [f"column '{name}' is pandas' index: not a channel" for name in index]
@@ -463,7 +483,10 @@ def _to_array(table: Table, line_word: str = "line") -> Array:
         label = f"column {column_label(names, place)}"
         seconds = seconds_of(column) if isinstance(column, list) else None
         if isinstance(column, list) and seconds is None:
-            row = first_word(column)
+            row = _odd_row(column)
+            if (first := next((c for c in column if not is_missing(c)), "")) and not is_word(first):
+                # Where such a column is needed the file is refused, otherwise nobody would know.
+                notes += (f"{label} holds '{str(column[row])[:40]}' beside numbers or times",)
             words[place] = f"'{str(column[row])[:40]}' in {line_word} {lines[row]}"
             columns.append(np.full(len(column), np.nan))
             continue
@@ -482,12 +505,23 @@ def _to_array(table: Table, line_word: str = "line") -> Array:
         elif names and len(asides) == place and counts_rows(values, name):
             which = "the first column" if place == 0 else label
             asides[place] = Aside(f"{which} numbers the rows: not a channel")
-        elif place == 0 and len(table.columns) > 1 and not names and rises_evenly(values):
+        elif place == 0 and len(table.columns) > 1 and rises_evenly(values):
             notes += (f"{label} rises evenly, as times do, and is a channel (features.channels)",)
+        elif names and (is_time_name(name, weak=True) or is_row_name(name)):
+            notes += (f"{label} is called like a time or a number of the rows, and is none",)
         if place not in asides and (number := find_sentinel(values)) is not None:
             notes += (f"{label} holds {number:g}, read as a value; it often means a missing value",)
     values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
     return Array(values, names, words, True, asides, lines, notes, table.names_are_a_comment)
+
+
+def _odd_row(column: Sequence[Cell]) -> int:
+    """The first row because of which a column is none of numbers nor of times."""
+    row = first_word(column)
+    if not looks_like_time(column[row]):
+        return row
+    dates = (n for n, c in enumerate(column) if not is_missing(c) and seconds_of([c]) is None)
+    return next(dates, row)
 
 
 def _without_overloads(values: np.ndarray) -> np.ndarray:
@@ -511,4 +545,6 @@ def _aside_of_times(
         spacing = describe_spacing(values, ("{:.2g} s" if in_seconds else "{:.2g}").format)
         why = f"{label} is rising time: not a channel" + (f"; {spacing}" if spacing else "")
         return Aside(why, in_seconds=in_seconds)
-    return Aside("", f"{line_word} {lines[row]}, {label}: '{cells[row]}' is earlier than before")
+    return Aside(
+        "", f"{line_word} {lines[row]}, {label}: '{as_text(cells[row])}' is earlier than before"
+    )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -34,6 +34,7 @@ from seqbelt.features.arrays.table_layout import (
 HEAD_ROWS = 40
 """Rows that determine how a table is written."""
 T = TypeVar("T")
+GAPS = "empty lines and comments between the values are left out"
 HALVES = "numbers between commas are values of their own (features.decimal)"
 
 
@@ -80,7 +81,10 @@ def read_rows(
     if options.decimal == "," == delimiter and not are_whole:
         body, layout = _joined(body, layout)
         notes.append("decimal commas")
-    body = _without_repeats(_without_end(body, layout, notes), rows[: layout.first], notes)
+    body = _without_end(body, layout, notes)
+    if _have_gaps(body):
+        notes.append(GAPS)
+    body = _without_repeats(body, rows[: layout.first], notes)
     if delimiter == "," and layout.names is None and options.decimal is None:
         _refuse_split_numbers(body)
     if may_be_halves(delimiter, layout, options) and (
@@ -279,6 +283,14 @@ def _without_end(body: list[Row], layout: Layout, notes: list[str]) -> list[Row]
         body = body[:-1]
     notes[:] = dict.fromkeys(notes)
     return body
+
+
+def _have_gaps(body: Sequence[Row]) -> bool:
+    """Whether lines between the rows hold none. A cell of several lines is no gap."""
+    return any(
+        after > line + 1 and not any(isinstance(cell, str) and "\n" in cell for cell in cells)
+        for (line, cells), (after, _) in pairwise(body)
+    )
 
 
 def _without_repeats(body: list[Row], above: Sequence[Row], notes: list[str]) -> list[Row]:

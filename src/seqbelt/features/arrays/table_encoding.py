@@ -3,7 +3,7 @@
 import re
 
 from seqbelt.errors import UNREADABLE, WRONG_TYPE, BadInput
-from seqbelt.features.text.text_decoding import BYTE_ORDER_MARKS
+from seqbelt.features.text.text_decoding import BYTE_ORDER_MARKS, wide_encoding
 
 _WESTERN_LETTERS = "°µ²³±·×÷ÄÖÜäöüßéèêëàâáíóúñçôûîïåøæÅØÆÉ€§"
 
@@ -16,17 +16,12 @@ def decode_table(content: bytes) -> tuple[str, tuple[str, ...]]:
     for mark, encoding in BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return _decode(content, encoding), () if "8" in encoding else (f"text in {encoding}",)
-    zeros = content[:4096].count(0)
-    if zeros:
-        odd = content[1:4096:2].count(0)
-        if (
-            zeros > len(content[:4096]) // 3
-            and zeros in (odd, zeros - odd)
-            and (odd == zeros or odd == 0)
-        ):
-            encoding = "utf-16-le" if odd else "utf-16-be"
-            return _decode(content, encoding), (f"text in {encoding}",)
-        raise BadInput(WRONG_TYPE, "not .npy, .npz, .mat, .h5, .pt, .parquet or text columns")
+    if wide := wide_encoding(content):
+        return _decode(content, wide), (f"text in {wide}",)
+    if 0 in content[:4096]:
+        raise BadInput(
+            WRONG_TYPE, "bytes of zero: not .npy, .npz, .mat, .h5, .pt, .parquet or text columns"
+        )
     try:
         return content.decode("utf-8"), ()
     except UnicodeDecodeError:

@@ -12,6 +12,7 @@ from typing import NamedTuple, NoReturn
 
 from seqbelt.errors import EMPTY, WRONG_SHAPE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.number_cells import (
+    INVISIBLE,
     Cell,
     is_missing,
     looks_like_number,
@@ -43,8 +44,12 @@ SUMMARY_WORDS = frozenset(_SUMMARY_WORDS.split()) | {
 UNITS = frozenset(_UNITS.split()) | {"deg c", "deg f"}
 _BRACKETED = re.compile(r"[\[({<].*[\])}>]")
 _TIME_FORMAT = re.compile(r"(?=.*(?:yy|hh))[ymdhsft0/:. -]{4,30}")
+_RULE = re.compile(r":?(?:-{3,}|={3,}|_{3,}):?")
+"""Drawn below names: ``---``, and in Markdown ``:--:``."""
 _QUOTIENT = re.compile(r"[^\s\d]{1,6}[/·*^²³][^\s]{1,6}")
 MAX_SUMMARY_ROWS = 12
+MAX_UNITS = 60
+"""Letters of a row of units that are shown."""
 EMPATICA_RATES = (1.0, 4.0, 32.0, 64.0)
 """In Hz: of heart rate, skin and temperature, acceleration, pulse."""
 UNIX_TIME = 9e8
@@ -158,6 +163,8 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
         if not any(is_word(cell) for cell in cells) and any(is_number(cell) for cell in cells):
             if _is_count(cells) or _is_count(cells[1:]):
                 continue
+            if len(cells) == width:
+                _refuse_time(line, cells, kinds)
             raise BadInput(
                 WRONG_SHAPE,
                 f"line {line} has {_count(len(cells))}, the lines below it have {width}; "
@@ -181,6 +188,11 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
             return Layout(1, width, names, first_line, kinds, tuple(notes), False, *extent)
         if [*map(as_text, _trimmed(cells))] == ["0"]:  # also before a trailing delimiter
             notes.append(f"line {first_line}, '0', is a value and no header (features.header)")
+        elif _may_be_header(cells, rows[1:]):
+            notes.append(
+                f"line {first_line}, of whole numbers above others with a point, is read as values "
+                "(features.header)"
+            )
         if comment is not None and _could_name(comment[1], width):
             notes.append(f"column names are taken from line {comment[0]}, a comment")
             names = _clean_names(comment[1], width)
@@ -211,7 +223,7 @@ def _below_preamble(
         and (len(preamble[-1][1]) >= len(cells) or len(preamble[-1][1]) > 1)
         and _are_units(cells)
     ):
-        notes.append(f"line {line} is a row of units: not a step")
+        notes.append(_say_units(line, cells))
         line, cells = preamble.pop()
     filled = [cell for cell in cells if cell != ""]
     ends_a_name = 1 < len(cells) == width - 1 and cells[-1] == ""
@@ -225,7 +237,7 @@ def _below_preamble(
         found = len(_trimmed(cells))
         if options.decimal == "," and width == 2 * found:  # commas part them and are in them
             if preamble and len(_trimmed(preamble[-1][1])) == found and _are_units(cells):
-                notes.append(f"line {line} is a row of units: not a step")
+                notes.append(_say_units(line, cells))
                 line, cells = preamble.pop()
             names = _distinct(_clean_names(cells, found))
             return Layout(first, width, names, line, kinds, tuple(notes), False, width, width)
@@ -255,7 +267,7 @@ def _told(rows: Sequence[Row], header: bool, width: int, kinds: tuple[bool, ...]
         raise BadInput(EMPTY, "the table has a line of names and no values")
     first, notes = 1, list[str]()
     if len(rows) > 2 and _fits(rows[1][1], width) and _are_units(rows[1][1]):
-        notes.append(f"line {rows[1][0]} is a row of units: not a step")
+        notes.append(_say_units(*rows[1]))
         first = 2
     names = _distinct(_clean_names(cells, width))
     return Layout(first, width, names, line, kinds, tuple(notes), False, *_extent(cells))
@@ -304,8 +316,9 @@ def _first_with_gaps(rows: Sequence[Row], first: int, width: int) -> int:
     while first and len(cells := rows[first - 1][1]) == width and all(map(is_missing, cells)):
         words = {str(cell).strip().lower() for cell in cells} - {""}
         below = (str(cell).strip().lower() for _, one in rows[first:] for cell in one)
-        # A dash may be the unit of what has none.
-        if not words or (words <= UNITS and words.isdisjoint(below)):
+        # A dash may be the unit of what has none, and dashes a line below the names.
+        are_no_values = words <= UNITS or all(map(_RULE.fullmatch, words))
+        if not words or (are_no_values and words.isdisjoint(below)):
             break
         first -= 1
     return first
@@ -346,6 +359,19 @@ def _is_pandas_header(
     )
 
 
+def _may_be_header(cells: Sequence[Cell], below: Sequence[Row]) -> bool:
+    """Whether the first row could name columns by years or frequencies: several whole numbers, each
+    once, above others that all are written with a point."""
+    values = [cell for _, row in below for cell in row if not is_missing(cell)]
+    return (
+        len(cells) > 1
+        and len(set(cells)) == len(cells)
+        and all(re.fullmatch(r"\d+", as_text(cell)) for cell in cells)
+        and bool(values)
+        and all(re.search("[.,eE]", as_text(cell)) for cell in values)
+    )
+
+
 def _has_empatica_head(rows: Sequence[Row]) -> bool:
     """Whether the first row is a Unix time and the second a rate, the same in each column."""
     heads = [{*map(as_text, cells)} for _, cells in rows[:2]]
@@ -381,11 +407,19 @@ def _are_units(cells: Sequence[Cell]) -> bool:
         return False
     return bool(filled) and all(
         _BRACKETED.fullmatch(cell)
+        or _RULE.fullmatch(cell)
         or cell.lower() in UNITS
         or _QUOTIENT.fullmatch(cell)
         or _TIME_FORMAT.fullmatch(cell.lower())
         for cell in filled
     )
+
+
+def _say_units(line: int, cells: Sequence[Cell]) -> str:
+    units = ", ".join(str(cell) for cell in cells)[:MAX_UNITS]
+    is_rule = any(_RULE.fullmatch(str(cell)) for cell in cells)
+    what = "drawn below the names" if is_rule else f"a row of units, '{units}'"
+    return f"line {line} is {what}: not a step"
 
 
 def _refuse_mixed(line: int, cells: Sequence[Cell], kinds: Sequence[bool]) -> None:
@@ -400,6 +434,17 @@ def _refuse_mixed(line: int, cells: Sequence[Cell], kinds: Sequence[bool]) -> No
         "beside it is not a name; features.header says whether this line names the columns, "
         "features.skip_rows leaves lines at the top out",
     )
+
+
+def _refuse_time(line: int, cells: Sequence[Cell], kinds: Sequence[bool]) -> None:
+    """Raise for a date or a time in a column of numbers."""
+    for column, (cell, is_one) in enumerate(zip(cells, kinds, strict=True)):
+        if is_one and looks_like_time(cell):
+            raise BadInput(
+                WRONG_TYPE,
+                f"line {line}, column {column}: '{str(cell)[:40]}' is a date or a time, and the "
+                "others of its column are numbers",
+            )
 
 
 def _refuse_damaged(line: int, cells: Sequence[Cell], is_named_above: bool) -> None:
@@ -444,7 +489,7 @@ def _clean_names(cells: Sequence[Cell], width: int, fill: bool = False) -> tuple
     names: list[str] = []
     for column in range(width):
         name = (
-            unicodedata.normalize("NFC", as_text(cells[column]).strip())
+            unicodedata.normalize("NFC", as_text(cells[column]).strip().strip(INVISIBLE).strip())
             if column < len(cells)
             else ""
         )

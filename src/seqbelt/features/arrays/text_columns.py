@@ -16,6 +16,7 @@ import numpy as np
 from seqbelt.errors import EMPTY, TOO_LONG, TRUNCATED, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.number_cells import ARROW_MISSING, ERROR_WORDS, Cell, is_missing
 from seqbelt.features.arrays.table_cells import (
+    GAPS,
     HALVES,
     HEAD_ROWS,
     Lines,
@@ -344,6 +345,7 @@ def _read_by_arrow(text: str, head: _Head, layout: Layout, options: TableOptions
         lines = [first_line + n for n, line in enumerate(io.StringIO(body)) if line.strip()]
     names, columns = without_empty_columns(layout.names, columns)
     notes = layout.notes + (("decimal commas",) if decimal == "," else ())
+    notes += (GAPS,) if has_empty_lines else ()
     if may_be_halves(head.delimiter, layout, options) and (
         "." not in body or may_be_parts([cells for _, cells in head.rows[layout.first :]])
     ):

@@ -17,9 +17,10 @@ tiempo fecha hora 시간 시각 일시 날짜 타임스탬프 時間 时间 時�
 _WEAK_TIME_NAMES = """
 t s sec secs second seconds ms millis milliseconds us microseconds ns nanoseconds elapsed epoch utc
 clock ts 초 xvalue xaxis secondselapsed elapsedseconds elapsedtime timeelapsed
+czas tempo tijd tijdstip tid zaman čas idő aika thờigian
 """
 _ROW_NAMES = """
-index idx no nr row rownum # sample samplenumber frame step record recordno recno nseq packet
+index idx id no nr row rownum # sample samplenumber frame step record recordno recno nseq packet
 sampleindex sampleno sampleid sampleidx frameindex framenumber frameno frameid rowindex rowid rowno
 rownumber stepindex stepno packetnumber counter
 번호 순번
@@ -40,7 +41,7 @@ _CLOCK = (
     r"(?P<h>\d{1,3})(?::|[시時时点]\s*)(?P<min>\d{2}|\d(?=[분分]))"
     r"(?:(?::|[분分]\s*)(?P<s>\d{2}|\d(?=[초秒]))(?:[.,:](?P<f>\d+))?[초秒]?|[분分])?"
     r"(?:\s*(?P<half2>[AaPp]\.?[Mm]\.?|오전|오후|上午|下午|午前|午後))?"
-    r"(?P<zone>\s*(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?"
+    r"(?:\s*(?:Z|UTC|GMT|(?P<zone>[+-]\d{2}):?(?P<zone_min>\d{2})))?"
 )
 _DATES = (
     r"(?P<y>\d{4})(?P<sep>[-/.])\s*(?P<m>\d{1,2})(?P=sep)\s*(?P<d>\d{1,2})\.?",
@@ -58,6 +59,7 @@ _FORMS = tuple(
         *(day for number, day in enumerate(_DATES) if number != 2),  # 20240101 alone is a number
     )
 )
+_UNIT_BEHIND = re.compile(r"[\[({<].*$|/\s*(s|sec|ms|µs|us|ns|min|h)$")
 _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES.split(), start=1)}
 
 
@@ -121,9 +123,15 @@ def _seconds(parts: dict[str, str | None], month_first: bool) -> float:
         half = (parts.get("half1") or parts.get("half2") or "").lower()
         if half:
             hour = hour % 12 + (12 if half.startswith(_AFTERNOON) else 0)
-        total += 3600.0 * hour + 60.0 * int(parts["min"] or 0) + int(parts.get("s") or 0)
+        minute, second = int(parts["min"] or 0), int(parts.get("s") or 0)
+        if minute > 59 or second > 60:  # 60 is a leap second
+            raise ValueError(f"no time of day has {minute} minutes and {second} seconds")
+        total += 3600.0 * hour + 60.0 * minute + second
         if parts.get("f"):
             total += float("0." + str(parts["f"]))
+    if zone := parts.get("zone"):
+        minutes = 60 * int(zone[1:]) + int(parts["zone_min"] or 0)
+        total -= 60.0 * minutes * (-1 if zone[0] == "-" else 1)
     return total
 
 
@@ -149,12 +157,14 @@ def first_fall(values: np.ndarray) -> int | None:
 def is_time_name(name: str, *, weak: bool = False) -> bool:
     """Whether a column is called a time, whatever its unit; ``weak`` for names of other things
     too."""
-    words = re.sub(r"[\[({<].*$", "", unicodedata.normalize("NFC", name)).strip().lower()
+    words = _UNIT_BEHIND.sub("", unicodedata.normalize("NFC", name)).strip().lower()
     words = words.removeprefix("# ").strip()
     base = re.sub(r"[\s_\-.]+", " ", words).strip()
+    bare = re.sub(r" (s|sec|ms|us|ns|seconds|utc|local)$", "", base)
     if weak:
-        return base.replace(" ", "") in WEAK_TIME_NAMES or base.endswith((" second", " seconds"))
-    base = re.sub(r" (s|sec|ms|us|ns|seconds|utc|local)$", "", base)
+        names = {base.replace(" ", ""), bare.replace(" ", "")}
+        return bool(names & WEAK_TIME_NAMES) or base.endswith((" second", " seconds"))
+    base = bare
     for lead in _LEAD_WORDS:
         base = base.removeprefix(lead + " ")
     return base.replace(" ", "") in TIME_NAMES or base.replace("/", "") == "datetime"
@@ -167,8 +177,12 @@ def counts_rows(values: np.ndarray, name: str) -> bool:
         return False
     if name.strip() in ("", "Unnamed: 0"):
         return len(np.unique(values)) == len(values)
-    base = re.sub(r"[\s_\-.]+", "", name.lower())
-    return base in ROW_NAMES and bool((np.diff(values) == 1).all())
+    return is_row_name(name) and bool((np.diff(values) == 1).all())
+
+
+def is_row_name(name: str) -> bool:
+    """Whether a column is called a number of the rows."""
+    return re.sub(r"[\s_\-.]+", "", name.lower()) in ROW_NAMES
 
 
 def rises_evenly(values: np.ndarray) -> bool:
