@@ -171,6 +171,13 @@ def test_one_input_is_seen_alone(project):
     assert network.is_tokens
 
 
+def test_small_data_without_a_validation_part_has_inputs_to_see_alone(project):
+    _, store = make(project[0])
+    nothing = store.split("validation")
+    assert len(nothing) == 0  # 60 rows are too few for one
+    assert len(view_input(nothing, 0)) == 0
+
+
 def test_the_column_that_gives_the_class_away_is_named(project):
     folder, _ = project
     _, clean = make(folder)

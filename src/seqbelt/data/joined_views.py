@@ -75,7 +75,10 @@ class InputView:
 def count_steps(sequences: Sequences) -> np.ndarray:
     """Steps of each input of packed items, int64 ``(rows, inputs)``; 0 where it is missing."""
     layout = layout_of(sequences)
-    return np.stack([layout.num_steps(sequences[row]) for row in range(len(sequences))])
+    counts = np.zeros((len(sequences), len(layout.inputs)), np.int64)
+    for row in range(len(sequences)):
+        counts[row] = layout.num_steps(sequences[row])
+    return counts
 
 
 def view_input(sequences: Sequences, at: int, present_only: bool = False) -> Sequences:
