@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import soundfile
 
 Content = str | bytes
@@ -105,6 +107,12 @@ def _array(value: float) -> bytes:
     return file.getvalue()
 
 
+def _parquet(columns: Mapping[str, object]) -> bytes:
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), file)
+    return file.getvalue()
+
+
 def _sound(seed: int, file_format: str = "WAV") -> bytes:
     file = io.BytesIO()
     noise = np.random.default_rng(seed).normal(size=4000) / 10
@@ -144,6 +152,12 @@ CASES = [
     ),
     _manifest(
         LABELS,
+        "text,label\ngood,po\u200ds\nfine,pos\nbad,x\n",
+        {"po\u200ds": 1, "pos": 1, "x": 1},
+        "classes 'pos' (1), 'po\\u200ds' (1) differ only in case",
+    ),
+    _manifest(
+        LABELS,
         "text,label\ngood,1\nfine,1.0\nbad,0\n",
         {"1": 1, "1.0": 1, "0": 1},
         "are the same number",
@@ -163,6 +177,26 @@ CASES = [
         "unknown label",
         name="m.jsonl",
         refused_row=True,
+    ),
+    _manifest(
+        LABELS,
+        '{"text": "good", "label": 1}\n{"text": "odd", "label": 1e400}\n',
+        {"1": 1},
+        "unknown label",
+        name="m.jsonl",
+        refused_row=True,
+    ),
+    Case(
+        LABELS,
+        "m.parquet (label: float32 0.1, 0.2)",
+        {
+            "m.parquet": _parquet(
+                {"text": ["good", "bad"], "label": np.array([0.1, 0.2], np.float32)}
+            )
+        },
+        classes={"0.1": 1, "0.2": 1},
+        features="word",
+        source="m.parquet",
     ),
     _manifest(
         LABELS,

@@ -24,7 +24,9 @@ def report_on(held_out_groups, language="en"):
         crop=None, model_uri=None,
     )  # fmt: skip
     conclusion = Conclusion(runs={}, verdicts=(), confidence=0.95)
-    return comparison_report("logs", data, chosen, conclusion, Channels(kind="channels"), "", {}, language)
+    return comparison_report(
+        "logs", data, chosen, conclusion, Channels(kind="channels"), "", {}, language
+    )
 
 
 @pytest.mark.parametrize(

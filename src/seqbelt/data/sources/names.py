@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from seqbelt.features.arrays.number_cells import is_missing
-from seqbelt.features.text.text import ESCAPED, clean
+from seqbelt.features.text.text import ESCAPED, VISIBLE, clean
 
 _JOINERS = "\u200c\u200d"
 """They spell emoji and some scripts, but only between other characters."""
@@ -118,14 +118,15 @@ def _key(name: str) -> str:
     if _NUMBER.fullmatch(name):
         return f"#{float(name)}"
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    folded = "".join(character for character in folded if not 0xFE00 <= ord(character) <= 0xFE0F)
+    folded = "".join(one for one in folded if one.isspace() or VISIBLE.match(one)) or folded
     folded = folded.translate(_CONFUSED).replace("i\u0307", "i").strip(_QUOTED) or folded
     return " ".join(_SEPARATORS.sub("", clean_name(folded)).split())
 
 
 def _visible(name: str) -> str:
     """A name in which blanks at the ends and what has no picture can be seen."""
-    return name.encode("unicode_escape").decode() if name != clean_name(name) else name
+    is_plain = name == clean_name(name) and all(c.isspace() or VISIBLE.match(c) for c in name)
+    return name if is_plain else name.encode("unicode_escape").decode()
 
 
 def list_counts(counts: Mapping[str, int]) -> str:

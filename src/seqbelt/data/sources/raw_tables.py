@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import numpy as np
 import pyarrow as pa
 
 from seqbelt.data.labels.label_sets import SeveralStyle
@@ -159,12 +160,21 @@ def _read_parquet(path: Path) -> RawTable:
         return f"row {row + 1}"
 
     def column(at: int) -> list[object]:
-        values = table.column(at).to_pylist()
+        values = _to_values(table.column(at))
         named = classes.get(names[at])
         return values if named is None else [_class_name(value, named) for value in values]
 
     num_rows = pyarrow.parquet.read_metadata(path).num_rows
     return RawTable(names, column, num_rows, place)
+
+
+def _to_values(column: pa.ChunkedArray) -> list[object]:
+    """Python values; numbers of few digits as they are written, 0.1 and not 0.10000000149011612."""
+    values = column.to_pylist()
+    if not pa.types.is_float32(column.type) and not pa.types.is_float16(column.type):
+        return values
+    number = np.float16 if pa.types.is_float16(column.type) else np.float32
+    return [None if one is None else float(str(number(one))) for one in values]
 
 
 def _class_name(number: object, names: Sequence[str]) -> object:
@@ -181,7 +191,7 @@ def _read_workbook(path: Path, style: Style, wanted: Sequence[str], notes: list[
         name = _choose_sheet(path, wanted, notes)
     else:
         name = style.sheet
-    rows = read_sheet(path, name)
+    rows = read_sheet(path, name, notes=notes)
     first = 0
     names: Sequence[str]
     filled = [at for at, row in enumerate(rows) if last_filled(row)]
@@ -319,8 +329,8 @@ def as_text(value: object) -> str:
         # Broken bytes survive as lone surrogates; the text reader refuses them by row.
         return value.decode("utf-8", errors="surrogateescape")
     if isinstance(value, (float, Decimal)) and not isinstance(value, bool):
-        if math.isnan(value):
+        if not math.isfinite(value):  # JSON's 1e400 too
             return ""
-        if math.isfinite(value) and value == int(value) and abs(value) < 1e16:
+        if value == int(value) and abs(value) < 1e16:
             return str(int(value))
     return str(value)

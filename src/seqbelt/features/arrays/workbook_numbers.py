@@ -11,6 +11,7 @@ from seqbelt.errors import EMPTY, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.number_cells import Cell
 from seqbelt.features.arrays.table_cells import Table, read_rows
 from seqbelt.features.arrays.table_layout import Row, TableOptions
+from seqbelt.features.arrays.workbook_texts import describe_hidden, fill_merged
 
 WORKBOOK = "xl/workbook.xml"
 """The member by which a zip is known as a workbook."""
@@ -52,7 +53,7 @@ def read_workbook(
             )
         name = options.sheet
     else:
-        filled = [name for name in found if book.get_sheet_by_name(name).total_height]
+        filled = [name for name in found if book.get_sheet_by_name(name).start is not None]
         if len(filled) != 1:
             if not filled:
                 raise BadInput(EMPTY, "no sheet of the workbook has a cell")
@@ -60,8 +61,12 @@ def read_workbook(
                 WRONG_TYPE, f"name a sheet in features.sheet; found: {', '.join(filled)}"
             )
         name = filled[0]
-    rows = book.get_sheet_by_name(name).to_python(skip_empty_area=False)
-    return read_rows(_rows(rows, options.skip_rows), options, "", None, words=words)
+    sheet, notes = book.get_sheet_by_name(name), list[str]()
+    rows = sheet.to_python(skip_empty_area=False)
+    fill_merged(rows, sheet.merged_cell_ranges, notes, float)  # names stand in their first row
+    notes += describe_hidden(io.BytesIO(content), name)
+    table = read_rows(_rows(rows, options.skip_rows), options, "", None, words=words)
+    return table._replace(notes=(*notes, *table.notes))
 
 
 def _check_extent(content: bytes, refuse_size: Callable[[int], None]) -> None:

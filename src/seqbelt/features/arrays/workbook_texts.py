@@ -1,10 +1,12 @@
 """Workbooks of spreadsheet programs (.xlsx, .xlsm, .xlsb, .xls, .ods): sheets and cells as text."""
 
 import datetime
+import re
 import zipfile
 from collections.abc import Sequence
+from html import unescape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from seqbelt.errors import UNREADABLE, BadInput
 
@@ -14,6 +16,15 @@ if TYPE_CHECKING:
 WORKBOOK_ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 MAX_BYTES = 1 << 30
 """Of a workbook's parts, unpacked; more is not opened."""
+_BOOK, _RELATIONS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
+_SHEET = re.compile(rb"<(?:\w+:)?sheet\b[^>]*>")
+_NAME_AND_KEY = re.compile(rb'\bname="([^"]*)".*\br:id="([^"]*)"')
+_RELATION = re.compile(rb"<Relationship\b[^>]*>")
+_TARGET = re.compile(rb'\bTarget="([^"]*)"')
+_HIDDEN_ROW = re.compile(rb'<(?:\w+:)?row\b[^>]*\bhidden="(?:1|true)"[^>]*(?<!/)>')
+_HIDDEN_COLUMN = re.compile(rb'<(?:\w+:)?col\b[^>]*\bhidden="(?:1|true)"')
+_NO_VALUE = re.compile(rb"(?:</f>|<f\b[^>]*/>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>")
+_FORMULA = re.compile(rb"<f[ >/]")
 _EXACT = 1e15
 """Whole numbers below this are exact in a spreadsheet's floating point."""
 
@@ -35,11 +46,14 @@ def sheet_names(path: Path) -> list[str]:
     ]
 
 
-def read_sheet(path: Path, name: str, max_rows: int | None = None) -> list[list[str]]:
+def read_sheet(
+    path: Path, name: str, max_rows: int | None = None, notes: list[str] | None = None
+) -> list[list[str]]:
     """The cells of a sheet as text, row by row from the first, empty ones as ``""``.
 
-    A whole number has no decimals, a truth value is TRUE or FALSE, a date is in ISO form. Raises
-    BadInput where there is no such sheet, or the file is no workbook.
+    A whole number has no decimals, a truth value is TRUE or FALSE, a date is in ISO form. Merged
+    cells have their value in each of their rows. What a person sees otherwise on the sheet is added
+    to ``notes``. Raises BadInput where there is no such sheet, or the file is no workbook.
     """
     workbook = _open(path)
     if name not in workbook.sheet_names:
@@ -47,7 +61,68 @@ def read_sheet(path: Path, name: str, max_rows: int | None = None) -> list[list[
         raise BadInput(UNREADABLE, f"no sheet '{name}' in {path}; found {found}")
     sheet = workbook.get_sheet_by_name(name)
     rows = sheet.to_python(skip_empty_area=False, nrows=max_rows)
+    said = [] if notes is None else notes
+    fill_merged(rows, sheet.merged_cell_ranges, said)
+    if notes is not None and zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            notes += describe_hidden(file, name)
     return [[cell_text(value) for value in row] for row in rows]
+
+
+def fill_merged(
+    rows: list[list[Any]], ranges: Any, notes: list[str], kinds: type | tuple[type, ...] = object
+) -> None:
+    """Give the rows of merged cells their value, if it is one of ``kinds``; a file holds it in the
+    first of them. Rows that hold nothing stay empty. Where a value was given, ``notes`` says so."""
+    is_filled, num_cells = False, 0
+    for (first, column), (last, _) in ranges or ():
+        if first >= len(rows) or not isinstance(value := rows[first][column], kinds):
+            continue
+        num_cells += min(last, len(rows)) - first
+        if num_cells > sum(map(len, rows)):
+            raise BadInput(UNREADABLE, "merged cells that overlap")
+        for row in rows[first + 1 : last + 1]:
+            if value != "" and any(cell != "" for cell in row):
+                row[column], is_filled = value, True
+    if is_filled:
+        notes.append("merged cells have their value in each of their rows")
+
+
+def describe_hidden(file: IO[bytes], name: str) -> list[str]:
+    """What a person sees otherwise on a sheet of an .xlsx than its cells are read."""
+    with zipfile.ZipFile(file) as packed:
+        sheet = _sheet_member(packed, name)
+    counts = {
+        "rows are hidden, and are read": len(_HIDDEN_ROW.findall(sheet)),
+        "columns are hidden, and are read": len(_HIDDEN_COLUMN.findall(sheet)),
+        "formulas have no saved value: open and save the workbook": len(_NO_VALUE.findall(sheet)),
+    }
+    said = [f"{number:,} {what}" for what, number in counts.items() if number]
+    *above, last_row = sheet.partition(b"</sheetData>")[0].rpartition(b"<row")
+    if _FORMULA.search(last_row) and not _FORMULA.search(above[0]):
+        said.append("the last row alone has formulas, as sums are, and is read")
+    return [f"sheet '{name}': {one}" for one in said]
+
+
+def _sheet_member(packed: zipfile.ZipFile, name: str) -> bytes:
+    """The XML of a sheet; nothing where it is not to be found, as in other kinds of workbooks."""
+    members = set(packed.namelist())
+    if not {_BOOK, _RELATIONS} <= members:
+        return b""
+    key = next(
+        (
+            found[2]
+            for tag in _SHEET.findall(packed.read(_BOOK))
+            if (found := _NAME_AND_KEY.search(tag)) and unescape(found[1].decode()) == name
+        ),
+        b"\0",
+    )
+    for tag in _RELATION.findall(packed.read(_RELATIONS)):
+        target = _TARGET.search(tag)
+        if target and b'Id="' + key + b'"' in tag:
+            member = target[1].decode().removeprefix("/").removeprefix("xl/")
+            return packed.read(f"xl/{member}") if f"xl/{member}" in members else b""
+    return b""
 
 
 def cell_text(value: Any) -> str:
