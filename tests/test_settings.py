@@ -340,3 +340,9 @@ def test_a_fault_of_a_renamed_setting_has_its_new_name_and_its_line(tmp_path):
 def test_an_address_is_no_local_path(setting):
     with pytest.raises(SettingsError, match=f"{setting}.*'s3://a/b' is an address"):
         Data.parse({"source": "a.csv", setting: "s3://a/b"}, origin="data")
+
+
+@pytest.mark.parametrize("value", [False, 1e3])
+def test_what_yaml_takes_for_no_text_is_refused_with_the_remedy(value):
+    with pytest.raises(SettingsError, match="write it in quotes"):
+        Whole.parse({"name": value})

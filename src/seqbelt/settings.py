@@ -222,7 +222,10 @@ def _describe(fault: Any, cls: type[BaseModel], values: Mapping[str, Any]) -> st
     if fault["type"] == "missing":
         return f"{where}: required, but not given"
     shown = json.dumps(fault["input"], default=str, ensure_ascii=False)
-    return f"{where}: {fault['msg']}; found {shown[:200]}"
+    hint = ""
+    if fault["type"] == "string_type" and isinstance(fault["input"], bool | int | float):
+        hint = "; write it in quotes: YAML reads no, yes, on, off and numbers as such"
+    return f"{where}: {fault['msg']}; found {shown[:200]}{hint}"
 
 
 def _line_of(fault: Any, values: Mapping[str, Any], lines: Mapping[str, int]) -> str:

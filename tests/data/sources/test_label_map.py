@@ -46,7 +46,7 @@ def test_a_new_name_is_not_looked_up_again(source):
         (dict.fromkeys(set(LABELS)), "leaves out all 8 rows"),
         ({"1": "a", "1\u200b": "b"}, "two entries for '1'"),
         ({"1": ""}, "at least 1 item"),
-        ({"1": True}, "valid string"),
+        ({"1": True}, "valid string; found true; write it in quotes"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(source, label_map, message):

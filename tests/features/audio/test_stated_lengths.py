@@ -1,6 +1,7 @@
 """Recordings whose containers state their length: whole ones are read, shorter ones refused."""
 
 import io
+import struct
 
 import av
 import numpy as np
@@ -84,3 +85,58 @@ def test_a_media_file_cut_short_is_refused(container, codec, percent):
     with pytest.raises(BadInput) as caught:
         decode_audio(content[: len(content) * percent // 100], 60)
     assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("file_format", "subtype"),
+    [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"),
+     ("MP3", "MPEG_LAYER_III")],
+)  # fmt: skip
+def test_recordings_one_after_the_other_are_refused(file_format, subtype):
+    """A decoder would read the first and leave the others out."""
+    content = write(file_format, subtype)
+    with pytest.raises(BadInput, match="split it"):
+        decode_audio(content + content, 60)
+
+
+@pytest.mark.parametrize(("file_format", "at", "form"), [("WAV", 40, "<I"), ("AU", 8, ">I")])
+def test_a_length_that_is_too_short_for_what_is_there_is_refused(file_format, at, form):
+    content = write(file_format, "PCM_16")
+    with pytest.raises(BadInput, match="states 800 bytes of samples, and 32000 are there"):
+        decode_audio(content[:at] + struct.pack(form, 800) + content[at + 4 :], 60)
+
+
+@pytest.mark.parametrize(
+    "behind", [b"LIST\x04\0\0\0INFO" * 100, b"ID3\x03" + bytes(2000), bytes(4000)]
+)
+def test_chunks_tags_and_padding_behind_the_samples_are_left_alone(behind):
+    content = write("WAV", "PCM_16")
+    assert len(decode_audio(content + behind, 60).samples) == 16_000
+
+
+def test_a_header_that_contradicts_itself_is_refused():
+    content = write("WAV", "PCM_16")
+    with pytest.raises(BadInput, match="1 x 24 bits in a step of 2 bytes"):
+        decode_audio(content[:34] + struct.pack("<H", 24) + content[36:], 60)
+
+
+def test_samples_in_a_format_that_nobody_knows_are_refused():
+    content = write("WAV", "PCM_16")
+    with pytest.raises(BadInput, match="not known"):
+        decode_audio(
+            content[:20] + struct.pack("<HHIIHH", 3, 1, 8000, 16_000, 2, 16) + content[36:], 60
+        )
+
+
+def test_a_flac_that_states_no_length_is_read_to_its_end():
+    content = write("FLAC", "PCM_16")
+    content = content[:21] + bytes([content[21] & 0xF0, 0, 0, 0, 0]) + content[26:]
+    assert len(decode_audio(content, 60).samples) == 16_000
+
+
+def test_an_mp3_that_lost_frames_in_its_middle_is_refused():
+    content = write("MP3", "MPEG_LAYER_III")
+    middle = len(content) // 2
+    noise = np.random.default_rng(0).bytes(1000)
+    with pytest.raises(BadInput, match="of 16000 samples are there"):
+        decode_audio(content[:middle] + noise + content[middle + 1000 :], 60)

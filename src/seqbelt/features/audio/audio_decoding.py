@@ -5,6 +5,7 @@ Only numpy and the decoders are imported here, so that a worker process starts q
 
 import hashlib
 import io
+import re
 import struct
 import wave
 from collections.abc import Callable
@@ -24,7 +25,12 @@ from seqbelt.errors import (
     WRONG_TYPE,
     BadInput,
 )
-from seqbelt.features.audio.stated_lengths import refuse_cut_short
+from seqbelt.features.audio.stated_lengths import (
+    SEVERAL,
+    refuse_cut_short,
+    refuse_more,
+    states_frames,
+)
 from seqbelt.features.base import read_bytes, reason_of
 from seqbelt.features.media_container import open_container
 
@@ -45,6 +51,13 @@ block, so that memory holds one channel of them."""
 
 COMPLETE = 0.98
 """Fraction of the stated duration that a whole recording has: encoders pad and skip at the ends."""
+
+
+OPEN_FRAMES = 1 << 62
+"""As many, or more, are no count of samples but one that was left open."""
+_PLAIN_KINDS = (1, 3)
+"""Of samples in a WAV: whole numbers and floating point."""
+_CHUNK_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_ .-]{3}")
 
 
 class Audio(NamedTuple):
@@ -132,9 +145,36 @@ def whole_wav(content: bytes) -> bytes:
                 raise BadInput(TRUNCATED, f"{len(content) - place} of {size} bytes are there")
             if size == 0 and not content[place : place + 4].strip().isalnum():  # no chunk's name
                 return content[: place - 4] + b"\xff\xff\xff\xff" + content[place:]
+            _refuse_samples_behind(content, place, size)
             return content
+        if name == b"fmt ":
+            _check_format(content[place : place + size])
         place += size + size % 2  # chunks are padded to an even length
     raise BadInput(TRUNCATED, "the WAV ends before its samples begin")
+
+
+def _refuse_samples_behind(content: bytes, place: int, size: int) -> None:
+    """Raise where what follows the samples of a WAV is neither a chunk, a tag nor padding."""
+    behind = place + min(size, len(content) - place)
+    rest = memoryview(content)[behind:]
+    if bytes(rest[:12]).lstrip(b"\0")[:4] in (b"RIFF", b"data"):
+        raise BadInput(WRONG_TYPE, SEVERAL)
+    names = (bytes(rest[:4]), bytes(rest[1:5]))  # padded to an even length or not
+    if any(name[:3] in (b"ID3", b"TAG") or _CHUNK_NAME.fullmatch(name) for name in names):
+        return
+    if bytes(rest).strip(b"\0"):
+        refuse_more(size + len(rest), size)
+
+
+def _check_format(described: bytes) -> None:
+    """Raise where the header of a WAV contradicts itself: its samples would be read as others."""
+    if len(described) < 16:
+        return
+    kind, channels, _, _, step, bits = struct.unpack_from("<HHIIHH", described)
+    if kind in _PLAIN_KINDS and step < channels * ((bits + 7) // 8):
+        raise BadInput(
+            UNREADABLE, f"the header states {channels} x {bits} bits in a step of {step} bytes"
+        )
 
 
 def _decode_plain_wav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int]:
@@ -155,12 +195,16 @@ def _decode_plain_wav(content: bytes, max_duration_s: float) -> tuple[np.ndarray
 
 def _decode_soundfile(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int]:
     with soundfile.SoundFile(io.BytesIO(content)) as file:
+        if file.frames >= OPEN_FRAMES:
+            raise wave.Error("left to PyAV, which needs no count")
         # The header's count is a claim; refuse before memory is taken for it.
         _refuse_too_long(file.frames, file.samplerate, max_duration_s)
         if file.format == "FLAC" and file.subtype in _FLAC_BYTES:
             return _read_flac(file, content), file.samplerate
         samples = _read_blocks(file, "float32")
-        if len(samples) < file.frames and file.format in ("FLAC", "OGG"):
+        is_exact = file.format in ("FLAC", "OGG")
+        is_short = len(samples) < (1 if is_exact else COMPLETE) * file.frames
+        if is_short and (is_exact or (file.format == "MP3" and states_frames(content))):
             raise BadInput(TRUNCATED, f"{len(samples)} of {file.frames} samples are there")
         return samples, file.samplerate
 
@@ -243,6 +287,8 @@ def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int
             if not container.streams.audio:
                 raise BadInput(WRONG_TYPE, "a media file without an audio stream")
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise BadInput(WRONG_TYPE, "samples in a format that is not known")
             if (
                 stream.duration and stream.time_base and stream.sample_rate
             ):  # refuse before an hour is decoded

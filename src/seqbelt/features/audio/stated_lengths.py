@@ -7,13 +7,18 @@ Sizes that a streaming recorder leaves open (0, or the largest number) state not
 import struct
 from collections.abc import Iterator
 
-from seqbelt.errors import TRUNCATED, BadInput
+from seqbelt.errors import TRUNCATED, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.features.media_container import HEAD_BYTES, refuse_missing_bytes
 
 TOLERANCE = 0.99
 """Fraction of a stated MP3 length that must be there: some encoders miscount a frame."""
 _W64_RIFF = b"riff\x2e\x91\xcf\x11"
 _VOC = b"Creative Voice File\x1a"
+_FLAC = b"fLaC\0\0\0\x22"
+"""A FLAC's first bytes: the mark and the head of its first block."""
+SEVERAL = "several recordings one after the other, of which a decoder reads the first: split it"
+_MIN_MP3 = 4096
+"""Bytes of frames behind the stated ones that make another recording and no miscount."""
 _OPEN_32 = 0xFFFFFFFF - 64
 
 
@@ -36,10 +41,15 @@ def refuse_cut_short(content: bytes) -> None:
         offset, stated = struct.unpack_from(">II" if start == b".snd" else "<II", content, 4)
         if 0 < stated < _OPEN_32:
             _refuse_missing(len(content) - offset, stated)
+            refuse_more(len(content) - offset, stated)
     elif start == b"caff":
         _check_chunks(content, ">q", 8, b"data", None)
     elif start == b"OggS":
         _check_last_page(content)
+        _refuse_chained(content)
+    elif start == b"fLaC":
+        if content.find(_FLAC, 4) > 0:
+            raise BadInput(WRONG_TYPE, SEVERAL)
     elif content.startswith(_VOC):
         _check_voc_blocks(content)
     else:
@@ -50,6 +60,28 @@ def refuse_cut_short(content: bytes) -> None:
 def _refuse_missing(present: int, stated: int) -> None:
     if present < stated:
         raise BadInput(TRUNCATED, f"{max(0, present)} of {stated} bytes are there")
+
+
+def refuse_more(present: int, stated: int) -> None:
+    """Raise BadInput where clearly more samples are there than a container states: a decoder would
+    leave them out."""
+    if present > stated * (2 - TOLERANCE) + 64:
+        raise BadInput(
+            UNREADABLE,
+            f"the header states {stated} bytes of samples, and {present} are there; convert the "
+            "recording, so that both agree",
+        )
+
+
+def _refuse_chained(content: bytes) -> None:
+    """Raise where an Ogg stream begins after another one has ended."""
+    place, has_ended = 0, False
+    while content[place : place + 4] == b"OggS" and place + 27 <= len(content):
+        flags, num_segments = content[place + 5], content[place + 26]
+        if has_ended and flags & 2:
+            raise BadInput(WRONG_TYPE, SEVERAL)
+        has_ended |= bool(flags & 4)
+        place += 27 + num_segments + sum(content[place + 27 : place + 27 + num_segments])
 
 
 def _ds64_size(content: bytes) -> int | None:
@@ -110,18 +142,32 @@ def _check_voc_blocks(content: bytes) -> None:
 
 def _check_xing(content: bytes) -> None:
     """An MP3's first frame may state the bytes of all frames."""
+    first, flags, fields = _xing(content)
+    if not flags & 2:
+        return
+    (stated,) = struct.unpack_from(">I", fields, 4 if flags & 1 else 0)
+    if len(content) - first < TOLERANCE * stated:
+        _refuse_missing(len(content) - first, stated)
+    behind = content[first + stated :]
+    is_sound = behind[:3] == b"ID3" or (behind[:1] == b"\xff" and behind[1:2] >= b"\xe0")
+    if is_sound and len(behind) > max(_MIN_MP3, (1 - TOLERANCE) * stated):
+        raise BadInput(WRONG_TYPE, SEVERAL)
+
+
+def states_frames(content: bytes) -> bool:
+    """Whether an MP3 states how many frames it has."""
+    return bool(_xing(content)[1] & 1)
+
+
+def _xing(content: bytes) -> tuple[int, int, bytes]:
+    """Where an MP3's first frame begins, the flags of the lengths in it (0 without), and those."""
     first = 0
     if content[:3] == b"ID3" and len(content) >= 10:
         a, b, c, d = content[6:10]  # seven bits each
         first = 10 + (a << 21 | b << 14 | c << 7 | d)
-    if len(content) < first + 2 or content[first] != 0xFF or content[first + 1] < 0xE0:
-        return
     head = content[first : first + 256]
     place = max(head.find(b"Xing"), head.find(b"Info"))
-    if place < 0 or len(head) < place + 16:
-        return
+    if head[:1] != b"\xff" or head[1:2] < b"\xe0" or place < 0 or len(head) < place + 16:
+        return first, 0, b""
     (flags,) = struct.unpack_from(">I", head, place + 4)
-    if flags & 2:
-        (stated,) = struct.unpack_from(">I", head, place + (12 if flags & 1 else 8))
-        if len(content) - first < TOLERANCE * stated:
-            _refuse_missing(len(content) - first, stated)
+    return first, flags, head[place + 8 :]
