@@ -5,6 +5,7 @@ these counts; or refused with the words ``message``. What is read otherwise than
 with the words ``message``. ``docs/generate_cases.py`` makes a page of them.
 """
 
+import bz2
 import gzip
 import io
 from collections.abc import Mapping
@@ -98,6 +99,16 @@ def _recording(shown: str, name: str, content: bytes, message: str) -> Case:
     return Case(
         "Media", shown, files | {f"lay/a/{name}": content}, None, {"a": 2, "b": 2}, message,
         ("features.sample_rate=8000",), "log_mel", "lay", True,
+    )  # fmt: skip
+
+
+def _text(shown: str, content: bytes, message: str = "") -> Case:
+    """A file beside four texts: refused with the message, or read where there is none."""
+    files = {f"lay/{label}/{n}.txt": f"film {n}" for label in "ab" for n in range(2)}
+    is_refused = bool(message)
+    return Case(
+        TEXTS, shown, {**files, "lay/a/x.txt": content}, None, {"a": 3 - is_refused, "b": 2},
+        message, (), "word", "lay", is_refused,
     )  # fmt: skip
 
 
@@ -463,6 +474,12 @@ CASES = [
         {f"lay/{label}/{n}.csv": gzip.compress(b"x\n1\n") for label in "ab" for n in range(2)},
         message="is compressed by gzip; unpack it",
     ),
+    _text("a text in UTF-32 with a mark", "좋은 영화".encode("utf-32")),
+    _text("a text in ISO 2022", "良い映画".encode("iso2022_jp"), "set data.encoding: iso2022_jp"),
+    _text("a PDF called .txt", b"%PDF-1.4 ...", "a PDF and no plain text"),
+    _text("a Rich Text file", b"{\\rtf1 good film}", "a document in Rich Text Format"),
+    _text("a Word file", b"PK\x03\x04 word/document.xml", "a zip, as documents of Word"),
+    _text("a text compressed by bzip2", bz2.compress(b"film"), "is compressed by bzip2; unpack it"),
     _recording("half of an AIFF", "x.aiff", _sound(9, "AIFF")[:4000], "truncated"),
     _recording("half of a WAV", "x.wav", _sound(9)[:4000], "truncated"),
     _recording("an empty file", "x.wav", b"", "the file has no bytes"),

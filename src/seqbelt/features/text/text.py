@@ -18,7 +18,12 @@ from pydantic import Field, model_validator
 from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput, SeqbeltError
 from seqbelt.features.base import Features, Learned, Source, file_or_content, read_bytes
 from seqbelt.features.text.encoder import FILE, TextEncoder
-from seqbelt.features.text.text_decoding import decode_text, describe_encodings, wide_encoding
+from seqbelt.features.text.text_decoding import (
+    decode_text,
+    describe_encodings,
+    mark_of,
+    wide_encoding,
+)
 from seqbelt.features.text.word_entries import (
     MAX_WORD_ENTRIES,
     MIN_WORD_COUNT,
@@ -36,6 +41,11 @@ CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 MAX_ASCII = 127
 SAMPLE_BYTES = 300
 """Of a text that is not UTF-8, for finding out what it is."""
+_DOCUMENTS = (
+    (b"%PDF-", "a PDF"), (b"{\\rtf", "a document in Rich Text Format"),
+    (b"PK\x03\x04", "a zip, as documents of Word and LibreOffice are,"),
+    (b"\xd0\xcf\x11\xe0", "a document of an old Word"),
+)  # fmt: skip
 ESCAPED = re.compile("[\udc80-\udcff]")
 """How a byte that is not UTF-8 comes from a table or the command line (PEP 383)."""
 INVISIBLES = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
@@ -267,7 +277,12 @@ def _decode(source: Path | bytes | np.ndarray, max_characters: int, size_setting
     if isinstance(source, Path) and source.is_file():
         _refuse_too_long(source.stat().st_size // 4, max_characters)
     content = read_bytes(source, max_text_bytes(max_characters), size_setting)
-    if name := wide_encoding(content):
+    if kind := next((kind for start, kind in _DOCUMENTS if content.startswith(start)), ""):
+        raise BadInput(WRONG_TYPE, f"{kind} and no plain text: save it as one, in UTF-8")
+    mark = mark_of(content)
+    if mark and not mark.startswith("utf"):
+        raise BadInput(UNREADABLE, f"not UTF-8: {describe_encodings(content)}")
+    if not mark and (name := wide_encoding(content)):
         raise BadInput(
             UNREADABLE,
             f"not UTF-8: it looks like {name} without a mark; set data.encoding: {name}",
