@@ -6,11 +6,15 @@ import struct
 from importlib.metadata import version
 from typing import Any, BinaryIO
 
-from seqbelt.errors import TRUNCATED, BadInput
+from seqbelt.errors import TRUNCATED, WRONG_TYPE, BadInput
 
 GIF_SIGNATURES = (b"GIF87a", b"GIF89a")
 HEAD_BYTES = 1 << 14
 """Of a file, in which its size is stated."""
+MIN_BOX, MAX_BOXES = 8, 100_000
+"""Bytes of a box of MP4, and boxes that are looked at."""
+_EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
+"""The elements of which a Matroska consists."""
 _OPEN_32 = 0xFFFFFFFF - 64
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -49,6 +53,35 @@ def refuse_cut_gif(file: BinaryIO) -> None:
 def _skip_colours(file: BinaryIO, flags: int) -> None:
     if flags & 0x80:
         file.seek(3 << (flags & 7) + 1, os.SEEK_CUR)
+
+
+def refuse_joined(file: BinaryIO) -> None:
+    """Raise BadInput where another MP4 or Matroska begins behind the first, which alone a decoder
+    reads."""
+    place = 0
+    for _ in range(MAX_BOXES):
+        header = file.read(16)
+        if place and (header[4:8] == b"ftyp" or header.startswith(_EBML)):
+            raise BadInput(
+                WRONG_TYPE, "several videos one after the other, of which a decoder reads the first"
+            )
+        length = _length_of_element(header)
+        if length < MIN_BOX:
+            return  # the end, not such a container, or a part that goes on to the end
+        place += length
+        file.seek(place)
+
+
+def _length_of_element(header: bytes) -> int:
+    """Bytes of a box of MP4 or an element of Matroska with its header; 0 where none is stated."""
+    if header[:4] in (_EBML, _SEGMENT) and len(header) > 4 and header[4]:
+        width = 9 - header[4].bit_length()
+        size = int.from_bytes(header[4 : 4 + width], "big") & (1 << 7 * width) - 1
+        return 0 if size == (1 << 7 * width) - 1 else 4 + width + size
+    if len(header) < 8 or not header[4:8].isalnum():
+        return 0
+    size = int.from_bytes(header[:4], "big")
+    return int.from_bytes(header[8:16], "big") if size == 1 else size
 
 
 def refuse_missing_bytes(head: bytes, num_bytes: int) -> None:

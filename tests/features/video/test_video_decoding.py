@@ -70,3 +70,42 @@ def test_a_clip_with_fewer_bytes_than_it_states_is_refused(container, codec):
     with pytest.raises(BadInput) as caught:
         list(decode_video(content[: len(content) * 9 // 10], frame_format, None, 60))
     assert caught.value.reason == "truncated"
+
+
+def encode(container: str, codec: str, *, is_timed: bool = True) -> bytes:
+    """Two seconds of a still picture; all its frames at one time where it is not timed."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as written:
+        stream = written.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        pixels = np.zeros((48, 32), np.uint8)
+        frames = [av.VideoFrame.from_ndarray(pixels, "yuv420p") for _ in range(50)]
+        for packet in [packet for frame in (*frames, None) for packet in stream.encode(frame)]:
+            if not is_timed:
+                packet.pts = packet.dts = 0
+            written.mux(packet)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "why"),
+    [
+        ("mp4", "mpeg4", "several videos one after the other"),
+        ("matroska", "mpeg4", "several videos one after the other"),
+        ("mpegts", "mpeg2video", "times of frames fall back after"),
+    ],
+)
+def test_videos_one_after_the_other_are_refused(tmp_path, container, codec, why):
+    """A decoder would read the first, or put all frames of the others at its end."""
+    content = encode(container, codec)
+    assert len([*decode_video(content, FrameFormat(8, 8, True), None, 60)]) == 50
+    (tmp_path / "x").write_bytes(content + content)
+    for source in (content + content, tmp_path / "x"):
+        with pytest.raises(BadInput, match=why):
+            [*decode_video(source, FrameFormat(8, 8, True), None, 60)]
+
+
+def test_frames_that_all_have_one_time_are_refused():
+    with pytest.raises(BadInput, match="all 50 frames have the same time"):
+        content = encode("matroska", "mpeg4", is_timed=False)
+        [*decode_video(content, FrameFormat(8, 8, True), 10, 60)]

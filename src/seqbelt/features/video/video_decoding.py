@@ -29,6 +29,7 @@ from seqbelt.features.media_container import (
     HEAD_BYTES,
     open_container,
     refuse_cut_gif,
+    refuse_joined,
     refuse_missing_bytes,
 )
 
@@ -43,6 +44,8 @@ MAX_PIXELS = 1 << 26
 """Largest frame that is decoded: 8192 x 8192."""
 COMPLETE = 0.95
 """Share of the promised frames that a whole file has: decoders drop a few at the ends."""
+MAX_FALL_S = 1.0
+"""By which the time of a frame may be below that of the one before it: damaged files jitter."""
 ROUNDING = 1e-6
 """In steps: an even time that a frame misses by less is the frame's own."""
 BUFFER_BYTES = 1 << 18
@@ -138,9 +141,11 @@ def _open(source: Path | bytes) -> Iterator[Any]:
             raise BadInput(WRONG_TYPE, "not a regular file: a pipe, a device or a socket")
         file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
         head, size = _head_of(source)
-        if head.startswith(GIF_SIGNATURES):
-            with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as opened:
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as opened:
+            if head.startswith(GIF_SIGNATURES):
                 refuse_cut_gif(opened)
+            elif any(head.startswith(mark, place) for place, mark in VIDEO_SIGNATURES):
+                refuse_joined(opened)
     except OSError as error:
         raise BadInput(UNREADABLE, reason_of(error)) from None
     if not head:
@@ -186,6 +191,12 @@ def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float
         for frame in container.decode(stream):
             if is_timed and frame.pts is not None:
                 first = frame.time if first is None else first
+                if frame.time - first < time - MAX_FALL_S:
+                    raise BadInput(
+                        UNREADABLE,
+                        f"the times of frames fall back after {time:.1f} s, as in videos joined "
+                        "byte by byte: join them with a program for videos",
+                    )
                 time = max(time, frame.time - first)
             else:
                 time = count / rate
@@ -201,6 +212,8 @@ def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float
         raise BadInput(TRUNCATED, f"{present:.0f} of {expected:.0f} frames are there")
     if not count:
         raise BadInput(EMPTY, "the video stream has no frames")
+    if count > 1 and not time:
+        raise BadInput(UNREADABLE, f"all {count} frames have the same time")
 
 
 def _video_stream(container: Any) -> Any:
