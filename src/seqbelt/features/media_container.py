@@ -11,6 +11,7 @@ from seqbelt.errors import TRUNCATED, WRONG_TYPE, BadInput
 GIF_SIGNATURES = (b"GIF87a", b"GIF89a")
 HEAD_BYTES = 1 << 14
 """Of a file, in which its size is stated."""
+SEVERAL = "several recordings one after the other, of which a decoder reads the first: split it"
 MIN_BOX, MAX_BOXES = 8, 100_000
 """Bytes of a box of MP4, and boxes that are looked at."""
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
@@ -62,9 +63,7 @@ def refuse_joined(file: BinaryIO) -> None:
     for _ in range(MAX_BOXES):
         header = file.read(16)
         if place and (header[4:8] == b"ftyp" or header.startswith(_EBML)):
-            raise BadInput(
-                WRONG_TYPE, "several videos one after the other, of which a decoder reads the first"
-            )
+            raise BadInput(WRONG_TYPE, SEVERAL)
         length = _length_of_element(header)
         if length < MIN_BOX:
             return  # the end, not such a container, or a part that goes on to the end

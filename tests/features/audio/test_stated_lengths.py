@@ -99,6 +99,18 @@ def test_recordings_one_after_the_other_are_refused(file_format, subtype):
         decode_audio(content + content, 60)
 
 
+def test_recordings_in_a_media_file_one_after_the_other_are_refused():
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as output:
+        stream = output.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.float32(TONE)[None], "fltp", "mono")
+        frame.rate = 8000
+        output.mux([*stream.encode(frame), *stream.encode()])
+    assert len(decode_audio(file.getvalue(), 60).samples) > 16_000
+    with pytest.raises(BadInput, match="split it"):
+        decode_audio(2 * file.getvalue(), 60)
+
+
 @pytest.mark.parametrize(("file_format", "at", "form"), [("WAV", 40, "<I"), ("AU", 8, ">I")])
 def test_a_length_that_is_too_short_for_what_is_there_is_refused(file_format, at, form):
     content = write(file_format, "PCM_16")

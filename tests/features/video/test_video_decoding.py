@@ -90,8 +90,8 @@ def encode(container: str, codec: str, *, is_timed: bool = True) -> bytes:
 @pytest.mark.parametrize(
     ("container", "codec", "why"),
     [
-        ("mp4", "mpeg4", "several videos one after the other"),
-        ("matroska", "mpeg4", "several videos one after the other"),
+        ("mp4", "mpeg4", "several recordings one after the other"),
+        ("matroska", "mpeg4", "several recordings one after the other"),
         ("mpegts", "mpeg2video", "times of frames fall back after"),
     ],
 )
@@ -102,10 +102,10 @@ def test_videos_one_after_the_other_are_refused(tmp_path, container, codec, why)
     (tmp_path / "x").write_bytes(content + content)
     for source in (content + content, tmp_path / "x"):
         with pytest.raises(BadInput, match=why):
-            [*decode_video(source, FrameFormat(8, 8, True), None, 60)]
+            list(decode_video(source, FrameFormat(8, 8, True), None, 60))
 
 
 def test_frames_that_all_have_one_time_are_refused():
     with pytest.raises(BadInput, match="all 50 frames have the same time"):
         content = encode("matroska", "mpeg4", is_timed=False)
-        [*decode_video(content, FrameFormat(8, 8, True), 10, 60)]
+        list(decode_video(content, FrameFormat(8, 8, True), 10, 60))

@@ -26,13 +26,12 @@ from seqbelt.errors import (
     BadInput,
 )
 from seqbelt.features.audio.stated_lengths import (
-    SEVERAL,
     refuse_cut_short,
     refuse_more,
     states_frames,
 )
 from seqbelt.features.base import read_bytes, reason_of
-from seqbelt.features.media_container import open_container
+from seqbelt.features.media_container import SEVERAL, open_container
 
 SILENCE_PEAK = 1e-4
 """A recording whose largest sample stays below this (-80 dB of full scale) is silent."""

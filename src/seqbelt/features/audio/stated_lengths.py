@@ -4,11 +4,17 @@ Decoders return what there is of a recording that was cut short, most of them wi
 Sizes that a streaming recorder leaves open (0, or the largest number) state nothing.
 """
 
+import io
 import struct
 from collections.abc import Iterator
 
 from seqbelt.errors import TRUNCATED, UNREADABLE, WRONG_TYPE, BadInput
-from seqbelt.features.media_container import HEAD_BYTES, refuse_missing_bytes
+from seqbelt.features.media_container import (
+    HEAD_BYTES,
+    SEVERAL,
+    refuse_joined,
+    refuse_missing_bytes,
+)
 
 TOLERANCE = 0.99
 """Fraction of a stated MP3 length that must be there: some encoders miscount a frame."""
@@ -16,7 +22,6 @@ _W64_RIFF = b"riff\x2e\x91\xcf\x11"
 _VOC = b"Creative Voice File\x1a"
 _FLAC = b"fLaC\0\0\0\x22"
 """A FLAC's first bytes: the mark and the head of its first block."""
-SEVERAL = "several recordings one after the other, of which a decoder reads the first: split it"
 _MIN_MP3 = 4096
 """Bytes of frames behind the stated ones that make another recording and no miscount."""
 _OPEN_32 = 0xFFFFFFFF - 64
@@ -54,6 +59,7 @@ def refuse_cut_short(content: bytes) -> None:
         _check_voc_blocks(content)
     else:
         refuse_missing_bytes(content[:HEAD_BYTES], len(content))
+        refuse_joined(io.BytesIO(content))
         _check_xing(content)
 
 
