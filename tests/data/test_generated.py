@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from seqbelt.data.generated.demo_data import GESTURES, MOVES, WORDS, DemoData
+from seqbelt.data.generated.demo_data import AXES, SIDES, VOWELS, DemoData, _events
 from seqbelt.data.generated.memory_tasks import (
     Adding,
     Copy,
@@ -154,7 +154,7 @@ def demo(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("kind", "classes"), [("audio", WORDS), ("signal", GESTURES), ("video", MOVES)]
+    ("kind", "classes"), [("audio", VOWELS), ("signal", AXES), ("video", SIDES)]
 )
 def test_folders_hold_the_classes_and_part_the_groups(demo, kind, classes):
     groups = {}
@@ -179,48 +179,63 @@ def test_demo_data_repeats_by_seed(demo, tmp_path, kind):
     assert content(demo[kind]) != content(other)
 
 
-def test_words_are_short_audible_recordings(demo):
+def test_the_class_of_a_recording_is_its_last_vowel(demo):
+    """By a rough look at the spectrum of the last loud 35 ms."""
+    num_right = []
     for path in demo["audio"].rglob("*.wav"):
         with wave.open(str(path)) as file:
             assert (file.getframerate(), file.getnchannels()) == (8000, 1)
-            samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-        assert 0.19 <= len(samples) / 8000 <= 0.81
-        assert 6000 < np.abs(samples).max() < 30_000
+            samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768
+        assert 0.99 <= len(samples) / 8000 <= 1.81
+        assert 0.18 < np.abs(samples).max() < 0.92
+        loudness = np.convolve(samples**2, np.full(80, 1 / 80), "same")
+        end = np.flatnonzero(loudness > 0.3 * np.quantile(loudness, 0.98))[-1]
+        power = np.abs(np.fft.rfft(samples[max(0, end - 280) : end], 8000)) ** 2
+        middle, high = power[1050:1450].max(), power[1900:2600].max()
+        vowel = "i" if high > max(middle, 0.15 * power.max()) else "u"
+        vowel = "a" if vowel == "u" and middle > 0.12 * power.max() else vowel
+        num_right.append(vowel == path.parent.name)
+    assert np.mean(num_right) > 0.85
 
 
-def test_signals_turn_the_way_they_are_called(demo):
+def test_the_class_of_a_signal_is_the_axis_of_its_last_push(demo):
+    """By the last stretch of the smoothed axes above half of their peaks."""
+    num_right = []
     for path in demo["signal"].rglob("*.csv"):
         motion = np.loadtxt(path, delimiter=",", skiprows=1)
         assert path.read_text().startswith("acc_x,acc_y,acc_z\n")
-        assert 50 <= len(motion) < 100
-        x, y, z = (motion - motion.mean(axis=0)).T
-        turning = np.sum(x[:-5] * y[5:] - x[5:] * y[:-5])
-        early = np.average(np.arange(len(z)), weights=np.maximum(z, 0) ** 3)
-        late = np.average(np.arange(len(z)), weights=np.maximum(-z, 0) ** 3)
-        answer = {
-            "clockwise": turning < 0, "counterclockwise": turning > 0,
-            "push_pull": early < late, "pull_push": early > late,
-        }  # fmt: skip
-        assert answer[path.parent.name], path
+        assert 100 <= len(motion) < 200
+        smooth = np.stack([np.convolve(axis, np.ones(5) / 5, "same") for axis in motion.T], axis=1)
+        smooth -= np.median(smooth, axis=0)
+        smooth /= np.quantile(smooth, 0.97, axis=0)
+        end = np.flatnonzero((smooth > 0.55).any(axis=1))[-1]
+        axis = AXES[smooth[max(0, end - 4) : end + 1].mean(axis=0).argmax()]
+        num_right.append(axis == path.parent.name)
+    assert np.mean(num_right) > 0.85
 
 
-def test_squares_go_the_way_they_are_called(demo):
+def test_the_class_of_a_clip_is_the_last_side_of_the_square(demo):
     for path in demo["video"].rglob("*.mp4"):
         with av.open(str(path)) as container:
             frames = np.stack([f.to_ndarray(format="gray") for f in container.decode(video=0)])
-        assert 20 <= len(frames) <= 40
+        assert 48 <= len(frames) <= 72
         bright = np.argwhere(frames > 115)
         places = np.array([
             bright[bright[:, 0] == index, 1:].mean(axis=0) for index in range(len(frames))
         ])  # fmt: skip
-        moves = places - places[0]
-        assert np.abs(moves[-8:]).max() < 5  # it rests where it began
-        down, right = moves[np.abs(moves).max(axis=1).argmax()]
-        answer = {
-            "right_left": right > 10, "left_right": right < -10,
-            "down_up": down > 10, "up_down": down < -10,
-        }  # fmt: skip
-        assert answer[path.parent.name], path
+        ways = places - (48 - 1) / 2
+        down, right = ways[np.flatnonzero(np.abs(ways).max(axis=1) > 6)[-1]]
+        answer = {"down": down, "up": -down, "right": right, "left": -right}
+        assert max(answer, key=answer.get) == path.parent.name, path
+
+
+def test_each_kind_of_event_is_there_twice():
+    random = np.random.default_rng(0)
+    for last in VOWELS:
+        assert all(
+            sorted(events) == sorted([*VOWELS, *VOWELS]) and events[-1] == last
+            for events in (_events(last, VOWELS, random) for _ in range(20))
+        )
 
 
 NEGATIVE = {"bad", "poor", "dull", "awful", "terrible"}

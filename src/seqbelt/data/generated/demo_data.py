@@ -1,11 +1,15 @@
 """Small generated data of all four kinds, written as files.
 
-In each kind the classes of a pair differ in *order*: a model of the bag of frames or words, or of
-the length, stays near chance. Train and test have different speakers, subjects or sentences.
+The classes differ in *order over distance* only. A recording is a series of events, of each kind
+twice, and its class is the kind of the last one; a text is two clauses, and the second decides. A
+model of the bag of frames or words, of the length, of averages over parts of the sequence or of
+short patterns anywhere cannot tell them. Train and test have different speakers, subjects or
+sentences.
 """
 
 import csv
 import wave
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,13 +21,16 @@ from seqbelt.settings import Seed, Settings
 
 NUM_GROUPS = 8
 """Speakers or subjects; the last quarter of them is the test part."""
-WORDS = ("aiu", "iau", "uai", "uia")  # two pairs of reversed words
+VOWELS = ("a", "i", "u")
 FORMANTS = {"a": (780, 1250, 2600), "i": (300, 2250, 2950), "u": (330, 800, 2350)}
 """Centres of the first three formants in Hz, near the averages of a male voice."""
 SAMPLE_RATE = 8000
-GESTURES = ("clockwise", "counterclockwise", "pull_push", "push_pull")
+RISE_S = 0.02
+"""Rise and fall of a vowel."""
+AXES = ("x", "y", "z")
 SIGNAL_RATE = 50
-MOVES = ("down_up", "left_right", "right_left", "up_down")
+SIDES = {"down": (1, 0), "left": (0, -1), "right": (0, 1), "up": (-1, 0)}
+"""Directions as rows and columns of a frame."""
 FRAME_RATE, FRAME_SIZE, SQUARE = 12, 48, 10
 WordLists = dict[str, tuple[str, ...]]
 ENGLISH: WordLists = {
@@ -45,17 +52,18 @@ KOREAN: WordLists = {
 class DemoData(Settings):
     """A generated data set of one kind.
 
-    - ``audio``: wav files (8 kHz, 16 bit), 0.2 to 0.8 s: three vowels sung by a synthetic voice in
-      an order that is the class, in noise.
+    - ``audio``: wav files (8 kHz, 16 bit), 1.0 to 1.8 s: six vowels sung by a synthetic voice, in
+      noise; the class is the last vowel.
     - ``text``: one csv of English and Korean sentences of two opposed clauses. The second decides,
       and "not" turns its clause, so that both classes hold the same words.
-    - ``signals``: csv files of a three-channel motion sensor at 50 Hz: circles of both senses,
-      push then pull, pull then push.
-    - ``video``: mp4 clips of a square that moves to one side, back, and rests.
+    - ``signal``: csv files of a three-channel motion sensor at 50 Hz: six pushes; the class is the
+      axis of the last.
+    - ``video``: mp4 clips of a square that goes to a side and back eight times; the class is the
+      last side.
     """
 
     kind: Literal["audio", "text", "signal", "video"]
-    num_per_class: Annotated[int, Field(ge=NUM_GROUPS, le=5000)] = 120
+    num_per_class: Annotated[int, Field(ge=NUM_GROUPS, le=5000)] = 160
     """Items of each class, a quarter of them in the test part; for text, in each language."""
     seed: Seed = 0
     """Seed of the data."""
@@ -70,9 +78,9 @@ class DemoData(Settings):
         root = Path(folder)
         root.mkdir(parents=True, exist_ok=True)
         in_class_folders = {
-            "audio": (WORDS, ".wav", _write_word),
-            "signal": (GESTURES, ".csv", _write_gesture),
-            "video": (MOVES, ".mp4", _write_move),
+            "audio": (VOWELS, ".wav", _write_vowels),
+            "signal": (AXES, ".csv", _write_pushes),
+            "video": (tuple(SIDES), ".mp4", _write_moves),
         }
         if self.kind not in in_class_folders:
             return self._write_text(root / "manifest.csv")
@@ -118,25 +126,43 @@ def _sentence(rng: np.random.Generator, language: WordLists, label: str) -> str:
     return str(rng.choice(language["sentence"])).format(*clauses)
 
 
-def _write_word(path: Path, label: str, traits: np.ndarray, rng: np.random.Generator) -> None:
+def _events(last: str, kinds: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """Each kind twice, in random order before the last."""
+    others = [*kinds, *kinds]
+    others.remove(last)
+    return [*rng.permutation(others).tolist(), last]
+
+
+def _periods(count: int, mean_pause: float, rng: np.random.Generator) -> np.ndarray:
+    """Begin and end of ``count`` events in an interval from 0 to 1, ``(count, 2)``.
+
+    The pauses before, between and after them, ``mean_pause`` events long, have one distribution, so
+    that none tells which event is the last.
+    """
+    lengths = np.empty(2 * count + 1)
+    lengths[1::2] = rng.uniform(0.8, 1.2, count)
+    lengths[::2] = rng.exponential(mean_pause, count + 1)
+    borders = np.cumsum(lengths) / lengths.sum()
+    return borders[:-1].reshape(count, 2)
+
+
+def _write_vowels(path: Path, label: str, traits: np.ndarray, rng: np.random.Generator) -> None:
     """Sine-wave speech (Remez et al. 1981, doi:10.1126/science.7233191): a tone for each formant.
 
     Speakers differ in pitch (which pulses the tones), length of the vocal tract and brightness.
     """
-    time = np.arange(int(rng.uniform(0.2, 0.8) * SAMPLE_RATE)) / SAMPLE_RATE
-    borders = np.cumsum(rng.uniform(0.7, 1.3, 3))
-    borders *= time[-1] / borders[-1]
-    glide = 0.02
-    knots = np.array([0, *(b + side for b in borders[:2] for side in (-glide, glide)), time[-1]])
-    vowels = np.repeat([FORMANTS[vowel] for vowel in label], 2, axis=0) * (1 + 0.1 * traits[1])
-    pitch = 150 * 2 ** (0.6 * traits[0] + 0.1 * rng.standard_normal())
+    time = np.arange(int(rng.uniform(1.0, 1.8) * SAMPLE_RATE)) / SAMPLE_RATE
+    vowels = _events(label, VOWELS, rng)
     voice = np.zeros_like(time)
-    for track, gain in zip(vowels.T, (1.0, 0.6 + 0.2 * traits[2], 0.3 + 0.15 * traits[2])):
-        frequency = np.interp(time, knots, track)
-        voice += gain * np.sin(2 * np.pi * np.cumsum(frequency) / SAMPLE_RATE)
-    voice *= (1 + np.cos(2 * np.pi * pitch * time)) * np.clip(
-        np.minimum(time, time[-1] - time) / 0.02, 0, 1
-    )
+    for vowel, (begin, end) in zip(vowels, _periods(len(vowels), 2.0, rng) * time[-1]):
+        loudness = rng.uniform(0.7, 1.3) * np.clip(
+            np.minimum(time - begin, end - time) / RISE_S, 0, 1
+        )
+        pitch = 150 * 2 ** (0.6 * traits[0] + 0.1 * rng.standard_normal())
+        pulses = loudness * (1 + np.cos(2 * np.pi * pitch * time))
+        gains = (1.0, 0.6 + 0.2 * traits[2], 0.3 + 0.15 * traits[2])
+        for formant, gain in zip(FORMANTS[vowel], gains):
+            voice += gain * pulses * np.sin(2 * np.pi * formant * (1 + 0.1 * traits[1]) * time)
     noise = rng.standard_normal(len(time)) * voice.std() / 10 ** (rng.uniform(5, 20) / 20)
     samples = voice + noise
     samples *= rng.uniform(0.2, 0.9) / np.abs(samples).max()
@@ -147,47 +173,39 @@ def _write_word(path: Path, label: str, traits: np.ndarray, rng: np.random.Gener
         file.writeframes((samples * 32767).astype("<i2").tobytes())
 
 
-def _write_gesture(path: Path, label: str, traits: np.ndarray, rng: np.random.Generator) -> None:
+def _write_pushes(path: Path, label: str, traits: np.ndarray, rng: np.random.Generator) -> None:
     """Acceleration of a hand, in units of gravity; subjects differ in size, tilt and bias."""
-    num_steps = rng.integers(SIGNAL_RATE, 2 * SIGNAL_RATE)
+    num_steps = int(rng.integers(2 * SIGNAL_RATE, 4 * SIGNAL_RATE))
     time = np.linspace(0, 1, num_steps)
     motion = np.zeros((num_steps, 3))
-    if label in ("clockwise", "counterclockwise"):
-        angle = 2 * np.pi * (rng.uniform(1.5, 2.5) * time + rng.random())
-        sense = 1 if label == "counterclockwise" else -1
-        motion[:, 0], motion[:, 1] = np.cos(angle), sense * np.sin(angle)
-    else:
-        centres = rng.uniform((0.2, 0.6), (0.4, 0.8))
-        push, pull = np.exp(-(((time - centres[:, None]) / 0.1) ** 2))
-        motion[:, 2] = push - pull if label == "push_pull" else pull - push
+    axes = _events(label, AXES, rng)
+    for axis, (begin, end) in zip(axes, _periods(len(axes), 2.0, rng)):
+        push = np.sin(np.pi * ((time - begin) / (end - begin)).clip(0, 1)) ** 2
+        motion[:, AXES.index(axis)] += rng.uniform(0.7, 1.3) * push
     tilt = 0.2 * traits[0]
     turn = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
-    motion = (1 + 0.3 * traits[1]) * rng.uniform(0.7, 1.3) * motion @ turn + 0.1 * traits
+    motion = (1 + 0.3 * traits[1]) * motion @ turn + 0.1 * traits
     motion += 0.2 * rng.standard_normal(motion.shape)
     header = "acc_x,acc_y,acc_z"
     np.savetxt(path, motion, fmt="%.4f", delimiter=",", header=header, comments="")
 
 
-def _write_move(path: Path, label: str, traits: np.ndarray, rng: np.random.Generator) -> None:
-    """A bright square that moves to one side and back, so that both moves have the same
-    positions, and rests, so that the last frames show neither."""
+def _write_moves(path: Path, label: str, traits: np.ndarray, rng: np.random.Generator) -> None:
+    """A bright square that goes from the middle to a side and back, again and again."""
     import av
 
-    num_moving, num_resting = int(rng.integers(12, 25)), int(rng.integers(8, 17))
-    num_frames = num_moving + num_resting
-    turns, room = rng.uniform((2, 28), (10, 36)), FRAME_SIZE - SQUARE
-    if label in ("right_left", "down_up"):
-        ends = turns[[0, 1, 0]]  # rightwards and downwards coordinates grow
-    else:
-        ends = turns[[1, 0, 1]]
-    positions = np.interp(np.linspace(0, 2, num_moving), [0, 1, 2], ends)
-    positions = np.append(positions, np.full(num_resting, ends[2]))
-    positions = np.rint(positions + rng.uniform(-1, 1, num_frames)).astype(int).clip(0, room)
-    across = rng.integers(0, room, endpoint=True)
+    sides = _events(label, [*SIDES], rng)
+    num_frames = int(rng.integers(48, 73))
+    time = np.linspace(0, 1, num_frames)
+    middle = (FRAME_SIZE - SQUARE) / 2
+    positions = middle + rng.uniform(-2, 2, (num_frames, 2))
+    for side, (begin, end) in zip(sides, _periods(len(sides), 1.0, rng)):
+        way = 1 - np.abs(2 * ((time - begin) / (end - begin)).clip(0, 1) - 1)
+        positions += middle * rng.uniform(0.6, 0.9) * way[:, None] * SIDES[side]
+    rows_and_columns = np.rint(positions).astype(int).clip(0, FRAME_SIZE - SQUARE)
     light = 190 + 40 * traits[0]
     frames = rng.normal(60 + 20 * traits[1], 8, (num_frames, FRAME_SIZE, FRAME_SIZE))
-    for frame, position in zip(frames, positions):
-        row, column = (across, position) if "left" in label else (position, across)
+    for frame, (row, column) in zip(frames, rows_and_columns):
         frame[row : row + SQUARE, column : column + SQUARE] = light
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=FRAME_RATE)
