@@ -118,6 +118,15 @@ def two_labels(at: Path) -> None:
     write(at, "\n".join(["text,mood,topic", *rows]))
 
 
+def joined_labels(at: Path) -> None:
+    tags = ("cat", "dog|cat", "dog", "")
+    write(at, "text,tags\n" + "".join(f"{t},{tags[n % 4]}\n" for n, t in enumerate(TEXTS)))
+
+
+def array_of_items(at: Path) -> None:
+    np.savez(at, X=np.zeros((4, 2, 9)), y=np.arange(4))
+
+
 def two_name_parts(at: Path) -> None:
     for n in range(24):
         sound(at / f"{n % 3}_{('ann', 'bob')[n // 12]}_{n}.wav")
@@ -142,6 +151,14 @@ READ = [
 REFUSED = [
     (mixed_kinds, "in", "files of several kinds: audio 20 .*; tables 3"),
     (two_labels, "in.csv", "2 columns could be the label; .*data.label_column=topic"),
+    (
+        joined_labels,
+        "in.csv",
+        r"'dog\|cat' in column 'tags' may be one class or several labels; "
+        r"choose: data.labels=several 'data.label_separator=\|', or "
+        "data.labels=per_sequence",
+    ),
+    (array_of_items, "in.npz", "neither a folder nor a table.*SequenceClassifier.*a file of its"),
     (two_name_parts, "in", r"2 parts of the files' names could be the class(?s:.*)--pattern"),
 ]
 
@@ -189,6 +206,30 @@ def test_a_refusal_is_settled_by_what_it_says():
     pattern = str(refused.value).split("--pattern '")[2].split("'")[0]
     found = init(Path("names"), pattern=pattern, show=False).result
     assert set(found["classes"]) == {"ann", "bob"}
+
+
+def test_joined_labels_are_read_as_they_are_said_to_be(capsys):
+    joined_labels(Path("in.csv"))
+    parted = ["data.labels=several", "data.label_separator=|"]
+    found = init(Path("in.csv"), overrides=parted, show=False).result
+    assert found["classes"] == {"cat": 12, "dog": 12}
+    assert any("without a label: 6 items (data.unlabeled=" in one for one in found["warnings"])
+    found = init(Path("in.csv"), overrides=["data.labels=per_sequence"], force=True).result
+    assert found["classes"] == {"cat": 6, "dog": 6, "dog|cat": 6}
+    assert "; 3 classes)" in capsys.readouterr().out
+
+
+def test_columns_that_are_not_read_are_named():
+    two_labels(Path("in.csv"))
+    found = init(Path("in.csv"), overrides=["data.label_column=topic"], show=False).result
+    assert "3 columns; not read: mood (features.columns" in found["reasons"]["data.source"]
+
+
+def test_the_config_names_the_data_and_the_next_command():
+    text_files(Path("in"))
+    done = CliRunner().invoke(app, ["init", "in", "--output", "pets.yaml"])
+    assert Experiment.load(Path("pets.yaml")).name == "pets"  # of models:/pets@champion
+    assert "next: seqbelt compare pets.yaml" in done.output
 
 
 def test_groups_in_names_are_kept_on_one_side():

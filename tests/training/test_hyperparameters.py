@@ -71,9 +71,10 @@ def test_signals_that_cannot_be_interpolated_are_not_stretched():
 
 def test_the_plan_in_words():
     assert TrainingPlan(8, 4, 13, 29).sentence == (
-        "1,508 updates with 8 sequences each, 29 epochs of 13 passes over the rows"
+        "1,508 updates of 8 sequences, in 29 epochs (each reads all rows 13 times)"
     )
-    assert TrainingPlan(32, 313, 1, 8).sentence == "2,504 updates with 32 sequences each, 8 epochs"
+    assert TrainingPlan(32, 313, 1, 8).sentence == "2,504 updates of 32 sequences, in 8 epochs"
+    assert TrainingPlan(1, 1, 1, 1).sentence == "1 update of 1 sequence, in 1 epoch"
 
 
 @given(num_rows=st.integers(1, 300_000), num_updates=st.integers(1, 50_000))

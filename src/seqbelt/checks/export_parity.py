@@ -81,13 +81,14 @@ def draw_generated(network: Network, max_steps: int | None) -> tuple[Draw, int, 
 def make_cases(draw: Draw, median: int, longest: int) -> Iterator[Case]:
     """Batches of 1, 2 and 7 sequences of mixed lengths, starting with 1, 2, median or longest
     steps."""
-    lengths = {"1 step": 1, "2 steps": 2, "the median length": median, "the longest": longest}
+    lengths = {"1 step": 1, "2 steps": 2, f"{median} steps (median)": median}
+    lengths[f"{longest} steps (longest)"] = longest
     kept = {name: steps for name, steps in lengths.items() if steps <= longest}
-    for index, (name, steps) in enumerate(kept.items()):
+    for index, name in enumerate(kept):
         mixed = np.roll(list(kept.values()), -index).tolist()
         for size in BATCH_SIZES:
             rows = [draw(mixed[row % len(mixed)], row) for row in range(size)]
-            yield Case(f"a batch of {size} starting with {name}, {steps}", *pad(rows))
+            yield Case(f"a batch of {size} whose first has {name}", *pad(rows))
 
 
 def make_cut_case(draw: Draw, longest: int) -> Case:

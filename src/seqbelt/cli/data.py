@@ -123,7 +123,7 @@ def init(
         return outcome if as_json else outcome._replace(result={"config": outcome.result["config"]})
 
     run(
-        work, as_json, next_step=lambda result: shlex.join(["seqbelt", "prepare", result["config"]])
+        work, as_json, next_step=lambda result: shlex.join(["seqbelt", "compare", result["config"]])
     )
 
 

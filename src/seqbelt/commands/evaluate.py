@@ -6,6 +6,7 @@ from seqbelt.data.cropped_sequences import crop_part, lost_steps
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
+from seqbelt.words import count_of
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.models import open_model
 from seqbelt.workflow.outcome import Outcome
@@ -28,7 +29,7 @@ def evaluate(model: str, experiment: Experiment) -> Outcome:
         bundle.network, {"test": test}, min_steps, bundle.temperature, bundle.decision.thresholds
     )["test"]
     echo(_table(report.per_class()))
-    echo(f"{concrete}: test accuracy {format_scores(report.scores)}, {len(test):,} rows")
+    echo(f"{concrete}: test accuracy {format_scores(report.scores)}, {count_of(len(test), 'row')}")
     result = {
         "model": concrete,
         "num_sequences": len(test),

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from seqbelt.data.labels.label_sets import unpack_labels
 from seqbelt.data.sources.dataset import Data
 from seqbelt.data.sources.file_name_patterns import (
     FileNames,
@@ -33,12 +34,13 @@ from seqbelt.data.sources.item_kinds import (
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import find_lookalikes, find_missing, list_counts, shorten
 from seqbelt.data.sources.table_columns import look_into_table
-from seqbelt.data.sources.tables import is_manifest_file
+from seqbelt.data.sources.tables import is_manifest_file, remedy_for_arrays
 from seqbelt.data.store.parts import write_atomically
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.experiment import NOT_IN_NAMES, Experiment
 from seqbelt.features.encoding import hash_content
 from seqbelt.settings import override
+from seqbelt.words import count_of
 from seqbelt.workflow.console import bar
 from seqbelt.workflow.outcome import Outcome
 
@@ -62,8 +64,8 @@ def init(
     """
     if not source.exists():
         raise SettingsError(f"FOLDER|TABLE {source}: no such file or folder")
-    name = _name_of(source)
-    output = output or Path(f"{name}.yaml")
+    output = output or Path(f"{_name_of(source)}.yaml")
+    name = _name_of(output)
     items = output.with_name(f"{output.stem}_items.csv")
     findings = _Findings({"source": str(source)}, override({}, overrides), output.parent)
     if source.is_dir():
@@ -76,7 +78,8 @@ def init(
         look = _look_into_table(source, findings)
     else:
         raise SettingsError(
-            f"{source}: neither a folder nor a table of items (.csv, .tsv, .jsonl, .parquet, .xlsx)"
+            f"{source}: neither a folder nor a table of items (.csv, .tsv, .jsonl, .parquet, "
+            f".xlsx){remedy_for_arrays(source)}"
         )
     if findings.items is not None:
         findings.data["source"] = str(items)
@@ -90,16 +93,17 @@ def init(
     if findings.items is not None:
         write_atomically(items, findings.items.encode())
 
-    counts = Counter(manifest.column("label").tolist())
+    several = experiment.data.labels == "several"
+    counts = _count_labels(manifest.column("label").tolist(), several)
     splits = Counter(manifest.column("split").tolist())
     num_train = splits["train"]
     plan = experiment.training.resolve(num_train, experiment.features.is_tokens).plan(num_train)
-    warnings = [*manifest.notes, *look.warnings, *_find_faults(manifest, counts)]
+    warnings = [*manifest.notes, *look.warnings, *_find_faults(manifest, counts, several)]
     result = {
         "config": str(output),
         "kind": look.kind,
         "num_items": len(manifest),
-        "classes": dict(sorted(counts.items())),
+        "classes": {label: count for label, count in sorted(counts.items()) if label},
         "reasons": {
             **{f"data.{key}": why for key, why in findings.reasons.items()},
             **{f"features.{key}": why for key, why in look.reasons.items()},
@@ -199,6 +203,11 @@ def _look_into_table(path: Path, findings: _Findings) -> Look:
     findings.data |= table.settings
     findings.reasons |= table.reasons
     findings.reasons.setdefault("source", f"a table with {len(table.values)} columns")
+    others = [name for name in table.values if name not in table.columns.values()]
+    if others and "features" not in findings.given and "label_columns" not in findings.given_data:
+        findings.reasons["source"] += (
+            f"; not read: {shorten(others)} (features.columns reads numbers and categories)"
+        )
     if "path" not in table.columns:
         texts = [text for text in table.values[table.columns["text"]] if text]
         return look_into_texts(texts, len(texts))
@@ -268,7 +277,14 @@ def _check(
         listed.unlink(missing_ok=True)
 
 
-def _find_faults(manifest: Manifest, counts: Counter[str]) -> list[str]:
+def _count_labels(labels: Sequence[str], several: bool) -> Counter[str]:
+    """How many items have each label; the empty one counts those without any."""
+    if not several:
+        return Counter(labels)
+    return Counter(name for packed in labels for name in unpack_labels(packed) or ("",))
+
+
+def _find_faults(manifest: Manifest, counts: Counter[str], several: bool) -> list[str]:
     """Faults of the items: duplicates, rare classes, missing and similar labels."""
     labelled = {label: count for label, count in counts.items() if label}
     faults = [
@@ -278,7 +294,8 @@ def _find_faults(manifest: Manifest, counts: Counter[str]) -> list[str]:
         *(why for _, why in sorted(manifest.problems.items())[:3]),
     ]
     if counts[""]:
-        faults.append(f"{counts['']:,} items have no label")
+        remedy = " (data.unlabeled=negative: none of the labels)" if several else ""
+        faults.append(f"without a label: {count_of(counts[''], 'item')}{remedy}")
     if len(labelled) == 1:
         faults.append("there is only one class; a classifier needs two")
     sources = list(manifest.sources())
@@ -287,7 +304,7 @@ def _find_faults(manifest: Manifest, counts: Counter[str]) -> list[str]:
     same = [row for row, size in enumerate(sizes) if often[size] > 1]
     if len(same) > MAX_HASHED:
         faults.append(
-            f"the contents of {len(same) - MAX_HASHED:,} items were not compared; "
+            f"the contents of {count_of(len(same) - MAX_HASHED, 'item')} were not compared; "
             "seqbelt data audit compares all"
         )
     hashes = [""] * len(sources)
@@ -321,7 +338,7 @@ def _name_of(source: Path) -> str:
 def _print(
     result: dict[str, Any], look: Look, findings: _Findings, splits: Counter[str], plan: str
 ) -> None:
-    print(f"{look.kind}: {result['num_items']:,} items; lengths: {look.lengths}")
+    print(f"{look.kind}: {count_of(result['num_items'], 'item')}; lengths: {look.lengths}")
     print(f"classes: {list_counts(result['classes'])}")
     print("parts: " + ", ".join(f"{part or 'none'} {n:,}" for part, n in sorted(splits.items())))
     for key, why in result["reasons"].items():

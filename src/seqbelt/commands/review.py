@@ -21,6 +21,7 @@ from seqbelt.inference.decision import Decision
 from seqbelt.review.decisions import Decisions
 from seqbelt.review.items import ReviewItems
 from seqbelt.review.server import serve
+from seqbelt.words import count_of
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.inputs import list_items, parse_inputs
 from seqbelt.workflow.models import load_folder
@@ -85,7 +86,7 @@ def _review(items: ReviewItems, path: Path, port: int) -> Outcome:
     decisions = Decisions(items, path)
 
     def on_start(address: str) -> None:
-        echo(f"{len(items):,} items; open {address}")
+        echo(f"{count_of(len(items), 'item')}; open {address}")
         echo(f"decisions are saved in {path}; Ctrl-C ends the review")
 
     serve(items, decisions, port, on_start)

@@ -3,6 +3,7 @@
 from seqbelt.data.audit import audit_index, leak_sentence
 from seqbelt.data.cropped_sequences import lost_steps
 from seqbelt.experiment import Experiment
+from seqbelt.words import count_of
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.outcome import DONE, FAILED, Outcome
 from seqbelt.workflow.prepared_data import LONGEST_PREPARATION_S, prepare_data
@@ -19,7 +20,7 @@ def train(experiment: Experiment, resume: bool = False) -> Outcome:
     trained = train_model(experiment, store, resume=resume)
     for part, report in (("validation", trained.validation), ("test", trained.test)):
         if report is not None:
-            rows = f"{len(report.sequences):,} rows"
+            rows = count_of(len(report.sequences), "row")
             echo(f"{trained.name}: {part} accuracy {format_scores(report.scores)}, {rows}")
     model_uri = None
     if not trained.history.interrupted:

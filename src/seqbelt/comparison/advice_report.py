@@ -6,6 +6,7 @@ from itertools import chain
 
 from seqbelt.comparison.variants import label
 from seqbelt.training.advice import Advice
+from seqbelt.words import count_of
 
 UNADVISED = {
     True: "more or less regularisation and another width (model.dropout, "
@@ -27,8 +28,7 @@ class AdviceByCell:
     def markdown(self) -> str:
         """A list, the cells in their order; empty where there is no advice."""
         lines = [
-            f"- **{label(cell)}**, {count} models: {advice.finding}: {advice.remedy} "
-            f"(`{advice.setting}`)."
+            f"- **{label(cell)}**, {count}: {advice.finding}: {advice.remedy} (`{advice.setting}`)."
             for cell, count, advice in self._shared()
         ]
         return "\n".join(["### Advice", "", *lines]) if lines else ""
@@ -36,15 +36,14 @@ class AdviceByCell:
     def sentences(self) -> list[str]:
         """The same as plain sentences."""
         return [
-            f"{label(cell)}, {count} models: {advice.sentence}"
-            for cell, count, advice in self._shared()
+            f"{label(cell)}, {count}: {advice.sentence}" for cell, count, advice in self._shared()
         ]
 
     def _shared(self) -> Iterator[tuple[str, str, Advice]]:
         """Cell, how many of its models have an advice, and the first of those."""
         for cell, of in self.models.items():
             for shared in _alike(of):
-                yield cell, f"{len(shared)} of {len(of)}", shared[0]
+                yield cell, f"{len(shared)} of {count_of(len(of), 'model')}", shared[0]
 
     def remedy(self, cell: str) -> str:
         """One sentence: what to try, by what at least half of the cell's models show."""

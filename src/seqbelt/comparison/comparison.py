@@ -36,6 +36,7 @@ from seqbelt.comparison.verdict import Verdict, VerdictRule, in_order
 from seqbelt.data.audit import leak_sentence
 from seqbelt.markdown import markdown_table
 from seqbelt.settings import Seed
+from seqbelt.words import count_of
 
 POWER, DISAGREEMENT, SEED_SPREAD, GROUP_CORRELATION = 0.8, 0.1, 0.01, 0.1
 """What is assumed before training: with which probability a difference is to be found; the fraction
@@ -166,11 +167,11 @@ class Comparison(VerdictRule):
             seed_spread=SEED_SPREAD,
             group_correlation=GROUP_CORRELATION,
         )
-        rows = f"{num_examples:,} test examples"
+        rows = count_of(num_examples, "test example")
         assumed = f"cells disagree on {DISAGREEMENT:.0%} of them, seeds vary by "
         assumed += f"{100 * SEED_SPREAD:g} point"
         if num_groups is not None:
-            rows += f" of {num_groups:,} group{'' if num_groups == 1 else 's'}"
+            rows += f" of {count_of(num_groups, 'group')}"
             assumed += f", answers within a group correlate by {GROUP_CORRELATION:g}"
         if np.isnan(least):
             if num_groups == 1:
@@ -180,10 +181,11 @@ class Comparison(VerdictRule):
                 )
             return f"One seed x {rows} can show no difference; run at least three (seeds)."
         compared = "not" if least > self.margin else "and so"
+        shown = f"a difference of {100 * least:.1f} points" if least < 1 else "no difference"
+        aim = f"{compared} {100 * self.margin:g} (margin)" if least < 1 else "however large"
         return (
-            f"{looks.num_seeds} seeds x {rows} can show a difference of {100 * least:.1f} points "
-            f"(power {POWER:.0%}, {looks.words}), {compared} {100 * self.margin:g} (margin); "
-            f"assumed: {assumed}."
+            f"{looks.num_seeds} seeds x {rows} can show {shown} "
+            f"(power {POWER:.0%}, {looks.words}), {aim}; assumed: {assumed}."
         )
 
 

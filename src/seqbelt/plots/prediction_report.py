@@ -152,7 +152,7 @@ class _Page:
             blocks.append(paragraph(text, "warn"))
         pairs = [
             (f"{facts.num_predicted:,}", words("predicted")),
-            (f"{facts.num_missing:,}", words("reasons")),
+            (f"{facts.num_missing:,}", words("missing")),
         ]
         if facts.num_labelled:
             accuracy = words.percent(facts.num_correct / facts.num_labelled)

@@ -339,6 +339,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "입력 하나에 라벨이 여러 개이거나 없을 수 있으므로, 각 비율은 전체 예측에 대한 비율입니다.",
     ),
     "training_share": ("in training", "학습 데이터에서"),
+    "missing": ("without a prediction", "예측하지 못함"),
     "reasons": ("Inputs without a prediction", "예측하지 못한 입력"),
     "reason": ("reason", "이유"),
     "reason_empty": ("empty", "비어 있음"),

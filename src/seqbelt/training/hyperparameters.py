@@ -12,6 +12,7 @@ from seqbelt.models.kind_defaults import MIN_PASSES, defaults_for
 from seqbelt.settings import Count, Positive, Seed, Settings
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.device import Device, Precision
+from seqbelt.words import count_of
 
 BATCH_SIZE, MIN_BATCH_SIZE, MIN_BATCHES = 32, 8, 4
 """``batch_size: auto``: ``BATCH_SIZE`` rows, or fewer if that makes less than ``MIN_BATCHES``."""
@@ -40,12 +41,10 @@ class TrainingPlan(NamedTuple):
     @property
     def sentence(self) -> str:
         """The plan as a sentence."""
-        passes = (
-            f" of {self.passes_per_epoch} passes over the rows" if self.passes_per_epoch > 1 else ""
-        )
+        passes = f" (each reads all rows {self.passes_per_epoch} times)"
         return (
-            f"{self.num_updates:,} updates with {self.batch_size} sequences each, "
-            f"{self.num_epochs} epochs{passes}"
+            f"{count_of(self.num_updates, 'update')} of {count_of(self.batch_size, 'sequence')}, "
+            f"in {count_of(self.num_epochs, 'epoch')}{passes if self.passes_per_epoch > 1 else ''}"
         )
 
 

@@ -14,6 +14,7 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.experiment import Experiment
 from seqbelt.features.encoding import encode_sources
 from seqbelt.features.text.encoder import TextCounts
+from seqbelt.words import count_of
 from seqbelt.workflow.console import bar, echo
 
 MAX_FINDINGS = 10
@@ -76,7 +77,7 @@ def _is_split_already(folder: Path, data: Mapping[str, object]) -> bool:
 def describe_classes(store: SequenceStore) -> None:
     """Print the classes with their counts, and names that may be misspelt."""
     counts = store.class_counts
-    echo(f"{len(counts)} classes: {list_counts(counts)}")
+    echo(f"{count_of(len(counts), 'class', 'classes')}: {list_counts(counts)}")
     groups: dict[str, int] = store.about.get("group_counts", {})
     for kind, names in (("classes", counts), ("groups", groups)):
         for finding in find_lookalikes(names, kind)[:MAX_FINDINGS]:

@@ -40,6 +40,7 @@ from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import Scores
+from seqbelt.words import count_of
 from seqbelt.workflow.console import TimeEstimate, bar, echo
 from seqbelt.workflow.networks import network_builder
 
@@ -364,9 +365,9 @@ def _describe_network(model: Model, train: Sequences) -> str:
         return "no stem"
     median = int(np.median(train.lengths))
     after = (median - 1) // model.stem.reduction + 1
-    steps = f"{median} steps" + (f", reduced to {after}" if after != median else "")
+    steps = count_of(median, "step") + (f", reduced to {after}" if after != median else "")
     num_convolutions = len(model.stem.channels)
-    layers = "1 convolution" if num_convolutions == 1 else f"{num_convolutions} convolutions"
+    layers = count_of(num_convolutions, "convolution")
     return f"stem of {layers}, median sequence of {steps}"
 
 

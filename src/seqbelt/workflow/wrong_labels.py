@@ -28,6 +28,7 @@ from seqbelt.evaluation.confident_learning import (
     rank_labels,
 )
 from seqbelt.experiment import Experiment
+from seqbelt.words import count_of
 
 if TYPE_CHECKING:  # an audit needs no training, whose imports take seconds
     from seqbelt.workflow.training_run import Trained
@@ -204,8 +205,8 @@ class WrongLabels:
         )
         if self.num_not_scored:
             sentence += (
-                f"; {self.num_not_scored:,} rows have no score, since no model predicted them "
-                "without training on them: "
+                f"; without a score: {count_of(self.num_not_scored, 'row')} that no model "
+                "predicted without training on them: "
                 + (
                     "run 'seqbelt compare' again"
                     if self.held_out.has_folds

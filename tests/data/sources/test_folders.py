@@ -180,7 +180,7 @@ def test_links_to_files_outside_are_said(tmp_path):
     (tmp_path / "set/a/inside").symlink_to(tmp_path / "set/b/2")
     (tmp_path / "set/a/outside").symlink_to(tmp_path / "else/3")
     (note,) = [n for n in read_class_folders(tmp_path / "set").notes if "lead out" in n]
-    assert "1 files" in note and "a/outside -> " in note and "inside" not in note
+    assert "(1 file)" in note and "a/outside -> " in note and "inside" not in note
 
 
 def test_folders_below_that_are_called_alike_everywhere_may_be_the_classes(tmp_path):

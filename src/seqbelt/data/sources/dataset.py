@@ -36,6 +36,7 @@ from seqbelt.data.sources.tables import (
     is_series_file,
     read_manifest,
     read_ts_files,
+    remedy_for_arrays,
 )
 from seqbelt.data.sources.text_encoding import check_encoding_name
 from seqbelt.errors import SettingsError
@@ -475,6 +476,7 @@ class Data(Settings):
         raise SettingsError(
             f"data.source: {path.name} is not a manifest; expected {', '.join(ENDINGS)}, "
             f"{SERIES_ENDING} or an archive ({', '.join(ARCHIVE_ENDINGS)})"
+            f"{remedy_for_arrays(path)}"
         )
 
     def _read_manifest(self, path: Path, inputs: SeveralInputs | None) -> Manifest:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from seqbelt.data.sources.manifest import RAVEN_SIDECARS, SIDECAR, Manifest, make_manifest
 from seqbelt.data.sources.names import clean_name, part_of, resembles_part, shorten
 from seqbelt.errors import SettingsError
+from seqbelt.words import count_of
 
 SYSTEM_FOLDERS = frozenset(
     ("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "lost+found",
@@ -86,7 +87,7 @@ def list_files(
         notes.append(f"links to folders are followed: {shorten(followed)}")
     if outside:
         notes.append(
-            f"{len(outside):,} files are links that lead out of the folder, and are read: "
+            f"links that lead out of the folder are read ({count_of(len(outside), 'file')}): "
             f"{shorten(outside, 3)}"
         )
     if left_out:
@@ -174,13 +175,14 @@ def read_class_folders(
         notes.append(f"parts below the class folders: {read}")
     if deep:
         notes.append(
-            f"{sum(deep.values()):,} files lie in folders below class folders "
-            f"({shorten(sorted(deep), 3)}) and have the class of the folder above"
+            f"{count_of(sum(deep.values()), 'file')} in folders below class folders "
+            f"({shorten(sorted(deep), 3)}) read with the class of the folder above"
             f"{_like_classes(tops)}"
         )
     if loose:
         notes.append(
-            f"{len(loose):,} files beside the class folders are left out: {shorten(loose, 3)}"
+            f"left out beside the class folders: {count_of(len(loose), 'file')}, "
+            f"{shorten(loose, 3)}"
         )
     notes += _empty_classes(folder, names, parts, tops)
     _refuse_wrapper(folder, tops, parts)
@@ -202,7 +204,8 @@ def read_recordings(folder: Path, split_folders: bool | None = None) -> Manifest
         split_paths = [path for path in split_paths if path[0] in parts and len(path) > 1]
         notes += _describe_parts(parts, list(tops))
         if loose:
-            notes.append(f"{len(loose):,} files beside them are left out: {shorten(loose, 3)}")
+            left_out = f"{count_of(len(loose), 'file')}, {shorten(loose, 3)}"
+            notes.append(f"left out beside them: {left_out}")
     return make_manifest(
         path=["/".join(path) for path in split_paths],
         label=[""] * len(split_paths),

@@ -1,5 +1,6 @@
 """How a table is written, and which of its columns are paths, texts, labels and groups."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from os.path import isfile
 from pathlib import Path
@@ -245,8 +246,27 @@ def _find_roles(
                 f"{path}: no column with classes; found {shorten(values, 30)}. Name yours: "
                 "data.label_column=NAME"
             )
-        take("label", candidates[0], f"{why}; {len(set(values[candidates[0]])):,} classes")
+        found = values[candidates[0]]
+        if given.get("labels") is None:
+            _refuse_several_labels(path, candidates[0], found)
+        several = given.get("labels") == "several"
+        number = f"; {len(set(found) - {''}):,} classes" if not several else ""
+        take("label", candidates[0], why + number)
     return roles
+
+
+def _refuse_several_labels(path: Path, column: str, labels: Sequence[str]) -> None:
+    """Raise where a label is made of parts, such as ``cat|dog``, that other labels have too."""
+    for separator in "|;,":
+        parts = {label: {part.strip() for part in label.split(separator)} for label in set(labels)}
+        often = Counter(part for of in parts.values() for part in of)
+        for label, of in sorted(parts.items()):
+            if len(of) > 1 and all(part and often[part] > 1 for part in of):
+                raise SettingsError(
+                    f"{path}: '{label}' in column '{column}' may be one class or several labels; "
+                    f"choose: data.labels=several 'data.label_separator={separator}', or "
+                    "data.labels=per_sequence for one class"
+                )
 
 
 def _in_doubt(

@@ -219,6 +219,16 @@ def read_ts_files(path: Path, labels_as_written: bool = False) -> Manifest:
     )
 
 
+def remedy_for_arrays(path: Path) -> str:
+    """What to do with one array of many items, which is no source; empty for other files."""
+    if path.suffix.lower() not in (".npy", ".npz"):
+        return ""
+    return (
+        "; an array of many items is for Python (seqbelt.SequenceClassifier, seqbelt.compare), "
+        "or write each item to a file of its own, and list them in a manifest"
+    )
+
+
 def is_manifest_file(path: Path) -> bool:
     """Whether the name ends like a manifest's."""
     return ending_of(path) in ENDINGS

@@ -8,6 +8,7 @@ import numpy as np
 
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.store.store import SequenceStore
+from seqbelt.words import count_of
 
 SPLITS = ("train", "validation", "test")
 MAX_NAMES = 5
@@ -25,7 +26,7 @@ def summarize_parts(store: SequenceStore, manifest: Manifest) -> list[str]:
     for name, part in rows.items():
         suffix = ""
         if any(groups.values()) and len(part):
-            suffix = f" in {len(groups[name])} group{'' if len(groups[name]) == 1 else 's'}"
+            suffix = f" in {count_of(len(groups[name]), 'group')}"
         counts.append(f"{len(part):,} {name}{suffix}")
     present = {
         name: set(np.flatnonzero(store.target.class_counts(part, len(store.classes))).tolist())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from seqbelt.data.store.parts import write_json
+from seqbelt.words import count_of
 
 FILE = "readings.json"
 MAX_SHOWN = 8
@@ -55,7 +56,7 @@ class Readings:
 def describe_readings(counts: dict[str, int]) -> list[str]:
     """Lines for a summary: how many files were read how."""
     lines = [
-        f"read: {sentence} ({count:,} {'file' if count == 1 else 'files'})"
+        f"read: {sentence} ({count_of(count, 'file')})"
         for sentence, count in list(counts.items())[:MAX_SHOWN]
     ]
     if len(counts) > MAX_SHOWN:

@@ -19,6 +19,7 @@ from seqbelt.features.arrays.number_cells import (
     resembles_value,
 )
 from seqbelt.features.arrays.time_columns import looks_like_time
+from seqbelt.words import count_of
 
 _SUMMARY_WORDS = """
 sum sums total totals subtotal mean average avg median min max minimum maximum std stdev stddev sd
@@ -167,8 +168,8 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
                 _refuse_time(line, cells, kinds)
             raise BadInput(
                 WRONG_SHAPE,
-                f"line {line} has {_count(len(cells))}, the lines below it have {width}; "
-                "features.skip_rows leaves lines at the top out",
+                f"line {line} has {count_of(len(cells), 'value')}, the lines below it "
+                f"have {width}; features.skip_rows leaves lines at the top out",
             )
     if not preamble:
         if _has_empatica_head(rows):
@@ -278,7 +279,7 @@ def _refuse_misfit(rows: Sequence[Row], line: int, named: int, width: int) -> No
     wrong, cells = next((row for row in rows if len(row[1]) != named), rows[0])
     raise BadInput(
         WRONG_SHAPE,
-        f"line {wrong} has {_count(len(cells))}, line {line} names {named} columns; "
+        f"line {wrong} has {count_of(len(cells), 'value')}, line {line} names {named} columns; "
         f"{_comma_hint(named, width)}features.skip_rows leaves lines at the top out",
     )
 
@@ -507,10 +508,6 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
         found.append(f"{name}.{taken[name]}" if taken[name] else name)
         taken[name] += 1
     return tuple(found)
-
-
-def _count(number: int) -> str:
-    return "1 value" if number == 1 else f"{number} values"
 
 
 def _comma_hint(names: int, width: int) -> str:

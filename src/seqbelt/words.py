@@ -1,0 +1,7 @@
+"""Numbers with their nouns in messages."""
+
+
+def count_of(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun, such as ``1 file`` or ``2,000 files``; ``plural`` where an s does
+    not make it."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
