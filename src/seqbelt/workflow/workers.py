@@ -27,8 +27,10 @@ def run_in_workers(
     Results are yielded in the order of completion. On Ctrl-C the workers save their state, then
     KeyboardInterrupt is raised here. Raises SeqbeltError if a worker process dies.
     """
+    if not jobs:
+        return
     num_workers = min(num_workers, len(jobs))
-    threads = max(1, torch.get_num_threads() // max(num_workers, 1))
+    threads = max(1, torch.get_num_threads() // num_workers)
     # A forked process can hang after its parent has used threads.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(
