@@ -219,6 +219,20 @@ def test_joined_labels_are_read_as_they_are_said_to_be(capsys):
     assert "; 3 classes)" in capsys.readouterr().out
 
 
+def test_recordings_with_audacity_s_labels_are_labelled_by_step():
+    for n in range(4):
+        sound(Path("calls") / f"{n}.wav")
+        if n:
+            write(Path("calls") / f"{n}.txt", "0.0\t0.1\tsong\n0.1\t0.2\trest\n")
+    with pytest.raises(SettingsError, match=r"several kinds.*add data\.labels=per_step"):
+        init(Path("calls"), show=False)
+    found = init(Path("calls"), overrides=["data.labels=per_step"], show=False).result
+    assert (found["kind"], found["num_items"]) == ("audio", 4)
+    (missing,) = (text for text in found["warnings"] if "segments" in text)
+    assert "without a table of segments: 1 item (data.background=CLASS" in missing
+    assert not any("without a label" in text for text in found["warnings"])
+
+
 def test_columns_that_are_not_read_are_named():
     two_labels(Path("in.csv"))
     found = init(Path("in.csv"), overrides=["data.label_column=topic"], show=False).result

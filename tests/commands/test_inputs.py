@@ -35,6 +35,15 @@ def test_inputs_of_several_folders_carry_their_folder(tmp_path, monkeypatch):
     assert names([one, two, two / "1.wav"]) == ["may/1.wav", "june/1.wav", "june/1.wav"]
 
 
+def test_labels_beside_recordings_are_no_inputs_of_a_model_that_labels_steps(tmp_path):
+    for name in ("a.wav", "a.txt", "notes.txt"):
+        (tmp_path / name).write_bytes(b"0")
+    everything = ["a.txt", "a.wav", "notes.txt"]
+    for labels_steps, expected in ((True, everything[1:]), (False, everything)):
+        items = list_items([tmp_path], LOG_MEL, labels_steps=labels_steps).items
+        assert [item.name for item in items] == expected
+
+
 def test_a_class_is_known_by_a_folder_as_people_see_it(tmp_path):
     write(tmp_path / "in/긍정 /1.wav")
     (item,) = list_items([tmp_path / "in"], LOG_MEL, (), ("긍정", "부정"))[1]

@@ -22,7 +22,7 @@ from seqbelt.data.sources.file_name_patterns import (
     find_labels,
     read_pattern,
 )
-from seqbelt.data.sources.folders import list_files
+from seqbelt.data.sources.folders import list_files, without_label_tracks
 from seqbelt.data.sources.item_kinds import (
     Look,
     find_duplicates,
@@ -98,7 +98,7 @@ def init(
     splits = Counter(manifest.column("split").tolist())
     num_train = splits["train"]
     plan = experiment.training.resolve(num_train, experiment.features.is_tokens).plan(num_train)
-    warnings = [*manifest.notes, *look.warnings, *_find_faults(manifest, counts, several)]
+    warnings = [*manifest.notes, *look.warnings, *_find_faults(manifest, counts, experiment.data)]
     result = {
         "config": str(output),
         "kind": look.kind,
@@ -135,6 +135,10 @@ def _look_into_folder(folder: Path, pattern: str | None, findings: _Findings) ->
     paths = list(list_files(folder))
     if not paths:
         raise SettingsError(f"{folder}: no files")
+    if findings.given_data.get("labels") == "per_step":
+        findings.reasons["source"] = "recordings, with the table of its segments beside each"
+        paths = without_label_tracks(paths)
+        return look_into_files(kind_of_files(folder, paths), [folder / path for path in paths])
     loose = [path for path in paths if "/" not in path]
     tables = [path for path in loose if is_manifest_file(Path(path)) and path[-4:] != ".txt"]
     others = [path for path in paths if path not in tables and not is_manifest_file(Path(path))]
@@ -284,7 +288,7 @@ def _count_labels(labels: Sequence[str], several: bool) -> Counter[str]:
     return Counter(name for packed in labels for name in unpack_labels(packed) or ("",))
 
 
-def _find_faults(manifest: Manifest, counts: Counter[str], several: bool) -> list[str]:
+def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[str]:
     """Faults of the items: duplicates, rare classes, missing and similar labels."""
     labelled = {label: count for label, count in counts.items() if label}
     faults = [
@@ -293,8 +297,16 @@ def _find_faults(manifest: Manifest, counts: Counter[str], several: bool) -> lis
         *find_rare(labelled),
         *(why for _, why in sorted(manifest.problems.items())[:3]),
     ]
-    if counts[""]:
-        remedy = " (data.unlabeled=negative: none of the labels)" if several else ""
+    if data.labels_steps:
+        num_without = manifest.segments().count(None)
+        if num_without and data.background is None:
+            faults.append(
+                f"without a table of segments: {count_of(num_without, 'item')} (data.background="
+                "CLASS: of this class is all that no segment covers)"
+            )
+    elif counts[""]:
+        is_several = data.labels == "several"
+        remedy = " (data.unlabeled=negative: none of the labels)" if is_several else ""
         faults.append(f"without a label: {count_of(counts[''], 'item')}{remedy}")
     if len(labelled) == 1:
         faults.append("there is only one class; a classifier needs two")
@@ -339,7 +351,8 @@ def _print(
     result: dict[str, Any], look: Look, findings: _Findings, splits: Counter[str], plan: str
 ) -> None:
     print(f"{look.kind}: {count_of(result['num_items'], 'item')}; lengths: {look.lengths}")
-    print(f"classes: {list_counts(result['classes'])}")
+    if result["classes"]:
+        print(f"classes: {list_counts(result['classes'])}")
     print("parts: " + ", ".join(f"{part or 'none'} {n:,}" for part, n in sorted(splits.items())))
     for key, why in result["reasons"].items():
         section, name = key.split(".")

@@ -2,14 +2,14 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from seqbelt.data.sources.archives import is_archive, list_archive
 from seqbelt.data.sources.dataset import READING_SETTINGS, Data
-from seqbelt.data.sources.folders import list_files
+from seqbelt.data.sources.folders import list_files, without_label_tracks
 from seqbelt.data.sources.manifest import ROWS_AT_ONCE, Manifest
 from seqbelt.data.sources.names import clean_name, shorten
 from seqbelt.data.sources.remote import fetch, is_remote
@@ -75,6 +75,7 @@ def list_items(
     keep_columns: bool = False,
     relative_to: Path | None = None,
     reading: Mapping[str, Any] | None = None,
+    labels_steps: bool = False,
 ) -> Inputs:
     """The items of the inputs.
 
@@ -87,7 +88,8 @@ def list_items(
     ``keep_columns`` lets each item carry the values of its row in the manifest, or, of a file, its
     known class and its text. With ``relative_to`` paths are named relative to that folder; the root
     gives absolute paths. A manifest is read by the ``data`` settings ``reading`` of the training
-    data where they apply to it, else by the defaults.
+    data where they apply to it, else by the defaults. Where a model ``labels_steps``, Audacity's
+    labels beside the recordings of a folder are no items.
     """
     notes = [] if notes is None else notes
     for_texts = [s for s in settings if features.reads_text and s.startswith("data.encoding=")]
@@ -119,7 +121,7 @@ def list_items(
     if archives:
         items = _archived(archives[0], names)
     else:
-        items = _files(inputs, names, encoding, notes, relative_to)
+        items = _files(inputs, names, encoding, notes, relative_to, labels_steps)
     if not keep_columns:
         return Inputs("path", items)
     texts = features if features.reads_text else None
@@ -222,6 +224,7 @@ def _files(
     encoding: str,
     notes: list[str],
     relative_to: Path | None,
+    labels_steps: bool,
 ) -> Iterator[Item]:
     earlier: list[str] = []
     for path in inputs:
@@ -230,7 +233,10 @@ def _files(
             yield Item(name, _content(path, encoding))
             continue
         folder_notes: list[str] = []
-        for name in list_files(path, folder_notes, lists_failed=True):
+        names: Iterable[str] = list_files(path, folder_notes, lists_failed=True)
+        if labels_steps:
+            names = without_label_tracks(list(names))
+        for name in names:
             if is_prediction_file(path / name):
                 earlier.append(name)
                 continue

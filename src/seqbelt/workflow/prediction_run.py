@@ -242,6 +242,7 @@ def _open(
     """The items, without the output and the report, which may be among them."""
     bundle = predictor.bundle
     options["reading"] = bundle.about.get("reading")
+    options["labels_steps"] = bundle.target.labels_steps
     listed = list_items(paths, bundle.features, settings, bundle.classes, notes, **options)
     output_files = {output.with_name(output.name + end).resolve() for end in OUTPUT_SUFFIXES}
     output_files |= {report.resolve()} if report is not None else set()

@@ -193,7 +193,7 @@ def read_class_folders(
 def read_recordings(folder: Path, split_folders: bool | None = None) -> Manifest:
     """Every file below a folder, or below its folders of parts; no labels."""
     notes: list[str] = []
-    paths = _without_label_tracks(list(list_files(folder, notes)))
+    paths = without_label_tracks(list(list_files(folder, notes)))
     if not paths:
         raise SettingsError(f"data.source: no files in {folder}")
     split_paths = [path.split("/") for path in paths]
@@ -215,8 +215,8 @@ def read_recordings(folder: Path, split_folders: bool | None = None) -> Manifest
     )
 
 
-def _without_label_tracks(paths: Sequence[str]) -> list[str]:
-    """Without the .txt files that have another file of the same name beside them."""
+def without_label_tracks(paths: Sequence[str]) -> list[str]:
+    """Without Audacity's labels: .txt files that have another file of the same name beside them."""
     others = {path.rpartition(".")[0] for path in paths if not path.endswith(".txt")}
     return [path for path in paths if not path.endswith(".txt") or path[:-4] not in others]
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqbelt.data.sources.folders import without_label_tracks
 from seqbelt.data.sources.names import shorten
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.arrays.array_features import Steps
@@ -76,7 +77,7 @@ def kind_of_files(folder: Path, paths: Sequence[str]) -> str:
         raise SettingsError(
             f"{folder}: files of several kinds: {listed}. One model reads one kind: move the "
             "others away, or write a manifest (.csv) with the columns path and label that names "
-            "the files to take"
+            f"the files to take{_hint_at_labels(paths)}"
         )
     (kind,) = counts
     if kind == "images":
@@ -85,6 +86,12 @@ def kind_of_files(folder: Path, paths: Sequence[str]) -> str:
             "videos, or arrays of shape (steps, features) made from the images"
         )
     return kind
+
+
+def _hint_at_labels(paths: Sequence[str]) -> str:
+    if len(without_label_tracks(paths)) == len(paths):
+        return ""
+    return ". If the .txt files are Audacity's labels of the others, add data.labels=per_step"
 
 
 def _is_number_table(path: Path) -> bool:
