@@ -82,6 +82,19 @@ def test_a_row_of_another_width_is_refused_with_its_line(tmp_path, content, line
         read(tmp_path / "m.csv", content)
 
 
+@pytest.mark.parametrize(
+    ("columns", "is_said"),
+    [("start,end", True), ("Start_s,duration [s]", True), ("onset,offset_ms", True),
+     ("duration,mood", False), ("starter,ending", False)],
+)  # fmt: skip
+def test_columns_that_name_a_part_of_each_file_are_said_not_to_be_read(tmp_path, columns, is_said):
+    (tmp_path / "a.wav").write_bytes(b"0")
+    path = tmp_path / "list.csv"
+    path.write_text(f"path,label,{columns}\na.wav,x,0.5,1.5\n")
+    notes = " ".join(read(path).notes)
+    assert ("each file is read whole" in notes and columns.split(",")[0] in notes) == is_said
+
+
 def test_a_header_that_is_there_all_the_same_is_no_row(tmp_path):
     manifest = read(tmp_path / "m.csv", "Text, label\na,x\n", header=("text", "label"))
     assert rows(manifest) == [("a", "x")] and "repeats data.header" in manifest.notes[0]

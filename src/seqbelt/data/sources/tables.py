@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,11 @@ MANY_CLASSES = 0.5
 ROWS_TO_JUDGE = 20
 MAX_SUM = 80
 """Letters of a column's name or of a word like "total"."""
+SPAN_NAME = re.compile(
+    r"(start|begin|onset|offset|end|stop|duration)(_?time)?([ _]*[(\[]?m?s(ec)?[)\]]?)?",
+    re.IGNORECASE,
+)
+"""Names of columns that say which part of a recording a row is about."""
 
 
 def read_manifest(
@@ -91,6 +96,8 @@ def read_manifest(
         if "text" not in values and not may_lack_path:
             problems.setdefault(row, f"the row has no path (column '{columns.path}')")
     _leave_out_other_rows(table, places, values, problems)
+    if "path" in places and "segments" not in places:
+        _say_if_spans(table.names, [*places.values(), *found_more.values()], notes)
     if style.header and "label" in values:
         _say_if_header(table, values["label"], notes)
     blank = [""] * table.num_rows
@@ -148,6 +155,17 @@ def _say_if_header(table: RawTable, labels: Sequence[str], notes: list[str]) -> 
         notes.append(
             f"{table.place(0)} is taken as values since data.header is set; its label "
             f"'{labels[0]}' is nowhere else: if it is a header, remove data.header"
+        )
+
+
+def _say_if_spans(names: Sequence[str], read: Collection[int], notes: list[str]) -> None:
+    """Say that files are read whole where columns name a part of each."""
+    others = [name for at, name in enumerate(names) if at not in read]
+    spans = [name for name in others if SPAN_NAME.fullmatch(clean_name(name))]
+    if len(spans) > 1:
+        notes.append(
+            f"{listed(spans)} are not read: each file is read whole. Cut the files, or label parts "
+            "of them by tables of segments (data.labels: per_step)"
         )
 
 
