@@ -14,8 +14,9 @@ import numpy as np
 from pydantic import Field
 
 from seqbelt.errors import NOT_FINITE, TOO_LONG, WRONG_SHAPE, WRONG_TYPE, BadInput
+from seqbelt.features.arrays.array import Array
 from seqbelt.features.arrays.channel_transforms import hold
-from seqbelt.features.arrays.reading import Array, read_array
+from seqbelt.features.arrays.reading import read_array
 from seqbelt.features.arrays.table_cells import column_label
 from seqbelt.features.arrays.table_layout import TableOptions
 from seqbelt.features.base import Encoder, Features, Learned, Source, file_or_content

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from seqbelt.errors import WRONG_SHAPE, BadInput
+from seqbelt.features.arrays.array import Array
 from seqbelt.features.arrays.array_features import FLOAT32_MAX, ArrayFeatures, Index, Rate, Steps
 from seqbelt.features.arrays.channel_transforms import (
     interpolate,
@@ -14,7 +15,6 @@ from seqbelt.features.arrays.channel_transforms import (
     standardize,
     take_nearest,
 )
-from seqbelt.features.arrays.reading import Array
 
 MAX_FEW_STEPS = 24
 """An array of so few steps and of more channels may have its axes the other way round."""

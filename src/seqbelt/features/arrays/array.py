@@ -1,0 +1,161 @@
+"""What a file of numbers holds: the values, and which columns of a table are channels."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from seqbelt.features.arrays.number_cells import Cell, find_sentinel, is_missing
+from seqbelt.features.arrays.table_cells import Lines, Table, column_label, first_word
+from seqbelt.features.arrays.table_layout import (
+    as_text,
+    is_word,
+)
+from seqbelt.features.arrays.time_columns import (
+    counts_rows,
+    describe_spacing,
+    first_fall,
+    is_row_name,
+    is_time_name,
+    looks_like_time,
+    rises_evenly,
+    seconds_of,
+)
+
+SCPI_INFINITY = 9.9e37
+"""What instruments that follow SCPI write for an overload."""
+SCPI_NAN = 9.91e37
+"""What they write for no value."""
+
+
+class Aside(NamedTuple):
+    """Why a column of a table is no channel."""
+
+    why: str
+    fall: str = ""
+    """Where its times fall, so that the rows are not in order; "" where they do not."""
+    in_seconds: bool = False
+    """Whether the values are seconds, since the cells are dates or times of day."""
+
+
+class Array(NamedTuple):
+    """What a file holds: numbers of any rank, NaN where a table has an empty cell.
+
+    A table (``is_table``) has a row per step. ``names`` are its columns' names where it has a
+    header. ``not_numbers`` has, for each column with words, one such word and where it is:
+    the numbers of that column mean nothing. ``asides`` are columns of times and row numbers.
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...] | None = None
+    not_numbers: Mapping[int, str] = {}
+    is_table: bool = False
+    asides: Mapping[int, Aside] = {}
+    lines: Lines | None = None
+    notes: tuple[str, ...] = ()
+    names_are_a_comment: bool = False
+
+    def without(self, columns: Sequence[str]) -> "Array":
+        """The same without some columns, where it has names and one of these; others that differ
+        in case only are said to stay."""
+        if self.names is None:
+            return self
+        folded = {name.casefold() for name in columns}
+        stay = [name for name in self.names if name not in columns and name.casefold() in folded]
+        notes = tuple(
+            f"column '{name}' is a channel: features.ignore spells it otherwise" for name in stay
+        )
+        kept = self._replace(notes=self.notes + notes) if notes else self
+        if not set(columns) & set(self.names):
+            return kept
+        return kept.take(n for n, name in enumerate(self.names) if name not in columns)
+
+    def take(self, columns: Iterable[int]) -> "Array":
+        """The same with these columns of a table only, in this order."""
+        kept = list(columns)
+        return self._replace(
+            values=self.values[:, kept],
+            names=None if self.names is None else tuple(self.names[place] for place in kept),
+            not_numbers={
+                n: self.not_numbers[c] for n, c in enumerate(kept) if c in self.not_numbers
+            },
+            asides={n: self.asides[c] for n, c in enumerate(kept) if c in self.asides},
+        )
+
+
+def to_array(table: Table, line_word: str = "line") -> Array:
+    """A table as float64 ``(rows, columns)``; what its columns of times and row numbers are."""
+    names, lines, notes = table.names, table.lines, table.notes
+    columns: list[np.ndarray] = []
+    words: dict[int, str] = {}
+    asides: dict[int, Aside] = {}
+    for place, column in enumerate(table.columns):
+        name = names[place] if names else ""
+        label = f"column {column_label(names, place)}"
+        seconds = seconds_of(column) if isinstance(column, list) else None
+        if isinstance(column, list) and seconds is None:
+            row = _odd_row(column)
+            if (first := next((c for c in column if not is_missing(c)), "")) and not is_word(first):
+                # Where such a column is needed the file is refused, otherwise nobody would know.
+                notes += (f"{label} holds '{str(column[row])[:40]}' beside numbers or times",)
+            words[place] = f"'{str(column[row])[:40]}' in {line_word} {lines[row]}"
+            columns.append(np.full(len(column), np.nan))
+            continue
+        values = column if isinstance(column, np.ndarray) else seconds
+        assert values is not None
+        if seconds is None:
+            values = _without_overloads(values)
+        columns.append(values)
+        if (
+            seconds is not None
+            or (names and is_time_name(name))
+            or (names and is_time_name(name, weak=True) and (np.diff(values) > 0).all())
+        ):
+            aside = _aside_of_times(values, column, lines, line_word, label, seconds is not None)
+            asides[place] = aside
+        elif names and len(asides) == place and counts_rows(values, name):
+            which = "the first column" if place == 0 else label
+            asides[place] = Aside(f"{which} numbers the rows: not a channel")
+        elif place == 0 and len(table.columns) > 1 and rises_evenly(values):
+            notes += (f"{label} rises evenly, as times do, and is a channel (features.channels)",)
+        elif names and (is_time_name(name, weak=True) or is_row_name(name)):
+            notes += (f"{label} is called like a time or a number of the rows, and is none",)
+        if place not in asides and (number := find_sentinel(values)) is not None:
+            notes += (f"{label} holds {number:g}, read as a value; it often means a missing value",)
+    values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
+    return Array(values, names, words, True, asides, lines, notes, table.names_are_a_comment)
+
+
+def _odd_row(column: Sequence[Cell]) -> int:
+    """The first row because of which a column is none of numbers nor of times."""
+    row = first_word(column)
+    if not looks_like_time(column[row]):
+        return row
+    dates = (n for n, c in enumerate(column) if not is_missing(c) and seconds_of([c]) is None)
+    return next(dates, row)
+
+
+def _without_overloads(values: np.ndarray) -> np.ndarray:
+    """Values of which those that SCPI instruments write for infinity and NaN are such."""
+    if not np.nanmax(np.abs(values), initial=0) >= SCPI_INFINITY:
+        return values
+    values = np.where(np.abs(values) == SCPI_INFINITY, np.copysign(np.inf, values), values)
+    return np.where(values == SCPI_NAN, np.nan, values)
+
+
+def _aside_of_times(
+    values: np.ndarray,
+    cells: np.ndarray | list[Cell],
+    lines: Lines,
+    line_word: str,
+    label: str,
+    in_seconds: bool,
+) -> Aside:
+    row = first_fall(values)
+    if row is None:
+        spacing = describe_spacing(values, ("{:.2g} s" if in_seconds else "{:.2g}").format)
+        why = f"{label} is rising time: not a channel" + (f"; {spacing}" if spacing else "")
+        return Aside(why, in_seconds=in_seconds)
+    return Aside(
+        "", f"{line_word} {lines[row]}, {label}: '{as_text(cells[row])}' is earlier than before"
+    )
