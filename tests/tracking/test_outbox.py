@@ -20,6 +20,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.tracking import outbox
 from seqbelt.tracking.outbox import Outbox, flush_pending, is_unavailable, retry_while_unavailable
 from seqbelt.tracking.run import TrackedRun
+from seqbelt.training.interrupts import stop_signals_raised
 
 
 class Server:
@@ -112,6 +113,22 @@ def test_numbers_that_are_none_are_kept_too(server):
     server.is_unavailable = False
     assert box.flush()
     assert np.isnan(server.metrics()[0][1])
+
+
+@pytest.mark.parametrize(("address", "is_whole"), [("sqlite:///a.db", True), ("http://a", False)])
+def test_an_interrupt_leaves_no_half_of_a_transaction(monkeypatch, address, is_whole):
+    """It would keep the database locked, also for the end of the run."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    done = []
+
+    class Database:
+        def log_batch(self, *arguments, **options):
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("committed")
+
+    with pytest.raises(KeyboardInterrupt), stop_signals_raised():
+        Outbox(Database(), "run").batch(metrics={"loss": 1.0})
+    assert bool(done) == is_whole
 
 
 def test_which_errors_mean_that_the_server_is_away():

@@ -5,7 +5,13 @@ import time
 import pytest
 
 from seqbelt.training import interrupts
-from seqbelt.training.interrupts import SIGNALS, on_stop_signals, stop_signals, stop_signals_raised
+from seqbelt.training.interrupts import (
+    SIGNALS,
+    defer_stop_signals,
+    on_stop_signals,
+    stop_signals,
+    stop_signals_raised,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +44,24 @@ def test_signals_that_come_together_are_one(monkeypatch):
         monkeypatch.setattr(interrupts, "SAME_S", 0.0)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_waits_for_the_end_of_what_must_be_whole(monkeypatch):
+    done = []
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"), stop_signals_raised():
+        with defer_stop_signals(), defer_stop_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append("transaction")
+        done.append("more")
+    assert done == ["transaction"]
+    monkeypatch.setattr(interrupts, "SAME_S", 0.0)
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"), stop_signals_raised(), \
+            defer_stop_signals():  # fmt: skip
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt, match="SIGINT"):  # a second one does not wait
+            os.kill(os.getpid(), signal.SIGINT)
+    with stop_signals_raised(), pytest.raises(KeyboardInterrupt):  # as before
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_what_nohup_lets_pass_does_not_stop_the_work():

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from requests import RequestException
 from seqbelt.errors import SeqbeltError, first_line, naming
 from seqbelt.tracking.address import HOME, store_address, tracking_uri
 from seqbelt.tracking.connection import is_unavailable, to_user_error
+from seqbelt.training.interrupts import defer_stop_signals
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +158,10 @@ class Outbox:
         return True
 
     def _send(self, message: dict[str, Any], content: bytes | None) -> None:
+        with whole_transaction():
+            self._call(message, content)
+
+    def _call(self, message: dict[str, Any], content: bytes | None) -> None:
         match message["kind"]:
             case "batch":
                 params = [Param(*pair) for pair in message["params"].items()]
@@ -185,6 +191,12 @@ class Outbox:
                     self.client.set_terminated(self.run_id, status, ended)
 
 
+def whole_transaction() -> AbstractContextManager[None]:
+    """Defer stop signals while a local database is written: an interrupted transaction would keep
+    it locked. A server, which may be slow, is left to itself."""
+    return defer_stop_signals() if tracking_uri().startswith("sqlite:") else nullcontext()
+
+
 def flush_pending(client: MlflowClient) -> None:
     """Send messages of earlier runs that are queued for this server."""
     for address in sorted((HOME.resolve() / "outbox").glob(f"*/{ADDRESS}")):
@@ -208,7 +220,8 @@ def retry_while_unavailable(call: Callable[[], T], patience_s: float = PATIENCE_
     is_logged = False
     while True:
         try:
-            return call()
+            with whole_transaction():
+                return call()
         except (MlflowException, RequestException, OSError) as error:
             if not is_unavailable(error) or time.monotonic() >= deadline:
                 raise

@@ -21,7 +21,13 @@ from seqbelt.evaluation.report import Report
 from seqbelt.tracking import run_locks
 from seqbelt.tracking.connection import connect, experiment_id, is_unavailable, to_user_error
 from seqbelt.tracking.environment import describe_environment
-from seqbelt.tracking.outbox import PATIENCE_S, Outbox, flush_pending, retry_while_unavailable
+from seqbelt.tracking.outbox import (
+    PATIENCE_S,
+    Outbox,
+    flush_pending,
+    retry_while_unavailable,
+    whole_transaction,
+)
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
 
@@ -47,14 +53,15 @@ class TrackedRun:
         client = connect()
         all_tags = {**describe_environment(), "mlflow.source.name": "seqbelt", **tags}
         try:
-            run = retry_while_unavailable(
-                lambda: client.create_run(
-                    experiment_id(client, experiment), run_name=name, tags=all_tags
+            with whole_transaction():  # who stops the work closes the runs that are known as open
+                run = retry_while_unavailable(
+                    lambda: client.create_run(
+                        experiment_id(client, experiment), run_name=name, tags=all_tags
+                    )
                 )
-            )
+                opened = cls._opened(client, run.info.run_id)
         except (MlflowException, RequestException, OSError) as error:
             raise to_user_error(error, f"{name}: the run cannot be created") from None
-        opened = cls._opened(client, run.info.run_id)
         run_locks.hold(run.info.run_id)
         _close_abandoned(client)
         flush_pending(client)

@@ -16,6 +16,8 @@ SAME_S = 1.0
 SEND_AGAIN_S = 0.01
 """Until a signal is sent again that a finalizer received; by then it has ended."""
 _received: list[str] = []
+_deferred: list[KeyboardInterrupt | None] = []
+"""While ``defer_stop_signals`` is open one entry: the interrupt that waits for its end."""
 
 
 @contextmanager
@@ -47,8 +49,13 @@ def stop_signals_raised() -> Iterator[None]:
     def stop(number: int, restore: Callable[[], None]) -> None:
         nonlocal last
         is_same, last = time.monotonic() - last < SAME_S, time.monotonic()
-        if not is_same:
-            raise KeyboardInterrupt(signal.Signals(number).name)
+        if is_same:
+            return
+        error = KeyboardInterrupt(signal.Signals(number).name)
+        if _deferred and _deferred[0] is None:
+            _deferred[0] = error
+        else:
+            raise error
 
     def send_again(ignored: "sys.UnraisableHookArgs") -> None:
         nonlocal last
@@ -66,6 +73,24 @@ def stop_signals_raised() -> Iterator[None]:
             yield
         finally:
             sys.unraisablehook = hook
+
+
+@contextmanager
+def defer_stop_signals() -> Iterator[None]:
+    """Where stop signals raise KeyboardInterrupt, raise it after this block; a second one at once.
+
+    For short work that an exception at any line would leave undone for good, such as a transaction
+    that keeps a database locked. Outside the main thread this does nothing.
+    """
+    if _deferred or threading.current_thread() is not threading.main_thread():
+        yield  # the outermost block is what waits
+        return
+    _deferred.append(None)
+    try:
+        yield
+    finally:
+        if (error := _deferred.pop()) is not None:
+            raise error
 
 
 @contextmanager
