@@ -371,17 +371,13 @@ def _say_rounded(steps: Steps, rounded: np.ndarray) -> tuple[str, ...]:
     exact = steps.values
     if exact.dtype == np.float32 or exact.dtype.itemsize < 4 or exact.ndim != 2:
         return ()
+    spread = np.fmax.reduce(exact) - np.fmin.reduce(exact)
+    is_lost = np.fmax.reduce(np.abs(exact - rounded)) > MAX_ROUNDED * spread
     return tuple(
         f"channel {column_label(steps.names, place)} changes by less than float32 can keep: "
         "subtract an offset from it"
-        for place in range(exact.shape[1])
-        if _is_lost(exact[:, place], rounded[:, place])
+        for place in np.flatnonzero((spread > 0) & is_lost).tolist()
     )
-
-
-def _is_lost(exact: np.ndarray, rounded: np.ndarray) -> bool:
-    spread = np.fmax.reduce(exact) - np.fmin.reduce(exact)
-    return spread > 0 and np.fmax.reduce(np.abs(exact - rounded)) > MAX_ROUNDED * spread
 
 
 def _means(rows: np.ndarray) -> list[float]:

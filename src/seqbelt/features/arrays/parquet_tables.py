@@ -6,15 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from seqbelt.errors import (
-    TOO_LONG,
-    BadInput,
-)
+from seqbelt.errors import TOO_LONG, BadInput
 from seqbelt.features.arrays.number_cells import Cell
-from seqbelt.features.arrays.stored_arrays import (
-    MAX_NAME,
-    refuse_size,
-)
+from seqbelt.features.arrays.stored_arrays import MAX_NAME, refuse_size
 from seqbelt.features.arrays.table_cells import Table, to_columns
 from seqbelt.features.arrays.table_layout import (
     MAX_COLUMNS,

@@ -287,6 +287,8 @@ def _without_end(body: list[Row], layout: Layout, notes: list[str]) -> list[Row]
 
 def _have_gaps(body: Sequence[Row]) -> bool:
     """Whether lines between the rows hold none. A cell of several lines is no gap."""
+    if not body or body[-1][0] - body[0][0] == len(body) - 1:
+        return False  # as in most tables: each line is a row
     return any(
         after > line + 1 and not any(isinstance(cell, str) and "\n" in cell for cell in cells)
         for (line, cells), (after, _) in pairwise(body)
