@@ -13,7 +13,7 @@ from mlflow.pyfunc import scoring_server
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.text.text import Word
 from seqbelt.inference.serving import ServeLimits
-from seqbelt.tracking.pyfunc_model import SequenceModel, _bound_requests, _keep_rows, signature
+from seqbelt.tracking.pyfunc_model import SequenceModel, _check_requests, _keep_rows, signature
 
 
 class Child:
@@ -122,7 +122,28 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_taken_apart(monkeypatc
     seen = []
     monkeypatch.setattr(scoring_server, "invocations", lambda data, *rest: seen.append(data))
     for size in (8, 4):  # a model that is loaded anew has its own bound, and only that
-        _bound_requests(ServeLimits(max_mb=size / (1 << 20)))
-    assert scoring_server.invocations(b"12345", "application/json", None, None).status == 413
-    scoring_server.invocations(b"1234", "application/json", None, None)
+        _check_requests(ServeLimits(max_mb=size / (1 << 20)))
+    assert scoring_server.invocations(b"12345", "text/csv", None, None).status == 413
+    scoring_server.invocations(b"1234", "text/csv", None, None)
     assert seen == [b"1234"]
+
+
+def test_a_body_that_is_no_request_is_refused_before_mlflow_reads_it(monkeypatch):
+    monkeypatch.setattr(scoring_server, "invocations", None)
+    _check_requests(ServeLimits())
+    deep, number = b"[" * 100_000 + b"]" * 100_000, b"9" * 5000
+    for body in (b"", b"{", b"\xff\xfe", deep, b'{"dataframe_records": [{"path": %s}]}' % number):
+        answer = scoring_server.invocations(body, "application/json; charset=utf-8", None, None)
+        assert answer.status == 400 and "dataframe_records" in json.loads(answer.response)["error"]
+    parquet = scoring_server.CONTENT_TYPE_PARQUET
+    assert scoring_server.invocations(b"PAR1", parquet, None, None).status == 415
+
+
+@pytest.mark.parametrize("rows", [[{"foo": 1}, {"path": "x"}], [{"path": "x"}, {"text": "a"}, {}]])
+def test_instances_stay_rows(rows, monkeypatch):
+    seen = []
+    monkeypatch.setattr(scoring_server, "invocations", lambda data, *rest: seen.append(data))
+    _check_requests(ServeLimits())
+    given = {"instances": rows, "params": {"a": 1}}
+    scoring_server.invocations(json.dumps(given).encode(), "application/json", None, None)
+    assert json.loads(seen[0]) == {"dataframe_records": rows, "params": {"a": 1}}

@@ -118,7 +118,7 @@ class SequenceModel(PythonModel):
                 error_code=INVALID_PARAMETER_VALUE,
             )
         self.child = ModelProcess(folder, self.limits)
-        _bound_requests(self.limits)
+        _check_requests(self.limits)
         _keep_rows()
 
     @property
@@ -193,25 +193,51 @@ class SequenceModel(PythonModel):
         }
 
 
-def _bound_requests(limits: ServeLimits) -> None:
-    """Make MLflow's server reject a request that is too large before it is parsed.
+def _check_requests(limits: ServeLimits) -> None:
+    """Make MLflow's server reject requests that are too large or unreadable before it parses them.
 
-    MLflow has no setting for it, and parsed JSON takes eight times its size in memory.
+    MLflow has no setting for it, parsed JSON takes eight times its size in memory, and Parquet any
+    multiple.
     """
     original = scoring_server.invocations
-    original = getattr(original, "bounded", original)
+    original = getattr(original, "checked", original)
 
-    def invocations(data: Any, *arguments: Any) -> Any:
+    def invocations(data: bytes, content_type: str, *arguments: Any) -> Any:
         if len(data) > limits.max_bytes:
-            return scoring_server.InvocationsResponse(
-                response=json.dumps({"error": f"request of {len(data)} bytes exceeds "
-                                     f"{limits.max_bytes} (SEQBELT_SERVE_MAX_MB)"}),
-                status=413, mimetype="application/json",
-            )  # fmt: skip
-        return original(data, *arguments)
+            return _refusal(413, f"request of {len(data)} bytes exceeds {limits.max_bytes} "
+                                 "(SEQBELT_SERVE_MAX_MB)")  # fmt: skip
+        kind = content_type.partition(";")[0].strip()
+        if kind == scoring_server.CONTENT_TYPE_PARQUET:
+            return _refusal(415, f"{kind} is not read; send application/json or text/csv")
+        if kind == scoring_server.CONTENT_TYPE_JSON:
+            try:
+                data = _rows_as_records(data)
+            except (ValueError, RecursionError) as error:
+                return _refusal(400, f'expected JSON as {{"dataframe_records": [...]}}: {error}')
+        return original(data, content_type, *arguments)
 
-    invocations.bounded = original  # type: ignore[attr-defined]
+    invocations.checked = original  # type: ignore[attr-defined]
     scoring_server.invocations = invocations
+
+
+def _refusal(status: int, error: str) -> Any:
+    return scoring_server.InvocationsResponse(
+        response=json.dumps({"error": error}), status=status, mimetype="application/json"
+    )
+
+
+def _rows_as_records(body: bytes) -> bytes:
+    """The body with rows of ``instances`` as ``dataframe_records``: MLflow makes columns of the
+    former, and forgets which rows had no value in a column.
+
+    Raises ValueError or RecursionError if the body is not JSON.
+    """
+    values = json.loads(body)
+    rows = values.get("instances") if isinstance(values, dict) else None
+    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
+        return body
+    del values["instances"]
+    return json.dumps({**values, "dataframe_records": rows}).encode()
 
 
 def _keep_rows() -> None:

@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Mapping
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import numpy as np
@@ -68,7 +69,13 @@ def read_torch(content: bytes, max_bytes: float, key: str | None) -> np.ndarray:
     import torch
 
     check_pickle(content)
-    loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except UnpicklingError:  # its text proposes to run the code
+        raise BadInput(
+            WRONG_TYPE, "a pickle of other objects than tensors, which could run code: save a "
+            "tensor alone"
+        ) from None  # fmt: skip
     tensors = loaded if isinstance(loaded, dict) else {"": loaded}
     odd = next((key for key in tensors if not isinstance(key, str | int)), None)
     if odd is not None:
