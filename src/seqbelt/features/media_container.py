@@ -21,13 +21,20 @@ _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
-def open_container(file: str | BinaryIO, **options: Any) -> Any:
-    """PyAV's input container; tags in any encoding do no harm. Raises FFmpegError, ValueError."""
+def open_container(
+    file: str | BinaryIO, formats: str | None = None, buffer_size: int = 1 << 15
+) -> Any:
+    """PyAV's input container, of one of the ``formats`` if given; tags in any encoding do no harm,
+    and a content that names files or addresses opens none. Raises FFmpegError, ValueError."""
     import av  # 0.3 s to import and seldom needed
 
+    options = {"protocol_whitelist": "file" if isinstance(file, str) else "none"}
+    if formats is not None:
+        options["format_whitelist"] = formats
+    more: dict[str, Any] = {}
     if int(version("av").partition(".")[0]) < 19:  # later versions escape such tags
-        options["metadata_errors"] = "ignore"
-    return av.open(file, "r", **options)
+        more["metadata_errors"] = "ignore"
+    return av.open(file, "r", options=options, buffer_size=buffer_size, **more)
 
 
 def refuse_cut_gif(file: BinaryIO) -> None:

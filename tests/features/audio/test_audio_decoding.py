@@ -189,6 +189,14 @@ def test_a_text_named_wav_is_of_the_wrong_type(tmp_path):
     assert reason(tmp_path / "note.wav") == WRONG_TYPE
 
 
+def test_a_content_that_names_addresses_opens_none():
+    session = (
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n"
+    )
+    with pytest.raises(BadInput, match="Invalid data"):  # not a time limit of the network
+        decode_audio(session, 100.0)
+
+
 def test_what_cannot_be_read_says_so(tmp_path):
     assert reason(tmp_path) == WRONG_TYPE  # a folder
     assert reason(tmp_path / "none.wav") == UNREADABLE

@@ -151,9 +151,8 @@ def _open(source: Path | bytes) -> Iterator[Any]:
     if not head:
         raise BadInput(EMPTY, "the file has no bytes")
     refuse_missing_bytes(head, size)
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
-        container = open_container(file, options=options, buffer_size=BUFFER_BYTES)
+        container = open_container(file, CONTAINERS, BUFFER_BYTES)
     except (FFmpegError, ValueError) as error:
         why = reason_of(error)
         if any(head.startswith(mark, place) for place, mark in VIDEO_SIGNATURES):
