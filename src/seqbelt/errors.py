@@ -49,6 +49,7 @@ REJECTED = "rejected"
 _OS_ERRORS = {
     errno.ENOSPC: "the disk is full; free disk space",
     errno.EDQUOT: "the disk quota is exceeded; free disk space",
+    errno.EFBIG: "the file would be larger than this process may write (ulimit -f)",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied; make it readable and, for output, writable",
     errno.EPERM: "the operation is not permitted",

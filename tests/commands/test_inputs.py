@@ -139,7 +139,8 @@ def test_a_table_is_read_as_the_training_data_where_that_applies(tmp_path):
     assert (
         "read as the training data, with data.text_column=리뷰, data.label_column=감정" in notes[0]
     )
-    assert read("리뷰;text\n좋아요;x\n")[0] == [("좋아요", None)]
+    rows, notes = read("리뷰;text\n좋아요;x\n")
+    assert rows == [("좋아요", None)] and "감정" not in notes[0]
     assert read("text,label\ngood,fine\n") == ([("good", "fine")], [])
     assert read("리뷰,x\n좋아요,1\n", "data.delimiter=,")[0] == [("좋아요", None)]
     with pytest.raises(SettingsError, match="no column 'path' or '리뷰'; found a, b"):
@@ -154,3 +155,10 @@ def test_a_kept_list_is_written_as_json(tmp_path):
     assert [dict(zip(kept, item.kept, strict=True))["label"] for item in items] == [
         '["dog", "고양이"]', "[]",
     ]  # fmt: skip
+
+
+def test_a_table_of_predictions_says_what_its_labels_are(tmp_path):
+    table, notes = tmp_path / "earlier.csv", []
+    table.write_text("text,label,confidence,error,content_hash,model\na,b,0.9,,0,m\n")
+    list_items([table], WORD, notes=notes)
+    assert "holds predictions; its labels are those" in notes[0]

@@ -16,6 +16,7 @@ import torch
 from seqbelt.data.sources.folders import list_files
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.audio.audio import Waveform
+from seqbelt.features.crash_board import Board
 from seqbelt.inference import isolation
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.isolation import supervise
@@ -199,3 +200,9 @@ def test_a_child_does_not_outlive_its_parent():
     while psutil.pid_exists(child) and time.monotonic() < until:
         time.sleep(0.01)
     assert not psutil.pid_exists(child)
+
+
+def test_the_boards_bytes_are_on_the_disk(tmp_path):
+    Board(tmp_path / "board")  # with a hole in it, a full disk would be a signal at its first word
+    status = (tmp_path / "board").stat()
+    assert 512 * status.st_blocks >= status.st_size > 1 << 20

@@ -97,6 +97,21 @@ def test_a_folder_and_a_place_below_a_file_are_refused(tmp_path):
         check_output(tmp_path / "file" / "out.csv")
 
 
+def test_neither_the_input_nor_what_is_no_prediction_is_replaced(tmp_path):
+    mine, earlier = tmp_path / "mine.csv", tmp_path / "earlier.csv"
+    mine.write_text("text,label\na,b\n")
+    (tmp_path / "link.csv").symlink_to(mine)
+    for name in ("mine.csv", "link.csv"):
+        with pytest.raises(SettingsError, match="no file of predictions"):
+            check_output(tmp_path / name)
+    write_predictions(earlier, ROWS, "path", CLASSES, "m")
+    check_output(earlier, [mine])
+    with pytest.raises(SettingsError, match="is the input too"):
+        check_output(earlier, [mine, earlier])
+    (tmp_path / "empty.jsonl").touch()  # what no rows at all leave
+    check_output(tmp_path / "empty.jsonl")
+
+
 def test_a_missing_folder_is_made(tmp_path):
     check_output(tmp_path / "a/b/out.csv")
     assert (tmp_path / "a/b").is_dir()
@@ -138,3 +153,12 @@ def test_a_sheet_is_never_overfull(tmp_path, monkeypatch):
     with pytest.raises(SeqbeltError, match=r"4 rows at most; write \.csv"):
         write_predictions(tmp_path / "o.xlsx", ROWS, "path", CLASSES, "m")
     assert not list(tmp_path.iterdir())
+
+
+def test_texts_longer_than_a_cell_are_cut_with_a_word(tmp_path, caplog):
+    texts = ["x" * 32_767, "x" * 40_000, "\N{GRINNING FACE}" * 20_000]
+    rows = [ROWS[0]._replace(kept=(text,)) for text in texts]
+    write_predictions(tmp_path / "o.xlsx", rows, "id", CLASSES, "m", kept=["text"])
+    found = [record["text"] for record in read(tmp_path / "o.xlsx")]
+    assert found == ["x" * 32_767, "x" * 32_767, "\N{GRINNING FACE}" * 16_383]
+    assert "2 cells in the workbook cut to the 32,767 characters" in caplog.text

@@ -41,7 +41,9 @@ class Board:
             memory = mmap.mmap(-1, _BYTES)
         else:
             with path.open("a+b") as file:
-                file.truncate(_BYTES)
+                # Written, not only made longer: a full disk is an error here, not a signal later.
+                file.write(bytes(_BYTES - file.tell()))
+                file.flush()
                 memory = mmap.mmap(file.fileno(), _BYTES)
         self._words = memoryview(memory).cast("Q")
         self._own, self._numbers = threading.local(), itertools.count()

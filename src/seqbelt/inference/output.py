@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import logging
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,9 @@ import pyarrow as pa
 from seqbelt.errors import REJECTED, SeqbeltError, SettingsError
 from seqbelt.inference.decision import ONE_CLASS, Decision
 from seqbelt.inference.journal import Row
+from seqbelt.words import count_of
 
+logger = logging.getLogger(__name__)
 ROWS_AT_ONCE = 16_384
 FLAT_SUFFIXES = (".csv", ".xlsx")
 """Of tables whose cells hold no lists."""
@@ -32,14 +35,23 @@ _PREDICTION_COLUMNS = frozenset(("confidence", "error", "content_hash", "model")
 """Columns by which a prediction file is recognised."""
 
 
-def check_output(path: Path) -> None:
-    """Raise SettingsError if no prediction file can be written to this path."""
+def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Raise SettingsError if no prediction file can be written to this path, or if it would replace
+    one of the ``inputs`` or a file that holds no predictions."""
     if path.suffix.lower() not in _WRITERS:
         raise SettingsError(
             f"--output {path}: expected a name that ends in .parquet, .csv, .xlsx or .jsonl"
         )
     if path.is_dir():
         raise SettingsError(f"--output {path}: is a folder; give a file")
+    if path.exists():
+        if any(path.samefile(each) for each in inputs if each.exists()):
+            raise SettingsError(f"--output {path}: is the input too; give another name")
+        if path.stat().st_size and not is_prediction_file(path):
+            raise SettingsError(
+                f"--output {path}: exists and is no file of predictions; give another name, or "
+                "remove it"
+            )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -280,7 +292,7 @@ def _write_xlsx(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> No
             width = 40 if pa.types.is_string(schema.field(column).type) and not column else 14
             sheet.set_column(column, column, width)
             sheet.write_string(0, column, name, bold)
-        count = 0
+        count, num_cut = 0, 0
         for table in tables:
             if count + table.num_rows >= MAX_SHEET_ROWS:
                 raise SeqbeltError(
@@ -292,10 +304,27 @@ def _write_xlsx(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> No
                 count += 1
                 for column, value in enumerate(values):
                     if isinstance(value, str):
-                        sheet.write_string(count, column, value[:MAX_CELL_CHARACTERS])
+                        text = _cell_text(value)
+                        num_cut += len(text) < len(value)
+                        sheet.write_string(count, column, text)
                     elif value is not None:
                         sheet.write_number(count, column, value)
         sheet.autofilter(0, 0, count, len(schema) - 1)
+    if num_cut:
+        logger.warning(
+            "%s in the workbook cut to the %s characters that one holds; write .csv or .parquet "
+            "to keep them whole",
+            count_of(num_cut, "cell"),
+            f"{MAX_CELL_CHARACTERS:,}",
+        )
+
+
+def _cell_text(value: str) -> str:
+    """As much of a text as a cell holds; a character outside the basic plane counts twice."""
+    if 2 * len(value) <= MAX_CELL_CHARACTERS:
+        return value
+    units = value.encode("utf-16-le", "surrogatepass")[: 2 * MAX_CELL_CHARACTERS]
+    return units.decode("utf-16-le", "ignore")
 
 
 def _write_jsonl(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:

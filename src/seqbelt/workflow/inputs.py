@@ -102,6 +102,11 @@ def list_items(
     data = Data.parse(given, origin="INPUT")
     if manifests:
         data, manifest = _read_manifest(data, given, features, reading or {}, notes)
+        if is_prediction_file(manifests[0]):
+            notes.append(
+                f"{manifests[0]}: holds predictions; its labels are those, and the accuracy is the "
+                "agreement with them"
+            )
         columns = {} if not keep_columns else _columns(data, manifest)
         return _rows(manifest, columns, relative_to)
     if isinstance(features, SeveralInputs):
@@ -147,8 +152,13 @@ def _read_manifest(
             return data, _listed(data, features, notes)
         except SettingsError:
             raise first_error from None
-    settings = ", ".join(f"data.{key}={value}" for key, value in trained.items())
-    notes.append(f"{data.source}: read as the training data, with {settings}")
+    settings = ", ".join(
+        f"data.{key}={value}"
+        for key, value in trained.items()
+        if not key.endswith("_column") or clean_name(str(value)) in listed.columns_found
+    )
+    if settings:
+        notes.append(f"{data.source}: read as the training data, with {settings}")
     return as_trained, listed
 
 

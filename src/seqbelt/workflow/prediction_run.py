@@ -60,8 +60,8 @@ def predict(
     is_local = path == Path(output)
     if paths_as == "output" and not is_local:
         raise SettingsError("--paths output: needs an --output on this machine")
-    check_output(path)
     paths, settings = parse_inputs(inputs, has_report=True)
+    check_output(path, paths)
     report_settings = _report_settings(report, settings, timeline is not None)
     settings = [setting for setting in settings if not setting.startswith("report.")]
     folder, concrete = load_folder(model, project)
