@@ -73,8 +73,7 @@ def frame_format(source: Source) -> FrameFormat:
         height, width = source.shape[1:3]
     else:
         file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
-        options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-        with open_container(file, options=options) as container:
+        with open_container(file, CONTAINERS) as container:
             frame = next(container.decode(video=0))
         width, height = frame.width, frame.height
         if round(frame.rotation / 90) % 2:
