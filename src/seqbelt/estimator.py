@@ -46,6 +46,7 @@ from seqbelt.training.history import Epoch
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
+from seqbelt.words import percent
 
 TEXT_ONLY = {"embedding_size", "embedding_dropout", "vectors"}
 SECTIONS = (Model, Training)
@@ -341,7 +342,7 @@ def _repeated(rows: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _print_epoch(epoch: Epoch) -> None:
     scores = epoch.validation
-    validation = f", validation accuracy {100 * scores.accuracy:.1f} %" if scores else ""
+    validation = f", validation accuracy {percent(scores.accuracy)}" if scores else ""
     print(f"epoch {epoch.number}: loss {epoch.train_loss:.4f}{validation}, {epoch.train_s:.1f} s")
 
 

@@ -116,7 +116,7 @@ def test_compare_audits_first_and_keeps_the_findings(project, capsys):
     assert client.get_run(run_id).data.tags["audit.findings"].startswith("1 leak, ")
     assert "audit.md" in {item.path for item in client.list_artifacts(run_id)}
     found = result(out)
-    leak = "1 of 4 test rows (25.00%) have the same content as a train row"
+    leak = "1 of 4 test rows (25.00 %) have the same content as a train row"
     assert f"Leak, so the test scores are too high: {leak}." in found["verdict"]
     assert [verdict["leaks"] for verdict in found["verdicts"]] == [[leak]]
     name, _, version = found["model_uri"].removeprefix("models:/").partition("/")
@@ -128,7 +128,7 @@ def test_train_names_the_leaks_that_need_no_search(project, capsys):
 
     code, out, err = run(capsys, "train", "texts.yaml", "--json")
     found = result(out)
-    leak = "1 of 4 test rows (25.00%) have the same content as a train row"
+    leak = "1 of 4 test rows (25.00 %) have the same content as a train row"
     assert code == 0 and found["leaks"] == [leak]
     sentence = f"Leak, so the test scores are too high: {leak}."
     assert sentence in err

@@ -292,6 +292,17 @@ def test_faults_of_the_data_are_reported():
     assert "3 items have the same content as another and different labels" in said
 
 
+def test_classes_that_may_be_grades_are_said_to_have_no_order():
+    rows = [f"{'abcde'[n % 5]} film {n},{n % 5 + 1}" for n in range(50)]
+    write(Path("in.csv"), "\n".join(["text,label", *rows]))
+    (said,) = init(Path("in.csv"), show=False).result["warnings"]
+    setting = said.partition("set ")[2]
+    assert setting == "data.order: [1, 2, 3, 4, 5]"
+    override = setting.replace(": ", "=")
+    found = init(Path("in.csv"), overrides=[override], force=True, show=False).result
+    assert not found["warnings"] and Experiment.load(Path("in.yaml")).data.order[-1] == "5"
+
+
 def test_a_config_is_not_overwritten_without_force():
     text_files(Path("in"))
     init(Path("in"), show=False)

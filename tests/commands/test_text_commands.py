@@ -71,8 +71,8 @@ def run(capsys, *arguments):
 def test_prepare_says_what_is_cut_and_unknown(project, capsys):
     _, first, said = run(capsys, "prepare", "reviews.yaml")
     line = (
-        "tokens: 101; features.truncate_tokens cuts 2.04% of the texts, 0.99% of the tokens; "
-        "unknown: 0.00% train, 0.00% validation, 3.85% test"
+        "tokens: 101; features.truncate_tokens cuts 2.04 % of the texts, 0.99 % of the tokens; "
+        "unknown: 0.00 % train, 0.00 % validation, 3.85 % test"
     )
     assert line in said
     about = json.loads(Path(first["store"], "store.json").read_text())
@@ -144,7 +144,7 @@ def test_a_model_starts_from_vectors_and_predicts_without_their_file(project, ca
     )
     assert code == 0
     # The vocabulary is padding, unknown, bad, film, good; 27 of the 50 training steps are found.
-    assert "vectors.txt: vectors for 2 of 5 tokens of the vocabulary, 54.0% of the" in said
+    assert "vectors.txt: vectors for 2 of 5 tokens of the vocabulary, 54.0 % of the" in said
     bundle = Path(trained["bundle"])
     rows = load_file(bundle / "weights.safetensors")["embed.weight"]
     vocabulary = json.loads((bundle / "learned/tokenizer.json").read_text())["model"]["vocab"]

@@ -52,8 +52,8 @@ def test_the_median_model_speaks_for_a_cell(reasons):
 
 def test_the_tables_hold_these_figures(reasons):
     text = reasons.markdown()
-    assert "| LSTM | 40, 7 | 40, 40 of 40 | 25% | 16, 16, 16 | 100% |" in text
-    assert "| RNN | 40, 1 | 40, 10 of 40 | 25% | 2, 2, 2 | 100% |" in text
+    assert "| LSTM | 40, 7 | 40, 40 of 40 | 25 % | 16, 16, 16 | 100 % |" in text
+    assert "| RNN | 40, 1 | 40, 10 of 40 | 25 % | 2, 2, 2 | 100 % |" in text
     assert "| steps | 5 | 9 |" in text and "| RNN | 100.0 % | 0.0 % |" in text
 
 

@@ -60,4 +60,4 @@ def test_one_group_is_not_mended_by_more_seeds():
     assert "of 1 group can" in said and "data.test_groups" in said and "seeds" not in said
     assert "run at least three" in Comparison().detectable(Looks(1), 36, 6)
     said = Comparison().detectable(Looks(2), 25, 2)  # not of 189 points of a hundred
-    assert "can show no difference (power 80%, look 1 of 6), however large" in said
+    assert "can show no difference (power 80 %, look 1 of 6), however large" in said

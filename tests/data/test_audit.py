@@ -280,14 +280,14 @@ def test_a_class_that_a_part_lacks_and_a_rare_one_are_named(tmp_path):
     assert found["classes"].examples == ("test has no 'rare'",)
     assert found["balance"].severity == "warning"
     assert found["balance"].examples == ("rare: 1",)
-    assert "97.5%" in found["balance"].sentence
+    assert "97.5 %" in found["balance"].sentence
 
 
 def test_lengths_that_tell_the_class_are_a_warning(tmp_path):
     arrays = [one[: 20 if row // 4 % 2 else None] for row, one in enumerate(signals())]
     found = findings(store_of(tmp_path, arrays))["lengths"]
     assert found.severity == "warning"
-    assert "accuracy of 100.0%" in found.sentence
+    assert "accuracy of 100.0 %" in found.sentence
 
 
 def test_constant_and_short_sequences_are_named(tmp_path):

@@ -365,6 +365,12 @@ CASES = [
         "column 'Label' is a channel: features.ignore spells it otherwise",
     ),
     _numbers(
+        "x,y\n1.5,0\n2.5,0\n",
+        [[1.5, 0], [2.5, 0]],
+        "no column 'subject', which features.ignore names",
+        "features.ignore=[subject]",
+    ),
+    _numbers(
         "x\n16777217\n16777219\n",
         [[16777216], [16777220]],
         "channel 'x' changes by less than float32 can keep: subtract an offset from it",

@@ -44,7 +44,7 @@ def test_the_confusion_has_counts_and_fractions_of_the_true_class(tmp_path):
     logits = np.eye(2, dtype=np.float32)[np.zeros(len(sequences), int)]
     (axes,) = confusion_figure(Report(sequences, logits)).axes
     counts = np.bincount(sequences.labels, minlength=2)
-    assert [text.get_text() for text in axes.texts] == [f"{count}\n100%" for count in counts]
+    assert [text.get_text() for text in axes.texts] == [f"{count}\n100 %" for count in counts]
 
 
 def test_many_learning_curves_still_say_which_line_is_which():

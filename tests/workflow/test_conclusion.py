@@ -55,7 +55,7 @@ def test_one_held_out_group_is_said_to_be_all_that_the_verdict_is_about():
 
 def test_rows_of_groups_that_are_trained_on_count_singly_beside_held_out_groups():
     units, unit, scope = units_of_test([(FakeReport(["a", "a", "b", "b"]), {"b"})])
-    assert (unit, len(set(units))) == ("group", 3) and scope.startswith("50% of the test examples")
+    assert (unit, len(set(units))) == ("group", 3) and scope.startswith("50 % of the test examples")
 
 
 def test_steps_are_judged_by_recording_unless_their_groups_are_held_out():

@@ -11,6 +11,7 @@ from seqbelt.comparison.variants import label
 from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.experiment import Experiment
 from seqbelt.models.fused.build import start_build
+from seqbelt.words import percent
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.outcome import Outcome
 from seqbelt.workflow.prediction_run import predict
@@ -48,7 +49,7 @@ def _print_table(results: dict[str, Any]) -> None:
             table.add_row(
                 kind if number == 0 else "",
                 label(cell),
-                f"{100 * accuracy['mean']:.1f} %",
+                percent(accuracy["mean"]),
                 f"{100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}",
                 result["verdict"].partition(":")[0] if number == 0 else "",
             )

@@ -6,7 +6,7 @@ from seqbelt.data.cropped_sequences import crop_part, lost_steps
 from seqbelt.errors import SettingsError
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
-from seqbelt.words import count_of
+from seqbelt.words import count_of, percent
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.models import open_model
 from seqbelt.workflow.outcome import Outcome
@@ -23,7 +23,7 @@ def evaluate(model: str, experiment: Experiment) -> Outcome:
     test = crop_part(test, cropping, for_training=False)
     fraction = 1.0 if cropping.uses_windows else 1 - lost_steps(test)
     if fraction < 1:
-        echo(f"{fraction:.1%} of the test part's steps are read ({cropping})")
+        echo(f"{percent(fraction)} of the test part's steps are read ({cropping})")
     min_steps = bundle.about.get("shortest_segment", 1)
     report = report_on(
         bundle.network, {"test": test}, min_steps, bundle.temperature, bundle.decision.thresholds

@@ -22,6 +22,7 @@ from seqbelt.plots.attribution_figure import panel
 from seqbelt.plots.attributions import AttributedSteps, Panel, draw_panels
 from seqbelt.plots.fonts import to_png
 from seqbelt.plots.joined_attributions import Bar, bars_panel, text_panel
+from seqbelt.words import percent
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.explained_inputs import (
     ExplainedInput,
@@ -89,7 +90,7 @@ def explain(
     if result["above_chance"] is False:
         echo(f"{model}: {AT_CHANCE}")
     steps = AttributedSteps(
-        title=f"{result['label']}  {confidence:.1%}  ·  {Path(item.name).name}",
+        title=f"{result['label']}  {percent(confidence)}  ·  {Path(item.name).name}",
         label=result["label"],
         attributions=explained.attributions,
         step_s=bundle.features.step_s(),
@@ -103,7 +104,7 @@ def explain(
         why = "features.truncate_tokens" if cropping.max_steps is None else str(cropping)
         echo(
             f"{num_read:,} of {result['num_steps']:,} steps were read "
-            f"({num_read / result['num_steps']:.1%}; {why})"
+            f"({percent(num_read / result['num_steps'])}; {why})"
         )
     target = output / _file_stem(item.name, item_id)
     result = {"model": concrete, **result}
@@ -174,10 +175,11 @@ def _caption(
     warning = "" if result["above_chance"] is not False else f"This model is {AT_CHANCE}. "
     if explanation.is_rough:
         warning += (
-            f"Rough: the attributions miss {explanation.gap:.1%} of the change of the log-odds. "
+            f"Rough: the attributions miss {percent(explanation.gap)} of the change of the "
+            "log-odds. "
         )
     calibrated = (
-        f" Before calibration; the calibrated confidence is {confidence:.1%}."
+        f" Before calibration; the calibrated confidence is {percent(confidence)}."
         if abs(end - confidence) > 5e-4
         else ""
     )
@@ -190,7 +192,7 @@ def _caption(
     return (
         f"{warning}{gain:+.2f} nats of log-odds for and {loss:+.2f} against raise or lower "
         f"“{result['label']}” "
-        f"from {start:.1%} at the baseline to {end:.1%}.{calibrated}{missing}"
+        f"from {percent(start)} at the baseline to {percent(end)}.{calibrated}{missing}"
     )
 
 

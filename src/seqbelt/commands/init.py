@@ -44,6 +44,8 @@ from seqbelt.words import count_of
 from seqbelt.workflow.console import bar
 from seqbelt.workflow.outcome import Outcome
 
+GRADES = tuple(map(str, range(11)))
+"""Numbers that classes may have as grades."""
 MAX_HASHED = 20_000
 """Largest number of items of equal size whose contents are compared for duplicates."""
 
@@ -308,6 +310,8 @@ def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[s
         is_several = data.labels == "several"
         remedy = " (data.unlabeled=negative: none of the labels)" if is_several else ""
         faults.append(f"without a label: {count_of(counts[''], 'item')}{remedy}")
+    if not data.order and data.labels == "per_sequence":
+        faults += _say_if_grades(list(labelled))
     if len(labelled) == 1:
         faults.append("there is only one class; a classifier needs two")
     sources = list(manifest.sources())
@@ -329,6 +333,17 @@ def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[s
             progress()
     names = manifest.column("id").tolist()
     return faults + find_duplicates(names, hashes, manifest.column("label").tolist())
+
+
+def _say_if_grades(labels: Sequence[str]) -> list[str]:
+    """A sentence where the classes may be grades: a few whole numbers."""
+    if len(labels) < 3 or any(label not in GRADES for label in labels):
+        return []
+    grades = ", ".join(sorted(labels, key=int))
+    return [
+        "the classes are numbers and taken as classes without an order; if 2 is nearer to 1 than 3 "
+        f"is, as with grades, set data.order: [{grades}]"
+    ]
 
 
 def _size_of(source: Any) -> int:

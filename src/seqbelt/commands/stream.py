@@ -23,6 +23,7 @@ from seqbelt.inference.live_events import (
     LabelDetector,
 )
 from seqbelt.inference.live_stream import LiveDecision, Stream
+from seqbelt.words import percent
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.event_command import EventCommand
 from seqbelt.workflow.live_signals import Restart, decode_pieces, open_signal
@@ -328,7 +329,7 @@ def _summarise(signal: LiveSignal, options: Options, is_named: bool) -> dict[str
         )
     decided = ", ".join(line["labels"]) or "no label" if "labels" in line else line["label"]
     echo(
-        f"{name}{decided} {line['confidence']:.1%}: {duration}{line['step']:,} steps, "
+        f"{name}{decided} {percent(line['confidence'])}: {duration}{line['step']:,} steps, "
         f"{signal.num_decisions:,} decisions; latency of a decision {median:g} ms (median), "
         f"{p95:g} ms (95 % are faster)"
     )

@@ -36,7 +36,7 @@ from seqbelt.comparison.verdict import Verdict, VerdictRule, in_order
 from seqbelt.data.audit import leak_sentence
 from seqbelt.markdown import markdown_table
 from seqbelt.settings import Seed
-from seqbelt.words import count_of
+from seqbelt.words import count_of, percent
 
 POWER, DISAGREEMENT, SEED_SPREAD, GROUP_CORRELATION = 0.8, 0.1, 0.01, 0.1
 """What is assumed before training: with which probability a difference is to be found; the fraction
@@ -168,7 +168,7 @@ class Comparison(VerdictRule):
             group_correlation=GROUP_CORRELATION,
         )
         rows = count_of(num_examples, "test example")
-        assumed = f"cells disagree on {DISAGREEMENT:.0%} of them, seeds vary by "
+        assumed = f"cells disagree on {percent(DISAGREEMENT, 0)} of them, seeds vary by "
         assumed += f"{100 * SEED_SPREAD:g} point"
         if num_groups is not None:
             rows += f" of {count_of(num_groups, 'group')}"
@@ -185,7 +185,7 @@ class Comparison(VerdictRule):
         aim = f"{compared} {100 * self.margin:g} (margin)" if least < 1 else "however large"
         return (
             f"{looks.num_seeds} seeds x {rows} can show {shown} "
-            f"(power {POWER:.0%}, {looks.words}), {aim}; assumed: {assumed}."
+            f"(power {percent(POWER, 0)}, {looks.words}), {aim}; assumed: {assumed}."
         )
 
 
@@ -315,7 +315,7 @@ class Conclusion:
             f"{', '.join(accuracies)}: test accuracy.",
             self.sentence,
             markdown_table(header, rows),
-            f"Intervals: {self.confidence:.0%}, over {over}.",
+            f"Intervals: {percent(self.confidence, 0)}, over {over}.",
             self._pairs_markdown(),
             self._segments_markdown(),
             self._controls_markdown(),
@@ -340,7 +340,7 @@ class Conclusion:
             known = verdict.to_dict()["low"] is not None
             signed = verdict.metric.signed
             interval = f"{signed(verdict.low)} to {signed(verdict.high)}" if known else "one seed"
-            chances = ", ".join(f"{100 * chance:.0f} %" for chance in verdict.probabilities or ())
+            chances = ", ".join(percent(chance, 0) for chance in verdict.probabilities or ())
             rows.append(
                 (
                     f"{label(verdict.cell)} against {label(verdict.other)}",
@@ -362,7 +362,7 @@ class Conclusion:
             return ""
         titles = [name.removeprefix("test_segment_").replace("f1_", "F1@") for name in names]
         rows = [
-            [label(cell), *(f"{100 * scores[name]['mean']:.1f} %" for name in names)]
+            [label(cell), *(percent(scores[name]["mean"]) for name in names)]
             for cell, scores in cells.items()
         ]
         return markdown_table(["segments", *titles], rows)
@@ -375,7 +375,7 @@ class Conclusion:
             accuracy, macro_f1 = control.test_accuracy, control.macro_f1
             scores = ("not computed", "")
             if accuracy is not None and macro_f1 is not None:
-                scores = (f"{100 * accuracy:.2f} %", f"{100 * macro_f1:.2f} %")
+                scores = (percent(accuracy, 2), percent(macro_f1, 2))
             order = "known" if control.baseline.uses_order else "unknown"
             reads = control.error or control.baseline.description
             rows.append((control.baseline.name, *scores, f"{control.seconds:.1f}", order, reads))
@@ -399,6 +399,6 @@ def _shown(metric: Metric, estimate: Estimate) -> tuple[str, str]:
     if not metric.is_fraction:
         return metric.value(estimate.value), f"{estimate.low:.3f} to {estimate.high:.3f}"
     return (
-        f"{100 * estimate.value:.2f} %",
-        f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %",
+        percent(estimate.value, 2),
+        f"{100 * estimate.low:.1f} to {percent(estimate.high)}",
     )

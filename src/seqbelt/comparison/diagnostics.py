@@ -10,6 +10,7 @@ from seqbelt.comparison.memory import EARLIER_STEPS, Memory, accuracy_by_length
 from seqbelt.comparison.variants import label
 from seqbelt.markdown import markdown_table
 from seqbelt.training.gradient_reach import GradientReach
+from seqbelt.words import percent
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,13 @@ class Diagnostics:
             steps, share = "none: at chance", "none: at chance"
             if summary["earliest_share"] is not None:
                 steps = ", ".join(f"{count:.0f}" for count in counts)
-                share = f"{summary['earliest_share']:.0%}"
+                share = percent(summary["earliest_share"], 0)
             rows.append(
                 (
                     label(cell),
                     f"{half_life['before']:.0f}, {half_life['trained']:.0f}",
                     f"{reach['before']:.0f}, {reach['trained']:.0f} of {summary['median_steps']}",
-                    f"{summary['clipped']:.0%}",
+                    percent(summary["clipped"], 0),
                     steps,
                     share,
                 )
@@ -87,7 +88,7 @@ class Diagnostics:
             return "All test sequences are of one length."
         spans = [f"{low}" if low == high else f"{low} to {high}" for low, high, *_ in buckets]
         rows = [
-            [label(cell), *(f"{100 * accuracy:.1f} %" for *_, accuracy in table)]
+            [label(cell), *(percent(accuracy) for *_, accuracy in table)]
             for cell, table in tables.items()
         ]
         return markdown_table(["steps", *spans], rows)

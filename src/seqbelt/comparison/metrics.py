@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from seqbelt.errors import SettingsError
+from seqbelt.words import percent
 
 Unit = Literal["row", "recording", "group"]
 """What is independent of the rest of its kind: a test row, a recording whose steps are scored, or a
@@ -60,7 +61,7 @@ class Metric:
     def value(self, number: float) -> str:
         """E.g. ``91.2 %``."""
         if self.is_fraction:
-            return f"{100 * number:.1f} %"
+            return percent(number)
         return f"{number:.3f} {UNITS[self.name]}"
 
     def signed(self, number: float) -> str:

@@ -30,6 +30,7 @@ from seqbelt.comparison.variants import in_sentence
 from seqbelt.errors import SeqbeltError
 from seqbelt.evaluation.proportions import holm
 from seqbelt.settings import Settings
+from seqbelt.words import percent
 
 VerdictWord = Literal["better", "worse", "equivalent", "undecided"]
 MAX_MORE_SEEDS = 100
@@ -168,7 +169,7 @@ class Verdict:
                 corrected += ", which adds no seeds to those judged before and may claim nothing"
         signed = self.metric.signed
         return (
-            f"difference {self._difference}, {self.confidence:.0%} interval"
+            f"difference {self._difference}, {percent(self.confidence, 0)} interval"
             f" {signed(self.low)} to {signed(self.high)}"
             f" (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}{corrected}; {data})"
         )
@@ -177,7 +178,7 @@ class Verdict:
         """The effect as probabilities."""
         if self.probabilities is None:
             return ""
-        better, equivalent, worse = (f"{100 * chance:.0f} %" for chance in self.probabilities)
+        better, equivalent, worse = (percent(chance, 0) for chance in self.probabilities)
         return (
             f" Probability that {in_sentence(self.cell)} is better by more than {self._margin} "
             f"{better}, within it {equivalent}, worse {worse}."

@@ -5,6 +5,7 @@ import numpy as np
 from seqbelt.evaluation.proportions import proportion_interval
 from seqbelt.evaluation.report import Report
 from seqbelt.markdown import markdown_table
+from seqbelt.words import percent
 
 NAMES = {
     "macro_f1": "macro-F1",
@@ -37,13 +38,13 @@ def scores_sentence(report: Report, part: str) -> str:
     units = None if report.units is None else np.array(report.units)
     low, high = proportion_interval(report.correct, units)
     others = [
-        f"{NAMES[name]} {100 * value:.1f} %"
+        f"{NAMES[name]} {percent(value)}"
         for name, value in report.to_dict().items()
         if name in NAMES
     ]
     return (
-        f"{part.capitalize()} accuracy {100 * report.correct.mean():.1f} % (95 % interval "
-        f"{100 * low:.1f} to {100 * high:.1f} %, {len(report.correct):,} examples), "
+        f"{part.capitalize()} accuracy {percent(report.correct.mean())} (95 % interval "
+        f"{100 * low:.1f} to {percent(high)}, {len(report.correct):,} examples), "
         f"{', '.join(others)}."
     )
 
@@ -52,6 +53,6 @@ def _class_rows(report: Report) -> list[list[str]]:
     names = ("class", "support", "precision", "recall")
     columns = [report.per_class()[name].tolist() for name in names]
     return [
-        [str(name), f"{support:,}", f"{100 * precision:.1f} %", f"{100 * recall:.1f} %"]
+        [str(name), f"{support:,}", percent(precision), percent(recall)]
         for name, support, precision, recall in zip(*columns, strict=True)
     ]

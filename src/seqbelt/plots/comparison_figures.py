@@ -12,6 +12,7 @@ from seqbelt.comparison.memory import EARLIER_STEPS, PREFIX_FRACTIONS, Memory, a
 from seqbelt.comparison.variants import COLOURS, label
 from seqbelt.plots.fonts import figure_fonts
 from seqbelt.training.gradient_reach import NEGLIGIBLE
+from seqbelt.words import percent
 
 
 @figure_fonts()
@@ -44,7 +45,7 @@ def comparison_figure(
     names = [label(cell) for cell in cells] + [control["name"] for control in controls]
     axes.set_yticks([*range(len(cells)), *rows], names)
     axes.set_ylim(max([len(cells) - 1, *rows]) + (0.3 if controls else 0.6), -0.6)
-    over = f"{100 * confidence:.0f} % interval over seeds and test rows"
+    over = f"{percent(confidence, 0)} interval over seeds and test rows"
     axes.set_xlabel(f"test accuracy (%): seeds, mean, {over}")
     axes.grid(axis="x", alpha=0.3)
     return figure

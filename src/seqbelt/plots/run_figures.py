@@ -20,6 +20,7 @@ from seqbelt.evaluation.step_report import StepReport
 from seqbelt.plots.fonts import figure_fonts, writable
 from seqbelt.training.augmentation import Augmenter
 from seqbelt.training.history import History
+from seqbelt.words import percent
 
 
 def report_figures(report: Report) -> dict[str, Figure]:
@@ -60,7 +61,7 @@ def confusion_figure(report: Report) -> Figure:
             dark = fractions[row, column] > 0.6
             text = str(counts[row, column])
             if len(counts) <= MOST_WITH_PERCENTAGES:
-                text += f"\n{fractions[row, column]:.0%}"
+                text += f"\n{percent(fractions[row, column], 0)}"
             axes.text(
                 column, row, text, ha="center", va="center",
                 color="white" if dark else "black", fontsize=8,
@@ -140,7 +141,7 @@ def reliability_figure(before: Reliability, after: Reliability, temperature: flo
         (before, ":", "#999999", "before"),
         (after, "-", "#1f77b4", f"at temperature {temperature:.2f}"),
     ):
-        error = f"{when}: expected calibration error {100 * bins.expected_error:.1f} %"
+        error = f"{when}: expected calibration error {percent(bins.expected_error)}"
         confidence, accuracy = 100 * bins.confidence, 100 * bins.accuracy
         axes.plot(confidence, accuracy, f"o{line}", color=colour, label=error)
     axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 102), ylim=(0, 102))

@@ -12,6 +12,7 @@ from seqbelt.training.history import Epoch, History
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.losses import chance_loss
 from seqbelt.training.scoring import Scores
+from seqbelt.words import percent
 
 FEW_ROWS = 50
 """With fewer rows the standard error of an accuracy is seven points or more."""
@@ -133,7 +134,7 @@ def _course(history: History, outcome: TrainingOutcome) -> Iterator[Advice]:
     (best, accuracy), (last, at_end) = max(accuracies, key=lambda pair: pair[1]), accuracies[-1]
     if best == last:
         yield Advice(
-            f"the last epoch of {last} was the best on validation ({_percent(accuracy)})",
+            f"the last epoch of {last} was the best on validation ({percent(accuracy)})",
             LONGER,
             "train longer",
         )
@@ -141,8 +142,8 @@ def _course(history: History, outcome: TrainingOutcome) -> Iterator[Advice]:
     early = best <= max(1, len(accuracies) // 10)
     if early and accuracy > at_end and losses[-1] < losses[0] / 2:
         yield Advice(
-            f"validation was best after epoch {best} of {last} ({_percent(accuracy)}, "
-            f"{_percent(at_end)} at the end) while the training loss fell from {losses[0]:.2f} to "
+            f"validation was best after epoch {best} of {last} ({percent(accuracy)}, "
+            f"{percent(at_end)} at the end) while the training loss fell from {losses[0]:.2f} to "
             f"{losses[-1]:.2f}: it overfits",
             "model.dropout, training.label_smoothing, "
             + ("model.embedding_dropout" if outcome.is_tokens else "training.augmentation"),
@@ -156,7 +157,7 @@ def _clipping(history: History, training: Training) -> Iterator[Advice]:
     if training.clip_norm is not None and clipped >= MANY_CLIPPED:
         norm = float(np.mean([epoch.gradient_norm for epoch in later]))
         yield Advice(
-            f"{clipped:.0%} of the later updates were clipped to a norm of "
+            f"{percent(clipped, 0)} of the later updates were clipped to a norm of "
             f"{training.clip_norm:g}; the mean norm was {norm:{'.2g' if norm < 10 else ',.0f'}}",
             "training.clip_norm, training.learning_rate",
             "clip at the mean norm or above it, or lower the learning rate",
@@ -180,8 +181,8 @@ def _classes(outcome: TrainingOutcome) -> Iterator[Advice]:
         return  # macro-F1 of labels does not compare with the accuracy of whole sets
     elif outcome.scores and outcome.scores.accuracy - outcome.scores.macro_f1 > LARGE_GAP:
         yield Advice(
-            f"macro-F1 ({_percent(outcome.scores.macro_f1)}) is far below accuracy "
-            f"({_percent(outcome.scores.accuracy)}) on validation: rare classes are neglected",
+            f"macro-F1 ({percent(outcome.scores.macro_f1)}) is far below accuracy "
+            f"({percent(outcome.scores.accuracy)}) on validation: rare classes are neglected",
             weights,
             "weigh the classes equally",
         )
@@ -190,7 +191,7 @@ def _classes(outcome: TrainingOutcome) -> Iterator[Advice]:
 def _unread(outcome: TrainingOutcome) -> Iterator[Advice]:
     if outcome.unread > 0.5:
         yield Advice(
-            f"{outcome.unread:.0%} of the training steps are never read",
+            f"{percent(outcome.unread, 0)} of the training steps are never read",
             "model.crop_steps, model.crop",
             "read more steps, or other ones in every epoch (windows)",
         )
@@ -214,7 +215,3 @@ def _validation_rows(outcome: TrainingOutcome, training: Training) -> Iterator[A
         "data.validation_fraction, data.whole_groups",
         "take more validation rows, or look at the test with folds (data.folds) only",
     )
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %"

@@ -26,6 +26,7 @@ from seqbelt.plots.report_page import figure, markdown, page
 from seqbelt.plots.run_figures import learning_curves
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
+from seqbelt.words import percent
 from seqbelt.workflow.comparison_log import log_conclusion
 
 SETTINGS = ("cells", "seeds", "margin", "confidence", "metric", "controls")
@@ -141,7 +142,7 @@ def compare(
                 histories[f"{cell}-s{seed}{fold}"] = model.history_
             if verbose:
                 print(
-                    f"{label(cell)}, seed {seed}: test {100 * result.test['accuracy']:.1f} %, "
+                    f"{label(cell)}, seed {seed}: test {percent(result.test['accuracy'])}, "
                     f"{result.train_s:.1f} s"
                 )
     controls = list(_controls(rule, template, data, models)) if rule.controls else []

@@ -21,6 +21,7 @@ from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
+from seqbelt.words import percent
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.networks import input_builder, network_builder
 from seqbelt.workflow.training_run import Trained, read_part
@@ -170,6 +171,6 @@ def _report(result: BaselineResult) -> None:
     score = (
         f"not computed ({result.error})"
         if result.test_accuracy is None
-        else f"test {100 * result.test_accuracy:.1f} %"
+        else f"test {percent(result.test_accuracy)}"
     )
     echo(f"control, {result.baseline.name}: {score}, {result.seconds:.1f} s")

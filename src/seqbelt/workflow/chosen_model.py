@@ -11,6 +11,7 @@ from seqbelt.comparison.metrics import ACCURACY
 from seqbelt.comparison.statistics import accuracy_after_selection
 from seqbelt.comparison.variants import label
 from seqbelt.experiment import Experiment
+from seqbelt.words import percent
 from seqbelt.workflow.comparison_run import CompareJournal, Job
 from seqbelt.workflow.console import ModelCount
 from seqbelt.workflow.prepared_data import prepare_data
@@ -85,10 +86,10 @@ def lost_to(best: Trained, trained: Sequence[Trained], controls: Sequence[Baseli
     if not better:
         return ""
     (best_accuracy, name), *more = better
-    also = ", ".join(f"'{other}' ({100 * value:.1f} %)" for value, other in more)
+    also = ", ".join(f"'{other}' ({percent(value)})" for value, other in more)
     return (
-        f"A control is more accurate: '{name}' reaches {100 * best_accuracy:.1f} % on the same "
-        f"{rows.sum():,} test rows, this model {100 * accuracy:.1f} %."
+        f"A control is more accurate: '{name}' reaches {percent(best_accuracy)} on the same "
+        f"{rows.sum():,} test rows, this model {percent(accuracy)}."
         + (f" Also more accurate: {also}." if also else "")
     )
 
@@ -98,15 +99,13 @@ def scores_text(chosen: Trained, trained: Sequence[Trained], conclusion: Conclus
     is the luck of being chosen, and how the controls do."""
     parts = list[str]()
     if chosen.test is not None:
-        parts.append(f"Test accuracy of this model: {100 * chosen.test.scores.accuracy:.1f} %.")
+        parts.append(f"Test accuracy of this model: {percent(chosen.test.scores.accuracy)}.")
     of_cell = conclusion.estimates[ACCURACY][chosen.cell]
-    mean = (
-        f"Mean test accuracy of {label(chosen.cell)} over all models: {100 * of_cell.value:.1f} %"
-    )
+    mean = f"Mean test accuracy of {label(chosen.cell)} over all models: {percent(of_cell.value)}"
     if not np.isnan(of_cell.low):
         mean += (
-            f" ({conclusion.confidence:.0%} interval for new seeds and new test examples "
-            f"{100 * of_cell.low:.1f} to {100 * of_cell.high:.1f} %)"
+            f" ({percent(conclusion.confidence, 0)} interval for new seeds and new test examples "
+            f"{100 * of_cell.low:.1f} to {percent(of_cell.high)})"
         )
     parts.append(f"{mean}.")
     candidates = [model.validation for model in trained if model.validation is not None]
@@ -119,7 +118,7 @@ def scores_text(chosen: Trained, trained: Sequence[Trained], conclusion: Conclus
         own = 100 * chosen.validation.scores.accuracy
         parts.append(
             f"Its validation accuracy, {own:.1f} %, is the best of {len(candidates)} and "
-            f"optimistic; corrected for the choice it is {100 * expected:.1f} %."
+            f"optimistic; corrected for the choice it is {percent(expected)}."
         )
     return " ".join(
         [*parts, *filter(None, [conclusion.remarks.warning, conclusion.remarks.caveat])]

@@ -24,6 +24,7 @@ from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.step_report import StepReport
 from seqbelt.experiment import Experiment
 from seqbelt.training.history import History
+from seqbelt.words import percent
 from seqbelt.workflow.training_run import Trained
 
 
@@ -118,8 +119,8 @@ def units_of_test(folds: Sequence[tuple[Report, set[str]]]) -> tuple[np.ndarray 
         scope = (
             ""
             if num_held_out == num_rows
-            else f"{fraction:.0%} of the test examples belong to groups without training rows; "
-            "the other examples count as independent."
+            else f"{percent(fraction, 0)} of the test examples belong to groups without training "
+            "rows; the other examples count as independent."
         )
         return np.array(names), "group", scope
     scope = ""

@@ -11,6 +11,7 @@ from seqbelt.comparison.variants import label
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.ensemble import Ensemble
+from seqbelt.words import percent
 from seqbelt.workflow.comparison_run import CompareJournal
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.training_run import (
@@ -64,8 +65,8 @@ class EnsembleResult:
         return (
             f"The average of {number} {label(self.trained.cell)} networks (seeds "
             f"{', '.join(map(str, result['seeds']))}): test "
-            f"accuracy {100 * test['average']:.2f} %, "
-            f"mean of its members {100 * test['members_mean']:.2f} %; a prediction computes "
+            f"accuracy {percent(test['average'], 2)}, "
+            f"mean of its members {percent(test['members_mean'], 2)}; a prediction computes "
             f"{number} networks and takes about {number} times as long as one."
         )
 

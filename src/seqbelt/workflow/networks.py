@@ -15,6 +15,7 @@ from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.features.text.word_vectors import AlignedVectors, WordVectors
 from seqbelt.models.classifier import Model, SequenceNetwork
 from seqbelt.tracking.run import TrackedRun
+from seqbelt.words import percent
 from seqbelt.workflow.console import echo
 
 
@@ -94,6 +95,7 @@ def _report_coverage(aligned: AlignedVectors, vectors: WordVectors, train: Seque
     fraction = float(aligned.is_found[train.flat()].mean())
     echo(
         f"{vectors.path}: vectors for {int(aligned.is_found.sum()):,} of "
-        f"{len(aligned.is_found):,} tokens of the vocabulary, {fraction:.1%} of the training steps"
+        f"{len(aligned.is_found):,} tokens of the vocabulary, {percent(fraction)} of the "
+        "training steps"
     )
     return fraction

@@ -24,6 +24,7 @@ from seqbelt.inference.timeline import (
 )
 from seqbelt.plots.report_texts import ReportSettings
 from seqbelt.settings import override
+from seqbelt.words import percent
 from seqbelt.workflow.console import bar, echo
 from seqbelt.workflow.inputs import Inputs, PathStyle, list_items, parse_inputs
 from seqbelt.workflow.models import load_folder, load_predictor
@@ -124,7 +125,7 @@ def predict(
         echo(
             f"{summary.num_partly_read:,} inputs are longer than the model reads "
             f"({predictor.bundle.model.cropping}); "
-            f"the smallest fraction read is {summary.min_share_read:.1%}; see the column "
+            f"the smallest fraction read is {percent(summary.min_share_read)}; see the column "
             "share_read, or train with crop: windows to read all steps"
         )
     if summary.needs_mark and not byte_order_mark:
@@ -270,10 +271,11 @@ def print_summary(summary: Summary, classes: Sequence[str]) -> None:
         )
     accuracy = summary.accuracy
     if accuracy is not None:
-        predicted = accuracy["answered"]
+        overall, predicted = accuracy["all"], accuracy["answered"]
+        assert overall is not None
         echo(
-            f"accuracy {accuracy['all']:.1%} on {accuracy['num_labelled']:,} labelled inputs"
-            + ("" if predicted is None else f", {predicted:.1%} on those predicted")
+            f"accuracy {percent(overall)} on {accuracy['num_labelled']:,} labelled inputs"
+            + ("" if predicted is None else f", {percent(predicted)} on those predicted")
         )
 
 

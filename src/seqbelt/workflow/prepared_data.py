@@ -14,7 +14,7 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.experiment import Experiment
 from seqbelt.features.encoding import encode_sources
 from seqbelt.features.text.encoder import TextCounts
-from seqbelt.words import count_of
+from seqbelt.words import count_of, percent
 from seqbelt.workflow.console import bar, echo
 
 MAX_FINDINGS = 10
@@ -90,8 +90,11 @@ def _describe_tokens(counts: Mapping[str, TextCounts]) -> str:
     """Fractions of truncated and unknown tokens, as one line."""
     parts = {name: counts[name] for name in SPLITS if name in counts}
     total = sum(parts.values(), TextCounts())
-    unknown = ", ".join(f"{count.unknown_share:.2%} {name}" for name, count in parts.items())
+    unknown = ", ".join(
+        f"{percent(count.unknown_share, 2)} {name}" for name, count in parts.items()
+    )
     return (
-        f"tokens: {total.num_tokens:,}; features.truncate_tokens cuts {total.cut_share:.2%} of "
-        f"the texts, {total.lost_share:.2%} of the tokens; unknown: {unknown}"
+        f"tokens: {total.num_tokens:,}; features.truncate_tokens cuts "
+        f"{percent(total.cut_share, 2)} of the texts, "
+        f"{percent(total.lost_share, 2)} of the tokens; unknown: {unknown}"
     )

@@ -40,7 +40,7 @@ from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import Scores
-from seqbelt.words import count_of
+from seqbelt.words import count_of, percent
 from seqbelt.workflow.console import TimeEstimate, bar, echo
 from seqbelt.workflow.networks import network_builder
 
@@ -353,7 +353,7 @@ def _fit(experiment, store, rows, folder, resume, run):
 
 def _report_lost_steps(lost: float, experiment: Experiment) -> None:
     if lost:
-        echo(f"{lost:.1%} of the training steps are not read ({experiment.model.cropping})")
+        echo(f"{percent(lost)} of the training steps are not read ({experiment.model.cropping})")
 
 
 def _describe_network(model: Model, train: Sequences) -> str:
@@ -380,9 +380,9 @@ def format_epoch(epoch: Epoch) -> str:
 def format_scores(scores: Scores) -> str:
     error, precision = scores.mean_absolute_error, scores.mean_average_precision
     return (
-        f"{100 * scores.accuracy:.1f} %, macro-F1 {100 * scores.macro_f1:.1f} %, "
+        f"{percent(scores.accuracy)}, macro-F1 {percent(scores.macro_f1)}, "
         + (f"mean absolute error {error:.3f}, " if error is not None else "")
-        + ("" if precision is None else f"mean average precision {100 * precision:.1f} %, ")
+        + ("" if precision is None else f"mean average precision {percent(precision)}, ")
         + f"loss {scores.loss:.3f}"
     )
 

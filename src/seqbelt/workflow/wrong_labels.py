@@ -28,7 +28,7 @@ from seqbelt.evaluation.confident_learning import (
     rank_labels,
 )
 from seqbelt.experiment import Experiment
-from seqbelt.words import count_of
+from seqbelt.words import count_of, percent
 
 if TYPE_CHECKING:  # an audit needs no training, whose imports take seconds
     from seqbelt.workflow.training_run import Trained
@@ -220,7 +220,7 @@ class WrongLabels:
         count = self.num_of(LIKELY_WRONG)
         examples = [
             f"{row['id']}: '{row['label']}', predicted '{row['suggested_label']}' "
-            f"({row['p_suggested']:.1%})"
+            f"({percent(row['p_suggested'])})"
             for row in self.listed(MAX_EXAMPLES)
             if row["grade"] == LIKELY_WRONG
         ]

@@ -122,14 +122,14 @@ class TestBackground:
         store = self.prepare(background="silence", validation_fraction=0).store
         (finding,) = [one for one in audit_store(store).findings if one.check == "steps"]
         assert finding.severity == "warning" and "class_weights: balanced" in finding.sentence
-        assert "0.0% without a label; of the others 'call' 8" in finding.sentence
+        assert "0.0 % without a label; of the others 'call' 8" in finding.sentence
         assert finding.examples[0].startswith("call: ")
 
     def test_the_audit_states_the_share_without_a_label(self):
         store = self.prepare(validation_fraction=0).store
         (finding,) = [one for one in audit_store(store).findings if one.check == "steps"]
         assert finding.severity == "ok"
-        assert "75." in finding.sentence and "'call' 100.0%" in finding.sentence
+        assert "75." in finding.sentence and "'call' 100.0 %" in finding.sentence
 
     def test_recordings_without_a_table_are_stated(self):
         experiment = Experiment.parse(

@@ -37,7 +37,7 @@ def test_of_groups_it_says_what_was_asked_and_what_was_taken(tmp_path):
     ("num_rows", "num_groups", "reason"),
     [
         (40, 10, "a tenth of 32 rows is fewer than 30"),
-        (500, 5, "one of 4 groups is more than 15%"),
+        (500, 5, "one of 4 groups is more than 15 %"),
         (800, 2, "all rows are of one group"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store import store as store_module
 from seqbelt.data.store.preparation import prepare
+from seqbelt.data.store.readings import describe_readings
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError
 from seqbelt.features.audio.audio import Waveform
@@ -107,3 +108,7 @@ def test_a_store_with_a_damaged_index_is_refused_by_name(tmp_path, store):
         (tmp_path / "index.arrow").write_bytes(content)
         with pytest.raises(SeqbeltError, match=tmp_path.name):
             SequenceStore(tmp_path)
+
+
+def test_a_remark_counts_the_items_that_it_is_about():
+    assert describe_readings({"decimal commas": 1}) == ["read: decimal commas (1 item)"]

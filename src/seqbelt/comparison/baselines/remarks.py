@@ -9,6 +9,7 @@ from seqbelt.comparison.baselines.baseline import NO_RECURRENCE, Baseline, Basel
 from seqbelt.comparison.metrics import ACCURACY
 from seqbelt.comparison.variants import in_sentence, label
 from seqbelt.comparison.verdict import Verdict, VerdictRule
+from seqbelt.words import percent
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def remarks(
     ]
     if ahead:
         names = ", ".join(
-            f"'{judgement.baseline.name}' ({_percent(judgement.verdict.other_value)})"
+            f"'{judgement.baseline.name}' ({percent(judgement.verdict.other_value)})"
             for judgement in ahead
         )
         sentences.append(f"Also better than {in_sentence(cell)}: {names}.")
@@ -161,7 +162,7 @@ def _describe_inputs(
         if majority is not None and found is not None:
             answers = {name: _twice(found), "majority": _twice(majority)}
             chance = "" if rule.judge(answers, groups)[0].word == "better" else ", at chance"
-        shown.append(f"'{name}' alone reaches {_percent(judgement.verdict.other_value)}{chance}")
+        shown.append(f"'{name}' alone reaches {percent(judgement.verdict.other_value)}{chance}")
     sufficient = [
         judgement.baseline.input_name
         for judgement in alone
@@ -175,7 +176,7 @@ def _describe_inputs(
     else:
         claim = "no input alone is enough"
     return (
-        f"Inputs: {', '.join(shown)}, all inputs together {_percent(accuracy)} ({label(cell)}): "
+        f"Inputs: {', '.join(shown)}, all inputs together {percent(accuracy)} ({label(cell)}): "
         f"{claim}."
     )
 
@@ -198,7 +199,7 @@ def _warning(rival: _Judged, num_seeds: int, remedy: str) -> str:
     try_this = f" {remedy}" if remedy and rival.is_ahead else ""
     return (
         f"{claim}: the control '{rival.baseline.name}', which does not use order, reaches "
-        f"{_percent(verdict.other_value)}, it {_percent(verdict.value)} "
+        f"{percent(verdict.other_value)}, it {percent(verdict.value)} "
         f"({_evidence(verdict, num_seeds)}).{try_this}"
     )
 
@@ -215,7 +216,7 @@ def _gain(without: _Judged, num_seeds: int) -> str:
     }[verdict.word]
     return (
         f"{claim}: the control '{without.baseline.name}', the same network without it, trained "
-        f"once, reaches {_percent(verdict.other_value)} against {_percent(verdict.value)} "
+        f"once, reaches {percent(verdict.other_value)} against {percent(verdict.value)} "
         f"of {in_sentence(verdict.cell)} ({_evidence(verdict, num_seeds)})."
     )
 
@@ -228,8 +229,8 @@ def _claim(judgement: _Judged, num_seeds: int) -> str:
     elif judgement.is_as_good:
         claim = "does as well"
     return (
-        f"The control '{judgement.baseline.name}' {claim} ({_percent(verdict.other_value)} against "
-        f"{_percent(verdict.value)} of {in_sentence(verdict.cell)}; "
+        f"The control '{judgement.baseline.name}' {claim} ({percent(verdict.other_value)} against "
+        f"{percent(verdict.value)} of {in_sentence(verdict.cell)}; "
         f"{_evidence(verdict, num_seeds)})"
     )
 
@@ -238,10 +239,7 @@ def _evidence(verdict: Verdict, num_seeds: int) -> str:
     """The control's lead with its interval."""
     chance = f", {in_sentence(verdict.cell)} with one seed" if num_seeds == 1 else ""
     return (
-        f"difference {ACCURACY.signed(-verdict.difference)} points, {verdict.confidence:.0%} "
-        f"interval {ACCURACY.signed(-verdict.high)} to {ACCURACY.signed(-verdict.low)}{chance}"
+        f"difference {ACCURACY.signed(-verdict.difference)} points, "
+        f"{percent(verdict.confidence, 0)} interval "
+        f"{ACCURACY.signed(-verdict.high)} to {ACCURACY.signed(-verdict.low)}{chance}"
     )
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %"

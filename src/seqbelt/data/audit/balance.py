@@ -6,6 +6,7 @@ import numpy as np
 
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
 from seqbelt.data.audit.rows import PARTS, Rows
+from seqbelt.words import percent
 
 IMBALANCE = 4.0
 """Ratio of the largest to the smallest class from which accuracy alone is misleading."""
@@ -24,7 +25,7 @@ def check_balance(rows: Rows) -> Finding:
     fraction = counts[largest] / max(1, counts.sum())
     sentence = (
         f"in training '{rows.store.classes[largest]}' is most frequent ({counts[largest]:,} rows, "
-        f"{fraction:.1%}: the accuracy of always predicting it), "
+        f"{percent(fraction)}: the accuracy of always predicting it), "
         f"'{rows.store.classes[smallest]}' least ({counts[smallest]:,})"
     )
     if counts[largest] < IMBALANCE * counts[smallest]:
@@ -44,10 +45,11 @@ def check_steps(rows: Rows) -> Finding:
     total = int(rows.num_steps[train].sum())
     unlabelled = 1 - counts.sum() / max(1, total)
     fractions = ", ".join(
-        f"'{name}' {count / max(1, counts.sum()):.1%}" for name, count in zip(classes, counts)
+        f"'{name}' {percent(count / max(1, counts.sum()))}" for name, count in zip(classes, counts)
     )
     sentence = (
-        f"{total:,} training steps, {unlabelled:.1%} without a label; of the others {fractions}"
+        f"{total:,} training steps, {percent(unlabelled)} without a label; "
+        f"of the others {fractions}"
     )
     rare, examples = _rare_classes(counts, classes)
     if not len(rare):
@@ -62,7 +64,7 @@ def check_label_rows(rows: Rows) -> Finding:
     counts = {name: store.label_sets(rows.part(name)).sum(axis=0) for name in PARTS}
     total = max(1, len(train))
     rates = ", ".join(
-        f"'{name}' {count / total:.1%}" for name, count in zip(store.classes, counts["train"])
+        f"'{name}' {percent(count / total)}" for name, count in zip(store.classes, counts["train"])
     )
     without = int((~store.label_sets(train).any(axis=1)).sum())
     sentence = f"training rows with each label: {rates}; {without:,} of {len(train):,} have none"
@@ -141,7 +143,7 @@ def check_lengths(rows: Rows) -> Finding:
     error = float(np.sqrt((recall * (1 - recall) / count).sum())) / len(classes)
     sentence = (
         f"a decision tree on the number of steps alone has a balanced accuracy "
-        f"of {accuracy:.1%} (cross-validated on training rows; chance is {chance:.1%})"
+        f"of {percent(accuracy)} (cross-validated on training rows; chance is {percent(chance)})"
     )
     is_informative = accuracy - chance > max(3 * error, 0.1 * (1 - chance))
     return (

@@ -6,6 +6,7 @@ import numpy.typing as npt
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
 from seqbelt.data.audit.rows import Rows
 from seqbelt.data.sources.names import shorten
+from seqbelt.words import percent
 
 LEAK = 0.8
 """Part of the way from the majority class to certainty from which a column is called a leak, by the
@@ -43,12 +44,12 @@ def check_columns(rows: Rows) -> Finding:
             if judgement is None:
                 continue
             accuracy, low, majority = judgement
-            best = max(best, (accuracy - majority, f"'{name}' ({what}, {accuracy:.1%})"))
+            best = max(best, (accuracy - majority, f"'{name}' ({what}, {percent(accuracy)})"))
             if low - majority >= LEAK * (1 - majority):
                 leaks.append(
-                    f"column '{name}' alone predicts {what} of {accuracy:.1%} of "
-                    f"{len(label):,} rows (cross-validated, at least {low:.1%}; always the most "
-                    f"frequent: {majority:.1%})"
+                    f"column '{name}' alone predicts {what} of {percent(accuracy)} of "
+                    f"{len(label):,} rows (cross-validated, at least {percent(low)}; always the "
+                    f"most frequent: {percent(majority)})"
                 )
     if not leaks:
         return Finding("columns", "ok", 0, f"no column alone predicts the label; nearest {best[1]}")

@@ -6,6 +6,7 @@ import numpy as np
 
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding, Severity
 from seqbelt.data.audit.rows import PARTS, Rows
+from seqbelt.words import percent
 
 DuplicatePairs = tuple[np.ndarray, np.ndarray]
 """Rows that have a duplicate in an earlier part, and one duplicate of each: two int arrays of row
@@ -58,7 +59,7 @@ def _check_pairs(
         count += len(duplicated)
         fraction = len(duplicated) / len(held)
         sentences.append(
-            f"{len(duplicated):,} of {len(held):,} {name} rows ({fraction:.2%}) {relation} "
+            f"{len(duplicated):,} of {len(held):,} {name} rows ({percent(fraction, 2)}) {relation} "
             f"a {earlier} row"
         )
         examples += [f"{rows.name(a)} = {rows.name(b)}" for a, b in zip(duplicated, duplicates)]
@@ -82,7 +83,8 @@ def check_labels(rows: Rows) -> Finding:
     return Finding(
         "labels", "warning", len(conflicting),
         f"{len(conflicting):,} contents have several labels: always predicting the most "
-        f"frequent one is wrong in {num_wrong:,} of {total:,} rows ({num_wrong / total:.2%})",
+        f"frequent one is wrong in {num_wrong:,} of {total:,} rows "
+        f"({percent(num_wrong / total, 2)})",
         tuple(_rows_of(rows, content) for content in conflicting[:MAX_EXAMPLES]),
     )  # fmt: skip
 

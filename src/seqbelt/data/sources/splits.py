@@ -13,6 +13,7 @@ from seqbelt.data.sources.equal_content import first_of_each
 from seqbelt.data.sources.group_choice import choose_groups
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.errors import SettingsError
+from seqbelt.words import percent
 
 AUTO_FRACTION, LARGEST_AUTO_FRACTION = 0.1, 0.15
 """``validation_fraction: auto``: what is asked, and the most that whole groups may make of it."""
@@ -97,7 +98,7 @@ def _take_if_useful(
             what = f"{num_taken} of {num_groups} groups are"
             if num_taken == 1:
                 what = f"one of {num_groups} groups is"
-        return f"{what} more than {LARGEST_AUTO_FRACTION:.0%}"
+        return f"{what} more than {percent(LARGEST_AUTO_FRACTION, 0)}"
     split[:] = taken
     return ""
 

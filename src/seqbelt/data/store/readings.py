@@ -54,9 +54,9 @@ class Readings:
 
 
 def describe_readings(counts: dict[str, int]) -> list[str]:
-    """Lines for a summary: how many files were read how."""
+    """Lines for a summary: how many items were read how."""
     lines = [
-        f"read: {sentence} ({count_of(count, 'file')})"
+        f"read: {sentence} ({count_of(count, 'item')})"
         for sentence, count in list(counts.items())[:MAX_SHOWN]
     ]
     if len(counts) > MAX_SHOWN:

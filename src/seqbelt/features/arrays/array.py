@@ -19,6 +19,8 @@ from seqbelt.features.arrays.time_columns import (
     seconds_of,
 )
 
+IGNORED = ("label",)
+"""Columns that are no channels, unless other ones are given."""
 SCPI_INFINITY = 9.9e37
 """What instruments that follow SCPI write for an overload."""
 SCPI_NAN = 9.91e37
@@ -53,14 +55,21 @@ class Array(NamedTuple):
     names_are_a_comment: bool = False
 
     def without(self, columns: Sequence[str]) -> "Array":
-        """The same without some columns, where it has names and one of these; others that differ
-        in case only are said to stay."""
+        """The same without some columns, where it has names and one of these. Said are names that
+        no column has, but for those that are ignored by default, and columns whose names differ in
+        case only."""
         if self.names is None:
             return self
         folded = {name.casefold() for name in columns}
         stay = [name for name in self.names if name not in columns and name.casefold() in folded]
         notes = tuple(
             f"column '{name}' is a channel: features.ignore spells it otherwise" for name in stay
+        )
+        known = {*IGNORED, *self.names, *(name.casefold() for name in self.names)}
+        notes += tuple(
+            f"no column '{name}', which features.ignore names"
+            for name in columns
+            if not {name, name.casefold()} & known
         )
         kept = self._replace(notes=self.notes + notes) if notes else self
         if not set(columns) & set(self.names):

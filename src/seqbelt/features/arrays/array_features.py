@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from seqbelt.errors import NOT_FINITE, TOO_LONG, WRONG_SHAPE, WRONG_TYPE, BadInput
-from seqbelt.features.arrays.array import Array
+from seqbelt.features.arrays.array import IGNORED, Array
 from seqbelt.features.arrays.channel_transforms import hold
 from seqbelt.features.arrays.reading import read_array
 from seqbelt.features.arrays.table_cells import column_label
@@ -91,7 +91,7 @@ class ArrayFeatures(Features):
     """Lines of a table that are left out at its top."""
     sheet: str | None = None
     """The sheet of a workbook (.xlsx); null takes the only one that is not empty."""
-    ignore: tuple[str, ...] = ("label",)
+    ignore: tuple[str, ...] = IGNORED
     """Columns of a table that are no channels: a label, a time."""
     max_steps: Annotated[int, Field(ge=1)] = 1_000_000
     """Longer sequences are quarantined; counted as they stand in the file."""
