@@ -283,6 +283,23 @@ def test_a_model_of_the_project_is_found_as_mlflow_finds_it_without_its_import(
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
+def test_a_moved_project_that_cannot_be_written_is_read_without_a_trace(
+    trained, project, tmp_path, monkeypatch
+):
+    from seqbelt.tracking import connection
+    from seqbelt.tracking.publish import resolve
+
+    copy = tmp_path / "copy"
+    shutil.copytree(project / "mlruns", copy / "mlruns")
+    monkeypatch.chdir(copy)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(connection, "_is_writable", lambda database: copy not in database.parents)
+    before = {path: path.stat().st_mtime_ns for path in copy.rglob("*")}
+    bundle, version = resolve("models:/words@champion")
+    assert copy in bundle.parents and version == "models:/words/1"
+    assert {path: path.stat().st_mtime_ns for path in copy.rglob("*")} == before
+
+
 def test_what_the_registry_file_does_not_tell_is_left_to_mlflow(
     trained, project, tmp_path, monkeypatch
 ):

@@ -206,3 +206,12 @@ def test_the_boards_bytes_are_on_the_disk(tmp_path):
     Board(tmp_path / "board")  # with a hole in it, a full disk would be a signal at its first word
     status = (tmp_path / "board").stat()
     assert 512 * status.st_blocks >= status.st_size > 1 << 20
+
+
+def test_what_a_child_leaves_in_the_temporary_folder_goes_with_it():
+    Path("littering.py").write_text(
+        "import tempfile\n"
+        "from seqbelt.inference.isolation import serve\n"
+        "serve(lambda arguments, context: {'folder': tempfile.mkdtemp()})\n"
+    )
+    assert not Path(supervise("littering", {}, 60.0)["folder"]).exists()

@@ -63,6 +63,7 @@ def supervise(module: str, arguments: dict[str, Any], timeout_s: float) -> dict[
 def serve(work: Callable[[dict[str, Any], ChildContext], dict[str, Any]]) -> None:
     """Run in the child: do the work that the parent requested, and exit with the parent."""
     folder = Path(sys.argv[1])
+    tempfile.tempdir = str(folder)  # the parent removes it, however this process ends
     threading.Thread(target=_end_with_parent, daemon=True).start()
     request = json.loads((folder / "request.json").read_text("utf-8"))
     offenders = {int(stamp): BadInput(*why) for stamp, why in request["offenders"].items()}

@@ -113,6 +113,11 @@ def _open_to_read(database: Path, uri: str) -> MlflowClient:
     return _client_of(uri_of(Path(_copies[database].name, DATABASE)))
 
 
+def copy_of(database: Path) -> Path | None:
+    """The copy that ``connect`` reads in place of a store that cannot be written, if it does."""
+    return Path(_copies[database].name, DATABASE) if database in _copies else None
+
+
 def _is_writable(database: Path) -> bool:
     return os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)
 

@@ -21,10 +21,10 @@ from seqbelt.features.base import Source
 from seqbelt.inference.bundle import hash_of_bundle
 from seqbelt.inference.serving import in_this_process
 from seqbelt.tracking import pyfunc_model
-from seqbelt.tracking.address import tracking_uri
-from seqbelt.tracking.connection import connect, is_unavailable, to_user_error
+from seqbelt.tracking.address import own_database, tracking_uri
+from seqbelt.tracking.connection import connect, copy_of, is_unavailable, to_user_error
 from seqbelt.tracking.environment import model_requirements
-from seqbelt.tracking.registry_file import HASH_TAG, find_bundle
+from seqbelt.tracking.registry_file import HASH_TAG, find_bundle, resolve_from_file
 from seqbelt.tracking.run import TrackedRun
 
 ALIASES = ("champion", "challenger")
@@ -162,6 +162,9 @@ def resolve(model: str) -> tuple[Path, str]:
     registered ones, or if the tracking server cannot be reached.
     """
     client = connect(make=False)
+    # MLflow writes beside a model that it finds by name, which a read-only store does not allow.
+    if (copy := copy_of(own_database())) and (found := resolve_from_file(model, copy)):
+        return found
     try:
         concrete, version = _concrete(client, model)
     except (MlflowException, RequestException, OSError) as error:

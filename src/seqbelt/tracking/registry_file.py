@@ -13,18 +13,21 @@ HASH_TAG = "bundle.sha256"
 """Version tag with the hash of the registered bundle."""
 
 
-def resolve_from_file(model: str) -> tuple[Path, str] | None:
+def resolve_from_file(model: str, copy: Path | None = None) -> tuple[Path, str] | None:
     """The bundle folder and the concrete version of ``models:/name@alias`` or ``models:/name/3``.
+
+    ``copy`` is one of the project's SQLite file, to be read in its place.
 
     None where MLflow has to be asked: another store than the project's SQLite file, another URI, a
     model that is not there, a project that was moved, or files that are not the registered ones.
     Read-only.
     """
     database = own_database()
-    if not (model.startswith("models:/") and is_own_store() and database.is_file()):
+    is_own = copy is not None or is_own_store()
+    if not (model.startswith("models:/") and is_own and database.is_file()):
         return None
     try:
-        uri = f"{database.as_uri()}?mode=ro"
+        uri = f"{(copy or database).as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5)) as stored:
             version = _find_version(stored, model.removeprefix("models:/"))
     except sqlite3.Error:  # tables of another version of MLflow, or a database that is in use
