@@ -81,6 +81,8 @@ class ChosenFacts:
     crop: tuple[int, str] | None
     """Steps that are read at most, and which; None reads all."""
     model_uri: str | None
+    can_reject: bool
+    """Whether ``predict --coverage`` applies: the confidences of validation rows are known."""
     worst: Sequence[ShownItem] = field(default=())
 
 
@@ -419,6 +421,8 @@ class _Page:
         classes = data.classes
         named, tested = self.predictions.sum(axis=0), self.labels.sum(axis=0)
         texts = [] if self.is_several else [words("limit_closed", count=len(classes))]
+        if texts and chosen.can_reject:
+            texts[0] += f" {words('limit_reject')}"
         never = [name for name, a, b in zip(classes, named, tested) if not a and b]
         untested = [name for name, b in zip(classes, tested) if not b]
         few = [n for n, c in zip(classes, data.counts["train"]) if c < LEAST_TRAINING_ROWS]
@@ -454,6 +458,11 @@ class _Page:
         if uri is None:
             return join([heading(words("use")), paragraph(words("not_registered"), "warn")])
         start = f"seqbelt predict {uri} FOLDER"
+        more = {}
+        if self.chosen.can_reject:
+            more["use_sure"] = f"{start} --output predictions.csv --coverage 0.9"
+        if self.data.kind != "steps":
+            more["use_explain"] = f"seqbelt explain {uri} FILE"
         return join(
             [
                 heading(words("use")),
@@ -462,10 +471,7 @@ class _Page:
                     f"{start} --output predictions.xlsx"
                     + ("" if self.is_several else " --report predictions.html")
                 ),
-                paragraph(words("use_sure")),
-                command(f"{start} --output predictions.csv --coverage 0.9"),
-                paragraph(words("use_explain")),
-                command(f"seqbelt explain {uri} FILE"),
+                *(paragraph(words(key)) + command(line) for key, line in more.items()),
                 paragraph(words("use_python")),
                 command(f'import seqbelt\npredictor = seqbelt.load("{uri}")'),
             ]

@@ -260,10 +260,12 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "limits": ("What it cannot do", "할 수 없는 것"),
     "limit_closed": (
-        "It always names one of its {count} classes, also for something else entirely. "
+        "It always names one of its {count} classes, also for something else entirely.",
+        "전혀 다른 것이 들어와도 항상 {count}개 클래스 중 하나로 답합니다.",
+    ),
+    "limit_reject": (
         "'predict --coverage 0.9' rejects what is uncertain.",
-        "전혀 다른 것이 들어와도 항상 {count}개 클래스 중 하나로 답합니다. 'predict --coverage 0.9'를 쓰면 불확실한 것은 "
-        "거절합니다.",
+        "'predict --coverage 0.9'를 쓰면 불확실한 것은 거절합니다.",
     ),
     "limit_never": ("It never named these classes in the test: {names}.",
                     "시험에서 다음 클래스는 한 번도 예측하지 않았습니다: {names}."),

@@ -76,6 +76,7 @@ def chosen_facts(
         held_out_groups=tuple(sorted(held_out_groups)),
         crop=None if model.max_steps is None else (model.max_steps, str(model.crop)),
         model_uri=model_uri,
+        can_reject=bool(chosen.bundle.confidences),
         worst=_worst(chosen.experiment, reports, words),
     )
 
