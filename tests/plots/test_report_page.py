@@ -88,3 +88,7 @@ def test_an_interval_from_zero_is_drawn():
 
 def test_all_but_a_few_is_not_all():
     assert Words("ko").percent(0.9999) == "99.9%" and Words("en").percent(1.0) == "100.0 %"
+
+
+def test_a_number_stays_beside_its_per_cent_sign():
+    assert "87.5&nbsp;%" in report_page.markdown("| a |\n|---|\n| 87.5 % |")

@@ -69,7 +69,9 @@ td small { display: block; color: var(--soft); white-space: nowrap; }
 .card .name { font-size: .8rem; color: var(--soft); }
 figure { margin: 1.2rem 0; break-inside: avoid; overflow-x: auto; }
 figure img { display: block; max-width: 100%; background: white; border-radius: .3rem; }
-@media (max-width: 600px) { figure img { width: 34rem; max-width: none; } }
+@media (max-width: 600px) { figure img { width: 34rem; max-width: none; }
+  th, td { padding: .3rem .35rem; } td:first-child { min-width: 0; } th.number { white-space: normal; }
+  .track { max-width: 20vw; } }
 pre { background: var(--panel); padding: .6rem .9rem; white-space: pre-wrap; font-size: .85rem;
   border-radius: .3rem; }
 .key { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
@@ -262,8 +264,9 @@ def figures(captions: Mapping[str, Figure]) -> Markup:
 
 
 def markdown(text: str) -> Markup:
-    """Markdown as HTML; HTML in it is escaped, since class names come from folder names."""
+    """Markdown as HTML; HTML in it is escaped, since class names come from folder names. No line
+    ends between a number and its per cent sign."""
     # The library is installed, since rich depends on it.
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    html = html.replace("<table>", '<div class="table"><table>')
+    html = html.replace(" %", "&nbsp;%").replace("<table>", '<div class="table"><table>')
     return Markup(html.replace("</table>", "</table></div>"))
