@@ -70,8 +70,8 @@ td small { display: block; color: var(--soft); white-space: nowrap; }
 figure { margin: 1.2rem 0; break-inside: avoid; overflow-x: auto; }
 figure img { display: block; max-width: 100%; background: white; border-radius: .3rem; }
 @media (max-width: 600px) { figure img { width: 34rem; max-width: none; }
-  th, td { padding: .3rem .35rem; } td:first-child { min-width: 0; } th.number { white-space: normal; }
-  .track { max-width: 20vw; } }
+  th, td { padding: .3rem .35rem; } td:first-child { min-width: 0; }
+  th.number { white-space: normal; } .track { max-width: 20vw; } }
 pre { background: var(--panel); padding: .6rem .9rem; white-space: pre-wrap; font-size: .85rem;
   border-radius: .3rem; }
 .key { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
