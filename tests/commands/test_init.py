@@ -233,6 +233,19 @@ def test_recordings_with_audacity_s_labels_are_labelled_by_step():
     assert not any("without a label" in text for text in found["warnings"])
 
 
+def test_a_table_of_recordings_and_their_segments_is_labelled_by_step():
+    rows = ["path,parts"]
+    for n in range(4):
+        sound(Path(f"{n}.wav"))
+        write(Path(f"{n}.csv"), "start_s,end_s,label\n0.0,0.1,song\n0.1,0.2,rest\n")
+        rows.append(f"{n}.wav,{n}.csv")
+    write(Path("in.csv"), "\n".join(rows))
+    given = ["data.labels=per_step", "data.segments_column=parts"]
+    found = init(Path("in.csv"), overrides=given, show=False).result
+    assert (found["kind"], found["num_items"], found["warnings"]) == ("audio", 4, [])
+    assert Experiment.load(Path("in.yaml")).data.segments_column == "parts"
+
+
 def test_columns_that_are_not_read_are_named():
     two_labels(Path("in.csv"))
     found = init(Path("in.csv"), overrides=["data.label_column=topic"], show=False).result

@@ -120,7 +120,10 @@ class TestSegments:
             ("start_s,end_s,label\n0.5,0.5,a\n", "from '0.5' to '0.5'"),
             ("start_s,end_s,label\n0,soon,a\n", "to 'soon'"),
             ("start_s,end_s,label\n0,1,\n", "with the label ''"),
-            ("begin,end_s,label\n0,1,a\n", "no column 'start_s'; found begin, end_s, label"),
+            (
+                "begin,end_s,label\n0,1,a\n",
+                "no column 'start_s'; found begin, end_s, label; name the times start_s, end_s (",
+            ),
             ("start_s,end_s,label\n5,6,a\n", "begins at 5 s, after the end of the recording (1 s)"),
         ],
         ids=["overlap", "no-duration", "no-time", "no-label", "no-column", "outside"],

@@ -63,8 +63,11 @@ def _read_table(path: Path, label_column: str) -> Iterator[LabelRow]:
     unit = "ms" if in_ms else "s"
     wanted = (f"start_{unit}", f"end_{unit}", label_column)
     if missing := [name for name in wanted if name not in columns]:
-        names = ", ".join(columns)
-        raise BadInput(WRONG_SHAPE, f"{path.name}: no column '{missing[0]}'; found {names}")
+        found = f"no column '{missing[0]}'; found {', '.join(columns)}"
+        remedy = "; name the times start_s, end_s (seconds) or start_ms, end_ms"
+        raise BadInput(
+            WRONG_SHAPE, f"{path.name}: {found}{remedy if missing[0] != label_column else ''}"
+        )
     rows = zip(*(columns[name] for name in wanted), strict=True)
     for number, (start, end, label) in enumerate(rows, start=1):
         yield LabelRow(f"segment {number}", start, end, label, 0.001 if in_ms else 1.0)

@@ -49,7 +49,8 @@ class TableLook(NamedTuple):
     reasons: dict[str, str]
     """Why each is as it is; for columns with their usual names too."""
     columns: dict[str, str]
-    """Name of the column for each of path, text, label, split, group, id, if there is one."""
+    """Name of the column for each of path, text, label, split, group, id, segments, if there is
+    one."""
     values: Mapping[str, Sequence[str]]
 
 
@@ -93,8 +94,8 @@ def _refuse_row_as_header(
     path: Path, values: Mapping[str, Sequence[str]], columns: Mapping[str, str]
 ) -> None:
     """Raise where the first line is a row: its label is one of the labels below it."""
-    label = columns["label"]
-    if label not in values[label]:
+    label = columns.get("label")
+    if label is None or label not in values[label]:
         return
     roles = {name: role for role, name in columns.items()}
     names = [roles.get(name, f"column_{n}") for n, name in enumerate(values, start=1)]
@@ -173,6 +174,11 @@ def _find_roles(
                 f"{path}: no column '{name}' (data.{role}_column); found {shorten(values, 30)}"
             )
         roles[role], reasons[f"{role}_column"] = name, "as given on the command line"
+    labels_steps = given.get("labels") == "per_step"
+    segments = given.get("segments_column", "segments")
+    if labels_steps and segments in values:
+        roles["segments"] = segments
+        reasons["segments_column"] = "tables of the segments that have labels"
     free = [name for name in values if name not in roles.values() and any(values[name])]
 
     def take(role: str, name: str, why: str) -> None:
@@ -233,7 +239,7 @@ def _find_roles(
         candidates = [n for n in named("id") if len(set(values[n])) == len(values[n])]
         if candidates:
             take("id", candidates[0], "its name, and no value is there twice")
-    if "label" not in roles:
+    if "label" not in roles and not labels_steps:
         candidates = [name for name in named("label") if len(set(values[name])) > 1]
         why = "its name"
         if not candidates:
