@@ -32,7 +32,7 @@ from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.reference import make_reference
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits

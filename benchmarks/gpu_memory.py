@@ -17,7 +17,7 @@ import torch
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.arrays.channels import Channels
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 

@@ -27,7 +27,7 @@ from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.arrays.channels import Channels
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 NUM_FEATURES, BATCH_SIZE, NUM_BATCHES = 64, 64, 200
 MEAN_STEPS = 300

@@ -25,7 +25,8 @@ from seqbelt.data.sources.dataset import Data
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.models.chunks import Chunks
-from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 

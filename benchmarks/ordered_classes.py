@@ -16,7 +16,7 @@ import torch
 
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.labels.targets import ORDERED, TARGETS, Target
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits, score

@@ -26,7 +26,7 @@ import torch
 
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference.bundle import Bundle
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 RATE = 8000
 DIGITS = tuple("0123456789")

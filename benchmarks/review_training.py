@@ -26,7 +26,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.text.text import Character
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 

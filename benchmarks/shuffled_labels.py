@@ -17,7 +17,7 @@ from seqbelt.comparison.variants import apply_variant
 from seqbelt.comparison.verdict import Verdict, VerdictRule
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.sequences import Sequences
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits

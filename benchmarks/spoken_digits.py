@@ -25,7 +25,7 @@ from seqbelt.data.sources.dataset import Data
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.audio.audio import Mfcc
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 

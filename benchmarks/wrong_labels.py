@@ -29,7 +29,7 @@ from torch import nn
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.evaluation.confident_learning import LIKELY_WRONG, LabelRanking
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits

@@ -7,7 +7,7 @@ from torch import Tensor
 from seqbelt.data.batches import pad
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.inference.bundle import Bundle
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
 
 NUM_STEPS = 23

@@ -12,7 +12,7 @@ from seqbelt.features.base import JoinedSource
 from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.features.kinds import parse_stored
 from seqbelt.inference.bundle import Bundle
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 CLASSES = ("ja", "nein", "vielleicht")
 NOTES = ("a good film", "a bad film", "no film , no fun")

@@ -25,7 +25,7 @@ from seqbelt.estimator import SequenceClassifier
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 
 

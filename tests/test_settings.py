@@ -10,7 +10,7 @@ from pydantic import Field
 import seqbelt
 from seqbelt.data.sources.dataset import Data
 from seqbelt.errors import SettingsError
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.settings import Settings, override
 from seqbelt.yaml_reading import read_yaml
 

@@ -21,7 +21,8 @@ from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.video.descriptors import import_torchvision, load_backbone
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
-from seqbelt.models.recurrent import Layout, Recurrent
+from seqbelt.models.model import Layout
+from seqbelt.models.recurrent import Recurrent
 from seqbelt.training import cuda_graphs
 from seqbelt.training.device import round_to_tf32
 from seqbelt.training.loop import train_network

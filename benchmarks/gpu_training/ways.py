@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from gpu_training.loops import builder, make_loop, run_epoch
 from gpu_training.workloads import Workload
 from seqbelt.data.batches import make_batch, training_plan
-from seqbelt.models.recurrent import Layout
+from seqbelt.models.model import Layout
 
 MODULES = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 

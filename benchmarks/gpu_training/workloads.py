@@ -12,7 +12,7 @@ from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.base import Features
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 
 NUM_REVIEWS = 30_000

@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from recurrent_engine.workloads import SEED, Workload
 from seqbelt.data.batches import Batch
-from seqbelt.models.recurrent import Cell, Layout, Recurrent
+from seqbelt.models.model import Cell, Layout
+from seqbelt.models.recurrent import Recurrent
 from seqbelt.training.device import has_bf16_products
 
 HIDDEN_SIZE = 128

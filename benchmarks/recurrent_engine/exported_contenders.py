@@ -12,7 +12,8 @@ from recurrent_engine.contenders import HIDDEN_SIZE, Contender, Task, torch_laye
 from seqbelt.data.batches import Batch
 from seqbelt.inference.onnx_export import OnnxNetwork
 from seqbelt.inference.onnx_graph import build_graph
-from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.model import Model
 
 
 def exported_contenders() -> tuple[list[Contender], str]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recurrent_engine.contenders import HIDDEN_SIZE, Task
 from seqbelt.data.batches import Batch
-from seqbelt.models.recurrent import Cell
+from seqbelt.models.model import Cell
 
 GATES: dict[Cell, int] = {"lstm": 4, "gru": 3, "rnn": 1}
 PRODUCTS = "products step by step"

@@ -40,7 +40,7 @@ from seqbelt.errors import SettingsError
 from seqbelt.features.arrays.channels import MAX_FEW_STEPS
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.inference.bundle import Bundle
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.settings import Settings
 from seqbelt.training.history import Epoch
 from seqbelt.training.hyperparameters import Training

@@ -13,7 +13,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.dataset import Data
 from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.features.kinds import AnyFeatures, spell_features
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.plots.report_texts import ReportSettings
 from seqbelt.settings import Settings
 from seqbelt.training.augmentation import Augmentation

@@ -23,7 +23,7 @@ from board_table import ORDER_FREE, row_of, tables, write_between
 
 from seqbelt.comparison.baselines.fitted import _SIGNALS, _texts
 from seqbelt.experiment import Experiment
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 
 SETS = read_sets()

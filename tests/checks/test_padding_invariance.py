@@ -15,10 +15,11 @@ from seqbelt.checks.determinism import certify_determinism
 from seqbelt.checks.padding_invariance import _garbage_padding, certify_padding
 from seqbelt.data.batches import Batch
 from seqbelt.data.labels.targets import SequenceTarget
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import Recurrent
-from seqbelt.models.stem import Stem, StemBlock
+from seqbelt.models.stem import Stem
+from seqbelt.models.stem_layers import StemBlock
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 

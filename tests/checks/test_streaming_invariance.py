@@ -11,9 +11,10 @@ from seqbelt.features.audio.audio import Waveform
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.streaming import steps
 from seqbelt.features.streaming.steps import stream_steps
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.models.recurrent import Recurrent
-from seqbelt.models.stem import Stem, StemLayers
+from seqbelt.models.stem import Stem
+from seqbelt.models.stem_layers import StemLayers
 from seqbelt.models.streaming_classifier import RunningPooling
 
 FEATURES = Waveform(kind="waveform", sample_rate=8000, window_ms=0.375, hop_ms=0.25)

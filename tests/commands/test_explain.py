@@ -23,7 +23,7 @@ from seqbelt.features.text.text import Character, Word
 from seqbelt.features.video.video import FrameDifferences
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.plots import attributions
 from seqbelt.plots.attributed_text import Span, spans
 from seqbelt.plots.attributions import choose_frames

@@ -27,7 +27,7 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.c_library import COMPILERS, find_compiler
 from seqbelt.inference.onnx_export import OnnxNetwork
 from seqbelt.inference.predictor import Predictor
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
 from seqbelt.workflow import export_check, export_formats
 from seqbelt.workflow.prepared_data import prepare_data

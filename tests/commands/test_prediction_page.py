@@ -26,7 +26,7 @@ from seqbelt.inference.reference import (
     signal_names,
     summarize_signal,
 )
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.workflow.prediction_run import predict
 from seqbelt.workflow.prepared_data import prepare_data
 

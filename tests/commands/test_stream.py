@@ -23,7 +23,7 @@ from seqbelt.features.text.text import Character
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 CLASSES = ("ja", "nein")
 LOG_MEL = LogMel(kind="log_mel", sample_rate=8000, num_bands=8)

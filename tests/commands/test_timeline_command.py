@@ -10,7 +10,7 @@ from toys import PLAIN
 from seqbelt.cli import main
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference.bundle import Bundle
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 
 def save(pooling: str) -> str:

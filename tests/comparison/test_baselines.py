@@ -29,7 +29,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.text.text import Word
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.plots.comparison_figures import comparison_figure
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.scoring import predict_logits

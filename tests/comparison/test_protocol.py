@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from seqbelt.comparison.protocol import describe, match
 from seqbelt.comparison.variants import apply_variant, variant_of
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 CELLS = ["lstm", "gru", "rnn", "rnn_relu"]
 

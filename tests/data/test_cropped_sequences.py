@@ -20,7 +20,7 @@ from seqbelt.data.cropped_sequences import (
 )
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Predictor
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits

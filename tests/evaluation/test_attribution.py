@@ -16,8 +16,8 @@ from seqbelt.data.cropped_sequences import average_window_probabilities
 from seqbelt.evaluation import attribution as module
 from seqbelt.evaluation.attribution import TOLERANCE, explain
 from seqbelt.models import fused
-from seqbelt.models.classifier import Model
 from seqbelt.models.ensemble import Ensemble
+from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
 
 NUM_CLASSES = 3

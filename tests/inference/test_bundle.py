@@ -17,8 +17,8 @@ from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Word
 from seqbelt.inference.bundle import Bundle, hash_of_bundle, write_hashes
 from seqbelt.inference.predictor import Predictor
-from seqbelt.models.classifier import Model
 from seqbelt.models.ensemble import Ensemble
+from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
 
 CLASSES = ("no", "yes", "10")

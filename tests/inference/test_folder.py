@@ -23,7 +23,7 @@ from seqbelt.inference import predictor as predictor_module
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item, Summary, predict_items
 from seqbelt.inference.predictor import Predictor
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 NUM_FILES = 24
 WAIT_S = 300

@@ -25,7 +25,7 @@ from seqbelt.features.text.text import Character
 from seqbelt.features.video.video import FrameDifferences
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Prediction, Predictor
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 NUM_INPUTS = int(os.environ.get("SEQBELT_FUZZ_INPUTS", "60"))
 HANG_S = 60

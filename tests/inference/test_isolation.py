@@ -20,7 +20,7 @@ from seqbelt.features.crash_board import Board
 from seqbelt.inference import isolation
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.isolation import supervise
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 WAIT_S = 120.0
 SOURCES = str(Path(isolation.__file__).parents[2])

@@ -18,7 +18,7 @@ from seqbelt.features.text.text import Character
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.live_stream import Stream
 from seqbelt.inference.predictor import Predictor
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 CLASSES = ("a", "b", "c")
 THRESHOLDS = (0.5, 0.3, 0.7)

@@ -10,7 +10,7 @@ from seqbelt.features.encoding import Encoded, hash_content
 from seqbelt.inference import predictor as predictor_module
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.predictor import Prediction, Predictor
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 CLASSES = ("a", "b", "c")
 

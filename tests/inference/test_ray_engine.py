@@ -12,7 +12,7 @@ from seqbelt.inference import ray_engine
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,7 +12,7 @@ from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference import serving
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.serving import ModelProcess, ServeLimits, in_this_process
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from seqbelt.inference.decision import Decision, choose_separator
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import is_prediction_file, kept_names, write_predictions
 from seqbelt.inference.segment_merging import Timeline, merge
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 CLASSES = ("a", "b", "c")
 THRESHOLDS = (0.5, 0.25, 0.75)

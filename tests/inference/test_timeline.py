@@ -19,7 +19,7 @@ from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.recording_windows import slide_windows
 from seqbelt.inference.segment_merging import Timeline, merge
 from seqbelt.inference.timeline import TimelinePredictor
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 RATE = 8000
 FEATURES = LogMel(kind="log_mel", sample_rate=RATE, num_bands=8)

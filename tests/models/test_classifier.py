@@ -7,7 +7,7 @@ import torch
 from seqbelt.data.batches import step_statistics
 from seqbelt.data.in_memory import in_memory
 from seqbelt.errors import SettingsError
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.standardize import Standardize
 

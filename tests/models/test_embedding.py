@@ -6,8 +6,8 @@ import torch
 
 from seqbelt.errors import SettingsError
 from seqbelt.features.text.word_vectors import WordVectors
-from seqbelt.models.classifier import Model
 from seqbelt.models.embedding import Embedding
+from seqbelt.models.model import Model
 
 VECTORS = np.array([[0, 0], [3, -1], [0, 0], [-1, 3]], np.float32)
 IS_FOUND = np.array([False, True, False, True])

@@ -8,8 +8,8 @@ from toys import PLAIN
 from seqbelt.cropping import Cropping
 from seqbelt.data.batches import pad
 from seqbelt.evaluation.attribution import TOLERANCE, explain
-from seqbelt.models.classifier import Model
 from seqbelt.models.ensemble import Ensemble, average_logits
+from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
 from seqbelt.models.streaming_classifier import StreamingClassifier
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from seqbelt.errors import SettingsError
-from seqbelt.models.classifier import Model
 from seqbelt.models.initialization import initialize
+from seqbelt.models.model import Model
 from seqbelt.models.recurrent import Recurrent
 
 

@@ -6,7 +6,7 @@ import torch
 
 from seqbelt.data.batches import pad
 from seqbelt.features.input_layout import ColumnSize, InputLayout, InputSize
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 LAYOUT = InputLayout(
     (InputSize("tone", 3, False, 20), InputSize("note", 9, True, 5)), (ColumnSize("age", 2),)

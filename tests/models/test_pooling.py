@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from seqbelt.models.classifier import Model
-from seqbelt.models.pooling import LOCAL, Pooling
+from seqbelt.models.model import LOCAL, Model
+from seqbelt.models.pooling import Pooling
 from seqbelt.models.stem import Stem
 
 

@@ -6,8 +6,9 @@ import torch
 from toys import PLAIN
 
 from seqbelt.errors import SettingsError
-from seqbelt.models.classifier import Model
-from seqbelt.models.stem import Stem, StemLayers, output_lengths
+from seqbelt.models.model import Model
+from seqbelt.models.stem import Stem
+from seqbelt.models.stem_layers import StemLayers, output_lengths
 from seqbelt.models.streaming_classifier import StreamingClassifier
 
 CELLS = ["lstm", "gru", "rnn", "none"]

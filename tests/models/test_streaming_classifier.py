@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from toys import PLAIN
 
 from seqbelt.models import fused
-from seqbelt.models.classifier import Model
-from seqbelt.models.pooling import ATTENDING
+from seqbelt.models.model import ATTENDING, Model
 from seqbelt.models.recurrent import Recurrent
 from seqbelt.models.streaming_classifier import StreamingClassifier
 

@@ -3,7 +3,7 @@ import pytest
 from toys import toy_store
 
 from seqbelt.data.batches import step_statistics
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.plots.run_figures import augmentation_figure
 from seqbelt.training.augmentation import Augmentation
 

@@ -8,7 +8,7 @@ import pytest
 
 from seqbelt.data.sources.dataset import Data
 from seqbelt.features.arrays.channels import Channels
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.advice import Advice, TrainingOutcome, advise
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.history import Epoch, History

@@ -14,7 +14,7 @@ from toys import toy_store
 from seqbelt.data.batches import Batch, pad
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from toys import toy_store
 
 from seqbelt.data.batches import Batch
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.cuda_graphs import GraphedSteps, pad_steps, rounded_up
 from seqbelt.training.hyperparameters import Training

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import save_file
 from toys import PLAIN, UNCHANGED, Ready  # the kind of features that the store has
 from seqbelt.data.store.store import SequenceStore
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 

@@ -6,7 +6,7 @@ import torch
 from toys import PLAIN, toy_store
 
 from seqbelt.data.batches import Batch
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network

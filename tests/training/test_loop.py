@@ -10,7 +10,7 @@ from toys import PLAIN, UNCHANGED, toy_store
 
 from seqbelt.data.batches import training_plan
 from seqbelt.errors import SeqbeltError, SettingsError
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training import device
 from seqbelt.training.history import Epoch
 from seqbelt.training.hyperparameters import Training

@@ -10,7 +10,7 @@ from seqbelt.data.cropped_sequences import crop_sequences, draw_crops
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.text.text import Character
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.prefetch import Prefetcher, ResidentSequences, load_batches
 

@@ -8,7 +8,8 @@ import torch
 from toys import PLAIN, UNCHANGED, toy_store
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 

@@ -6,7 +6,7 @@ import torch
 from toys import PLAIN
 
 from seqbelt.data.labels.targets import UNLABELLED
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.stem import Stem
 from seqbelt.training import step_scoring

@@ -3,7 +3,7 @@
 import pytest
 
 from seqbelt.errors import SettingsError
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.tuning import Range, Tuning, given, suggest, with_values
 

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 
 from seqbelt.comparison.variants import label
-from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.model import Model
 
 Protocol = Literal["as_given", "equal_parameters", "equal_compute", "equal_tuning"]
 EqualSize = Literal["equal_parameters", "equal_compute"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 
 Variant = Literal["lstm", "gru", "rnn", "rnn_relu", "none"]
 """The cells, and the RNN with ReLU and identity initialisation (Le et al. 2015, arXiv:1504.00941),

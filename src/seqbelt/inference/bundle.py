@@ -35,8 +35,9 @@ from seqbelt.features.kinds import parse_stored
 from seqbelt.inference.decision import SEPARATORS, Decision
 from seqbelt.inference.reference import FILE as REFERENCE
 from seqbelt.inference.reference import Reference
-from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.ensemble import Ensemble, Network
+from seqbelt.models.model import Model
 
 FORMATS = {
     1: "one network, one class an example",

@@ -6,9 +6,10 @@ from torch import nn
 
 from seqbelt.inference.c_unit import CUnit, as_numpy, c_number
 from seqbelt.models.classifier import SequenceNetwork
-from seqbelt.models.pooling import ATTENDING, Pooling
+from seqbelt.models.model import ATTENDING
+from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import NoRecurrence, Recurrent
-from seqbelt.models.stem import StemBlock
+from seqbelt.models.stem_layers import StemBlock
 
 _GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 

@@ -10,7 +10,7 @@ from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.audio.audio_decoding import SILENCE_PEAK
 from seqbelt.features.streaming.steps import stream_steps, why_whole
 from seqbelt.inference.bundle import Bundle
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.models.streaming_classifier import StreamingClassifier, WindowClassifier
 
 EVERY_MS = 250.0

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.ensemble import Network
-from seqbelt.models.pooling import ATTENDING, Pooling
-from seqbelt.models.recurrent import Cell, Recurrent
+from seqbelt.models.model import ATTENDING, Cell
+from seqbelt.models.pooling import Pooling
+from seqbelt.models.recurrent import Recurrent
 from seqbelt.models.standardize import NEGLIGIBLE_SPREAD, Standardize
-from seqbelt.models.stem import StemBlock, StemLayers
+from seqbelt.models.stem_layers import StemBlock, StemLayers
 
 OPSET = 17
 IR_VERSION = 8

@@ -33,9 +33,10 @@ from seqbelt.inference.onnx_graph import (
     layer_weights,
 )
 from seqbelt.models.classifier import SequenceNetwork
-from seqbelt.models.pooling import ATTENDING, Pooling
+from seqbelt.models.model import ATTENDING
+from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import Recurrent
-from seqbelt.models.stem import StemBlock
+from seqbelt.models.stem_layers import StemBlock
 
 INPUT = "step"
 OUTPUTS = ("logits", "probabilities")

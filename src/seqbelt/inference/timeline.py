@@ -35,7 +35,7 @@ from seqbelt.inference.output import write_table
 from seqbelt.inference.predictor import Engine, Prediction, Predictor, ProductPrecision
 from seqbelt.inference.recording_windows import open_recording, slide_windows
 from seqbelt.inference.segment_merging import Timeline, TimelineSegment, merge
-from seqbelt.models.pooling import LOCAL
+from seqbelt.models.model import LOCAL
 
 MAX_BATCH_WINDOWS = 256
 MAX_BATCH_INPUTS = 4 << 20

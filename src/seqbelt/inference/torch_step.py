@@ -13,9 +13,10 @@ from torch.nn import functional as F
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.ensemble import average_logits
-from seqbelt.models.pooling import ATTENDING, Pooling
+from seqbelt.models.model import ATTENDING
+from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import Recurrent
-from seqbelt.models.stem import StemBlock
+from seqbelt.models.stem_layers import StemBlock
 
 
 class StepNetwork(nn.Module):

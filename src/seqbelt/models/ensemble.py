@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from seqbelt.models.chunks import Chunks
-from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.embedding import Embedding
+from seqbelt.models.model import Model
 from seqbelt.models.standardize import Standardize
 
 

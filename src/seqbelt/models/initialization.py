@@ -8,17 +8,12 @@ arXiv:1804.11188); an RNN when its recurrent matrix starts orthogonal (Saxe et a
 arXiv:1312.6120) or, with ReLU, as the identity (Le et al. 2015, arXiv:1504.00941).
 """
 
-from typing import Annotated, Literal
-
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from seqbelt.models.recurrent import Cell, Recurrent
-
-RecurrentInit = Literal["orthogonal", "identity", "uniform"]
-ForgetBias = Annotated[Literal["chrono"] | float, Field(union_mode="left_to_right")]
+from seqbelt.models.model import Cell, ForgetBias, RecurrentInit
+from seqbelt.models.recurrent import Recurrent
 
 _NUM_GATES: dict[Cell, int] = {"lstm": 4, "gru": 3, "rnn": 1}
 

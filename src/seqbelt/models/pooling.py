@@ -1,18 +1,11 @@
 """Pooling of the outputs at the valid steps to one vector per sequence."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from seqbelt.models.device_transfer import upload
+from seqbelt.models.model import ATTENDING, ATTENTION_WIDTH, LOCAL, PoolingName
 
-ATTENTION_WIDTH = 64
-PoolingName = Literal["last", "mean", "max", "attention", "attention_max", "concat", "none"]
-ATTENDING = ("attention", "attention_max")
-"""Poolings that weight the steps by a learned score."""
-LOCAL: tuple[PoolingName, ...] = ("mean", "max", "attention", "attention_max")
-"""Poolings that can also pool the neighbourhood of each step."""
 MIN_RELATIVE_SCORE = -60.0
 """Attention scores are at least this far below the sequence's largest one, within float32."""
 

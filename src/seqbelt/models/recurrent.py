@@ -20,9 +20,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from seqbelt.models import fused
 from seqbelt.models.device_transfer import upload
+from seqbelt.models.model import Cell, Layout
 
-Cell = Literal["lstm", "gru", "rnn", "none"]
-Layout = Literal["auto", "padded", "packed", "fused"]
 State = Tensor | tuple[Tensor, Tensor]
 """Hidden state ``(layers * directions, batch, hidden)``; an LSTM has a pair: hidden and cell."""
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.ensemble import Network, average_logits
-from seqbelt.models.pooling import ATTENDING, Pooling
+from seqbelt.models.model import ATTENDING
+from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import State
 
 

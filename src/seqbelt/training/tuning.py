@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from seqbelt.errors import SettingsError
-from seqbelt.models.classifier import Model
+from seqbelt.models.model import Model
 from seqbelt.settings import Count, Seed, Settings
 from seqbelt.training.hyperparameters import Training
 

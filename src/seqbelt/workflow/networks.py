@@ -13,7 +13,8 @@ from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.joined_inputs import JoinedEncoder
 from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.features.text.word_vectors import AlignedVectors, WordVectors
-from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.model import Model
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.words import percent
 from seqbelt.workflow.console import echo

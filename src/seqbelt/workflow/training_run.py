@@ -28,8 +28,8 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.decision import choose_separator
 from seqbelt.inference.reference import Reference, reference_of
 from seqbelt.inference.segment_smoothing import shortest_segment
-from seqbelt.models.classifier import Model
 from seqbelt.models.ensemble import Network
+from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
 from seqbelt.plots.fonts import hint, to_png
 from seqbelt.plots.run_figures import augmentation_figure, learning_curves, report_figures

@@ -7,7 +7,8 @@ from seqbelt.comparison.protocol import describe, match
 from seqbelt.comparison.variants import OVERRIDES, apply_variant, label
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.experiment import Experiment
-from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.model import Model
 from seqbelt.workflow.search import Search
 from seqbelt.workflow.search_report import log_search
 from seqbelt.workflow.workers import run_in_workers

@@ -25,7 +25,8 @@ from seqbelt.comparison.baselines.text_baselines import bag_of_words, mean_of_em
 from seqbelt.data.joined_views import cells_of
 from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.data.sequences import RowSource, Sequences
-from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.scoring import ZERO
 

@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 from seqbelt.comparison.baselines.baseline import fit_predict
 from seqbelt.data.sequences import Sequences
-from seqbelt.models.classifier import Model, SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits

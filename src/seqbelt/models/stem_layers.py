@@ -1,0 +1,99 @@
+"""The layers of a stem (``models/stem.py``)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seqbelt.models.device_transfer import upload
+from seqbelt.models.stem import Stem
+
+
+class StemLayers(nn.Module):
+    """The layers of a stem. With ``causal`` an output step depends on no later input step."""
+
+    def __init__(self, settings: Stem, num_features: int, causal: bool) -> None:
+        super().__init__()
+        self.reduction, self.causal = settings.reduction, causal
+        sizes = [num_features, *settings.channels]
+        self.output_size = sizes[-1]
+        self.blocks = nn.ModuleList(
+            StemBlock(sizes[number], sizes[number + 1], kernel_size, stride, causal)
+            for number, (kernel_size, stride) in enumerate(
+                zip(settings.kernel_sizes, settings.strides)
+            )
+        )
+
+    def forward(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """``(batch, steps, features)`` and lengths ``(batch,)`` to ``(batch, fewer steps,
+        output_size)`` and the reduced lengths ``(batch,)``, on the device of ``lengths``."""
+        channels = steps.transpose(1, 2)
+        for block in self.blocks:
+            channels, lengths = block(channels, lengths)
+        return channels.transpose(1, 2).contiguous(), lengths
+
+    def begin(self) -> list["BlockState"]:
+        """The initial state for ``advance``."""
+        return [BlockState() for _ in self.blocks]
+
+    def advance(self, steps: Tensor, states: list["BlockState"]) -> Tensor:
+        """Process the next steps ``(1, steps, features)``; returns the completed output steps
+        ``(1, fewer steps, output_size)``, possibly none."""
+        channels = steps.transpose(1, 2)
+        for block, state in zip(self.blocks, states):
+            assert isinstance(block, StemBlock)
+            channels = block.advance(channels, state)
+        return channels.transpose(1, 2).contiguous()
+
+
+class BlockState:
+    """State of a causal block between two parts of one sequence."""
+
+    def __init__(self) -> None:
+        self.num_steps = 0
+        """Input steps read so far."""
+        self.past: Tensor | None = None
+        """The last input steps ``(1, channels, kernel size - 1)``."""
+
+
+class StemBlock(nn.Module):
+    """One block of a stem; tensors are ``(batch, channels, steps)``."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, causal: bool
+    ) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(in_channels, out_channels, kernel_size, stride)
+        self.normalize = nn.LayerNorm(out_channels)
+        self.stride = stride
+        self.padding = (kernel_size - 1, 0) if causal else (kernel_size // 2, kernel_size // 2)
+        self.is_residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Padded steps are read as zeros, like those before the first step."""
+        steps = torch.arange(inputs.shape[2], device=inputs.device)
+        padded = steps >= upload(lengths, inputs.device).unsqueeze(1)
+        inputs = inputs.masked_fill(padded.unsqueeze(1), 0)
+        return self._apply_to(F.pad(inputs, self.padding), inputs), output_lengths(
+            lengths, self.stride
+        )
+
+    def advance(self, inputs: Tensor, state: BlockState) -> Tensor:
+        """The outputs that the next ``inputs`` ``(1, channels, steps)`` of a sequence complete."""
+        if state.past is None:
+            state.past = inputs.new_zeros(1, inputs.shape[1], self.padding[0])
+        first = -state.num_steps % self.stride  # the next input step that has an output
+        window = torch.cat([state.past, inputs], dim=2)
+        state.num_steps += inputs.shape[2]
+        state.past = window[:, :, window.shape[2] - self.padding[0] :]
+        if first >= inputs.shape[2]:
+            return inputs.new_zeros(1, self.convolution.out_channels, 0)
+        return self._apply_to(window[:, :, first:], inputs)
+
+    def _apply_to(self, window: Tensor, inputs: Tensor) -> Tensor:
+        outputs = self.normalize(self.convolution(window).transpose(1, 2)).transpose(1, 2).relu()
+        return outputs + inputs if self.is_residual else outputs
+
+
+def output_lengths(lengths: Tensor, stride: int) -> Tensor:
+    """Numbers of steps ``(batch,)`` after a stride; the first step always stays."""
+    return torch.div(lengths - 1, stride, rounding_mode="floor") + 1
