@@ -29,7 +29,7 @@ from seqbelt.evaluation.drift import measure_drift
 from seqbelt.evaluation.proportions import wilson
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.audio.audio_decoding import Audio
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.reference import make_reference
 from seqbelt.models.model import Model
@@ -170,7 +170,15 @@ def fit(
     accuracy = (logits.argmax(1) == parts[1].labels).mean()
     print(f"LSTM: validation accuracy {accuracy:.1%}")
     bundle = Bundle(
-        "digits", FEATURES, {}, settings, classes, FEATURES.num_features, network, {}, temperature
+        "digits",
+        FEATURES,
+        {},
+        settings,
+        classes,
+        FEATURES.num_features,
+        weights_of(network),
+        {},
+        temperature,
     )
     reference = make_reference(*parts, probabilities.max(1))
     return Predictor(replace(bundle, reference=reference), "cpu")

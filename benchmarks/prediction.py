@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from seqbelt.features.audio.audio import LogMel
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.models.model import Model
 
 RATE = 8000
@@ -68,7 +68,7 @@ def save_bundle(folder: Path) -> Path:
     model = Model(hidden_size=128, bidirectional=True, pooling="attention")
     network = model.build(features.num_features, len(DIGITS), is_tokens=False)
     network.normalize.learn(torch.full((40,), -40.0), torch.full((40,), 15.0))
-    Bundle("digits", features, {}, model, DIGITS, 40, network, {}).save(folder)
+    Bundle("digits", features, {}, model, DIGITS, 40, weights_of(network), {}).save(folder)
     return folder
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from seqbelt.data.batches import pad
 from seqbelt.features.audio.audio import Waveform
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
 
@@ -34,7 +34,7 @@ def make(features=None, learn_from=(), seed=0, **settings) -> Bundle:
             parameter.add_(torch.randn_like(parameter) / (2 * parameter.shape[-1] ** 0.5))
     if not features.is_tokens:
         network.normalize.learn(torch.randn(width), torch.rand(width) + 0.5)
-    return Bundle("toy", features, learned, model, ("a", "b", "ç"), width, network, {})
+    return Bundle("toy", features, learned, model, ("a", "b", "ç"), width, weights_of(network), {})
 
 
 def prefixes_of(bundle: Bundle) -> list[np.ndarray]:

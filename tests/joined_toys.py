@@ -11,7 +11,7 @@ from seqbelt.data.labels.targets import TARGETS
 from seqbelt.features.base import JoinedSource
 from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.features.kinds import parse_stored
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.models.model import Model
 
 CLASSES = ("ja", "nein", "vielleicht")
@@ -52,7 +52,8 @@ def joined_bundle(
         network.join.weight.mul_(3)
         network.classify.weight.mul_(5)
     return Bundle("t", features, learned, model, tuple(classes), encoder.num_features,
-                  network.eval(), {}, target=TARGETS[target])  # fmt: skip
+                  weights_of(network), {}, target=TARGETS[target],
+                  layout=network.layout)  # fmt: skip
 
 
 def write_rows(path: Path, rows: Sequence[Sequence[str]]) -> None:

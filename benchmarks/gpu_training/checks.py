@@ -19,7 +19,7 @@ from seqbelt.data.batches import step_statistics
 from seqbelt.evaluation.attribution import explain
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.video.descriptors import import_torchvision, load_backbone
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.model import Layout
 from seqbelt.models.recurrent import Recurrent
@@ -205,7 +205,14 @@ def _bundle(workload: Workload) -> Bundle:
         network.normalize.learn(*step_statistics(workload.part("train")))
     features = LogMel(kind="log_mel", sample_rate=8000)
     return Bundle(
-        "check", features, {}, workload.model, store.classes, store.num_features, network, {}
+        "check",
+        features,
+        {},
+        workload.model,
+        store.classes,
+        store.num_features,
+        weights_of(network),
+        {},
     )
 
 

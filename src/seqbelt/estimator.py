@@ -39,7 +39,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SettingsError
 from seqbelt.features.arrays.channels import MAX_FEW_STEPS
 from seqbelt.features.arrays.vectors import Vectors
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.models.model import Model
 from seqbelt.settings import Settings
 from seqbelt.training.history import Epoch
@@ -193,7 +193,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             model=self.network_.settings,
             classes=tuple(str(name) for name in self.classes_),
             num_features=width,
-            network=self.network_,
+            weights=weights_of(self.network_),
             about={"step_s": None},
         ).save(Path(folder))
 
@@ -207,7 +207,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         ``seqbelt.load`` for those.
         """
         bundle = Bundle.load(Path(folder))
-        if not isinstance(bundle.features, Vectors) or bundle.network.labels_steps:
+        if not isinstance(bundle.features, Vectors) or bundle.model.labels_steps:
             raise SettingsError(
                 f"{folder}: not a model of arrays with one label per sequence; use seqbelt.load"
             )

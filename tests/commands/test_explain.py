@@ -21,7 +21,7 @@ from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.text.text import Character, Word
 from seqbelt.features.video.video import FrameDifferences
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.model import Model
 from seqbelt.plots import attributions
@@ -65,9 +65,9 @@ def save(features, learn_from=(), **settings) -> str:
         network.normalize.learn(steps.mean(0), steps.std(0))
     with torch.no_grad():
         network.classify.weight.mul_(5)
-    Bundle("t", features, learned, model, CLASSES, encoder.num_features, network, {}).save(
-        Path("bundle")
-    )
+    Bundle(
+        "t", features, learned, model, CLASSES, encoder.num_features, weights_of(network), {}
+    ).save(Path("bundle"))
     return "bundle"
 
 

@@ -23,7 +23,7 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.features.text.text import Character, Subword
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.c_library import COMPILERS, find_compiler
 from seqbelt.inference.onnx_export import OnnxNetwork
 from seqbelt.inference.predictor import Predictor
@@ -58,9 +58,9 @@ def save(features, learn_from=(), classes=CLASSES, **settings) -> str:
         network.embed.compose(encoder.parts)
     if isinstance(features, LogMel):
         network.normalize.learn(torch.full((features.num_features,), -40.0), torch.tensor(10.0))
-    Bundle("t", features, learned, model, classes, encoder.num_features, network, {}).save(
-        Path("bundle")
-    )
+    Bundle(
+        "t", features, learned, model, classes, encoder.num_features, weights_of(network), {}
+    ).save(Path("bundle"))
     return "bundle"
 
 
@@ -124,7 +124,9 @@ def test_accuracy_of_both_on_the_test_rows(capsys):
     features, model = Channels(kind="channels"), Model(hidden_size=8, layout="padded")
     network = model.build(store.num_features, len(store.classes), False)
     width, classes = store.num_features, store.classes
-    Bundle("t", features, store.learned, model, classes, width, network, {}).save(Path("bundle"))
+    Bundle("t", features, store.learned, model, classes, width, weights_of(network), {}).save(
+        Path("bundle")
+    )
     arguments = ["bundle", "--config", "signals.yaml", "--output", "toy.onnx"]
     code, found, err = run(capsys, *arguments, "--format", "onnx-int8")
     assert code == 0 and "test accuracy" in err

@@ -9,7 +9,7 @@ import pytest
 from seqbelt.cli import main
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.experiment import Experiment
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 
 CONFIG = """
 name: odd
@@ -68,7 +68,7 @@ def save_bundle(store: SequenceStore) -> None:
     network = experiment.model.build(store.num_features, 2, True)
     Bundle(
         "odd", experiment.features, store.learned, experiment.model, store.classes,
-        store.num_features, network, about={},
+        store.num_features, weights_of(network), about={},
     ).save(Path("bundle"))  # fmt: skip
 
 

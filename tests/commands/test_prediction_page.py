@@ -18,7 +18,7 @@ from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.encoding import encode_sources
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.reference import (
     Reference,
     reference_of,
@@ -59,7 +59,9 @@ def model(tmp_path_factory):
         np.unique(np.array([short_hash(one.content_hash) for one in encoded], np.uint64)),
         np.zeros(0, np.float32),
     )
-    bundle = Bundle("toy", FEATURES, {}, settings, ("a", "b"), 8, network, {}, reference=reference)
+    bundle = Bundle(
+        "toy", FEATURES, {}, settings, ("a", "b"), 8, weights_of(network), {}, reference=reference
+    )
     bundle.save(root / "bundle")
     replace(bundle, reference=None).save(root / "old")
     about = {"class_counts": {"a": 30, "b": 45}, "data": {"num_sequences": {"train": 60}}}
@@ -203,7 +205,7 @@ def joined(tmp_path_factory):
     network = settings.build(store.num_features, 2, False, layout=store.layout).eval()
     reference = reference_of(features, learned, train, validation, np.zeros(0))
     bundle = Bundle("joined", features, learned, settings, store.classes, store.num_features,
-                    network, {}, reference=reference)  # fmt: skip
+                    weights_of(network), {}, reference=reference, layout=network.layout)  # fmt: skip
     bundle.save(root / "bundle")
     return root
 

@@ -20,7 +20,7 @@ from seqbelt.data.labels.targets import TARGETS
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Character
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.model import Model
@@ -43,9 +43,9 @@ def save(features=LOG_MEL, learn_from=(), **settings) -> str:
     network = model.build(encoder.num_features, 2, features.is_tokens)
     if features is LOG_MEL:
         network.normalize.learn(torch.full((8,), -40.0), torch.full((8,), 10.0))
-    Bundle("t", features, learned, model, CLASSES, encoder.num_features, network, {}).save(
-        Path("bundle")
-    )
+    Bundle(
+        "t", features, learned, model, CLASSES, encoder.num_features, weights_of(network), {}
+    ).save(Path("bundle"))
     return "bundle"
 
 

@@ -9,7 +9,7 @@ from toys import PLAIN
 
 from seqbelt.cli import main
 from seqbelt.features.audio.audio import LogMel
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.models.model import Model
 
 
@@ -20,7 +20,7 @@ def save(pooling: str) -> str:
     network = model.build(8, 2, is_tokens=False)
     network.normalize.learn(torch.full((8,), -40.0), torch.full((8,), 10.0))
     about = {"median_num_steps": 50}
-    bundle = Bundle("t", features, {}, model, ("call", "rest"), 8, network, about)
+    bundle = Bundle("t", features, {}, model, ("call", "rest"), 8, weights_of(network), about)
     bundle.save(Path("bundle"))
     return "bundle"
 

@@ -18,7 +18,7 @@ from seqbelt.data.cropped_sequences import (
     draw_crops,
     lost_steps,
 )
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
@@ -129,7 +129,7 @@ def test_nothing_is_lost_where_nothing_is_longer(rows):
 def test_prediction_reads_what_evaluation_read(rows, crop):
     model = Model(hidden_size=6, bidirectional=True, max_steps=4, crop=crop)
     network = model.build(3, 2, False).eval()
-    bundle = Bundle("toy", Ready(), {}, model, ("no", "yes"), 3, network, {})
+    bundle = Bundle("toy", Ready(), {}, model, ("no", "yes"), 3, weights_of(network), {})
     found = Predictor(bundle, "cpu").probabilities([rows[index] for index in range(len(rows))])
     logits = predict_logits(network, crop_sequences(rows, Cropping(4, crop)), torch.device("cpu"))
     expected = torch.from_numpy(logits).softmax(1).numpy()

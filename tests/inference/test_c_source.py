@@ -22,7 +22,7 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.text.text import Character
 from seqbelt.inference import c_library
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.c_library import FLAGS, CLibrary, compile_c
 from seqbelt.inference.c_source import c_name, write_c
 from seqbelt.models.ensemble import Ensemble
@@ -77,7 +77,7 @@ def test_an_ensemble_and_a_crop():
         make(bidirectional=False, max_steps=11, stem=STRIDED, seed=seed) for seed in (0, 1)
     )
     networks = [*bundle.network.networks, *other.network.networks]
-    assert_exact_at_every_cut(replace(bundle, network=Ensemble(networks).eval()))
+    assert_exact_at_every_cut(replace(bundle, weights=weights_of(Ensemble(networks))))
 
 
 SOUND = {"sample_rate": 8000, "window_ms": 20, "hop_ms": 10}

@@ -20,7 +20,7 @@ from seqbelt.features import base
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.inference import folder as folder_module
 from seqbelt.inference import predictor as predictor_module
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.folder import Item, Summary, predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.model import Model
@@ -34,7 +34,7 @@ def make(seed: int = 0) -> Bundle:
     features = Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=1.0)
     model = Model(cell="gru", hidden_size=6, layout="padded")
     network = model.build(8, 2, is_tokens=False).eval()
-    return Bundle("toy", features, {}, model, ("low", "high"), 8, network, {})
+    return Bundle("toy", features, {}, model, ("low", "high"), 8, weights_of(network), {})
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ PROCESS = """
     import torch
     from seqbelt.data.sources.folders import list_files
     from seqbelt.inference import folder, predictor
-    from seqbelt.inference.bundle import Bundle
+    from seqbelt.inference.bundle import Bundle, weights_of
 
     bundle, wavs, output, mode = sys.argv[1:]
     wavs, output = Path(wavs), Path(output)

@@ -23,7 +23,7 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Character
 from seqbelt.features.video.video import FrameDifferences
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Prediction, Predictor
 from seqbelt.models.model import Model
 
@@ -130,7 +130,9 @@ def make(features, good: bytes) -> Predictor:
     width = features.encoder(learned).num_features
     model = Model(cell="gru", hidden_size=4, layout="padded")
     network = model.build(width, 2, features.is_tokens)
-    return Predictor(Bundle("t", features, learned, model, ("a", "b"), width, network, {}), "cpu")
+    return Predictor(
+        Bundle("t", features, learned, model, ("a", "b"), width, weights_of(network), {}), "cpu"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -18,7 +18,7 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.features.crash_board import Board
 from seqbelt.inference import isolation
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.isolation import supervise
 from seqbelt.models.model import Model
 
@@ -62,7 +62,9 @@ def project(tmp_path, monkeypatch, write_wavs):
     features = Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=1.0)
     model = Model(cell="gru", hidden_size=6, layout="padded")
     network = model.build(8, 2, is_tokens=False)
-    Bundle("toy", features, {}, model, ("low", "high"), 8, network, {}).save(Path("bundle"))
+    Bundle("toy", features, {}, model, ("low", "high"), 8, weights_of(network), {}).save(
+        Path("bundle")
+    )
 
 
 def put(name: str, words: bytes) -> None:

@@ -14,7 +14,7 @@ from seqbelt.data.store.preparation import prepare
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import JoinedSource
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.folder import predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.serving import ServeLimits, _pack, _unpack, read_joined_row
@@ -74,7 +74,8 @@ def bundle(project):
         experiment.training, network_builder(experiment, store, train, None), train, None
     )
     made = Bundle("x", experiment.features, store.learned, experiment.model, store.classes,
-                  store.num_features, network.eval(), {"step_s": None})  # fmt: skip
+                  store.num_features, weights_of(network), {"step_s": None},
+                  layout=network.layout)  # fmt: skip
     made.save(folder / "bundle")
     return made
 

@@ -15,7 +15,7 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.text.text import Character
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.live_stream import Stream
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.model import Model
@@ -43,7 +43,9 @@ def make(features, learn_from=(), **settings) -> Bundle:
         )
     with torch.no_grad():
         network.classify.weight.mul_(5)
-    return Bundle("t", features, learned, model, CLASSES, encoder.num_features, network, {})
+    return Bundle(
+        "t", features, learned, model, CLASSES, encoder.num_features, weights_of(network), {}
+    )
 
 
 def predict(bundle, source):

@@ -14,7 +14,7 @@ from export_toys import CELLS, POOLINGS, make
 from seqbelt.data.batches import pad
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Character
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.onnx_export import OnnxNetwork, crop_rule, export_bytes, quantize
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.stem import Stem
@@ -157,7 +157,7 @@ def test_an_ensemble_is_exported_with_its_average(kind):
     bundle = make(**options)
     torch.manual_seed(1)
     other = bundle.model.build(bundle.num_features, 3, bundle.features.is_tokens).eval()
-    both = replace(bundle, network=Ensemble([bundle.network, other]))
+    both = replace(bundle, weights=weights_of(Ensemble([bundle.network, other])))
     exported = OnnxNetwork(export_bytes(both))
     assert_same(both, exported)
     with torch.inference_mode():

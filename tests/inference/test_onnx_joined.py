@@ -13,6 +13,7 @@ from joined_toys import joined_bundle
 
 from seqbelt.checks.export_parity import certify_export
 from seqbelt.features.manifest_columns import Column, columns_from_bytes, columns_to_bytes
+from seqbelt.inference.bundle import weights_of
 from seqbelt.inference.onnx_export import OnnxNetwork, export_bytes, run_file
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.workflow.export_check import make_cases
@@ -60,7 +61,7 @@ def test_the_file_answers_as_the_network(settings, columns):
 def test_an_ensemble_and_several_labels():
     one, other = joined_bundle(), joined_bundle()
     torch.nn.init.normal_(other.network.classify.weight)
-    both = replace(one, network=Ensemble([one.network, other.network]).eval())
+    both = replace(one, weights=weights_of(Ensemble([one.network, other.network])))
     cases = make_cases(both, None)
     assert certify_export(both.network, run_file(both, export_bytes(both)), cases).passed
     several = joined_bundle(target="several")

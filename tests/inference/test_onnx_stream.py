@@ -21,7 +21,7 @@ from export_toys import (
 from seqbelt.data.batches import pad
 from seqbelt.errors import SettingsError
 from seqbelt.features.text.text import Character
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.onnx_stream import OnnxStream, export_stream_bytes
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.stem import Stem
@@ -60,7 +60,7 @@ def test_an_ensemble_and_a_crop():
     bundle = make(bidirectional=False, max_steps=11, stem=STRIDED)
     other = make(bidirectional=False, max_steps=11, stem=STRIDED, seed=1).network
     networks = [*bundle.network.networks, *other.networks]
-    assert_exact_at_every_cut(replace(bundle, network=Ensemble(networks).eval()))
+    assert_exact_at_every_cut(replace(bundle, weights=weights_of(Ensemble(networks))))
 
 
 def test_all_shapes_are_fixed_and_every_state_comes_out_as_it_goes_in():

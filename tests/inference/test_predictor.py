@@ -8,7 +8,7 @@ from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.audio.audio import LogMel, Waveform
 from seqbelt.features.encoding import Encoded, hash_content
 from seqbelt.inference import predictor as predictor_module
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Prediction, Predictor
 from seqbelt.models.model import Model
 
@@ -24,7 +24,9 @@ def make(features, cell: str = "lstm", **settings) -> Predictor:
         network.normalize.learn(mean, std)
     with torch.no_grad():
         network.classify.weight.mul_(20)  # answers that differ from item to item
-    bundle = Bundle("t", features, {}, model, CLASSES, features.num_features, network, {})
+    bundle = Bundle(
+        "t", features, {}, model, CLASSES, features.num_features, weights_of(network), {}
+    )
     return Predictor(bundle, "cpu")
 
 

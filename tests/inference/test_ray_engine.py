@@ -9,7 +9,7 @@ import torch
 from seqbelt.data.sources.folders import list_files
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.inference import ray_engine
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.model import Model
@@ -28,7 +28,7 @@ def bundle() -> Bundle:
     features = Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=1.0)
     model = Model(cell="gru", hidden_size=6, layout="padded")
     network = model.build(8, 2, is_tokens=False).eval()
-    return Bundle("toy", features, {}, model, ("low", "high"), 8, network, {})
+    return Bundle("toy", features, {}, model, ("low", "high"), 8, weights_of(network), {})
 
 
 @pytest.fixture

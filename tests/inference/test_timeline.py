@@ -13,7 +13,7 @@ from seqbelt.errors import SettingsError
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference import recording_windows, timeline
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.recording_windows import slide_windows
@@ -43,7 +43,7 @@ def bundle() -> Bundle:
         torch.nn.functional.cross_entropy(network(inputs, lengths), labels).backward()
         optimizer.step()
     about = {"median_num_steps": 50}
-    return Bundle("t", FEATURES, {}, model, ("noise", "tone"), 8, network.eval(), about)
+    return Bundle("t", FEATURES, {}, model, ("noise", "tone"), 8, weights_of(network), about)
 
 
 def signal(random, duration_s, tones) -> np.ndarray:

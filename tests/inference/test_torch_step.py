@@ -17,7 +17,7 @@ from export_toys import (
 from seqbelt.data.batches import pad
 from seqbelt.errors import SettingsError
 from seqbelt.features.text.text import Character
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.torch_step import StepNetwork
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.stem import Stem
@@ -64,7 +64,7 @@ def test_an_ensemble_and_a_crop():
         make(bidirectional=False, max_steps=11, stem=STRIDED, seed=seed) for seed in (0, 1)
     )
     networks = [*bundle.network.networks, *other.network.networks]
-    assert_exact_at_every_cut(replace(bundle, network=Ensemble(networks).eval()))
+    assert_exact_at_every_cut(replace(bundle, weights=weights_of(Ensemble(networks))))
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def explain(
     folder, concrete = load_folder(model)
     predictor = Predictor(Bundle.load(folder))
     bundle = predictor.bundle
-    if bundle.network.labels_steps:
+    if bundle.model.labels_steps:
         raise SettingsError(
             f"{model}: 'explain' needs a model with one label per sequence, this one labels every "
             "step; 'seqbelt predict' gives the segments"

@@ -58,7 +58,7 @@ def export(
     if raw or format != "onnx":
         option, instead = ("--raw", " without --raw") if raw else (f"--format {format}", "")
         bundle.refuse_several_inputs(option, f"--format onnx{instead}")
-    if bundle.network.labels_steps:
+    if bundle.model.labels_steps:
         raise SettingsError(f"{model}: labels every step, which export does not support")
     if bundle.target.is_several and not format.removesuffix("-int8") == "onnx":
         raise SettingsError(

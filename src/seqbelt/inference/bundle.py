@@ -19,12 +19,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.numpy import load, save
 
 from seqbelt.data.labels.targets import DEFAULT_THRESHOLD, TARGETS, Target, find_target
 from seqbelt.data.store.parts import write_json
@@ -35,9 +33,11 @@ from seqbelt.features.kinds import parse_stored
 from seqbelt.inference.decision import SEPARATORS, Decision
 from seqbelt.inference.reference import FILE as REFERENCE
 from seqbelt.inference.reference import Reference
-from seqbelt.models.classifier import SequenceNetwork
-from seqbelt.models.ensemble import Ensemble, Network
 from seqbelt.models.model import Model
+from seqbelt.models.numpy_network import Weights, expected_shapes
+
+if TYPE_CHECKING:  # it imports torch, which takes longer than the prediction of a few files
+    from seqbelt.models.ensemble import Network
 
 FORMATS = {
     1: "one network, one class an example",
@@ -61,7 +61,8 @@ class Bundle:
     model: Model
     classes: tuple[str, ...]
     num_features: int
-    network: Network
+    weights: tuple[Weights, ...]
+    """Of the network, or of each network of an ensemble: ``weights_of``."""
     about: dict[str, Any]
     """Information for users: data fingerprint, scores, versions."""
     temperature: float = 1.0
@@ -75,6 +76,28 @@ class Bundle:
     """What is predicted, and how predictions follow from probabilities."""
     thresholds: tuple[float, ...] = ()
     """With several labels: the probability from which each label is given."""
+    layout: InputLayout | None = None
+    """Where the inputs of an item are, if it has several."""
+
+    @cached_property
+    def network(self) -> "Network":
+        """The network, or the ensemble, in evaluation mode on the CPU."""
+        import torch
+
+        from seqbelt.models.ensemble import Ensemble
+
+        networks = []
+        for weights in self.weights:
+            with torch.random.fork_rng(devices=()):  # the initial weights are random
+                networks.append(self.model.build(*self._network_shape))
+            networks[-1].load_state_dict({n: torch.tensor(array) for n, array in weights.items()})
+        return (Ensemble(networks) if len(networks) > 1 else networks[0]).eval()
+
+    @property
+    def _network_shape(self) -> tuple[int, int, bool, None, InputLayout | None]:
+        """The arguments of ``Model.build``."""
+        is_tokens = self.features.is_tokens
+        return self.num_features, len(self.classes), is_tokens, None, self.layout
 
     def save(self, folder: Path) -> None:
         """Write the bundle, replacing an older one in the same folder."""
@@ -91,16 +114,14 @@ class Bundle:
         (folder / REFERENCE).unlink(missing_ok=True)
         if self.reference is not None:
             (folder / REFERENCE).write_bytes(self.reference.to_bytes())
-        networks = self.network.networks
-        for name, network in zip(_weight_files(len(networks)), networks, strict=True):
-            weights = {n: t.detach().cpu().contiguous() for n, t in network.state_dict().items()}
-            (folder / name).write_bytes(save(weights))
+        for name, weights in zip(_weight_files(len(self.weights)), self.weights, strict=True):
+            (folder / name).write_bytes(save(dict(weights)))
         has_layout = self.layout is not None
         write_json(
             folder / "bundle.json",
             {
-                "format": _format_of(len(networks), self.target.is_several, has_layout),
-                **({"num_networks": len(networks)} if len(networks) > 1 else {}),
+                "format": _format_of(len(self.weights), self.target.is_several, has_layout),
+                **({"num_networks": len(self.weights)} if len(self.weights) > 1 else {}),
                 "name": self.name,
                 "classes": self.classes,
                 "num_features": self.num_features,
@@ -115,11 +136,6 @@ class Bundle:
             },
         )
         write_hashes(folder)
-
-    @property
-    def layout(self) -> InputLayout | None:
-        """Where the inputs of an item are, if it has several."""
-        return self.network.networks[0].layout
 
     def num_steps(self, sequence: np.ndarray) -> int:
         """Steps of an encoded item: of several inputs their sum."""
@@ -174,34 +190,69 @@ class Bundle:
         if number != len(names) or names != _weight_files(number):
             raise ValueError(f"num_networks: {number}, found {', '.join(names)}")
         layout = InputLayout.from_stored(values["layout"]) if "layout" in values else None
-        networks: list[SequenceNetwork] = []
-        for name in names:
-            weights = load(files[name])
-            shape = (num_features, len(classes), features.is_tokens, None, layout)
-            _check_weights(weights, model, shape)
-            networks.append(model.build(*shape))
-            networks[-1].load_state_dict(weights)
-        network = Ensemble(networks) if len(networks) > 1 else networks[0]
+        weights = tuple(_as_float32(load(files[name])) for name in names)
         learned = {
             name.removeprefix("learned/"): content
             for name, content in files.items()
             if name.startswith("learned/")
         }
-        return cls(
+        bundle = cls(
             name=values["name"],
             features=features,
             learned=learned,
             model=model,
             classes=classes,
             num_features=num_features,
-            network=network.eval(),
+            weights=weights,
             about=values["about"],
             temperature=values.get("temperature", 1.0),  # missing in older bundles
             confidences=tuple(values.get("confidences", ())),
             reference=Reference.from_bytes(files[REFERENCE]) if REFERENCE in files else None,
             target=find_target(target_name, values.get("ordered", False)),
             thresholds=tuple(values.get("thresholds", ())),
+            layout=layout,
         )
+        for network_weights in weights:
+            bundle._check_weights(network_weights)
+        return bundle
+
+    def _check_weights(self, weights: Weights) -> None:
+        """Raise ValueError for weights of another network. No memory is allocated before, since a
+        wrong size may be huge."""
+        model = self.model
+        layers = sum(name.startswith("recurrent.weights.weight_hh_l") for name in weights)
+        if (
+            self.layout is None
+            and model.cell != "none"
+            and layers != model.num_layers * (1 + model.bidirectional)
+        ):
+            raise ValueError(
+                f"the weights have {layers} recurrent layers and directions, bundle.json has "
+                f"num_layers {model.num_layers}, bidirectional {str(model.bidirectional).lower()}"
+            )
+        expected = self._expected_shapes()
+        if (parts := weights.get("embed.parts")) is not None:
+            _check_embedding_parts(parts, self.num_features)
+        for name, shape in expected.items():
+            found = weights[name].shape if name in weights else "nothing"
+            if found != shape:
+                raise ValueError(f"{name}: bundle.json needs shape {shape}, found {found}")
+        for name, array in weights.items():
+            if name not in expected and not name.endswith("embed.parts"):
+                raise ValueError(f"{name}: the network has no such weights")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name}: contains NaN or infinite values")
+
+    def _expected_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        if self.layout is None:
+            is_tokens = self.features.is_tokens
+            resolved = self.model.resolve(is_tokens, None)
+            return expected_shapes(resolved, self.num_features, len(self.classes), is_tokens)
+        import torch
+
+        with torch.device("meta"):  # shapes only
+            network = self.model.build(*self._network_shape)
+        return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -266,7 +317,7 @@ class Bundle:
         Raises SettingsError if the model was trained without validation rows, or labels steps.
         """
         if not self.confidences:
-            why = "labels steps" if self.network.labels_steps else "had no validation rows"
+            why = "labels steps" if self.model.labels_steps else "had no validation rows"
             raise SettingsError(
                 f"--coverage {coverage:g}: this model {why}, so its validation confidences are "
                 "unknown; remove --coverage, or train with data.validation_fraction"
@@ -289,9 +340,14 @@ class Bundle:
         if stored := self._stored_target():
             settings.append(stored)
         digest.update(json.dumps(settings).encode())
-        for name, tensor in sorted(self.network.state_dict().items()):
+        named = self.weights[0]
+        if len(self.weights) > 1:  # the names that torch gives the parameters of an ensemble
+            named = {
+                f"members.{i}.{n}": a for i, of in enumerate(self.weights) for n, a in of.items()
+            }
+        for name, array in sorted(named.items()):
             digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(np.ascontiguousarray(array).tobytes())
         learned = self.features.identifying(self.learned) if self.learned else {}
         for name, content in sorted(learned.items()):
             digest.update(name.encode() + b"\0" + content)
@@ -417,34 +473,28 @@ def _check_values(values: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
     return classes, num_features
 
 
-def _check_weights(
-    weights: Mapping[str, Tensor],
-    model: Model,
-    shape: tuple[int, int, bool, None, InputLayout | None],
-) -> None:
-    """Raise ValueError for weights of another network. No memory is allocated before, since a wrong
-    size may be huge."""
-    layers = sum(name.startswith("recurrent.weights.weight_hh_l") for name in weights)
-    if (
-        shape[-1] is None
-        and model.cell != "none"
-        and layers != model.num_layers * (1 + model.bidirectional)
-    ):
-        raise ValueError(
-            f"the weights have {layers} recurrent layers and directions, bundle.json has "
-            f"num_layers {model.num_layers}, bidirectional {str(model.bidirectional).lower()}"
-        )
-    with torch.device("meta"):  # shapes only
-        expected = model.build(*shape).state_dict()
-    for name, tensor in expected.items():
-        found = tuple(weights[name].shape) if name in weights else "nothing"
-        if found != tuple(tensor.shape):
-            raise ValueError(
-                f"{name}: bundle.json needs shape {tuple(tensor.shape)}, found {found}"
-            )
-    for name, tensor in weights.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise ValueError(f"{name}: contains NaN or infinite values")
+def weights_of(network: "Network") -> tuple[Weights, ...]:
+    """The weights of a network, or of each network of an ensemble, copied."""
+    return tuple(
+        {
+            name: np.array(tensor.detach().cpu(), order="C")
+            for name, tensor in member.state_dict().items()
+        }
+        for member in network.networks
+    )
+
+
+def _check_embedding_parts(parts: np.ndarray, num_tokens: int) -> None:
+    if parts.shape != (num_tokens, 2) or not ((parts >= 0) & (parts < num_tokens)).all():
+        raise ValueError(f"embed.parts: expected ({num_tokens}, 2) numbers of rows")
+
+
+def _as_float32(weights: Weights) -> Weights:
+    """Weights in the precision that the network computes in."""
+    return {
+        name: array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
+        for name, array in weights.items()
+    }
 
 
 if __name__ == "__main__":

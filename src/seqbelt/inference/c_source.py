@@ -17,7 +17,7 @@ from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.inference import c_templates as templates
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.c_network import CNetwork
-from seqbelt.inference.c_unit import CUnit, as_numpy, c_number
+from seqbelt.inference.c_unit import CUnit, c_number
 from seqbelt.inference.exportable import (
     num_channels,
     samples_before,
@@ -151,7 +151,7 @@ def _write_audio(unit: CUnit, features: LogMel | Waveform) -> tuple[str, str]:
 def _log_mel_frame(unit: CUnit, features: LogMel) -> str:
     """The statements that turn the window of samples into ``state->step``."""
     size, bands = features.fft_size, features.num_bands
-    window, filters = (as_numpy(part).astype(np.float64) for part in features.window_and_filters)
+    window, filters = (part.astype(np.float64) for part in features.window_and_filters)
     angles = -2 * np.pi * np.arange(size // 2) / size
     unit.array("window", window)
     unit.array("cosines", np.cos(angles), unit.real)
@@ -177,7 +177,7 @@ def _log_mel_frame(unit: CUnit, features: LogMel) -> str:
         target="bands" if is_mfcc else "step",
     )  # fmt: skip
     if is_mfcc:
-        unit.array("dct", features.cosines.numpy().T)
+        unit.array("dct", features.cosines.T)
         text += templates.MFCC_FRAME.format(
             num_coefficients=features.num_base_features, bands=bands, real=unit.real
         )

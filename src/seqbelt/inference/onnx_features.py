@@ -133,7 +133,7 @@ def _audio_steps(graph: GraphBuilder, bundle: Bundle) -> tuple[str, str]:
 
 def _log_mel(graph: GraphBuilder, features: LogMel, frames: str) -> str:
     """Decibels of the mel bands of frames ``(batch, steps, window)``, or their cosine transform."""
-    window, filters = (part.numpy().astype(np.float64) for part in features.window_and_filters)
+    window, filters = (part.astype(np.float64) for part in features.window_and_filters)
     angles = np.outer(np.arange(features.window), np.arange(features.fft_size // 2 + 1))
     angles = 2 * np.pi / features.fft_size * angles
     frames = graph.add("Cast", frames, to=onnx.TensorProto.DOUBLE)
@@ -146,7 +146,7 @@ def _log_mel(graph: GraphBuilder, features: LogMel, frames: str) -> str:
     logarithms = graph.add("Log", graph.add("Max", energies, floor))
     decibels = graph.add("Mul", logarithms, graph.constant(np.float64(10 / np.log(10))))
     if isinstance(features, Mfcc):
-        cosines = features.cosines.numpy().astype(np.float64)
+        cosines = features.cosines.astype(np.float64)
         decibels = graph.add("MatMul", decibels, graph.constant(cosines))
     return graph.add("Cast", decibels, to=onnx.TensorProto.FLOAT)
 

@@ -333,7 +333,7 @@ def _refuse_silence(probabilities: np.ndarray) -> None:
 def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
     """Raise SettingsError if a model cannot classify such windows."""
     features, model = bundle.features, bundle.model
-    if bundle.network.labels_steps:
+    if bundle.model.labels_steps:
         raise SettingsError(
             "--timeline: this model labels every step; run 'predict' without --timeline to "
             "get segments"

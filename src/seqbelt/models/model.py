@@ -27,6 +27,8 @@ LOCAL: tuple[PoolingName, ...] = ("mean", "max", "attention", "attention_max")
 """Poolings that can also pool the neighbourhood of each step."""
 ATTENTION_WIDTH = 64
 """Values from which a score is computed."""
+NEGLIGIBLE_SPREAD = 1e-6
+"""Spread of a sequence, in training standard deviations, below which it counts as constant."""
 AutoFraction = Literal["auto"] | Fraction
 
 

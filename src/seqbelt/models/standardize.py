@@ -5,9 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqbelt.models.device_transfer import upload
-
-NEGLIGIBLE_SPREAD = 1e-6
-"""Spread of a sequence, in training standard deviations, below which it counts as constant."""
+from seqbelt.models.model import NEGLIGIBLE_SPREAD
 
 
 class Standardize(nn.Module):

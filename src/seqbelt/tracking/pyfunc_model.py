@@ -108,7 +108,7 @@ class SequenceModel(PythonModel):
         self.limits = ServeLimits.from_environment()
         self.features, self.classes = bundle.features, bundle.classes
         self.decision = bundle.decision
-        self.labels_steps = bundle.network.labels_steps
+        self.labels_steps = bundle.model.labels_steps
         self.output = (context.model_config or {}).get("output", OUTPUTS[0])
         has_one_label = not (self.labels_steps or bundle.target.is_several)
         if self.output not in OUTPUTS or (self.output != OUTPUTS[0] and not has_one_label):

@@ -24,7 +24,7 @@ EXTRA = ("onnx", "onnxruntime")
 def certify_bundle(bundle: Bundle, sequences: Sequences) -> ExportCertificate | None:
     """The certificate of a bundle's export on real sequences; None without the extra, or if the
     model labels every step, which cannot be exported."""
-    if missing_packages() or bundle.network.labels_steps:
+    if missing_packages() or bundle.model.labels_steps:
         return None
     from seqbelt.inference.onnx_export import export_bytes, run_file
 

@@ -24,7 +24,7 @@ from seqbelt.evaluation.report_markdown import report_markdown
 from seqbelt.evaluation.several_report import MIN_ROWS, has_enough_rows
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.decision import choose_separator
 from seqbelt.inference.reference import Reference, reference_of
 from seqbelt.inference.segment_smoothing import shortest_segment
@@ -194,7 +194,7 @@ def make_bundle(
         model=experiment.model,
         classes=store.classes,
         num_features=store.num_features,
-        network=network,
+        weights=weights_of(network),
         about={
             "data_fingerprint": store.fingerprint,
             "data": data_record(store, experiment.data.source),
@@ -213,6 +213,7 @@ def make_bundle(
         reference=_reference(experiment, store, reports.get("validation")),
         target=store.target,
         thresholds=_thresholds(reports),
+        layout=network.networks[0].layout,
     )
 
 

@@ -1,3 +1,4 @@
+import sys
 from fractions import Fraction
 
 import librosa
@@ -340,3 +341,16 @@ def test_only_log_mel_bands_alone_are_a_spectrum():
     assert features("log_mel").is_spectrum
     for other in (features("log_mel", deltas=1), features("mfcc"), features("spectral")):
         assert not other.is_spectrum
+
+
+@pytest.mark.parametrize("settings", [{}, {"sample_rate": 11_025, "window_ms": 31.0}])
+@pytest.mark.parametrize("kind", [LogMel, Mfcc])
+def test_without_torch_the_features_are_the_same(monkeypatch, noise, kind, settings):
+    features = kind(kind="mfcc" if kind is Mfcc else "log_mel", **settings)
+    signals = [noise(number) for number in (1, 80, 4001, 16_000)]
+    expected = features._transform(signals)
+    monkeypatch.delitem(sys.modules, "torch")
+    found = features._transform(signals)
+    assert all(one.dtype == np.float32 for one in found)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)

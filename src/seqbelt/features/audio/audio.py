@@ -7,6 +7,7 @@ transformed in one batch and still get the very frames that they would get alone
 """
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -21,6 +22,14 @@ from seqbelt.features.audio.audio_decoding import (
     check_samples,
     decode_audio,
     max_audio_bytes,
+)
+from seqbelt.features.audio.audio_transforms import (
+    cosine_transform,
+    differences,
+    hann_window,
+    mel_filters,
+    power_spectra,
+    resample_short,
 )
 from seqbelt.features.base import Features, Learned, Source, file_or_content
 from seqbelt.settings import Positive
@@ -184,13 +193,11 @@ class LogMel(AudioFeatures):
     def fft_size(self) -> int:  # type: ignore[override]
         """Next power of two from the window, or larger, so that no mel band is without a bin."""
         size = _power_of_two(self.window)
-        while not self._mel_filters(size).any(dim=0).all():
+        while not self._mel_filters(size).any(axis=0).all():
             size *= 2
         return size
 
-    def _mel_filters(self, fft_size: int):
-        from seqbelt.features.audio.audio_transforms import mel_filters
-
+    def _mel_filters(self, fft_size: int) -> np.ndarray:
         # Half an odd rate is rounded down: bins up to the whole of it are asked for instead.
         twice = 2 if self.sample_rate % 2 and self.signal_version > 1 else 1
         filters = mel_filters(
@@ -203,32 +210,44 @@ class LogMel(AudioFeatures):
         return filters[: fft_size // 2 + 1]
 
     @cached_property
-    def window_and_filters(self):
+    def window_and_filters(self) -> tuple[np.ndarray, np.ndarray]:
         """The window ``(window,)`` and the mel filters ``(num_bands, bins)``."""
-        import torch
-
-        return torch.hann_window(self.window), self._mel_filters(self.fft_size).T.contiguous()
+        filters = self._mel_filters(self.fft_size)
+        return hann_window(self.window), np.ascontiguousarray(filters.T)
 
     def _transform(self, signals: list[np.ndarray]) -> list[np.ndarray]:
-        decibels = self._decibels(signals).numpy()
-        return [decibels[i, : self.num_steps(len(s))] for i, s in enumerate(signals)]
+        # torch is faster, but takes longer to import than NumPy for some hundred recordings.
+        if "torch" in sys.modules:
+            return self._decibels_by_torch(signals)
+        return [self._decibels(signal) for signal in signals]
 
-    def _decibels(self, signals: list[np.ndarray]):
-        """``(batch, steps, num_bands)`` in dB."""
+    def _decibels(self, signal: np.ndarray) -> np.ndarray:
+        """``(steps, num_bands)`` in dB."""
+        window, filters = self.window_and_filters
+        energies = power_spectra(signal, window, self.fft_size, self.hop) @ filters.T
+        return 10 * np.log10(np.maximum(energies, self._floor))
+
+    def _decibels_by_torch(self, signals: list[np.ndarray]) -> list[np.ndarray]:
         import torch
 
         padded = torch.zeros(len(signals), max(len(signal) for signal in signals))
         for row, signal in zip(padded.numpy(), signals):
             row[: len(signal)] = signal
-        window, filters = self.window_and_filters
+        window, filters = (torch.from_numpy(part) for part in self.window_and_filters)
         spectra = torch.stft(
             padded, self.fft_size, self.hop, self.window, window,
             pad_mode="constant", return_complex=True,
         )  # fmt: skip
         # Not abs and square: a complex abs alone takes longer than the transform.
         energies = filters @ spectra.real.square().add_(spectra.imag.square())
-        decibels = energies.clamp_(min=10 ** (self.floor_db / 10)).log10_().mul_(10)
-        return decibels.transpose(1, 2)
+        decibels = energies.clamp_(min=float(self._floor)).log10_().mul_(10)
+        steps = decibels.transpose(1, 2).numpy()
+        return [steps[i, : self.num_steps(len(s))] for i, s in enumerate(signals)]
+
+    @property
+    def _floor(self) -> np.float32:
+        """The least energy."""
+        return np.float32(10 ** (self.floor_db / 10))
 
 
 class Mfcc(LogMel):
@@ -250,17 +269,15 @@ class Mfcc(LogMel):
         return min(self.num_coefficients, self.num_bands)
 
     @cached_property
-    def cosines(self):
+    def cosines(self) -> np.ndarray:
         """The orthonormal cosine transform ``(num_bands, num_base_features)``."""
-        from seqbelt.features.audio.audio_transforms import cosine_transform
-
         return cosine_transform(self.num_base_features, self.num_bands)
 
-    def _decibels(self, signals: list[np.ndarray]):
-        return super()._decibels(signals) @ self.cosines
+    def _transform(self, signals: list[np.ndarray]) -> list[np.ndarray]:
+        return [decibels @ self.cosines for decibels in super()._transform(signals)]
 
     def _bands(self, steps: np.ndarray) -> np.ndarray:
-        return steps @ self.cosines.numpy().T
+        return steps @ self.cosines.T
 
 
 class Waveform(AudioFeatures):
@@ -322,8 +339,6 @@ def _resample_short(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndar
     """Resampling by a short windowed sinc, as models of the first signal version were trained."""
     import torch
 
-    from seqbelt.features.audio.audio_transforms import resample_short
-
     ratio = _resampling_ratio(from_rate, to_rate)
     return resample_short(torch.tensor(signal), ratio.numerator, ratio.denominator).numpy()
 
@@ -339,11 +354,7 @@ def _resampling_ratio(from_rate: int, to_rate: int) -> Fraction:
 
 def append_deltas(steps: np.ndarray, order: int) -> np.ndarray:
     """Regression differences over five steps, the ends repeated, appended as features."""
-    import torch
-
-    from seqbelt.features.audio.audio_transforms import differences
-
-    parts = [torch.tensor(np.ascontiguousarray(steps.T))]  # copied: steps may be read-only
+    parts = [steps]
     for _ in range(order):
         parts.append(differences(parts[-1]))
-    return torch.cat(parts).T.numpy()
+    return np.concatenate(parts, axis=1)

@@ -1,0 +1,253 @@
+"""The network of ``models/classifier.py`` in NumPy, without torch, which takes long to import.
+
+Sequences are computed separately up to the recurrence and after it, so nothing is padded; the
+recurrence reads those of a batch together, as torch's packed sequences.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqbelt.models.model import ATTENDING, ATTENTION_WIDTH, NEGLIGIBLE_SPREAD, Model
+from seqbelt.models.stem import Stem
+
+Weights = Mapping[str, np.ndarray]
+"""The parameters and buffers of a network by their names in torch's ``state_dict``."""
+_NUM_GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+_EPSILON = 1e-5  # of torch's layer normalisation
+
+
+def expected_shapes(
+    model: Model, num_features: int, num_classes: int, is_tokens: bool
+) -> dict[str, tuple[int, ...]]:
+    """The shape of each weight of a network with resolved settings and one input."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    if is_tokens:
+        width = model.embedding_size
+        shapes["embed.weight"] = (num_features, width)
+    else:
+        by_sequence = model.scaling == "rows_and_sequence"
+        width = num_features * (1 + by_sequence + bool(model.differences))
+        names = ["mean", "std", *(["difference_scale"] if model.differences else [])]
+        shapes |= {f"normalize.{name}": (num_features,) for name in names}
+    if isinstance(model.stem, Stem):
+        for block, (channels, size) in enumerate(zip(model.stem.channels, model.stem.kernel_sizes)):
+            name = f"stem.blocks.{block}"
+            shapes[f"{name}.convolution.weight"] = (channels, width, size)
+            shapes |= {
+                f"{name}.{part}": (channels,)
+                for part in ("convolution.bias", "normalize.weight", "normalize.bias")
+            }
+            width = channels
+    if model.cell != "none":
+        gates = _NUM_GATES[model.cell] * model.hidden_size
+        for layer in range(model.num_layers):
+            for direction in _directions(model):
+                suffix = f"l{layer}{direction}"
+                shapes[f"recurrent.weights.weight_ih_{suffix}"] = (gates, width)
+                shapes[f"recurrent.weights.weight_hh_{suffix}"] = (gates, model.hidden_size)
+                shapes |= {f"recurrent.weights.bias_{of}_{suffix}": (gates,) for of in ("ih", "hh")}
+            width = model.hidden_size * len(_directions(model))
+    if model.pooling in ATTENDING:
+        shapes["pool.project.weight"] = (ATTENTION_WIDTH, width)
+        shapes["pool.project.bias"] = (ATTENTION_WIDTH,)
+        shapes["pool.score.weight"] = (1, ATTENTION_WIDTH)
+    width *= {"concat": 3, "attention_max": 2}.get(model.pooling, 1)
+    return shapes | {"classify.weight": (num_classes, width), "classify.bias": (num_classes,)}
+
+
+@dataclass(frozen=True)
+class NumpyNetwork:
+    """A network with one input, for prediction on a CPU without torch."""
+
+    settings: Model
+    """The resolved settings, without ``auto``."""
+    weights: Weights
+    is_tokens: bool
+
+    def __call__(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Logits float32 ``(classes,)`` of each sequence, or ``(steps, classes)`` without pooling.
+
+        Sequences are ``(steps, features)`` or token ids ``(steps,)``, with at least one step.
+        """
+        steps = [self._apply_stem(self._first_steps(sequence)) for sequence in sequences]
+        outputs, final = self._recur(steps)
+        pooled = [self._pool(*pair) for pair in zip(outputs, final, strict=True)]
+        return [each @ self._of("classify.weight").T + self._of("classify.bias") for each in pooled]
+
+    def products_per_step(self, num_steps: int) -> tuple[int, int]:
+        """Multiplications for a sequence of ``num_steps`` steps, and steps that the recurrence
+        reads one after the other, in all layers and directions."""
+        total = 0
+        for block, stride in enumerate(self._strides):
+            num_steps = (num_steps - 1) // stride + 1
+            total += num_steps * self._of(f"stem.blocks.{block}.convolution.weight").size
+        recurrent = [w.size for name, w in self.weights.items() if name.startswith("recurrent.w")]
+        total += num_steps * sum(recurrent)
+        return total, num_steps * self.settings.num_layers * len(_directions(self.settings))
+
+    @property
+    def _strides(self) -> tuple[int, ...]:
+        return self.settings.stem.strides if isinstance(self.settings.stem, Stem) else ()
+
+    def _of(self, name: str) -> np.ndarray:
+        return self.weights[name]
+
+    def _first_steps(self, sequence: np.ndarray) -> np.ndarray:
+        """Embedded tokens, or standardised steps: ``(steps, width)``."""
+        if self.is_tokens:
+            rows, parts = sequence, self.weights.get("embed.parts")
+            if parts is None:
+                return self._of("embed.weight")[rows]
+            return self._of("embed.weight")[parts[rows]].mean(axis=1)
+        std = self._of("normalize.std")
+        columns = [(sequence - self._of("normalize.mean")) / std]
+        if self.settings.scaling == "rows_and_sequence":
+            values = sequence.astype(np.float64)
+            centred = values - values.mean(axis=0)
+            spread = np.sqrt(np.square(centred).mean(axis=0)) + NEGLIGIBLE_SPREAD * std
+            columns.append((centred / spread).astype(np.float32))
+        if self.settings.differences:
+            changes = np.diff(sequence, axis=0, prepend=sequence[:1])
+            columns.append(changes / self._of("normalize.difference_scale"))
+        return np.concatenate(columns, axis=1)
+
+    def _apply_stem(self, steps: np.ndarray) -> np.ndarray:
+        for block, stride in enumerate(self._strides):
+            steps = self._apply_block(f"stem.blocks.{block}", steps, stride)
+        return steps
+
+    def _apply_block(self, name: str, steps: np.ndarray, stride: int) -> np.ndarray:
+        kernel = self._of(f"{name}.convolution.weight")
+        channels, _, size = kernel.shape
+        before = size // 2 if self.settings.bidirectional else size - 1
+        padded = np.pad(steps, ((before, size - 1 - before), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=0)[::stride]
+        outputs = windows.reshape(len(windows), -1) @ kernel.reshape(channels, -1).T
+        outputs += self._of(f"{name}.convolution.bias")
+        outputs -= outputs.mean(axis=1, keepdims=True)
+        outputs /= np.sqrt(np.square(outputs).mean(axis=1, keepdims=True) + np.float32(_EPSILON))
+        outputs *= self._of(f"{name}.normalize.weight")
+        outputs += self._of(f"{name}.normalize.bias")
+        np.maximum(outputs, 0, out=outputs)
+        return outputs + steps if stride == 1 and steps.shape[1] == channels else outputs
+
+    def _recur(self, sequences: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Outputs ``(steps, width)`` and final state ``(width,)`` of each sequence."""
+        if self.settings.cell == "none":
+            return sequences, [steps[-1] for steps in sequences]
+        order = np.argsort([-len(steps) for steps in sequences], kind="stable")
+        layer_inputs = [sequences[index] for index in order]
+        ends: list[np.ndarray] = []
+        for layer in range(self.settings.num_layers):
+            directions = [
+                self._run_direction(layer_inputs, f"l{layer}{direction}", bool(direction))
+                for direction in _directions(self.settings)
+            ]
+            layer_inputs = [np.concatenate(parts, axis=1) for parts in zip(*directions)]
+            ends = [
+                np.concatenate([part[0 if at else -1] for at, part in enumerate(parts)])
+                for parts in zip(*directions)
+            ]
+        back = np.argsort(order)
+        return [layer_inputs[index] for index in back], [ends[index] for index in back]
+
+    def _run_direction(
+        self, sequences: list[np.ndarray], suffix: str, is_reverse: bool
+    ) -> list[np.ndarray]:
+        """Outputs ``(steps, hidden)`` of sequences in falling order of their lengths."""
+        lengths = np.array([len(steps) for steps in sequences])
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        weight_ih, weight_hh, bias_ih, bias_hh = (
+            self._of(f"recurrent.weights.{name}_{suffix}")
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        gates = np.concatenate(sequences) @ weight_ih.T + bias_ih
+        turned = np.ascontiguousarray(weight_hh.T)
+        outputs = np.empty((len(gates), weight_hh.shape[1]), np.float32)
+        hidden = np.zeros((len(sequences), weight_hh.shape[1]), np.float32)
+        cell = np.zeros_like(hidden)
+        advance = _CELLS[self._cell]
+        steps = range(int(lengths[0]))
+        for step in reversed(steps) if is_reverse else steps:
+            count = int(np.searchsorted(-lengths, -step))  # sequences with this step come first
+            rows = starts[:count] + step
+            recurrent = hidden[:count] @ turned + bias_hh
+            hidden[:count], cell[:count] = advance(
+                gates[rows], recurrent, hidden[:count], cell[:count]
+            )
+            outputs[rows] = hidden[:count]
+        return np.split(outputs, starts[1:])
+
+    @property
+    def _cell(self) -> str:
+        cell = self.settings.cell
+        return f"rnn_{self.settings.nonlinearity}" if cell == "rnn" else cell
+
+    def _pool(self, outputs: np.ndarray, final: np.ndarray) -> np.ndarray:
+        name = self.settings.pooling
+        if name == "none":
+            return outputs
+        if name == "last":
+            return final
+        if name == "mean":
+            return outputs.mean(axis=0)
+        if name == "max":
+            return outputs.max(axis=0)
+        if name == "concat":
+            return np.concatenate([final, outputs.mean(axis=0), outputs.max(axis=0)])
+        projected = np.tanh(
+            outputs @ self._of("pool.project.weight").T + self._of("pool.project.bias")
+        )
+        scores = projected @ self._of("pool.score.weight")[0]
+        attention = np.exp(scores - scores.max())
+        attended = (attention / attention.sum()) @ outputs
+        return attended if name == "attention" else np.concatenate([attended, outputs.max(axis=0)])
+
+
+def _directions(model: Model) -> tuple[str, ...]:
+    return ("", "_reverse") if model.bidirectional else ("",)
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return np.float32(0.5) * np.tanh(np.float32(0.5) * values) + np.float32(0.5)
+
+
+States = tuple[np.ndarray, np.ndarray]
+
+
+def _lstm(
+    inputs: np.ndarray, recurrent: np.ndarray, hidden: np.ndarray, cell: np.ndarray
+) -> States:
+    into, forget, candidate, out = np.split(inputs + recurrent, 4, axis=1)
+    cell = _sigmoid(forget) * cell + _sigmoid(into) * np.tanh(candidate)
+    return _sigmoid(out) * np.tanh(cell), cell
+
+
+def _gru(inputs: np.ndarray, recurrent: np.ndarray, hidden: np.ndarray, cell: np.ndarray) -> States:
+    reset_in, update_in, candidate_in = np.split(inputs, 3, axis=1)
+    reset_past, update_past, candidate_past = np.split(recurrent, 3, axis=1)
+    reset, update = _sigmoid(reset_in + reset_past), _sigmoid(update_in + update_past)
+    candidate = np.tanh(candidate_in + reset * candidate_past)
+    return candidate + update * (hidden - candidate), cell
+
+
+def _rnn_tanh(
+    inputs: np.ndarray, recurrent: np.ndarray, hidden: np.ndarray, cell: np.ndarray
+) -> States:
+    return np.tanh(inputs + recurrent), cell
+
+
+def _rnn_relu(
+    inputs: np.ndarray, recurrent: np.ndarray, hidden: np.ndarray, cell: np.ndarray
+) -> States:
+    return np.maximum(inputs + recurrent, 0), cell
+
+
+_CELLS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], States]] = {
+    "lstm": _lstm,
+    "gru": _gru,
+    "rnn_tanh": _rnn_tanh,
+    "rnn_relu": _rnn_relu,
+}
