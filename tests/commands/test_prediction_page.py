@@ -205,7 +205,8 @@ def joined(tmp_path_factory):
     network = settings.build(store.num_features, 2, False, layout=store.layout).eval()
     reference = reference_of(features, learned, train, validation, np.zeros(0))
     bundle = Bundle("joined", features, learned, settings, store.classes, store.num_features,
-                    weights_of(network), {}, reference=reference, layout=network.layout)  # fmt: skip
+                    weights_of(network), {}, reference=reference,
+                    layout=network.layout)  # fmt: skip
     bundle.save(root / "bundle")
     return root
 

@@ -19,8 +19,9 @@ class OnError(StrEnum):
 
 
 class EngineName(StrEnum):
-    """Inference backend."""
+    """Inference backend; auto computes a few inputs by NumPy, more by torch."""
 
+    auto = "auto"
     torch = "torch"
     onnx = "onnx"
     ray = "ray"
@@ -74,9 +75,12 @@ def predict(
     timeout_s: Annotated[
         float, typer.Option("--timeout-s", min=0.001, help="Time limit for one input, in seconds.")
     ] = 300.0,
-    engine: Annotated[EngineName, typer.Option("--engine", help="Inference backend.")] = (
-        EngineName.torch
-    ),
+    engine: Annotated[
+        EngineName,
+        typer.Option(
+            "--engine", help="Inference backend; auto computes a few inputs without torch."
+        ),
+    ] = EngineName.auto,
     precision: Annotated[
         PrecisionName, typer.Option("--precision", help="Precision of matrix products.")
     ] = PrecisionName.float32,

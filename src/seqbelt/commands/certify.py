@@ -23,7 +23,7 @@ from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.live_stream import why_not_streaming
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.export_check import certify_bundle
-from seqbelt.workflow.models import open_model
+from seqbelt.workflow.model_and_data import open_model
 from seqbelt.workflow.outcome import DONE, FAILED, Outcome
 
 NUM_FILES = 4

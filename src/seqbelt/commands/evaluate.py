@@ -8,7 +8,7 @@ from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
 from seqbelt.words import count_of, percent
 from seqbelt.workflow.console import echo
-from seqbelt.workflow.models import open_model
+from seqbelt.workflow.model_and_data import open_model
 from seqbelt.workflow.outcome import Outcome
 from seqbelt.workflow.training_run import format_scores
 

@@ -25,7 +25,8 @@ from seqbelt.training.scoring import predict_logits
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.export_check import RawNetwork, draw_sequences, draw_signals
 from seqbelt.workflow.export_formats import Built, Format, find_format
-from seqbelt.workflow.models import load_folder, open_model
+from seqbelt.workflow.model_and_data import open_model
+from seqbelt.workflow.models import load_folder
 from seqbelt.workflow.outcome import Outcome
 
 NUM_TIMED = 64

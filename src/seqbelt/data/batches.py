@@ -62,7 +62,8 @@ def pad(sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
 def make_batch(sequences: Sequences, indices: np.ndarray) -> Batch:
     """The batch of these sequences."""
     inputs, lengths = pad([sequences[index] for index in indices])
-    return Batch(inputs, lengths, sequences.store.target.of_batch(sequences, indices), indices)
+    labels = sequences.store.target.of_batch(sequences, indices)
+    return Batch(inputs, lengths, torch.from_numpy(labels), indices)
 
 
 def training_plan(

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from seqbelt.cropping import Crop, Cropping
+from seqbelt.data.labels.targets import mean_log_probabilities, sigmoid
 from seqbelt.data.sequences import Sequences
 
 TINY = 1e-9
@@ -26,13 +26,12 @@ def average_window_probabilities(
     pooled = logits[firsts]
     counts = np.diff(np.append(firsts, len(sequence_index)))
     for index in np.flatnonzero(counts > 1):
-        windows = torch.tensor(logits[firsts[index] :][: counts[index]], dtype=torch.float64)
+        windows = logits[firsts[index] :][: counts[index]]
         if is_several:
-            mean = windows.sigmoid().mean(0).clamp(TINY, 1 - TINY)
-            pooled[index] = mean.logit().numpy()
-            continue
-        log_sum = windows.log_softmax(1).logsumexp(0)
-        pooled[index] = log_sum.numpy() - np.log(counts[index])
+            mean = sigmoid(windows).mean(axis=0).clip(TINY, 1 - TINY)
+            pooled[index] = np.log(mean / (1 - mean))
+        else:
+            pooled[index] = mean_log_probabilities(windows)
     return pooled
 
 

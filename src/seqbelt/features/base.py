@@ -166,6 +166,8 @@ class Features(Settings):
     """Items are texts (a manifest's ``text`` column, or files of text)."""
     reads_tables: ClassVar[bool] = False
     """A table (.csv, .parquet, …) may itself be an item, and is one unless it names items."""
+    needs_torch: ClassVar[bool] = False
+    """Whether encoding imports torch."""
     learns: ClassVar[bool] = False
     """``learn`` must see the training rows before anything can be encoded."""
     learns_from_sources: ClassVar[bool] = False

@@ -1,33 +1,37 @@
 """Prediction of class probabilities for sources, in order, with bounded memory."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from seqbelt.ahead import map_ahead
-from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.cropped_sequences import average_window_probabilities
-from seqbelt.errors import EMPTY, NOT_FINITE, WRONG_SHAPE, BadInput, SettingsError
+from seqbelt.errors import EMPTY, NOT_FINITE, WRONG_SHAPE, BadInput
 from seqbelt.features.base import Source
 from seqbelt.features.crash_board import Board
 from seqbelt.features.encoding import Encoded, available_cores, encode_sources
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.engine import Engine, EngineName, ProductPrecision
 from seqbelt.inference.journal import Row
+from seqbelt.inference.numpy_engine import NumpyEngine, can_compute
 from seqbelt.inference.output import write_predictions
 from seqbelt.inference.segment_output import pack_segments, write_segments
-from seqbelt.training.device import without_tf32
-from seqbelt.training.step_scoring import label_steps
 
-Engine = Literal["torch", "onnx", "ray"]
-ProductPrecision = Literal["float32", "bf16"]
+if TYPE_CHECKING:  # torch takes longer to import than a few files to predict
+    import torch
+
+    from seqbelt.inference.torch_engine import TorchEngine
+    from seqbelt.models.ensemble import Network
+
 WINDOW_ITEMS = 512
 """Items that are sorted by length together."""
 WINDOW_VALUES = 4 << 20
@@ -62,32 +66,50 @@ class Predictor:
         self,
         bundle: Bundle,
         device: str = "auto",
-        engine: Engine = "torch",
+        engine: EngineName = "torch",
         precision: ProductPrecision = "float32",
     ) -> None:
-        """``engine`` onnx computes on the CPU; ``precision`` bf16 multiplies in bfloat16.
+        """``engine`` auto computes by NumPy until the work is worth importing torch, onnx by ONNX
+        Runtime on the CPU; ``precision`` bf16 multiplies in bfloat16.
 
         Raises SettingsError for an invalid combination, or if the engine is not installed.
         """
         self.bundle = bundle
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() and engine == "torch" else "cpu"
-        self.device = torch.device(device)
-        if engine == "onnx":
-            bundle.refuse_several_inputs("--engine onnx")
-        self.network = bundle.network.to(self.device).eval()
+        self._options = device, engine == "onnx", precision
+        self._choice = Lock()
+        self._small: NumpyEngine | None = None
+        if engine == "auto" and precision == "float32" and can_compute(bundle):
+            self._small = NumpyEngine(bundle)
+        else:
+            _ = self.torch_engine  # reports what it does not support
         self.encoder = bundle.encoder
-        for member in self.network.networks:
-            member.recurrent.chosen_layout(self.device)  # may load the compiled kernel
-        self.precision: ProductPrecision = precision
-        self._compute = self.network if engine == "torch" else _onnx_network(bundle, precision)
-        if precision != "float32":
-            self._try_precision()
-        parts = [bundle.fingerprint, *({engine, precision} - {"torch", "float32"})]
+        parts = [bundle.fingerprint, *({engine, precision} - {"auto", "torch", "float32"})]
         self.fingerprint = "-".join(parts)
         """Identifies bundle, engine and precision."""
         self.summarizes = False
         """Whether predictions have a summary, to compare inputs with the training rows."""
+
+    @cached_property
+    def torch_engine(self) -> "TorchEngine":
+        """The network as torch computes it."""
+        from seqbelt.inference.torch_engine import TorchEngine
+
+        return TorchEngine(self.bundle, *self._options)
+
+    @property
+    def network(self) -> "Network":
+        """The network on its device."""
+        return self.torch_engine.network
+
+    @property
+    def device(self) -> "torch.device":
+        return self.torch_engine.device
+
+    def _engine_for(self, sequences: Sequence[np.ndarray]) -> Engine:
+        with self._choice:  # windows are predicted side by side
+            if self._small is not None and not self._small.accepts(sequences):
+                self._small = None
+            return self._small or self.torch_engine
 
     def predict(
         self,
@@ -102,10 +124,10 @@ class Predictor:
         """
         features, num_workers = self.bundle.features, self._num_workers
         encoded = encode_sources(
-            features, self.encoder, sources, is_known, board=board, initializer=use_one_thread
+            features, self.encoder, sources, is_known, board=board, initializer=_use_one_thread
         )
-        torch.get_num_threads()  # fixes this thread's number before the workers start
-        pool = ThreadPoolExecutor(num_workers, "network", use_one_thread)
+        _restore_num_threads()  # fixes this thread's number before the workers start
+        pool = ThreadPoolExecutor(num_workers, "network")
         results = map_ahead(pool, self._predict_window, _windows(encoded), num_workers)
         try:
             with closing(results):
@@ -119,22 +141,8 @@ class Predictor:
     def _num_workers(self) -> int:
         """Windows predicted at the same time: one per core, each in one thread; on a GPU one, while
         the next is encoded."""
-        return available_cores() if self.device.type == "cpu" else 1
-
-    def _try_precision(self) -> None:
-        """Check that torch supports the precision: some builds have no LSTM in bfloat16."""
-        kind = np.int32 if self.network.is_tokens else np.float32
-        layout = self.bundle.layout
-        num_rows = 1 if layout is None else layout.num_header_rows
-        shape = (1,) if self.network.is_tokens else (num_rows, self.bundle.num_features)
-        try:
-            self.probabilities([np.zeros(shape, kind)])
-        except RuntimeError as error:
-            raise SettingsError(
-                f"--precision {self.precision}: not supported by this build of torch "
-                f"({str(error).partition('.')[0]}); use float32, or install a C++ compiler for "
-                "the fused kernel"
-            ) from None
+        engine = self._small or self.torch_engine
+        return available_cores() if engine.is_on_cpu else 1
 
     def encode(self, source: Source) -> np.ndarray:
         """Encode one source as a sequence. Raises BadInput."""
@@ -197,7 +205,7 @@ class Predictor:
         """
         bundle = self.bundle
         step_s = bundle.features.step_s()
-        if bundle.network.labels_steps and step_s is not None:
+        if bundle.model.labels_steps and step_s is not None:
             write_segments(path, rows, key, bundle.classes, step_s, model, byte_order_mark)
         else:
             is_cropped = self.share_read(max_num_steps) < 1
@@ -210,22 +218,22 @@ class Predictor:
     @property
     def labels_inputs(self) -> bool:
         """Whether an input has one label instead of segments."""
-        return not self.bundle.network.labels_steps
+        return not self.bundle.model.labels_steps
 
     def share_read(self, num_steps: int) -> float:
         """The fraction, 0..1, of an input of ``num_steps`` steps that is read."""
-        if self.bundle.network.labels_steps:
+        if self.bundle.model.labels_steps:
             return 1.0
         return self.bundle.model.cropping.fraction_read(num_steps)
 
     def _rows(self, sequences: list[np.ndarray]) -> Sequence[np.ndarray]:
-        if not self.network.labels_steps:
-            return [*self.probabilities(sequences)]
-        lengths = np.array([len(sequence) for sequence in sequences])
-        with without_tf32(self.device):
-            step_logits = label_steps(self.network, sequences, lengths)
+        """What the journal keeps of each sequence; called in a worker thread."""
+        engine = self._engine_for(sequences)
+        _use_one_thread()
+        if not self.bundle.model.labels_steps:
+            return [*self._probabilities(engine, sequences)]
         min_steps = self.bundle.about.get("shortest_segment", 1)
-        return [pack_segments(logits, min_steps) for logits in step_logits]
+        return [pack_segments(logits, min_steps) for logits in engine.step_logits(sequences)]
 
     def probabilities(self, sequences: list[np.ndarray]) -> np.ndarray:
         """Class probabilities float32 ``(sequences, classes)`` of encoded sequences.
@@ -238,59 +246,30 @@ class Predictor:
             raise BadInput(EMPTY, f"sequence {empty} has no steps")
         if not sequences:
             return np.empty((0, len(self.bundle.classes)), np.float32)
+        return self._probabilities(self._engine_for(sequences), sequences)
+
+    def _probabilities(self, engine: Engine, sequences: list[np.ndarray]) -> np.ndarray:
         cropped = [*map(self.bundle.model.cropping.windows, sequences)]
         sequence_index = np.repeat(np.arange(len(sequences)), [len(windows) for windows in cropped])
-        windows = [window for windows in cropped for window in windows]
-        logits = np.empty((len(windows), len(self.bundle.classes)), np.float32)
-        for indices, outputs in self._in_batches(windows, self._compute):
-            logits[indices] = outputs
+        logits = engine.logits([window for windows in cropped for window in windows])
         return self.bundle.probabilities(
             average_window_probabilities(logits, sequence_index, self.bundle.target.is_several)
         )
 
-    def _in_batches(
-        self, sequences: list[np.ndarray], compute: Callable[[Tensor, Tensor], Tensor]
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Apply ``compute`` to padded batches of sequences and their lengths; gives each batch's
-        indices and float32 outputs."""
-        lengths = np.array([len(sequence) for sequence in sequences], int)
-        results = []
-        with (
-            without_tf32(self.device),  # with it probabilities depend on the batch's composition
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16"),
-        ):
-            for indices in evaluation_plan(lengths):
-                inputs, batch_lengths = pad([sequences[index] for index in indices])
-                outputs = compute(inputs.to(self.device), batch_lengths)
-                results.append((indices, outputs.float().cpu().numpy()))
-        return results
 
+def _use_one_thread() -> None:
+    """Let torch, if it is loaded, use this thread alone."""
+    if "torch" in sys.modules:
+        from seqbelt.inference.torch_engine import use_one_thread
 
-def _onnx_network(bundle: Bundle, precision: ProductPrecision) -> torch.nn.Module:
-    if precision != "float32":
-        raise SettingsError(f"--precision {precision}: --engine onnx computes in float32")
-    try:
-        from seqbelt.inference.onnx_export import OnnxNetwork, export_bytes
-    except ImportError as error:
-        raise SettingsError(
-            f"--engine onnx: {error.name} cannot be imported; pip install 'seqbelt[onnx]'"
-        ) from None
-    return OnnxNetwork(export_bytes(bundle), num_threads=1)
-
-
-def use_one_thread() -> None:
-    """Run torch's operations in the calling thread alone.
-
-    torch has this number per thread, but new threads start with the number set last by any
-    thread; ``_restore_num_threads`` restores that.
-    """
-    torch.set_num_threads(1)
+        use_one_thread()
 
 
 def _restore_num_threads() -> None:
-    """Let new threads start with the calling thread's number again."""
-    torch.set_num_threads(torch.get_num_threads())
+    if "torch" in sys.modules:
+        from seqbelt.inference.torch_engine import restore_num_threads
+
+        restore_num_threads()
 
 
 def _windows(encoded: Iterable[Encoded]) -> Iterator[list[Encoded]]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from seqbelt.data.labels.segments import find_runs
+from seqbelt.data.labels.targets import log_softmax
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_table
 from seqbelt.inference.segment_smoothing import smooth_classes
@@ -23,7 +23,7 @@ def pack_segments(logits: np.ndarray, min_steps: int = 1) -> np.ndarray:
 
     Segments of fewer than ``min_steps`` are absorbed by their neighbours.
     """
-    probabilities = torch.tensor(logits).softmax(1).numpy()
+    probabilities = np.exp(log_softmax(logits))
     labels = smooth_classes(logits, min_steps)
     classes, starts, stops = find_runs(labels)
     sums = np.add.reduceat(probabilities[np.arange(len(labels)), labels], starts)

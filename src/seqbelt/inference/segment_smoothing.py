@@ -3,9 +3,9 @@
 import heapq
 
 import numpy as np
-import torch
 
 from seqbelt.data.labels.segments import find_runs
+from seqbelt.data.labels.targets import log_softmax
 from seqbelt.data.sequences import Sequences
 
 QUANTILE = 0.05
@@ -31,9 +31,7 @@ def smooth_classes(logits: np.ndarray, min_steps: int) -> np.ndarray:
         return classes
     run_classes, starts, stops = find_runs(classes)
     lengths, label = stops - starts, run_classes.copy()
-    sums = np.add.reduceat(
-        torch.tensor(logits, dtype=torch.float64).log_softmax(1).numpy(), starts, axis=0
-    )
+    sums = np.add.reduceat(log_softmax(logits), starts, axis=0)
     before = np.arange(-1, len(run_classes) - 1)  # neighbours that are still there
     after = np.arange(1, len(run_classes) + 1)
     owner = np.arange(len(run_classes))

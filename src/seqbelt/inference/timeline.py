@@ -30,9 +30,10 @@ from seqbelt.features.base import Source
 from seqbelt.features.crash_board import Board
 from seqbelt.features.encoding import Encoded, hash_content
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.engine import EngineName, ProductPrecision
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_table
-from seqbelt.inference.predictor import Engine, Prediction, Predictor, ProductPrecision
+from seqbelt.inference.predictor import Prediction, Predictor
 from seqbelt.inference.recording_windows import open_recording, slide_windows
 from seqbelt.inference.segment_merging import Timeline, TimelineSegment, merge
 from seqbelt.models.model import LOCAL
@@ -75,7 +76,7 @@ class TimelinePredictor(Predictor):
         self,
         bundle: Bundle,
         timeline: Timeline,
-        engine: Engine = "torch",
+        engine: EngineName = "torch",
         precision: ProductPrecision = "float32",
         device: str = "auto",
         audacity: Path | None = None,
@@ -83,6 +84,7 @@ class TimelinePredictor(Predictor):
     ) -> None:
         """``audacity`` and ``raven`` are output folders for label tracks and selection tables."""
         check_timeline(bundle, timeline)
+        engine = "torch" if engine == "auto" else engine  # recordings are long
         super().__init__(bundle, device, engine, precision)
         self.timeline, self._audacity, self._raven = timeline, audacity, raven
         self.fingerprint += f"-timeline-{timeline.window_s:g}-{timeline.hop_s:g}"
@@ -212,7 +214,7 @@ class TimelinePredictor(Predictor):
         """Probabilities ``(steps after the stem, classes)`` of each sequence."""
         probabilities: list[np.ndarray] = [np.empty(0)] * len(sequences)
         compute = partial(self.network.classify_spans, num_steps=span.num_steps)
-        for indices, logits in self._in_batches(sequences, compute):
+        for indices, logits in self.torch_engine.in_batches(sequences, compute):
             for index, row in zip(indices, logits, strict=True):
                 num_steps = -(-len(sequences[index]) // self.network.reduction)
                 probabilities[index] = self.bundle.probabilities(row[:num_steps])

@@ -76,7 +76,7 @@ class NumpyNetwork:
         pooled = [self._pool(*pair) for pair in zip(outputs, final, strict=True)]
         return [each @ self._of("classify.weight").T + self._of("classify.bias") for each in pooled]
 
-    def products_per_step(self, num_steps: int) -> tuple[int, int]:
+    def work(self, num_steps: int) -> tuple[int, int]:
         """Multiplications for a sequence of ``num_steps`` steps, and steps that the recurrence
         reads one after the other, in all layers and directions."""
         total = 0

@@ -11,10 +11,11 @@ from seqbelt.data.store.readings import describe_readings
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.engine import EngineName, ProductPrecision
 from seqbelt.inference.folder import Summary, predict_items, try_candidates
 from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.output import check_output
-from seqbelt.inference.predictor import Engine, Predictor, ProductPrecision
+from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.segment_merging import Timeline
 from seqbelt.inference.timeline import (
     TimelinePredictor,
@@ -37,7 +38,7 @@ def predict(
     inputs: Sequence[str],
     output: str | Path,
     on_error: str = "quarantine",
-    engine: Engine = "torch",
+    engine: EngineName = "auto",
     precision: ProductPrecision = "float32",
     coverage: float | None = None,
     byte_order_mark: bool = False,
@@ -194,7 +195,7 @@ def _report_settings(
 def _open_timeline(
     folder: Path,
     timeline: Mapping[str, float | None],
-    engine: Engine,
+    engine: EngineName,
     precision: ProductPrecision,
     coverage: float | None,
     audacity: Path | None,

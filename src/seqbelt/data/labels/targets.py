@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from seqbelt.data.labels.label_sets import NO_LABELS, pack_labels, unpack_labels
 
@@ -19,6 +17,26 @@ DEFAULT_THRESHOLD = 0.5
 """Probability from which a label is given where validation rows have chosen no other."""
 UNLABELLED = -100
 """Class index of a step without a label; the default ``ignore_index`` of torch's losses."""
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Float64 logarithms of the probabilities ``(..., classes)``.
+
+    SciPy's takes as long to import as all else that a prediction needs.
+    """
+    below = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    return below - np.log(np.exp(below).sum(axis=-1, keepdims=True))
+
+
+def mean_log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Float64 logarithms ``(..., classes)`` of the mean probabilities of several predictions of the
+    same items, logits ``(predictions, ..., classes)``."""
+    return np.logaddexp.reduce(log_softmax(logits), axis=0) - np.log(len(logits))
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Float64 probabilities of logits of any shape."""
+    return np.exp(-np.logaddexp(0, -logits.astype(np.float64)))
 
 
 class Labelled(Protocol):
@@ -54,7 +72,7 @@ class Target(Protocol):
         """Whether an example has any number of labels instead of one class."""
         ...
 
-    def of_batch(self, sequences: Labelled, indices: np.ndarray) -> Tensor:
+    def of_batch(self, sequences: Labelled, indices: np.ndarray) -> np.ndarray:
         """Class indices int64 of the sequences of a batch."""
         ...
 
@@ -136,8 +154,8 @@ class SequenceTarget:
     def is_several(self) -> bool:
         return self.name == "several"
 
-    def of_batch(self, sequences: Labelled, indices: np.ndarray) -> Tensor:
-        return torch.from_numpy(sequences.labels[indices])
+    def of_batch(self, sequences: Labelled, indices: np.ndarray) -> np.ndarray:
+        return sequences.labels[indices]
 
     def labels(self, sequences: Labelled) -> np.ndarray:
         return sequences.labels
@@ -149,7 +167,7 @@ class SequenceTarget:
         return np.bincount(self.labels(sequences), minlength=num_classes)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return torch.tensor(logits, dtype=torch.float64).softmax(-1).numpy()
+        return np.exp(log_softmax(logits))
 
     def decide(self, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
         return probabilities.argmax(-1)
@@ -205,9 +223,9 @@ class SeveralTarget(SequenceTarget):
 
     name: TargetName = "several"
 
-    def of_batch(self, sequences: Labelled, indices: np.ndarray) -> Tensor:
+    def of_batch(self, sequences: Labelled, indices: np.ndarray) -> np.ndarray:
         """Float32 ``(batch, classes)``, 1 for each label."""
-        return torch.from_numpy(sequences.label_sets()[indices].astype(np.float32))
+        return sequences.label_sets()[indices].astype(np.float32)
 
     def labels(self, sequences: Labelled) -> np.ndarray:
         return sequences.label_sets()
@@ -216,7 +234,7 @@ class SeveralTarget(SequenceTarget):
         return self.labels(sequences).sum(axis=0)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return torch.tensor(logits, dtype=torch.float64).sigmoid().numpy()
+        return sigmoid(logits)
 
     def decide(self, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
         return probabilities >= (DEFAULT_THRESHOLD if thresholds is None else thresholds)
@@ -253,12 +271,12 @@ class StepTarget(SequenceTarget):
 
     name: TargetName = "per_step"
 
-    def of_batch(self, sequences: Labelled, indices: np.ndarray) -> Tensor:
+    def of_batch(self, sequences: Labelled, indices: np.ndarray) -> np.ndarray:
         """``(batch, steps)``; ``UNLABELLED`` in the padding too."""
         labels = np.full((len(indices), sequences.lengths[indices].max()), UNLABELLED, np.int64)
         for row, index in zip(labels, indices, strict=True):
             row[: sequences.lengths[index]] = sequences.step_labels(index)
-        return torch.from_numpy(labels)
+        return labels
 
     def labels(self, sequences: Labelled) -> np.ndarray:
         return np.concatenate([of[of != UNLABELLED] for of in _each(sequences)] or [_NONE])

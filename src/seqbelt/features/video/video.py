@@ -26,6 +26,7 @@ Mbit/s. A file is in memory while it is decoded."""
 class VideoFeatures(Features):
     """What all kinds of video features share: decoding, one frame rate, streaming."""
 
+    needs_torch: ClassVar[bool] = True
     size_setting: ClassVar[str] = "features.max_duration_s"
 
     frame_rate: Positive | None = 10.0
