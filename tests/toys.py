@@ -10,6 +10,9 @@ from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.base import Features, Learned, Source
+from seqbelt.inference.bundle import weights_of
+from seqbelt.models.numpy_network import NumpyNetwork, numpy_networks
+from seqbelt.models.numpy_streaming import NumpyStreamingClassifier
 
 PLAIN = {
     "scaling": "rows",
@@ -75,6 +78,15 @@ SMALL_CLASSIFIER = {
     "batch_size": 16,
     "device": "cpu",
 }
+
+
+def numpy_networks_of(network) -> list[NumpyNetwork]:
+    """A network of torch, or each of an ensemble, in NumPy."""
+    return numpy_networks(network.settings, network.is_tokens, weights_of(network))
+
+
+def streaming(network) -> NumpyStreamingClassifier:
+    return NumpyStreamingClassifier(numpy_networks_of(network))
 
 
 def toy_sequences(count=60, seed=0):

@@ -12,10 +12,9 @@ from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.streaming import steps
 from seqbelt.features.streaming.steps import stream_steps
 from seqbelt.models.model import Model
-from seqbelt.models.recurrent import Recurrent
+from seqbelt.models.numpy_network import NumpyNetwork
+from seqbelt.models.numpy_streaming import RunningSums
 from seqbelt.models.stem import Stem
-from seqbelt.models.stem_layers import StemLayers
-from seqbelt.models.streaming_classifier import RunningPooling
 
 FEATURES = Waveform(kind="waveform", sample_rate=8000, window_ms=0.375, hop_ms=0.25)
 POOLINGS = ["last", "mean", "max", "attention", "attention_max", "concat"]
@@ -62,17 +61,20 @@ def test_a_network_with_a_stem_passes(rows, signal, cell, strides):
 
 
 def test_a_stem_that_forgets_the_last_steps_is_found(rows, monkeypatch):
-    exact = StemLayers.advance
-    monkeypatch.setattr(
-        StemLayers, "advance", lambda self, steps, states: exact(self, steps, self.begin())
-    )
+    exact = NumpyNetwork.apply_block
+
+    def forget(self, block, window, inputs):
+        window[: len(window) - len(inputs)] = 0
+        return exact(self, block, window, inputs)
+
+    monkeypatch.setattr(NumpyNetwork, "apply_block", forget)
     assert not certify_streaming(build(stem="auto"), rows).passed
 
 
 def test_a_state_that_is_not_carried_is_found(rows, monkeypatch):
-    exact = Recurrent.forward
+    exact = NumpyNetwork.run_layer
     monkeypatch.setattr(
-        Recurrent, "forward", lambda self, inputs, lengths, state=None: exact(self, inputs, lengths)
+        NumpyNetwork, "run_layer", lambda self, steps, layer, states: exact(self, steps, layer)
     )
     found = certify_streaming(build(), rows)
     assert not found.passed and found.max_difference > 1e-3 and "FAILED" in found.sentence
@@ -83,22 +85,16 @@ def test_a_state_that_is_not_carried_is_found(rows, monkeypatch):
 def test_labels_that_flip_are_counted(rows, monkeypatch):
     network = build()
     torch.nn.init.zeros_(network.classify.bias)
-    exact = Recurrent.forward
+    exact = NumpyNetwork.run_layer
     monkeypatch.setattr(
-        Recurrent, "forward", lambda self, inputs, lengths, state=None: exact(self, inputs, lengths)
+        NumpyNetwork, "run_layer", lambda self, steps, layer, states: exact(self, steps, layer)
     )
     assert certify_streaming(network, rows).num_flips > 0
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max", "attention", "concat"])
 def test_a_pooling_of_the_last_piece_alone_is_found(rows, monkeypatch, pooling):
-    exact = RunningPooling.push
-
-    def push(self, outputs, final):
-        self._sums = None
-        exact(self, outputs, final)
-
-    monkeypatch.setattr(RunningPooling, "push", push)
+    monkeypatch.setattr(RunningSums, "join", lambda self, other: other)
     assert not certify_streaming(build(pooling=pooling), rows).passed
 
 

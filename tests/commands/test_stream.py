@@ -240,7 +240,7 @@ def save_that_follows(**settings) -> str:
             if "weight_ih" in name:
                 weight.fill_(1.0)
         bundle.network.classify.weight.copy_(torch.tensor([[-4.0], [4.0]]))
-    bundle.save(Path(model))
+    replace(bundle, weights=weights_of(bundle.network)).save(Path(model))
     return model
 
 
@@ -270,7 +270,8 @@ def save_that_labels(thresholds=()) -> str:
     bundle = Bundle.load(Path(save_that_follows()))
     with torch.no_grad():
         bundle.network.classify.bias.copy_(torch.tensor([1.0, 1.0]))
-    several = replace(bundle, target=TARGETS["several"], thresholds=thresholds)
+    weights = weights_of(bundle.network)
+    several = replace(bundle, weights=weights, target=TARGETS["several"], thresholds=thresholds)
     several.save(Path("bundle"))
     return "bundle"
 

@@ -66,13 +66,13 @@ def assert_same(found: Path, expected: Path) -> None:
 def answered(monkeypatch):
     """The numbers of steps of the sequences that a network had to answer."""
     seen = []
-    probabilities = Predictor.probabilities
+    probabilities = Predictor._probabilities
 
-    def counting(self, sequences):
+    def counting(self, engine, sequences):
         seen.extend(len(sequence) for sequence in sequences)
-        return probabilities(self, sequences)
+        return probabilities(self, engine, sequences)
 
-    monkeypatch.setattr(Predictor, "probabilities", counting)
+    monkeypatch.setattr(Predictor, "_probabilities", counting)
     return seen
 
 

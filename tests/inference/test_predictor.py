@@ -7,6 +7,7 @@ import torch
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.audio.audio import LogMel, Waveform
 from seqbelt.features.encoding import Encoded, hash_content
+from seqbelt.inference import numpy_engine, torch_engine
 from seqbelt.inference import predictor as predictor_module
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Prediction, Predictor
@@ -207,3 +208,33 @@ def test_the_network_computes_in_one_thread_for_each_worker(predictor, noise, mo
     finally:
         torch.set_num_threads(before)
     assert found and set(found) == {1}
+
+
+@pytest.mark.parametrize("pooling", ["none", "concat"])
+def test_a_few_inputs_are_predicted_by_numpy_and_more_by_torch(monkeypatch, samples, pooling):
+    features = LogMel(kind="log_mel", sample_rate=8000, num_bands=12)
+    exact, sources = make(features, pooling=pooling), list(enumerate(samples[:10]))
+    expected = [one.probabilities for one in exact.predict(sources)]
+
+    def check(predictor: Predictor) -> None:
+        found = [one.probabilities for one in predictor.predict(sources)]
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+        assert predictor.fingerprint == exact.fingerprint
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch_engine.TorchEngine, "__init__", None)  # torch is not asked
+        check(Predictor(exact.bundle, engine="auto"))
+    monkeypatch.setattr(numpy_engine, "MAX_STEPS", 5)
+    large = Predictor(exact.bundle, engine="auto")
+    check(large)
+    assert isinstance(large._engine_for([np.zeros((1, 12), np.float32)]), torch_engine.TorchEngine)
+
+
+def test_the_work_of_numpy_is_counted_over_all_inputs(monkeypatch):
+    exact = make(LogMel(kind="log_mel", sample_rate=8000, num_bands=12))
+    predictor = Predictor(exact.bundle, engine="auto")
+    steps = np.zeros((10, 12), np.float32)
+    monkeypatch.setattr(numpy_engine, "MAX_STEPS", 3 * exact.bundle.numpy_networks[0].work(10)[1])
+    engines = [type(predictor._engine_for([steps])).__name__ for _ in range(5)]
+    assert engines == ["NumpyEngine"] * 3 + ["TorchEngine"] * 2

@@ -13,7 +13,7 @@ from seqbelt.data.labels.targets import ORDERED, TARGETS
 from seqbelt.errors import SeqbeltError
 from seqbelt.evaluation.attribution import explain
 from seqbelt.features.arrays.vectors import Vectors
-from seqbelt.inference.bundle import Bundle, write_hashes
+from seqbelt.inference.bundle import Bundle, weights_of, write_hashes
 from seqbelt.inference.decision import Decision, choose_separator
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import is_prediction_file, kept_names, write_predictions
@@ -35,7 +35,7 @@ def bundle():
         model=model.resolve(False, np.array([5])),
         classes=CLASSES,
         num_features=2,
-        network=model.build(2, 3, False, np.array([5])).eval(),
+        weights=weights_of(model.build(2, 3, False, np.array([5]))),
         about={"step_s": None},
         temperature=2.0,
         target=TARGETS["several"],

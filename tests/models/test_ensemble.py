@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from toys import PLAIN
+from toys import PLAIN, streaming
 
 from seqbelt.cropping import Cropping
 from seqbelt.data.batches import pad
@@ -11,7 +11,6 @@ from seqbelt.evaluation.attribution import TOLERANCE, explain
 from seqbelt.models.ensemble import Ensemble, average_logits
 from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
-from seqbelt.models.streaming_classifier import StreamingClassifier
 
 
 def build(seed, is_tokens=False, **settings):
@@ -71,13 +70,13 @@ def test_one_network_is_no_ensemble():
 )
 def test_it_streams_to_the_answer_of_the_whole(settings):
     network, steps = Ensemble([build(seed, **settings) for seed in range(2)]), draw(40)
-    reader = StreamingClassifier(network)
+    reader = streaming(network)
     for piece in np.split(steps, [1, 8, 30]):
         reader.push(piece)
     with torch.inference_mode():
         expected = network(*pad([steps]))[0]
     assert reader.num_steps == 40
-    torch.testing.assert_close(reader.logits, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.from_numpy(reader.logits), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("is_tokens", [False, True])

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from toys import PLAIN
+from toys import PLAIN, streaming
 
 from seqbelt.errors import SettingsError
 from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
 from seqbelt.models.stem_layers import StemLayers, output_lengths
-from seqbelt.models.streaming_classifier import StreamingClassifier
 
 CELLS = ["lstm", "gru", "rnn", "none"]
 STRIDES = [(1, 1, 1), (1, 2, 2), (2, 3, 4)]
@@ -105,10 +104,10 @@ def test_every_cut_gives_the_answer_of_the_whole(strides, cell):
     network, steps = build(strides, cell=cell), draw(37)
     expected = network(steps[None], torch.tensor([37]))[0]
     for size in range(1, 38):
-        reader = StreamingClassifier(network)
+        reader = streaming(network)
         for start in range(0, 37, size):
             reader.push(steps[start : start + size].numpy())
-        torch.testing.assert_close(reader.logits, expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(torch.from_numpy(reader.logits), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("strides", STRIDES, ids=str)
@@ -126,21 +125,21 @@ def test_differences_see_neither_padding_nor_where_a_stream_is_cut(strides):
     steps = draw(37)
     expected = network(steps[None], torch.tensor([37]))[0]
     for size in (1, 2, 5, 36):
-        reader = StreamingClassifier(network)
+        reader = streaming(network)
         for start in range(0, 37, size):
             reader.push(steps[start : start + size].numpy())
-        torch.testing.assert_close(reader.logits, expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(torch.from_numpy(reader.logits), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 @torch.inference_mode()
 def test_the_answer_so_far_is_that_of_the_steps_so_far(cell):
     network, steps = build((2, 3, 4), cell=cell), draw(50)
-    reader = StreamingClassifier(network)
+    reader = streaming(network)
     for count in range(1, 51):
         reader.push(steps[count - 1 : count].numpy())
         expected = network(steps[None, :count], torch.tensor([count]))[0]
-        torch.testing.assert_close(reader.logits, expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(torch.from_numpy(reader.logits), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

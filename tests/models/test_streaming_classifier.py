@@ -1,4 +1,4 @@
-"""A sequence read in pieces gets the logits of the whole, however it is cut."""
+"""Every step of a sequence read in parts gets the logits of the whole, however it is cut."""
 
 import numpy as np
 import pytest
@@ -8,96 +8,53 @@ from hypothesis import strategies as st
 from toys import PLAIN
 
 from seqbelt.models import fused
-from seqbelt.models.model import ATTENDING, Model
+from seqbelt.models.model import Model
 from seqbelt.models.recurrent import Recurrent
-from seqbelt.models.streaming_classifier import StreamingClassifier
+from seqbelt.models.stem import Stem
+from seqbelt.models.streaming_classifier import StepClassifier
 
-CELLS = ["lstm", "gru", "rnn"]
-POOLINGS = ["last", "mean", "max", "attention", "attention_max", "concat"]
 LAYOUTS = ["padded", "packed", *(["fused"] if fused.is_available() else [])]
-CUTS = st.lists(st.integers(1, 60), max_size=12)
+STEMS = ["none", Stem(channels=(6, 6), kernel_sizes=(5, 3), strides=(1, 1))]
 
 
-def build(is_tokens=False, **settings):
+def build(**settings):
     torch.manual_seed(0)
-    model = Model(**PLAIN | {"hidden_size": 7, "embedding_size": 5} | settings)
-    network = model.build(4, 3, is_tokens).eval()
-    with torch.no_grad():
-        network.classify.weight.mul_(3)
-        if settings.get("pooling") in ATTENDING:
-            network.pool.score.weight.mul_(40)  # so that the highest score moves, and matters
-    return network
+    model = Model(**PLAIN | {"hidden_size": 7, "pooling": "none"} | settings)
+    return model.build(4, 3, is_tokens=False).eval()
 
 
-def make_steps(num_steps=60):
-    return np.random.default_rng(0).normal(size=(num_steps, 4)).astype(np.float32)
+def read_in_parts(network, steps, cuts):
+    reader = StepClassifier(network)
+    parts = [part for part in np.split(steps, sorted(cuts)) if len(part)]
+    return np.concatenate([reader.label(part).numpy() for part in parts])
 
 
-@torch.inference_mode()
-def read_whole(network, steps):
-    return network(torch.from_numpy(steps)[None], torch.tensor([len(steps)]))[0].numpy()
+@pytest.mark.parametrize("stem", STEMS, ids=["plain", "stem"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@given(
+    cuts=st.lists(st.integers(1, 40), max_size=9),
+    num_layers=st.integers(1, 3),
+    layout=st.sampled_from(LAYOUTS),
+)
+def test_any_cut_gives_the_logits_of_the_whole(cell, stem, cuts, num_layers, layout):
+    network = build(cell=cell, stem=stem, num_layers=num_layers, layout=layout, differences=True)
+    steps = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    with torch.inference_mode():
+        whole = network(torch.from_numpy(steps)[None], torch.tensor([40]))[0]
+    np.testing.assert_allclose(read_in_parts(network, steps, cuts), whole, atol=1e-5)
 
 
-def read_in_pieces(network, steps, cuts=()):
-    reader = StreamingClassifier(network)
-    for piece in np.split(steps, sorted(cuts)):
-        reader.push(piece)
-    assert reader.num_steps == len(steps)
-    return reader.logits.numpy()
-
-
-@pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("cell", CELLS)
-@given(cuts=CUTS, num_layers=st.integers(1, 3), layout=st.sampled_from(LAYOUTS))
-def test_any_cut_gives_the_answer_of_the_whole(cell, pooling, cuts, num_layers, layout):
-    network = build(cell=cell, pooling=pooling, num_layers=num_layers, layout=layout)
-    steps = make_steps()
-    np.testing.assert_allclose(
-        read_in_pieces(network, steps, cuts), read_whole(network, steps), atol=1e-5
-    )
-
-
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_the_answer_so_far_is_that_of_the_steps_so_far(pooling):
-    network, steps = build(pooling=pooling), make_steps(12)
-    reader = StreamingClassifier(network)
-    for count in range(1, 13):
-        reader.push(steps[count - 1 : count])
-        expected = read_whole(network, steps[:count])
-        np.testing.assert_allclose(reader.logits.numpy(), expected, atol=1e-5)
-
-
-def test_tokens_stream_too():
-    network = build(is_tokens=True, pooling="attention")
-    tokens = np.random.default_rng(0).integers(0, 4, 40, dtype=np.int32)
-    whole = read_whole(network, tokens.astype(np.int64))
-    np.testing.assert_allclose(read_in_pieces(network, tokens, [1, 2, 30]), whole, atol=1e-5)
-
-
-def test_large_scores_neither_overflow_nor_vanish():
-    network, steps = build(pooling="attention"), make_steps()
-    with torch.no_grad():
-        network.pool.score.weight.mul_(1e5)
-    found = read_in_pieces(network, steps, range(1, 60))
-    assert np.isfinite(found).all()
-    np.testing.assert_allclose(found, read_whole(network, steps), atol=1e-5)
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_state_that_is_not_carried_is_seen(cell, monkeypatch):
-    network, steps = build(cell=cell), make_steps()
+def test_a_state_that_is_not_carried_is_seen(monkeypatch):
+    network = build()
+    steps = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    expected = read_in_parts(network, steps, [])
     exact = Recurrent.forward
     monkeypatch.setattr(
         Recurrent, "forward", lambda self, inputs, lengths, state=None: exact(self, inputs, lengths)
     )
-    difference = read_in_pieces(network, steps, [55]) - read_whole(network, steps)
-    assert np.abs(difference).max() > 1e-4
+    assert np.abs(read_in_parts(network, steps, [20]) - expected).max() > 1e-4
 
 
-def test_what_cannot_stream_is_refused():
+def test_a_bidirectional_network_is_refused():
     with pytest.raises(ValueError, match="bidirectional"):
-        StreamingClassifier(build(bidirectional=True))
-    reader = StreamingClassifier(build())
-    reader.push(make_steps(0))
-    with pytest.raises(ValueError, match="no step"):
-        _ = reader.logits
+        StepClassifier(build(bidirectional=True))

@@ -18,8 +18,10 @@ from seqbelt.checks.padding_invariance import sample_by_length
 from seqbelt.data.batches import pad
 from seqbelt.data.sequences import Sequences
 from seqbelt.features.streaming.steps import StepStream
+from seqbelt.inference.bundle import weights_of
 from seqbelt.models.ensemble import Network
-from seqbelt.models.streaming_classifier import StreamingClassifier
+from seqbelt.models.numpy_network import NumpyNetwork, numpy_networks
+from seqbelt.models.numpy_streaming import NumpyStreamingClassifier
 
 STREAMED_STEPS = 8192
 """Largest number of steps in the sample; reading single steps is slow."""
@@ -74,11 +76,12 @@ def certify_streaming(
     sequence_logits = [_logits_alone(network, sample[index]) for index in range(len(sample))]
     file_logits = [_logits_alone(network, file.steps) for file in files]
     expected = torch.cat([*sequence_logits, *file_logits])
+    members = numpy_networks(network.settings, network.is_tokens, weights_of(network))
     differences: dict[str, float] = {}
     flips = np.zeros(len(expected), dtype=bool)
     for name, size in CHUNK_SIZES.items():
-        in_chunks = [_logits_in_chunks(network, sample[i], size) for i in range(len(sample))]
-        in_chunks += [_logits_of_file(network, file, size) for file in files]
+        in_chunks = [_logits_in_chunks(members, sample[i], size) for i in range(len(sample))]
+        in_chunks += [_logits_of_file(members, file, size) for file in files]
         difference = (torch.stack(in_chunks) - expected).abs().amax(1)
         differences[f"steps_{name}"] = float(difference[: len(sample)].max())
         if files:
@@ -105,19 +108,23 @@ def _logits_alone(network: Network, steps: np.ndarray) -> Tensor:
     return network.split(logits, lengths)[0][-1:]
 
 
-def _logits_in_chunks(network: Network, steps: np.ndarray, size: int | None) -> Tensor:
-    reader = StreamingClassifier(network)
+def _logits_in_chunks(
+    members: Sequence[NumpyNetwork], steps: np.ndarray, size: int | None
+) -> Tensor:
+    reader = NumpyStreamingClassifier(members)
     for chunk in _chunks(steps, size):
         reader.push(chunk)
-    return reader.logits.float().cpu()
+    return torch.from_numpy(reader.logits)
 
 
-def _logits_of_file(network: Network, file: StreamedFile, size: int | None) -> Tensor:
-    reader, stream = StreamingClassifier(network), file.open_stream()
+def _logits_of_file(
+    members: Sequence[NumpyNetwork], file: StreamedFile, size: int | None
+) -> Tensor:
+    reader, stream = NumpyStreamingClassifier(members), file.open_stream()
     for chunk in _chunks(file.inputs, size):
         reader.push(stream.push(chunk))
     reader.push(stream.finish())
-    return reader.logits.float().cpu()
+    return torch.from_numpy(reader.logits)
 
 
 def _chunks(inputs: np.ndarray, size: int | None) -> Iterator[np.ndarray]:

@@ -34,7 +34,7 @@ from seqbelt.inference.decision import SEPARATORS, Decision
 from seqbelt.inference.reference import FILE as REFERENCE
 from seqbelt.inference.reference import Reference
 from seqbelt.models.model import Model
-from seqbelt.models.numpy_network import Weights, expected_shapes
+from seqbelt.models.numpy_network import NumpyNetwork, Weights, expected_shapes, numpy_networks
 
 if TYPE_CHECKING:  # it imports torch, which takes longer than the prediction of a few files
     from seqbelt.models.ensemble import Network
@@ -92,6 +92,11 @@ class Bundle:
                 networks.append(self.model.build(*self._network_shape))
             networks[-1].load_state_dict({n: torch.tensor(array) for n, array in weights.items()})
         return (Ensemble(networks) if len(networks) > 1 else networks[0]).eval()
+
+    @cached_property
+    def numpy_networks(self) -> list[NumpyNetwork]:
+        """The network, or each network of the ensemble, in NumPy; of one input."""
+        return numpy_networks(self.model, self.features.is_tokens, self.weights)
 
     @property
     def _network_shape(self) -> tuple[int, int, bool, None, InputLayout | None]:

@@ -11,7 +11,7 @@ from seqbelt.features.audio.audio_decoding import SILENCE_PEAK
 from seqbelt.features.streaming.steps import stream_steps, why_whole
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.model import Model
-from seqbelt.models.streaming_classifier import StreamingClassifier, WindowClassifier
+from seqbelt.models.numpy_streaming import NumpyStreamingClassifier
 
 EVERY_MS = 250.0
 """Default interval between two predictions, if steps have a time."""
@@ -100,12 +100,15 @@ class Stream:
         self._steps = stream_steps(bundle.features, bundle.encoder)
         self.window_steps = window_steps(bundle, window_s)
         """Largest number of steps for a prediction; None for all."""
-        network = bundle.network.cpu().eval()
         self._window = None
         if self.window_steps is not None:
-            self._window = WindowClassifier(network, self.window_steps)
+            from seqbelt.models.streaming_classifier import WindowClassifier  # imports torch
+
+            self._window = WindowClassifier(bundle.network.cpu().eval(), self.window_steps)
         # Up to max_steps, the carried state gives the same prediction as the window.
-        self._carried = None if window_s is not None else StreamingClassifier(network)
+        self._carried = None
+        if window_s is None:
+            self._carried = NumpyStreamingClassifier(bundle.numpy_networks)
         self._probabilities = bundle.probabilities
         self._every = self._inputs_between(every_ms, every_steps)
         self._peak = 0.0
@@ -178,5 +181,5 @@ class Stream:
     def _decide(self, is_final: bool) -> LiveDecision:
         classifier = self._carried or self._window
         assert classifier is not None
-        probabilities = self._probabilities(classifier.logits.numpy())
+        probabilities = self._probabilities(np.asarray(classifier.logits))
         return LiveDecision(self.num_inputs, self.num_steps, probabilities, is_final)

@@ -9,7 +9,6 @@ import numpy as np
 
 from seqbelt.data.labels.targets import mean_log_probabilities
 from seqbelt.inference.bundle import Bundle
-from seqbelt.models.numpy_network import NumpyNetwork
 
 MAX_PRODUCTS = 5e9
 MAX_STEPS = 20_000
@@ -28,9 +27,7 @@ class NumpyEngine:
     def __init__(self, bundle: Bundle) -> None:
         if not can_compute(bundle):
             raise ValueError(f"the model {bundle.name} needs torch")
-        is_tokens = bundle.features.is_tokens
-        settings = bundle.model.resolve(is_tokens, None)
-        self._networks = [NumpyNetwork(settings, each, is_tokens) for each in bundle.weights]
+        self._networks = bundle.numpy_networks
         self._products = self._steps = 0.0
 
     def accepts(self, sequences: Sequence[np.ndarray]) -> bool:

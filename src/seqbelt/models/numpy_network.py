@@ -6,6 +6,7 @@ recurrence reads those of a batch together, as torch's packed sequences.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +16,10 @@ from seqbelt.models.stem import Stem
 Weights = Mapping[str, np.ndarray]
 """The parameters and buffers of a network by their names in torch's ``state_dict``."""
 _NUM_GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-_EPSILON = 1e-5  # of torch's layer normalisation
+EPSILON = np.float32(1e-5)
+"""Of torch's layer normalisation."""
+States = tuple[np.ndarray, np.ndarray]
+"""Hidden and cell states ``(sequences, hidden)``; only the LSTM uses the second."""
 
 
 def expected_shapes(
@@ -71,38 +75,36 @@ class NumpyNetwork:
 
         Sequences are ``(steps, features)`` or token ids ``(steps,)``, with at least one step.
         """
-        steps = [self._apply_stem(self._first_steps(sequence)) for sequence in sequences]
+        steps = [self._apply_stem(self.first_steps(sequence)) for sequence in sequences]
         outputs, final = self._recur(steps)
         pooled = [self._pool(*pair) for pair in zip(outputs, final, strict=True)]
-        return [each @ self._of("classify.weight").T + self._of("classify.bias") for each in pooled]
+        return [self.classify(each) for each in pooled]
 
     def work(self, num_steps: int) -> tuple[int, int]:
         """Multiplications for a sequence of ``num_steps`` steps, and steps that the recurrence
         reads one after the other, in all layers and directions."""
         total = 0
-        for block, stride in enumerate(self._strides):
+        for block, stride in enumerate(self.strides):
             num_steps = (num_steps - 1) // stride + 1
-            total += num_steps * self._of(f"stem.blocks.{block}.convolution.weight").size
+            total += num_steps * self.weights[f"stem.blocks.{block}.convolution.weight"].size
         recurrent = [w.size for name, w in self.weights.items() if name.startswith("recurrent.w")]
         total += num_steps * sum(recurrent)
         return total, num_steps * self.settings.num_layers * len(_directions(self.settings))
 
     @property
-    def _strides(self) -> tuple[int, ...]:
+    def strides(self) -> tuple[int, ...]:
+        """Of the blocks of the stem."""
         return self.settings.stem.strides if isinstance(self.settings.stem, Stem) else ()
 
-    def _of(self, name: str) -> np.ndarray:
-        return self.weights[name]
-
-    def _first_steps(self, sequence: np.ndarray) -> np.ndarray:
+    def first_steps(self, sequence: np.ndarray) -> np.ndarray:
         """Embedded tokens, or standardised steps: ``(steps, width)``."""
+        weights = self.weights
         if self.is_tokens:
-            rows, parts = sequence, self.weights.get("embed.parts")
-            if parts is None:
-                return self._of("embed.weight")[rows]
-            return self._of("embed.weight")[parts[rows]].mean(axis=1)
-        std = self._of("normalize.std")
-        columns = [(sequence - self._of("normalize.mean")) / std]
+            if (parts := weights.get("embed.parts")) is None:
+                return weights["embed.weight"][sequence]
+            return weights["embed.weight"][parts[sequence]].mean(axis=1)
+        std = weights["normalize.std"]
+        columns = [(sequence - weights["normalize.mean"]) / std]
         if self.settings.scaling == "rows_and_sequence":
             values = sequence.astype(np.float64)
             centred = values - values.mean(axis=0)
@@ -110,75 +112,99 @@ class NumpyNetwork:
             columns.append((centred / spread).astype(np.float32))
         if self.settings.differences:
             changes = np.diff(sequence, axis=0, prepend=sequence[:1])
-            columns.append(changes / self._of("normalize.difference_scale"))
+            columns.append(changes / weights["normalize.difference_scale"])
         return np.concatenate(columns, axis=1)
 
+    def apply_block(self, block: int, window: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        """Outputs ``(fewer steps, channels)`` of a block of the stem for every position of its
+        kernel in ``window``; ``inputs`` are the steps without what precedes and follows them."""
+        name, stride = f"stem.blocks.{block}", self.strides[block]
+        kernel = self.weights[f"{name}.convolution.weight"]
+        channels, _, size = kernel.shape
+        windows = np.lib.stride_tricks.sliding_window_view(window, size, axis=0)[::stride]
+        outputs = windows.reshape(len(windows), -1) @ kernel.reshape(channels, -1).T
+        outputs += self.weights[f"{name}.convolution.bias"]
+        outputs -= outputs.mean(axis=1, keepdims=True)
+        outputs /= np.sqrt(np.square(outputs).mean(axis=1, keepdims=True) + EPSILON)
+        outputs *= self.weights[f"{name}.normalize.weight"]
+        outputs += self.weights[f"{name}.normalize.bias"]
+        np.maximum(outputs, 0, out=outputs)
+        return outputs + inputs if stride == 1 and inputs.shape[1] == channels else outputs
+
+    def run_layer(
+        self,
+        sequences: Sequence[np.ndarray],
+        layer: int,
+        states: States | None = None,
+        direction: str = "",
+    ) -> tuple[list[np.ndarray], States]:
+        """Outputs ``(steps, hidden)`` of sequences in falling order of their lengths, and their
+        states after them; from zeros or from ``states``, each ``(sequences, hidden)``."""
+        weight_ih, bias_ih, bias_hh = (
+            self.weights[f"recurrent.weights.{name}_l{layer}{direction}"]
+            for name in ("weight_ih", "bias_ih", "bias_hh")
+        )
+        weight_hh = self._turned[f"recurrent.weights.weight_hh_l{layer}{direction}"]
+        lengths = np.array([len(steps) for steps in sequences])
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        gates = np.concatenate(sequences) @ weight_ih.T + bias_ih
+        outputs = np.empty((len(gates), len(weight_hh)), np.float32)
+        zeros = np.zeros((len(sequences), len(weight_hh)), np.float32)
+        hidden, cell = (part.copy() for part in states or (zeros, zeros))
+        advance = _CELLS[self._cell]
+        numbers = np.searchsorted(-lengths, -np.arange(lengths[0]))  # sequences with each step
+        steps = range(lengths[0])
+        for step in reversed(steps) if direction else steps:
+            number = numbers[step]
+            rows = starts[:number] + step
+            past = hidden[:number], cell[:number]
+            recurrent = past[0] @ weight_hh + bias_hh
+            hidden[:number], cell[:number] = advance(gates[rows], recurrent, *past)
+            outputs[rows] = hidden[:number]
+        return np.split(outputs, starts[1:]), (hidden, cell)
+
+    def attention_scores(self, outputs: np.ndarray) -> np.ndarray:
+        """Attention scores ``(steps,)`` before the softmax."""
+        weights = self.weights
+        projected = outputs @ weights["pool.project.weight"].T + weights["pool.project.bias"]
+        return np.tanh(projected) @ weights["pool.score.weight"][0]
+
+    def classify(self, pooled: np.ndarray) -> np.ndarray:
+        """Logits ``(..., classes)`` of pooled outputs ``(..., width)``."""
+        return pooled @ self.weights["classify.weight"].T + self.weights["classify.bias"]
+
     def _apply_stem(self, steps: np.ndarray) -> np.ndarray:
-        for block, stride in enumerate(self._strides):
-            steps = self._apply_block(f"stem.blocks.{block}", steps, stride)
+        for block in range(len(self.strides)):
+            size = self.weights[f"stem.blocks.{block}.convolution.weight"].shape[2]
+            before = size // 2 if self.settings.bidirectional else size - 1
+            window = np.pad(steps, ((before, size - 1 - before), (0, 0)))
+            steps = self.apply_block(block, window, steps)
         return steps
 
-    def _apply_block(self, name: str, steps: np.ndarray, stride: int) -> np.ndarray:
-        kernel = self._of(f"{name}.convolution.weight")
-        channels, _, size = kernel.shape
-        before = size // 2 if self.settings.bidirectional else size - 1
-        padded = np.pad(steps, ((before, size - 1 - before), (0, 0)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=0)[::stride]
-        outputs = windows.reshape(len(windows), -1) @ kernel.reshape(channels, -1).T
-        outputs += self._of(f"{name}.convolution.bias")
-        outputs -= outputs.mean(axis=1, keepdims=True)
-        outputs /= np.sqrt(np.square(outputs).mean(axis=1, keepdims=True) + np.float32(_EPSILON))
-        outputs *= self._of(f"{name}.normalize.weight")
-        outputs += self._of(f"{name}.normalize.bias")
-        np.maximum(outputs, 0, out=outputs)
-        return outputs + steps if stride == 1 and steps.shape[1] == channels else outputs
-
     def _recur(self, sequences: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Outputs ``(steps, width)`` and final state ``(width,)`` of each sequence."""
+        """Outputs ``(steps, width)`` and final hidden state ``(width,)`` of each sequence."""
         if self.settings.cell == "none":
             return sequences, [steps[-1] for steps in sequences]
         order = np.argsort([-len(steps) for steps in sequences], kind="stable")
-        layer_inputs = [sequences[index] for index in order]
-        ends: list[np.ndarray] = []
+        inputs, final = [sequences[index] for index in order], np.empty(0)
         for layer in range(self.settings.num_layers):
-            directions = [
-                self._run_direction(layer_inputs, f"l{layer}{direction}", bool(direction))
+            ran = [
+                self.run_layer(inputs, layer, direction=direction)
                 for direction in _directions(self.settings)
             ]
-            layer_inputs = [np.concatenate(parts, axis=1) for parts in zip(*directions)]
-            ends = [
-                np.concatenate([part[0 if at else -1] for at, part in enumerate(parts)])
-                for parts in zip(*directions)
-            ]
+            inputs = [np.concatenate(parts, axis=1) for parts in zip(*(one[0] for one in ran))]
+            final = np.concatenate([hidden for _, (hidden, _) in ran], axis=1)
         back = np.argsort(order)
-        return [layer_inputs[index] for index in back], [ends[index] for index in back]
+        return [inputs[index] for index in back], [*final[back]]
 
-    def _run_direction(
-        self, sequences: list[np.ndarray], suffix: str, is_reverse: bool
-    ) -> list[np.ndarray]:
-        """Outputs ``(steps, hidden)`` of sequences in falling order of their lengths."""
-        lengths = np.array([len(steps) for steps in sequences])
-        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        weight_ih, weight_hh, bias_ih, bias_hh = (
-            self._of(f"recurrent.weights.{name}_{suffix}")
-            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        )
-        gates = np.concatenate(sequences) @ weight_ih.T + bias_ih
-        turned = np.ascontiguousarray(weight_hh.T)
-        outputs = np.empty((len(gates), weight_hh.shape[1]), np.float32)
-        hidden = np.zeros((len(sequences), weight_hh.shape[1]), np.float32)
-        cell = np.zeros_like(hidden)
-        advance = _CELLS[self._cell]
-        steps = range(int(lengths[0]))
-        for step in reversed(steps) if is_reverse else steps:
-            count = int(np.searchsorted(-lengths, -step))  # sequences with this step come first
-            rows = starts[:count] + step
-            recurrent = hidden[:count] @ turned + bias_hh
-            hidden[:count], cell[:count] = advance(
-                gates[rows], recurrent, hidden[:count], cell[:count]
-            )
-            outputs[rows] = hidden[:count]
-        return np.split(outputs, starts[1:])
+    @cached_property
+    def _turned(self) -> Weights:
+        """The recurrent matrices transposed in memory: small products are then much faster."""
+        return {
+            name: np.ascontiguousarray(array.T)
+            for name, array in self.weights.items()
+            if name.startswith("recurrent.weights.weight_hh")
+        }
 
     @property
     def _cell(self) -> str:
@@ -197,13 +223,16 @@ class NumpyNetwork:
             return outputs.max(axis=0)
         if name == "concat":
             return np.concatenate([final, outputs.mean(axis=0), outputs.max(axis=0)])
-        projected = np.tanh(
-            outputs @ self._of("pool.project.weight").T + self._of("pool.project.bias")
-        )
-        scores = projected @ self._of("pool.score.weight")[0]
+        scores = self.attention_scores(outputs)
         attention = np.exp(scores - scores.max())
         attended = (attention / attention.sum()) @ outputs
         return attended if name == "attention" else np.concatenate([attended, outputs.max(axis=0)])
+
+
+def numpy_networks(model: Model, is_tokens: bool, weights: Sequence[Weights]) -> list[NumpyNetwork]:
+    """The network of each set of weights, with the ``auto`` settings of ``model`` resolved."""
+    settings = model.resolve(is_tokens, None)
+    return [NumpyNetwork(settings, each, is_tokens) for each in weights]
 
 
 def _directions(model: Model) -> tuple[str, ...]:
@@ -212,9 +241,6 @@ def _directions(model: Model) -> tuple[str, ...]:
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:
     return np.float32(0.5) * np.tanh(np.float32(0.5) * values) + np.float32(0.5)
-
-
-States = tuple[np.ndarray, np.ndarray]
 
 
 def _lstm(

@@ -31,28 +31,19 @@ class StemLayers(nn.Module):
             channels, lengths = block(channels, lengths)
         return channels.transpose(1, 2).contiguous(), lengths
 
-    def begin(self) -> list["BlockState"]:
-        """The initial state for ``advance``."""
-        return [BlockState() for _ in self.blocks]
+    def advance(self, steps: Tensor, past: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Outputs ``(1, steps, output_size)`` of the next steps ``(1, steps, features)`` of one
+        sequence, for a causal stem without strides.
 
-    def advance(self, steps: Tensor, states: list["BlockState"]) -> Tensor:
-        """Process the next steps ``(1, steps, features)``; returns the completed output steps
-        ``(1, fewer steps, output_size)``, possibly none."""
-        channels = steps.transpose(1, 2)
-        for block, state in zip(self.blocks, states):
+        ``past`` are the steps before them that each block needs, as the last call returned them;
+        empty at the beginning.
+        """
+        channels, kept = steps.transpose(1, 2), []
+        for number, block in enumerate(self.blocks):
             assert isinstance(block, StemBlock)
-            channels = block.advance(channels, state)
-        return channels.transpose(1, 2).contiguous()
-
-
-class BlockState:
-    """State of a causal block between two parts of one sequence."""
-
-    def __init__(self) -> None:
-        self.num_steps = 0
-        """Input steps read so far."""
-        self.past: Tensor | None = None
-        """The last input steps ``(1, channels, kernel size - 1)``."""
+            channels, last = block.advance(channels, past[number] if past else None)
+            kept.append(last)
+        return channels.transpose(1, 2).contiguous(), kept
 
 
 class StemBlock(nn.Module):
@@ -77,17 +68,13 @@ class StemBlock(nn.Module):
             lengths, self.stride
         )
 
-    def advance(self, inputs: Tensor, state: BlockState) -> Tensor:
-        """The outputs that the next ``inputs`` ``(1, channels, steps)`` of a sequence complete."""
-        if state.past is None:
-            state.past = inputs.new_zeros(1, inputs.shape[1], self.padding[0])
-        first = -state.num_steps % self.stride  # the next input step that has an output
-        window = torch.cat([state.past, inputs], dim=2)
-        state.num_steps += inputs.shape[2]
-        state.past = window[:, :, window.shape[2] - self.padding[0] :]
-        if first >= inputs.shape[2]:
-            return inputs.new_zeros(1, self.convolution.out_channels, 0)
-        return self._apply_to(window[:, :, first:], inputs)
+    def advance(self, inputs: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The outputs of the next ``inputs`` ``(1, channels, steps)`` of a sequence, and the last
+        inputs, which the next call needs as its ``past``."""
+        if past is None:
+            past = inputs.new_zeros(1, inputs.shape[1], self.padding[0])
+        window = torch.cat([past, inputs], dim=2)
+        return self._apply_to(window, inputs), window[:, :, window.shape[2] - past.shape[2] :]
 
     def _apply_to(self, window: Tensor, inputs: Tensor) -> Tensor:
         outputs = self.normalize(self.convolution(window).transpose(1, 2)).transpose(1, 2).relu()

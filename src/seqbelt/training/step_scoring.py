@@ -17,7 +17,7 @@ from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
-from seqbelt.models.streaming_classifier import StreamingClassifier
+from seqbelt.models.streaming_classifier import StepClassifier
 
 CHUNK_STEPS = 8192
 """Steps that a unidirectional network reads at a time: tens of megabytes."""
@@ -64,7 +64,7 @@ def _label_batch(network: SequenceNetwork, sequences: list[np.ndarray]) -> list[
 
 def _label_carried(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
     """In chunks with the state carried over: the same as at once."""
-    reader = StreamingClassifier(network)
+    reader = StepClassifier(network)
     starts = range(0, len(steps), CHUNK_STEPS)
     return np.concatenate(
         [_as_array(reader.label(steps[start : start + CHUNK_STEPS])) for start in starts]

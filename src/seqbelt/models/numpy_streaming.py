@@ -1,0 +1,150 @@
+"""Classify a sequence as it arrives, in constant memory, by NumPy.
+
+The steps of a live signal come few at a time, for which each of torch's operations takes longer
+than its computation. However the sequence is divided, the prediction after the last step equals
+that for the complete sequence, up to rounding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from seqbelt.data.labels.targets import mean_log_probabilities
+from seqbelt.models.model import ATTENDING
+from seqbelt.models.numpy_network import NumpyNetwork, States
+
+
+class NumpyStreamingClassifier:
+    """A network, or the average of several, that reads one sequence as it arrives.
+
+    Raises ValueError for a bidirectional network, which reads from the end.
+    """
+
+    def __init__(self, networks: Sequence[NumpyNetwork]) -> None:
+        if networks[0].settings.bidirectional:
+            raise ValueError("a bidirectional network reads from the end: it cannot stream")
+        self._readers = [_Reader(network) for network in networks]
+        self.num_steps = 0
+        """Steps read so far."""
+
+    def push(self, steps: np.ndarray) -> None:
+        """Read the next steps: float32 ``(steps, features)`` or token ids ``(steps,)``."""
+        if len(steps):
+            self.num_steps += len(steps)
+            for reader in self._readers:
+                reader.push(steps)
+
+    @property
+    def logits(self) -> np.ndarray:
+        """Logits float32 ``(classes,)`` of the steps so far. Raises ValueError before the first."""
+        if not self.num_steps:
+            raise ValueError("no step was read yet")
+        logits = [reader.network.classify(reader.pooled) for reader in self._readers]
+        if len(logits) == 1:
+            return logits[0]
+        return mean_log_probabilities(np.stack(logits)).astype(np.float32)
+
+
+@dataclass
+class _Reader:
+    """One network that reads one sequence as it arrives."""
+
+    network: NumpyNetwork
+    _num_read: list[int] = field(default_factory=list)  # steps that each block has read
+    _past: list[np.ndarray] = field(default_factory=list)  # the last steps that each block needs
+    _last_step: np.ndarray | None = None
+    _states: list[States | None] = field(default_factory=list)  # of each recurrent layer
+    _final: np.ndarray | None = None
+    _sums: "RunningSums | None" = None
+
+    def __post_init__(self) -> None:
+        kernels = [
+            self.network.weights[f"stem.blocks.{block}.convolution.weight"]
+            for block in range(len(self.network.strides))
+        ]
+        self._num_read = [0] * len(kernels)
+        self._past = [np.zeros((k.shape[2] - 1, k.shape[1]), np.float32) for k in kernels]
+        self._states = [None] * self.network.settings.num_layers
+
+    def push(self, steps: np.ndarray) -> None:
+        """Read the next steps, at least one."""
+        past = steps[:0] if self._last_step is None else self._last_step
+        self._last_step = steps[-1:].copy()
+        # A step's difference needs the one before it.
+        inputs = self.network.first_steps(np.concatenate([past, steps]))[len(past) :]
+        for block in range(len(self.network.strides)):
+            inputs = self._advance_block(block, inputs)
+        if not len(inputs):  # strides: no output step is complete yet
+            return
+        if self.network.settings.cell != "none":
+            for layer, states in enumerate(self._states):
+                (inputs,), self._states[layer] = self.network.run_layer([inputs], layer, states)
+        self._final = inputs[-1]
+        if self.network.settings.pooling not in ("last", "none"):
+            sums = RunningSums.of(self.network, inputs)
+            self._sums = sums if self._sums is None else self._sums.join(sums)
+
+    def _advance_block(self, block: int, inputs: np.ndarray) -> np.ndarray:
+        """The outputs that the next ``inputs`` ``(steps, channels)`` complete."""
+        stride, past = self.network.strides[block], self._past[block]
+        first = -self._num_read[block] % stride  # the next input step that has an output
+        window = np.concatenate([past, inputs])
+        self._num_read[block] += len(inputs)
+        self._past[block] = window[len(window) - len(past) :].copy()
+        if first >= len(inputs):
+            channels = self.network.weights[f"stem.blocks.{block}.convolution.bias"].shape[0]
+            return np.empty((0, channels), np.float32)
+        return self.network.apply_block(block, window[first:], inputs)
+
+    @property
+    def pooled(self) -> np.ndarray:
+        """The pooled steps so far, ``(width,)``."""
+        name, final, sums = self.network.settings.pooling, self._final, self._sums
+        assert final is not None  # the first step of a stride has an output
+        if sums is None:
+            return final
+        mean = (sums.total / sums.weight).astype(np.float32)
+        parts = {
+            "concat": (final, mean, sums.highest),
+            "attention_max": (mean, sums.highest),
+            "max": (sums.highest,),
+        }
+        return np.concatenate(parts.get(name, (mean,)))
+
+
+@dataclass(frozen=True)
+class RunningSums:
+    """Running sums over steps: the highest score, the outputs and ones weighted by ``exp(score -
+    peak)``, the largest outputs. A mean is attention with equal scores.
+
+    The softmax over a growing sequence is kept relative to the highest score so far (Milakov &
+    Gimelshein 2018, arXiv:1805.02867), and sums are in float64, so that neither large scores nor
+    long signals lose precision.
+    """
+
+    peak: float
+    total: np.ndarray
+    weight: float
+    highest: np.ndarray
+
+    @classmethod
+    def of(cls, network: NumpyNetwork, outputs: np.ndarray) -> "RunningSums":
+        """Over outputs ``(steps, width)``."""
+        scores = np.zeros(len(outputs))
+        if network.settings.pooling in ATTENDING:
+            scores = network.attention_scores(outputs).astype(np.float64)
+        peak = float(scores.max())
+        weights = np.exp(scores - peak)
+        return cls(peak, weights @ outputs, float(weights.sum()), outputs.max(axis=0))
+
+    def join(self, other: "RunningSums") -> "RunningSums":
+        """The sums over the steps of both."""
+        peak = max(self.peak, other.peak)
+        self_scale, other_scale = np.exp(self.peak - peak), np.exp(other.peak - peak)
+        return RunningSums(
+            peak,
+            self_scale * self.total + other_scale * other.total,
+            self_scale * self.weight + other_scale * other.weight,
+            np.maximum(self.highest, other.highest),
+        )
