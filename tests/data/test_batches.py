@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from seqbelt.data.batches import (
     evaluation_plan,
     fill,
-    is_interpolable,
     iterate,
     make_batch,
     pad,
     training_plan,
 )
 from seqbelt.data.labels.targets import SequenceTarget
+from seqbelt.data.sequences import is_interpolable
 
 some_lengths = st.lists(st.integers(1, 300), max_size=80).map(
     lambda lengths: np.array(lengths, np.int64)

@@ -2,17 +2,17 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from seqbelt.comparison.variants import label
-from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.model import Model
+
+if TYPE_CHECKING:  # it imports torch
+    from seqbelt.models.classifier import SequenceNetwork
 
 Protocol = Literal["as_given", "equal_parameters", "equal_compute", "equal_tuning"]
 EqualSize = Literal["equal_parameters", "equal_compute"]
-_SIZES: dict[EqualSize, Callable[[SequenceNetwork], int]] = {
+_SIZES: dict[EqualSize, Callable[["SequenceNetwork"], int]] = {
     "equal_parameters": lambda network: network.num_parameters,
     "equal_compute": lambda network: network.recurrent.flops_per_step,
 }
@@ -21,7 +21,7 @@ LARGEST_HIDDEN_SIZE = 1 << 16
 
 
 def match(
-    protocol: EqualSize, model: Model, other: Model, build: Callable[[Model], SequenceNetwork]
+    protocol: EqualSize, model: Model, other: Model, build: Callable[[Model], "SequenceNetwork"]
 ) -> Model:
     """``other`` with the hidden size at which it is as large as ``model``.
 
@@ -44,8 +44,10 @@ def match(
     return with_width(nearest)
 
 
-def size(protocol: EqualSize, model: Model, build: Callable[[Model], SequenceNetwork]) -> int:
+def size(protocol: EqualSize, model: Model, build: Callable[[Model], "SequenceNetwork"]) -> int:
     """What the protocol holds equal, of one model; nothing is allocated."""
+    import torch
+
     with torch.device("meta"):
         return _SIZES[protocol](build(model))
 
@@ -53,7 +55,7 @@ def size(protocol: EqualSize, model: Model, build: Callable[[Model], SequenceNet
 def describe(
     protocol: EqualSize,
     models: Mapping[str, Model],
-    build: Callable[[Model], SequenceNetwork],
+    build: Callable[[Model], "SequenceNetwork"],
 ) -> str:
     """The protocol in words, with what was achieved; ``models`` by variant."""
     sizes = ", ".join(

@@ -107,3 +107,29 @@ class Sequences:
     def flat(self) -> np.ndarray:
         """All steps of all sequences, one after the other: ``(sum of lengths, features)``."""
         return np.concatenate([self[index] for index in range(len(self))])
+
+
+MAX_ROWS_COMPARED = 200
+MAX_INTERPOLATION_ERROR = 0.75
+"""White noise has 1.5, a slow signal nearly 0."""
+
+
+def is_interpolable(sequences: Sequences) -> bool:
+    """Whether a step can be interpolated from its neighbours, so that sequences can be stretched.
+
+    It cannot where the mean of the two neighbours misses a step by more than
+    ``MAX_INTERPOLATION_ERROR`` of the variance, in the median over features: of vibration near its
+    highest frequency, for example. Up to ``MAX_ROWS_COMPARED`` random sequences are compared.
+    """
+    rows = np.random.default_rng(0).permutation(len(sequences))[:MAX_ROWS_COMPARED]
+    error, variance = 0.0, 0.0
+    for row in rows.tolist():
+        steps = sequences[row].astype(np.float64)
+        if len(steps) > 2:
+            middle = (steps[:-2] + steps[2:]) / 2
+            error = error + np.square(steps[1:-1] - middle).mean(0)
+            variance = variance + steps.var(0)
+    if not np.any(variance):
+        return True
+    ratio = np.divide(error, variance, out=np.zeros_like(error), where=np.asarray(variance) > 0)
+    return float(np.median(ratio)) <= MAX_INTERPOLATION_ERROR

@@ -168,6 +168,8 @@ class Features(Settings):
     """A table (.csv, .parquet, …) may itself be an item, and is one unless it names items."""
     needs_torch: ClassVar[bool] = False
     """Whether encoding imports torch."""
+    faster_with_torch: ClassVar[bool] = False
+    """Whether encoding uses torch where it is loaded."""
     learns: ClassVar[bool] = False
     """``learn`` must see the training rows before anything can be encoded."""
     learns_from_sources: ClassVar[bool] = False

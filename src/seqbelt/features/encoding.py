@@ -122,13 +122,19 @@ def encode_sources(
     Content whose hash ``is_known`` is hashed but not decoded. Decoding and transforms run in
     threads (both leave Python's lock); only a few chunks are in memory at a time, however many
     sources there are. The ``board`` records what each thread is processing. Each thread calls the
-    ``initializer`` first.
+    ``initializer`` first; without one torch is imported, if that makes encoding faster.
     """
     num_workers, board = num_workers or available_cores(), board or Board()
+    if initializer is None and features.faster_with_torch:
+        initializer = _import_torch
     encode = partial(_encode_chunk, features, encoder, is_known, board)
     pool = ThreadPoolExecutor(num_workers, "encode", initializer)
     with closing(map_ahead(pool, encode, chunks(sources, CHUNK_ITEMS), num_workers)) as encoded:
         yield from chain.from_iterable(encoded)
+
+
+def _import_torch() -> None:
+    import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
 
 def available_cores() -> int:

@@ -61,6 +61,7 @@ class SeveralInputs(Features):
     read_from: dict[str, str] = Field(default_factory=dict)
     """Manifest column of each input that is not read from ``data.text_column`` (texts) or
     ``data.path_column`` (files); in a config, ``column`` of the input."""
+    faster_with_torch: ClassVar[bool] = True
     learns: ClassVar[bool] = True
     learns_from_sources: ClassVar[bool] = True
 

@@ -18,7 +18,7 @@ from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.several_report import SeveralReport
 from seqbelt.evaluation.step_report import StepReport
 from seqbelt.plots.fonts import figure_fonts, writable
-from seqbelt.training.augmentation import Augmenter
+from seqbelt.training.augmenter import Augmenter
 from seqbelt.training.history import History
 from seqbelt.words import percent
 

@@ -4,7 +4,6 @@ import atexit
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from accelerate import Accelerator
@@ -13,10 +12,8 @@ from torch.optim import AdamW, Optimizer
 
 from seqbelt.errors import SettingsError
 from seqbelt.models.fused.build import processor_flags
+from seqbelt.training.hyperparameters import Device, Precision
 from seqbelt.training.launch import is_single_process
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["float32", "tf32", "bf16"]
 
 
 def find_device(device: Device, precision: Precision) -> Accelerator:

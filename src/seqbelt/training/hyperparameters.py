@@ -6,14 +6,14 @@ from typing import Annotated, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field
 
-from seqbelt.data.batches import is_interpolable
-from seqbelt.data.sequences import Sequences
+from seqbelt.data.sequences import Sequences, is_interpolable
 from seqbelt.models.kind_defaults import MIN_PASSES, defaults_for
 from seqbelt.settings import Count, Positive, Seed, Settings
 from seqbelt.training.augmentation import Augmentation
-from seqbelt.training.device import Device, Precision
 from seqbelt.words import count_of
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["float32", "tf32", "bf16"]
 BATCH_SIZE, MIN_BATCH_SIZE, MIN_BATCHES = 32, 8, 4
 """``batch_size: auto``: ``BATCH_SIZE`` rows, or fewer if that makes less than ``MIN_BATCHES``."""
 LABELLED_STEPS = 4096

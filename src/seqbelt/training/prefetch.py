@@ -19,7 +19,7 @@ from seqbelt.ahead import map_ahead
 from seqbelt.data.batches import Batch, make_batch
 from seqbelt.data.cropped_sequences import uncropped
 from seqbelt.data.sequences import Sequences
-from seqbelt.training.augmentation import Augmenter
+from seqbelt.training.augmenter import Augmenter
 
 Batches = Generator[Batch, None, None]
 NUM_AHEAD = 4

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from seqbelt.data.sources.equal_content import first_of_each
 from seqbelt.data.sources.group_choice import choose_groups
@@ -130,6 +129,8 @@ def rows_of_folds(
         raise SettingsError(f"data.folds: {folds} folds of {len(names)} groups, {len(label)} rows")
     if by_group and content is not None:
         group = _join_groups(group, content, at_least=folds)
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     splitter = (StratifiedGroupKFold if by_group else StratifiedKFold)(
         folds, shuffle=True, random_state=seed
     )
@@ -173,6 +174,8 @@ def _take(
     rows = rows[~np.isin(label[rows], names[counts == 1])]
     if num_folds < 2:
         raise _too_little(name, fraction, len(rows))
+    from sklearn.model_selection import StratifiedKFold  # slow to import
+
     splitter = StratifiedKFold(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # a class rarer than the folds is simply not in each of them
         warnings.simplefilter("ignore", UserWarning)

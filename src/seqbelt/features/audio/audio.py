@@ -46,6 +46,7 @@ MAX_FILTER_VALUES = 4_000_000
 class AudioFeatures(Features):
     """What all kinds of audio features share: decoding, one sample rate, framing."""
 
+    faster_with_torch: ClassVar[bool] = True
     size_setting: ClassVar[str] = "features.max_duration_s"
     before: ClassVar[Mapping[str, Any]] = {"signal_version": 1}
 
