@@ -4,13 +4,13 @@ import pandas as pd
 
 from seqbelt.data.cropped_sequences import crop_part, lost_steps
 from seqbelt.errors import SettingsError
+from seqbelt.evaluation.report import format_scores
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
 from seqbelt.words import count_of, percent
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.model_and_data import open_model
 from seqbelt.workflow.outcome import Outcome
-from seqbelt.workflow.training_run import format_scores
 
 
 def evaluate(model: str, experiment: Experiment) -> Outcome:

@@ -2,13 +2,14 @@
 
 from seqbelt.data.audit import audit_index, leak_sentence
 from seqbelt.data.cropped_sequences import lost_steps
+from seqbelt.evaluation.report import format_scores
 from seqbelt.experiment import Experiment
 from seqbelt.words import count_of
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.outcome import DONE, FAILED, Outcome
 from seqbelt.workflow.prepared_data import LONGEST_PREPARATION_S, prepare_data
 from seqbelt.workflow.publishing import register
-from seqbelt.workflow.training_run import format_scores, read_part, train_model
+from seqbelt.workflow.training_run import read_part, train_model
 
 
 def train(experiment: Experiment, resume: bool = False) -> Outcome:

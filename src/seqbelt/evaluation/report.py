@@ -13,6 +13,7 @@ from seqbelt.data.labels.targets import Target
 from seqbelt.data.sequences import Sequences
 from seqbelt.evaluation.calibration import Reliability, error_interval, reliability
 from seqbelt.training.scoring import ZERO, Scores, score
+from seqbelt.words import percent
 
 CHANCE = 0.05
 """Probability below which a result is not taken for chance."""
@@ -172,3 +173,14 @@ class Report:
                 "num_steps": self.sequences.lengths[worst],
             }
         )
+
+
+def format_scores(scores: Scores) -> str:
+    """The scores of one part of the data in one line."""
+    error, precision = scores.mean_absolute_error, scores.mean_average_precision
+    return (
+        f"{percent(scores.accuracy)}, macro-F1 {percent(scores.macro_f1)}, "
+        + (f"mean absolute error {error:.3f}, " if error is not None else "")
+        + ("" if precision is None else f"mean average precision {percent(precision)}, ")
+        + f"loss {scores.loss:.3f}"
+    )

@@ -19,7 +19,7 @@ from seqbelt.data.store.part_summary import data_record
 from seqbelt.data.store.parts import write_json
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SettingsError
-from seqbelt.evaluation.report import Report
+from seqbelt.evaluation.report import Report, format_scores
 from seqbelt.evaluation.report_markdown import report_markdown
 from seqbelt.evaluation.several_report import MIN_ROWS, has_enough_rows
 from seqbelt.evaluation.step_report import report_on
@@ -39,7 +39,6 @@ from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.loop import train_network
-from seqbelt.training.scoring import Scores
 from seqbelt.words import count_of, percent
 from seqbelt.workflow.console import TimeEstimate, bar, echo
 from seqbelt.workflow.networks import network_builder
@@ -376,16 +375,6 @@ def format_epoch(epoch: Epoch) -> str:
     if epoch.validation is None:
         return f"training loss {epoch.train_loss:.3f}"
     return f"validation {format_scores(epoch.validation)}"
-
-
-def format_scores(scores: Scores) -> str:
-    error, precision = scores.mean_absolute_error, scores.mean_average_precision
-    return (
-        f"{percent(scores.accuracy)}, macro-F1 {percent(scores.macro_f1)}, "
-        + (f"mean absolute error {error:.3f}, " if error is not None else "")
-        + ("" if precision is None else f"mean average precision {percent(precision)}, ")
-        + f"loss {scores.loss:.3f}"
-    )
 
 
 def open_run(
