@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seqbelt.cropping import Crop, Cropping
-from seqbelt.data.labels.targets import mean_log_probabilities, sigmoid
 from seqbelt.data.sequences import Sequences
+from seqbelt.probabilities import mean_log_probabilities, sigmoid
 
 TINY = 1e-9
 """Smallest mean probability whose log-odds are taken."""

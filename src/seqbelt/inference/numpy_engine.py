@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seqbelt.data.labels.targets import mean_log_probabilities
 from seqbelt.inference.bundle import Bundle
+from seqbelt.probabilities import mean_log_probabilities
 
 MAX_PRODUCTS = 5e9
 MAX_STEPS = 20_000

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from seqbelt.data.labels.segments import find_runs
-from seqbelt.data.labels.targets import log_softmax
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_table
 from seqbelt.inference.segment_smoothing import smooth_classes
+from seqbelt.probabilities import log_softmax
 
 ROWS_AT_ONCE = 4096
 

@@ -5,8 +5,8 @@ import heapq
 import numpy as np
 
 from seqbelt.data.labels.segments import find_runs
-from seqbelt.data.labels.targets import log_softmax
 from seqbelt.data.sequences import Sequences
+from seqbelt.probabilities import log_softmax
 
 QUANTILE = 0.05
 """Quantile of the training segments' durations; half of it is the shortest predicted segment."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seqbelt.data.labels.targets import mean_log_probabilities
 from seqbelt.models.model import ATTENDING
 from seqbelt.models.numpy_network import NumpyNetwork, States
+from seqbelt.probabilities import mean_log_probabilities
 
 
 class NumpyStreamingClassifier:

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from seqbelt.data.labels.label_sets import NO_LABELS, pack_labels, unpack_labels
+from seqbelt.probabilities import log_softmax, sigmoid
 
 TargetName = Literal["per_sequence", "per_step", "several"]
 
@@ -17,26 +18,6 @@ DEFAULT_THRESHOLD = 0.5
 """Probability from which a label is given where validation rows have chosen no other."""
 UNLABELLED = -100
 """Class index of a step without a label; the default ``ignore_index`` of torch's losses."""
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Float64 logarithms of the probabilities ``(..., classes)``.
-
-    SciPy's takes as long to import as all else that a prediction needs.
-    """
-    below = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    return below - np.log(np.exp(below).sum(axis=-1, keepdims=True))
-
-
-def mean_log_probabilities(logits: np.ndarray) -> np.ndarray:
-    """Float64 logarithms ``(..., classes)`` of the mean probabilities of several predictions of the
-    same items, logits ``(predictions, ..., classes)``."""
-    return np.logaddexp.reduce(log_softmax(logits), axis=0) - np.log(len(logits))
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Float64 probabilities of logits of any shape."""
-    return np.exp(-np.logaddexp(0, -logits.astype(np.float64)))
 
 
 class Labelled(Protocol):
