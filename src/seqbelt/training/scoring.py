@@ -17,6 +17,7 @@ from seqbelt.data.batches import evaluation_plan, make_batch
 from seqbelt.data.cropped_sequences import average_window_probabilities, cut_windows
 from seqbelt.data.labels.targets import TARGETS, Target
 from seqbelt.data.sequences import Sequences
+from seqbelt.probabilities import log_softmax
 from seqbelt.training.prefetch import load_batches
 from seqbelt.training.step_scoring import predict_step_logits
 
@@ -106,7 +107,7 @@ def score(
         predictions = target.predict(logits)
     if target.is_several:
         return _score_sets(logits, labels, predictions)
-    log_probabilities = torch.tensor(logits, dtype=torch.float64).log_softmax(1).numpy()
+    log_probabilities = log_softmax(logits)
     return Scores(
         accuracy=float(accuracy_score(labels, predictions)),
         macro_f1=float(f1_score(labels, predictions, average="macro", zero_division=ZERO)),
