@@ -296,7 +296,7 @@ def test_a_moved_project_that_cannot_be_written_is_read_without_a_trace(
     monkeypatch.setattr(connection, "_is_writable", lambda database: copy not in database.parents)
     before = {path: path.stat().st_mtime_ns for path in copy.rglob("*")}
     bundle, version = resolve("models:/words@champion")
-    assert copy in bundle.parents and version == "models:/words/1"
+    assert copy in bundle.parents and version.startswith("models:/words/")
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("*")} == before
 
 
