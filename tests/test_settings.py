@@ -3,13 +3,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
 import seqbelt
 from seqbelt.data.sources.dataset import Data
-from seqbelt.errors import SettingsError
+from seqbelt.errors import SettingsError, in_words
 from seqbelt.models.model import Model
 from seqbelt.settings import Settings, override
 from seqbelt.yaml_reading import read_yaml
@@ -346,3 +347,16 @@ def test_an_address_is_no_local_path(setting):
 def test_what_yaml_takes_for_no_text_is_refused_with_the_remedy(value):
     with pytest.raises(SettingsError, match="write it in quotes"):
         Whole.parse({"name": value})
+
+
+def test_a_number_that_no_counter_holds_is_refused():
+    values = {"source": "a.csv", "num_folds": 10**30}
+    with pytest.raises(SettingsError, match=r"num_folds: expected a number up to 2\^60"):
+        Data.parse(values, origin="data")
+
+
+@pytest.mark.parametrize("size", [1 << 40, 1 << 61])
+def test_a_network_that_no_memory_holds_is_said_to_be_one(size):
+    with pytest.raises(RuntimeError) as error:
+        torch.empty(size, 4)
+    assert in_words(error.value).startswith("out of memory")

@@ -69,7 +69,8 @@ def in_words(error: BaseException) -> str | None:
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        if isinstance(cause, MemoryError):
+        is_memory = isinstance(cause, RuntimeError) and _NO_MEMORY.search(str(cause))
+        if is_memory or isinstance(cause, MemoryError):
             return "out of memory; raise the limit, or process less at a time"
         if isinstance(cause, OSError) and cause.errno in _OS_ERRORS:
             where = f"{cause.filename}: " if cause.filename else ""
@@ -91,6 +92,8 @@ def naming(path: PathLike[str]) -> Iterator[None]:
         raise
 
 
+_NO_MEMORY = re.compile("can't allocate memory|Storage size calculation overflowed")
+"""What torch says where MemoryError is meant."""
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 

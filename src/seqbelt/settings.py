@@ -31,6 +31,8 @@ Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+MAX_INTEGER = 2**60
+"""Larger numbers overflow in sums of what they count."""
 TAG_NAMES = ("kind", "reads")
 """Settings that choose the class of their section."""
 logger = logging.getLogger(__name__)
@@ -79,6 +81,11 @@ class Settings(BaseModel):
         Raises SettingsError with every fault: the dotted setting, its value, what was expected.
         """
         spelled = cls.spell_out(values)
+        if huge := [name for name, value in _flatten(spelled, "") if _is_huge(value)]:
+            raise SettingsError(
+                f"{origin}: invalid settings\n  {huge[0]}: expected a number up to 2^60; a name of "
+                "digits stands in quotes"
+            )
         try:
             # Through JSON, because strict JSON accepts a string for a path and a list for a tuple,
             # but not "3" for 3.
@@ -192,6 +199,10 @@ def _set_entry(section: Any, name: str, value: str, text: str) -> None:
 
 def _is_index(entries: list[Any], name: str) -> bool:
     return name.isdecimal() and int(name) < len(entries)
+
+
+def _is_huge(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) > MAX_INTEGER
 
 
 def _flatten(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
