@@ -175,6 +175,22 @@ def test_the_child_s_error_is_the_caller_s(kind):
         supervise("module", {}, WAIT_S)
 
 
+def test_an_interrupt_that_became_another_error_is_not_shown_as_that(capfd):
+    serve_with("""
+        import os, signal, time
+        def work(arguments, context):
+            os.kill(os.getppid(), signal.SIGINT)
+            try:
+                time.sleep(60)
+            except KeyboardInterrupt:
+                raise RuntimeError("cannot build") from None
+        serve(work)
+    """)
+    with pytest.raises(KeyboardInterrupt):
+        supervise("module", {}, WAIT_S)
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_the_result_and_the_arguments_pass_unchanged():
     serve_with("serve(lambda arguments, context: {'got': arguments})")
     arguments = {"inputs": ["caf\udce9", "new\nline"], "one": None}

@@ -36,6 +36,8 @@ LONGEST_STOP_S = 5.0
 """Time for a child to end by itself before it is killed."""
 MAX_UNEXPLAINED = 5
 """Crashes without a responsible item after which the work fails."""
+_is_stopping = threading.Event()
+"""Set in a child that was requested to stop."""
 _ERRORS = {kind.__name__: kind for kind in (SettingsError, SeqbeltError, KeyboardInterrupt)}
 
 
@@ -74,9 +76,12 @@ def serve(work: Callable[[dict[str, Any], ChildContext], dict[str, Any]]) -> Non
         kind = type(error).__name__ if type(error).__name__ in _ERRORS else "SeqbeltError"
         reply = {"error": kind, "message": str(error)}
     except Exception as error:
-        if (message := in_words(error)) is None:
+        if _is_stopping.is_set():  # what an interrupted import or compiled function made of it
+            reply = {"error": "KeyboardInterrupt", "message": ""}
+        elif (message := in_words(error)) is not None:
+            reply = {"error": "SeqbeltError", "message": message}
+        else:
             raise
-        reply = {"error": "SeqbeltError", "message": message}
     part = folder / "answer.part"
     part.write_text(json.dumps(reply, ensure_ascii=False), "utf-8", "surrogateescape")
     part.replace(folder / "answer.json")
@@ -89,6 +94,7 @@ def _end_with_parent() -> None:
     """Exit with the parent: standard input is a pipe that closes when the parent ends. A byte in it
     is a request to stop."""
     if os.read(0, 1):
+        _is_stopping.set()
         _thread.interrupt_main()
         time.sleep(LONGEST_STOP_S)
     os._exit(1)
