@@ -242,3 +242,12 @@ def test_features_of_the_whole_are_refused():
         Stream(make(mean))
     with pytest.raises(SettingsError, match="character"):
         Stream(make(Character(kind="character", min_count=1), ["abc"]))
+
+
+def test_a_network_that_overflows_gives_no_label(noise):
+    bundle = make(KINDS["log_mel"])
+    name = "recurrent.weights.weight_ih_l0"
+    large = {**bundle.weights[0], name: np.full_like(bundle.weights[0][name], 1e38)}
+    stream = Stream(replace(bundle, weights=(large,)), every_ms=100)
+    with pytest.raises(BadInput, match="NaN or infinite"):
+        list(stream.push(noise(4000)))

@@ -97,6 +97,21 @@ def test_an_ensemble_has_a_network_for_each_member():
     assert len(numpy_networks_of(Ensemble(members))) == 2
 
 
+@pytest.mark.parametrize("pooling", ["attention_max", "none"])
+@pytest.mark.parametrize("value", [1e30, -3e38])
+def test_numbers_that_overflow_give_nan_for_their_sequence_alone(pooling, value):
+    network = build(False, pooling=pooling)
+    small, large = draw(False)[1], np.full((5, 7), value, np.float32)
+    inputs, lengths = pad([large])
+    with torch.inference_mode():
+        assert network(inputs, lengths).isnan().any()
+    (member,) = numpy_networks_of(network)
+    found = member([small, large, small])
+    assert np.isnan(found[1]).all() and found[1].shape == ((5, 3) if pooling == "none" else (3,))
+    for one in (found[0], found[2]):
+        np.testing.assert_array_equal(one, member([small])[0])
+
+
 def test_it_does_not_import_torch():
     code = "import sys, seqbelt.models.numpy_streaming; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

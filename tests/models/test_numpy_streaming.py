@@ -98,3 +98,12 @@ def test_what_cannot_stream_is_refused():
     reader.push(make_steps(0))
     with pytest.raises(ValueError, match="no step"):
         _ = reader.logits
+
+
+def test_numbers_that_overflow_give_nan_from_then_on():
+    reader, steps = streaming(build(stem="auto")), make_steps(12)
+    reader.push(steps)
+    assert np.isfinite(reader.logits).all()
+    reader.push(np.full((3, 4), 1e30, np.float32))
+    reader.push(steps)
+    assert np.isnan(reader.logits).all() and reader.logits.shape == (3,)

@@ -482,7 +482,7 @@ def weights_of(network: "Network") -> tuple[Weights, ...]:
     """The weights of a network, or of each network of an ensemble, copied."""
     return tuple(
         {
-            name: np.array(tensor.detach().cpu(), order="C")
+            name: np.array(tensor.detach().cpu().numpy(), order="C")
             for name, tensor in member.state_dict().items()
         }
         for member in network.networks

@@ -182,4 +182,6 @@ class Stream:
         classifier = self._carried or self._window
         assert classifier is not None
         probabilities = self._probabilities(np.asarray(classifier.logits))
+        if not np.isfinite(probabilities).all():
+            raise BadInput(NOT_FINITE, "the network's output is NaN or infinite")
         return LiveDecision(self.num_inputs, self.num_steps, probabilities, is_final)

@@ -5,6 +5,7 @@ recurrence reads those of a batch together, as torch's packed sequences.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -73,8 +74,20 @@ class NumpyNetwork:
     def __call__(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Logits float32 ``(classes,)`` of each sequence, or ``(steps, classes)`` without pooling.
 
-        Sequences are ``(steps, features)`` or token ids ``(steps,)``, with at least one step.
+        Sequences are ``(steps, features)`` or token ids ``(steps,)``, with at least one step. Where
+        numbers overflow the logits are NaN.
         """
+        try:
+            with overflow_raised():
+                return self._compute(sequences)
+        except FloatingPointError:
+            if len(sequences) > 1:
+                return [self([sequence])[0] for sequence in sequences]
+            shape = sequences[0].shape[:1] if self.settings.labels_steps else ()
+            num_classes = len(self.weights["classify.bias"])
+            return [np.full((*shape, num_classes), np.nan, np.float32)]
+
+    def _compute(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
         steps = [self._apply_stem(self.first_steps(sequence)) for sequence in sequences]
         outputs, final = self._recur(steps)
         pooled = [self._pool(*pair) for pair in zip(outputs, final, strict=True)]
@@ -227,6 +240,12 @@ class NumpyNetwork:
         attention = np.exp(scores - scores.max())
         attended = (attention / attention.sum()) @ outputs
         return attended if name == "attention" else np.concatenate([attended, outputs.max(axis=0)])
+
+
+def overflow_raised() -> AbstractContextManager[object]:
+    """Context in which an overflow raises FloatingPointError. Else a normalisation would divide by
+    infinity and give numbers that look right, where torch gives NaN."""
+    return np.errstate(over="raise", invalid="raise")
 
 
 def numpy_networks(model: Model, is_tokens: bool, weights: Sequence[Weights]) -> list[NumpyNetwork]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seqbelt.models.model import ATTENDING
-from seqbelt.models.numpy_network import NumpyNetwork, States
+from seqbelt.models.numpy_network import NumpyNetwork, States, overflow_raised
 from seqbelt.probabilities import mean_log_probabilities
 
 
@@ -27,19 +27,28 @@ class NumpyStreamingClassifier:
         self._readers = [_Reader(network) for network in networks]
         self.num_steps = 0
         """Steps read so far."""
+        self._has_overflowed = False
 
     def push(self, steps: np.ndarray) -> None:
         """Read the next steps: float32 ``(steps, features)`` or token ids ``(steps,)``."""
-        if len(steps):
-            self.num_steps += len(steps)
-            for reader in self._readers:
-                reader.push(steps)
+        if not len(steps):
+            return
+        self.num_steps += len(steps)
+        try:
+            with overflow_raised():
+                for reader in self._readers:
+                    reader.push(steps)
+        except FloatingPointError:
+            self._has_overflowed = True
 
     @property
     def logits(self) -> np.ndarray:
-        """Logits float32 ``(classes,)`` of the steps so far. Raises ValueError before the first."""
+        """Logits float32 ``(classes,)`` of the steps so far; NaN once numbers have overflowed.
+        Raises ValueError before the first step."""
         if not self.num_steps:
             raise ValueError("no step was read yet")
+        if self._has_overflowed:
+            return np.full_like(self._readers[0].network.weights["classify.bias"], np.nan)
         logits = [reader.network.classify(reader.pooled) for reader in self._readers]
         if len(logits) == 1:
             return logits[0]
