@@ -1,6 +1,8 @@
 """The computation of a bundle's network by torch, or of its ONNX file by ONNX Runtime."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from threading import Lock
 
 import numpy as np
 import torch
@@ -31,6 +33,8 @@ class TorchEngine:
         self.network = bundle.network.to(self.device).eval()
         for member in self.network.networks:
             member.recurrent.chosen_layout(self.device)  # may load the compiled kernel
+        # A GPU's memory is for one batch: predictions that began by NumPy have a worker a core.
+        self._turn = nullcontext() if self.is_on_cpu else Lock()
         self._num_classes = len(bundle.classes)
         self._precision: ProductPrecision = precision
         self._compute = _onnx_network(bundle, precision) if is_onnx else self.network
@@ -44,14 +48,15 @@ class TorchEngine:
     def logits(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
         """Logits float32 ``(sequences, classes)`` of encoded sequences."""
         logits = np.empty((len(sequences), self._num_classes), np.float32)
-        for indices, outputs in self.in_batches(sequences, self._compute):
-            logits[indices] = outputs
+        with self._turn:
+            for indices, outputs in self.in_batches(sequences, self._compute):
+                logits[indices] = outputs
         return logits
 
     def step_logits(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Logits float32 ``(steps, classes)`` of each sequence."""
         lengths = np.array([len(sequence) for sequence in sequences])
-        with without_tf32(self.device):
+        with self._turn, without_tf32(self.device):
             return label_steps(self.network, sequences, lengths)
 
     def in_batches(
