@@ -15,7 +15,7 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Word
-from seqbelt.inference.bundle import Bundle, hash_of_bundle, weights_of, write_hashes
+from seqbelt.inference.bundle import Bundle, _main, hash_of_bundle, weights_of, write_hashes
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.model import Model
@@ -209,6 +209,18 @@ def test_a_link_to_another_file_is_a_change(tmp_path):
         damage_json(lambda values: values["model"].update(num_layers=20_000)),
         damage_json(lambda values: values.update(num_features=10**9)),
         damage_json(lambda values: values.update(confidences=["x"])),
+        damage_json(lambda values: values.update(confidences=[0.5, 0.4])),
+        damage_json(lambda values: values.update(temperature=True)),
+        damage_json(lambda values: values.update(format=True)),
+        damage_json(lambda values: values.update(name=["toy"])),
+        damage_json(lambda values: values.update(classes="abc")),
+        damage_json(lambda values: values.update(classes=["a", "b", ""])),
+        damage_json(lambda values: values.update(ordered="yes")),
+        damage_json(lambda values: values.update(labels="per_step")),
+        damage_json(lambda values: values.update(thresholds=[0.5, 0.5, 0.5])),
+        change_weights(lambda tensor: tensor.to(torch.int32)),
+        change_weights(lambda tensor: tensor > 0),
+        change_weights(lambda tensor: tensor.double() * 1e300),
     ],
 )
 def test_values_that_no_training_saves_are_refused_at_once(tmp_path, change):
@@ -217,7 +229,7 @@ def test_values_that_no_training_saves_are_refused_at_once(tmp_path, change):
     change(tmp_path / "toy")
     write_hashes(tmp_path / "toy")
     began = time.monotonic()
-    with pytest.raises(SeqbeltError, match="toy: not a usable model bundle"):
+    with pytest.raises(SeqbeltError, match=r"toy(: not a usable|/bundle.json: invalid settings)"):
         Bundle.load(tmp_path / "toy")
     assert time.monotonic() - began < 2
 
@@ -386,3 +398,29 @@ def test_a_network_of_an_ensemble_that_was_changed_or_removed_is_named(tmp_path,
     (tmp_path / name).unlink()
     with pytest.raises(SeqbeltError, match=name):
         Bundle.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "weights.safetensors").unlink(),
+        damage_json(lambda values: values.update(classes=["a", "a", "b"])),
+        damage_json(lambda values: values["model"].update(forget_bias=1e308)),
+        change_weights(lambda tensor: tensor * torch.nan),
+    ],
+    ids=["missing", "classes", "model", "weights"],
+)
+def test_an_unusable_bundle_is_not_accepted(tmp_path, change, capsys):
+    make().save(tmp_path / "toy")
+    before = (tmp_path / "toy/SHA256SUMS").read_text()
+    change(tmp_path / "toy")
+    assert _main([str(tmp_path / "toy")]) == 1
+    assert f"error: {tmp_path}/toy" in capsys.readouterr().err
+    assert (tmp_path / "toy/SHA256SUMS").read_text() == before
+
+
+def test_a_change_on_purpose_is_accepted(tmp_path):
+    make(learned={}).save(tmp_path / "toy")
+    damage_json(lambda values: values.update(temperature=2.0))(tmp_path / "toy")
+    assert _main([str(tmp_path / "toy")]) == 0
+    assert Bundle.load(tmp_path / "toy").temperature == 2.0

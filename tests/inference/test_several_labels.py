@@ -77,7 +77,7 @@ def test_a_bundle_with_impossible_values_is_refused(bundle, tmp_path, change):
     path = tmp_path / "b" / "bundle.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     write_hashes(tmp_path / "b")
-    with pytest.raises(SeqbeltError, match=f"{next(iter(change))}: "):
+    with pytest.raises(SeqbeltError, match=next(iter(change))):
         Bundle.load(tmp_path / "b")
 
 

@@ -13,9 +13,9 @@ A bundle with a changed file is not loaded. After an intended change,
 
 import hashlib
 import json
-import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.kinds import parse_stored
+from seqbelt.inference.bundle_values import FORMATS, BundleValues, format_of
 from seqbelt.inference.decision import SEPARATORS, Decision
 from seqbelt.inference.reference import FILE as REFERENCE
 from seqbelt.inference.reference import Reference
@@ -39,13 +40,6 @@ from seqbelt.models.numpy_network import NumpyNetwork, Weights, expected_shapes,
 if TYPE_CHECKING:  # it imports torch, which takes longer than the prediction of a few files
     from seqbelt.models.ensemble import Network
 
-FORMATS = {
-    1: "one network, one class an example",
-    2: "an ensemble",
-    3: "several labels an example",
-    4: "several inputs an item",
-}
-"""What each format of ``bundle.json`` was made for. Versions without it refuse the format."""
 OLD_DEFAULTS = {"stem": "none", "scaling": "rows", "differences": False}
 """Settings missing in older bundles, with the values that those models have."""
 HASHES = "SHA256SUMS"
@@ -87,10 +81,16 @@ class Bundle:
         from seqbelt.models.ensemble import Ensemble
 
         networks = []
-        for weights in self.weights:
-            with torch.random.fork_rng(devices=()):  # the initial weights are random
-                networks.append(self.model.build(*self._network_shape))
-            networks[-1].load_state_dict({n: torch.tensor(array) for n, array in weights.items()})
+        try:
+            for weights in self.weights:
+                with torch.random.fork_rng(devices=()):  # the initial weights are random
+                    networks.append(self.model.build(*self._network_shape))
+                tensors = {name: torch.tensor(array) for name, array in weights.items()}
+                networks[-1].load_state_dict(tensors)
+        except RuntimeError as error:
+            raise SeqbeltError(
+                f"the model {self.name}: its network cannot be built ({error})"
+            ) from None
         return (Ensemble(networks) if len(networks) > 1 else networks[0]).eval()
 
     @cached_property
@@ -125,7 +125,7 @@ class Bundle:
         write_json(
             folder / "bundle.json",
             {
-                "format": _format_of(len(self.weights), self.target.is_several, has_layout),
+                "format": format_of(len(self.weights), self.target.is_several, has_layout),
                 **({"num_networks": len(self.weights)} if len(self.weights) > 1 else {}),
                 "name": self.name,
                 "classes": self.classes,
@@ -170,56 +170,68 @@ class Bundle:
         Raises SeqbeltError if the folder contains no bundle, or if a file is damaged or was
         changed.
         """
-        try:
-            return cls._load(folder)
-        except SeqbeltError:
-            raise
-        except Exception as error:  # from safetensors, JSON, torch or the file system
-            raise SeqbeltError(f"{folder}: not a usable model bundle ({error})") from None
+        with _named(folder):
+            files = _read_files(folder)
+            values = json.loads(files["bundle.json"])
+            _check_hashes(folder, files, is_needed="hashes" in values)
+            return cls._parse(folder, files, values)
 
     @classmethod
-    def _load(cls, folder: Path) -> "Bundle":
-        files = _read_files(folder)
-        values = json.loads(files["bundle.json"])
+    def _parse(
+        cls, folder: Path, files: Mapping[str, bytes], values: Mapping[str, Any]
+    ) -> "Bundle":
+        """The bundle of these files. Raises an error for values and weights that do not belong
+        together."""
+        origin = str(folder / "bundle.json")
         if values["format"] not in FORMATS:
             raise SeqbeltError(
                 f"{folder}: bundle format {values['format']}, this version reads {min(FORMATS)} to "
                 f"{max(FORMATS)}"
             )
-        _check_hashes(folder, files, is_needed="hashes" in values)
-        features = parse_stored(values["features"])
-        model = Model.parse({**OLD_DEFAULTS, **values["model"]}, origin=str(folder / "bundle.json"))
-        classes, num_features = _check_values(values)
-        names = [name for name in files if name.startswith("weights")]
-        number, target_name = _check_format(values)
-        if number != len(names) or names != _weight_files(number):
-            raise ValueError(f"num_networks: {number}, found {', '.join(names)}")
+        names = [name for name in BundleValues.model_fields if name in values]
+        stored = BundleValues.parse({name: values[name] for name in names}, origin)
+        model = Model.parse({**OLD_DEFAULTS, **values["model"]}, origin)
         layout = InputLayout.from_stored(values["layout"]) if "layout" in values else None
-        weights = tuple(_as_float32(load(files[name])) for name in names)
-        learned = {
-            name.removeprefix("learned/"): content
-            for name, content in files.items()
-            if name.startswith("learned/")
-        }
+        target_name = stored.target_name(model.labels_steps, layout is not None)
+        weight_files = [name for name in files if name.startswith("weights")]
+        number = stored.num_networks
+        if len(weight_files) != number or weight_files != _weight_files(number):
+            raise ValueError(f"num_networks: {number}, found {', '.join(weight_files)}")
         bundle = cls(
-            name=values["name"],
-            features=features,
-            learned=learned,
+            name=stored.name,
+            features=parse_stored(values["features"]),
+            learned={
+                name.removeprefix("learned/"): content
+                for name, content in files.items()
+                if name.startswith("learned/")
+            },
             model=model,
-            classes=classes,
-            num_features=num_features,
-            weights=weights,
+            classes=stored.classes,
+            num_features=stored.num_features,
+            weights=tuple(_read_weights(name, files[name]) for name in weight_files),
             about=values["about"],
-            temperature=values.get("temperature", 1.0),  # missing in older bundles
-            confidences=tuple(values.get("confidences", ())),
+            temperature=stored.temperature,
+            confidences=stored.confidences,
             reference=Reference.from_bytes(files[REFERENCE]) if REFERENCE in files else None,
-            target=find_target(target_name, values.get("ordered", False)),
-            thresholds=tuple(values.get("thresholds", ())),
+            target=find_target(target_name, stored.ordered),
+            thresholds=stored.thresholds,
             layout=layout,
         )
-        for network_weights in weights:
-            bundle._check_weights(network_weights)
+        for weights in bundle.weights:
+            bundle._check_weights(weights)
         return bundle
+
+    @classmethod
+    def accept(cls, folder: Path) -> None:
+        """Write the hashes of files that were changed on purpose, if they are a usable bundle.
+
+        Raises SeqbeltError if they are not.
+        """
+        with _named(folder):
+            files = _read_files(folder)
+            bundle = cls._parse(folder, files, json.loads(files["bundle.json"]))
+            _ = bundle.encoder, bundle.network
+            write_hashes(folder)
 
     def _check_weights(self, weights: Weights) -> None:
         """Raise ValueError for weights of another network. No memory is allocated before, since a
@@ -242,11 +254,9 @@ class Bundle:
             found = weights[name].shape if name in weights else "nothing"
             if found != shape:
                 raise ValueError(f"{name}: bundle.json needs shape {shape}, found {found}")
-        for name, array in weights.items():
+        for name in weights:
             if name not in expected and not name.endswith("embed.parts"):
                 raise ValueError(f"{name}: the network has no such weights")
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name}: contains NaN or infinite values")
 
     def _expected_shapes(self) -> Mapping[str, tuple[int, ...]]:
         if self.layout is None:
@@ -426,58 +436,6 @@ def _weight_files(num_networks: int) -> list[str]:
     return ["weights.safetensors", *(f"weights-{number}.safetensors" for number in numbers)]
 
 
-def _format_of(num_networks: int, is_several: bool, has_layout: bool) -> int:
-    """The oldest of ``FORMATS`` that has all that a bundle needs."""
-    if has_layout:
-        return 4
-    if is_several:
-        return 3
-    return 2 if num_networks > 1 else 1
-
-
-def _check_format(values: Mapping[str, Any]) -> tuple[int, str]:
-    """Number of networks and name of the target. Raises ValueError for values that are invalid or
-    do not belong to the format."""
-    number = values.get("num_networks", 1)
-    if type(number) is not int or number < 1:
-        raise ValueError(f"num_networks: expected a whole number above 0, found {number!r}")
-    name = values.get(
-        "labels", "per_step" if values["model"]["pooling"] == "none" else "per_sequence"
-    )
-    if name not in TARGETS:
-        raise ValueError(f"labels: expected one of {', '.join(TARGETS)}, found {name!r}")
-    expected = _format_of(number, name == "several", "layout" in values)
-    if values["format"] != expected:
-        raise ValueError(
-            f"format {values['format']} is for {FORMATS[values['format']]}, but num_networks: "
-            f"{number}, labels: {name} need format {expected}"
-        )
-    if name == "several" and number > 1:
-        raise ValueError(f"num_networks: {number}, but networks of several labels are not averaged")
-    return number, name
-
-
-def _check_values(values: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
-    """Classes and number of features. Raises ValueError for invalid values."""
-    classes, num_features = tuple(values["classes"]), values["num_features"]
-    if not all(isinstance(name, str) for name in classes) or len(set(classes)) != len(classes):
-        raise ValueError("classes: expected different strings")
-    if type(num_features) is not int or num_features < 1:
-        raise ValueError(f"num_features: expected a whole number, found {num_features!r}")
-    temperature = values.get("temperature", 1.0)
-    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
-        raise ValueError(f"temperature: expected a number above 0, found {temperature!r}")
-    confidences = values.get("confidences", ())
-    if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in confidences):
-        raise ValueError("confidences: expected numbers from 0 to 1")
-    thresholds = values.get("thresholds", ())
-    if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in thresholds):
-        raise ValueError("thresholds: expected numbers from 0 to 1")
-    if len(thresholds) not in (0, len(classes)):
-        raise ValueError(f"thresholds: expected {len(classes)}, found {len(thresholds)}")
-    return classes, num_features
-
-
 def weights_of(network: "Network") -> tuple[Weights, ...]:
     """The weights of a network, or of each network of an ensemble, copied."""
     return tuple(
@@ -494,14 +452,46 @@ def _check_embedding_parts(parts: np.ndarray, num_tokens: int) -> None:
         raise ValueError(f"embed.parts: expected ({num_tokens}, 2) numbers of rows")
 
 
-def _as_float32(weights: Weights) -> Weights:
-    """Weights in the precision that the network computes in."""
-    return {
-        name: array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
-        for name, array in weights.items()
-    }
+def _read_weights(name: str, content: bytes) -> Weights:
+    """Weights in the precision that the network computes in.
+
+    Raises ValueError for weights of another kind, and for NaN and infinite ones.
+    """
+    weights = {}
+    for parameter, array in load(content).items():
+        kind = "i" if parameter.endswith("embed.parts") else "f"
+        if array.dtype.kind != kind:
+            expected = "whole numbers" if kind == "i" else "floating-point numbers"
+            raise ValueError(f"{name}: {parameter}: expected {expected}, found {array.dtype}")
+        with np.errstate(over="ignore"):  # infinite then
+            weights[parameter] = array.astype(np.float32, copy=False) if kind == "f" else array
+        if not np.isfinite(weights[parameter]).all():
+            raise ValueError(f"{name}: {parameter}: contains NaN or infinite values")
+    return weights
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Context in which every error is a SeqbeltError that names the folder."""
+    try:
+        yield
+    except SeqbeltError as error:
+        if str(folder) in str(error):
+            raise
+        raise SeqbeltError(f"{folder}: {error}") from None
+    except Exception as error:  # from safetensors, JSON, torch or the file system
+        raise SeqbeltError(f"{folder}: not a usable model bundle ({error})") from None
+
+
+def _main(folders: Sequence[str]) -> int:
+    for folder in folders:
+        try:
+            Bundle.accept(Path(folder))
+        except SeqbeltError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+    return 0
 
 
 if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        write_hashes(Path(argument))
+    sys.exit(_main(sys.argv[1:]))

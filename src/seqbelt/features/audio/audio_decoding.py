@@ -117,8 +117,8 @@ def _refuse_too_long(num_samples: int, sample_rate: int, max_duration_s: float) 
     if num_samples > _max_samples(max_duration_s):
         raise BadInput(
             TOO_LONG,
-            f"{num_samples:.0f} samples at {sample_rate} Hz; features.max_duration_s allows "
-            f"{_max_samples(max_duration_s):.0f}",
+            f"{num_samples:.0f} samples at {sample_rate} Hz; features.max_duration_s "
+            f"{max_duration_s:g} allows {_max_samples(max_duration_s):.0f} samples",
         )
     if num_samples > max_duration_s * sample_rate:
         raise BadInput(

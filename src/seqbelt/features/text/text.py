@@ -5,7 +5,6 @@ from the training texts and kept as ``tokenizer.json``; the kinds differ in what
 """
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import chain
@@ -31,7 +30,7 @@ from seqbelt.features.text.word_entries import (
     learn_words,
     read_words,
 )
-from seqbelt.settings import renamed
+from seqbelt.settings import MAX_INTEGER, renamed
 
 if TYPE_CHECKING:  # 0.1 s to import, and the command line only reads settings
     from tokenizers import Tokenizer
@@ -196,7 +195,7 @@ class Subword(TextFeatures):
             return learned
         counts = Counter(chain.from_iterable(text.split() for text in texts))
         # Not of a derived kind: these texts are cut into words already.
-        encoder = TextFeatures.encoder(self.replace(max_length=sys.maxsize), learned)
+        encoder = TextFeatures.encoder(self.replace(max_length=MAX_INTEGER), learned)
         sequences = zip(encoder.encode(list(counts)), counts.values(), strict=True)
         room = MAX_WORD_ENTRIES
         if self.vocabulary_size != "auto":
