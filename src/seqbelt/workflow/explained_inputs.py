@@ -1,7 +1,6 @@
 """The parts of an explained item: its inputs, with the attribution of each step, and columns."""
 
 import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from seqbelt.features.base import Encoder, Features, JoinedSource, Learned, Sour
 from seqbelt.features.joined_inputs import JoinedEncoder, SeveralInputs, learned_of
 from seqbelt.features.text.text import TextFeatures
 from seqbelt.inference.bundle import Bundle
+from seqbelt.settings import MAX_INTEGER
 
 
 class Tokens(NamedTuple):
@@ -187,7 +187,7 @@ def _explain_input(
 def _read_tokens(features: TextFeatures, learned: Learned, source: Source) -> Tokens:
     text = features.read(source)
     # Without the limit, so that truncated tokens are shown too, as not read.
-    encoder = features.replace(max_length=sys.maxsize).encoder(learned)
+    encoder = features.replace(max_length=MAX_INTEGER).encoder(learned)
     (ids,) = encoder.encode([text])
     return Tokens(text, encoder.offsets(text), ids == encoder.unknown_id)
 
