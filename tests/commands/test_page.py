@@ -84,7 +84,7 @@ def wait_for(browser, *texts):
     """Wait until the page shows all of these texts; fails with what it shows instead."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        shown = browser.execute_script("return document.body.innerText")
+        shown = browser.execute_script("return document.body.innerText").replace("\xa0", " ")
         if all(text in shown for text in texts):
             return shown
         time.sleep(0.3)
