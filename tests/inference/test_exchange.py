@@ -16,7 +16,7 @@ from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.text.torchtext import import_torchtext
-from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.training.loop import train_network
 from seqbelt.workflow.prediction_run import predict
 from seqbelt.workflow.prepared_data import prepare_data
@@ -72,7 +72,7 @@ def train(config: Path, folder: Path) -> None:
         network.settings,
         classes,
         store.num_features,
-        network,
+        weights_of(network),
         about={},
     ).save(folder)
 
