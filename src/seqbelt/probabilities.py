@@ -13,6 +13,11 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return below - np.log(np.exp(below).sum(axis=-1, keepdims=True))
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Float64 probabilities ``(..., classes)``."""
+    return np.exp(log_softmax(logits))
+
+
 def mean_log_probabilities(logits: np.ndarray) -> np.ndarray:
     """Float64 logarithms ``(..., classes)`` of the mean probabilities of several predictions of the
     same items, logits ``(predictions, ..., classes)``."""

@@ -12,7 +12,7 @@ from seqbelt.data.labels.segments import find_runs
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_table
 from seqbelt.inference.segment_smoothing import smooth_classes
-from seqbelt.probabilities import log_softmax
+from seqbelt.probabilities import softmax
 
 ROWS_AT_ONCE = 4096
 
@@ -23,7 +23,7 @@ def pack_segments(logits: np.ndarray, min_steps: int = 1) -> np.ndarray:
 
     Segments of fewer than ``min_steps`` are absorbed by their neighbours.
     """
-    probabilities = np.exp(log_softmax(logits))
+    probabilities = softmax(logits)
     labels = smooth_classes(logits, min_steps)
     classes, starts, stops = find_runs(labels)
     sums = np.add.reduceat(probabilities[np.arange(len(labels)), labels], starts)

@@ -18,7 +18,7 @@ from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.streaming_classifier import StepClassifier
-from seqbelt.probabilities import log_softmax
+from seqbelt.probabilities import softmax
 
 CHUNK_STEPS = 8192
 """Steps that a unidirectional network reads at a time: tens of megabytes."""
@@ -86,7 +86,7 @@ def _label_blended(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
     for batch in evaluation_plan(np.full(count, width)):
         for index, logits in zip(batch, _label_batch(network, [windows[i] for i in batch])):
             window = slice(starts[index], starts[index] + width)
-            total[window] += ramp * np.exp(log_softmax(logits))
+            total[window] += ramp * softmax(logits)
             weight[window] += ramp
     return np.log(np.maximum(total / weight, np.finfo(np.float32).tiny)).astype(np.float32)
 

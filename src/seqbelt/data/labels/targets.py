@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from seqbelt.data.labels.label_sets import NO_LABELS, pack_labels, unpack_labels
-from seqbelt.probabilities import log_softmax, sigmoid
+from seqbelt.probabilities import sigmoid, softmax
 
 TargetName = Literal["per_sequence", "per_step", "several"]
 
@@ -148,7 +148,7 @@ class SequenceTarget:
         return np.bincount(self.labels(sequences), minlength=num_classes)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return np.exp(log_softmax(logits))
+        return softmax(logits)
 
     def decide(self, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> np.ndarray:
         return probabilities.argmax(-1)
