@@ -217,8 +217,9 @@ class Bundle:
             thresholds=stored.thresholds,
             layout=layout,
         )
+        expected = bundle._expected_shapes()
         for weights in bundle.weights:
-            bundle._check_weights(weights)
+            bundle._check_weights(weights, expected)
         return bundle
 
     @classmethod
@@ -233,7 +234,7 @@ class Bundle:
             _ = bundle.encoder, bundle.network
             write_hashes(folder)
 
-    def _check_weights(self, weights: Weights) -> None:
+    def _check_weights(self, weights: Weights, expected: Mapping[str, tuple[int, ...]]) -> None:
         """Raise ValueError for weights of another network. No memory is allocated before, since a
         wrong size may be huge."""
         model = self.model
@@ -247,7 +248,6 @@ class Bundle:
                 f"the weights have {layers} recurrent layers and directions, bundle.json has "
                 f"num_layers {model.num_layers}, bidirectional {str(model.bidirectional).lower()}"
             )
-        expected = self._expected_shapes()
         if (parts := weights.get("embed.parts")) is not None:
             _check_embedding_parts(parts, self.num_features)
         for name, shape in expected.items():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from seqbelt.inference.bundle import Bundle
-from seqbelt.probabilities import mean_log_probabilities
+from seqbelt.models.numpy_network import average_logits
 
 MAX_PRODUCTS = 5e9
 MAX_STEPS = 20_000
@@ -40,18 +40,12 @@ class NumpyEngine:
 
     def logits(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
         """Logits float32 ``(sequences, classes)`` of encoded sequences."""
-        return self._average([np.stack(network(sequences)) for network in self._networks])
+        return average_logits([np.stack(network(sequences)) for network in self._networks])
 
     def step_logits(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Logits float32 ``(steps, classes)`` of each sequence."""
         each = zip(*(network(sequences) for network in self._networks), strict=True)
-        return [self._average(logits) for logits in each]
-
-    def _average(self, logits: Sequence[np.ndarray]) -> np.ndarray:
-        """The log of the mean probabilities, as ``models.ensemble.average_logits``."""
-        if len(logits) == 1:
-            return logits[0]
-        return mean_log_probabilities(np.stack(logits)).astype(np.float32)
+        return [average_logits(logits) for logits in each]
 
 
 def can_compute(bundle: Bundle) -> bool:

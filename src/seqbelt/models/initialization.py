@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seqbelt.models.model import Cell, ForgetBias, RecurrentInit
+from seqbelt.models.model import NUM_GATES, Cell, ForgetBias, RecurrentInit
 from seqbelt.models.recurrent import Recurrent
-
-_NUM_GATES: dict[Cell, int] = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
 @torch.no_grad()
@@ -32,7 +30,7 @@ def initialize(
     """
     if recurrent_init == "uniform":
         return
-    num_gates = _NUM_GATES[recurrent.cell]
+    num_gates = NUM_GATES[recurrent.cell]
     for name, parameter in recurrent.weights.named_parameters():
         if name.startswith("weight_ih"):
             for gate in parameter.chunk(num_gates):

@@ -27,6 +27,10 @@ LOCAL: tuple[PoolingName, ...] = ("mean", "max", "attention", "attention_max")
 """Poolings that can also pool the neighbourhood of each step."""
 ATTENTION_WIDTH = 64
 """Values from which a score is computed."""
+NUM_GATES: dict[Cell, int] = {"lstm": 4, "gru": 3, "rnn": 1}
+"""Gates of a cell, each with ``hidden_size`` rows of the weights."""
+POOLED_PARTS: dict[PoolingName, int] = {"concat": 3, "attention_max": 2}
+"""Vectors that a pooling concatenates; the others give one."""
 NEGLIGIBLE_SPREAD = 1e-6
 """Spread of a sequence, in training standard deviations, below which it counts as constant."""
 AutoFraction = Literal["auto"] | Fraction

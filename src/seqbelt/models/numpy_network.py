@@ -11,12 +11,19 @@ from functools import cached_property
 
 import numpy as np
 
-from seqbelt.models.model import ATTENDING, ATTENTION_WIDTH, NEGLIGIBLE_SPREAD, Model
+from seqbelt.models.model import (
+    ATTENDING,
+    ATTENTION_WIDTH,
+    NEGLIGIBLE_SPREAD,
+    NUM_GATES,
+    POOLED_PARTS,
+    Model,
+)
 from seqbelt.models.stem import Stem
+from seqbelt.probabilities import mean_log_probabilities
 
 Weights = Mapping[str, np.ndarray]
 """The parameters and buffers of a network by their names in torch's ``state_dict``."""
-_NUM_GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 EPSILON = np.float32(1e-5)
 """Of torch's layer normalisation."""
 States = tuple[np.ndarray, np.ndarray]
@@ -46,7 +53,7 @@ def expected_shapes(
             }
             width = channels
     if model.cell != "none":
-        gates = _NUM_GATES[model.cell] * model.hidden_size
+        gates = NUM_GATES[model.cell] * model.hidden_size
         for layer in range(model.num_layers):
             for direction in _directions(model):
                 suffix = f"l{layer}{direction}"
@@ -58,7 +65,7 @@ def expected_shapes(
         shapes["pool.project.weight"] = (ATTENTION_WIDTH, width)
         shapes["pool.project.bias"] = (ATTENTION_WIDTH,)
         shapes["pool.score.weight"] = (1, ATTENTION_WIDTH)
-    width *= {"concat": 3, "attention_max": 2}.get(model.pooling, 1)
+    width *= POOLED_PARTS.get(model.pooling, 1)
     return shapes | {"classify.weight": (num_classes, width), "classify.bias": (num_classes,)}
 
 
@@ -99,7 +106,7 @@ class NumpyNetwork:
         total = 0
         for block, stride in enumerate(self.strides):
             num_steps = (num_steps - 1) // stride + 1
-            total += num_steps * self.weights[f"stem.blocks.{block}.convolution.weight"].size
+            total += num_steps * self.kernel(block).size
         recurrent = [w.size for name, w in self.weights.items() if name.startswith("recurrent.w")]
         total += num_steps * sum(recurrent)
         return total, num_steps * self.settings.num_layers * len(_directions(self.settings))
@@ -108,6 +115,10 @@ class NumpyNetwork:
     def strides(self) -> tuple[int, ...]:
         """Of the blocks of the stem."""
         return self.settings.stem.strides if isinstance(self.settings.stem, Stem) else ()
+
+    def kernel(self, block: int) -> np.ndarray:
+        """The convolution ``(channels, input channels, size)`` of a block of the stem."""
+        return self.weights[f"stem.blocks.{block}.convolution.weight"]
 
     def first_steps(self, sequence: np.ndarray) -> np.ndarray:
         """Embedded tokens, or standardised steps: ``(steps, width)``."""
@@ -131,8 +142,7 @@ class NumpyNetwork:
     def apply_block(self, block: int, window: np.ndarray, inputs: np.ndarray) -> np.ndarray:
         """Outputs ``(fewer steps, channels)`` of a block of the stem for every position of its
         kernel in ``window``; ``inputs`` are the steps without what precedes and follows them."""
-        name, stride = f"stem.blocks.{block}", self.strides[block]
-        kernel = self.weights[f"{name}.convolution.weight"]
+        name, stride, kernel = f"stem.blocks.{block}", self.strides[block], self.kernel(block)
         channels, _, size = kernel.shape
         windows = np.lib.stride_tricks.sliding_window_view(window, size, axis=0)[::stride]
         outputs = windows.reshape(len(windows), -1) @ kernel.reshape(channels, -1).T
@@ -188,7 +198,7 @@ class NumpyNetwork:
 
     def _apply_stem(self, steps: np.ndarray) -> np.ndarray:
         for block in range(len(self.strides)):
-            size = self.weights[f"stem.blocks.{block}.convolution.weight"].shape[2]
+            size = self.kernel(block).shape[2]
             before = size // 2 if self.settings.bidirectional else size - 1
             window = np.pad(steps, ((before, size - 1 - before), (0, 0)))
             steps = self.apply_block(block, window, steps)
@@ -240,6 +250,14 @@ class NumpyNetwork:
         attention = np.exp(scores - scores.max())
         attended = (attention / attention.sum()) @ outputs
         return attended if name == "attention" else np.concatenate([attended, outputs.max(axis=0)])
+
+
+def average_logits(logits: Sequence[np.ndarray]) -> np.ndarray:
+    """Log of the mean probabilities of several networks' logits ``(..., classes)``, as
+    ``ensemble.average_logits`` for tensors; those of one network are returned as they are."""
+    if len(logits) == 1:
+        return logits[0]
+    return mean_log_probabilities(np.stack(logits)).astype(np.float32)
 
 
 def overflow_raised() -> AbstractContextManager[object]:

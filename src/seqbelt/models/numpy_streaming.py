@@ -6,13 +6,12 @@ that for the complete sequence, up to rounding.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from seqbelt.models.model import ATTENDING
-from seqbelt.models.numpy_network import NumpyNetwork, States, overflow_raised
-from seqbelt.probabilities import mean_log_probabilities
+from seqbelt.models.numpy_network import NumpyNetwork, States, average_logits, overflow_raised
 
 
 class NumpyStreamingClassifier:
@@ -49,32 +48,22 @@ class NumpyStreamingClassifier:
             raise ValueError("no step was read yet")
         if self._has_overflowed:
             return np.full_like(self._readers[0].network.weights["classify.bias"], np.nan)
-        logits = [reader.network.classify(reader.pooled) for reader in self._readers]
-        if len(logits) == 1:
-            return logits[0]
-        return mean_log_probabilities(np.stack(logits)).astype(np.float32)
+        return average_logits([reader.network.classify(reader.pooled) for reader in self._readers])
 
 
-@dataclass
 class _Reader:
     """One network that reads one sequence as it arrives."""
 
-    network: NumpyNetwork
-    _num_read: list[int] = field(default_factory=list)  # steps that each block has read
-    _past: list[np.ndarray] = field(default_factory=list)  # the last steps that each block needs
-    _last_step: np.ndarray | None = None
-    _states: list[States | None] = field(default_factory=list)  # of each recurrent layer
-    _final: np.ndarray | None = None
-    _sums: "RunningSums | None" = None
-
-    def __post_init__(self) -> None:
-        kernels = [
-            self.network.weights[f"stem.blocks.{block}.convolution.weight"]
-            for block in range(len(self.network.strides))
-        ]
-        self._num_read = [0] * len(kernels)
+    def __init__(self, network: NumpyNetwork) -> None:
+        self.network = network
+        kernels = [network.kernel(block) for block in range(len(network.strides))]
+        self._num_read = [0] * len(kernels)  # steps that each block has read
+        # The last steps that each block needs.
         self._past = [np.zeros((k.shape[2] - 1, k.shape[1]), np.float32) for k in kernels]
-        self._states = [None] * self.network.settings.num_layers
+        self._last_step: np.ndarray | None = None
+        self._states: list[States | None] = [None] * network.settings.num_layers
+        self._final: np.ndarray | None = None
+        self._sums: RunningSums | None = None
 
     def push(self, steps: np.ndarray) -> None:
         """Read the next steps, at least one."""
@@ -102,8 +91,7 @@ class _Reader:
         self._num_read[block] += len(inputs)
         self._past[block] = window[len(window) - len(past) :].copy()
         if first >= len(inputs):
-            channels = self.network.weights[f"stem.blocks.{block}.convolution.bias"].shape[0]
-            return np.empty((0, channels), np.float32)
+            return np.empty((0, len(self.network.kernel(block))), np.float32)
         return self.network.apply_block(block, window[first:], inputs)
 
     @property

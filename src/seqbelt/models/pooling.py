@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from seqbelt.models.device_transfer import upload
-from seqbelt.models.model import ATTENDING, ATTENTION_WIDTH, LOCAL, PoolingName
+from seqbelt.models.model import ATTENDING, ATTENTION_WIDTH, LOCAL, POOLED_PARTS, PoolingName
 
 MIN_RELATIVE_SCORE = -60.0
 """Attention scores are at least this far below the sequence's largest one, within float32."""
@@ -23,7 +23,7 @@ class Pooling(nn.Module):
     def __init__(self, name: PoolingName, width: int) -> None:
         super().__init__()
         self.name: PoolingName = name
-        self.output_size = {"concat": 3, "attention_max": 2}.get(name, 1) * width
+        self.output_size = POOLED_PARTS.get(name, 1) * width
         if name in ATTENDING:
             # Narrow: the scores must cost little compared with the recurrence.
             self.project = nn.Linear(width, ATTENTION_WIDTH)

@@ -129,7 +129,7 @@ def rows_of_folds(
         raise SettingsError(f"data.folds: {folds} folds of {len(names)} groups, {len(label)} rows")
     if by_group and content is not None:
         group = _join_groups(group, content, at_least=folds)
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import
 
     splitter = (StratifiedGroupKFold if by_group else StratifiedKFold)(
         folds, shuffle=True, random_state=seed
