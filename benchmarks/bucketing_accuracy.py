@@ -23,6 +23,7 @@ from seqbelt.comparison.statistics import mean_interval
 from seqbelt.comparison.verdict import Verdict, VerdictRule
 from seqbelt.data.sequences import Sequences
 from seqbelt.experiment import Experiment
+from seqbelt.models.classifier import build_network
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
@@ -101,8 +102,12 @@ def compare(name: str, cell: str, num_epochs: int, num_seeds: int) -> Outcome:
             training = experiment.training.model_copy(update=changes)
             network, history = train_network(
                 training,
-                lambda: experiment.model.build(
-                    store.num_features, len(store.classes), store.is_tokens, train.lengths
+                lambda: build_network(
+                    experiment.model,
+                    store.num_features,
+                    len(store.classes),
+                    store.is_tokens,
+                    train.lengths,
                 ),
                 train,
                 validation if len(validation) else None,

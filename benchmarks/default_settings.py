@@ -19,6 +19,7 @@ from sklearn.model_selection import GroupShuffleSplit, StratifiedShuffleSplit
 
 from seqbelt.data.sequences import Sequences
 from seqbelt.experiment import Experiment
+from seqbelt.models.classifier import build_network
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
 from seqbelt.workflow.prepared_data import prepare_data
@@ -118,7 +119,7 @@ def accuracy(
         origin=name,
     )  # fmt: skip
     network, _ = train_network(experiment.training,
-        lambda: experiment.model.build(
+        lambda: build_network(experiment.model,
             store.num_features, len(store.classes), store.is_tokens, rows["train"].lengths
         ),
         rows["train"], rows["validation"],

@@ -32,6 +32,7 @@ from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.reference import make_reference
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
@@ -160,7 +161,7 @@ def fit(
     )
 
     def build():
-        return settings.build(FEATURES.num_features, 10, False, parts[0].lengths)
+        return build_network(settings, FEATURES.num_features, 10, False, parts[0].lengths)
 
     network, _ = train_network(training, build, *parts)
     network = network.cpu().eval()

@@ -17,6 +17,7 @@ import torch
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.arrays.channels import Channels
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
@@ -45,7 +46,7 @@ def main() -> None:
             began = time.perf_counter()
             _, history = train_network(
                 Training(num_epochs=3, batch_size=64, device="cuda"),
-                lambda: Model(hidden_size=256, pooling="mean").build(16, 2, False),
+                lambda: build_network(Model(hidden_size=256, pooling="mean"), 16, 2, False),
                 train,
                 None,
             )

@@ -27,6 +27,7 @@ from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.arrays.channels import Channels
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 NUM_FEATURES, BATCH_SIZE, NUM_BATCHES = 64, 64, 200
@@ -129,7 +130,7 @@ def _read(folder: Path) -> dict[str, float]:
     for rows in plan:
         make_batch(train, rows)
     read_s = time.perf_counter() - began
-    network = Model(hidden_size=32, pooling="last").build(store.num_features, 2, False)
+    network = build_network(Model(hidden_size=32, pooling="last"), store.num_features, 2, False)
     optimizer = torch.optim.AdamW(network.parameters())
     network(*make_batch(train, plan[0])[:2])  # the kernel is loaded
     began = time.perf_counter()

@@ -25,7 +25,7 @@ from seqbelt.data.sources.dataset import Data
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.models.chunks import Chunks
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
@@ -65,7 +65,7 @@ def memory_table(arguments: argparse.Namespace) -> None:
 def train_step(cell: str, way: str, num_steps: int) -> dict[str, float]:
     """CPU seconds and peak memory of one forward and backward pass, pooling ``last``."""
     torch.manual_seed(0)
-    network = Model.model_validate({"cell": cell, **PLAIN}).build(FEATURES, 2, False)
+    network = build_network(Model.model_validate({"cell": cell, **PLAIN}), FEATURES, 2, False)
     gradients(network, torch.randn(1, 8, FEATURES), torch.tensor([8]), WORK[way])  # loads code
     lengths = torch.linspace(num_steps / 2, num_steps, BATCH).long()
     inputs = torch.randn(BATCH, num_steps, FEATURES)
@@ -89,7 +89,7 @@ def bias_table(manifest: str) -> None:
                 model = Model.model_validate({"cell": cell, **PLAIN, "pooling": pooling})
                 network, _ = train_network(
                     Training(num_epochs=1, learning_rate=2e-3),
-                    lambda model=model: model.build(features.num_features, 10, False),
+                    lambda model=model: build_network(model, features.num_features, 10, False),
                     train,
                     None,
                 )

@@ -16,6 +16,7 @@ import torch
 
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.labels.targets import ORDERED, TARGETS, Target
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
@@ -45,7 +46,7 @@ def fit(arrays: list[np.ndarray], labels: np.ndarray, target: Target, seed: int)
     train = in_memory(arrays, labels, CLASSES, target)
     settings = Training(seed=seed, device="cpu", num_epochs=20, augmentation="none")
     network, _ = train_network(
-        settings, lambda: MODEL.build(3, len(CLASSES), False, train.lengths), train, None
+        settings, lambda: build_network(MODEL, 3, len(CLASSES), False, train.lengths), train, None
     )
     return network
 

@@ -26,6 +26,7 @@ import torch
 
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 RATE = 8000
@@ -66,7 +67,7 @@ def save_bundle(folder: Path) -> Path:
     torch.manual_seed(0)
     features = LogMel(kind="log_mel", sample_rate=RATE)
     model = Model(hidden_size=128, bidirectional=True, pooling="attention")
-    network = model.build(features.num_features, len(DIGITS), is_tokens=False)
+    network = build_network(model, features.num_features, len(DIGITS), is_tokens=False)
     network.normalize.learn(torch.full((40,), -40.0), torch.full((40,), 15.0))
     Bundle("digits", features, {}, model, DIGITS, 40, weights_of(network), {}).save(folder)
     return folder

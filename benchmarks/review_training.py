@@ -26,6 +26,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.text.text import Character
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
@@ -91,7 +92,9 @@ def our_epoch(rows: Sequences) -> float:
     training = Training(num_epochs=1, batch_size=64, device="cpu")
     model = Model(hidden_size=128, embedding_size=128, pooling="last")  # as by hand
     num_features = rows.store.num_features
-    _, history = train_network(training, lambda: model.build(num_features, 2, True), rows, None)
+    _, history = train_network(
+        training, lambda: build_network(model, num_features, 2, True), rows, None
+    )
     return history.epochs[-1].train_s
 
 

@@ -17,6 +17,7 @@ from seqbelt.comparison.variants import apply_variant
 from seqbelt.comparison.verdict import Verdict, VerdictRule
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.sequences import Sequences
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
@@ -45,7 +46,7 @@ def judge_shuffled(seed: int, rule: VerdictRule) -> Verdict:
         for training_seed in SEEDS:
             network, _ = train_network(
                 TRAINING.model_copy(update={"seed": training_seed}),
-                lambda model=model: model.build(3, 2, False),
+                lambda model=model: build_network(model, 3, 2, False),
                 parts["train"],
                 parts["validation"],
             )

@@ -25,7 +25,7 @@ from seqbelt.data.batches import pad
 from seqbelt.evaluation.calibration import fit_temperature
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Encoder, Features
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
 from seqbelt.workflow.prepared_data import prepare_data
@@ -114,7 +114,9 @@ def study(experiment: Experiment, probes: dict[str, Probe]) -> None:
     store = prepare_data(experiment).store
     parts = {name: store.split(name) for name in ("train", "validation", "test")}
     network, _ = train_network(experiment.training,
-        lambda: experiment.model.build(store.num_features, len(store.classes), store.is_tokens),
+        lambda: build_network(
+            experiment.model, store.num_features, len(store.classes), store.is_tokens
+        ),
         parts["train"], parts["validation"],
     )  # fmt: skip
     validation = predict_logits(network, parts["validation"], CPU)

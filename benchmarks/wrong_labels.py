@@ -29,6 +29,7 @@ from torch import nn
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.evaluation.confident_learning import LIKELY_WRONG, LabelRanking
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
@@ -93,7 +94,9 @@ def train(rows: Sequences, num_updates: int, seed: int) -> nn.Module:
     training = training.resolve(len(rows), store.is_tokens, False, store.num_features == 40)
 
     def build() -> nn.Module:
-        return model.build(store.num_features, len(store.classes), store.is_tokens, rows.lengths)
+        return build_network(
+            model, store.num_features, len(store.classes), store.is_tokens, rows.lengths
+        )
 
     network, _ = train_network(training, build, rows, None)
     return network

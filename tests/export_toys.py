@@ -7,6 +7,7 @@ from torch import Tensor
 from seqbelt.data.batches import pad
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
 
@@ -28,7 +29,7 @@ def make(features=None, learn_from=(), seed=0, **settings) -> Bundle:
     width = features.encoder(learned).num_features
     torch.manual_seed(seed)
     model = Model(**({"hidden_size": 5, "layout": "padded"} | settings))
-    network = model.build(width, 3, features.is_tokens).eval()
+    network = build_network(model, width, 3, features.is_tokens).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) / (2 * parameter.shape[-1] ** 0.5))

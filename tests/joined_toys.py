@@ -12,6 +12,7 @@ from seqbelt.features.base import JoinedSource
 from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.features.kinds import parse_stored
 from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 CLASSES = ("ja", "nein", "vielleicht")
@@ -40,7 +41,7 @@ def joined_bundle(
     encoder = features.encoder(learned)
     torch.manual_seed(0)
     model = Model(hidden_size=6, embedding_size=5, **settings)
-    network = model.build(encoder.num_features, len(classes), False, layout=encoder.layout)
+    network = build_network(model, encoder.num_features, len(classes), False, layout=encoder.layout)
     with torch.no_grad():
         for branch in network.branches:
             if branch.is_tokens:

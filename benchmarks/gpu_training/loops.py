@@ -7,7 +7,7 @@ import torch
 
 from gpu_training.workloads import Workload
 from seqbelt.data.batches import training_plan
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.training.device import set_learning_rate
 from seqbelt.training.loop import Loop
 
@@ -17,7 +17,7 @@ def builder(workload: Workload, **model: Any) -> Callable[[], SequenceNetwork]:
     store, settings = workload.store, workload.change_model(**model)
 
     def build() -> SequenceNetwork:
-        return settings.build(store.num_features, len(store.classes), store.is_tokens)
+        return build_network(settings, store.num_features, len(store.classes), store.is_tokens)
 
     return build
 

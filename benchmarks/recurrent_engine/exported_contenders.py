@@ -12,7 +12,7 @@ from recurrent_engine.contenders import HIDDEN_SIZE, Contender, Task, torch_laye
 from seqbelt.data.batches import Batch
 from seqbelt.inference.onnx_export import OnnxNetwork
 from seqbelt.inference.onnx_graph import build_graph
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.models.model import Model
 
 
@@ -96,6 +96,6 @@ def _network(task: Task) -> SequenceNetwork:
         differences=False,
     )
     size = workload.vocabulary_size or workload.input_size
-    network = model.build(size, workload.num_classes, bool(workload.vocabulary_size))
+    network = build_network(model, size, workload.num_classes, bool(workload.vocabulary_size))
     network.recurrent.weights.load_state_dict(torch_layer(task).state_dict())
     return network.eval()

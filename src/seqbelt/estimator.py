@@ -40,6 +40,7 @@ from seqbelt.errors import SettingsError
 from seqbelt.features.arrays.channels import MAX_FEW_STEPS
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.settings import Settings
 from seqbelt.training.history import Epoch
@@ -152,7 +153,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
         def build():
             lengths = rows.lengths[train]
-            return self.model_.build(width, len(self.classes_), False, lengths)
+            return build_network(self.model_, width, len(self.classes_), False, lengths)
 
         with torch.random.fork_rng():
             network, self.history_ = train_network(

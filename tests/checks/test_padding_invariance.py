@@ -15,6 +15,7 @@ from seqbelt.checks.determinism import certify_determinism
 from seqbelt.checks.padding_invariance import _garbage_padding, certify_padding
 from seqbelt.data.batches import Batch
 from seqbelt.data.labels.targets import SequenceTarget
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import Recurrent
@@ -35,7 +36,9 @@ def rows(tmp_path_factory):
 
 def build(**settings):
     torch.manual_seed(0)
-    return Model(**PLAIN | {"hidden_size": 8, "pooling": "last"} | settings).build(3, 2, False)
+    return build_network(
+        Model(**PLAIN | {"hidden_size": 8, "pooling": "last"} | settings), 3, 2, False
+    )
 
 
 def drop_lengths(monkeypatch):
@@ -151,7 +154,7 @@ class Tokens:
 
 def test_tokens_are_certified_too(rows, monkeypatch):
     tokens = Tokens(rows.lengths, rows.labels)
-    network = Model(hidden_size=8, bidirectional=True).build(9, 2, is_tokens=True)
+    network = build_network(Model(hidden_size=8, bidirectional=True), 9, 2, is_tokens=True)
     assert certify_padding(network, tokens).passed
     drop_lengths(monkeypatch)
     assert not certify_padding(network, tokens).passed
@@ -184,7 +187,7 @@ STEMS = {"auto": "auto", "strides": Stem(channels=(8, 12, 12), strides=(1, 2, 2)
 @pytest.mark.parametrize("cell", ["lstm", "none"])
 def test_a_trained_network_with_a_stem_is_exact_and_repeats_itself(rows, cell, stem):
     def make():
-        return Model(cell=cell, hidden_size=8, stem=stem).build(3, 2, False)
+        return build_network(Model(cell=cell, hidden_size=8, stem=stem), 3, 2, False)
 
     network, history = train_network(TRAINING.replace(num_epochs=3), make, rows, None)
     assert history.epochs[-1].train_loss < history.epochs[0].train_loss

@@ -11,6 +11,7 @@ from seqbelt.features.audio.audio import Waveform
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.streaming import steps
 from seqbelt.features.streaming.steps import stream_steps
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.models.numpy_network import NumpyNetwork
 from seqbelt.models.numpy_streaming import RunningSums
@@ -34,7 +35,7 @@ def signal(noise):
 
 def build(**settings):
     torch.manual_seed(0)
-    return Model(**PLAIN | {"hidden_size": 8} | settings).build(3, 2, False)
+    return build_network(Model(**PLAIN | {"hidden_size": 8} | settings), 3, 2, False)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])

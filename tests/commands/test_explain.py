@@ -23,6 +23,7 @@ from seqbelt.features.text.text import Character, Word
 from seqbelt.features.video.video import FrameDifferences
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Predictor
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.plots import attributions
 from seqbelt.plots.attributed_text import Span, spans
@@ -59,7 +60,7 @@ def save(features, learn_from=(), **settings) -> str:
     encoder = features.encoder(learned)
     model = Model(hidden_size=6, embedding_size=5, **settings)
     torch.manual_seed(0)
-    network = model.build(encoder.num_features, 2, features.is_tokens)
+    network = build_network(model, encoder.num_features, 2, features.is_tokens)
     if not features.is_tokens and raws:
         steps = torch.from_numpy(np.concatenate(encoder.encode(raws)))
         network.normalize.learn(steps.mean(0), steps.std(0))

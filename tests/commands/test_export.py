@@ -27,6 +27,7 @@ from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.c_library import COMPILERS, find_compiler
 from seqbelt.inference.onnx_export import OnnxNetwork
 from seqbelt.inference.predictor import Predictor
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
 from seqbelt.workflow import export_check, export_formats
@@ -53,7 +54,7 @@ def save(features, learn_from=(), classes=CLASSES, **settings) -> str:
     encoder = features.encoder(learned)
     model = Model(hidden_size=8, layout="padded", **settings)
     torch.manual_seed(0)
-    network = model.build(encoder.num_features, len(classes), features.is_tokens)
+    network = build_network(model, encoder.num_features, len(classes), features.is_tokens)
     if isinstance(encoder, TextEncoder) and encoder.parts is not None:
         network.embed.compose(encoder.parts)
     if isinstance(features, LogMel):
@@ -122,7 +123,7 @@ def test_accuracy_of_both_on_the_test_rows(capsys):
     Path("signals.yaml").write_text(CONFIG)
     store = prepare_data(Experiment.load(Path("signals.yaml"))).store
     features, model = Channels(kind="channels"), Model(hidden_size=8, layout="padded")
-    network = model.build(store.num_features, len(store.classes), False)
+    network = build_network(model, store.num_features, len(store.classes), False)
     width, classes = store.num_features, store.classes
     Bundle("t", features, store.learned, model, classes, width, weights_of(network), {}).save(
         Path("bundle")

@@ -10,6 +10,7 @@ from seqbelt.cli import main
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.models.classifier import build_network
 
 CONFIG = """
 name: odd
@@ -65,7 +66,7 @@ def write_config(source: str, kind: str) -> None:
 def save_bundle(store: SequenceStore) -> None:
     """An untrained model: what it answers is not the question."""
     experiment = Experiment.load("odd.yaml")
-    network = experiment.model.build(store.num_features, 2, True)
+    network = build_network(experiment.model, store.num_features, 2, True)
     Bundle(
         "odd", experiment.features, store.learned, experiment.model, store.classes,
         store.num_features, weights_of(network), about={},

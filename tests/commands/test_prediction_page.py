@@ -26,6 +26,7 @@ from seqbelt.inference.reference import (
     signal_names,
     summarize_signal,
 )
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.workflow.prediction_run import predict
 from seqbelt.workflow.prepared_data import prepare_data
@@ -51,7 +52,7 @@ def model(tmp_path_factory):
     encoded = [*encode_sources(FEATURES, FEATURES, enumerate(files))]
     torch.manual_seed(0)
     settings = Model(cell="gru", hidden_size=4, **PLAIN)
-    network = settings.build(8, 2, is_tokens=False).eval()
+    network = build_network(settings, 8, 2, is_tokens=False).eval()
     reference = Reference(
         signal_names(8),
         np.stack([summarize_signal(one.sequence) for one in encoded]),
@@ -202,7 +203,7 @@ def joined(tmp_path_factory):
     features, learned = experiment.features, store.learned
     torch.manual_seed(0)
     settings = Model(hidden_size=4)
-    network = settings.build(store.num_features, 2, False, layout=store.layout).eval()
+    network = build_network(settings, store.num_features, 2, False, layout=store.layout).eval()
     reference = reference_of(features, learned, train, validation, np.zeros(0))
     bundle = Bundle("joined", features, learned, settings, store.classes, store.num_features,
                     weights_of(network), {}, reference=reference,

@@ -7,6 +7,7 @@ from toys import toy_store
 
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.experiment import Experiment
+from seqbelt.models.classifier import build_network
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.workflow.search import Search
 from seqbelt.workflow.search_report import log_search
@@ -144,7 +145,7 @@ def test_variants_are_equal_within_two_per_cent(store, tmp_path, protocol):
     experiment = search(store, tmp_path, comparison={**SETTINGS["comparison"], "protocol": protocol,
                         }).experiment  # fmt: skip
     entries, words = build_variants(experiment, store)
-    networks = [entry.model.build(3, 2, False) for entry in entries.values()]
+    networks = [build_network(entry.model, 3, 2, False) for entry in entries.values()]
     sizes = [
         one.num_parameters if protocol == "equal_parameters" else one.recurrent.flops_per_step
         for one in networks

@@ -23,6 +23,7 @@ from seqbelt.features.text.text import Character
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 CLASSES = ("ja", "nein")
@@ -40,7 +41,7 @@ def save(features=LOG_MEL, learn_from=(), **settings) -> str:
     encoder = features.encoder(learned)
     model = Model(**PLAIN | {"hidden_size": 6} | settings)
     torch.manual_seed(0)
-    network = model.build(encoder.num_features, 2, features.is_tokens)
+    network = build_network(model, encoder.num_features, 2, features.is_tokens)
     if features is LOG_MEL:
         network.normalize.learn(torch.full((8,), -40.0), torch.full((8,), 10.0))
     Bundle(

@@ -10,6 +10,7 @@ from toys import PLAIN
 from seqbelt.cli import main
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 
@@ -17,7 +18,7 @@ def save(pooling: str) -> str:
     features = LogMel(kind="log_mel", sample_rate=8000, num_bands=8)
     model = Model(**PLAIN | {"hidden_size": 4, "pooling": pooling})
     torch.manual_seed(0)
-    network = model.build(8, 2, is_tokens=False)
+    network = build_network(model, 8, 2, is_tokens=False)
     network.normalize.learn(torch.full((8,), -40.0), torch.full((8,), 10.0))
     about = {"median_num_steps": 50}
     bundle = Bundle("t", features, {}, model, ("call", "rest"), 8, weights_of(network), about)

@@ -29,6 +29,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.text.text import Word
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.plots.comparison_figures import comparison_figure
 from seqbelt.training.hyperparameters import Training
@@ -43,7 +44,7 @@ CONTROL = Baseline("some control", "some", "It knows something.", "this may not 
 
 def fold_of(store) -> Fold:
     def build():
-        return MODEL.build(store.num_features, len(store.classes), store.is_tokens)
+        return build_network(MODEL, store.num_features, len(store.classes), store.is_tokens)
 
     return Fold(*(store.split(part) for part in ("train", "validation", "test")), build)
 
@@ -195,7 +196,7 @@ def test_folds_are_joined_in_their_order(by_length):
 
 def test_the_mean_of_embeddings_sees_neither_order_nor_padding():
     torch.manual_seed(0)
-    network = MODEL.replace(cell="none", pooling="mean").build(9, 2, is_tokens=True).eval()
+    network = build_network(MODEL.replace(cell="none", pooling="mean"), 9, 2, is_tokens=True).eval()
     texts = [np.array([1, 2, 3], np.int32), np.array([3, 1, 2], np.int32), np.arange(8)]
     together = network(*pad(texts))
     torch.testing.assert_close(together[0], together[1])

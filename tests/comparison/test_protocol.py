@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from seqbelt.comparison.protocol import describe, match
 from seqbelt.comparison.variants import apply_variant, variant_of
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 CELLS = ["lstm", "gru", "rnn", "rnn_relu"]
 
 
 def build(model):
-    return model.build(13, 7, False)
+    return build_network(model, 13, 7, False)
 
 
 MEASURES = {

@@ -20,6 +20,7 @@ from seqbelt.data.cropped_sequences import (
 )
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Predictor
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
@@ -128,7 +129,7 @@ def test_nothing_is_lost_where_nothing_is_longer(rows):
 @pytest.mark.parametrize("crop", CROPS)
 def test_prediction_reads_what_evaluation_read(rows, crop):
     model = Model(hidden_size=6, bidirectional=True, max_steps=4, crop=crop)
-    network = model.build(3, 2, False).eval()
+    network = build_network(model, 3, 2, False).eval()
     bundle = Bundle("toy", Ready(), {}, model, ("no", "yes"), 3, weights_of(network), {})
     found = Predictor(bundle, "cpu").probabilities([rows[index] for index in range(len(rows))])
     logits = predict_logits(network, crop_sequences(rows, Cropping(4, crop)), torch.device("cpu"))
@@ -143,7 +144,9 @@ def test_an_interrupted_training_goes_on_with_the_same_crops(rows, tmp_path):
     training = Training(num_epochs=3, batch_size=8, device="cpu")
 
     def fit(**options):
-        return train_network(training, lambda: model.build(3, 2, False), view, None, **options)
+        return train_network(
+            training, lambda: build_network(model, 3, 2, False), view, None, **options
+        )
 
     undisturbed, _ = fit()
     path = tmp_path / "checkpoint.safetensors"
@@ -165,7 +168,7 @@ def test_only_random_stretches_change_from_epoch_to_epoch(rows, crop):
     seen = []
 
     def build():
-        network = Model(hidden_size=4).build(3, 2, False)
+        network = build_network(Model(hidden_size=4), 3, 2, False)
         network.register_forward_pre_hook(lambda _, given: seen.append(given[0].sum((1, 2))))
         return network
 

@@ -16,6 +16,7 @@ from seqbelt.data.cropped_sequences import average_window_probabilities
 from seqbelt.evaluation import attribution as module
 from seqbelt.evaluation.attribution import TOLERANCE, explain
 from seqbelt.models import fused
+from seqbelt.models.classifier import build_network
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
@@ -28,7 +29,7 @@ LAYOUTS = ["padded", "packed", *(["fused"] if fused.is_available() else [])]
 def make(is_tokens: bool = False, seed: int = 0, width: int = 3, **settings):
     torch.manual_seed(seed)
     model = Model(**PLAIN | {"hidden_size": 6, "embedding_size": 5} | settings)
-    network = model.build(20 if is_tokens else width, NUM_CLASSES, is_tokens)
+    network = build_network(model, 20 if is_tokens else width, NUM_CLASSES, is_tokens)
     with torch.no_grad():
         if is_tokens:
             network.embed.weight.normal_()

@@ -17,6 +17,7 @@ from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Word
 from seqbelt.inference.bundle import Bundle, _main, hash_of_bundle, weights_of, write_hashes
 from seqbelt.inference.predictor import Predictor
+from seqbelt.models.classifier import build_network
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
@@ -29,7 +30,7 @@ def make(cell: str = "lstm", seed: int = 0, **changes) -> Bundle:
     torch.manual_seed(seed)
     features = LogMel(kind="log_mel", sample_rate=8000, num_bands=6)
     model = Model(**BOTH_WAYS | {"cell": cell})
-    network = model.build(6, 3, is_tokens=False).eval()
+    network = build_network(model, 6, 3, is_tokens=False).eval()
     network.normalize.learn(torch.arange(6.0), torch.full((6,), 2.0))
     values = {
         "name": "toy",

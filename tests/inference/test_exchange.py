@@ -17,6 +17,7 @@ from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.text.torchtext import import_torchtext
 from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.models.classifier import build_network
 from seqbelt.training.loop import train_network
 from seqbelt.workflow.prediction_run import predict
 from seqbelt.workflow.prepared_data import prepare_data
@@ -60,7 +61,9 @@ def train(config: Path, folder: Path) -> None:
     store, model = prepare_data(experiment).store, experiment.model
     network, _ = train_network(
         experiment.training,
-        lambda: model.build(store.num_features, len(store.classes), experiment.features.is_tokens),
+        lambda: build_network(
+            model, store.num_features, len(store.classes), experiment.features.is_tokens
+        ),
         store.split("train"),
         store.split("validation"),
     )

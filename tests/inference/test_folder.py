@@ -23,6 +23,7 @@ from seqbelt.inference import predictor as predictor_module
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.folder import Item, Summary, predict_items
 from seqbelt.inference.predictor import Predictor
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 NUM_FILES = 24
@@ -33,7 +34,7 @@ def make(seed: int = 0) -> Bundle:
     torch.manual_seed(seed)
     features = Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=1.0)
     model = Model(cell="gru", hidden_size=6, layout="padded")
-    network = model.build(8, 2, is_tokens=False).eval()
+    network = build_network(model, 8, 2, is_tokens=False).eval()
     return Bundle("toy", features, {}, model, ("low", "high"), 8, weights_of(network), {})
 
 

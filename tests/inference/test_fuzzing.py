@@ -25,6 +25,7 @@ from seqbelt.features.text.text import Character
 from seqbelt.features.video.video import FrameDifferences
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Prediction, Predictor
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 NUM_INPUTS = int(os.environ.get("SEQBELT_FUZZ_INPUTS", "60"))
@@ -129,7 +130,7 @@ def make(features, good: bytes) -> Predictor:
     learned = features.learn([features.read(good)])
     width = features.encoder(learned).num_features
     model = Model(cell="gru", hidden_size=4, layout="padded")
-    network = model.build(width, 2, features.is_tokens)
+    network = build_network(model, width, 2, features.is_tokens)
     return Predictor(
         Bundle("t", features, learned, model, ("a", "b"), width, weights_of(network), {}), "cpu"
     )

@@ -20,6 +20,7 @@ from seqbelt.features.crash_board import Board
 from seqbelt.inference import isolation
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.isolation import supervise
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 WAIT_S = 120.0
@@ -61,7 +62,7 @@ def project(tmp_path, monkeypatch, write_wavs):
     torch.manual_seed(0)
     features = Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=1.0)
     model = Model(cell="gru", hidden_size=6, layout="padded")
-    network = model.build(8, 2, is_tokens=False)
+    network = build_network(model, 8, 2, is_tokens=False)
     Bundle("toy", features, {}, model, ("low", "high"), 8, weights_of(network), {}).save(
         Path("bundle")
     )

@@ -18,6 +18,7 @@ from seqbelt.features.text.text import Character
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.live_stream import Stream
 from seqbelt.inference.predictor import Predictor
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 CLASSES = ("a", "b", "c")
@@ -36,7 +37,7 @@ def make(features, learn_from=(), **settings) -> Bundle:
     learned = features.learn(raws)
     encoder = features.encoder(learned)
     model = Model(**PLAIN | {"hidden_size": 8} | settings)
-    network = model.build(encoder.num_features, 3, features.is_tokens)
+    network = build_network(model, encoder.num_features, 3, features.is_tokens)
     if isinstance(features, LogMel):
         network.normalize.learn(
             torch.full((encoder.num_features,), -20.0), torch.full((encoder.num_features,), 15.0)

@@ -16,6 +16,7 @@ from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Character
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.onnx_export import OnnxNetwork, crop_rule, export_bytes, quantize
+from seqbelt.models.classifier import build_network
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.stem import Stem
 
@@ -156,7 +157,7 @@ def test_an_ensemble_is_exported_with_its_average(kind):
     }  # fmt: skip
     bundle = make(**options)
     torch.manual_seed(1)
-    other = bundle.model.build(bundle.num_features, 3, bundle.features.is_tokens).eval()
+    other = build_network(bundle.model, bundle.num_features, 3, bundle.features.is_tokens).eval()
     both = replace(bundle, weights=weights_of(Ensemble([bundle.network, other])))
     exported = OnnxNetwork(export_bytes(both))
     assert_same(both, exported)

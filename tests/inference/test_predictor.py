@@ -11,6 +11,7 @@ from seqbelt.inference import numpy_engine, torch_engine
 from seqbelt.inference import predictor as predictor_module
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Prediction, Predictor
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 CLASSES = ("a", "b", "c")
@@ -19,7 +20,7 @@ CLASSES = ("a", "b", "c")
 def make(features, cell: str = "lstm", **settings) -> Predictor:
     torch.manual_seed(0)
     model = Model(cell=cell, hidden_size=8, **settings)
-    network = model.build(features.num_features, 3, is_tokens=False)
+    network = build_network(model, features.num_features, 3, is_tokens=False)
     if isinstance(features, LogMel):
         mean, std = (torch.full((features.num_features,), value) for value in (-50.0, 10.0))
         network.normalize.learn(mean, std)

@@ -12,6 +12,7 @@ from seqbelt.inference import ray_engine
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 pytestmark = [
@@ -27,7 +28,7 @@ def bundle() -> Bundle:
     torch.manual_seed(0)
     features = Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=1.0)
     model = Model(cell="gru", hidden_size=6, layout="padded")
-    network = model.build(8, 2, is_tokens=False).eval()
+    network = build_network(model, 8, 2, is_tokens=False).eval()
     return Bundle("toy", features, {}, model, ("low", "high"), 8, weights_of(network), {})
 
 

@@ -12,6 +12,7 @@ from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference import serving
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.serving import ModelProcess, ServeLimits, in_this_process
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 
@@ -19,7 +20,7 @@ from seqbelt.models.model import Model
 def folder(tmp_path):
     torch.manual_seed(0)
     features = LogMel(kind="log_mel", sample_rate=8000, num_bands=6)
-    network = (model := Model(hidden_size=4)).build(6, 2, is_tokens=False).eval()
+    network = build_network(model := Model(hidden_size=4), 6, 2, is_tokens=False).eval()
     Bundle("toy", features, {}, model, ("a", "b"), 6, weights_of(network), {}).save(
         tmp_path / "toy"
     )

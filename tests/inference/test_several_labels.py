@@ -18,6 +18,7 @@ from seqbelt.inference.decision import Decision, choose_separator
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import is_prediction_file, kept_names, write_predictions
 from seqbelt.inference.segment_merging import Timeline, merge
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 CLASSES = ("a", "b", "c")
@@ -35,7 +36,7 @@ def bundle():
         model=model.resolve(False, np.array([5])),
         classes=CLASSES,
         num_features=2,
-        weights=weights_of(model.build(2, 3, False, np.array([5]))),
+        weights=weights_of(build_network(model, 2, 3, False, np.array([5]))),
         about={"step_s": None},
         temperature=2.0,
         target=TARGETS["several"],

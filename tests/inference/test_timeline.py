@@ -19,6 +19,7 @@ from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.recording_windows import slide_windows
 from seqbelt.inference.segment_merging import Timeline, merge
 from seqbelt.inference.timeline import TimelinePredictor
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 RATE = 8000
@@ -30,7 +31,7 @@ def bundle() -> Bundle:
     """Trained on clips of half a second: noise, or a tone of 1 kHz in noise."""
     torch.manual_seed(0)
     model = Model(**PLAIN | {"cell": "gru", "hidden_size": 8, "pooling": "mean"})
-    network = model.build(8, 2, is_tokens=False)
+    network = build_network(model, 8, 2, is_tokens=False)
     network.normalize.learn(torch.full((8,), -40.0), torch.full((8,), 10.0))
     random = np.random.default_rng(0)
     clips = [signal(random, 0.5, [(0, 0.5)] if i % 2 else []) for i in range(64)]

@@ -7,6 +7,7 @@ import torch
 from seqbelt.data.batches import step_statistics
 from seqbelt.data.in_memory import in_memory
 from seqbelt.errors import SettingsError
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.standardize import Standardize
@@ -41,7 +42,7 @@ def test_attention_shares_sum_to_one_over_valid_steps():
 def test_a_sequence_is_answered_alike_alone_and_in_company(pooling, bidirectional, is_tokens):
     torch.manual_seed(0)
     settings = Model(hidden_size=8, pooling=pooling, bidirectional=bidirectional, dropout=0.5)
-    network = settings.build(6, 3, is_tokens).eval()
+    network = build_network(settings, 6, 3, is_tokens).eval()
     lengths = torch.tensor([5, 2, 9, 1])
     inputs = torch.randint(2, 6, (4, 9)) if is_tokens else torch.randn(4, 9, 6)
     inputs[torch.arange(9) >= lengths[:, None]] = 0
@@ -115,7 +116,7 @@ def test_a_network_of_one_direction_does_not_scale_by_what_it_has_not_read():
 
 def test_the_cells_differ_in_nothing_but_the_recurrence():
     names = {
-        cell: {n for n, _ in Model(cell=cell).build(4, 2, False).named_parameters()}
+        cell: {n for n, _ in build_network(Model(cell=cell), 4, 2, False).named_parameters()}
         for cell in ("lstm", "gru", "rnn")
     }
     assert names["lstm"] == names["gru"] == names["rnn"]

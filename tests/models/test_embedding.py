@@ -6,6 +6,7 @@ import torch
 
 from seqbelt.errors import SettingsError
 from seqbelt.features.text.word_vectors import WordVectors
+from seqbelt.models.classifier import build_network
 from seqbelt.models.embedding import Embedding
 from seqbelt.models.model import Model
 
@@ -44,8 +45,10 @@ def test_another_width_is_refused_with_the_remedy():
 @pytest.mark.parametrize("frozen", [True, False])
 def test_frozen_rows_are_not_trained(tmp_path, frozen):
     vectors = WordVectors(path=tmp_path / "never read.vec", frozen=frozen)
-    network = Model(hidden_size=4, embedding_size=2, vectors=vectors).build(4, 2, is_tokens=True)
-    plain = Model(hidden_size=4, embedding_size=2).build(4, 2, is_tokens=True)
+    network = build_network(
+        Model(hidden_size=4, embedding_size=2, vectors=vectors), 4, 2, is_tokens=True
+    )
+    plain = build_network(Model(hidden_size=4, embedding_size=2), 4, 2, is_tokens=True)
     assert plain.num_parameters - network.num_parameters == (8 if frozen else 0)
     network.embed.start_from(VECTORS, IS_FOUND)
     before = network.embed.weight.clone()
@@ -73,7 +76,7 @@ def test_dropped_tokens_are_zero_wherever_they_stand():
 
 
 def test_the_dropout_of_the_settings_reaches_the_embedding():
-    network = Model(hidden_size=4, embedding_dropout=0.5).build(50, 2, is_tokens=True)
+    network = build_network(Model(hidden_size=4, embedding_dropout=0.5), 50, 2, is_tokens=True)
     ids, lengths = torch.arange(50)[None], torch.tensor([50])
     assert not torch.equal(network(ids, lengths), network(ids, lengths))
     network.eval()

@@ -8,6 +8,7 @@ from toys import PLAIN, streaming
 from seqbelt.cropping import Cropping
 from seqbelt.data.batches import pad
 from seqbelt.evaluation.attribution import TOLERANCE, explain
+from seqbelt.models.classifier import build_network
 from seqbelt.models.ensemble import Ensemble, average_logits
 from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
@@ -16,7 +17,7 @@ from seqbelt.models.stem import Stem
 def build(seed, is_tokens=False, **settings):
     torch.manual_seed(seed)
     model = Model(**PLAIN | {"hidden_size": 6, "embedding_size": 5} | settings)
-    network = model.build(20 if is_tokens else 4, 3, is_tokens).eval()
+    network = build_network(model, 20 if is_tokens else 4, 3, is_tokens).eval()
     with torch.no_grad():
         network.classify.weight.mul_(6)
         if is_tokens:

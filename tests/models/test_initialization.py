@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from seqbelt.errors import SettingsError
+from seqbelt.models.classifier import build_network
 from seqbelt.models.initialization import initialize
 from seqbelt.models.model import Model
 from seqbelt.models.recurrent import Recurrent
@@ -86,7 +87,7 @@ def test_the_model_section_takes_chrono_or_a_number():
 
 def test_build_draws_from_the_lengths_it_is_given():
     model = Model(forget_bias="chrono", hidden_size=64, stem="none")
-    network = model.build(3, 2, False, np.full(4, 1001))
+    network = build_network(model, 3, 2, False, np.full(4, 1001))
     weights = network.recurrent.weights
     forget = (weights.bias_ih_l0 + weights.bias_hh_l0).chunk(4)[1]
     assert forget.exp().max() > 900

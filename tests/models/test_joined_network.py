@@ -6,6 +6,7 @@ import torch
 
 from seqbelt.data.batches import pad
 from seqbelt.features.input_layout import ColumnSize, InputLayout, InputSize
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
 LAYOUT = InputLayout(
@@ -24,7 +25,9 @@ def item(random, tone=8, note=4, age=0.5):
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    built = Model(hidden_size=5, embedding_size=4).build(LAYOUT.width, 3, False, layout=LAYOUT)
+    built = build_network(
+        Model(hidden_size=5, embedding_size=4), LAYOUT.width, 3, False, layout=LAYOUT
+    )
     with torch.no_grad():
         for absent in built.absent:
             absent.fill_(0.3)
@@ -39,7 +42,7 @@ def run(network, items):
 @pytest.mark.parametrize("cell", ["lstm", "rnn", "none"])
 def test_an_item_does_not_depend_on_its_batch(cell):
     random = np.random.default_rng(0)
-    network = Model(cell=cell, hidden_size=5, embedding_size=4).build(
+    network = build_network(Model(cell=cell, hidden_size=5, embedding_size=4),
         LAYOUT.width, 3, False, layout=LAYOUT
     ).eval()  # fmt: skip
     items = [item(random), item(random, 30, 0), item(random, 0, 12), item(random, 1, 1)]

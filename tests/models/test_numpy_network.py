@@ -9,6 +9,7 @@ import torch
 from toys import numpy_networks_of
 
 from seqbelt.data.batches import pad
+from seqbelt.models.classifier import build_network
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.model import Model
 from seqbelt.models.numpy_network import expected_shapes
@@ -21,7 +22,7 @@ LENGTHS = (1, 40, 5, 300, 5)
 def build(is_tokens, **settings):
     torch.manual_seed(0)
     settings = {"hidden_size": 9, "embedding_size": 8, **settings}
-    network = Model(**settings).build(7, 3, is_tokens, np.array([400])).eval()
+    network = build_network(Model(**settings), 7, 3, is_tokens, np.array([400])).eval()
     with torch.no_grad():
         for tensor in network.parameters():
             tensor.add_(torch.randn_like(tensor) * 0.1)

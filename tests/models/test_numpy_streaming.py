@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import PLAIN, streaming
 
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import ATTENDING, Model
 from seqbelt.models.numpy_network import NumpyNetwork
 
@@ -18,7 +19,7 @@ CUTS = st.lists(st.integers(1, 60), max_size=12)
 def build(is_tokens=False, **settings):
     torch.manual_seed(0)
     model = Model(**PLAIN | {"hidden_size": 7, "embedding_size": 5} | settings)
-    network = model.build(4, 3, is_tokens).eval()
+    network = build_network(model, 4, 3, is_tokens).eval()
     with torch.no_grad():
         network.classify.weight.mul_(3)
         if settings.get("pooling") in ATTENDING:

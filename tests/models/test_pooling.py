@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import LOCAL, Model
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.stem import Stem
@@ -38,7 +39,7 @@ def test_other_poolings_are_refused(name):
 def test_a_span_over_the_whole_sequence_gives_the_logits_of_the_sequence(stem):
     torch.manual_seed(0)
     model = Model(cell="lstm", hidden_size=4, pooling="attention_max", stem=stem)
-    network = model.build(3, 2, is_tokens=False, lengths=np.array([9, 6])).eval()
+    network = build_network(model, 3, 2, is_tokens=False, lengths=np.array([9, 6])).eval()
     inputs, lengths = torch.randn(2, 9, 3), torch.tensor([9, 6])
     with torch.inference_mode():
         spans = network.classify_spans(inputs, lengths, 99)

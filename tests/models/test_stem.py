@@ -6,6 +6,7 @@ import torch
 from toys import PLAIN, streaming
 
 from seqbelt.errors import SettingsError
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
 from seqbelt.models.stem_layers import StemLayers, output_lengths
@@ -26,7 +27,7 @@ def build(strides=(1, 1, 1), is_tokens=False, **settings):
     """An untrained network whose answers differ clearly, with a stem of few channels."""
     torch.manual_seed(0)
     stem = Stem(channels=(6, 8, 8), strides=strides)
-    network = model_of(stem=stem, **settings).build(NUM_FEATURES, 4, is_tokens).eval()
+    network = build_network(model_of(stem=stem, **settings), NUM_FEATURES, 4, is_tokens).eval()
     with torch.no_grad():
         for parameter in network.stem.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))  # biases and scales too
@@ -185,7 +186,9 @@ def test_auto_keeps_every_token_and_every_step_that_is_classified():
 @torch.inference_mode()
 def test_tokens_pass_through_a_stem_too():
     torch.manual_seed(0)
-    network = model_of(stem="auto", embedding_size=5, bidirectional=True).build(9, 4, True).eval()
+    network = build_network(
+        model_of(stem="auto", embedding_size=5, bidirectional=True), 9, 4, True
+    ).eval()
     ids = torch.randint(0, 9, (2, 8))
     together = network(ids, torch.tensor([8, 3]))
     torch.testing.assert_close(together[1:], network(ids[1:, :3], torch.tensor([3])))
@@ -196,7 +199,7 @@ def test_chrono_remembers_the_steps_that_the_stem_leaves():
     torch.manual_seed(0)
     stem = Stem(channels=(4,) * 3, strides=(2, 3, 4))
     model = model_of(stem=stem, hidden_size=200, forget_bias="chrono")
-    weights = model.build(3, 2, False, np.full(4, 150)).recurrent.weights
+    weights = build_network(model, 3, 2, False, np.full(4, 150)).recurrent.weights
     forget = (weights.bias_ih_l0 + weights.bias_hh_l0).detach().view(4, 200)[1]
     assert 4 < float(forget.exp().max()) <= 6.001
 

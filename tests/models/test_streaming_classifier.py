@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from toys import PLAIN
 
 from seqbelt.models import fused
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.models.recurrent import Recurrent
 from seqbelt.models.stem import Stem
@@ -20,7 +21,7 @@ STEMS = ["none", Stem(channels=(6, 6), kernel_sizes=(5, 3), strides=(1, 1))]
 def build(**settings):
     torch.manual_seed(0)
     model = Model(**PLAIN | {"hidden_size": 7, "pooling": "none"} | settings)
-    return model.build(4, 3, is_tokens=False).eval()
+    return build_network(model, 4, 3, is_tokens=False).eval()
 
 
 def read_in_parts(network, steps, cuts):

@@ -3,9 +3,11 @@ import pytest
 from toys import toy_store
 
 from seqbelt.data.batches import step_statistics
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.plots.run_figures import augmentation_figure
 from seqbelt.training.augmentation import Augmentation
+from seqbelt.training.augmenter import Augmenter
 
 
 @pytest.fixture(scope="module")
@@ -14,9 +16,11 @@ def train(tmp_path_factory):
 
 
 def draw(train, seed=0, **settings):
-    network = Model(hidden_size=2).build(3, 2, is_tokens=False)
+    network = build_network(Model(hidden_size=2), 3, 2, is_tokens=False)
     network.normalize.learn(*step_statistics(train))
-    figure = augmentation_figure(train, Augmentation(**settings).begin(network, seed))
+    figure = augmentation_figure(
+        train, Augmenter.for_network(Augmentation(**settings), network, seed)
+    )
     return network, np.array(figure.axes).reshape(2, 3)
 
 

@@ -14,8 +14,10 @@ from toys import toy_store
 from seqbelt.data.batches import Batch, pad
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.augmentation import Augmentation
+from seqbelt.training.augmenter import Augmenter
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 
@@ -48,9 +50,9 @@ def make_batch(lengths, seed=0, first=0) -> Batch:
 
 
 def augmenter(seed=0, **settings):
-    network = Model(hidden_size=2).build(3, NUM_CLASSES, is_tokens=False)
+    network = build_network(Model(hidden_size=2), 3, NUM_CLASSES, is_tokens=False)
     network.normalize.learn(MEAN, STD)
-    return Augmentation(**settings).begin(network, seed)
+    return Augmenter.for_network(Augmentation(**settings), network, seed)
 
 
 def rows_of(batch):
@@ -200,8 +202,8 @@ def test_a_rotation_keeps_lengths_and_angles_and_turns_all_groups_of_three_toget
     random = np.random.default_rng(0)
     rows = [random.normal(0, 1, (n, 6)).astype(np.float32) for n in (7, 12)]
     batch = Batch(*pad(rows), torch.zeros(2, dtype=torch.int64), np.arange(2))
-    network = Model(hidden_size=2).build(6, 2, is_tokens=False)
-    augmented = Augmentation(rotation_deg=30).begin(network, 0)(batch, 0)
+    network = build_network(Model(hidden_size=2), 6, 2, is_tokens=False)
+    augmented = Augmenter.for_network(Augmentation(rotation_deg=30), network, 0)(batch, 0)
     for before, after in zip(rows, rows_of(augmented)):
         before, after = before.reshape(-1, 3), after.reshape(-1, 3)
         np.testing.assert_allclose(after @ after.T, before @ before.T, atol=1e-4)
@@ -268,8 +270,8 @@ def test_dropped_features_are_the_mean_throughout_and_one_always_stays():
     counts = at_mean.sum(1)
     assert counts.max() == 2 and set(counts.tolist()) == {0, 1, 2}
     one_feature = Batch(batch.inputs[..., :1], *batch[1:])
-    network = Model(hidden_size=2).build(1, NUM_CLASSES, is_tokens=False)
-    alone = Augmentation(feature_dropout=0.99).begin(network, 0)
+    network = build_network(Model(hidden_size=2), 1, NUM_CLASSES, is_tokens=False)
+    alone = Augmenter.for_network(Augmentation(feature_dropout=0.99), network, 0)
     assert torch.equal(alone(one_feature, 0).inputs, one_feature.inputs)
 
 
@@ -314,16 +316,16 @@ def test_mixup_stretches_the_other_row_to_the_first_ones_steps():
 
 
 def test_rotation_of_features_that_are_not_in_threes_is_refused():
-    network = Model(hidden_size=2).build(4, 2, is_tokens=False)
+    network = build_network(Model(hidden_size=2), 4, 2, is_tokens=False)
     with pytest.raises(SettingsError, match=r"rotation_deg.*got 4"):
-        Augmentation(rotation_deg=10).begin(network, 0)
+        Augmenter.for_network(Augmentation(rotation_deg=10), network, 0)
 
 
 def test_token_ids_are_refused():
-    network = Model(hidden_size=2).build(9, 2, is_tokens=True)
-    assert not Augmentation().begin(network, 0).settings.is_on
+    network = build_network(Model(hidden_size=2), 9, 2, is_tokens=True)
+    assert not Augmenter.for_network(Augmentation(), network, 0).settings.is_on
     with pytest.raises(SettingsError, match="token ids"):
-        Augmentation(noise_std=0.1).begin(network, 0)
+        Augmenter.for_network(Augmentation(noise_std=0.1), network, 0)
 
 
 @pytest.fixture(scope="module")
@@ -337,7 +339,7 @@ def test_every_cell_reads_the_same_augmented_rows_and_validation_reads_its_own(s
     for cell in ("lstm", "rnn"):
 
         def build(cell=cell):
-            network = Model(cell=cell, hidden_size=4, dropout=0.2).build(3, 2, False)
+            network = build_network(Model(cell=cell, hidden_size=4, dropout=0.2), 3, 2, False)
             network.register_forward_pre_hook(
                 lambda network, given: read.setdefault((cell, network.training), []).append(
                     given[0].clone()
@@ -366,7 +368,11 @@ def test_interrupted_it_goes_on_with_the_same_augmented_rows(store, tmp_path, st
     def fit(**options):
         model = Model(hidden_size=4, dropout=0.2)
         return train_network(
-            training, lambda: model.build(3, 2, False), store.split("train"), None, **options
+            training,
+            lambda: build_network(model, 3, 2, False),
+            store.split("train"),
+            None,
+            **options,
         )
 
     undisturbed, expected = fit()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from toys import toy_store
 
 from seqbelt.data.batches import Batch
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.cuda_graphs import GraphedSteps, pad_steps, rounded_up
@@ -43,7 +44,9 @@ def test_zeros_are_put_behind_the_steps(shape):
 def fit(store, **changes):
     training = TRAINING.model_copy(update={"device": "cuda", **changes})
     train, validation = store.split("train"), store.split("validation")
-    network, history = train_network(training, lambda: MODEL.build(3, 2, False), train, validation)
+    network, history = train_network(
+        training, lambda: build_network(MODEL, 3, 2, False), train, validation
+    )
     weights = torch.cat([value.flatten() for value in network.state_dict().values()])
     return weights, [epoch.train_loss for epoch in history.epochs]
 
@@ -99,7 +102,13 @@ def test_no_step_waits_for_the_gpu(tmp_path, layout, is_resident):
     model = MODEL.model_copy(update={"layout": layout})
     training = TRAINING.model_copy(update={"device": "cuda"})
     loop = Loop(
-        training, lambda: model.build(3, 2, False), train, None, None, lambda _: None, lambda: None
+        training,
+        lambda: build_network(model, 3, 2, False),
+        train,
+        None,
+        None,
+        lambda _: None,
+        lambda: None,
     )
     if not is_resident:
         loop.prefetcher.resident = None

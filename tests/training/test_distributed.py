@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import save_file
 from toys import PLAIN, UNCHANGED, Ready  # the kind of features that the store has
 from seqbelt.data.store.store import SequenceStore
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
@@ -43,7 +44,7 @@ def on_epoch(epoch):
         os._exit(7)
 
 network, history = train_network(training,
-    lambda: Model(hidden_size=8, **PLAIN).build(3, 2, False), store.split("train"),
+    lambda: build_network(Model(hidden_size=8, **PLAIN), 3, 2, False), store.split("train"),
     store.split("validation"), checkpoint=__import__("pathlib").Path(folder, "c.safetensors"),
     resume=resume, on_epoch=on_epoch,
 )

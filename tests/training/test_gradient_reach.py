@@ -6,6 +6,7 @@ import torch
 from toys import PLAIN, toy_store
 
 from seqbelt.data.batches import Batch
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 from seqbelt.training.hyperparameters import Training
@@ -16,7 +17,7 @@ def decaying(rate, pooling="last", bidirectional=False):
     """A network whose state decays by ``rate`` with every step: h = x + rate * h, h > 0."""
     settings = {"nonlinearity": "relu", "pooling": pooling, "bidirectional": bidirectional}
     model = Model(**PLAIN | {"cell": "rnn", "hidden_size": 3} | settings)
-    network = model.build(3, 2, False)
+    network = build_network(model, 3, 2, False)
     with torch.no_grad():
         for name, value in network.recurrent.weights.named_parameters():
             forward = rate if "reverse" not in name else 1.0
@@ -61,7 +62,7 @@ def test_a_dead_network_reaches_nothing():
 
 
 def test_measuring_leaves_the_network_and_chance_alone():
-    network = Model(hidden_size=4, dropout=0.5, num_layers=2).build(3, 2, False).train()
+    network = build_network(Model(hidden_size=4, dropout=0.5, num_layers=2), 3, 2, False).train()
     given, before = batch(9, 4), torch.get_rng_state()
     one, other = (measure_reach(network, given) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
@@ -70,7 +71,7 @@ def test_measuring_leaves_the_network_and_chance_alone():
 
 
 def test_tokens_have_a_reach_too():
-    network = Model(hidden_size=4, embedding_size=5).build(9, 2, is_tokens=True)
+    network = build_network(Model(hidden_size=4, embedding_size=5), 9, 2, is_tokens=True)
     tokens, lengths = torch.randint(1, 9, (2, 7)), torch.tensor([7, 4])
     reach = measure_reach(network, Batch(tokens, lengths, torch.tensor([0, 1]), np.arange(2)))
     assert reach.curve[0] == 1 and len(reach.curve) == 5
@@ -81,7 +82,7 @@ def test_training_says_it_before_the_first_step(tmp_path):
     said: list[object] = []
     train_network(
         Training(num_epochs=1, batch_size=32, device="cpu"),
-        lambda: Model(hidden_size=4).build(3, 2, False),
+        lambda: build_network(Model(hidden_size=4), 3, 2, False),
         rows,
         None,
         on_start=said.append,

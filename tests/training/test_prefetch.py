@@ -10,8 +10,10 @@ from seqbelt.data.cropped_sequences import crop_sequences, draw_crops
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.features.text.text import Character
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.augmentation import Augmentation
+from seqbelt.training.augmenter import Augmenter
 from seqbelt.training.prefetch import Prefetcher, ResidentSequences, load_batches
 
 CPU = torch.device("cpu")
@@ -75,11 +77,14 @@ def test_an_epoch_without_batches_has_none(rows):
 def test_augmented_batches_are_never_gathered_from_what_lies_on_a_gpu(rows):
     if not torch.cuda.is_available():
         pytest.skip("needs a GPU")
-    network, gpu = Model().build(3, 2, False), torch.device("cuda")
+    network, gpu = build_network(Model(), 3, 2, False), torch.device("cuda")
     for augmentation in (Augmentation(), Augmentation(noise_std=0.1)):
-        prefetcher = Prefetcher(rows, augmentation.begin(network, 0), gpu)
+        prefetcher = Prefetcher(rows, Augmenter.for_network(augmentation, network, 0), gpu)
         assert (prefetcher.resident is None) == augmentation.is_on
         plan = training_plan(rows.lengths, 8, 0, 0, 2)
-        expected = [augmentation.begin(network, 0)(make_batch(rows, some), 0) for some in plan]
+        expected = [
+            Augmenter.for_network(augmentation, network, 0)(make_batch(rows, some), 0)
+            for some in plan
+        ]
         found = [batch.to(CPU) for batch in prefetcher.batches(rows, plan, 0)]
         assert_same(found, expected)

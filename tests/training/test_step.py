@@ -8,7 +8,7 @@ import torch
 from toys import PLAIN, UNCHANGED, toy_store
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
@@ -89,7 +89,7 @@ def test_a_loss_that_is_not_finite_names_the_rows_and_the_last_good_checkpoint(
     assert "c.safetensors" not in str(caught.value), "there is no good one yet"
     train_network(
         Training(num_epochs=1, batch_size=8, device="cpu"),
-        lambda: MODEL.build(3, 2, False),
+        lambda: build_network(MODEL, 3, 2, False),
         train,
         None,
         checkpoint=tmp_path / "c.safetensors",

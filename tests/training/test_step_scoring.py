@@ -6,6 +6,7 @@ import torch
 from toys import PLAIN
 
 from seqbelt.data.labels.targets import UNLABELLED
+from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.stem import Stem
@@ -17,7 +18,7 @@ from seqbelt.training.step_scoring import label_steps
 def network_of(seed: int = 0, **settings):
     torch.manual_seed(seed)
     model = Model(**PLAIN | {"hidden_size": 6, "pooling": "none"} | settings)
-    return model.build(3, 4, False).eval()
+    return build_network(model, 3, 4, False).eval()
 
 
 def limit(network, max_steps: int | None) -> None:

@@ -21,6 +21,7 @@ from seqbelt.features.base import Source
 from seqbelt.features.streaming.steps import stream_steps, why_whole
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.live_stream import why_not_streaming
+from seqbelt.models.classifier import build_network
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.export_check import certify_bundle
 from seqbelt.workflow.model_and_data import open_model
@@ -54,7 +55,8 @@ def certify(model: str, experiment: Experiment) -> Outcome:
     determinism = certify_determinism(
         bundle.network,
         experiment.training,
-        lambda: bundle.model.build(
+        lambda: build_network(
+            bundle.model,
             bundle.num_features,
             len(bundle.classes),
             store.is_tokens,

@@ -78,13 +78,14 @@ class Bundle:
         """The network, or the ensemble, in evaluation mode on the CPU."""
         import torch
 
+        from seqbelt.models.classifier import build_network
         from seqbelt.models.ensemble import Ensemble
 
         networks = []
         try:
             for weights in self.weights:
                 with torch.random.fork_rng(devices=()):  # the initial weights are random
-                    networks.append(self.model.build(*self._network_shape))
+                    networks.append(build_network(self.model, *self._network_shape))
                 tensors = {name: torch.tensor(array) for name, array in weights.items()}
                 networks[-1].load_state_dict(tensors)
         except RuntimeError as error:
@@ -100,7 +101,7 @@ class Bundle:
 
     @property
     def _network_shape(self) -> tuple[int, int, bool, None, InputLayout | None]:
-        """The arguments of ``Model.build``."""
+        """The arguments of ``build_network`` after the settings."""
         is_tokens = self.features.is_tokens
         return self.num_features, len(self.classes), is_tokens, None, self.layout
 
@@ -265,8 +266,10 @@ class Bundle:
             return expected_shapes(resolved, self.num_features, len(self.classes), is_tokens)
         import torch
 
+        from seqbelt.models.classifier import build_network
+
         with torch.device("meta"):  # shapes only
-            network = self.model.build(*self._network_shape)
+            network = build_network(self.model, *self._network_shape)
         return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
     @cached_property

@@ -20,6 +20,26 @@ from seqbelt.models.stem import Stem
 from seqbelt.models.stem_layers import StemLayers
 
 
+def build_network(
+    model: Model,
+    num_features: int,
+    num_classes: int,
+    is_tokens: bool,
+    lengths: np.ndarray | None = None,
+    layout: InputLayout | None = None,
+) -> "SequenceNetwork":
+    """The network of a ``model`` section, initialised from torch's current random state; of several
+    inputs where items have a ``layout``.
+
+    ``lengths`` ``(sequences,)`` of the training rows, in steps, are needed for ``stem: auto`` and
+    ``forget_bias: chrono``; not for a network whose weights are loaded.
+    """
+    if layout is not None:
+        return JoinedNetwork(model, layout, num_classes)
+    resolved = model.resolve(is_tokens, lengths)
+    return SequenceNetwork(resolved, num_features, num_classes, is_tokens, lengths)
+
+
 class Branch(NamedTuple):
     """The layers that read one input of a batch, and what follows them."""
 

@@ -1,20 +1,16 @@
-"""The ``model`` section: the settings of a network. torch is not imported before one is built."""
+"""The ``model`` section: the settings of a network, which are read without torch."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
+from typing import Annotated, Literal, Self, cast
 
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from seqbelt.cropping import Crop, Cropping
 from seqbelt.errors import SettingsError
-from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.text.word_vectors import WordVectors
 from seqbelt.models.kind_defaults import defaults_for
 from seqbelt.models.stem import Stem
 from seqbelt.settings import Count, Fraction, Settings, renamed
-
-if TYPE_CHECKING:  # it imports torch
-    from seqbelt.models.classifier import SequenceNetwork
 
 Cell = Literal["lstm", "gru", "rnn", "none"]
 Layout = Literal["auto", "padded", "packed", "fused"]
@@ -153,24 +149,3 @@ class Model(Settings):
         rates = self.dropout, self.input_dropout, self.embedding_dropout
         assert "auto" not in rates, "resolve() comes first"
         return cast(tuple[float, float, float], rates)
-
-    def build(
-        self,
-        num_features: int,
-        num_classes: int,
-        is_tokens: bool,
-        lengths: np.ndarray | None = None,
-        layout: InputLayout | None = None,
-    ) -> "SequenceNetwork":
-        """The network, initialised from torch's current random state; of several inputs where
-        items have a ``layout``.
-
-        ``lengths`` ``(sequences,)`` of the training rows, in steps, are needed for ``stem: auto``
-        and ``forget_bias: chrono``; not for a network whose weights are loaded.
-        """
-        from seqbelt.models.classifier import JoinedNetwork, SequenceNetwork  # they import torch
-
-        if layout is not None:
-            return JoinedNetwork(self, layout, num_classes)
-        resolved = self.resolve(is_tokens, lengths)
-        return SequenceNetwork(resolved, num_features, num_classes, is_tokens, lengths)

@@ -1,15 +1,10 @@
 """The section ``training.augmentation``: random changes of the training sequences."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
-from seqbelt.errors import SettingsError
 from seqbelt.settings import Fraction, Settings
-
-if TYPE_CHECKING:  # they import torch
-    from seqbelt.models.classifier import SequenceNetwork
-    from seqbelt.training.augmenter import Augmenter
 
 Size = Annotated[float, Field(ge=0)]
 
@@ -63,32 +58,3 @@ class Augmentation(Settings):
     def is_on(self) -> bool:
         """Whether any transform is on."""
         return self != Augmentation()
-
-    def begin(self, network: "SequenceNetwork", seed: int) -> "Augmenter":
-        """The ``Augmenter`` of one training, for a network whose statistics are set.
-
-        Raises SettingsError for token ids, for mixup with labels for steps, and for a rotation of
-        features that are not in groups of three.
-        """
-        from seqbelt.training.augmenter import Augmenter
-
-        num_classes = network.classify.out_features
-        if not self.is_on:
-            return Augmenter(self, seed, num_classes)
-        if network.is_tokens:
-            raise SettingsError(
-                "training.augmentation: needs numeric sequences, but these features are "
-                "token ids; remove the section, or use model.input_dropout"
-            )
-        if self.mixup_alpha and network.labels_steps:
-            raise SettingsError(
-                "training.augmentation.mixup_alpha: needs one label per sequence, but here "
-                "every step has a label; set it to 0"
-            )
-        mean, std = network.normalize.mean.cpu(), network.normalize.std.cpu()
-        if self.rotation_deg and len(mean) % 3:
-            raise SettingsError(
-                "training.augmentation.rotation_deg: needs features in groups of three "
-                f"(x, y, z), got {len(mean)}; set it to 0, or choose features.channels"
-            )
-        return Augmenter(self, seed, num_classes, mean, std)

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from seqbelt.data.batches import Batch
 from seqbelt.data.labels.targets import UNLABELLED
+from seqbelt.errors import SettingsError
+from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.augmentation import Augmentation
 
 NUM_SPEEDS = 5
@@ -33,6 +35,36 @@ class Augmenter:
     num_classes: int
     mean: Tensor = field(default_factory=lambda: torch.zeros(0))
     std: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    @classmethod
+    def for_network(
+        cls, settings: Augmentation, network: SequenceNetwork, seed: int
+    ) -> "Augmenter":
+        """That of one training, for a network whose statistics are set.
+
+        Raises SettingsError for token ids, for mixup with labels for steps, and for a rotation of
+        features that are not in groups of three.
+        """
+        num_classes = network.classify.out_features
+        if not settings.is_on:
+            return cls(settings, seed, num_classes)
+        if network.is_tokens:
+            raise SettingsError(
+                "training.augmentation: needs numeric sequences, but these features are "
+                "token ids; remove the section, or use model.input_dropout"
+            )
+        if settings.mixup_alpha and network.labels_steps:
+            raise SettingsError(
+                "training.augmentation.mixup_alpha: needs one label per sequence, but here "
+                "every step has a label; set it to 0"
+            )
+        mean, std = network.normalize.mean.cpu(), network.normalize.std.cpu()
+        if settings.rotation_deg and len(mean) % 3:
+            raise SettingsError(
+                "training.augmentation.rotation_deg: needs features in groups of three "
+                f"(x, y, z), got {len(mean)}; set it to 0, or choose features.channels"
+            )
+        return cls(settings, seed, num_classes, mean, std)
 
     def __call__(self, batch: Batch, epoch: int) -> Batch:
         """The augmented batch, on the CPU; ``time_stretch`` changes the lengths.

@@ -21,6 +21,7 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.augmentation import Augmentation
+from seqbelt.training.augmenter import Augmenter
 from seqbelt.training.checkpoint import (
     has_checkpoint,
     load_checkpoint,
@@ -133,7 +134,7 @@ class Loop:
                 "step has one; use training.class_weights: balanced"
             )
         assert isinstance(settings.augmentation, Augmentation)  # it is resolved
-        augment = settings.augmentation.begin(self.model, settings.seed)
+        augment = Augmenter.for_network(settings.augmentation, self.model, settings.seed)
         self.prefetcher = Prefetcher(train, augment, self.device)
         self.sample = draw_sample(train, settings.seed)
         self.reach = measure_reach(self.model, self.sample)

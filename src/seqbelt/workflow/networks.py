@@ -13,7 +13,7 @@ from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.joined_inputs import JoinedEncoder
 from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.features.text.word_vectors import AlignedVectors, WordVectors
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.models.model import Model
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.words import percent
@@ -64,8 +64,8 @@ def _builder(
     rows = train.store
 
     def build() -> SequenceNetwork:
-        network = model.build(
-            rows.num_features, len(rows.classes), rows.is_tokens, train.lengths, layout
+        network = build_network(
+            model, rows.num_features, len(rows.classes), rows.is_tokens, train.lengths, layout
         )
         for branch, encoder in zip(network.branches, encoders, strict=True):
             if isinstance(encoder, TextEncoder) and encoder.parts is not None:

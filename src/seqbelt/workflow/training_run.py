@@ -35,6 +35,7 @@ from seqbelt.plots.fonts import hint, to_png
 from seqbelt.plots.run_figures import augmentation_figure, learning_curves, report_figures
 from seqbelt.tracking.run import TrackedRun, close_open_runs
 from seqbelt.training.advice import Advice, TrainingOutcome, advice_markdown, advise
+from seqbelt.training.augmenter import Augmenter
 from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
@@ -338,7 +339,9 @@ def _fit(experiment, store, rows, folder, resume, run):
             on_step=on_step,
         )
     if experiment.training.augmentation.is_on:
-        augment = experiment.training.augmentation.begin(network, experiment.training.seed)
+        augment = Augmenter.for_network(
+            experiment.training.augmentation, network, experiment.training.seed
+        )
         figure = augmentation_figure(rows["train"], augment)
         run.log_artifact("pictures/augmentation.png", to_png(figure))
     last = history.epochs[history.best_epoch - 1] if history.epochs else None

@@ -7,7 +7,7 @@ from seqbelt.comparison.protocol import describe, match
 from seqbelt.comparison.variants import OVERRIDES, apply_variant, label
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.experiment import Experiment
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.models.model import Model
 from seqbelt.workflow.search import Search
 from seqbelt.workflow.search_report import log_search
@@ -30,7 +30,9 @@ def build_variants(
 
     def build(model: Model) -> SequenceNetwork:
         num_classes = len(store.classes)
-        return model.build(store.num_features, num_classes, store.is_tokens, layout=store.layout)
+        return build_network(
+            model, store.num_features, num_classes, store.is_tokens, layout=store.layout
+        )
 
     models = {
         name: match(comparison.protocol, experiment.model, entry.model, build)

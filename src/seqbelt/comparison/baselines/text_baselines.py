@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from seqbelt.comparison.baselines.baseline import fit_predict
 from seqbelt.data.sequences import Sequences
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
@@ -54,7 +54,7 @@ def mean_of_embeddings(
     settings = model.replace(cell="none", stem="none", pooling="mean")
 
     def build_without_order() -> SequenceNetwork:
-        network = settings.build(train.store.num_features, len(train.store.classes), True)
+        network = build_network(settings, train.store.num_features, len(train.store.classes), True)
         network.embed = build().embed
         return network
 
