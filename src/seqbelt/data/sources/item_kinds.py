@@ -230,10 +230,8 @@ def _look_into_arrays(kind: str, files: Sequence[Path], num_files: int) -> Look:
     warnings = [*problems]
     if notes := sorted({note for array in read for note in array.notes}):
         why["kind"] += "; read so: " + "; ".join(notes)
-    if asides := sorted(
-        {f"{array.name or array.place} ({array.why})" for r in read for array in r.asides}
-    ):
-        why["kind"] += "; no channels: " + ", ".join(asides)
+    if asides := sorted({aside.why for array in read for aside in array.asides}):
+        why["kind"] += "; " + "; ".join(asides)
     names = {array.names for array in read}
     if len(names) > 1:
         warnings.append("the tables have different columns; features.channels names those to read")

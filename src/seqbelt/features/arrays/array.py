@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seqbelt.features.arrays.joined_times import JoinedTime, find_joined_times
 from seqbelt.features.arrays.number_cells import Cell, find_sentinel, is_missing
 from seqbelt.features.arrays.table_cells import Lines, Table, column_label, first_word
 from seqbelt.features.arrays.table_layout import as_text, is_word
@@ -21,6 +22,13 @@ from seqbelt.features.arrays.time_columns import (
 
 IGNORED = ("label",)
 """Columns that are no channels, unless other ones are given."""
+_LABEL_NAMES = """
+labels class classes class_id classid class_label target targets y_true ground_truth groundtruth
+annotation annotations category activity activity_id activityid state_label subject subject_id
+subjectid participant participant_id user user_id userid 라벨 레이블 클래스 정답 분류
+"""
+LABEL_NAMES = frozenset(_LABEL_NAMES.split())
+"""Names of columns of whole numbers that rather are labels or groups, in lower case."""
 SCPI_INFINITY = 9.9e37
 """What instruments that follow SCPI write for an overload."""
 SCPI_NAN = 9.91e37
@@ -95,10 +103,17 @@ def to_array(table: Table, line_word: str = "line") -> Array:
     columns: list[np.ndarray] = []
     words: dict[int, str] = {}
     asides: dict[int, Aside] = {}
+    times = {
+        place: seconds
+        for place, column in enumerate(table.columns)
+        if isinstance(column, list) and (seconds := seconds_of(column)) is not None
+    }
+    joined, said = _asides_of_joined(table, times, line_word)
+    notes += said
     for place, column in enumerate(table.columns):
         name = names[place] if names else ""
         label = f"column {column_label(names, place)}"
-        seconds = seconds_of(column) if isinstance(column, list) else None
+        seconds = times.get(place)
         if isinstance(column, list) and seconds is None:
             row = _odd_row(column)
             if (first := next((c for c in column if not is_missing(c)), "")) and not is_word(first):
@@ -112,7 +127,9 @@ def to_array(table: Table, line_word: str = "line") -> Array:
         if seconds is None:
             values = _without_overloads(values)
         columns.append(values)
-        if (
+        if place in joined:
+            asides[place] = joined[place]
+        elif (
             seconds is not None
             or (names and is_time_name(name))
             or (names and is_time_name(name, weak=True) and (np.diff(values) > 0).all())
@@ -122,14 +139,46 @@ def to_array(table: Table, line_word: str = "line") -> Array:
         elif names and len(asides) == place and counts_rows(values, name):
             which = "the first column" if place == 0 else label
             asides[place] = Aside(f"{which} numbers the rows: not a channel")
-        elif place == 0 and len(table.columns) > 1 and rises_evenly(values):
+        elif len(asides) == place < len(table.columns) - 1 and rises_evenly(values):
             notes += (f"{label} rises evenly, as times do, and is a channel (features.channels)",)
         elif names and (is_time_name(name, weak=True) or is_row_name(name)):
             notes += (f"{label} is called like a time or a number of the rows, and is none",)
+        elif name.strip().lower() in LABEL_NAMES and (values == np.floor(values)).all():
+            notes += (f"{label} is a channel, though it is called like a label (features.ignore)",)
         if place not in asides and (number := find_sentinel(values)) is not None:
             notes += (f"{label} holds {number:g}, read as a value; it often means a missing value",)
     values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
     return Array(values, names, words, True, asides, lines, notes, table.names_are_a_comment)
+
+
+def _asides_of_joined(
+    table: Table, times: Mapping[int, np.ndarray], line_word: str
+) -> tuple[dict[int, Aside], tuple[str, ...]]:
+    """Why columns are no channels that give a time together, by place; what is said of others."""
+    numbers = {n: one for n, one in enumerate(table.columns) if isinstance(one, np.ndarray)}
+    asides: dict[int, Aside] = {}
+    notes: tuple[str, ...] = ()
+    for one in find_joined_times(table.names, numbers, times):
+        label = "columns " + ", ".join(column_label(table.names, place) for place in one.places)
+        aside = _aside_of_joined(one, table.lines, line_word, label)
+        if table.names is None:
+            notes += (f"{label} rise together as the parts of a time do, and are channels",)
+        elif aside is None:
+            notes += (f"{label} are called like the parts of a time, and do not give one",)
+        else:
+            asides |= dict.fromkeys(one.places, aside)
+    return asides, notes
+
+
+def _aside_of_joined(time: JoinedTime, lines: Lines, line_word: str, label: str) -> Aside | None:
+    row = None if time.seconds is None else first_fall(time.seconds)
+    if time.seconds is None or (row is not None and not time.has_year):
+        return None
+    if row is not None:
+        return Aside("", f"{line_word} {lines[row]}, {label}: the time is earlier than before")
+    spacing = describe_spacing(time.seconds, "{:.2g} s".format)
+    why = f"{label} are rising time together: no channels"
+    return Aside(why + (f"; {spacing}" if spacing else ""))
 
 
 def _odd_row(column: Sequence[Cell]) -> int:

@@ -27,7 +27,8 @@ Index = Annotated[int, Field(ge=0)]
 LEARNED_FILE = "features.json"
 MAX_ROUNDED = 1e-3
 """Of a channel's spread; float32 has seven digits."""
-FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT32_MAX = np.float64(np.finfo(np.float32).max)
+"""Of NumPy's type, so that float16 is not asked for a number that it has not."""
 NUM_ROWS_LEARNED = 64
 """Training rows whose width is asked for: enough to outvote a stray file, few to read twice."""
 
@@ -215,13 +216,14 @@ class ArrayFeatures(Features):
         for times that fall, and without names for a column that is of no use.
         """
         asides = {} if is_chosen else dict(array.asides)
-        for place, aside in asides.items():
+        for aside in asides.values():
             if aside.fall:
-                name = array.names[place] if array.names else str(place)
+                names = array.names or [str(n) for n in range(array.values.shape[1])]
+                together = ", ".join(f"'{names[n]}'" for n, a in asides.items() if a is aside)
                 raise BadInput(
                     WRONG_TYPE,
                     f"{aside.fall}: the rows are not in the order of time; sort them, or name "
-                    f"'{name}' in features.ignore to take the rows as they stand",
+                    f"{together} in features.ignore to take the rows as they stand",
                 )
         kept = array.take(n for n in range(array.values.shape[1]) if n not in asides)
         if not kept.values.shape[1]:
@@ -256,7 +258,7 @@ class ArrayFeatures(Features):
         if place in array.not_numbers:
             label, value = column_label(array.names, place), array.not_numbers[place]
             return BadInput(
-                NOT_FINITE if value.startswith("''") else WRONG_TYPE,  # empty: values are missing
+                NOT_FINITE if value.startswith("'' ") else WRONG_TYPE,  # empty: values are missing
                 f"column {label} holds {value}, not a number; "
                 "features.channels selects columns, features.ignore leaves some out",
             )
@@ -336,7 +338,7 @@ class ArrayEncoder:
             said.append("no names of columns: taken in the order of training")
         if self.means is not None and np.isnan(raw.values).all(axis=0).any():
             said.append("a channel without any value: the mean of the training rows is used")
-        return tuple(said)
+        return tuple(dict.fromkeys(said))
 
     def _goes_by_name(self, raw: Steps) -> bool:
         """Names that come from a comment may be none: they count where they are the known ones."""

@@ -158,7 +158,7 @@ def is_time_name(name: str, *, weak: bool = False) -> bool:
     """Whether a column is called a time, whatever its unit; ``weak`` for names of other things
     too."""
     words = _UNIT_BEHIND.sub("", unicodedata.normalize("NFC", name)).strip().lower()
-    words = words.removeprefix("# ").strip()
+    words = re.sub(r"\.\d+$", "", words.removeprefix("# ").strip())  # of a name that is there twice
     base = re.sub(r"[\s_\-.]+", " ", words).strip()
     bare = re.sub(r" (s|sec|ms|us|ns|seconds|utc|local)$", "", base)
     if weak:
