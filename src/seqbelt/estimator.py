@@ -37,7 +37,6 @@ from seqbelt.data.cropped_sequences import crop_sequences
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SettingsError
-from seqbelt.features.arrays.channels import MAX_FEW_STEPS
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.models.classifier import build_network
@@ -53,6 +52,8 @@ TEXT_ONLY = {"embedding_size", "embedding_dropout", "vectors"}
 SECTIONS = (Model, Training)
 MAX_REPEATS = 100
 """Mean of whole row weights up to which rows are repeated and not drawn."""
+MAX_FEW_STEPS = 24
+"""Arrays of so few steps and of more features may have their axes the other way round."""
 
 
 def _parameters() -> dict[str, inspect.Parameter]:

@@ -71,15 +71,16 @@ class TestChannels:
         assert reason_of(channels(channels=["y"]), random(3, 2)) == "wrong shape"
         assert reason_of(channels(channels=[2]), random(3, 2)) == "wrong shape"
 
-    def test_an_array_of_few_steps_and_many_channels_is_said(self, tmp_path):
+    @pytest.mark.parametrize("shape", [(3, 40), (1, 40), (30, 64)])
+    def test_an_array_of_fewer_steps_than_channels_is_said(self, shape, tmp_path):
         settings = channels()
-        np.save(tmp_path / "a.npy", random(3, 40))
+        np.save(tmp_path / "a.npy", random(*shape))
         raw = settings.read(tmp_path / "a.npy")
         encoder = settings.encoder(settings.learn([raw]))
         (said,) = settings.remarks(raw, encoder)
-        assert "3 steps of 40 channels (features.time_axis: 1" in said
+        assert f"channels, which are {shape[1]} (features.time_axis: 1 turns them" in said
         turned = channels(time_axis=1).read(tmp_path / "a.npy")
-        assert turned.values.shape == (40, 3) and not turned.notes
+        assert turned.values.shape == shape[::-1] and not turned.notes
 
     def test_other_ranks_are_refused(self):
         assert reason_of(channels(), random(2, 3, 4)) == "wrong shape"
@@ -248,3 +249,18 @@ class TestVectors:
 def test_only_a_file_leaves_open_which_axis_is_time():
     """An array from a .ts file, which states its axes, has no remark about them."""
     assert channels().read(random(3, 40)).notes == ()
+
+
+def test_a_first_column_of_times_in_an_array_is_said(tmp_path):
+    np.save(tmp_path / "a.npy", np.column_stack([np.arange(50) / 10, random(50)]))
+    assert channels().read(tmp_path / "a.npy").notes == (
+        "channel 0 rises evenly, as times do, and is one (features.channels)",
+    )
+    assert channels(channels=(0, 1)).read(tmp_path / "a.npy").notes == ()
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinity_in_half_precision_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[1, np.inf], [2, 3]], np.float16))
+    with pytest.raises(BadInput, match=r"first in step 0, channel 1"):
+        channels().read(tmp_path / "a.npy")

@@ -15,9 +15,7 @@ from seqbelt.features.arrays.channel_transforms import (
     standardize,
     take_nearest,
 )
-
-MAX_FEW_STEPS = 24
-"""An array of so few steps and of more channels may have its axes the other way round."""
+from seqbelt.features.arrays.time_columns import rises_evenly
 
 
 class Channels(ArrayFeatures):
@@ -104,11 +102,13 @@ class Channels(ArrayFeatures):
             raise self._refused(array.values, array, None)
         steps, channels = array.values.shape
         notes = ()
-        if 1 < steps < channels and steps <= MAX_FEW_STEPS:
-            notes = (
-                f"arrays {array.values.shape} read as {steps} steps of {channels} channels "
+        if steps < channels:
+            notes += (
+                f"arrays of fewer steps than channels, which are {channels} "
                 f"(features.time_axis: {1 - self.time_axis} turns them round)",
             )
+        if channels > 1 and self.channels is None and rises_evenly(array.values[:, 0]):
+            notes += ("channel 0 rises evenly, as times do, and is one (features.channels)",)
         return Steps(array.values, notes=notes)
 
     def _check(self, values: np.ndarray) -> np.ndarray:
