@@ -396,6 +396,36 @@ CASES = [
         "'2024-03-31T02:00:00+02:00' is earlier than before",
     ),
     _numbers(
+        "year,month,day,x\n2024,2,29,1\n2024,3,1,2\n",
+        [[1], [2]],
+        "columns 'year', 'month', 'day' are rising time together: no channels",
+    ),
+    _numbers(
+        "date,time,x\n2024-02-29,22:00:00,1\n2024-03-01,06:00:00,2\n",
+        [[1], [2]],
+        "columns 'date', 'time' are rising time together: no channels",
+    ),
+    _numbers(
+        "t,x,,t,y\n0,5,,0,7\n1,6,,1,3\n",
+        [[5, 7], [6, 3]],
+        "column 3 is empty; those right of it are read with those left of it",
+    ),
+    _numbers(
+        "t,x\n0,5\n1,6\n\nt,y\n0,7\n",
+        None,
+        "line 5: 't, y' names columns anew below values: a second table",
+    ),
+    _numbers(
+        '"x" "y"\n"1" 1.5 2.5\n"2" 0.5 0.25\n',
+        [[1.5, 2.5], [0.5, 0.25]],
+        "the first numbers the rows, as R writes them",
+    ),
+    _numbers(
+        "x,class\n1.5,0\n2.5,1\n",
+        [[1.5, 0], [2.5, 1]],
+        "column 'class' is a channel, though it is called like a label (features.ignore)",
+    ),
+    _numbers(
         "t,x\n2024-02-29,1\n2024-02-30,2\n",
         None,
         "column 't' holds '2024-02-30' in line 3, not a number",

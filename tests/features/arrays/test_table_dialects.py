@@ -246,6 +246,12 @@ def test_error_words_of_other_languages_are_no_comments(delimiter, word):
         ),
         ("时间,x\n2026/1/9 上午 11:04:05,1\n2026年1月9日12时04分06秒,2\n", [[1], [2]], "rising"),
         ("1764420000.0\n4.0\n0.5\n0.25\n", [[0.5], [0.25]], "Empatica"),
+        ("x,y\n+  1.5,-  2.5\n-  1.25,+  9\n", [[1.5, -2.5], [-1.25, 9]], ""),
+        ('"x" "y"\n"1" 1.5 2.5\n"2" 0.5 0.25\n', [[1.5, 2.5], [0.5, 0.25]], "as R writes them"),
+        ("t,x,,t,y\n0,5,,0,7\n1,6,,1,3\n", [[5, 7], [6, 3]], "column 3 is empty; those right of"),
+        ("x,y\n1.5,3\n\ufeffx,y\n0.5,4\n", [[1.5, 3], [0.5, 4]], "repeat the column names"),
+        ("x,class\n1.5,0\n0.5,1\n", [[1.5, 0], [0.5, 1]], "'class' is a channel, though"),
+        ("x,y\n1.5,1e20\n0.5,3\n", [[1.5, 1e20], [0.5, 3]], "1e+20, read as a value"),
     ],
 )
 def test_what_instruments_write_beside_numbers(table, values, remark):
@@ -260,6 +266,29 @@ def test_units_and_kinds_of_a_logger_are_no_names():
     values, names, notes = read((head + rows).encode(), missing="error")
     assert (values, names) == ([[21.5], [21.25]], ("Temp",))
     assert "'RECORD' numbers the rows" in notes
+
+
+def test_names_in_several_lines_have_no_part_of_a_column_without_one():
+    head = ",,Rotation,Rotation,Position\nFrame,Time (Seconds),X,Y,X\n"
+    values, names, _ = read((head + "0,0.0,5,7,8\n1,0.5,6,4,2\n").encode())
+    assert values == [[5, 7, 8], [6, 4, 2]]
+    assert names == ("Rotation X", "Rotation Y", "Position X")
+    values, names, _ = read(b"sensor,acc,acc,gyr\naxis,x,y,x\ntime,,,\n0,5,7,8\n1,6,4,2\n")
+    assert names == ("acc x", "acc y", "gyr x")
+
+
+@pytest.mark.parametrize("head", ["t,x", "t,x,z"])
+def test_a_second_table_below_the_first_is_refused_by_its_line(head):
+    rows = "".join(f"{step},{step % 7}\n" for step in range(60))
+    more = "1,2,3\n"[: 2 * head.count(",") + 2].rstrip(",") + "\n"
+    message = refusal(f"t,x\n{rows}\n{head.replace('x', 'y')}\n{more}{more}".encode())
+    assert "line 63: 't, y" in message and "a second table" in message
+
+
+def test_a_table_beside_another_that_is_longer_is_said():
+    features = Channels.parse({"kind": "channels", "missing": "interpolate"})
+    notes = " ".join(features.read(b"t,x,,Mean\n0,5,,4\n1,6,,\n2,7,,\n").notes)
+    assert "column 3 is empty" in notes and "perhaps a second table" in notes
 
 
 def test_a_header_longer_than_its_rows_by_remarks_is_read():

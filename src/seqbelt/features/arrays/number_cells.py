@@ -49,10 +49,17 @@ OVERLOAD_WORDS = frozenset(_OVERLOAD_WORDS.split()) | {
     "over range", "under range", "out of range", "bad input", "bad data", "no data", "i/o timeout",
 }  # fmt: skip
 """What an instrument writes where it could not measure, in lower case: never a column's name."""
-SENTINELS = (-9999.0, -99999.0, -999.0, -9999.99, -32768.0, 99999.0)
+SENTINELS = (
+    -9999.0, -99999.0, -999.0, -9999.99, -99.0, -8888.0, -32768.0, 999.9, 9999.0, 99999.0, 999999.0,
+    32767.0, 65535.0,
+)  # fmt: skip
 """What programs write for no value where every cell must be a number."""
+HUGE = 1e20
+"""No value either, such as the 1e20 of climate models, where other numbers are ordinary."""
 _SPACES = " \u00a0\u2009\u202f"
 _QUOTES = "'’"
+_SPACED_SIGN = re.compile(r"^([+-])\s+(?=\d)")
+"""Some loggers write all numbers in one width: ``+  1.234``."""
 _EXPONENT = r"(?:[eEdD][+-]?\d+)?"
 """D is Fortran's, for double precision."""
 _PLAIN = re.compile(rf"[+-]?(?:\d+\.?\d*|\.\d+){_EXPONENT}|[+-]?inf(?:inity)?", re.IGNORECASE)
@@ -125,8 +132,8 @@ def _is_grouped(cell: str) -> bool:
 
 def _tidy(cell: str) -> str:
     if cell.isascii():
-        return cell.strip()
-    tidied = cell.strip().strip(INVISIBLE).strip()
+        return _SPACED_SIGN.sub(r"\1", cell.strip())
+    tidied = _SPACED_SIGN.sub(r"\1", cell.strip().strip(INVISIBLE).strip())
     # A dash alone is a missing value, and one within a number no sign.
     return tidied.translate(_SIGNS) if any(one.isdigit() for one in tidied) else tidied
 
@@ -243,9 +250,11 @@ def signed_numbers(cells: Sequence[Cell], signs: Signs) -> tuple[np.ndarray, lis
 
 def find_sentinel(values: np.ndarray) -> float | None:
     """A number that usually stands for a missing value, where the others are far from it."""
-    for number in SENTINELS:
-        is_one = values == number
-        if is_one.any() and 2 * np.nanmax(np.abs(values[~is_one]), initial=0) < abs(number):
+    finite = values[np.isfinite(values)]
+    largest = np.unique(finite[np.abs(finite) >= HUGE])
+    for number in (*SENTINELS, *largest[:1].tolist()):
+        is_one = finite == number
+        if is_one.any() and 2 * np.abs(finite[~is_one]).max(initial=0) < abs(number):
             return number
     return None
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from seqbelt.features.arrays.number_cells import (
 )
 from seqbelt.features.arrays.table_layout import (
     MAX_SUMMARY_ROWS,
+    UNNAMED,
     Layout,
     Row,
     TableOptions,
@@ -29,6 +30,7 @@ from seqbelt.features.arrays.table_layout import (
     is_remark,
     is_summary,
     is_word,
+    refuse_second_table,
 )
 
 HEAD_ROWS = 40
@@ -85,6 +87,7 @@ def read_rows(
     if _have_gaps(body):
         notes.append(GAPS)
     body = _without_repeats(body, rows[: layout.first], notes)
+    refuse_second_table(body, layout.is_number)
     if delimiter == "," and layout.names is None and options.decimal is None:
         _refuse_split_numbers(body)
     if may_be_halves(delimiter, layout, options) and (
@@ -96,7 +99,7 @@ def read_rows(
     cells = [list(column) for column in zip(*(cells for _, cells in body), strict=True)]
     lines = [line for line, _ in body]
     _refuse_beyond_names(cells, lines, layout)
-    names, cells = without_empty_columns(layout.names, cells)
+    names, cells = without_empty_columns(layout.names, cells, notes)
     columns = to_columns(cells, lines, names, options, delimiter, notes)
     if names is not None and words in names:
         columns[names.index(words)] = cells[names.index(words)]
@@ -104,19 +107,36 @@ def read_rows(
 
 
 def without_empty_columns(
-    names: tuple[str, ...] | None, columns: Sequence[T]
+    names: tuple[str, ...] | None, columns: Sequence[T], notes: list[str]
 ) -> tuple[tuple[str, ...] | None, list[T]]:
-    """Names and columns without those that have no name and hold nothing."""
+    """Names and columns without those that have no name and hold nothing; said is what stands right
+    of such a column."""
     kept = [
         place
         for place, one in enumerate(columns)
-        if (names is not None and names[place] != f"Unnamed: {place}")
+        if (names is not None and names[place] != f"{UNNAMED}{place}")
         or not isinstance(one, list)
         or any(cell != "" for cell in one)
     ]
+    if kept and kept != [*range(kept[0], kept[0] + len(kept))]:
+        gap = next(place for place in range(kept[0], kept[-1]) if place not in kept)
+        left, right = (
+            max(_last_filled(columns[place]) for place in kept if (place > gap) == is_right)
+            for is_right in (False, True)
+        )
+        notes.append(
+            f"column {gap + 1} is empty; those right of it are read with those left of it"
+            + ("" if left == right else ", and end in another row: perhaps a second table")
+        )
     if names is not None:
         names = tuple(names[place] for place in kept)
     return names, [columns[place] for place in kept]
+
+
+def _last_filled(column: Any) -> int:
+    """The last row with a value; -1 without one."""
+    is_filled = [cell != "" for cell in column] if isinstance(column, list) else column == column
+    return int(np.flatnonzero(is_filled).max(initial=-1))
 
 
 def to_columns(
@@ -160,7 +180,7 @@ def to_columns(
         if signs.thousands:
             said = {" ": "blanks", "'": "apostrophes", ",": "commas", ".": "points"}
             notes.append(f"thousands separated by {said.get(signs.thousands, signs.thousands)}")
-    elif delimiter and options.decimal is None:
+    elif options.decimal is None:
         _say_if_unsure(cells, delimiter, notes)
     columns: list[np.ndarray | list[Cell]] = []
     for one, (values, odd) in zip(cells, found, strict=True):

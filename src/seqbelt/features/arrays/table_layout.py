@@ -49,6 +49,12 @@ _RULE = re.compile(r":?(?:-{3,}|={3,}|_{3,}):?")
 """Drawn below names: ``---``, and in Markdown ``:--:``."""
 _QUOTIENT = re.compile(r"[^\s\d]{1,6}[/·*^²³][^\s]{1,6}")
 MAX_SUMMARY_ROWS = 12
+UNNAMED = "Unnamed: "
+"""Begins the name of a column without one, as in pandas."""
+MAX_HEAD_LINES = 3
+"""Lines between which and the names of a second table values stand."""
+MAX_NAME = 40
+"""Letters of a column's name within a table."""
 MAX_UNITS = 60
 """Letters of a row of units that are shown."""
 EMPATICA_RATES = (1.0, 4.0, 32.0, 64.0)
@@ -159,6 +165,8 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
         if len(body) < 2:
             raise BadInput(EMPTY, "the table has a line of names and no values")
     first = _first_with_gaps(body, first, width)
+    above = {tuple(cells) for _, cells in body[:first]}  # joined files repeat it
+    refuse_second_table([one for one in body[first:] if tuple(one[1]) not in above], kinds)
     preamble, notes = list(rows[:first]), list[str]()
     for line, cells in preamble:
         if not any(is_word(cell) for cell in cells) and any(is_number(cell) for cell in cells):
@@ -202,6 +210,27 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
     return _below_preamble(rows, first, width, kinds, options)
 
 
+def refuse_second_table(rows: Sequence[Row], is_number_column: Sequence[bool]) -> None:
+    """Raise for rows of values among which a line names other columns, as where a second table
+    stands below the first."""
+    heads = ((n, line, cells) for n, (line, cells) in enumerate(rows) if _are_names(cells))
+    for place, line, cells in heads if any(is_number_column) else ():
+        below = rows[place + 1 : place + 1 + MAX_HEAD_LINES]
+        if place and any(len(one) == len(cells) and any(map(is_number, one)) for _, one in below):
+            raise BadInput(
+                WRONG_SHAPE,
+                f"line {line}: '{', '.join(map(str, cells))[:60]}' names columns anew below "
+                "values: a second table; save it as a file of its own, or leave out the lines "
+                "above it by features.skip_rows",
+            )
+
+
+def _are_names(cells: Sequence[Cell]) -> bool:
+    return len(cells) > 1 and all(
+        is_word(cell) and not resembles_value(cell) and len(str(cell)) <= MAX_NAME for cell in cells
+    )
+
+
 def _below_preamble(
     rows: Sequence[Row], first: int, width: int, kinds: tuple[bool, ...], options: TableOptions
 ) -> Layout:
@@ -231,6 +260,10 @@ def _below_preamble(
     if len(filled) <= 1 < width and not _fits(cells, width) and not ends_a_name:  # a title
         notes.append("lines above the values are left out as titles")
         return Layout(first, width, None, None, kinds, tuple(notes))
+    index_name = None
+    if preamble and cells[0] != "" and filled == [cells[0]] and _fits(preamble[-1][1], width):
+        index_name = as_text(cells[0])  # pandas names its index below the columns' names
+        line, cells = preamble.pop()
     _refuse_mixed(line, cells, kinds)
     if _fits(cells, width):
         _refuse_damaged(line, cells, any(_fits(above, width) for _, above in preamble))
@@ -243,14 +276,19 @@ def _below_preamble(
             names = _distinct(_clean_names(cells, found))
             return Layout(first, width, names, line, kinds, tuple(notes), False, width, width)
         _refuse_misfit(rows[first:], line, found, width)
+    if len(cells) == width - 1 and _begins_with_row_numbers(rows[first:]):
+        notes.append(
+            f"line {line} names one column fewer than there are: the first numbers the rows, as R "
+            "writes them"
+        )
+        cells = ["", *cells]
     names = _clean_names(cells, width)
     while len(set(names)) < len(names) and preamble and _fits(preamble[-1][1], width):
         line, upper = preamble.pop()
-        names = tuple(
-            above if above == name else f"{above} {name}".strip()
-            for above, name in zip(_clean_names(upper, width, fill=True), names, strict=True)
-        )
+        names = tuple(map(_joined_name, _clean_names(upper, width, fill=True), names))
         notes.append("column names in several lines are joined")
+    if index_name is not None:
+        names = (index_name, *names[1:])
     if preamble:
         notes.append("lines above the column names are left out as titles")
     said = tuple(dict.fromkeys(notes))
@@ -398,7 +436,7 @@ def _could_name(cells: Sequence[Cell], width: int) -> bool:
         width > 1
         and len(cells) == width
         and len(set(cells)) == width
-        and all(is_word(cell) and len(str(cell)) <= 40 for cell in cells)
+        and all(is_word(cell) and len(str(cell)) <= MAX_NAME for cell in cells)
     )
 
 
@@ -495,9 +533,23 @@ def _clean_names(cells: Sequence[Cell], width: int, fill: bool = False) -> tuple
             else ""
         )
         if not name:
-            name = names[-1] if fill and names else f"Unnamed: {column}"
+            name = names[-1] if fill and names else f"{UNNAMED}{column}"
         names.append(name)
     return tuple(names)
+
+
+def _joined_name(above: str, name: str) -> str:
+    """A column's name in two lines as one."""
+    if above == name or above.startswith(UNNAMED):
+        return name
+    return above if name.startswith(UNNAMED) else f"{above} {name}"
+
+
+def _begins_with_row_numbers(rows: Sequence[Row]) -> bool:
+    """Whether the first cells are 0, 1, 2, … or 1, 2, 3, …, and no comma can be a decimal sign."""
+    first = [as_text(cells[0]) for _, cells in rows]
+    has_points = any("." in str(cell) for _, cells in rows for cell in cells)
+    return has_points and _is_count(first)
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -44,6 +44,8 @@ DELIMITERS = "\t;|,"
 NO_DELIMITER = "\x1f"
 """What no table holds: a line is one cell."""
 COMMENT = "#"
+MARK = "\ufeff"
+"""Of the order of bytes."""
 _KOREAN_SIGNS = "℃㎏㎜㎝㎡㎧°±×÷′″Ω㎐㎷㎂·"
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
@@ -151,6 +153,7 @@ def split_rows(lines: Iterator[tuple[int, str]], delimiter: str) -> Iterator[Row
 
     def feed() -> Iterator[str]:
         for number, line in lines:
+            line = line.lstrip(MARK)  # where files with one were joined
             if not started and (is_comment(line) or not line.strip()):
                 continue
             started.append(number)
@@ -343,8 +346,9 @@ def _read_by_arrow(text: str, head: _Head, layout: Layout, options: TableOptions
     lines: Lines = _Consecutive(first_line)
     if has_empty_lines:
         lines = [first_line + n for n, line in enumerate(io.StringIO(body)) if line.strip()]
-    names, columns = without_empty_columns(layout.names, columns)
-    notes = layout.notes + (("decimal commas",) if decimal == "," else ())
+    said: list[str] = []
+    names, columns = without_empty_columns(layout.names, columns, said)
+    notes = (*layout.notes, *said) + (("decimal commas",) if decimal == "," else ())
     notes += (GAPS,) if has_empty_lines else ()
     if may_be_halves(head.delimiter, layout, options) and (
         "." not in body or may_be_parts([cells for _, cells in head.rows[layout.first :]])
