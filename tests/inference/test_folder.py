@@ -1,11 +1,9 @@
-import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -242,8 +240,6 @@ PROCESS = """
 
     ready = predictor.Predictor(Bundle.load(Path(bundle)), "cpu")
     items = (folder.Item(name, wavs / name) for name in list_files(wavs))
-    if mode == "together":
-        output.with_name("here").touch()
     folder.predict_items(ready, items, output, progress=progress)
     print(hashlib.sha256(output.read_bytes()).hexdigest())
 """
@@ -270,23 +266,21 @@ def test_a_killed_run_goes_on_to_the_same_file(tmp_path, wavs, answered):
     assert_same(tmp_path / "out.jsonl", tmp_path / "whole.jsonl")
 
 
-@pytest.mark.slow
-def test_two_runs_at_once_write_the_same_whole_file(tmp_path, wavs, monkeypatch):
-    make().save(tmp_path / "bundle")
-    run(wavs, tmp_path / "whole.jsonl")
-    monkeypatch.setattr(folder_module, "COMMIT_ITEMS", 4)
-    monkeypatch.setattr(predictor_module, "WINDOW_ITEMS", 4)
-    other = start(tmp_path, wavs, "together")
-    until = time.monotonic() + WAIT_S
-    while not (tmp_path / "here").exists() and time.monotonic() < until:
-        time.sleep(0.001)
-    run(wavs, tmp_path / "out.jsonl", progress=lambda done: time.sleep(0.01))
-    mine = hashlib.sha256((tmp_path / "out.jsonl").read_bytes()).hexdigest()
-    theirs, _ = other.communicate(timeout=WAIT_S)
-    assert other.returncode == 0
-    assert theirs.decode().strip() == mine
-    assert_same(tmp_path / "out.jsonl", tmp_path / "whole.jsonl")
+def test_a_second_run_into_an_output_that_is_being_written_is_refused(
+    tmp_path, wavs, answered, monkeypatch
+):
+    monkeypatch.setattr(folder_module, "WAIT_S", 0.0)
+    output = tmp_path / "out.jsonl"
+
+    def progress(count):
+        with pytest.raises(SeqbeltError, match=r"out\.jsonl: another run is writing it"):
+            run(wavs, output)
+
+    run(wavs, output, progress=progress)
+    assert len(answered) == len(read(output)) == NUM_FILES
     assert not list(tmp_path.glob(".out*"))
+    (tmp_path / ".out.jsonl.lock").touch()  # of a run that was killed
+    assert run(wavs, output).num_reused == NUM_FILES
 
 
 @pytest.mark.slow

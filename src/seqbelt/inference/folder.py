@@ -3,14 +3,15 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from seqbelt.errors import REJECTED, TIMED_OUT, BadInput
+from seqbelt.errors import REJECTED, TIMED_OUT, BadInput, SeqbeltError
 from seqbelt.features.base import JoinedSource, Source
 from seqbelt.features.encoding import Encoded, encode_sources, hash_content, stamp_source
 from seqbelt.inference.bundle import Bundle
@@ -22,6 +23,8 @@ from seqbelt.inference.predictor import Prediction, Predictor
 COMMIT_S = 1.0
 COMMIT_ITEMS = 16_384
 """Interval and number of predictions between commits to the journal."""
+WAIT_S = 1.0
+"""Time to wait for another run that writes the same output."""
 
 
 Observe = Callable[[Row, Sequence[str] | None], object]
@@ -128,7 +131,8 @@ def predict_items(
     probabilities, have no label, and the column ``rejected_label`` has their class. ``kept`` are
     the names of the input columns whose values the items carry. ``byte_order_mark`` starts a .csv
     with the mark by which spreadsheets recognise UTF-8. Raises SettingsError for an invalid output
-    name, or if the model has no validation confidences. ``observe`` is called with each row of the
+    name, or if the model has no validation confidences, and SeqbeltError while another run writes
+    the same output. ``observe`` is called with each row of the
     output and its class, None if it has none; up to ``max_summaries`` summaries of inputs
     (``Predictor.summarizes``) are put into the result.
     """
@@ -137,18 +141,19 @@ def predict_items(
     began = time.perf_counter()
     journal = Journal(output.with_name(output.name + ".journal"), predictor.fingerprint)
     try:
-        bundle = predictor.bundle
-        run = _Run(predictor, journal, Summary(output), context or ChildContext())
-        for count in run.predict(items):
-            progress(count)
-        rows = run.counted(_rejecting(journal.rows(), bundle, threshold), observe)
-        predictor.write(
-            output, rows, key, model, byte_order_mark, journal.max_num_steps(),
-            kept_names(kept, key, bundle.classes, bundle.target.is_several),
-            rejects=threshold is not None,
-        )  # fmt: skip
-        if max_summaries:
-            run.summary.summaries = journal.summaries(max_summaries)
+        with _locked(output):
+            bundle = predictor.bundle
+            run = _Run(predictor, journal, Summary(output), context or ChildContext())
+            for count in run.predict(items):
+                progress(count)
+            rows = run.counted(_rejecting(journal.rows(), bundle, threshold), observe)
+            predictor.write(
+                output, rows, key, model, byte_order_mark, journal.max_num_steps(),
+                kept_names(kept, key, bundle.classes, bundle.target.is_several),
+                rejects=threshold is not None,
+            )  # fmt: skip
+            if max_summaries:
+                run.summary.summaries = journal.summaries(max_summaries)
     finally:
         journal.close()
     names = "".join(predictor.bundle.classes)
@@ -156,6 +161,25 @@ def predict_items(
     run.summary.needs_mark &= output.suffix.lower() == ".csv"
     run.summary.predict_s = time.perf_counter() - began
     return run.summary
+
+
+@contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    """Keep other runs from the same output: the last one would replace the rows of the others. The
+    system releases the lock of a killed process."""
+    path = output.with_name(f".{output.name}.lock")
+    lock = FileLock(path, timeout=WAIT_S)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SeqbeltError(
+            f"--output {output}: another run is writing it; wait for its end, or name another file"
+        ) from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
 def _rejecting(rows: Iterable[Row], bundle: Bundle, threshold: float | None) -> Iterator[Row]:
