@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from seqbelt.errors import SeqbeltError
 from seqbelt.features.audio.audio import LogMel
+from seqbelt.features.crash_board import Board
 from seqbelt.inference import serving
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.serving import ModelProcess, ServeLimits, in_this_process
@@ -62,6 +64,17 @@ def test_a_model_that_cannot_be_loaded_is_an_error(folder):
     child = ModelProcess(folder, ServeLimits())
     with pytest.raises(SeqbeltError, match=r"weights\.safetensors: was changed"):
         child.predict([b"x"])
+    child.close()
+
+
+def test_a_server_leaves_no_file_however_it_ends(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = [*tmp_path.iterdir()]
+    child = ModelProcess(folder, ServeLimits())
+    assert [*tmp_path.iterdir()] == before
+    with child._board.working_on([7]):
+        same = Board(child._shared.fileno())  # as the child process opens it
+        assert [busy.indices for busy in same.busy()] == [(7,)]
     child.close()
 
 

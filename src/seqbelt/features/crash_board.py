@@ -29,18 +29,19 @@ class Busy(NamedTuple):
 
 
 class Board:
-    """A few words of shared memory; without a path, of this process alone.
+    """A few words of shared memory in a file, by its path or its number; of this process alone
+    without one.
 
     Word 0 is the stamp of the one item that is tried alone, 0 for none. A slot holds: the time in
     nanoseconds since when it is busy, 0 for idle; the place of the item that is read, or the number
     of items where all are encoded together; the number of items; the items.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        if path is None:
+    def __init__(self, shared: Path | int | None = None) -> None:
+        if shared is None:
             memory = mmap.mmap(-1, _BYTES)
         else:
-            with path.open("a+b") as file:
+            with open(shared, "a+b", closefd=isinstance(shared, Path)) as file:
                 # Written, not only made longer: a full disk is an error here, not a signal later.
                 file.write(bytes(_BYTES - file.tell()))
                 file.flush()

@@ -178,8 +178,9 @@ class ModelProcess:
 
     def __init__(self, bundle: Path, limits: ServeLimits) -> None:
         self._bundle, self._limits = bundle, limits
-        self._scratch = tempfile.TemporaryDirectory(prefix="seqbelt-serve-")
-        self._board = Board(Path(self._scratch.name, "board"))
+        # It has no name, so that nothing is left of it however the server ends.
+        self._shared = tempfile.TemporaryFile()  # noqa: SIM115
+        self._board = Board(self._shared.fileno())
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._replies = -1
@@ -208,9 +209,9 @@ class ModelProcess:
             return [row or {"error": self._why} for row in rows]
 
     def close(self) -> None:
-        """Stop the child and remove its files."""
+        """Stop the child."""
         self._stop()
-        self._scratch.cleanup()
+        self._shared.close()
 
     def __del__(self) -> None:
         try:  # noqa: SIM105 - at exit ``suppress`` may be unavailable
@@ -236,9 +237,9 @@ class ModelProcess:
         self._board.clear()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "seqbelt.inference.serving", str(self._bundle),
-             str(Path(self._scratch.name, "board")), str(writer), str(self._limits.memory_mb)],
+             str(self._shared.fileno()), str(writer), str(self._limits.memory_mb)],
             stdin=subprocess.PIPE, stdout=sys.stderr.fileno() if _has_stderr() else None,
-            pass_fds=(writer,), env=environment, process_group=0,
+            pass_fds=(self._shared.fileno(), writer), env=environment, process_group=0,
         )  # fmt: skip
         os.close(writer)
         self._replies = reader
@@ -380,9 +381,9 @@ def _serve(bundle: str, board: str, replies: str, memory_mb: str) -> None:
     if predictor.device.type == "cpu":
         _bound_memory(int(float(memory_mb) * (1 << 20)))
     try:
-        shared_board = Board(Path(board))
+        shared_board = Board(int(board))
         _write_message(number, b"{}")
-    except (FileNotFoundError, BrokenPipeError):  # the server ended while the model was loaded
+    except BrokenPipeError:  # the server ended while the model was loaded
         return
     while True:
         (size,) = struct.unpack("<Q", _receive_exactly(8))
