@@ -245,8 +245,10 @@ def figure(published: Mapping[str, Any] | None) -> str:
 def write_between(page: Path, name: str, text: str) -> None:
     """Replace what stands between ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``.
 
-    Raises SystemExit where the page lacks the markers.
+    Raises SystemExit where there is no page, or it lacks the markers.
     """
+    if not page.is_file():
+        raise SystemExit(f"{page}: no such page (--page)")
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, found, rest = page.read_text("utf-8").partition(begin)
     _, closed, after = rest.partition(end)

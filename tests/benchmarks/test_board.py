@@ -213,6 +213,8 @@ def test_a_page_is_written_between_its_markers_only(tmp_path):
     )
     with pytest.raises(SystemExit, match="no lines"):
         write_between(page, "archive board", "new")
+    with pytest.raises(SystemExit, match=r"no\.md: no such page"):
+        write_between(tmp_path / "no.md", "board", "new")
 
 
 def test_the_page_of_results_has_both_places():
