@@ -139,6 +139,29 @@ def test_a_body_that_is_no_request_is_refused_before_mlflow_reads_it(monkeypatch
     assert scoring_server.invocations(b"PAR1", parquet, None, None).status == 415
 
 
+def test_half_a_surrogate_pair_costs_its_own_row_only(model, monkeypatch):
+    seen = []
+    monkeypatch.setattr(scoring_server, "invocations", lambda data, *rest: seen.append(data))
+    _check_requests(ServeLimits())
+    rows = [{"text": "half \ud83d"}, {"text": "good \U0001f600"}, {"text": "good"}]
+    for key in ("instances", "dataframe_records"):
+        body = json.dumps({key: rows}).encode()
+        scoring_server.invocations(body, "application/json", None, None)
+    assert seen[0] == seen[1]
+    given = pd.DataFrame(json.loads(seen[0])["dataframe_records"])
+    found = model(Word(kind="word")).predict(None, given)
+    assert found["label"].tolist() == [None, "a", "a"]
+    assert "half a surrogate pair" in found["error"][0] and found["error"][1] is None
+
+
+def test_a_key_that_is_there_twice_is_refused(monkeypatch):
+    monkeypatch.setattr(scoring_server, "invocations", None)
+    _check_requests(ServeLimits())
+    body = b'{"dataframe_records": [{"text": "good", "text": "bad"}]}'
+    answer = scoring_server.invocations(body, "application/json", None, None)
+    assert answer.status == 400 and "the key 'text' appears twice" in answer.response
+
+
 @pytest.mark.parametrize("rows", [[{"foo": 1}, {"path": "x"}], [{"path": "x"}, {"text": "a"}, {}]])
 def test_instances_stay_rows(rows, monkeypatch):
     seen = []

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from mlflow.pyfunc import scoring_server
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from seqbelt.errors import BadInput
+from seqbelt.data.sources.raw_tables import distinct_keys
+from seqbelt.errors import UNREADABLE, BadInput
 from seqbelt.features.base import JoinedSource, Source, read_bytes
 from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.joined_inputs import SeveralInputs
@@ -35,6 +37,9 @@ from seqbelt.inference.serving import (
     read_row,
 )
 
+BROKEN = "\ufdd0"
+"""Stands for a broken text between the request and the model; nobody's text is this alone."""
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 OUTPUTS = ("row", "label")
 """Values of ``output`` in a loaded model's ``model_config``: all columns, or the label alone."""
 
@@ -162,6 +167,8 @@ class SequenceModel(PythonModel):
         return frame.astype(object).where(frame.notna(), None)
 
     def _read_row(self, row: dict[str, Any]) -> Content | BadInput:
+        if BROKEN in row.values():
+            return BadInput(UNREADABLE, "the text is no Unicode: it has half a surrogate pair")
         if isinstance(self.features, SeveralInputs):
             return read_joined_row(row, self.limits, self.features)
         return read_row(row, self.limits, self.features.reads_text)
@@ -228,16 +235,30 @@ def _refusal(status: int, error: str) -> Any:
 
 def _rows_as_records(body: bytes) -> bytes:
     """The body with rows of ``instances`` as ``dataframe_records``: MLflow makes columns of the
-    former, and forgets which rows had no value in a column.
+    former, and forgets which rows had no value in a column. Broken texts are marked, since its
+    tables cannot hold them.
 
-    Raises ValueError or RecursionError if the body is not JSON.
+    Raises ValueError or RecursionError if the body is not JSON, or gives a key twice.
     """
-    values = json.loads(body)
-    rows = values.get("instances") if isinstance(values, dict) else None
-    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
+    values = json.loads(body, object_pairs_hook=distinct_keys)
+    marked = _mark_broken(values) if _SURROGATE.search(body) else values
+    rows = marked.get("instances") if isinstance(marked, dict) else None
+    if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+        del marked["instances"]
+        marked = {**marked, "dataframe_records": rows}
+    elif marked is values:
         return body
-    del values["instances"]
-    return json.dumps({**values, "dataframe_records": rows}).encode()
+    return json.dumps(marked).encode()
+
+
+def _mark_broken(value: Any) -> Any:
+    """The same with ``BROKEN`` in the place of texts with half a surrogate pair."""
+    if isinstance(value, dict):
+        return {key: _mark_broken(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_mark_broken(one) for one in value]
+    is_broken = isinstance(value, str) and any("\ud800" <= sign <= "\udfff" for sign in value)
+    return BROKEN if is_broken else value
 
 
 def _keep_rows() -> None:

@@ -118,6 +118,9 @@ def test_shards_of_a_webdataset_are_read_together(tmp_path):
     write_tar(tmp_path / "bad.tar", {"k0.npy": b"0", "k0.wav": b"1", "k0.cls": b"cat"})
     with pytest.raises(SettingsError, match="sample 'k0' has 2 files besides its label"):
         Data(source=str(tmp_path / "bad.tar")).list_items()
+    write_tar(tmp_path / "odd.tar", {"k0.npy": b"0", "k0.json": b'{"cls": 1, "cls": 2}'})
+    with pytest.raises(SettingsError, match=r"k0\.json cannot be read: the key 'cls' appears tw"):
+        Data(source=str(tmp_path / "odd.tar")).list_items()
 
 
 def test_inputs_of_predict_may_be_an_archive_without_classes(tmp_path):

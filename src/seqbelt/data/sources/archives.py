@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from seqbelt.data.sources.folders import is_system_name, read_class_folders
 from seqbelt.data.sources.manifest import Manifest, make_manifest
 from seqbelt.data.sources.names import clean_names, part_of, shorten
+from seqbelt.data.sources.raw_tables import distinct_keys
 from seqbelt.errors import SettingsError
 from seqbelt.features.base import NoContent
 
@@ -243,7 +244,7 @@ def _read_label(member: Member, content: bytes) -> str:
         text = content.decode()
         if _ending(member.name) == ".cls":
             return text.strip()
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=distinct_keys)
         label = next(values[name] for name in ("label", "cls") if name in values)
         if not isinstance(label, str | int):
             raise ValueError(f"the label is {label!r}; expected one text or number")

@@ -267,7 +267,7 @@ def _read_json_lines(path: Path, content: bytes) -> RawTable:
             continue
         try:
             row = json.loads(
-                line.decode("utf-8", "surrogateescape"), object_pairs_hook=_distinct_keys
+                line.decode("utf-8", "surrogateescape"), object_pairs_hook=distinct_keys
             )
         except (ValueError, RecursionError) as error:
             raise SettingsError(
@@ -287,7 +287,8 @@ def _read_json_lines(path: Path, content: bytes) -> RawTable:
     )
 
 
-def _distinct_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def distinct_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON. Raises ValueError for a key that is there twice."""
     values = dict(pairs)
     if len(values) < len(pairs):
         name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
