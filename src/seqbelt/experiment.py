@@ -14,7 +14,7 @@ from seqbelt.data.sources.dataset import Data
 from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.features.kinds import AnyFeatures, spell_features
 from seqbelt.models.model import Model
-from seqbelt.plots.report_texts import ReportSettings
+from seqbelt.plots.report_settings import ReportSettings
 from seqbelt.settings import Settings
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.hyperparameters import Training

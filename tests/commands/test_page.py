@@ -85,7 +85,8 @@ def wait_for(browser, *texts):
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         shown = browser.execute_script("return document.body.innerText").replace("\xa0", " ")
-        if all(text in shown for text in texts):
+        flat = " ".join(shown.split())  # the sentences of a verdict are paragraphs
+        if all(text in flat for text in texts):
             return shown
         time.sleep(0.3)
     raise AssertionError(f"{texts} not all in: {shown}")

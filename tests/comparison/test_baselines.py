@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from comparison_toys import rights
 from torch import nn
 from toys import PLAIN, UNCHANGED, Ready, toy_store
 
@@ -282,10 +283,6 @@ def test_scores_are_means_over_seeds():
 def result_of(correct, name="some control", uses_order=True) -> BaselineResult:
     control = replace(CONTROL, name=name, uses_order=uses_order)
     return BaselineResult(control, 0.1, np.atleast_2d(correct), macro_f1=0.5)
-
-
-def rights(share, count=1000, seed=0):
-    return np.random.default_rng(seed).permutation(np.arange(count) < share * count)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,10 @@ from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.plots.comparison_figures import comparison_figure, diagnostics_figure
 from seqbelt.plots.comparison_report import comparison_report
+from seqbelt.plots.fonts import figure_language
 from seqbelt.plots.report_page import Words
 from seqbelt.plots.run_figures import learning_curves
+from seqbelt.texts import ENGLISH, Language, Text, in_language, join, text
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
 from seqbelt.workflow.baselines import log_baselines, run_baselines
@@ -67,7 +69,7 @@ def compare(experiment: Experiment) -> Outcome:
     ensemble, chosen, name = None, best, best.name
     if experiment.comparison.ensemble:
         ensemble = average_networks(best, trained, journal)
-        chosen, name = ensemble.trained, f"the ensemble of {label(best.cell)}"
+        chosen, name = ensemble.trained, text("ensemble_of", cell=label(best.cell))
     elif len(folds) > 1:
         chosen = refit(entries[best.cell].with_seed(best.seed), best.cell, journal)
     lost = "" if chosen.test is None else lost_to(chosen, trained, controls)
@@ -90,13 +92,25 @@ def compare(experiment: Experiment) -> Outcome:
     if wrong_labels is not None:
         summary.log_artifact("wrong_labels.csv", wrong_labels.to_csv())
         summary.log_text(json.dumps(wrong_labels.to_dict(), indent=1), "wrong_labels.json")
-    registered = f"Registered: `{model_uri}`, {name}: {choice.sentence}." if model_uri else ""
-    if ensemble is not None:
-        registered = f"{ensemble.sentence} {registered}".strip()
-    description, figures = _described(
-        conclusion, protocol, advice, diagnostics, histories, registered
+    registered = join(
+        [
+            ensemble.sentence if ensemble else "",
+            text("registered", uri=model_uri, name=name, choice=choice.sentence)
+            if model_uri
+            else "",
+        ]
     )
-    log_conclusion(summary, conclusion, description, figures)
+    description = _described(conclusion, protocol, advice, diagnostics, registered)
+    figures = _figures(conclusion, diagnostics, histories, ENGLISH)
+    log_conclusion(summary, conclusion, str(description), figures)
+    language = figure_language(experiment.report.language)
+    if language != ENGLISH:
+        figures = _figures(conclusion, diagnostics, histories, language)
+    if language != experiment.report.language:
+        echo(
+            "report.language: the texts in figures stay English, since no installed font has "
+            "Korean glyphs; pip install 'seqbelt[korean]', or install Noto Sans CJK"
+        )
     report = _report(
         experiment, data_audit, chosen, trained, choice, model_uri, conclusion, description, figures
     )
@@ -127,9 +141,9 @@ def compare(experiment: Experiment) -> Outcome:
 
 def _train_all(
     folds: list[Experiment], journal: CompareJournal
-) -> tuple[list[Trained], Audit, str, dict[str, Experiment]]:
+) -> tuple[list[Trained], Audit, Text, dict[str, Experiment]]:
     """Audit the first fold's data, then train every cell with every seed on every fold."""
-    finished, data_audit, protocol, shown, first_entries = [], None, "", "", {}
+    finished, data_audit, protocol, first_entries = [], None, join([]), {}
     count = None
     for fold, experiment in enumerate(folds):
         store = prepare_data(experiment).store
@@ -149,9 +163,9 @@ def _train_all(
         data_audit = data_audit or audit_first(experiment, store)
         entries, sentence = build_variants(experiment, store)
         if fold == 0:
-            protocol = sentence + (" Of the first fold." if len(folds) > 1 else "")
-            echo(f"Protocol: {protocol}")
-            protocol = f"{protocol} Before training: {shown}"
+            protocol = text("first_fold", protocol=sentence) if len(folds) > 1 else sentence
+            echo(text("protocol", protocol=protocol))
+            protocol = text("protocol_before", protocol=protocol, shown=shown)
             first_entries = entries
         tags = {"compare.id": journal.compare_id} | ({"fold": str(fold)} if len(folds) > 1 else {})
         jobs = [
@@ -165,7 +179,7 @@ def _train_all(
     return finished, data_audit, protocol, first_entries
 
 
-def _what_can_be_shown(folds: Sequence[Experiment], store: SequenceStore, looks: Looks) -> str:
+def _what_can_be_shown(folds: Sequence[Experiment], store: SequenceStore, looks: Looks) -> Text:
     """The least difference that this comparison can show, before anything is trained."""
     comparison = folds[0].comparison
     if comparison.metric.startswith(RECALL):
@@ -195,27 +209,36 @@ def _advice(experiment: Experiment, trained: Sequence[Trained]) -> AdviceByCell:
 
 def _described(
     conclusion: Conclusion,
-    protocol: str,
+    protocol: Text,
     advice: AdviceByCell,
     reasons: Diagnostics,
-    histories: dict[str, History],
-    registered: str,
-) -> tuple[str, dict[str, Any]]:
-    """The description of a comparison in Markdown, and its figures."""
-    controls = [control.to_dict() for control in conclusion.controls]
-    figures = {
-        "comparison": comparison_figure(conclusion.cells(), conclusion.confidence, controls),
-        **({"reasons": diagnostics_figure(reasons.models)} if reasons.models else {}),
-        "learning_curves": learning_curves(histories),
-    }
+    registered: Text,
+) -> Text:
+    """The description of a comparison in Markdown."""
     parts = [
         conclusion.markdown(),
-        f"Protocol: {protocol}",
+        text("protocol", protocol=protocol),
         advice.markdown(),
         reasons.markdown() if reasons.models else "",
         registered,
     ]
-    return "\n\n".join(filter(None, parts)), figures
+    return join(parts, "\n\n")
+
+
+def _figures(
+    conclusion: Conclusion,
+    reasons: Diagnostics,
+    histories: dict[str, History],
+    language: Language,
+) -> dict[str, Any]:
+    controls = [control.to_dict() for control in conclusion.controls]
+    cells, confidence = conclusion.cells(), conclusion.confidence
+    figures = {
+        "comparison": comparison_figure(cells, confidence, controls, language),
+        "reasons": diagnostics_figure(reasons.models, language) if reasons.models else None,
+        "learning_curves": learning_curves(histories, language),
+    }
+    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def _report(
@@ -226,7 +249,7 @@ def _report(
     choice: Choice,
     model_uri: str | None,
     conclusion: Conclusion,
-    description: str,
+    description: Text,
     figures: Mapping[str, Any],
 ) -> str:
     """The report for readers, of the chosen model's answers, or of its folds' models."""
@@ -253,7 +276,7 @@ def _report(
         facts,
         conclusion,
         experiment.features,
-        description,
+        in_language(description, language),
         figures,
         language,
     )

@@ -5,17 +5,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from seqbelt.comparison.variants import label
+from seqbelt.texts import Text, join, text
 from seqbelt.training.advice import Advice
-from seqbelt.words import count_of
-
-UNADVISED = {
-    True: "more or less regularisation and another width (model.dropout, "
-    "model.embedding_dropout, training.label_smoothing, model.hidden_size), or seqbelt tune",
-    False: "longer training, smaller batches, another stem and other augmentation "
-    "(training.num_updates, training.batch_size, model.stem, training.augmentation), or seqbelt "
-    "tune",
-}
-"""What to try where no model of a cell shows a fault of its own: of tokens, of numbers."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +19,17 @@ class AdviceByCell:
     def markdown(self) -> str:
         """A list, the cells in their order; empty where there is no advice."""
         lines = [
-            f"- **{label(cell)}**, {count}: {advice.finding}: {advice.remedy} (`{advice.setting}`)."
+            text(
+                "advice_line",
+                cell=label(cell),
+                count=count,
+                finding=advice.finding,
+                remedy=advice.remedy,
+                setting=advice.setting,
+            )
             for cell, count, advice in self._shared()
         ]
-        return "\n".join(["### Advice", "", *lines]) if lines else ""
+        return join([text("advice_heading"), join(lines, "\n")], "\n\n") if lines else ""
 
     def sentences(self) -> list[str]:
         """The same as plain sentences."""
@@ -39,18 +37,21 @@ class AdviceByCell:
             f"{label(cell)}, {count}: {advice.sentence}" for cell, count, advice in self._shared()
         ]
 
-    def _shared(self) -> Iterator[tuple[str, str, Advice]]:
+    def _shared(self) -> Iterator[tuple[str, Text, Advice]]:
         """Cell, how many of its models have an advice, and the first of those."""
         for cell, of in self.models.items():
             for shared in _alike(of):
-                yield cell, f"{len(shared)} of {count_of(len(of), 'model')}", shared[0]
+                key = "of_model" if len(of) == 1 else "of_models"
+                yield cell, text(key, some=len(shared), count=len(of)), shared[0]
 
-    def remedy(self, cell: str) -> str:
+    def remedy(self, cell: str) -> Text:
         """One sentence: what to try, by what at least half of the cell's models show."""
         of = self.models[cell]
         shared = [group[0] for group in _alike(of) if 2 * len(group) >= len(of)]
-        tries = [f"{group.remedy} ({group.setting})" for group in shared]
-        return f"Try this: {'; '.join(tries) or UNADVISED[self.is_tokens]}."
+        tries = [text("remedy_of", remedy=one.remedy, setting=one.setting) for one in shared]
+        # No model of the cell shows a fault of its own.
+        unadvised = text("unadvised_tokens" if self.is_tokens else "unadvised_numbers")
+        return text("try_this", remedies=join(tries, "; ") if tries else unadvised)
 
 
 def _alike(models: Sequence[Sequence[Advice]]) -> list[list[Advice]]:

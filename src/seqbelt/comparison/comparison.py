@@ -36,7 +36,8 @@ from seqbelt.comparison.verdict import Verdict, VerdictRule, in_order
 from seqbelt.data.audit import leak_sentence
 from seqbelt.markdown import markdown_table
 from seqbelt.settings import Seed
-from seqbelt.words import count_of, percent
+from seqbelt.texts import Text, join, text
+from seqbelt.words import percent
 
 POWER, DISAGREEMENT, SEED_SPREAD, GROUP_CORRELATION = 0.8, 0.1, 0.01, 0.1
 """What is assumed before training: with which probability a difference is to be found; the fraction
@@ -154,7 +155,7 @@ class Comparison(VerdictRule):
             for cell, scores in scored.cells.items()
         }
 
-    def detectable(self, looks: Looks, num_examples: int, num_groups: int | None = None) -> str:
+    def detectable(self, looks: Looks, num_examples: int, num_groups: int | None = None) -> Text:
         """A sentence, before anything is trained: which difference in accuracy seeds and test
         examples (of ``num_groups`` groups that are not trained on) can show."""
         least = detectable_difference(
@@ -167,25 +168,30 @@ class Comparison(VerdictRule):
             seed_spread=SEED_SPREAD,
             group_correlation=GROUP_CORRELATION,
         )
-        rows = count_of(num_examples, "test example")
-        assumed = f"cells disagree on {percent(DISAGREEMENT, 0)} of them, seeds vary by "
-        assumed += f"{100 * SEED_SPREAD:g} point"
+        rows = text("row_of" if num_examples == 1 else "rows_of", count=num_examples)
+        spread = f"{100 * SEED_SPREAD:g}"
+        assumed = text("assumed", share=percent(DISAGREEMENT, 0), spread=spread)
         if num_groups is not None:
-            rows += f" of {count_of(num_groups, 'group')}"
-            assumed += f", answers within a group correlate by {GROUP_CORRELATION:g}"
+            key = "rows_of_one_group" if num_groups == 1 else "rows_of_groups"
+            rows = text(key, rows=rows, count=num_groups)
+            correlation = f"{GROUP_CORRELATION:g}"
+            assumed = text("assumed_groups", assumed=assumed, correlation=correlation)
         if np.isnan(least):
-            if num_groups == 1:
-                return (
-                    f"{rows} can show no difference for new groups; test on several "
-                    "(data.test_groups, data.folds: group)."
-                )
-            return f"One seed x {rows} can show no difference; run at least three (seeds)."
-        compared = "not" if least > self.margin else "and so"
-        shown = f"a difference of {100 * least:.1f} points" if least < 1 else "no difference"
-        aim = f"{compared} {100 * self.margin:g} (margin)" if least < 1 else "however large"
-        return (
-            f"{looks.num_seeds} seeds x {rows} can show {shown} "
-            f"(power {percent(POWER, 0)}, {looks.words}), {aim}; assumed: {assumed}."
+            return text("shows_nothing_new" if num_groups == 1 else "shows_nothing", rows=rows)
+        what, aim = text("shows_none"), text("aim_none")
+        if least < 1:
+            what = text("shows_points", value=f"{100 * least:.1f}")
+            margin = f"{100 * self.margin:g}"
+            aim = text("aim_not" if least > self.margin else "aim_so", margin=margin)
+        return text(
+            "shows",
+            seeds=looks.num_seeds,
+            rows=rows,
+            what=what,
+            power=percent(POWER, 0),
+            look=looks.words,
+            aim=aim,
+            assumed=assumed,
         )
 
 
@@ -262,17 +268,19 @@ class Conclusion:
         }
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Text:
         """The verdict in words; first, where it is so, that the best cell has not learned."""
-        verdict = self.verdict.sentence if self.verdict else "One cell: nothing to compare."
+        return join(self._sentences())
+
+    def _sentences(self) -> list[str]:
+        verdict = self.verdict.sentence if self.verdict else text("one_cell")
         same = [verdict for verdict in self.verdicts[1:] if verdict.metric == self.metric]
-        others = "; ".join(verdict.short for verdict in same)
-        pairs = f"Other pairs: {others}." if others else ""
+        others = join((verdict.short for verdict in same), "; ")
+        pairs = text("other_pairs", pairs=others) if others else ""
         beside = next((verdict for verdict in self.verdicts if verdict.metric != self.metric), None)
-        skewed = f"The classes are skewed. {beside.sentence}" if beside else ""
+        skewed = text("skewed", verdict=beside.sentence) if beside else ""
         parts = [self.remarks.warning, verdict, self.leak_sentence, pairs, skewed, self.scope]
-        parts += [self.remarks.inputs, self.remarks.caveat]
-        return " ".join(filter(None, parts))
+        return [*parts, self.remarks.inputs, self.remarks.caveat]
 
     @property
     def leak_sentence(self) -> str:
@@ -287,17 +295,18 @@ class Conclusion:
             return "one cell only"
         a, b = label(verdict.cell), label(verdict.other)
         sign = {"better": ">", "worse": "<", "equivalent": "≈", "undecided": "?"}[verdict.word]
-        unit = "pts" if verdict.metric.is_fraction else verdict.metric.unit_of_difference
-        return f"{a} {sign} {b}: {verdict.metric.signed(verdict.difference)} {unit}"
+        difference = verdict.metric.difference(verdict.difference).replace("points", "pts")
+        return f"{a} {sign} {b}: {difference}"
 
-    def markdown(self) -> str:
+    def markdown(self) -> Text:
         """Verdict and table in Markdown."""
         names = [metric for metric in self.estimates if metric not in (ACCURACY, MACRO_F1)]
         shown = [*names, ACCURACY, MACRO_F1]
-        header = ["cell"]
+        header = [text("cell_column")]
         for metric in shown:
-            header += ["test accuracy" if metric == ACCURACY else metric.label, "interval"]
-        header += ["parameters", "epochs", "seconds"]
+            name = text("test_accuracy_column") if metric == ACCURACY else metric.label
+            header += [name, text("interval_column")]
+        header += [text(key) for key in ("parameters", "epochs_column", "seconds_column")]
         rows = []
         for cell, numbers in self.cells().items():
             row = [label(cell)]
@@ -305,51 +314,47 @@ class Conclusion:
                 row += _shown(metric, self.estimates[metric][cell])
             row += [f"{numbers['num_parameters']:,}", f"{numbers['epochs']:.1f}"]
             rows.append([*row, f"{numbers['train_s']:.1f}"])
-        over = "new seeds and new test examples, or groups where those are held out"
         accuracies = [
-            f"{label(cell)} {ACCURACY.value(numbers['test_accuracy']['mean'])}"
+            join([label(cell), ACCURACY.value(numbers["test_accuracy"]["mean"])])
             for cell, numbers in self.cells().items()
         ]
         # The list of MLflow's page shows the first characters, and no Markdown.
         parts = [
-            f"{', '.join(accuracies)}: test accuracy.",
-            self.sentence,
+            text("accuracies_line", accuracies=join(accuracies, ", ")),
+            *self._sentences(),
             markdown_table(header, rows),
-            f"Intervals: {percent(self.confidence, 0)}, over {over}.",
+            text("intervals_note", confidence=percent(self.confidence, 0)),
             self._pairs_markdown(),
             self._segments_markdown(),
             self._controls_markdown(),
         ]
-        return "\n\n".join(part for part in parts if part)
+        return join(parts, "\n\n")
 
     def _pairs_markdown(self) -> str:
         """A row for each pair, where there are several."""
         if len(self.verdicts) < 2:
             return ""
-        header = (
-            "pair",
-            "metric",
-            "verdict",
-            "difference",
-            "interval",
-            "p, Holm",
-            "probability: better, equivalent, worse",
-        )
+        header = [
+            text(key)
+            for key in (
+                "pair_column", "metric_column", "verdict_column", "difference_column",
+                "interval_column", "p_value", "chances_column",
+            )
+        ]  # fmt: skip
         rows = []
         for verdict in self.verdicts:
             known = verdict.to_dict()["low"] is not None
-            signed = verdict.metric.signed
-            interval = f"{signed(verdict.low)} to {signed(verdict.high)}" if known else "one seed"
-            chances = ", ".join(percent(chance, 0) for chance in verdict.probabilities or ())
+            low, high = map(verdict.metric.signed, (verdict.low, verdict.high))
+            chances = join((percent(chance, 0) for chance in verdict.probabilities or ()), ", ")
             rows.append(
                 (
-                    f"{label(verdict.cell)} against {label(verdict.other)}",
+                    text("pair", cell=label(verdict.cell), other=label(verdict.other)),
                     verdict.metric.label,
-                    verdict.word,
-                    f"{signed(verdict.difference)} {verdict.metric.unit_of_difference}",
-                    interval,
+                    text(f"word_{verdict.word}"),
+                    verdict.metric.difference(verdict.difference),
+                    text("from_to", low=low, high=high) if known else text("one_seed"),
                     f"{verdict.p_value:.3f}",
-                    chances or "one seed",
+                    chances or text("one_seed"),
                 )
             )
         return markdown_table(header, rows)
@@ -360,12 +365,15 @@ class Conclusion:
         names = [name for name in next(iter(cells.values())) if name.startswith("test_segment_")]
         if not names:
             return ""
-        titles = [name.removeprefix("test_segment_").replace("f1_", "F1@") for name in names]
+        titles = [
+            text("segment_edit") if name.endswith("edit") else f"F1@{name.rpartition('_')[2]}"
+            for name in names
+        ]
         rows = [
             [label(cell), *(percent(scores[name]["mean"]) for name in names)]
             for cell, scores in cells.items()
         ]
-        return markdown_table(["segments", *titles], rows)
+        return markdown_table([text("segments_column"), *titles], rows)
 
     def _controls_markdown(self) -> str:
         if not self.controls:
@@ -373,13 +381,19 @@ class Conclusion:
         rows = []
         for control in self.controls:
             accuracy, macro_f1 = control.test_accuracy, control.macro_f1
-            scores = ("not computed", "")
+            scores = (text("not_computed"), "")
             if accuracy is not None and macro_f1 is not None:
                 scores = (percent(accuracy, 2), percent(macro_f1, 2))
-            order = "known" if control.baseline.uses_order else "unknown"
+            order = text(f"order_{'known' if control.baseline.uses_order else 'unknown'}")
             reads = control.error or control.baseline.description
             rows.append((control.baseline.name, *scores, f"{control.seconds:.1f}", order, reads))
-        header = ("control", "test accuracy", "macro-F1", "seconds", "order", "reads")
+        header = [
+            text(key)
+            for key in (
+                "control_column", "test_accuracy_column", "metric_macro_f1", "seconds_column",
+                "order_column", "reads_column",
+            )
+        ]  # fmt: skip
         return markdown_table(header, rows)
 
 
@@ -392,13 +406,12 @@ def _to_dict(estimate: Estimate) -> dict[str, float | None]:
     }
 
 
-def _shown(metric: Metric, estimate: Estimate) -> tuple[str, str]:
+def _shown(metric: Metric, estimate: Estimate) -> tuple[Text, Text]:
     """Mean and interval."""
     if np.isnan(estimate.low):
-        return metric.value(estimate.value), "one seed"
+        return metric.value(estimate.value), text("one_seed")
     if not metric.is_fraction:
-        return metric.value(estimate.value), f"{estimate.low:.3f} to {estimate.high:.3f}"
-    return (
-        percent(estimate.value, 2),
-        f"{100 * estimate.low:.1f} to {percent(estimate.high)}",
-    )
+        low, high = f"{estimate.low:.3f}", f"{estimate.high:.3f}"
+        return metric.value(estimate.value), text("from_to", low=low, high=high)
+    low, high = f"{100 * estimate.low:.1f}", percent(estimate.high)
+    return percent(estimate.value, 2), text("from_to", low=low, high=high)

@@ -9,6 +9,7 @@ import numpy as np
 from seqbelt.comparison.memory import EARLIER_STEPS, Memory, accuracy_by_length
 from seqbelt.comparison.variants import label
 from seqbelt.markdown import markdown_table
+from seqbelt.texts import Text, join, text
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.words import percent
 
@@ -45,21 +46,17 @@ class Diagnostics:
         needed are those of models that have learned, None where none has."""
         return {cell: _summary(of) for cell, of in self.models.items()}
 
-    def markdown(self) -> str:
+    def markdown(self) -> Text:
         """Two tables: gradient reach and steps needed of each cell; accuracy by length."""
-        header = (
-            "cell",
-            "gradient's half-life, steps: before, trained",
-            "reach: before, trained",
-            "updates clipped",
-            "last steps needed, earlier ones cut, shuffled, replaced",
-            "first fraction needed",
-        )
+        header = [
+            text(f"{name}_column")
+            for name in ("cell", "half_life", "reach", "clipped", "needed", "first_fraction")
+        ]
         rows = []
         for cell, summary in self.to_dict().items():
             half_life, reach = summary["gradient_half_life_steps"], summary["gradient_reach_steps"]
             counts = summary["memory_steps"].values()
-            steps, share = "none: at chance", "none: at chance"
+            steps = share = text("none_at_chance")
             if summary["earliest_share"] is not None:
                 steps = ", ".join(f"{count:.0f}" for count in counts)
                 share = percent(summary["earliest_share"], 0)
@@ -67,15 +64,21 @@ class Diagnostics:
                 (
                     label(cell),
                     f"{half_life['before']:.0f}, {half_life['trained']:.0f}",
-                    f"{reach['before']:.0f}, {reach['trained']:.0f} of {summary['median_steps']}",
+                    text(
+                        "reach_of",
+                        before=f"{reach['before']:.0f}",
+                        trained=f"{reach['trained']:.0f}",
+                        steps=summary["median_steps"],
+                    ),
                     percent(summary["clipped"], 0),
                     steps,
                     share,
                 )
             )
-        return "\n\n".join(["### Why", markdown_table(header, rows), self._by_length()])
+        table = markdown_table(header, rows)
+        return join([text("why_heading"), table, self._by_length()], "\n\n")
 
-    def _by_length(self) -> str:
+    def _by_length(self) -> Text:
         tables = {
             cell: accuracy_by_length(
                 np.concatenate([model.correct for model in of]),
@@ -85,13 +88,16 @@ class Diagnostics:
         }
         buckets = next(iter(tables.values()))
         if len(buckets) < 2:
-            return "All test sequences are of one length."
-        spans = [f"{low}" if low == high else f"{low} to {high}" for low, high, *_ in buckets]
+            return text("one_length")
+        spans = [
+            str(low) if low == high else text("from_to", low=low, high=high)
+            for low, high, *_ in buckets
+        ]
         rows = [
             [label(cell), *(percent(accuracy) for *_, accuracy in table)]
             for cell, table in tables.items()
         ]
-        return markdown_table(["steps", *spans], rows)
+        return markdown_table([text("steps_column"), *spans], rows)
 
 
 def _summary(models: Sequence[ModelDiagnostics]) -> dict[str, Any]:

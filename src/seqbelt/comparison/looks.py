@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy
 
+from seqbelt.texts import Text, text
+
 SCHEDULE = (3, 5, 8, 13, 20)
 """Numbers of seeds at which the advice is to look."""
 POWER = 0.2
@@ -45,14 +47,14 @@ class Looks:
         return (*after, self.max_seeds) if self.num_seeds < self.max_seeds else ()
 
     @property
-    def words(self) -> str:
+    def words(self) -> Text:
         """E.g. "look 2 of 5"."""
-        return f"look {self.number} of {self.number + len(self.coming)}"
+        return text("look", number=self.number, total=self.number + len(self.coming))
 
-    def number_of(self, num_seeds: int) -> str:
+    def number_of(self, num_seeds: int) -> Text:
         """E.g. "look 3 of 5": the coming look with so many seeds."""
         number = self.number + 1 + self.coming.index(num_seeds)
-        return f"look {number} of {self.number + len(self.coming)}"
+        return text("look", number=number, total=self.number + len(self.coming))
 
     def then(self, num_seeds: int) -> "Looks":
         """The next look, with more seeds."""

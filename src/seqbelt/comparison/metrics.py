@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from seqbelt.errors import SettingsError
+from seqbelt.texts import Text, text
 from seqbelt.words import percent
 
 Unit = Literal["row", "recording", "group"]
@@ -42,12 +43,11 @@ class Metric:
     name: str
 
     @property
-    def label(self) -> str:
+    def label(self) -> Text:
         """In a sentence, e.g. ``macro-F1``."""
         if self.name.startswith(RECALL):
-            return f"recall of '{self.name.removeprefix(RECALL)}'"
-        words = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "segmental_f1": "segmental F1@50"}
-        return words.get(self.name, self.name.replace("_", " "))
+            return text("metric_recall", name=self.name.removeprefix(RECALL))
+        return text(f"metric_{self.name}")
 
     @property
     def is_fraction(self) -> bool:
@@ -58,21 +58,28 @@ class Metric:
     def lower_is_better(self) -> bool:
         return self.name in ("log_loss", "mean_absolute_error")
 
-    def value(self, number: float) -> str:
+    def value(self, number: float) -> Text:
         """E.g. ``91.2 %``."""
-        if self.is_fraction:
-            return percent(number)
-        return f"{number:.3f} {UNITS[self.name]}"
+        return percent(number) if self.is_fraction else self._with_unit(f"{number:.3f}")
+
+    def difference(self, number: float) -> Text:
+        """A difference with its unit, e.g. ``+4.0 points``."""
+        return self._with_unit(self.signed(number))
+
+    def margin(self, number: float) -> Text:
+        """E.g. ``1 point``."""
+        if number == 0.01 and self.is_fraction:
+            return text("in_point", value=1)
+        return self._with_unit(f"{100 * number if self.is_fraction else number:g}")
+
+    def _with_unit(self, number: str) -> Text:
+        return text(f"in_{UNITS.get(self.name, 'points')}", value=number)
 
     def signed(self, number: float) -> str:
         """A difference without its unit, e.g. ``+4.0``."""
         places = 1 if self.is_fraction else 3
         shown = round(100 * number if self.is_fraction else number, places)
         return f"{shown + 0.0:+.{places}f}"  # adding 0 turns -0 into 0
-
-    @property
-    def unit_of_difference(self) -> str:
-        return "points" if self.is_fraction else UNITS[self.name]
 
 
 ACCURACY = Metric("accuracy")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from seqbelt.comparison.variants import label
 from seqbelt.models.model import Model
+from seqbelt.texts import Text, join, text
 
 if TYPE_CHECKING:  # it imports torch
     from seqbelt.models.classifier import SequenceNetwork
@@ -16,7 +17,6 @@ _SIZES: dict[EqualSize, Callable[["SequenceNetwork"], int]] = {
     "equal_parameters": lambda network: network.num_parameters,
     "equal_compute": lambda network: network.recurrent.flops_per_step,
 }
-_WHAT = {"equal_parameters": "trainable parameters", "equal_compute": "operations per step"}
 LARGEST_HIDDEN_SIZE = 1 << 16
 
 
@@ -56,10 +56,15 @@ def describe(
     protocol: EqualSize,
     models: Mapping[str, Model],
     build: Callable[[Model], "SequenceNetwork"],
-) -> str:
+) -> Text:
     """The protocol in words, with what was achieved; ``models`` by variant."""
-    sizes = ", ".join(
-        f"{label(name)} {size(protocol, model, build):,} ({model.hidden_size} units)"
+    sizes = [
+        text(
+            "size_of",
+            cell=label(name),
+            size=size(protocol, model, build),
+            units=model.hidden_size,
+        )
         for name, model in models.items()
-    )
-    return f"equal {_WHAT[protocol]}, hidden size solved for each cell: {sizes}."
+    ]
+    return text("protocol_sized", what=text(f"protocol_{protocol}"), sizes=join(sizes, ", "))

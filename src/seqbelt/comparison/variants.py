@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from seqbelt.models.model import Model
+from seqbelt.texts import Text, text
 
 Variant = Literal["lstm", "gru", "rnn", "rnn_relu", "none"]
 """The cells, and the RNN with ReLU and identity initialisation (Le et al. 2015, arXiv:1504.00941),
@@ -24,7 +25,7 @@ COLOURS = {
     "none": "#7f7f7f",
 }
 """Colour of each variant in figures and on the MLflow page."""
-_LABELS = {"rnn_relu": "RNN (ReLU)", "none": "no recurrence"}
+_LABELS = {"rnn_relu": Text("RNN (ReLU)", "RNN(ReLU)"), "none": text("cell_none")}
 
 
 def apply_variant(model: Model, name: str) -> Model:
@@ -38,11 +39,11 @@ def variant_of(model: Model) -> str:
     return "rnn_relu" if is_relu else model.cell
 
 
-def label(name: str) -> str:
+def label(name: str) -> Text:
     """Display name of a variant, e.g. ``RNN (ReLU)``."""
-    return _LABELS.get(name, name.upper())
+    return _LABELS.get(name, Text(name.upper(), name.upper()))
 
 
-def in_sentence(name: str) -> str:
+def in_sentence(name: str) -> Text:
     """Name of a variant within a sentence: ``lstm``, ``RNN (ReLU)``."""
-    return _LABELS.get(name, name)
+    return _LABELS.get(name, Text(name, name.upper()))

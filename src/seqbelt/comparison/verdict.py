@@ -30,6 +30,7 @@ from seqbelt.comparison.variants import in_sentence
 from seqbelt.errors import SeqbeltError
 from seqbelt.evaluation.proportions import holm
 from seqbelt.settings import Settings
+from seqbelt.texts import Text, join, text
 from seqbelt.words import percent
 
 VerdictWord = Literal["better", "worse", "equivalent", "undecided"]
@@ -114,94 +115,91 @@ class Verdict:
         }
 
     @property
-    def short(self) -> str:
-        """The verdict in one clause, e.g. "lstm better than gru (+4.0 points, ...)"."""
-        cell, other = in_sentence(self.cell), in_sentence(self.other)
-        claim = {
-            "better": f"{cell} is better than {other}",
-            "worse": f"{cell} is worse than {other}",
-            "equivalent": f"{cell} and {other} are equivalent",
-            "undecided": f"undecided between {cell} and {other}",
-        }[self.word]
-        if math.isnan(self.low):
-            return f"{claim} ({self._difference}, no interval)"
+    def short(self) -> Text:
+        """The verdict in one clause, e.g. "lstm is better than gru (+4.0 points, ...)"."""
+        a, b = in_sentence(self.cell), in_sentence(self.other)
+        clause = "claim" if self.word in ("better", "worse") else "short"
         signed = self.metric.signed
-        return f"{claim} ({self._difference}, {signed(self.low)} to {signed(self.high)})"
-
-    @property
-    def _difference(self) -> str:
-        return f"{self.metric.signed(self.difference)} {self.metric.unit_of_difference}"
-
-    @property
-    def sentence(self) -> str:
-        """The verdict for a person, with the evidence."""
-        a = f"{in_sentence(self.cell)} ({self.metric.value(self.value)})"
-        b = f"{in_sentence(self.other)} ({self.metric.value(self.other_value)})"
-        claim = {
-            "better": f"{a} is better than {b}",
-            "worse": f"{a} is worse than {b}",
-            "equivalent": f"{a} and {b} are equivalent within {self._margin}",
-            "undecided": f"Undecided between {a} and {b}",
-        }[self.word]
-        by = "" if self.metric == ACCURACY else f" by {self.metric.label}"
-        return f"{claim}{by}: {self._evidence()}.{self._chances()}{self._advice()}"
-
-    @property
-    def _margin(self) -> str:
-        if not self.metric.is_fraction:
-            return f"{self.margin:g} {self.metric.unit_of_difference}"
-        return f"{100 * self.margin:g} point{'' if self.margin == 0.01 else 's'}"
-
-    def _evidence(self) -> str:
-        seeds = " and ".join(str(count) for count in sorted(set(self.num_seeds)))
-        plural = "" if max(self.num_seeds) == 1 else "s"
-        data = f"{seeds} seed{plural}, {self.num_examples:,} test examples"
-        if self.num_units is not None:
-            kind = {"group": "groups not trained on", "recording": "recordings", "row": "rows"}
-            data = f"{data} of {self.num_units:,} {kind[self.unit]}"
-        if math.isnan(self.low):
-            return f"difference {self._difference}, no interval ({data})"
-        p = self.p_equivalence if self.word == "equivalent" else self.p_value
-        corrected = f", Holm over {self.num_pairs} pairs" if self.num_pairs > 1 else ""
-        if self.looks is not None:
-            corrected += f", {self.looks.words}"
-            if self.level == 0:
-                corrected += ", which adds no seeds to those judged before and may claim nothing"
-        signed = self.metric.signed
-        return (
-            f"difference {self._difference}, {percent(self.confidence, 0)} interval"
-            f" {signed(self.low)} to {signed(self.high)}"
-            f" (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}{corrected}; {data})"
+        evidence = text(
+            f"difference_{'without' if math.isnan(self.low) else 'with'}_interval",
+            difference=self.metric.difference(self.difference),
+            low=signed(self.low),
+            high=signed(self.high),
         )
+        return text("short", claim=text(f"{clause}_{self.word}", a=a, b=b), evidence=evidence)
+
+    @property
+    def sentence(self) -> Text:
+        """The verdict for a person, with the evidence."""
+        a, b = (
+            text("value_of", cell=in_sentence(cell), value=self.metric.value(value))
+            for cell, value in ((self.cell, self.value), (self.other, self.other_value))
+        )
+        claim = text(f"claim_{self.word}", a=a, b=b, margin=self.metric.margin(self.margin))
+        if self.metric != ACCURACY:
+            claim = text("claim_by", claim=claim, metric=self.metric.label)
+        verdict = text("verdict_sentence", claim=claim, evidence=self._evidence())
+        return join([verdict, self._chances(), self._advice()])
+
+    def _evidence(self) -> Text:
+        difference = self.metric.difference(self.difference)
+        if math.isnan(self.low):
+            return text("evidence_without_interval", difference=difference, tested=self._tested())
+        p = self.p_equivalence if self.word == "equivalent" else self.p_value
+        corrections = [f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"]
+        if self.num_pairs > 1:
+            corrections.append(text("holm", count=self.num_pairs))
+        if self.looks is not None:
+            corrections.append(self.looks.words)
+            if self.level == 0:
+                corrections.append(text("no_new_seeds"))
+        return text(
+            "evidence",
+            difference=difference,
+            confidence=percent(self.confidence, 0),
+            low=self.metric.signed(self.low),
+            high=self.metric.signed(self.high),
+            p=join(corrections, ", "),
+            tested=self._tested(),
+        )
+
+    def _tested(self) -> Text:
+        """The seeds and the test examples."""
+        key, seeds = "tested_one_seed" if max(self.num_seeds) == 1 else "tested", self.num_seeds[0]
+        if len(set(self.num_seeds)) > 1:
+            first, second = sorted(self.num_seeds)
+            key, seeds = "tested_uneven", text("two_counts", first=first, second=second)
+        tested = text(key, seeds=seeds, examples=self.num_examples)
+        if self.num_units is None:
+            return tested
+        return text(f"tested_of_{self.unit}", tested=tested, count=self.num_units)
 
     def _chances(self) -> str:
         """The effect as probabilities."""
         if self.probabilities is None:
             return ""
         better, equivalent, worse = (percent(chance, 0) for chance in self.probabilities)
-        return (
-            f" Probability that {in_sentence(self.cell)} is better by more than {self._margin} "
-            f"{better}, within it {equivalent}, worse {worse}."
+        return text(
+            "chances",
+            cell=in_sentence(self.cell),
+            margin=self.metric.margin(self.margin),
+            better=better,
+            equivalent=equivalent,
+            worse=worse,
         )
 
     def _advice(self) -> str:
         if self.more_seeds is not None and math.isnan(self.low):
-            return " One seed cannot tell the cell from its luck; run at least three."
+            return text("advice_one_seed")
+        if self.more_seeds is not None and self.looks is not None:
+            total = min(self.num_seeds) + self.more_seeds
+            look = self.looks.number_of(total)
+            return text("advice_seeds_at", more=self.more_seeds, total=total, look=look)
         if self.more_seeds is not None:
-            at = ""
-            if self.looks is not None:
-                then = min(self.num_seeds) + self.more_seeds
-                at = f" ({then} in all, {self.looks.number_of(then)})"
-            return f" About {self.more_seeds} more seeds per cell{at} would decide, if it stays so."
+            return text("advice_seeds", more=self.more_seeds)
         if self.min_examples is not None:
-            units = {
-                "group": "groups that are not trained on",
-                "recording": "test recordings",
-                "row": "test examples",
-            }[self.unit]
-            return (
-                f" More seeds would not decide; at least {self.min_examples:,} {units} are needed."
-            )
+            units = text(f"units_{self.unit}")
+            return text("advice_examples", count=self.min_examples, units=units)
         return ""
 
 

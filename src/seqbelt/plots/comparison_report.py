@@ -7,7 +7,6 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from seqbelt.comparison.baselines.baseline import Baseline
 from seqbelt.comparison.comparison import Conclusion
 from seqbelt.comparison.metrics import ACCURACY
 from seqbelt.comparison.variants import label
@@ -31,7 +30,7 @@ from seqbelt.plots.report_page import (
     tiles,
     track,
 )
-from seqbelt.plots.report_texts import Language
+from seqbelt.texts import Language
 
 LEAST_TRAINING_ROWS = 20
 """A class with fewer is named among the limits."""
@@ -96,15 +95,14 @@ def comparison_report(
     figures: Mapping[str, Figure],
     language: Language,
 ) -> str:
-    """The whole page. ``appendix`` is Markdown in English, ``figures`` are by the last part of
-    their text's key."""
+    """The whole page. ``appendix`` is Markdown, ``figures`` are by the last part of their text's
+    key."""
     page = _Page(name, data, chosen, conclusion, features, Words(language))
     words = page.words
     statistics = join(
         [
             heading(words("statistics")),
-            paragraph(words("statistics_language"), "soft"),
-            Markup('<div lang="en">{}</div>').format(report_page.markdown(appendix)),
+            report_page.markdown(appendix),
             report_page.figures({words(f"figure_{key}"): image for key, image in figures.items()}),
         ]
     )
@@ -129,7 +127,7 @@ class _Page:
         self.name, self.data, self.chosen = name, data, chosen
         self.conclusion, self.features, self.words = conclusion, features, words
         self.items = words(f"items_{data.kind}")
-        self.model = label(chosen.cell)
+        self.model = words.write(label(chosen.cell))
         num_classes = len(data.classes)
         labels, predictions = chosen.labels, chosen.predictions
         self.is_several = labels.ndim == 2
@@ -228,7 +226,7 @@ class _Page:
 
     def _controls_ahead(self) -> list[str]:
         ahead = [
-            (control.test_accuracy, self._name_of(control.baseline))
+            (control.test_accuracy, self.words.write(control.baseline.name))
             for control in self.conclusion.controls
             if control.test_accuracy is not None and control.test_accuracy > self.accuracy
         ]
@@ -242,16 +240,6 @@ class _Page:
             )
             for accuracy, name in sorted(ahead, reverse=True)
         ]
-
-    def _name_of(self, control: Baseline) -> str:
-        """The name of a method without recurrence, in the report's language."""
-        of_cell = control.key.removeprefix("shuffled-")
-        if of_cell != control.key:
-            return self.words("control_shuffled", name=label(of_cell))
-        if control.key.startswith(("input-", "section-")):
-            return self.words("control_alone", name=control.name.removesuffix(" alone"))
-        key = f"control_{control.key}"
-        return self.words(key) if self.words.has(key) else control.name
 
     def _lengths(self) -> str:
         low, median, high = self.data.lengths
@@ -319,7 +307,7 @@ class _Page:
             model=self.model,
             count=chosen.num_models,
             items=self._sequences,
-            score=words(f"score_{chosen.score}"),
+            score=words(f"metric_{chosen.score}"),
         )
         cells = self.conclusion.cells()
         body = []
@@ -329,12 +317,12 @@ class _Page:
             if scores["low"] is not None:
                 interval = track(scores["mean"], scores["low"], scores["high"], words)
             body.append(
-                [label(cell), words.percent(scores["mean"]), interval,
+                [words.write(label(cell)), words.percent(scores["mean"]), interval,
                  f"{summary['num_parameters']:,}", f"{summary['train_s']:.0f}"]
             )  # fmt: skip
         header = ["model", "mean_accuracy", "interval_column", "parameters", "train_s"]
         controls = [
-            [self._name_of(control.baseline), words.percent(control.test_accuracy)]
+            [words.write(control.baseline.name), words.percent(control.test_accuracy)]
             for control in self.conclusion.controls
             if control.test_accuracy is not None
         ]
@@ -439,7 +427,7 @@ class _Page:
         if data.num_groups and not chosen.held_out_groups:
             texts.append(words("limit_groups"))
         ahead = [
-            self._name_of(control.baseline)
+            words.write(control.baseline.name)
             for control in self.conclusion.controls
             if control.test_accuracy is not None and control.test_accuracy >= self.accuracy
         ]

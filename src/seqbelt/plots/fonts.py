@@ -13,6 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager, get_font
 
+from seqbelt.texts import ENGLISH, Language
+
 KOREAN_FONTS = (
     "Noto Sans CJK KR", "Noto Sans KR", "Noto Sans CJK JP", "NanumGothic", "Apple SD Gothic Neo",
     "Malgun Gothic",
@@ -91,6 +93,11 @@ def unwritable(text: str) -> set[str]:
 def writable(text: str) -> str:
     """The text with a box for every missing glyph."""
     return text.translate({ord(character): "□" for character in unwritable(text)})
+
+
+def figure_language(language: Language) -> Language:
+    """The language of the texts in figures: English where no font has Korean glyphs."""
+    return ENGLISH if language == "ko" and unwritable("한") else language
 
 
 def hint(text: str) -> str | None:

@@ -24,7 +24,7 @@ from seqbelt.plots.report_page import (
     tiles,
     track,
 )
-from seqbelt.plots.report_texts import Language
+from seqbelt.texts import Language
 
 LEVEL = 0.05
 MAX_CHANGES = 6

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from seqbelt.plots.fonts import to_png
-from seqbelt.plots.report_texts import Language, texts_of
+from seqbelt.texts import TEXTS, Language, in_language, text
 
 MAX_CONFUSION_CLASSES = 16
 """Classes up to which a confusion is drawn as a table."""
@@ -35,7 +35,7 @@ h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; break-after: avoid; }
   margin: 1rem 0; padding: 0; }
 .tile { background: var(--panel); border-radius: .4rem; padding: .7rem .9rem; }
 .tile b { display: block; font-size: 1.5rem; line-height: 1.2; }
-.table { overflow-x: auto; }
+.table { overflow-x: auto; margin: .8rem 0; }
 table { overflow-wrap: normal; border-collapse: collapse; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: left;
@@ -88,15 +88,18 @@ class Words:
 
     def __init__(self, language: Language) -> None:
         self.language: Language = language
-        self._texts = texts_of(language)
 
     def __call__(self, key: str, **values: object) -> str:
         """The text of a key with its values."""
-        return self._texts[key].format(**values)
+        return in_language(text(key, **values), self.language)
+
+    def write(self, value: str) -> str:
+        """A text in this language; what is no ``Text`` stays."""
+        return in_language(value, self.language)
 
     def has(self, key: str) -> bool:
         """Whether there is such a text."""
-        return key in self._texts
+        return key in TEXTS
 
     def reason(self, why: str) -> str:
         """Why an input was left out, one of the reasons in ``errors.py``."""

@@ -18,6 +18,7 @@ from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.several_report import SeveralReport
 from seqbelt.evaluation.step_report import StepReport
 from seqbelt.plots.fonts import figure_fonts, writable
+from seqbelt.texts import ENGLISH, Language, in_language, text
 from seqbelt.training.augmenter import Augmenter
 from seqbelt.training.history import History
 from seqbelt.words import percent
@@ -89,44 +90,50 @@ def labels_figure(report: SeveralReport) -> Figure:
 
 
 @figure_fonts()
-def learning_curves(histories: Mapping[str, History]) -> Figure:
+def learning_curves(histories: Mapping[str, History], language: Language = ENGLISH) -> Figure:
     """Loss and validation accuracy by epoch, one line per run; dots mark the weights kept."""
+
+    def words(key: str, **values: object) -> str:
+        return in_language(text(key, **values), language)
+
     figure = Figure(figsize=(10, 4), layout="constrained")
     losses, accuracies = figure.subplots(1, 2)
     for name, history in histories.items():
         colour = COLOURS.get(name.partition("-")[0])
         numbers = [epoch.number for epoch in history.epochs]
         train = [epoch.train_loss for epoch in history.epochs]
-        losses.plot(numbers, train, "--", color=colour, alpha=0.5, label=f"{name} training")
+        title = words("line_training", name=name)
+        losses.plot(numbers, train, "--", color=colour, alpha=0.5, label=title)
         scores = [epoch.validation for epoch in history.epochs if epoch.validation]
         if len(scores) == len(numbers):
             best = history.best_epoch - 1
-            for axes, values, text in (
-                (losses, [s.loss for s in scores], f"{name} validation"),
+            for axes, values, title in (
+                (losses, [s.loss for s in scores], words("line_validation", name=name)),
                 (accuracies, [100 * s.accuracy for s in scores], name),
             ):
-                axes.plot(numbers, values, color=colour, label=text)
+                axes.plot(numbers, values, color=colour, label=title)
                 axes.plot(numbers[best], values[best], "o", color=colour)
-    losses.set(ylabel="cross-entropy (nats)", yscale="log")
-    accuracies.set(ylabel="validation accuracy (%)")
+    losses.set(ylabel=words("axis_loss"), yscale="log")
+    accuracies.set(ylabel=words("axis_validation_accuracy"))
     for axes in (losses, accuracies):
-        axes.set_xlabel("epoch")
+        axes.set_xlabel(words("axis_epoch"))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(histories) <= 4:
         losses.legend(fontsize=8)
     else:
-        training = Line2D([], [], color="#555555", linestyle="--", alpha=0.5, label="training")
-        validation = Line2D([], [], color="#555555", label="validation")
+        train = words("train")
+        training = Line2D([], [], color="#555555", linestyle="--", alpha=0.5, label=train)
+        validation = Line2D([], [], color="#555555", label=words("validation"))
         losses.legend(handles=[training, validation], fontsize=8)
-    _legend_by_cell(accuracies, histories)
+    _legend_by_cell(accuracies, histories, language)
     return figure
 
 
-def _legend_by_cell(axes, names: Sequence[str] | Mapping) -> None:
+def _legend_by_cell(axes, names: Sequence[str] | Mapping, language: Language) -> None:
     seen: dict[str, object] = {}
     handles, labels = axes.get_legend_handles_labels()
     for handle, name in zip(handles, labels, strict=True):
-        seen.setdefault(label(name.partition("-")[0]), handle)
+        seen.setdefault(in_language(label(name.partition("-")[0]), language), handle)
     if seen:
         axes.legend(list(seen.values()), list(seen))
 

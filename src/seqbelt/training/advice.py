@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import entr
 
 from seqbelt.data.labels.targets import TARGETS, Target
+from seqbelt.texts import Text, text
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.hyperparameters import Training
@@ -34,9 +35,9 @@ class Advice:
     """One sentence: how to change them. The same for every training with this finding."""
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Text:
         """Finding and remedy."""
-        return f"{self.finding}: {self.remedy} ({self.setting})."
+        return text("advice", finding=self.finding, remedy=self.remedy, setting=self.setting)
 
 
 @dataclass(frozen=True)
@@ -108,19 +109,16 @@ def _unlearned(history: History, outcome: TrainingOutcome, training: Training) -
     remaining = (loss - minimum) / (chance - minimum)
     if remaining >= 0.9:
         yield Advice(
-            f"the training loss ended at {loss:.2f}, where chance is {chance:.2f}: the network "
-            "has hardly fitted the training rows",
+            text("finding_chance", loss=f"{loss:.2f}", chance=f"{chance:.2f}"),
             f"training.learning_rate, training.batch_size, {LONGER}"
             + (", features.standardize" if outcome.can_standardize else ""),
-            "try another learning rate, smaller batches and more updates"
-            + (", and scale each sequence" if outcome.can_standardize else ""),
+            text("remedy_chance_scaled" if outcome.can_standardize else "remedy_chance"),
         )
     elif remaining >= 0.5 and not settings.augmentation.mixup_alpha:  # mixup keeps the loss up
         yield Advice(
-            f"the training loss ended at {loss:.2f}, more than half of chance ({chance:.2f}): the "
-            "training rows are not fitted",
+            text("finding_half", loss=f"{loss:.2f}", chance=f"{chance:.2f}"),
             f"{LONGER}, training.batch_size, model.hidden_size",
-            "train longer, with smaller batches, or take a wider network",
+            text("remedy_half"),
         )
 
 
@@ -134,20 +132,26 @@ def _course(history: History, outcome: TrainingOutcome) -> Iterator[Advice]:
     (best, accuracy), (last, at_end) = max(accuracies, key=lambda pair: pair[1]), accuracies[-1]
     if best == last:
         yield Advice(
-            f"the last epoch of {last} was the best on validation ({percent(accuracy)})",
+            text("finding_last_best", last=last, accuracy=percent(accuracy)),
             LONGER,
-            "train longer",
+            text("remedy_longer"),
         )
     losses = [epoch.train_loss for epoch in history.epochs]
     early = best <= max(1, len(accuracies) // 10)
     if early and accuracy > at_end and losses[-1] < losses[0] / 2:
         yield Advice(
-            f"validation was best after epoch {best} of {last} ({percent(accuracy)}, "
-            f"{percent(at_end)} at the end) while the training loss fell from {losses[0]:.2f} to "
-            f"{losses[-1]:.2f}: it overfits",
+            text(
+                "finding_overfits",
+                best=best,
+                last=last,
+                accuracy=percent(accuracy),
+                at_end=percent(at_end),
+                first_loss=f"{losses[0]:.2f}",
+                last_loss=f"{losses[-1]:.2f}",
+            ),
             "model.dropout, training.label_smoothing, "
             + ("model.embedding_dropout" if outcome.is_tokens else "training.augmentation"),
-            "regularise it, or add training rows",
+            text("remedy_overfits"),
         )
 
 
@@ -157,10 +161,14 @@ def _clipping(history: History, training: Training) -> Iterator[Advice]:
     if training.clip_norm is not None and clipped >= MANY_CLIPPED:
         norm = float(np.mean([epoch.gradient_norm for epoch in later]))
         yield Advice(
-            f"{percent(clipped, 0)} of the later updates were clipped to a norm of "
-            f"{training.clip_norm:g}; the mean norm was {norm:{'.2g' if norm < 10 else ',.0f'}}",
+            text(
+                "finding_clipped",
+                clipped=percent(clipped, 0),
+                limit=f"{training.clip_norm:g}",
+                norm=f"{norm:{'.2g' if norm < 10 else ',.0f'}}",
+            ),
             "training.clip_norm, training.learning_rate",
-            "clip at the mean norm or above it, or lower the learning rate",
+            text("remedy_clipped"),
         )
 
 
@@ -170,30 +178,34 @@ def _classes(outcome: TrainingOutcome) -> Iterator[Advice]:
     weights = "training.class_weights, training.sampling"
     if len(never):
         names = ", ".join(f"'{outcome.classes[n]}'" for n in never[:MAX_NAMES])
-        more = f" and {len(never) - MAX_NAMES} more" if len(never) > MAX_NAMES else ""
+        if len(never) > MAX_NAMES:
+            names = text("names_and_more", names=names, count=len(never) - MAX_NAMES)
+        count, total = counts[never].sum(), outcome.num_validation
         yield Advice(
-            f"never predicted on validation: {names}{more} ({counts[never].sum():,} of "
-            f"{outcome.num_validation:,} rows)",
+            text("finding_never", names=names, count=count, total=total),
             weights,
-            "weigh the classes equally, or add rows of these",
+            text("remedy_never"),
         )
     elif outcome.target.is_several:
         return  # macro-F1 of labels does not compare with the accuracy of whole sets
     elif outcome.scores and outcome.scores.accuracy - outcome.scores.macro_f1 > LARGE_GAP:
         yield Advice(
-            f"macro-F1 ({percent(outcome.scores.macro_f1)}) is far below accuracy "
-            f"({percent(outcome.scores.accuracy)}) on validation: rare classes are neglected",
+            text(
+                "finding_neglected",
+                macro_f1=percent(outcome.scores.macro_f1),
+                accuracy=percent(outcome.scores.accuracy),
+            ),
             weights,
-            "weigh the classes equally",
+            text("remedy_neglected"),
         )
 
 
 def _unread(outcome: TrainingOutcome) -> Iterator[Advice]:
     if outcome.unread > 0.5:
         yield Advice(
-            f"{percent(outcome.unread, 0)} of the training steps are never read",
+            text("finding_unread", share=percent(outcome.unread, 0)),
             "model.crop_steps, model.crop",
-            "read more steps, or other ones in every epoch (windows)",
+            text("remedy_unread"),
         )
 
 
@@ -203,15 +215,15 @@ def _validation_rows(outcome: TrainingOutcome, training: Training) -> Iterator[A
     if not num_rows and training.keep != "best":
         return  # the last epoch is kept, as intended where all rows train
     if not num_rows:
-        finding = "without validation rows the best epoch cannot be chosen"
+        finding = text("finding_no_validation")
     elif num_rows < FEW_ROWS:
-        finding = f"{num_rows} validation rows are too few to choose by"
+        finding = text("finding_few_validation", count=num_rows)
     elif missing:
-        finding = f"the validation rows lack {missing} of {len(counts)} classes"
+        finding = text("finding_lacking", missing=missing, count=len(counts))
     else:
         return
     yield Advice(
         finding,
         "data.validation_fraction, data.whole_groups",
-        "take more validation rows, or look at the test with folds (data.folds) only",
+        text("remedy_validation"),
     )

@@ -11,6 +11,7 @@ from seqbelt.comparison.metrics import ACCURACY
 from seqbelt.comparison.statistics import accuracy_after_selection
 from seqbelt.comparison.variants import label
 from seqbelt.experiment import Experiment
+from seqbelt.texts import Text, text
 from seqbelt.words import percent
 from seqbelt.workflow.comparison_run import CompareJournal, Job
 from seqbelt.workflow.console import ModelCount
@@ -22,7 +23,7 @@ class Choice(NamedTuple):
     """The model to register; with folds, a model of the settings to refit."""
 
     model: Trained
-    sentence: str
+    sentence: Text
     """Why, without a full stop."""
     reason: str
     """``validation``, ``mean_validation`` or ``mean_test``."""
@@ -49,16 +50,16 @@ def choose(trained: Sequence[Trained]) -> Choice:
         values.setdefault(model.cell, []).append(value)
     if has_validation and num_folds == 1:
         best = max(range(len(ranks)), key=ranks.__getitem__)
-        return Choice(trained[best], "the best by validation", "validation", score)
+        return Choice(trained[best], text("chosen_validation"), "validation", score)
     cell = max(values, key=lambda name: np.mean(values[name]))
     first = next(model for model in trained if model.cell == cell)
     part = "validation" if has_validation else "test"
-    over = f"the best mean {part} {score.replace('_', ' ')} over all seeds"
-    optimism = "" if has_validation else ", which makes that mean a little optimistic"
-    text = f"without validation rows, the first model of the cell with {over}{optimism}"
-    if num_folds > 1:
-        text = f"the cell with {over} and folds{optimism}, refitted on the rows of all folds"
-    return Choice(first, text, f"mean_{part}", score)
+    key = "over_seeds_and_folds" if num_folds > 1 else "over_seeds"
+    over = text(key, part=text(part), score=text(f"metric_{score}"))
+    if not has_validation:
+        over = text("optimistic", over=over)
+    sentence = text("chosen_folds" if num_folds > 1 else "chosen_without", over=over)
+    return Choice(first, sentence, f"mean_{part}", score)
 
 
 def refit(experiment: Experiment, cell: str, journal: CompareJournal) -> Trained:

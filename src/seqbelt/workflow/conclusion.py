@@ -23,6 +23,7 @@ from seqbelt.data.labels.targets import Target
 from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.step_report import StepReport
 from seqbelt.experiment import Experiment
+from seqbelt.texts import text
 from seqbelt.training.history import History
 from seqbelt.words import percent
 from seqbelt.workflow.training_run import Trained
@@ -119,17 +120,12 @@ def units_of_test(folds: Sequence[tuple[Report, set[str]]]) -> tuple[np.ndarray 
         scope = (
             ""
             if num_held_out == num_rows
-            else f"{percent(fraction, 0)} of the test examples belong to groups without training "
-            "rows; the other examples count as independent."
+            else text("scope_some_groups", share=percent(fraction, 0))
         )
         return np.array(names), "group", scope
     scope = ""
     if num_held_out:
-        scope = (
-            f"All test examples belong to one group, '{min(held_out)}': the verdict holds for "
-            "that group, not for new groups; test on several (data.test_groups, data.folds: "
-            "group)."
-        )
+        scope = text("scope_one_group", name=min(held_out))
     if not has_recordings:
         return None, "row", scope
     units = [

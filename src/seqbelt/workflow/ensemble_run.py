@@ -11,6 +11,7 @@ from seqbelt.comparison.variants import label
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.ensemble import Ensemble
+from seqbelt.texts import Text, text
 from seqbelt.words import percent
 from seqbelt.workflow.comparison_run import CompareJournal
 from seqbelt.workflow.console import echo
@@ -58,16 +59,16 @@ class EnsembleResult:
         }
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Text:
         """The members, the test accuracies of ensemble and members, and the cost."""
         result = self.to_dict()
-        number, test = result["num_networks"], result["test_accuracy"]
-        return (
-            f"The average of {number} {label(self.trained.cell)} networks (seeds "
-            f"{', '.join(map(str, result['seeds']))}): test "
-            f"accuracy {percent(test['average'], 2)}, "
-            f"mean of its members {percent(test['members_mean'], 2)}; a prediction computes "
-            f"{number} networks and takes about {number} times as long as one."
+        return text(
+            "average_of",
+            number=result["num_networks"],
+            cell=label(self.trained.cell),
+            seeds=", ".join(map(str, result["seeds"])),
+            average=percent(result["test_accuracy"]["average"], 2),
+            members=percent(result["test_accuracy"]["members_mean"], 2),
         )
 
 

@@ -20,7 +20,7 @@ from seqbelt.inference.reference import short_hash
 from seqbelt.plots.item_view import ShownItem, kind_of
 from seqbelt.plots.prediction_report import Group, PredictionFacts, prediction_report
 from seqbelt.plots.report_page import Words
-from seqbelt.plots.report_texts import ReportSettings
+from seqbelt.plots.report_settings import ReportSettings
 from seqbelt.workflow.console import echo
 
 NUM_LEAST_SURE = 24

@@ -23,8 +23,7 @@ from seqbelt.inference.timeline import (
     default_window_s,
     pools_spans,
 )
-from seqbelt.plots.report_texts import ReportSettings
-from seqbelt.settings import override
+from seqbelt.plots.report_settings import ReportSettings
 from seqbelt.words import percent
 from seqbelt.workflow.console import bar, echo
 from seqbelt.workflow.inputs import Inputs, PathStyle, list_items, parse_inputs
@@ -189,7 +188,7 @@ def _report_settings(
         report.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"--report {report}: its folder cannot be created ({error})") from None
-    return ReportSettings.parse(override({"report": {}}, given)["report"], origin="report")
+    return ReportSettings.of(given)
 
 
 def _open_timeline(

@@ -9,6 +9,7 @@ from seqbelt.data.store.store import SequenceStore
 from seqbelt.experiment import Experiment
 from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.models.model import Model
+from seqbelt.texts import Text, join, text
 from seqbelt.workflow.search import Search
 from seqbelt.workflow.search_report import log_search
 from seqbelt.workflow.workers import run_in_workers
@@ -16,7 +17,7 @@ from seqbelt.workflow.workers import run_in_workers
 
 def build_variants(
     experiment: Experiment, store: SequenceStore
-) -> tuple[dict[str, Experiment], str]:
+) -> tuple[dict[str, Experiment], Text]:
     """The experiment of each variant, and a sentence that describes the protocol."""
     comparison = experiment.comparison
     entries = {
@@ -24,7 +25,7 @@ def build_variants(
         for name in comparison.cells
     }
     if comparison.protocol == "as_given":
-        return entries, "settings as given, the same for every cell."
+        return entries, text("protocol_as_given")
     if comparison.protocol == "equal_tuning":
         return _tune(entries, store)
 
@@ -44,7 +45,7 @@ def build_variants(
 
 def _tune(
     entries: dict[str, Experiment], store: SequenceStore
-) -> tuple[dict[str, Experiment], str]:
+) -> tuple[dict[str, Experiment], Text]:
     """Tune each variant; the searches run in parallel, the trials of one search do not."""
     searches = {name: _search(name, entry, store) for name, entry in entries.items()}
     num_workers = next(iter(entries.values())).comparison.num_workers
@@ -60,12 +61,9 @@ def _tune(
         tuned[name] = result.experiment
         best = ", ".join(f"{setting.split('.')[1]} {_short(value)}"
                          for setting, value in result.best.items())  # fmt: skip
-        settings_by_cell.append(f"{label(name)}: {best}")
+        settings_by_cell.append(join([label(name), best], ": "))
     num_trials = next(iter(searches.values())).num_trials
-    return tuned, (
-        f"equal tuning, {num_trials} trials for each cell, scored on validation rows; "
-        f"best {'; '.join(settings_by_cell)}."
-    )
+    return tuned, text("protocol_tuned", count=num_trials, settings=join(settings_by_cell, "; "))
 
 
 def _search(name: str, entry: Experiment, store: SequenceStore) -> Search:

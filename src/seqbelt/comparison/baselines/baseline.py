@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqbelt.data.sequences import Sequences
+from seqbelt.texts import text
 
 NO_RECURRENCE = "no-recurrence"
 """Key of the baseline that is the cells' own network without its recurrent layer."""
@@ -40,10 +41,10 @@ def no_recurrence_baseline(uses_order: bool) -> Baseline:
     """The cells' own network without its recurrent layer; it uses order where convolutions
     precede the recurrent layer."""
     return Baseline(
-        name="no recurrence",
+        name=text(f"control_{NO_RECURRENCE}"),
         key=NO_RECURRENCE,
-        description="The cells' network without its recurrent layer, trained once as they are.",
-        implication="recurrence may gain nothing here",
+        description=text(f"reads_{NO_RECURRENCE}"),
+        implication=text(f"implies_{NO_RECURRENCE}"),
         uses_order=uses_order,
     )
 
@@ -51,10 +52,10 @@ def no_recurrence_baseline(uses_order: bool) -> Baseline:
 def input_baseline(name: str) -> Baseline:
     """The cells' own network on one of several inputs."""
     return Baseline(
-        name=f"{name} alone",
+        name=text("control_alone", name=name),
         key=f"input-{name}",
-        description=f"The cells' network on the input '{name}' alone, trained once as they are.",
-        implication=f"the input '{name}' may suffice here",
+        description=text("reads_input", name=name),
+        implication=text("implies_input", name=name),
         uses_order=True,
         input_name=name,
     )

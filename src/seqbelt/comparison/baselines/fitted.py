@@ -27,6 +27,7 @@ from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.data.sequences import RowSource, Sequences
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.model import Model
+from seqbelt.texts import text
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.scoring import ZERO
 
@@ -76,11 +77,10 @@ def _each_section(sections: Sequence[tuple[str, int]]) -> Iterator[FittedBaselin
     for number, (kind, width) in enumerate(sections):
         chosen = slice(start, start + width)
         yield FittedBaseline(
-            name=f"features[{number}] alone",
+            name=text("control_alone", name=f"features[{number}]"),
             key=f"section-{number}",
-            description=f"The thirds and spectrum of the features of section {number} ({kind}) "
-            "alone, by logistic regression.",
-            implication=f"the section {number} of the features ({kind}) may suffice here",
+            description=text("reads_section", number=number, kind=kind),
+            implication=text("implies_section", number=number, kind=kind),
             uses_order=True,
             predict=partial(_predict_from_section, chosen=chosen),
         )
@@ -115,74 +115,70 @@ def _columns_only(fold: Fold) -> np.ndarray:
 
 
 _MAJORITY = FittedBaseline(
-    name="majority class",
+    name=text("control_majority"),
     key="majority",
-    description="The most frequent class of the training rows, whatever the sequence.",
-    implication="the best cell may have learned nothing",
+    description=text("reads_majority"),
+    implication=text("implies_majority"),
     uses_order=False,
     predict=_majority_class,
 )
 _LENGTH = FittedBaseline(
-    name="length only",
+    name=text("control_length"),
     key="length",
-    description="How many steps a sequence has, by a decision tree.",
-    implication="the length may reveal the class here",
+    description=text("reads_length"),
+    implication=text("implies_length"),
     uses_order=False,
     predict=_length_only,
 )
 _COLUMNS = FittedBaseline(
-    name="columns alone",
+    name=text("control_columns"),
     key="columns",
-    description="The columns of the manifest without any sequence, by a random forest.",
-    implication="the columns may suffice here",
+    description=text("reads_columns"),
+    implication=text("implies_columns"),
     uses_order=True,
     predict=_columns_only,
     input_name="columns",
 )
 _SIGNALS = (
     FittedBaseline(
-        name="summary statistics",
+        name=text("control_statistics"),
         key="statistics",
-        description="Mean, deviation, extremes and quantiles of each feature over the steps, in no "
-        "order, by logistic regression.",
-        implication="order may not matter here",
+        description=text("reads_statistics"),
+        implication=text("implies_statistics"),
         uses_order=False,
         predict=lambda fold: predict_from(statistics, fold.train, fold.test),
     ),
     FittedBaseline(
-        name="thirds and spectrum",
+        name=text("control_spectrum"),
         key="spectrum",
-        description="The summary statistics, the mean of each third of the steps and how fast each "
-        "feature changes, by logistic regression.",
-        implication="no more than coarse order may matter here",
+        description=text("reads_spectrum"),
+        implication=text("implies_spectrum"),
         uses_order=True,
         predict=lambda fold: predict_from(statistics_in_time, fold.train, fold.test),
     ),
     FittedBaseline(
-        name="random convolutions",
+        name=text("control_convolutions"),
         key="convolutions",
-        description="How often and how far 2,000 random kernels respond (ROCKET), by ridge "
-        "regression.",
-        implication="short patterns may matter here, and no memory beyond them",
+        description=text("reads_convolutions"),
+        implication=text("implies_convolutions"),
         uses_order=True,
         predict=lambda fold: random_convolutions(fold.train, fold.test),
     ),
 )
 _STEPS = (
     FittedBaseline(
-        name="single steps",
+        name=text("control_step"),
         key="step",
-        description="The step itself, without the steps around it, by logistic regression.",
-        implication="single steps may suffice for their class here",
+        description=text("reads_step"),
+        implication=text("implies_step"),
         uses_order=False,
         predict=lambda fold: predict_steps(fold.train, fold.test, spans=()),
     ),
     FittedBaseline(
-        name="steps and their surroundings",
+        name=text("control_surroundings"),
         key="surroundings",
-        description="The step and the means of 9, 33 and 129 steps around it, in no order, by "
-        "logistic regression.",
-        implication="order may not matter here",
+        description=text("reads_surroundings"),
+        implication=text("implies_statistics"),
         uses_order=False,
         predict=lambda fold: predict_steps(fold.train, fold.test, spans=SPANS),
     ),
@@ -193,20 +189,18 @@ def _texts(model: Model, training: Training) -> tuple[FittedBaseline, ...]:
     embeddings = partial(mean_of_embeddings, model=model, training=training)
     return (
         FittedBaseline(
-            name="bag of words",
+            name=text("control_bag-of-words"),
             key="bag-of-words",
-            description="Which tokens and pairs of neighbours occur (tf-idf), by logistic "
-            "regression.",
-            implication="order beyond neighbours may not matter here",
+            description=text("reads_bag-of-words"),
+            implication=text("implies_bag-of-words"),
             uses_order=False,
             predict=lambda fold: bag_of_words(fold.train, fold.test),
         ),
         FittedBaseline(
-            name="mean of embeddings",
+            name=text("control_embeddings"),
             key="embeddings",
-            description="Which tokens occur: the cells' network without its recurrent layer, "
-            "trained as they are.",
-            implication="order may not matter here",
+            description=text("reads_embeddings"),
+            implication=text("implies_statistics"),
             uses_order=False,
             predict=lambda fold: embeddings(
                 fold.train, fold.validation, fold.test, build=fold.build

@@ -9,6 +9,7 @@ from seqbelt.comparison.baselines.baseline import NO_RECURRENCE, Baseline, Basel
 from seqbelt.comparison.metrics import ACCURACY
 from seqbelt.comparison.variants import in_sentence, label
 from seqbelt.comparison.verdict import Verdict, VerdictRule
+from seqbelt.texts import Text, join, text
 from seqbelt.words import percent
 
 
@@ -99,7 +100,7 @@ def remarks(
     without = [
         judgement
         for judgement in judged
-        if judgement.baseline.key == NO_RECURRENCE and judgement is not rival
+        if judgement.baseline.key == NO_RECURRENCE and judgement is not rival and cell != "none"
     ]
     alone = [judgement for judgement in judged if judgement.baseline.input_name]
     others = [
@@ -114,16 +115,16 @@ def remarks(
             for judgement in others
             if judgement.verdict.word == "worse" and judgement.verdict.other_value > most
         ]
-    sentences = [_gain(judgement, own_seeds) for judgement in without]
+    sentences: list[str] = [_gain(judgement, own_seeds) for judgement in without]
     # By accuracy alone: a control reliably ahead by little is not above one far ahead.
     others.sort(key=lambda judgement: -judgement.verdict.other_value)
     for judgement in others[:1]:
         explains = rival is None and judgement.verdict.word != "worse" and judgement.is_as_good
-        implication = f": {judgement.baseline.implication}" if explains else ""
-        advice = (
-            f" {remedy}" if remedy and rival is None and judgement.verdict.word == "worse" else ""
-        )
-        sentences.append(f"{_claim(judgement, own_seeds)}{implication}.{advice}")
+        claim = _claim(judgement, own_seeds)
+        key = "remark_implies" if explains else "remark"
+        sentences.append(text(key, claim=claim, implication=judgement.baseline.implication))
+        if rival is None and judgement.verdict.word == "worse":
+            sentences.append(remedy)
     named = [rival, *without, *others[:1], *alone]
     ahead = [
         judgement
@@ -131,13 +132,17 @@ def remarks(
         if judgement.verdict.word == "worse" and judgement not in named
     ]
     if ahead:
-        names = ", ".join(
-            f"'{judgement.baseline.name}' ({percent(judgement.verdict.other_value)})"
+        names = [
+            text(
+                "control_value",
+                name=judgement.baseline.name,
+                value=percent(judgement.verdict.other_value),
+            )
             for judgement in ahead
-        )
-        sentences.append(f"Also better than {in_sentence(cell)}: {names}.")
+        ]
+        sentences.append(text("also_better", cell=in_sentence(cell), names=join(names, ", ")))
     inputs = _describe_inputs(alone, rule, controls, groups, float(correct.mean()), cell)
-    return Remarks(warning, " ".join(sentences), inputs)
+    return Remarks(warning, join(sentences), inputs)
 
 
 def _describe_inputs(
@@ -158,11 +163,14 @@ def _describe_inputs(
     shown = []
     for judgement in sorted(alone, key=lambda judgement: [*correct].index(judgement.baseline.name)):
         name, found = judgement.baseline.input_name, correct[judgement.baseline.name]
-        chance = ""
+        reaches = text(
+            "input_reaches", name=_written(name), value=percent(judgement.verdict.other_value)
+        )
         if majority is not None and found is not None:
             answers = {name: _twice(found), "majority": _twice(majority)}
-            chance = "" if rule.judge(answers, groups)[0].word == "better" else ", at chance"
-        shown.append(f"'{name}' alone reaches {percent(judgement.verdict.other_value)}{chance}")
+            if rule.judge(answers, groups)[0].word != "better":
+                reaches = text("input_at_chance", reaches=reaches)
+        shown.append(reaches)
     sufficient = [
         judgement.baseline.input_name
         for judgement in alone
@@ -170,76 +178,83 @@ def _describe_inputs(
     ]
     undecided = [judgement.baseline.input_name for judgement in alone if not judgement.is_beaten]
     if sufficient:
-        claim = f"{_quoted(sufficient)} carries the answer alone"
+        claim = text("input_sufficient", names=_quoted(sufficient))
     elif undecided:
-        claim = f"it is not shown that more than {_quoted(undecided)} is needed"
+        claim = text("input_undecided", names=_quoted(undecided))
     else:
-        claim = "no input alone is enough"
-    return (
-        f"Inputs: {', '.join(shown)}, all inputs together {percent(accuracy)} ({label(cell)}): "
-        f"{claim}."
+        claim = text("input_none")
+    return text(
+        "inputs", shown=join(shown, ", "), accuracy=percent(accuracy), cell=label(cell), claim=claim
     )
 
 
-def _quoted(names: Sequence[str]) -> str:
-    return " and ".join(f"'{name}'" for name in names)
+def _quoted(names: Sequence[str]) -> Text:
+    korean = ", ".join(f"'{_written(name).korean}'" for name in names)
+    return Text(" and ".join(f"'{name}'" for name in names), korean)
+
+
+def _written(name: str) -> Text:
+    """The name of an input; the columns of the manifest have one in each language."""
+    return Text(name, text("the_columns").korean if name == "columns" else name)
 
 
 def _twice(correct: np.ndarray) -> np.ndarray:
     return np.repeat(correct, 2, axis=0) if len(correct) == 1 else correct
 
 
-def _warning(rival: _Judged, num_seeds: int, remedy: str) -> str:
+def _warning(rival: _Judged, num_seeds: int, remedy: str) -> Text:
     verdict = rival.verdict
-    name = label(verdict.cell)
-    if verdict.word == "worse":
-        claim = f"This {name} has not learned the task"
-    else:
-        claim = f"It is not shown that this {name} has learned the task"
-    try_this = f" {remedy}" if remedy and rival.is_ahead else ""
-    return (
-        f"{claim}: the control '{rival.baseline.name}', which does not use order, reaches "
-        f"{percent(verdict.other_value)}, it {percent(verdict.value)} "
-        f"({_evidence(verdict, num_seeds)}).{try_this}"
+    key = "not_learned" if verdict.word == "worse" else "not_shown_learned"
+    warning = text(
+        "control_warning",
+        claim=text(key, name=label(verdict.cell)),
+        control=rival.baseline.name,
+        value=percent(verdict.other_value),
+        own=percent(verdict.value),
+        evidence=_evidence(verdict, num_seeds),
     )
+    return join([warning, remedy if rival.is_ahead else ""])
 
 
-def _gain(without: _Judged, num_seeds: int) -> str:
+def _gain(without: _Judged, num_seeds: int) -> Text:
     """What recurrence gains over the same network without it."""
     verdict = without.verdict
-    points = f"{100 * abs(verdict.difference):.1f} points"
-    claim = {
-        "better": f"Recurrence gains {points} here",
-        "worse": f"Recurrence costs {points} here",
-        "equivalent": "Recurrence gains nothing here",
-        "undecided": "It is not shown that recurrence gains anything here",
-    }[verdict.word]
-    return (
-        f"{claim}: the control '{without.baseline.name}', the same network without it, trained "
-        f"once, reaches {percent(verdict.other_value)} against {percent(verdict.value)} "
-        f"of {in_sentence(verdict.cell)} ({_evidence(verdict, num_seeds)})."
+    points = text("in_points", value=f"{100 * abs(verdict.difference):.1f}")
+    return text(
+        "gain",
+        claim=text(f"gain_{verdict.word}", points=points),
+        control=without.baseline.name,
+        value=percent(verdict.other_value),
+        own=percent(verdict.value),
+        cell=in_sentence(verdict.cell),
+        evidence=_evidence(verdict, num_seeds),
     )
 
 
-def _claim(judgement: _Judged, num_seeds: int) -> str:
+def _claim(judgement: _Judged, num_seeds: int) -> Text:
     verdict = judgement.verdict
-    claim = "cannot be told apart"
+    key = "control_undecided"
     if verdict.word == "worse":
-        claim = "does better"
+        key = "control_better"
     elif judgement.is_as_good:
-        claim = "does as well"
-    return (
-        f"The control '{judgement.baseline.name}' {claim} ({percent(verdict.other_value)} against "
-        f"{percent(verdict.value)} of {in_sentence(verdict.cell)}; "
-        f"{_evidence(verdict, num_seeds)})"
+        key = "control_as_good"
+    return text(
+        key,
+        control=judgement.baseline.name,
+        value=percent(verdict.other_value),
+        own=percent(verdict.value),
+        cell=in_sentence(verdict.cell),
+        evidence=_evidence(verdict, num_seeds),
     )
 
 
-def _evidence(verdict: Verdict, num_seeds: int) -> str:
+def _evidence(verdict: Verdict, num_seeds: int) -> Text:
     """The control's lead with its interval."""
-    chance = f", {in_sentence(verdict.cell)} with one seed" if num_seeds == 1 else ""
-    return (
-        f"difference {ACCURACY.signed(-verdict.difference)} points, "
-        f"{percent(verdict.confidence, 0)} interval "
-        f"{ACCURACY.signed(-verdict.high)} to {ACCURACY.signed(-verdict.low)}{chance}"
+    return text(
+        "control_lead_one_seed" if num_seeds == 1 else "control_lead",
+        difference=ACCURACY.signed(-verdict.difference),
+        confidence=percent(verdict.confidence, 0),
+        low=ACCURACY.signed(-verdict.high),
+        high=ACCURACY.signed(-verdict.low),
+        cell=in_sentence(verdict.cell),
     )

@@ -16,6 +16,7 @@ from seqbelt.data.joined_views import map_inputs
 from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.texts import text
 from seqbelt.training.scoring import predict_logits
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -95,10 +96,10 @@ def shuffled_order_baseline(cell: str) -> Baseline:
     """The baseline of a cell on its own inputs in random order."""
     name = in_sentence(cell)
     return Baseline(
-        name=f"{name}, shuffled order",
+        name=text("control_shuffled", name=name),
         key=f"shuffled-{cell}",
-        description=f"The trained {name} on the same test steps in random order; not retrained.",
-        implication="order may not matter here",
+        description=text("reads_shuffled", name=name),
+        implication=text("implies_statistics"),
         uses_order=False,
         cell=cell,
     )

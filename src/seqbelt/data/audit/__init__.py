@@ -27,6 +27,7 @@ from seqbelt.data.joined_views import InputView
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.base import Features
 from seqbelt.features.joined_inputs import SeveralInputs
+from seqbelt.texts import text
 
 __all__ = ["Audit", "Finding", "audit_index", "audit_store", "leak_sentence"]
 
@@ -74,13 +75,14 @@ def _look_closer(
         at = next(at for at, size in enumerate(layout.inputs) if not size.is_tokens)
         own = [*features.inputs.values()][at] if isinstance(features, SeveralInputs) else None
         find, constant = similar_signals(InputView(rows.store, layout, at), own)
-        near = check_near_duplicates(rows, find, f"{layout.inputs[at].name} sequence", "leak")
+        kind = text("near_input", name=layout.inputs[at].name)
+        near = check_near_duplicates(rows, find, kind, "leak")
         return [near, check_constant(rows, constant)]
     if not rows.store.is_tokens:
         find, constant = similar_signals(rows.store, features)
-        near = check_near_duplicates(rows, find, "sequence", "leak")
+        near = check_near_duplicates(rows, find, text("near_sequence"), "leak")
         return [near, check_constant(rows, constant)]
     if texts is None:
         return [Finding("near-duplicates", "ok", 0, "not checked: the texts are not available")]
     # A warning, since similar texts may be different entries of the same form.
-    return [check_near_duplicates(rows, similar_texts(texts), "text", "warning")]
+    return [check_near_duplicates(rows, similar_texts(texts), text("near_text"), "warning")]

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
 from seqbelt.data.audit.rows import Rows
-from seqbelt.data.sources.names import shorten
+from seqbelt.texts import join, text
 from seqbelt.words import percent
 
 LEAK = 0.8
@@ -31,7 +31,7 @@ def check_columns(rows: Rows) -> Finding:
     if len(chosen) > MAX_ROWS:
         chosen = np.sort(np.random.default_rng(0).choice(chosen, MAX_ROWS, replace=False))
     cells = np.stack([layout.cells(store.sequence(int(row))) for row in chosen])
-    labels = {"the class": rows.label[chosen]}
+    labels: dict[str, np.ndarray] = {text("the_class"): rows.label[chosen]}
     if store.target.is_several:
         sets = store.label_sets(chosen)
         labels = {f"'{name}'": sets[:, at].astype(int) for at, name in enumerate(store.classes)}
@@ -47,14 +47,23 @@ def check_columns(rows: Rows) -> Finding:
             best = max(best, (accuracy - majority, f"'{name}' ({what}, {percent(accuracy)})"))
             if low - majority >= LEAK * (1 - majority):
                 leaks.append(
-                    f"column '{name}' alone predicts {what} of {percent(accuracy)} of "
-                    f"{len(label):,} rows (cross-validated, at least {percent(low)}; always the "
-                    f"most frequent: {percent(majority)})"
+                    text(
+                        "leak_column",
+                        name=name,
+                        what=what,
+                        accuracy=percent(accuracy),
+                        count=len(label),
+                        low=percent(low),
+                        majority=percent(majority),
+                    )
                 )
     if not leaks:
         return Finding("columns", "ok", 0, f"no column alone predicts the label; nearest {best[1]}")
-    remedy = "; remove it from features.columns unless it is known before the label is"
-    return Finding("columns", "leak", len(leaks), shorten(leaks, MAX_EXAMPLES) + remedy)
+    shown = join(leaks[:MAX_EXAMPLES], ", ")
+    if len(leaks) > MAX_EXAMPLES:
+        shown = text("names_and_more", names=shown, count=len(leaks) - MAX_EXAMPLES)
+    sentence = join([shown, text("leak_column_remedy")], "; ")
+    return Finding("columns", "leak", len(leaks), sentence)
 
 
 def _judge(

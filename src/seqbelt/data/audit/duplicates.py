@@ -6,6 +6,7 @@ import numpy as np
 
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding, Severity
 from seqbelt.data.audit.rows import PARTS, Rows
+from seqbelt.texts import Text, join, text
 from seqbelt.words import percent
 
 DuplicatePairs = tuple[np.ndarray, np.ndarray]
@@ -31,7 +32,7 @@ def exact_duplicates(rows: Rows) -> FindDuplicates:
 
 def check_duplicates(rows: Rows) -> Finding:
     """Exact duplicates between parts."""
-    return _check_pairs(rows, "duplicates", "have the same content as", exact_duplicates(rows))
+    return _check_pairs(rows, "duplicates", text("leak_same"), exact_duplicates(rows))
 
 
 def check_near_duplicates(
@@ -43,7 +44,7 @@ def check_near_duplicates(
     def find_others(held: np.ndarray, before: np.ndarray) -> DuplicatePairs:
         return find(np.setdiff1d(held, exact(held, before)[0]), before)
 
-    relation = f"have nearly the same {kind} as"
+    relation = text("leak_nearly", kind=kind)
     return _check_pairs(rows, "near-duplicates", relation, find_others, severity)
 
 
@@ -53,19 +54,27 @@ def _check_pairs(
     count, sentences, examples = 0, [], []
     for name, held, before in rows.sides():
         duplicated, duplicates = find(held, before)
-        earlier = " or ".join(part for part in PARTS[: PARTS.index(name)] if len(rows.part(part)))
+        before_it = [part for part in PARTS[: PARTS.index(name)] if len(rows.part(part))]
+        korean = "·".join(text(part).korean for part in before_it)
         if not len(duplicated):
             continue
         count += len(duplicated)
         fraction = len(duplicated) / len(held)
         sentences.append(
-            f"{len(duplicated):,} of {len(held):,} {name} rows ({percent(fraction, 2)}) {relation} "
-            f"a {earlier} row"
+            text(
+                "leak_pairs",
+                count=len(duplicated),
+                total=len(held),
+                part=Text(name, text(name).korean),
+                share=percent(fraction, 2),
+                relation=relation,
+                earlier=Text(" or ".join(before_it), korean),
+            )
         )
         examples += [f"{rows.name(a)} = {rows.name(b)}" for a, b in zip(duplicated, duplicates)]
     if not count:
         return Finding(check, "ok", 0, "none between the parts")
-    return Finding(check, severity, count, "; ".join(sentences), tuple(examples[:MAX_EXAMPLES]))
+    return Finding(check, severity, count, join(sentences, "; "), tuple(examples[:MAX_EXAMPLES]))
 
 
 def check_labels(rows: Rows) -> Finding:
@@ -115,5 +124,5 @@ def check_groups(rows: Rows) -> Finding:
             f"all {len(both)} test groups are in training too: the test does not measure new groups"
         )
         return Finding("groups", "warning", len(both), sentence, examples)
-    sentence = f"{len(both)} of {len(in_test)} test groups are in training too"
+    sentence = text("leak_groups", count=len(both), total=len(in_test))
     return Finding("groups", "leak", len(both), sentence, examples)

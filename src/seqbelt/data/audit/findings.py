@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from seqbelt.markdown import cell_text, markdown_table
+from seqbelt.texts import join, text
 
 Severity = Literal["ok", "warning", "leak"]
 SEVERITIES: tuple[Severity, ...] = ("ok", "warning", "leak")
@@ -81,4 +82,4 @@ class Audit:
 
 def leak_sentence(leaks: Sequence[str]) -> str:
     """That test scores are too high, and why; empty without leaks."""
-    return f"Leak, so the test scores are too high: {'; '.join(leaks)}." if leaks else ""
+    return text("leak", leaks=join(leaks, "; ")) if leaks else ""

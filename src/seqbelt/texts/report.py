@@ -1,30 +1,9 @@
-"""The ``report`` section, and every text of the reports in each language."""
+"""The words of all reports, and the texts of the report of a comparison."""
 
 from collections.abc import Mapping
-from typing import Literal
 
-from seqbelt.settings import Settings
-
-Language = Literal["en", "ko"]
-
-
-class ReportSettings(Settings):
-    """How the report for readers is written: of a comparison, and of a prediction."""
-
-    language: Language = "en"
-    """Language of the report: English or Korean."""
-    group_by: str | None = None
-    """Manifest column by whose values the report of a prediction is divided; null divides by
-    sub-folders."""
-
-
-def texts_of(language: Language) -> Mapping[str, str]:
-    """All texts in a language, by key; ``{names}`` are filled in with ``str.format``."""
-    return {key: both[language == "ko"] for key, both in _TEXTS.items()}
-
-
-_TEXTS: Mapping[str, tuple[str, str]] = {
-    # Words of both reports
+REPORT: Mapping[str, tuple[str, str]] = {
+    # Words of all reports
     "percent": ("{value:.1f} %", "{value:.1f}%"),
     "interval": ("95 % interval {low} to {high}", "95% 신뢰구간 {low} ~ {high}"),
     "made": ("Made on {date}.", "{date}에 작성했습니다."),
@@ -168,6 +147,16 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "use as well.",
         "길이만으로도 클래스를 우연보다 잘 구별할 수 있습니다. 실제 사용에서도 그러한지 확인하세요.",
     ),
+    "audit_columns": (
+        "{count:,} columns of the table predict the label by themselves: the accuracy is too good "
+        "unless they are known before the label is.",
+        "표의 열 {count:,}개가 그 자체로 라벨을 예측합니다. 라벨보다 먼저 알 수 있는 값이 아니라면 정확도가 실제보다 "
+        "높게 나옵니다.",
+    ),
+    "audit_label rates": (
+        "{count:,} labels are missing in a part of the data.",
+        "라벨 {count:,}개가 데이터의 일부 구역에 없습니다.",
+    ),
     "audit_steps": ("{count:,} classes have far fewer labelled steps than the largest.",
                     "클래스 {count:,}개는 라벨이 붙은 스텝이 가장 큰 클래스보다 훨씬 적습니다."),
     "audit_short": ("{count:,} {items} are much shorter than the others.",
@@ -179,9 +168,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "audit_other": ("{check}: {count:,} (see the statistics).", "{check}: {count:,}건(통계 참조)."),
     "choice": ("Which model, and why", "모델 선택과 이유"),
-    "score_accuracy": ("accuracy", "정확도"),
-    "score_mean_absolute_error": ("mean absolute error", "평균 절대 오차"),
-    "score_mean_average_precision": ("mean average precision", "평균 정밀도의 평균(mAP)"),
     "reason_validation": (
         "{model} was chosen because it was the best of {count:,} trained models on the validation "
         "{items} ({score}). The test {items} had no part in the choice.",
@@ -210,19 +196,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "interval_column": ("interval", "구간"),
     "parameters": ("parameters", "매개변수"),
     "train_s": ("seconds to train", "학습 시간(초)"),
-    "control_no-recurrence": ("no recurrence", "순환 구조 없음"),
-    "control_majority": ("majority class", "가장 흔한 클래스"),
-    "control_length": ("length only", "길이만"),
-    "control_columns": ("columns alone", "열만"),
-    "control_statistics": ("summary statistics", "요약 통계"),
-    "control_spectrum": ("thirds and spectrum", "삼등분 통계와 스펙트럼"),
-    "control_convolutions": ("random convolutions", "무작위 합성곱"),
-    "control_step": ("single steps", "스텝 하나씩"),
-    "control_surroundings": ("steps and their surroundings", "스텝과 그 주변"),
-    "control_bag-of-words": ("bag of words", "단어 주머니"),
-    "control_embeddings": ("mean of embeddings", "임베딩의 평균"),
-    "control_shuffled": ("{name}, shuffled order", "{name}, 순서를 섞음"),
-    "control_alone": ("{name} alone", "{name}만"),
     "controls": (
         "Methods without recurrence, on the same test {items}:",
         "같은 시험용 {items}에 대한, 순환 구조가 없는 방법들:",
@@ -314,123 +287,8 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "모델을 아직 등록하지 못했습니다. 나중에 비교를 다시 실행하세요.",
     ),
     "statistics": ("The statistics", "통계"),
-    "statistics_language": ("", "아래 통계의 원문은 영어입니다."),
     "figure_comparison": ("Test accuracy of each model and method, with its interval",
                           "모델과 방법별 시험 정확도와 구간"),
     "figure_reasons": ("Reach of the gradient and memory", "기울기의 도달 거리와 기억"),
     "figure_learning_curves": ("Learning curves", "학습 곡선"),
-    # Report of a prediction
-    "prediction_title": ("{name}: predictions", "{name}: 예측 결과"),
-    "predicted_by": ("by the model {model}", "모델 {model}"),
-    "counts_sentence": (
-        "{predicted:,} of {total:,} {items} have a prediction, {missing:,} have none.",
-        "{items} {total:,}개 중 {predicted:,}개를 예측했고, {missing:,}개는 예측하지 못했습니다.",
-    ),
-    "accuracy_sentence": (
-        "Where the true class is known ({count:,}), {accuracy} are right ({interval}).",
-        "정답을 아는 {count:,}개 중 {accuracy}가 맞았습니다({interval}).",
-    ),
-    "sure_sentence": (
-        "The mean confidence is {confidence}: about so many are expected to be right, as long as "
-        "the inputs are like the training data.",
-        "평균 확신도는 {confidence}입니다. 입력이 학습 데이터와 비슷하다면 대략 이만큼이 맞을 것으로 예상됩니다.",
-    ),
-    "counts": ("Counts of each class", "클래스별 개수"),
-    "counts_several": (
-        "An input may have several labels, or none: each share is one of all predictions.",
-        "입력 하나에 라벨이 여러 개이거나 없을 수 있으므로, 각 비율은 전체 예측에 대한 비율입니다.",
-    ),
-    "training_share": ("in training", "학습 데이터에서"),
-    "missing": ("without a prediction", "예측하지 못함"),
-    "reasons": ("Inputs without a prediction", "예측하지 못한 입력"),
-    "reason": ("reason", "이유"),
-    "reason_empty": ("empty", "비어 있음"),
-    "reason_unreadable": ("unreadable", "읽을 수 없음"),
-    "reason_wrong type": ("not a file of this kind", "다른 종류의 파일"),
-    "reason_wrong shape": ("another shape than in training", "학습 때와 다른 형태"),
-    "reason_too long": ("too long", "너무 김"),
-    "reason_truncated": ("truncated", "파일이 잘림"),
-    "reason_silent": ("silent", "무음"),
-    "reason_not finite": ("not finite numbers", "유한하지 않은 수"),
-    "reason_rejected": ("rejected: too uncertain", "거절: 확신도가 낮음"),
-    "reason_timed out": ("timed out", "시간 초과"),
-    "reason_unknown label": ("unknown label", "알 수 없는 라벨"),
-    "reason_crashed": ("crashed the decoder", "디코더 비정상 종료"),
-    "example": ("for example", "예"),
-    "world": ("Has the world changed?", "입력이 달라졌는가"),
-    "world_old": (
-        "This cannot be told: the model's bundle has no statistics of its training rows (it was "
-        "made by an earlier version). Train it again.",
-        "알 수 없습니다. 이 모델의 번들에는 학습 데이터의 통계가 없습니다(이전 버전에서 만든 모델). 다시 학습하세요.",
-    ),
-    "world_engine": (
-        "This cannot be told with --engine ray: its workers keep no statistics of the inputs.",
-        "--engine ray에서는 알 수 없습니다. 작업자가 입력의 통계를 남기지 않습니다.",
-    ),
-    "world_few": (
-        "This cannot be told: it takes at least {least} {items} that can be read.",
-        "알 수 없습니다. 읽을 수 있는 {items} 수가 {least}개 이상이어야 합니다.",
-    ),
-    "world_same": (
-        "No: in nothing that was measured do these {items} differ from the training data beyond "
-        "chance ({count} quantities, at most 5 % false alarms together).",
-        "아닙니다. 측정한 {count}가지 모두에서 이번 {items} 묶음은 학습 데이터와 우연 이상의 차이가 없습니다(거짓 경보는 모두 합쳐 5% 이하).",
-    ),
-    "world_changed": (
-        "Yes: {changed} of {count} quantities differ from the training data beyond chance. "
-        "Confidences and accuracies from training need not hold here.",
-        "달라졌습니다. {count}가지 중 {changed}가지가 학습 데이터와 우연 이상으로 다릅니다. 학습 때의 확신도와 정확도가 "
-        "여기서는 맞지 않을 수 있습니다.",
-    ),
-    "world_table": ("All quantities", "모든 항목"),
-    "quantity": ("quantity", "항목"),
-    "before": ("training, median or fraction", "학습, 중앙값 또는 비율"),
-    "now": ("here, median or fraction", "현재, 중앙값 또는 비율"),
-    "distance": ("distance", "거리"),
-    "p_value": ("p, Holm", "p 값(Holm)"),
-    "quantity_mean": ("level of features {which}", "특성 {which}의 수준"),
-    "quantity_std": ("movement of features {which}", "특성 {which}의 변동"),
-    "quantity_num_steps": ("length in steps", "길이(스텝)"),
-    "quantity_information": ("rarity of the tokens (nats)", "토큰의 희귀도(nat)"),
-    "quantity_unknown": ("fraction of unknown tokens", "모르는 토큰의 비율"),
-    "quantity_missing": ("fraction of rows without it", "이것이 없는 행의 비율"),
-    "quantity_value": ("value", "값"),
-    "quantity_share": ("fraction of “{which}”", "“{which}”의 비율"),
-    "quantity_other": ("fraction of other categories", "그 밖의 범주의 비율"),
-    "quantity_confidence": ("confidence", "확신도"),
-    "change_higher": ("{quantity}: higher ({before} in training, {now} here)",
-                      "{quantity}: 높아짐(학습 {before}, 현재 {now})"),
-    "change_lower": ("{quantity}: lower ({before} in training, {now} here)",
-                     "{quantity}: 낮아짐(학습 {before}, 현재 {now})"),
-    "change_spread": ("{quantity}: distributed otherwise (median {now})",
-                      "{quantity}: 분포가 달라짐(중앙값 {now})"),
-    "in_training": (
-        "{share} of these {items} ({count:,}) were used to train or choose this model: its labels "
-        "and confidences for them tell nothing of how good it is.",
-        "이 {items} 중 {share}({count:,}개)는 이 모델을 학습하거나 고르는 데 쓰였습니다. 이들에 대한 라벨과 확신도로는 모델의 "
-        "성능을 알 수 없습니다.",
-    ),
-    "by_folder": ("By sub-folder", "하위 폴더별"),
-    "by_column": ("By '{name}'", "'{name}'별"),
-    "groups_about": (
-        "Accuracies where labels are known; the intervals hold for all rows together (95 %, "
-        "Bonferroni), p is of 'as accurate as the rest', adjusted by Holm.",
-        "정답을 아는 경우의 정확도입니다. 구간은 모든 행에 대해 함께 성립하며(95%, Bonferroni), p는 '나머지와 정확도가 같다'에 대한 "
-        "값으로 Holm 방식으로 보정했습니다.",
-    ),
-    "group": ("group", "그룹"),
-    "accuracy": ("accuracy", "정확도"),
-    "mean_confidence": ("mean confidence", "평균 확신도"),
-    "differs_lower": ("less accurate than the rest", "나머지보다 부정확"),
-    "differs_higher": ("more accurate than the rest", "나머지보다 정확"),
-    "least_sure": ("Least sure first", "확신이 가장 낮은 것부터"),
-    "least_sure_about": (
-        "The {count} predictions with the lowest confidence: correct these first, and train on "
-        "them.",
-        "확신도가 가장 낮은 예측 {count}개입니다. 이것부터 바로잡아 학습에 쓰면 효과가 큽니다.",
-    ),
-    "segments_only": (
-        "This model labels parts of a recording; the page counts recordings, not segments.",
-        "이 모델은 녹음의 구간에 라벨을 붙입니다. 이 페이지는 구간이 아니라 녹음을 셉니다.",
-    ),
 }  # fmt: skip
