@@ -173,15 +173,16 @@ def test_without_a_comparison_the_order_is_random_and_said(project):
 def test_the_command_serves_until_it_is_stopped(project, compared, capsys, monkeypatch):
     addresses = []
 
-    def serve(items, decisions, port, on_start):
+    def serve(items, decisions, port, on_start, language):
         on_start("http://127.0.0.1:1/?token=x")
         decisions.decide(0, "early")
-        addresses.append((len(items), port))
+        addresses.append((len(items), port, language))
 
     monkeypatch.setattr(command, "serve", serve)
-    arguments = ["review", "texts.yaml", "--corrections", "other.csv", "--port", "8123"]
+    arguments = ["review", "texts.yaml", "report.language=ko", "--corrections", "other.csv"]
+    arguments += ["--port", "8123"]
     code, result, err = run(capsys, *arguments)
-    assert (code, addresses) == (0, [(48, 8123)])
+    assert (code, addresses) == (0, [(48, 8123, "ko")])
     assert "open http://127.0.0.1:1/?token=x" in err
     assert (result["num_reviewed"], result["corrections"]) == (1, "other.csv")
 

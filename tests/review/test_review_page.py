@@ -1,6 +1,7 @@
 """The review page in a real browser: keys, filters, a phone's width."""
 
 import csv
+import re
 import threading
 
 import pytest
@@ -21,7 +22,12 @@ def make_toys():
 
 
 @pytest.fixture
-def page(tmp_path, make_toys):
+def language():
+    return "en"
+
+
+@pytest.fixture
+def page(tmp_path, make_toys, language):
     """A browser with the page open, and the table that it writes."""
     path = tmp_path / "toys.corrections.csv"
     items = make_toys(tmp_path)
@@ -31,7 +37,7 @@ def page(tmp_path, make_toys):
         addresses.append(address)
         is_started.set()
 
-    arguments = (items, Decisions(items, path), 0, start)
+    arguments = (items, Decisions(items, path), 0, start, language)
     threading.Thread(target=serve, args=arguments, daemon=True).start()
     assert is_started.wait(WAIT_S)
     driver = open_browser(tmp_path / "profile", 1280, 900)
@@ -169,3 +175,17 @@ def test_several_inputs_are_shown_below_each_other(page):
     wait_for(driver, lambda: shown(".missing"))
     assert len(shown("img")) == 1 and not shown("audio")
     assert driver.find_element("id", "error").text == ""
+
+
+@pytest.mark.parametrize("language", ["ko"])
+def test_a_korean_page_has_no_english_left(page):
+    driver, _ = page
+    press(driver, "1")
+    wait_for(driver, lambda: "검토" in driver.find_element("id", "progress").text)
+    wait_for(driver, lambda: driver.find_elements("css selector", "#content blockquote"))
+    shown = driver.execute_script("""document.querySelectorAll(
+      '#title, #content, kbd, bdi, #name').forEach((one) => one.remove());
+      return document.body.innerText""")
+    shown = shown.partition("저장 위치")[0] + shown.partition(".corrections.csv")[2]
+    assert set(re.findall("[A-Za-z]{2,}", shown)) == {"one", "two"}  # folders
+    assert driver.execute_script("return document.documentElement.lang") == "ko"

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import re
 import wave
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from seqbelt.features.encoding import hash_content
 from seqbelt.review.decisions import Decisions
 from seqbelt.review.items import ReviewItems
 from seqbelt.review.server import COOKIE, create_app
+from seqbelt.texts.review import REVIEW
 
 TOKEN, PORT = "secret", 4242
 BASE = f"http://127.0.0.1:{PORT}"
@@ -24,9 +27,9 @@ BASE = f"http://127.0.0.1:{PORT}"
 class Client:
     """The page's requests, with its cookie."""
 
-    def __init__(self, items, path, token=TOKEN):
+    def __init__(self, items, path, token=TOKEN, language="en"):
         self.decisions = Decisions(items, path)
-        self.client = create_app(items, self.decisions, TOKEN, PORT).test_client()
+        self.client = create_app(items, self.decisions, TOKEN, PORT, language).test_client()
         self.client.get(f"/?token={token}", base_url=BASE)
 
     def get(self, path, **options):
@@ -196,7 +199,7 @@ def test_an_unreadable_item_is_an_answer_with_its_reason(tmp_path, path):
     (tmp_path / "bad.wav").write_bytes(b"no sound")
     items = make_items([tmp_path / "bad.wav"], LogMel(kind="log_mel"), ["a"], [[0.9, 0.1]])
     answer = Client(items, path).get("/media/0/picture")
-    assert answer.status_code == 422 and "wrong type" in answer.json["error"]
+    assert answer.status_code == 422 and "not a file of this kind" in answer.json["error"]
 
 
 def test_channels_are_drawn(path):
@@ -297,3 +300,24 @@ def test_a_decision_on_an_item_of_several_inputs_is_of_all_of_them(tmp_path, pat
     object.__setattr__(items, "source", changed.__getitem__)
     answer = client.post("/api/decide", {"item": 0, "label": "a"})
     assert answer.status_code == 422 and "content has changed" in answer.json["error"]
+
+
+def test_every_text_that_the_page_asks_for_is_there():
+    page = files("seqbelt.review") / "page"
+    script, html = ((page / name).read_text("utf-8") for name in ("page.js", "page.html"))
+    asked = {f"review_{key}" for key in re.findall(r'words\("(\w+)"', script)}
+    asked |= set(re.findall(r'words\("(\w+)"', html))
+    assert len(asked) > 40 and asked <= REVIEW.keys()
+    outside = re.sub(r"\{\{.*?\}\}|<(title|kbd)>.*?</\1>", "", html)
+    assert not re.findall(r">\s*[A-Za-z][a-z]+", outside)  # no English is left there
+
+
+def test_the_page_is_korean_on_request(path):
+    client = Client(make_texts(), path, language="ko")
+    html = client.get("/").text
+    assert '<html lang="ko">' in html and "다른 클래스:" in html and "Another" not in html
+    summary = client.get("/api/summary").json
+    assert summary["texts"]["undo"] == "되돌리기" and summary["percent"] == "0.0%"
+    items = replace(make_texts(), content_hashes=["other"] * 60)
+    changed = Client(items, path, language="ko").post("/api/decide", {"item": 0, "label": "a"})
+    assert "내용이 바뀌었습니다" in changed.json["error"]

@@ -18,9 +18,11 @@ from seqbelt.features.encoding import hash_if_readable
 from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.decision import Decision
+from seqbelt.plots.report_settings import ReportSettings
 from seqbelt.review.decisions import Decisions
 from seqbelt.review.items import ReviewItems
 from seqbelt.review.server import serve
+from seqbelt.texts import Language, text
 from seqbelt.words import count_of
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.inputs import list_items, parse_inputs
@@ -56,7 +58,7 @@ def review_data(
         # The table that this review starts.
         experiment = experiment.with_data(experiment.data.replace(corrections=None))
     items = items_of_data(experiment)
-    outcome = _review(items, path, port)
+    outcome = _review(items, path, port, experiment.report.language)
     if experiment.data.corrections is None and outcome.result["num_changed"]:
         echo(
             f"to apply the corrections, set data.corrections: {path} in {config} and prepare again"
@@ -72,24 +74,28 @@ def review_predictions(
 ) -> Outcome:
     """Review a table of predictions, the least sure first.
 
-    ``inputs`` are those that were predicted, with settings of a manifest as for ``predict``;
-    without them paths are looked for from the working folder and beside the table.
+    ``inputs`` are those that were predicted, with settings of a manifest as for ``predict``, and
+    ``report.language``; without them paths are looked for from the working folder and beside the
+    table.
     """
-    return _review(items_of_predictions(table, inputs), corrections or _beside(table), port)
+    given = [argument for argument in inputs if argument.startswith("report.language=")]
+    items = items_of_predictions(table, [one for one in inputs if one not in given])
+    language = ReportSettings.of(given).language
+    return _review(items, corrections or _beside(table), port, language)
 
 
 def _beside(path: Path) -> Path:
     return path.with_name(path.stem + SUFFIX)
 
 
-def _review(items: ReviewItems, path: Path, port: int) -> Outcome:
+def _review(items: ReviewItems, path: Path, port: int, language: Language) -> Outcome:
     decisions = Decisions(items, path)
 
     def on_start(address: str) -> None:
         echo(f"{count_of(len(items), 'item')}; open {address}")
         echo(f"decisions are saved in {path}; Ctrl-C ends the review")
 
-    serve(items, decisions, port, on_start)
+    serve(items, decisions, port, on_start, language)
     rate = decisions.error_rate()
     result = {
         "corrections": str(path),
@@ -110,10 +116,7 @@ def items_of_data(experiment: Experiment) -> ReviewItems:
     probabilities = np.full((len(rows), len(store.classes)), np.nan)
     is_contradicted, doubt = np.zeros(len(rows), bool), np.zeros(len(rows))
     if wrong is None:
-        remark = (
-            "No comparison has predicted these items: they come in random order. Run 'seqbelt "
-            "compare' (with data.folds: 5 it predicts all of them) to begin with the doubtful ones."
-        )
+        remark = text("review_not_compared")
     else:
         of_store = np.full(store.index.num_rows, -1)
         of_store[stored[stored >= 0]] = np.flatnonzero(stored >= 0)
@@ -136,7 +139,7 @@ def items_of_data(experiment: Experiment) -> ReviewItems:
         doubt=doubt,
         features=experiment.features,
         source=lambda item: manifest.source(int(rows[item])),
-        title=f"Review {experiment.name}",
+        title=text("review_title", name=experiment.name),
         remarks=[remark],
         decision=Decision(store.target),
         paths=manifest.table["path"].take(pa.array(rows)).to_pylist() if has_paths else (),
@@ -199,7 +202,7 @@ def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems
         labels = [_read_cell(cell, decision) for cell in rows[KEPT_LABEL].fill_null("").to_pylist()]
     decided = decision.target.decide(probabilities, decision.thresholds)
     predicted = [decision.target.write(decision.target.names(row, classes)) for row in decided]
-    remarks = [f"{left_out:,} rows without a prediction are left out"] if left_out else []
+    remarks = [text("review_left_out", count=left_out)] if left_out else []
     return ReviewItems(
         names=names,
         labels=labels,
@@ -210,7 +213,7 @@ def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems
         doubt=_doubts(labels, classes, probabilities, decided, decision.target),
         features=features,
         source=sources.__getitem__,
-        title=f"Review {table.name}",
+        title=text("review_title", name=table.name),
         remarks=remarks,
         decision=decision,
         paths=names if key == "path" else (),

@@ -12,6 +12,7 @@ from seqbelt.errors import BadInput, SettingsError
 from seqbelt.evaluation.proportions import wilson
 from seqbelt.features.encoding import hash_content
 from seqbelt.review.items import RANDOM, SECTIONS, ReviewItems
+from seqbelt.texts import text
 
 MAX_CHANGED = 3
 """Items named in a remark on changed ones."""
@@ -63,11 +64,10 @@ class Decisions:
                 self._set(item, correction.new_label)
                 self._undo.append((item, ""))
         if stale:
-            more = f" and {len(stale) - MAX_CHANGED:,} more" if len(stale) > MAX_CHANGED else ""
-            self.remarks.append(
-                f"{self.path}: {len(stale):,} earlier decisions do not count: their item, its "
-                f"content or its label has changed: {', '.join(stale[:MAX_CHANGED])}{more}"
-            )
+            names = ", ".join(stale[:MAX_CHANGED])
+            if len(stale) > MAX_CHANGED:
+                names = text("names_and_more", names=names, count=len(stale) - MAX_CHANGED)
+            self.remarks.append(text("review_stale", path=self.path, count=len(stale), names=names))
 
     def _set(self, item: int, label: str) -> None:
         if label:
@@ -114,9 +114,7 @@ class Decisions:
     def _append(self, item: int, label: str) -> None:
         content_hash = hash_content(self.items.source(item))
         if self.items.content_hashes[item] not in ("", content_hash):
-            raise BadInput(
-                "changed", "its content has changed; run 'seqbelt prepare' or 'predict' again"
-            )
+            raise BadInput("changed", text("review_changed"))
         name, old = self.items.names[item], self.items.labels[item]
         self._writer.append([Correction(name, content_hash, old, label)])
         self._set(item, label)

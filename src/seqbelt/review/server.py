@@ -14,16 +14,19 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from flask import Flask, Response, abort, redirect, request
+from flask import Flask, Response, abort, redirect, render_template_string, request
 from werkzeug.exceptions import HTTPException
 
-from seqbelt.errors import SeqbeltError
+from seqbelt.errors import BadInput, SeqbeltError
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.joined_inputs import Part, parts_of
 from seqbelt.plots.item_view import kind_of
+from seqbelt.plots.report_page import Words
 from seqbelt.review.decisions import Decisions
 from seqbelt.review.items import SECTIONS, ReviewItems
 from seqbelt.review.media import describe_content, picture_of, wav_of
+from seqbelt.texts import ENGLISH, Language
+from seqbelt.texts.review import REVIEW
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "seqbelt-review"
@@ -39,11 +42,18 @@ _POLICY = (
 _PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int = 0) -> Flask:
+def create_app(
+    items: ReviewItems,
+    decisions: Decisions,
+    token: str,
+    port: int = 0,
+    language: Language = ENGLISH,
+) -> Flask:
     """The application; ``token`` opens it; requests for another ``port`` than this are
     refused (0: none are)."""
     app = Flask("seqbelt.review", static_folder=None)
     page = files("seqbelt.review") / "page"
+    words = Words(language)
     cookie = f"{COOKIE}-{port}"  # a browser sends the cookies of one port to all others
 
     def asked_input(item: int) -> tuple[int, Part]:
@@ -102,7 +112,10 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
 
     @app.errorhandler(SeqbeltError)
     def fail(error: SeqbeltError) -> tuple[dict[str, str], int]:
-        return {"error": str(error)}, 422
+        message = words.write(error.args[0])
+        if isinstance(error, BadInput):
+            message = f"{words.reason(error.reason)}: {message}"
+        return {"error": message}, 422
 
     @app.errorhandler(OSError)
     def fail_to_save(error: OSError) -> tuple[dict[str, str], int]:
@@ -110,7 +123,10 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
 
     @app.get("/")
     def show_page() -> Response:
-        return Response((page / "page.html").read_text("utf-8"), mimetype="text/html")
+        template = (page / "page.html").read_text("utf-8")
+        return Response(
+            render_template_string(template, words=words, language=language), mimetype="text/html"
+        )
 
     @app.get("/page/<name>")
     def show_file(name: str) -> Response:
@@ -121,11 +137,13 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
     @app.get("/api/summary")
     def summarize() -> dict[str, Any]:
         return {
-            "title": items.title,
+            "title": words.write(items.title),
+            "texts": _page_texts(words),
+            "percent": words.percent(0),
             "kind": kind_of(items.features),
             "classes": items.classes,
             "is_several": items.decision.target.is_several,
-            "remarks": [*items.remarks, *decisions.remarks],
+            "remarks": [*map(words.write, [*items.remarks, *decisions.remarks])],
             "corrections": str(decisions.path),
             "folders": _folders(items),
             **_progress(items, decisions),
@@ -192,6 +210,16 @@ def create_app(items: ReviewItems, decisions: Decisions, token: str, port: int =
     return app
 
 
+def _page_texts(words: Words) -> dict[str, str]:
+    """The texts that the page fills in itself, by what follows ``review_`` in their keys."""
+    start = "review_"
+    return {
+        key.removeprefix(start): REVIEW[key][words.language == "ko"]
+        for key in REVIEW
+        if key.startswith(start)
+    }
+
+
 def _is(token: str, given: str) -> bool:
     return hmac.compare_digest(token.encode(), given.encode())
 
@@ -255,7 +283,11 @@ def _filtered(
 
 
 def serve(
-    items: ReviewItems, decisions: Decisions, port: int, on_start: Callable[[str], object]
+    items: ReviewItems,
+    decisions: Decisions,
+    port: int,
+    on_start: Callable[[str], object],
+    language: Language = ENGLISH,
 ) -> None:
     """Serve the page on 127.0.0.1 until Ctrl-C; ``on_start`` is called with its address.
 
@@ -273,7 +305,7 @@ def serve(
         raise SeqbeltError(
             f"--port {port}: cannot be listened on ({error}); choose another one"
         ) from None
-    server.app = create_app(items, decisions, token, server.server_port)
+    server.app = create_app(items, decisions, token, server.server_port, language)
     with contextlib.closing(server.socket), contextlib.suppress(KeyboardInterrupt):
         on_start(f"http://127.0.0.1:{server.server_port}/?token={token}")
         server.serve_forever()

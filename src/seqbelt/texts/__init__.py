@@ -13,11 +13,12 @@ from seqbelt.texts.controls import CONTROLS
 from seqbelt.texts.diagnostics import DIAGNOSTICS
 from seqbelt.texts.prediction import PREDICTION
 from seqbelt.texts.report import REPORT
+from seqbelt.texts.review import REVIEW
 
 Language = Literal["en", "ko"]
 ENGLISH: Language = "en"
 TEXTS: Mapping[str, tuple[str, str]] = {
-    **REPORT, **PREDICTION, **COMPARISON, **CONTROLS, **ADVICE, **DIAGNOSTICS,
+    **REPORT, **PREDICTION, **COMPARISON, **CONTROLS, **ADVICE, **DIAGNOSTICS, **REVIEW,
 }  # fmt: skip
 """English and Korean by key; ``{names}`` are filled in with ``str.format``."""
 

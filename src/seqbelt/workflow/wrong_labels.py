@@ -28,7 +28,8 @@ from seqbelt.evaluation.confident_learning import (
     rank_labels,
 )
 from seqbelt.experiment import Experiment
-from seqbelt.words import count_of, percent
+from seqbelt.texts import Text, join, text
+from seqbelt.words import percent
 
 if TYPE_CHECKING:  # an audit needs no training, whose imports take seconds
     from seqbelt.workflow.training_run import Trained
@@ -190,30 +191,34 @@ class WrongLabels:
         return int(np.count_nonzero(self.ranking.grades == grade))
 
     @property
-    def source(self) -> str:
+    def source(self) -> Text:
         """The models that predicted, as text."""
-        seeds = f"{self.held_out.num_seeds} seed{'s' * (self.held_out.num_seeds > 1)}"
-        return f"{cell_label(self.held_out.cell)}, {seeds}"
+        count = self.held_out.num_seeds
+        key = "wrong_labels_source" if count > 1 else "wrong_labels_source_one"
+        return text(key, cell=cell_label(self.held_out.cell), count=count)
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Text:
         """Counts of the grades, and of rows without a score with the remedy."""
-        what = "sets of labels" if self.store.target.is_several else "labels"
-        sentence = (
-            f"{self.num_of(LIKELY_WRONG):,} of {len(self.scored):,} {what} are likely wrong and "
-            f"{self.num_of(DOUBTFUL):,} doubtful, by held-out predictions ({self.source})"
+        what = "several" if self.store.target.is_several else "one"
+        sentence = text(
+            "wrong_labels",
+            wrong=self.num_of(LIKELY_WRONG),
+            total=len(self.scored),
+            what=text(f"wrong_labels_{what}"),
+            doubtful=self.num_of(DOUBTFUL),
+            source=self.source,
         )
-        if self.num_not_scored:
-            sentence += (
-                f"; without a score: {count_of(self.num_not_scored, 'row')} that no model "
-                "predicted without training on them: "
-                + (
-                    "run 'seqbelt compare' again"
-                    if self.held_out.has_folds
-                    else "data.folds: 5 scores every row"
-                )
-            )
-        return sentence
+        if not self.num_not_scored:
+            return sentence
+        rows = "count_row" if self.num_not_scored == 1 else "count_rows"
+        remedy = "remedy_compare_again" if self.held_out.has_folds else "remedy_folds"
+        not_scored = text(
+            "wrong_labels_not_scored",
+            rows=text(rows, count=self.num_not_scored),
+            remedy=text(remedy),
+        )
+        return join([sentence, not_scored], "; ")
 
     def finding(self) -> Finding:
         """The finding of an audit."""

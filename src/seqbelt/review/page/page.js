@@ -2,7 +2,6 @@
 
 const PAGE_SIZE = 50;
 const NUM_KEYS = 9;
-const WORDS = {contradicted: "contradicted", unsure: "least sure", random: "random"};
 const at = (id) => document.getElementById(id);
 
 let summary = null;   // of the whole review
@@ -17,6 +16,11 @@ let isBusy = false;
 let isStale = false;  // the filters changed while something else was under way
 let request = 0;      // number of the last load, so that a late answer is dropped
 
+// A text in the language of the page, filled in.
+function words(key, values = {}) {
+  return summary.texts[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
 async function ask(path, body) {
   const options = body === undefined ? {} : {
     method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)};
@@ -24,7 +28,7 @@ async function ask(path, body) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Error("the server does not answer: 'seqbelt review' has ended");
+    throw new Error(words("ended"));
   }
   const values = await answer.json();
   if (!answer.ok) throw new Error(values.error || answer.statusText);
@@ -44,7 +48,7 @@ function make(tag, text, className) {
 }
 
 function percent(value) {
-  return `${(100 * value).toFixed(1)} %`;
+  return summary.percent.replace("0.0", (100 * value).toFixed(1));
 }
 
 // The names of a label as the server writes it; null where there is none.
@@ -55,32 +59,33 @@ function namesOf(label) {
 
 // A row of several inputs may have no path.
 function nameOf(one) {
-  return one.name || "row without a path";
+  return one.name || words("no_path");
 }
 
 function say(label) {
   const names = namesOf(label);
-  return names === null ? "" : names.join(", ") || "none of them";
+  return names === null ? "" : names.join(", ") || words("none_of_them");
 }
 
 function showProgress(values) {
   Object.assign(summary, values);
   const {num_reviewed: done, num_items: all, num_changed: changed, error_rate: rate} = summary;
-  let text = `${done.toLocaleString()} of ${all.toLocaleString()} reviewed, ` +
-    `${changed.toLocaleString()} labels changed or given`;
+  const sentences = [words("progress", {done: done.toLocaleString(), all: all.toLocaleString(),
+    changed: changed.toLocaleString()})];
   if (rate) {
-    text += `. Random sample: ${rate.num_wrong} of ${rate.num_reviewed} wrong, ` +
-      `${percent(rate.num_wrong / rate.num_reviewed)} ` +
-      `(${percent(rate.low)} to ${percent(rate.high)})`;
+    sentences.push(words("rate", {wrong: rate.num_wrong, count: rate.num_reviewed,
+      share: percent(rate.num_wrong / rate.num_reviewed), low: percent(rate.low),
+      high: percent(rate.high)}));
   }
-  at("progress").textContent = `${text}. Saved in ${summary.corrections}`;
+  sentences.push(words("saved_in", {path: summary.corrections}));
+  at("progress").textContent = sentences.join(" ");
   at("bars").replaceChildren(...summary.sections.filter((one) => one.num_items).map((one) => {
-    const box = make("div", `${WORDS[one.name]} ${one.num_reviewed.toLocaleString()}` +
+    const box = make("div", `${words(one.name)} ${one.num_reviewed.toLocaleString()}` +
       ` / ${one.num_items.toLocaleString()}`);
     const bar = make("progress");
     bar.max = one.num_items;
     bar.value = one.num_reviewed;
-    bar.setAttribute("aria-label", WORDS[one.name]);
+    bar.setAttribute("aria-label", words(one.name));
     box.append(bar);
     return box;
   }));
@@ -132,7 +137,7 @@ function listItems() {
     name.append(make("bdi", nameOf(one)));
     const to = one.decision ? ` ✓ ${say(one.decision)}` : "";
     const says = one.predicted ? `${say(one.predicted)} ${percent(one.confidence)}` : "?";
-    button.append(name, make("small", `${say(one.label) || "no label"} → ${says}${to}`));
+    button.append(name, make("small", `${say(one.label) || words("no_label")} → ${says}${to}`));
     if (first + index === place) button.setAttribute("aria-current", "true");
     button.addEventListener("click", () => { place = first + index; run(show); });
     line.append(button);
@@ -142,23 +147,24 @@ function listItems() {
   const current = at("items").querySelector("[aria-current]");
   if (current) at("items").scrollTop = Math.max(0, current.offsetTop - at("items").offsetTop - 90);
   at("count").textContent = items.length
-    ? `${(place + 1).toLocaleString()} of ${total.toLocaleString()} items` : "no items";
+    ? words("count", {place: (place + 1).toLocaleString(), total: total.toLocaleString()})
+    : words("no_items");
   at("more").hidden = items.length >= total;
 }
 
 function showFacts(one) {
   const parts = [];
-  parts.push("label ", make("b", say(one.label) || "not given"), " · ");
+  parts.push(`${words("label")} `, make("b", say(one.label) || words("not_given")), " · ");
   if (one.predicted) {
     const agrees = one.predicted === one.label;
-    parts.push("prediction ",
+    parts.push(`${words("prediction")} `,
       make("span", say(one.predicted), one.label ? (agrees ? "right" : "wrong") : ""),
       ` ${percent(one.confidence)}`);
   } else {
-    parts.push("no held-out prediction");
+    parts.push(words("no_prediction"));
   }
-  parts.push(` · ${WORDS[one.section]}`);
-  if (one.decision) parts.push(" · decided ", make("b", say(one.decision)));
+  parts.push(` · ${words(one.section)}`);
+  if (one.decision) parts.push(` · ${words("decided")} `, make("b", say(one.decision)));
   at("facts").replaceChildren(...parts);
 }
 
@@ -186,10 +192,10 @@ function tableOf(columns) {
 }
 
 function showInput(one, input, place) {
-  if (input.kind === null) return [make("p", "missing in this row", "missing")];
+  if (input.kind === null) return [make("p", words("missing"), "missing")];
   if (input.kind === "text") return [make("blockquote", input.text ?? "")];
   const picture = make("img", undefined, input.kind);
-  picture.alt = {audio: "spectrogram", video: "frames", channels: "channels"}[input.kind];
+  picture.alt = words({audio: "spectrogram", video: "frames", channels: "channels"}[input.kind]);
   picture.src = pictureOf(one, place);
   picture.addEventListener("error", () => explain(picture.src));
   if (input.kind !== "audio") return [picture];
@@ -209,7 +215,7 @@ async function explain(path) {
     const answer = await fetch(path);
     if (!answer.ok) complain(new Error((await answer.json()).error));
   } catch {
-    complain(new Error("the server does not answer: 'seqbelt review' has ended"));
+    complain(new Error(words("ended")));
   }
 }
 
@@ -270,9 +276,9 @@ function showKept(one) {
     });
   }
   const label = kept(one);
-  const verb = label === one.label ? "keep " : label === one.predicted ? "accept " : "save ";
+  const verb = label === one.label ? "keep" : label === one.predicted ? "accept" : "save";
   at("keep").hidden = !label;
-  at("keep").querySelector("span").textContent = verb + say(label);
+  at("keep").querySelector("span").textContent = words(`${verb}_label`, {label: say(label)});
 }
 
 // One class is saved at once; of several labels one is switched on or off.
@@ -383,7 +389,7 @@ document.addEventListener("keydown", (event) => {
         target.blur();
         choose(name);
       } else {
-        complain(new Error(`'${name}' is no class`));
+        complain(new Error(words("no_class", {name})));
       }
     }
     return;
@@ -426,8 +432,8 @@ run(async () => {
   document.title = at("title").textContent = summary.title;
   at("remarks").replaceChildren(...summary.remarks.map((text) => make("li", text)));
   if (summary.is_several) {
-    at("help").textContent = "switch a label on or off";
-    at("help-keep").textContent = "save";
+    at("help").textContent = words("switch");
+    at("help-keep").textContent = words("save");
   }
   const option = (value, text) => {
     const made = make("option", text);
@@ -436,8 +442,8 @@ run(async () => {
   };
   at("class").append(...summary.classes.map((name) => option(name, name)));
   at("names").append(...summary.classes.map((name) => option(name)));
-  at("folder").append(option("*", "all"), ...summary.folders.map(
-    (one) => option(one.name, `${one.name || "(none)"} (${one.num_items.toLocaleString()})`)));
+  at("folder").append(option("*", words("all")), ...summary.folders.map(
+    (one) => option(one.name, `${one.name || words("no_folder")} (${one.num_items.toLocaleString()})`)));
   at("folder").parentElement.hidden = summary.folders.length < 2;
   showProgress(summary);
   at("filter").open = window.innerWidth > 820;
