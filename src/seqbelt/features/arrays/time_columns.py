@@ -41,7 +41,7 @@ _CLOCK = (
     r"(?P<h>\d{1,3})(?::|[시時时点]\s*)(?P<min>\d{2}|\d(?=[분分]))"
     r"(?:(?::|[분分]\s*)(?P<s>\d{2}|\d(?=[초秒]))(?:[.,:](?P<f>\d+))?[초秒]?|[분分])?"
     r"(?:\s*(?P<half2>[AaPp]\.?[Mm]\.?|오전|오후|上午|下午|午前|午後))?"
-    r"(?:\s*(?:Z|UTC|GMT|(?P<zone>[+-]\d{2}):?(?P<zone_min>\d{2})))?"
+    r"(?:\s*(?:Z|UTC|GMT|(?P<zone>[+-]\d{2}):?(?P<zone_min>\d{2})|[A-Z]{2,4}T))?"
 )
 _DATES = (
     r"(?P<y>\d{4})(?P<sep>[-/.])\s*(?P<m>\d{1,2})(?P=sep)\s*(?P<d>\d{1,2})\.?",
@@ -56,6 +56,8 @@ _FORMS = tuple(
     for form in (
         *(rf"{day}(?:(?:\s*T\s*|\s+|,\s*|:|(?<=日)){_CLOCK})" for day in _DATES),
         _CLOCK,
+        r"(?P<min>\d{2}):(?P<s>\d{2})\.(?P<f>\d+)",  # as spreadsheets show the time of a test
+        r"(?P<d>\d+) days? \+?" + _CLOCK,  # since a start, as pandas writes it
         *(day for number, day in enumerate(_DATES) if number != 2),  # 20240101 alone is a number
     )
 )
@@ -118,8 +120,10 @@ def _seconds(parts: dict[str, str | None], month_first: bool) -> float:
         elif parts.get("name"):
             month = str(_MONTHS.get(str(parts["name"]).lower(), 0))
         total = _day(str(parts["y"]), str(month), str(day)) * _DAY_S
-    if parts.get("h"):
-        hour = int(parts["h"] or 0)
+    elif parts.get("d"):
+        total = int(str(parts["d"])) * _DAY_S
+    if parts.get("min"):
+        hour = int(parts.get("h") or 0)
         half = (parts.get("half1") or parts.get("half2") or "").lower()
         if half:
             hour = hour % 12 + (12 if half.startswith(_AFTERNOON) else 0)
