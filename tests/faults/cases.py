@@ -197,6 +197,24 @@ CASES = [
         name="m.jsonl",
         refused_row=True,
     ),
+    _manifest(
+        LABELS,
+        "text,label,group\ngood,pos,1\nbad,neg,nan\nfine,pos,\n",
+        {"pos": 2, "neg": 1},
+        "1 row without a group: each is its own",
+    ),
+    _manifest(
+        LABELS,
+        "text,label,group\ngood,pos,1\nbad,neg,nan\n",
+        {"pos": 1, "neg": 1},
+        "group 'nan' (1) looks like a missing value; it is taken as a name",
+    ),
+    _manifest(
+        MANIFESTS,
+        f"text,label\n{PLAIN}\nlabel,meaning\npos,positive\n",
+        None,
+        "line 5: 'label' is the name of another column: a second table",
+    ),
     Case(
         LABELS,
         "m.parquet (label: float32 0.1, 0.2)",

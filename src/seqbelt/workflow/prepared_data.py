@@ -82,8 +82,11 @@ def describe_classes(store: SequenceStore) -> None:
     for kind, names in (("classes", counts), ("groups", groups)):
         for finding in find_lookalikes(names, kind)[:MAX_FINDINGS]:
             echo(f"{store.folder}: {finding}")
-    for finding in find_missing(counts, "class"):
+    for finding in find_missing(counts, "class") + find_missing(groups, "group"):
         echo(f"{store.folder}: {finding}")
+    without = store.about.get("num_sequences", 0) - sum(groups.values())
+    if groups and without > 0:
+        echo(f"{store.folder}: {count_of(without, 'row')} without a group: each is its own")
 
 
 def _describe_tokens(counts: Mapping[str, TextCounts]) -> str:

@@ -254,10 +254,12 @@ def test_a_folder_that_cannot_be_listed_is_an_error_or_an_item(tmp_path, monkeyp
     assert "cannot be listed" in notes[0]
 
 
-def test_pipes_are_not_items(tmp_path):
+def test_pipes_are_not_items_and_that_is_said(tmp_path):
     touch(tmp_path, "a")
     os.mkfifo(tmp_path / "pipe")
-    assert list(list_files(tmp_path)) == ["a"]
+    notes = []
+    assert list(list_files(tmp_path, notes)) == ["a"]
+    assert notes == ["pipes, sockets and devices are left out: pipe"]
 
 
 def test_listing_is_lazy_and_its_order_does_not_depend_on_creation(tmp_path):

@@ -292,6 +292,26 @@ def test_rows_that_are_none_are_refused_by_their_lines(tmp_path):
     assert set(manifest.column("label")) == {"pos", "neg", ""}
 
 
+@pytest.mark.parametrize("below", ["label,text\npos,film", "\nlabel,meaning\npos,positive"])
+def test_a_second_table_below_the_first_is_refused_by_its_line(tmp_path, below):
+    path = tmp_path / "m.csv"
+    with pytest.raises(SettingsError, match=rf"line {4 + below.count(chr(10)) // 2}: 'label' is"):
+        read(path, f"text,label\ngood,pos\nbad,neg\n{below}\n")
+    cells = [line.split(",") for line in f"text,label\ngood,pos\nbad,neg\n{below}".split("\n")]
+    with pytest.raises(SettingsError, match=r"sheet 'one', row \d: 'label' is the name of another"):
+        read(write_workbook(tmp_path / "m.xlsx", {"one": cells}))
+    assert not read(path, "text,label\nlabel,pos\nbad,neg\n").problems
+
+
+def test_empty_lines_between_rows_are_said(tmp_path):
+    for end in ("\n", "\r\n"):
+        content = end.join(["text,label", "good,pos", "", "bad,neg", "", ""])
+        assert "empty lines between" in " ".join(read(tmp_path / "m.csv", content).notes)
+    assert not read(tmp_path / "m.csv", "\ntext,label\n\ngood,pos\nbad,neg\n\n\n").notes
+    cells = [["text", "label"], ["good", "pos"], ["", ""], ["bad", "neg"]]
+    assert "empty lines" in read(write_workbook(tmp_path / "m.xlsx", {"one": cells})).notes[-1]
+
+
 def test_a_row_that_only_resembles_a_sum_is_a_row(tmp_path):
     path = tmp_path / "m.csv"
     path.write_text("text,label\ngood,pos\nbad,neg\ntotal,pos\n")

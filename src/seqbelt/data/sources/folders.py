@@ -37,7 +37,7 @@ def list_files(
     notes = [] if notes is None else notes
     pending: list[_Folder] = [_Folder("", (), 0)]
     walks: Counter[tuple[int, int]] = Counter()
-    followed, left_out, own, outside = [], [], [], []
+    followed, left_out, own, outside, endless = [], [], [], [], []
     root = folder.resolve()
     while pending:
         relative, chain, num_links = pending.pop()
@@ -62,8 +62,10 @@ def list_files(
                         walks[identity] += 1
                         followed.append(f"{path} -> {os.path.realpath(entry)}")
                         below.append(_Folder(path, chain, num_links + 1))
-                    elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
-                        files.append(entry.name)  # not a pipe, which would never end
+                    elif not entry.is_file(follow_symlinks=False) and not entry.is_symlink():
+                        endless.append(prefix + entry.name)
+                    else:
+                        files.append(entry.name)
                         if entry.is_symlink():
                             target = Path(os.path.realpath(entry))  # a link to itself has no end
                             if target.exists() and not target.is_relative_to(root):
@@ -90,6 +92,8 @@ def list_files(
             f"links that lead out of the folder are read ({count_of(len(outside), 'file')}): "
             f"{shorten(outside, 3)}"
         )
+    if endless:
+        notes.append(f"pipes, sockets and devices are left out: {shorten(endless)}")
     if left_out:
         notes.append(f"links back to folders that lead to them are left out: {shorten(left_out)}")
 

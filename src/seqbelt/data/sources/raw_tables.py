@@ -25,6 +25,7 @@ from seqbelt.features.arrays.workbook_texts import (
 )
 
 JSON_LINES = (".jsonl", ".ndjson")
+GAPS = "empty lines between the rows are left out"
 
 
 class Columns(NamedTuple):
@@ -135,6 +136,9 @@ def read_raw_table(
     head = read_head(content, style.delimiter, default, style.quoting, style.header, wanted, notes)
     if not head.names:
         raise SettingsError(f"{path}: the manifest cannot be read: the file is empty")
+    rest = content[head.offset :].strip()
+    if (b"\n\n" in rest or b"\n\r\n" in rest) and not (style.quoting and b'"' in rest):
+        notes.append(GAPS)
     if columns is None:
         chosen = [*range(len(head.names))]
     else:
@@ -206,6 +210,8 @@ def _read_workbook(path: Path, style: Style, wanted: Sequence[str], notes: list[
     else:
         raise SettingsError(f"{path}: sheet '{name}' is empty")
     kept = [(at + 1, row) for at, row in enumerate(rows[first:], start=first) if last_filled(row)]
+    if kept and kept[-1][0] - kept[0][0] >= len(kept):
+        notes.append(GAPS)
     for number, row in kept:
         if last_filled(row) > len(names):
             beyond = row[len(names) :][: last_filled(row) - len(names)]

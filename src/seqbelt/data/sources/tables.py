@@ -95,6 +95,7 @@ def read_manifest(
     for row in (row for row, path in enumerate(values.get("path", ())) if not path.strip()):
         if "text" not in values and not may_lack_path:
             problems.setdefault(row, f"the row has no path (column '{columns.path}')")
+    _refuse_second_table(path, table, places, values)
     _leave_out_other_rows(table, places, values, problems)
     if "path" in places and "segments" not in places:
         _say_if_spans(table.names, [*places.values(), *found_more.values()], notes)
@@ -119,6 +120,31 @@ def read_manifest(
         columns_found=[clean_name(name) for name in table.names],
         more=given,
     )
+
+
+def _refuse_second_table(
+    path: Path, table: RawTable, places: Mapping[str, int], values: Mapping[str, list[str]]
+) -> None:
+    """Raise for a row that names columns anew, in another order or with others, as where a second
+    table stands below the first: all of its values are names, or one is and a gap is above it."""
+    names = {field: clean_name(table.names[at]).casefold() for field, at in places.items()}
+    for field, name in names.items():
+        others = {*names.values()} - {name}
+        for row, value in enumerate(values[field] if others else ()):
+            if len(value) > MAX_SUM or value.strip().casefold() not in others:
+                continue
+            cells = {clean_name(values[each][row]).casefold() for each in names}
+            if cells <= {*names.values()} or (
+                row and _line(table, row) > _line(table, row - 1) + 1
+            ):
+                raise SettingsError(
+                    f"{path}, {table.place(row)}: '{value.strip()}' is the name of another column: "
+                    "a second table seems to begin here; save it as a file of its own"
+                )
+
+
+def _line(table: RawTable, row: int) -> int:
+    return int(table.place(row).rsplit(" ", 1)[1])
 
 
 def _leave_out_other_rows(
