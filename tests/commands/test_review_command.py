@@ -229,6 +229,49 @@ def test_kept_labels_and_texts_are_reviewed_from_any_table(project, ending, monk
     assert items.source(1) == "abab"
 
 
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "parquet", "jsonl"])
+def test_columns_of_0_and_1_are_the_labels_of_a_table(tmp_path, ending, monkeypatch):
+    texts = ["a", "b", "c", "d"]
+    columns = {
+        "id": [*"1234"],
+        "text": texts,
+        "dog": ["1", "0", "0", ""],
+        "cat": ["1", "0", "1", "1"],
+        "labels": ["cat;dog", "", "dog", "cat"],
+        "confidence": [0.5, 0.5, 0.5, 0.5],
+        "p_cat": [0.9, 0.1, 0.2, 0.7],
+        "p_dog": [0.8, 0.1, 0.6, 0.1],
+        "content_hash": [hash_content(text) for text in texts],
+        "model": ["m"] * 4,
+    }
+    stand_in(monkeypatch, Decision(TARGETS["several"], np.array([0.5, 0.5]), ";"))
+    path = write_table(tmp_path / f"found.{ending}", columns)
+    items = items_of_predictions(path)
+    assert items.labels == ['["cat", "dog"]', "[]", '["cat"]', ""]
+    assert items.is_contradicted.tolist() == [False, False, True, False]
+    assert "columns cat, dog" in items.remarks[0]
+    stand_in(monkeypatch, ONE_CLASS)
+    assert items_of_predictions(path).labels == [""] * 4
+
+
+def test_a_model_that_is_gone_is_named_and_can_be_given(project, compared, tmp_path, capsys):
+    text = "wwxx"
+    columns = {
+        "id": ["1"], "text": [text], "label": ["late"], "confidence": [0.9], "p_early": [0.1],
+        "p_late": [0.9], "content_hash": [hash_content(text)], "model": ["/moved/away/bundle"],
+    }  # fmt: skip
+    path = write_table(project / "found.csv", columns)
+    with pytest.raises(SettingsError, match=r"'/moved/away/bundle' is not found.*--model MODEL"):
+        items_of_predictions(path)
+    (bundle, *_) = sorted(project.glob("outputs/texts/*/bundle"))
+    assert items_of_predictions(path, model=str(bundle)).names == ["1"]
+    other = write_table(project / "other.csv", {**columns, "p_lately": [0.9]})
+    with pytest.raises(SettingsError, match=r"has the classes early, late, and .*lately"):
+        items_of_predictions(other, model=str(bundle))
+    code, _, err = run(capsys, "review", "texts.yaml", "--model", "m")
+    assert code == 2 and "not for a config" in err
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
 def test_several_labels_of_a_table_are_decided_by_the_model_s_thresholds(
     tmp_path, ending, monkeypatch

@@ -8,6 +8,7 @@ import typer
 
 from seqbelt.cli.arguments import AsJson, Config, Overrides, local_path
 from seqbelt.cli.running import load, run
+from seqbelt.errors import SettingsError
 from seqbelt.workflow.outcome import Outcome
 
 SetName = Annotated[
@@ -154,6 +155,14 @@ def review(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 0,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="With PREDICTIONS: the model that predicted, where the table's name of it is not "
+            "found any more.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Look at doubtful items on a local page and correct their labels."""
@@ -162,7 +171,9 @@ def review(
         from seqbelt.commands.review import review_data, review_predictions
 
         if target.suffix.lower() in (".parquet", ".csv", ".jsonl", ".xlsx"):
-            return review_predictions(target, arguments or [], corrections, port)
+            return review_predictions(target, arguments or [], corrections, port, model)
+        if model is not None:
+            raise SettingsError("--model: is for a table of predictions, not for a config")
         return review_data(load(target, arguments), target, corrections, port)
 
     run(work, as_json)

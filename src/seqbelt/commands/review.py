@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from seqbelt.data.labels.label_sets import read_flags
 from seqbelt.data.labels.targets import Target
 from seqbelt.data.sources.manifest import Manifest
-from seqbelt.data.sources.names import clean_name
+from seqbelt.data.sources.names import clean_name, shorten
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.evaluation.confident_learning import UNDISPUTED
@@ -71,15 +72,16 @@ def review_predictions(
     inputs: Sequence[str] = (),
     corrections: Path | None = None,
     port: int = 0,
+    model: str | None = None,
 ) -> Outcome:
     """Review a table of predictions, the least sure first.
 
     ``inputs`` are those that were predicted, with settings of a manifest as for ``predict``, and
     ``report.language``; without them paths are looked for from the working folder and beside the
-    table.
+    table. ``model`` is the model that predicted, where the table's name of it leads nowhere.
     """
     given = [argument for argument in inputs if argument.startswith("report.language=")]
-    items = items_of_predictions(table, [one for one in inputs if one not in given])
+    items = items_of_predictions(table, [one for one in inputs if one not in given], model)
     language = ReportSettings.of(given).language
     return _review(items, corrections or _beside(table), port, language)
 
@@ -164,13 +166,16 @@ def _review_rows(manifest: Manifest, store: SequenceStore) -> tuple[np.ndarray, 
     return np.array(rows, np.int64), np.array(stored, np.int64)
 
 
-def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems:
+def items_of_predictions(
+    table: Path, inputs: Sequence[str] = (), model: str | None = None
+) -> ReviewItems:
     """The items of a table of predictions; rows without a prediction are left out."""
     rows = _read_table(table)
     key = "path" if "path" in rows.column_names else "id"
     # Kept columns of the input stand before the predictions.
-    predicted = rows.column_names[rows.column_names.index("confidence") + 1 :] if (
-        "confidence" in rows.column_names) else []  # fmt: skip
+    at = rows.column_names.index("confidence") if "confidence" in rows.column_names else None
+    kept = rows.column_names[:at]
+    predicted = [] if at is None else rows.column_names[at + 1 :]
     columns = [name for name in predicted if name.startswith("p_")]
     missing = {"content_hash", "model"} - set(rows.column_names)
     if key not in rows.column_names or not columns or missing:
@@ -187,22 +192,29 @@ def items_of_predictions(table: Path, inputs: Sequence[str] = ()) -> ReviewItems
         raise SeqbeltError(f"{table}: no row has a prediction")
     names = rows[key].cast(pa.string()).to_pylist()
     hashes = rows["content_hash"].cast(pa.string()).fill_null("").to_pylist()
-    folder, _ = load_folder(rows["model"][0].as_py())
-    bundle = Bundle.load(folder)
+    classes = tuple(name.removeprefix("p_") for name in columns)
+    bundle = _bundle_of(table, rows["model"][0].as_py(), model)
+    if model is not None and {*bundle.classes} != {*classes}:
+        raise SettingsError(
+            f"--model {model}: has the classes {shorten(bundle.classes)}, and {table} was "
+            f"predicted by a model of {shorten(classes)}"
+        )
     features = bundle.features
     if features.reads_text and "text" in rows.column_names and not inputs:
         sources: Sequence[Source] = rows["text"].to_pylist()
     else:
         sources = _find_sources(table, key, names, hashes, bundle, inputs)
-    classes = tuple(name.removeprefix("p_") for name in columns)
     left_out = int(np.count_nonzero(~is_predicted))
     decision = bundle.decision
+    remarks = [text("review_left_out", count=left_out)] if left_out else []
     labels = [""] * len(names)
-    if KEPT_LABEL in rows.column_names:
+    if KEPT_LABEL in kept:
         labels = [_read_cell(cell, decision) for cell in rows[KEPT_LABEL].fill_null("").to_pylist()]
+    elif decision.target.is_several and {*classes} <= {*kept}:
+        labels = _read_flags(rows.select(classes), decision)
+        remarks.append(text("review_label_columns", names=", ".join(classes)))
     decided = decision.target.decide(probabilities, decision.thresholds)
     predicted = [decision.target.write(decision.target.names(row, classes)) for row in decided]
-    remarks = [text("review_left_out", count=left_out)] if left_out else []
     return ReviewItems(
         names=names,
         labels=labels,
@@ -231,6 +243,37 @@ def _read_cell(cell: str, decision: Decision) -> str:
     except ValueError:
         names = cell.split(decision.separator)
     return target.write(map(clean_name, names))
+
+
+def _read_flags(columns: pa.Table, decision: Decision) -> list[str]:
+    """The labels of the input's columns of 0 and 1, one for each label; a row where one of them
+    holds anything else has no label."""
+    cells = {
+        name: columns[name].cast(pa.string()).fill_null("").to_pylist()
+        for name in columns.column_names
+    }
+
+    def read(row: int) -> str:
+        try:
+            return decision.target.write(read_flags(cells, row))
+        except ValueError:
+            return ""
+
+    return [read(row) for row in range(columns.num_rows)]
+
+
+def _bundle_of(table: Path, named: str, model: str | None) -> Bundle:
+    """The bundle that made the predictions. Raises SeqbeltError where it is not found."""
+    try:
+        folder, _ = load_folder(model or named)
+    except SeqbeltError as error:
+        if model is not None:
+            raise
+        raise SettingsError(
+            f"PREDICTIONS {table}: its model '{named}' is not found from here ({error}); run the "
+            "command in the folder of the project, or name the model that predicted: --model MODEL"
+        ) from None
+    return Bundle.load(folder)
 
 
 def _doubts(

@@ -7,8 +7,8 @@ REVIEW: Mapping[str, tuple[str, str]] = {
     "review_filters": ("Filters", "필터"),
     "review_show": ("Show", "보기"),
     "review_all_by_doubt": ("all, by doubt", "전체, 의심스러운 순"),
-    "review_contradicted": ("contradicted", "라벨과 다른 예측"),
-    "review_unsure": ("least sure", "확신이 낮음"),
+    "review_contradicted": ("contradicted", "어긋남"),
+    "review_unsure": ("least sure", "확신 낮음"),
     "review_random": ("random", "무작위"),
     "review_contradicted_labels": ("contradicted labels", "예측과 어긋나는 라벨"),
     "review_random_sample": ("random sample", "무작위 표본"),
@@ -76,6 +76,10 @@ REVIEW: Mapping[str, tuple[str, str]] = {
     ),
     "review_left_out": (
         "{count:,} rows without a prediction are left out", "예측이 없는 {count:,}행은 제외했습니다",
+    ),
+    "review_label_columns": (
+        "labels are those of the columns {names} of the table; a row without 0 or 1 in each has none",
+        "라벨은 표의 열 {names}에서 읽었습니다. 0이나 1이 아닌 칸이 있는 행에는 라벨이 없습니다",
     ),
     "review_stale": (
         "{path}: {count:,} earlier decisions do not count: their item, its content or its label "
