@@ -339,6 +339,16 @@ def test_invalid_utf8_names_the_byte():
     assert Character(kind="character").read("half an emoji: \ud83d!") == "half an emoji:  !"
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+@pytest.mark.parametrize("text", ["très bon", "25 °C, 3 µV", "좋아요", "хорошо", "“so”"])
+def test_text_that_was_decoded_by_another_encoding_is_said(text, encoding):
+    word = Word(kind="word")
+    said = word.remarks(text.encode().decode(encoding, "replace"), None)
+    assert said and "UTF-8 that somebody read in another encoding" in said[0]
+    for fine in (text, "»Spaß«", "MANHÃ", "É «café»", "plain"):
+        assert not word.remarks(fine, None)
+
+
 def test_long_texts_are_refused_before_they_are_read(tmp_path, monkeypatch):
     path = tmp_path / "book.txt"
     path.write_text("x" * 41)

@@ -99,7 +99,7 @@ class Morpheme(Subword):
 
     def remarks(self, raw: str, encoder: Encoder) -> tuple[str, ...]:
         assert isinstance(encoder, MorphemeEncoder)
-        return encoder.version_remarks
+        return (*super().remarks(raw, encoder), *encoder.version_remarks)
 
 
 class Segmenter:

@@ -15,11 +15,20 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput, SeqbeltError
-from seqbelt.features.base import Features, Learned, Source, file_or_content, read_bytes
+from seqbelt.features.base import (
+    Encoder,
+    Features,
+    Learned,
+    Source,
+    file_or_content,
+    read_bytes,
+)
 from seqbelt.features.text.encoder import FILE, TextEncoder
 from seqbelt.features.text.text_decoding import (
+    MOJIBAKE,
     decode_text,
     describe_encodings,
+    is_mojibake,
     mark_of,
     wide_encoding,
 )
@@ -108,6 +117,9 @@ class TextFeatures(Features):
     def read(self, source: Source) -> str:
         """The text in ``source``, as ``read_text`` reads it. Raises BadInput."""
         return read_text(source, self.max_characters, self.size_setting)
+
+    def remarks(self, raw: str, encoder: Encoder) -> tuple[str, ...]:
+        return (MOJIBAKE,) if is_mojibake(raw) else ()
 
     def learn(self, raws: Iterable[str]) -> Learned:
         """Learn the vocabulary from the training texts: ``{"tokenizer.json": content}``.

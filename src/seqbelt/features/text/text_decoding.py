@@ -40,6 +40,25 @@ MIN_UTF8_CHARACTERS = 3
 """So many valid ones do not come about by chance in another encoding."""
 
 
+_BEHIND = "\x80-\xbf\ufffd" + re.escape(bytes(range(0x80, 0xA0)).decode("cp1252", "ignore"))
+_MOJIBAKE = re.compile(
+    f"[\u00c2-\u00df][{_BEHIND}]|[\u00e0-\u00ef][{_BEHIND}]{{2}}|[\u00f0-\u00f4][{_BEHIND}]{{3}}"
+)
+"""A character of UTF-8, its bytes read one by one."""
+MOJIBAKE = (
+    "texts such as 'trÃ¨s' are UTF-8 that somebody read in another encoding, and are taken as they "
+    "stand: decode the source again"
+)
+
+
+def is_mojibake(text: str) -> bool:
+    """Whether nearly all of a text that is not ASCII is UTF-8 that was read byte by byte."""
+    if text.isascii():
+        return False
+    found = sum(len(match) for match in _MOJIBAKE.findall(text))
+    return found > 0 and found >= 0.8 * sum(not character.isascii() for character in text)
+
+
 def mark_of(content: bytes) -> str | None:
     """The encoding that a byte-order mark or escape sequences indicate; None without."""
     for mark, name in BYTE_ORDER_MARKS:
