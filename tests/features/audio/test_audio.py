@@ -354,3 +354,13 @@ def test_without_torch_the_features_are_the_same(monkeypatch, noise, kind, setti
     assert all(one.dtype == np.float32 for one in found)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_a_lower_rate_and_samples_far_beyond_full_scale_are_said(wav_bytes, noise):
+    features = LogMel(kind="log_mel", sample_rate=2 * RATE)
+    raw = features.read(wav_bytes(noise(400) * 20_000, subtype="FLOAT"))
+    lower, loud = features.remarks(raw, features)
+    assert f"from {RATE} Hz to {2 * RATE} Hz: nothing is above {RATE // 2} Hz" in lower
+    assert "beyond full scale" in loud
+    plain = LogMel(kind="log_mel", sample_rate=RATE)
+    assert plain.remarks(plain.read(wav_bytes(noise(400))), plain) == ()

@@ -31,11 +31,13 @@ from seqbelt.features.audio.audio_transforms import (
     power_spectra,
     resample_short,
 )
-from seqbelt.features.base import Features, Learned, Source, file_or_content
+from seqbelt.features.base import Encoder, Features, Learned, Source, file_or_content
 from seqbelt.settings import Positive
 
 MAX_PADDED_SAMPLES = 2_000_000
 """Largest padded batch of one transform: keeps the spectrogram in tens of megabytes."""
+MAX_PEAK = 10.0
+"""Times full scale; decoded peaks may well lie above it, but not so far."""
 COMPARABLE_DB = 35.0
 """Bands so far below a recording's loudest are equal in copies: compression changes them."""
 NUM_COMPARABLE_BANDS = 20
@@ -126,6 +128,17 @@ class AudioFeatures(Features):
             for index, steps in zip(batch, self._transform([signals[i] for i in batch])):
                 encoded[index] = self.finish(steps)
         return encoded  # type: ignore[return-value]  # every index is in one batch
+
+    def remarks(self, raw: Audio, encoder: Encoder) -> tuple[str, ...]:
+        said = []
+        if raw.sample_rate < self.sample_rate:
+            said.append(
+                f"resampled from {raw.sample_rate} Hz to {self.sample_rate} Hz: nothing is above "
+                f"{raw.sample_rate // 2} Hz"
+            )
+        if raw.peak > MAX_PEAK:
+            said.append("samples far beyond full scale, as of whole numbers stored as floats")
+        return tuple(said)
 
     has_one_unit: ClassVar[bool] = True
 

@@ -64,6 +64,8 @@ class Audio(NamedTuple):
 
     samples: np.ndarray
     sample_rate: int
+    peak: float = 0.0
+    """The largest magnitude in the whole recording; 0 where nobody asked."""
 
 
 def max_audio_bytes(max_duration_s: float) -> float:
@@ -97,6 +99,7 @@ def decode_audio(source: Path | bytes, max_duration_s: float) -> Audio:
 
 def check_samples(samples: np.ndarray, sample_rate: int, max_duration_s: float) -> Audio:
     """Mix ``(samples,)`` or ``(samples, channels)`` down and refuse what carries no signal."""
+    channels = samples
     if samples.ndim == 2:  # a mean of one costs more than the rest of the check
         is_mono = samples.shape[1] == 1
         samples = samples[:, 0] if is_mono else samples.mean(axis=1, dtype=np.float32)
@@ -107,8 +110,13 @@ def check_samples(samples: np.ndarray, sample_rate: int, max_duration_s: float) 
     if not np.isfinite(peak):
         raise BadInput(NOT_FINITE, "the recording holds NaN or infinite samples")
     if peak < SILENCE_PEAK:
+        if channels.size > samples.size and abs(channels).max() >= SILENCE_PEAK:
+            raise BadInput(
+                SILENT,
+                "its channels are each other's opposite and cancel in their mean; save one of them",
+            )
         raise BadInput(SILENT, f"no sample is louder than {peak:.1g} of full scale")
-    return Audio(np.ascontiguousarray(samples, dtype=np.float32), sample_rate)
+    return Audio(np.ascontiguousarray(samples, dtype=np.float32), sample_rate, float(peak))
 
 
 def _refuse_too_long(num_samples: int, sample_rate: int, max_duration_s: float) -> None:
