@@ -271,6 +271,10 @@ def test_units_and_kinds_of_a_logger_are_no_names():
     assert "'RECORD' numbers the rows" in notes
 
 
+def test_a_time_that_counts_is_no_row_number_of_r():
+    assert "line 2 has 3 values, line 1 names 2" in refusal(b"t x\n1 1.5 2.5\n2 0.5 0.25\n")
+
+
 def test_names_in_several_lines_have_no_part_of_a_column_without_one():
     head = ",,Rotation,Rotation,Position\nFrame,Time (Seconds),X,Y,X\n"
     values, names, _ = read((head + "0,0.0,5,7,8\n1,0.5,6,4,2\n").encode())
@@ -278,6 +282,7 @@ def test_names_in_several_lines_have_no_part_of_a_column_without_one():
     assert names == ("Rotation X", "Rotation Y", "Position X")
     values, names, _ = read(b"sensor,acc,acc,gyr\naxis,x,y,x\ntime,,,\n0,5,7,8\n1,6,4,2\n")
     assert names == ("acc x", "acc y", "gyr x")
+    assert "features.decimal" in refusal(b"Logger 7, list below\ngyr\n-5,6154e+02\n")
 
 
 @pytest.mark.parametrize("head", ["t,x", "t,x,z"])

@@ -18,7 +18,7 @@ from seqbelt.features.arrays.number_cells import (
     looks_like_number,
     resembles_value,
 )
-from seqbelt.features.arrays.time_columns import looks_like_time
+from seqbelt.features.arrays.time_columns import is_row_name, is_time_name, looks_like_time
 from seqbelt.words import count_of
 
 _SUMMARY_WORDS = """
@@ -261,7 +261,8 @@ def _below_preamble(
         notes.append("lines above the values are left out as titles")
         return Layout(first, width, None, None, kinds, tuple(notes))
     index_name = None
-    if preamble and cells[0] != "" and filled == [cells[0]] and _fits(preamble[-1][1], width):
+    is_index = 1 < len(cells) == width and cells[0] != "" and filled == [cells[0]]
+    if preamble and is_index and _fits(preamble[-1][1], width):
         index_name = as_text(cells[0])  # pandas names its index below the columns' names
         line, cells = preamble.pop()
     _refuse_mixed(line, cells, kinds)
@@ -276,7 +277,7 @@ def _below_preamble(
             names = _distinct(_clean_names(cells, found))
             return Layout(first, width, names, line, kinds, tuple(notes), False, width, width)
         _refuse_misfit(rows[first:], line, found, width)
-    if len(cells) == width - 1 and _begins_with_row_numbers(rows[first:]):
+    if len(cells) == width - 1 and _begins_with_row_numbers(cells[0], rows[first:]):
         notes.append(
             f"line {line} names one column fewer than there are: the first numbers the rows, as R "
             "writes them"
@@ -545,11 +546,13 @@ def _joined_name(above: str, name: str) -> str:
     return above if name.startswith(UNNAMED) else f"{above} {name}"
 
 
-def _begins_with_row_numbers(rows: Sequence[Row]) -> bool:
-    """Whether the first cells are 0, 1, 2, … or 1, 2, 3, …, and no comma can be a decimal sign."""
-    first = [as_text(cells[0]) for _, cells in rows]
+def _begins_with_row_numbers(name: Cell, rows: Sequence[Row]) -> bool:
+    """Whether the first cells are 0, 1, 2, … or 1, 2, 3, …, no comma can be a decimal sign, and the
+    first ``name`` is not theirs: that of a time or of a number of the rows."""
+    if is_time_name(as_text(name), weak=True) or is_row_name(as_text(name)):
+        return False
     has_points = any("." in str(cell) for _, cells in rows for cell in cells)
-    return has_points and _is_count(first)
+    return has_points and _is_count([as_text(cells[0]) for _, cells in rows])
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:
