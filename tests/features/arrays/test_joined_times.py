@@ -36,6 +36,9 @@ def look(content: bytes | str, **told):
         ("hour,min,sec,x\n23,59,59,1\n0,0,0,2\n", ("x",), "a row every 1 s"),
         ("date,time,x\n2024-01-31,20:00:00,1\n2024-02-01,08:00:00,2\n", ("x",), TOGETHER),
         ("Uhrzeit;Datum;x\n20:00:00;31.01.2024;1\n08:00:00;01.02.2024;2\n", ("x",), TOGETHER),
+        ("Datum;Stunde;x\n31.01.2024;23;1\n01.02.2024;0;2\n", ("x",), "a row every 3.6e+03 s"),
+        ("Year,Week,x\n2023,52,1\n2024,1,2\n", ("x",), "'Year', 'Week' are rising time together"),
+        ("date,hour,x\n2024-01-31,5,1\n2024-01-31,4,2\n", ("hour", "x"), "'date' is rising time"),
         ("date,time,x\n20240131,235959,1\n20240201,000000,2\n", ("x",), "a row every 1 s"),
         ("date,time,x\n2024-01-31,23:59:59,1\n2024-01-31,00:00:00,2\n", ("x",), "'date' is rising"),
         ("hour,minute,x\n12,30,1\n12,29,2\n", ("hour", "minute", "x"), "do not give one"),
@@ -48,6 +51,13 @@ def look(content: bytes | str, **told):
 def test_parts_of_a_time_are_no_channels(table, names, said):
     found, remarks = look(table)
     assert found == names and said in remarks
+
+
+@pytest.mark.parametrize(("shift", "is_said"), [(0, False), (0.25, True)])
+def test_a_second_column_of_times_is_none_of_the_channels(shift, is_said):
+    names, remarks = look(f"time,a,time,b\n0,5,{shift},6\n1,4,{1 + shift},7\n")
+    assert names == ("a", "b")
+    assert ("times 'time' and 'time.1' differ: a row is not of one time" in remarks) == is_said
 
 
 def test_times_in_parts_that_fall_are_refused_by_their_line():

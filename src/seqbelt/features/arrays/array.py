@@ -1,5 +1,6 @@
 """What a file of numbers holds: the values, and which columns of a table are channels."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -148,6 +149,7 @@ def to_array(table: Table, line_word: str = "line") -> Array:
         if place not in asides and (number := find_sentinel(values)) is not None:
             notes += (f"{label} holds {number:g}, read as a value; it often means a missing value",)
     values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
+    notes += _say_other_times(names or (), values, asides)
     return Array(values, names, words, True, asides, lines, notes, table.names_are_a_comment)
 
 
@@ -179,6 +181,22 @@ def _aside_of_joined(time: JoinedTime, lines: Lines, line_word: str, label: str)
     spacing = describe_spacing(time.seconds, "{:.2g} s".format)
     why = f"{label} are rising time together: no channels"
     return Aside(why + (f"; {spacing}" if spacing else ""))
+
+
+def _say_other_times(
+    names: Sequence[str], values: np.ndarray, asides: Mapping[int, Aside]
+) -> tuple[str, ...]:
+    """What is said of a second column of times with the same name, which differs from the first."""
+    said = []
+    for place in asides if names else ():
+        first = re.sub(r"\.\d+$", "", names[place])
+        if first != names[place] and first in names:
+            others = values[:, names.index(first)]
+            if names.index(first) in asides and not np.array_equal(values[:, place], others):
+                said.append(
+                    f"times '{first}' and '{names[place]}' differ: a row is not of one time"
+                )
+    return tuple(said)
 
 
 def _odd_row(column: Sequence[Cell]) -> int:

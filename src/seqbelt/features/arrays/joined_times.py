@@ -14,6 +14,7 @@ _NAMES = {
     "month": "month months mon mo monat mois mes mese mês месяц 월 月",
     "day": "day days dd dom mday dayofmonth tag jour día dia giorno день 일 日",
     "day of the year": "doy dayofyear julianday julian jday yday yearday",
+    "week": "week weeks kw woche calendarweek semaine semana неделя 주 週",
     "hour": "hour hours hr hrs hh stunde stunden heure heures hora ora час 시 時 时",
     "hour and minute": "hhmm hourmin hourminute",
     "minute": "minute minutes min mins minuten minuto minuti минута мин 분 分",
@@ -23,16 +24,18 @@ _NAMES = {
 }
 _PART_OF = {name: part for part, names in _NAMES.items() for name in names.split()}
 _NEIGHBOURS = (
-    ("year", "month"), ("year", "day of the year"), ("month", "day"), ("day", "hour"),
-    ("day of the year", "hour"), ("day of the year", "hour and minute"),
+    ("year", "month"), ("year", "week"), ("year", "day of the year"), ("month", "day"),
+    ("day", "hour"), ("day of the year", "hour"), ("day of the year", "hour and minute"),
     ("day", "hour and minute"), ("hour", "minute"),
 )  # fmt: skip
 """Two of these together are meant as one time; a year alone may be a channel."""
 _RANGES = {
     "year": (1, 9999), "month": (1, 12), "day": (1, 31), "day of the year": (1, 366),
-    "hour": (0, 24), "hour and minute": (0, 2400), "minute": (0, 59), "second": (0, 60.999999),
+    "week": (1, 53), "hour": (0, 24), "hour and minute": (0, 2400), "minute": (0, 59),
+    "second": (0, 60.999999),
     "millisecond": (0, 999),
 }  # fmt: skip
+_CLOCK_PARTS = {"hour", "hour and minute", "minute", "second", "millisecond"}
 _DAY_S = 86400.0
 YEARS = (1900, 2200)
 """What a column without a name must hold to be one of years."""
@@ -60,11 +63,14 @@ def find_joined_times(
     if names is None:
         unnamed = _of_unnamed(numbers)
         return [unnamed] if unnamed else []
-    found = _of_parts({place: names[place] for place in numbers}, numbers)
-    return [*([found] if found else []), *_of_dates_and_clocks(names, numbers, times)]
+    dates = {p: s for p, s in times.items() if not (s % _DAY_S).any() and s.any()}
+    found = _of_parts({place: names[place] for place in numbers}, numbers, dates)
+    return [*([found] if found else []), *_of_dates_and_clocks(names, numbers, times, dates)]
 
 
-def _of_parts(names: Mapping[int, str], numbers: Mapping[int, np.ndarray]) -> JoinedTime | None:
+def _of_parts(
+    names: Mapping[int, str], numbers: Mapping[int, np.ndarray], dates: Mapping[int, np.ndarray]
+) -> JoinedTime | None:
     parts: dict[str, int] = {}
     has_maximum = any(name.strip().lower().startswith("max") for name in names.values())
     for place, name in names.items():
@@ -73,9 +79,18 @@ def _of_parts(names: Mapping[int, str], numbers: Mapping[int, np.ndarray]) -> Jo
             continue  # min beside max
         if part is not None and parts.setdefault(part, place) != place:
             return None  # two years: not one time
-    if not any(set(pair) <= parts.keys() for pair in _NEIGHBOURS):
+    has_pair = any(set(pair) <= parts.keys() for pair in _NEIGHBOURS)
+    if not has_pair and not (dates and {"hour", "hour and minute"} & parts.keys()):
         return None
     seconds = _seconds({part: numbers[place] for part, place in parts.items()})
+    for date in dates if seconds is not None and parts.keys() <= _CLOCK_PARTS else ():
+        together = dates[date] + seconds
+        if not np.isnan(together).any() and first_fall(together) is None:
+            return JoinedTime((date, *sorted(parts.values())), together)
+    if not has_pair:
+        return None
+    if seconds is not None and parts.keys() <= _CLOCK_PARTS:  # it begins anew at midnight
+        seconds[1:] += _DAY_S * np.cumsum(np.diff(seconds) < -_DAY_S / 2)
     return JoinedTime(tuple(sorted(parts.values())), seconds, "year" in parts)
 
 
@@ -118,8 +133,6 @@ def _seconds(parts: Mapping[str, np.ndarray]) -> np.ndarray | None:
         + parts.get("second", nothing)
         + parts.get("millisecond", nothing) / 1000
     )
-    if not days.any():  # it begins anew at midnight
-        seconds[1:] += _DAY_S * np.cumsum(np.diff(seconds) < -_DAY_S / 2)
     return seconds
 
 
@@ -134,18 +147,22 @@ def _days(parts: Mapping[str, np.ndarray]) -> np.ndarray | None:
     month = parts.get("month", nothing + 1)
     months = (12 * (year - 1970) + month - 1).astype("int64").astype("datetime64[M]")
     day = parts.get("day of the year", parts.get("day", nothing + 1)) - 1
+    if "week" in parts and "month" not in parts:
+        day = 7 * (parts["week"] - 1)
     days = months.astype("datetime64[D]") + day.astype("int64")
-    unit = "Y" if "day of the year" in parts else "M"
+    unit = "M" if "month" in parts else "Y"
     if (days.astype(f"datetime64[{unit}]") != months.astype(f"datetime64[{unit}]")).any():
         return None
     return days.astype("int64").astype(np.float64)
 
 
 def _of_dates_and_clocks(
-    names: Sequence[str], numbers: Mapping[int, np.ndarray], times: Mapping[int, np.ndarray]
+    names: Sequence[str],
+    numbers: Mapping[int, np.ndarray],
+    times: Mapping[int, np.ndarray],
+    dates: dict[int, np.ndarray],
 ) -> list[JoinedTime]:
     """A clock with the date that is nearest to it, where they rise together."""
-    dates = {p: s for p, s in times.items() if not (s % _DAY_S).any() and s.any()}
     clocks = {p: s for p, s in times.items() if p not in dates and s.max(initial=0) <= _DAY_S}
     for place, values in numbers.items():
         if is_time_name(names[place]) and (days := _written_dates(values)) is not None:
