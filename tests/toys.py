@@ -26,7 +26,7 @@ PLAIN = {
 }
 """Model settings that leave one direction of the recurrence, a pooling and a linear layer: for
 laws that are about these alone."""
-UNCHANGED = {"label_smoothing": 0.0, "augmentation": "none"}
+UNCHANGED = {"label_smoothing": 0.0, "distillation": 0.0, "augmentation": "none"}
 """Training settings that leave rows and labels as they are."""
 
 

@@ -134,6 +134,13 @@ def test_smoothed_labels_and_mixed_rows_keep_the_loss_up():
     )
 
 
+def test_targets_of_another_classifier_keep_the_loss_up():
+    high = replace(history_of(last_loss=0.42), least_loss=0.33)
+    assert advise(high, FINE, Training(**PLAIN)) == []
+    stuck = replace(history_of(last_loss=0.68), least_loss=0.33)
+    assert "hardly fitted" in only(stuck).finding
+
+
 def test_too_few_validation_rows_do_not_choose_and_tell_nothing_of_epochs():
     few = replace(FINE, validation_counts=COUNTS // 10, predicted_counts=COUNTS // 10)
     found = only(history_of([*RISING[:-1], 0.95]), few)

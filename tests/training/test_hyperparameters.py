@@ -104,6 +104,7 @@ def test_epochs_that_are_given_are_passes():
 def test_auto_takes_the_kind_s_own_regularisation(is_tokens):
     defaults, resolved = defaults_for(is_tokens), Training().resolve(100, is_tokens)
     assert resolved.label_smoothing == defaults.label_smoothing
+    assert resolved.distillation == defaults.distillation
     expected = {} if is_tokens else {**defaults.augmentation, **defaults.few_rows_augmentation}
     assert resolved.augmentation == Augmentation(**expected)
     assert resolved.augmentation.is_on is not is_tokens
@@ -118,7 +119,11 @@ def test_labelled_steps_are_not_mixed():
 @pytest.mark.parametrize("is_tokens", [False, True])
 def test_what_is_given_stays_and_resolved_settings_have_no_auto_left(is_tokens):
     given = Training(
-        batch_size=5, num_updates=77, label_smoothing=0.0, augmentation=Augmentation(shift=0.1)
+        batch_size=5,
+        num_updates=77,
+        label_smoothing=0.0,
+        distillation=0.0,
+        augmentation=Augmentation(shift=0.1),
     )
     assert given.resolve(100, is_tokens) == given
     assert not Training(augmentation="none").resolve(100, is_tokens).augmentation.is_on
@@ -128,3 +133,9 @@ def test_what_is_given_stays_and_resolved_settings_have_no_auto_left(is_tokens):
         "device",
     }
     assert resolved.resolve(100_000, not is_tokens) == resolved
+
+
+@pytest.mark.parametrize("kind", ["labels_steps", "is_several", "is_ordered"])
+def test_only_texts_with_one_label_of_equal_classes_learn_from_a_bag_of_words(kind):
+    assert Training().resolve(100, True).distillation > 0
+    assert Training().resolve(100, True, **{kind: True}).distillation == 0

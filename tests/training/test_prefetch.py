@@ -1,5 +1,6 @@
 """Whatever way a batch comes to its device, it is the same batch."""
 
+import numpy as np
 import pytest
 import torch
 from toys import toy_store
@@ -49,6 +50,19 @@ def test_resident_batches_are_the_padded_ones_from_any_batch_on(kind, begin, req
     plan = training_plan(rows.lengths, 2, 0, 0, 2)[begin:]
     expected = [make_batch(rows, indices) for indices in plan]
     assert_same(ResidentSequences(rows, CPU).batches(rows, plan), expected)
+
+
+@pytest.mark.parametrize("is_resident", [False, True])
+def test_targets_take_the_place_of_the_labels(texts, is_resident):
+    targets = np.random.default_rng(0).random((len(texts), 2), np.float32)
+    augment = Augmenter(Augmentation(), 0, 2)
+    prefetcher = Prefetcher(texts, augment, CPU, targets)
+    if is_resident:
+        prefetcher.resident = ResidentSequences(texts, CPU, prefetcher.targets)
+    plan = training_plan(texts.lengths, 2, 0, 0, 2)
+    plain = [make_batch(texts, rows) for rows in plan]
+    expected = [batch._replace(labels=torch.from_numpy(targets[batch.indices])) for batch in plain]
+    assert_same(prefetcher.batches(texts, plan, 0), expected)
 
 
 @pytest.mark.parametrize("crop", ["head", "tail", "random"])

@@ -17,6 +17,7 @@ class KindDefaults:
     input_dropout: float
     embedding_dropout: float
     label_smoothing: float
+    distillation: float
     num_passes: int
     """Passes over the training rows, within the bounds on updates."""
     min_updates: int
@@ -38,6 +39,7 @@ NUMBERS = KindDefaults(
     input_dropout=0.0,
     embedding_dropout=0.0,
     label_smoothing=0.05,
+    distillation=0.0,
     num_passes=40,
     min_updates=1500,
     max_updates=2500,
@@ -57,6 +59,7 @@ TOKENS = KindDefaults(
     input_dropout=0.3,
     embedding_dropout=0.1,
     label_smoothing=0.1,
+    distillation=0.3,
     num_passes=10,
     min_updates=1000,
     max_updates=6000,

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import entr
 
 from seqbelt.data.labels.targets import TARGETS, Target
 from seqbelt.texts import Text, text
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.losses import chance_loss
+from seqbelt.training.losses import chance_loss, least_loss
 from seqbelt.training.scoring import Scores
 from seqbelt.words import percent
 
@@ -100,10 +99,10 @@ def _unlearned(history: History, outcome: TrainingOutcome, training: Training) -
     chance = chance_loss(outcome.target, frequencies)
     settings = training.resolve(num_train, outcome.is_tokens, is_several=outcome.target.is_several)
     assert settings.label_smoothing != "auto" and isinstance(settings.augmentation, Augmentation)
-    num_choices = 2 if outcome.target.is_several else num_classes
-    spread = settings.label_smoothing / num_choices
-    smoothed = np.array([1 - spread * (num_choices - 1), *[spread] * (num_choices - 1)])
-    minimum = float(entr(smoothed).sum())
+    minimum = history.least_loss
+    if minimum is None:
+        num_choices = 2 if outcome.target.is_several else num_classes
+        minimum = least_loss(np.eye(num_choices)[0], settings.label_smoothing)
     if chance <= minimum:
         return
     remaining = (loss - minimum) / (chance - minimum)

@@ -45,6 +45,9 @@ class History:
     """Additional operations on padded steps; 0 where the layout skips them."""
     reaches: list[tuple[int, list[float]]] = field(default_factory=list)
     """``GradientReach.curve`` before training (epoch 0) and after epochs 1, 2, 4, 8, …"""
+    least_loss: float | None = None
+    """Least training loss that any network can have, where targets are partly another classifier's
+    probabilities."""
     layout: str = ""
     device: str = ""
     train_s: float = 0.0

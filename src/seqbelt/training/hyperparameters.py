@@ -72,6 +72,10 @@ class Training(Settings):
     label_smoothing: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = "auto"
     """Fraction of the target spread evenly over the classes; auto takes the default of the kind of
     sequence, and 0 with several labels."""
+    distillation: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = "auto"
+    """Fraction of the target taken from a bag of words that was fitted without the row, for token
+    ids with one label; auto takes the default of the kind of sequence, and 0 where classes have an
+    order."""
     class_weights: Literal["balanced"] | None = None
     """Balanced: the rows of a rare class weigh more in the loss, so that all classes weigh the
     same. null: every row weighs the same."""
@@ -117,6 +121,7 @@ class Training(Settings):
         mean_steps: float = 1.0,
         is_interpolable: bool = True,
         is_several: bool = False,
+        is_ordered: bool = False,
     ) -> Self:
         """The settings with every ``auto`` except ``keep`` replaced by its value, for ``num_rows``
         training rows of token ids or of numbers with ``mean_steps`` steps on average.
@@ -139,6 +144,9 @@ class Training(Settings):
             changes["num_updates"] = min(wanted, bound)
         if self.label_smoothing == "auto":
             changes["label_smoothing"] = 0.0 if is_several else defaults.label_smoothing
+        if self.distillation == "auto":
+            has_one_label = not (is_several or labels_steps or is_ordered)
+            changes["distillation"] = defaults.distillation if has_one_label else 0.0
         if self.augmentation == "none" or (self.augmentation == "auto" and is_tokens):
             changes["augmentation"] = {}
         elif self.augmentation == "auto":
@@ -170,6 +178,8 @@ class Training(Settings):
             is_tokens = layout.has_only_tokens
             if self.augmentation == "auto":  # it is for one sequence of numbers
                 return self.replace(augmentation="none").resolve_for(train, is_tokens)
+            if self.distillation == "auto":
+                return self.replace(distillation=0.0).resolve_for(train, is_tokens)
         asks = self.augmentation == "auto" and not is_tokens
         return self.resolve(
             len(train),
@@ -179,6 +189,7 @@ class Training(Settings):
             mean_steps=float(np.mean(train.lengths)),
             is_interpolable=is_interpolable(train) if asks else True,
             is_several=train.store.target.is_several,
+            is_ordered=train.store.target.is_ordered,
         )
 
     @property

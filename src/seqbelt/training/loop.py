@@ -36,11 +36,12 @@ from seqbelt.training.device import (
     set_learning_rate,
     subnormals_flushed,
 )
+from seqbelt.training.distillation import soft_targets
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.interrupts import stop_signals
-from seqbelt.training.losses import NonFiniteLossDetector, make_loss
+from seqbelt.training.losses import NonFiniteLossDetector, least_loss, make_loss
 from seqbelt.training.prefetch import Prefetcher
 from seqbelt.training.scoring import Scores, predict_logits, score
 from seqbelt.training.step import Step
@@ -135,7 +136,8 @@ class Loop:
             )
         assert isinstance(settings.augmentation, Augmentation)  # it is resolved
         augment = Augmenter.for_network(settings.augmentation, self.model, settings.seed)
-        self.prefetcher = Prefetcher(train, augment, self.device)
+        targets = self._soft_targets()
+        self.prefetcher = Prefetcher(train, augment, self.device, targets)
         self.sample = draw_sample(train, settings.seed)
         self.reach = measure_reach(self.model, self.sample)
         self.model.to(self.device)
@@ -146,11 +148,13 @@ class Loop:
         self.history = History(device=str(self.device), kept_best=self.keeps_best)
         self.history.reaches = [(0, self.reach.curve.tolist())]
         self.history.layout = self.model.recurrent.chosen_layout(self.device)
+        assert settings.label_smoothing != "auto"
+        if targets is not None:
+            self.history.least_loss = least_loss(targets, settings.label_smoothing)
         self.best_weights: dict[str, Tensor] = {}
         self.chunks = None
         if settings.chunk_steps is not None:
             self.chunks = Chunks(settings.chunk_steps, settings.truncate_gradient)
-        assert settings.label_smoothing != "auto"
         target = train.store.target
         loss = make_loss(target, self._class_weights(), settings.label_smoothing)
         self.step = Step(
@@ -262,6 +266,20 @@ class Loop:
                     saved = time.perf_counter()
         self.step.totals.tolist()  # wait for the GPU, so that the time is right
         self.epoch_s = before + time.perf_counter() - began
+
+    def _soft_targets(self) -> np.ndarray | None:
+        """Targets that are partly those of a bag of words, None for the labels alone."""
+        settings, target = self.settings, self.train.store.target
+        assert settings.distillation != "auto"
+        if not settings.distillation:
+            return None
+        if not self.model.is_tokens or target.name != "per_sequence" or target.is_ordered:
+            raise SettingsError(
+                "training.distillation: a bag of words needs token ids with one label each, of "
+                "classes without an order; set it to auto or 0"
+            )
+        class_weight = settings.class_weights or settings.sampling
+        return soft_targets(self.train, settings.distillation, class_weight)
 
     def _class_weights(self) -> Tensor | None:
         if self.settings.class_weights is None:

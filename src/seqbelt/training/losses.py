@@ -111,6 +111,12 @@ def make_loss(target: Target, weights: Tensor | None, label_smoothing: float) ->
     return kind(weights, label_smoothing)
 
 
+def least_loss(targets: np.ndarray, label_smoothing: float) -> float:
+    """The least mean cross-entropy for ``targets`` ``(..., classes)``, which are probabilities."""
+    smoothed = targets + label_smoothing * (1 / targets.shape[-1] - targets)
+    return float(entr(smoothed).sum(-1).mean())
+
+
 def chance_loss(target: Target, frequencies: np.ndarray) -> float:
     """The loss of the ``frequencies`` ``(classes,)`` as prediction for every row."""
     if target.is_several:

@@ -33,12 +33,20 @@ SLAB_BYTES = 64 << 20
 class Prefetcher:
     """The batches of one training, epoch by epoch."""
 
-    def __init__(self, sequences: Sequences, augment: Augmenter, device: torch.device) -> None:
+    def __init__(
+        self,
+        sequences: Sequences,
+        augment: Augmenter,
+        device: torch.device,
+        targets: np.ndarray | None = None,
+    ) -> None:
+        """``targets`` float32 ``(sequences, classes)`` take the place of the labels."""
         self.augment, self.device = augment, device
+        self.targets = None if targets is None else torch.from_numpy(targets)
         self.resident: ResidentSequences | None = None
         is_plain = not augment.settings.is_on and sequences.store.target.name == "per_sequence"
         if device.type == "cuda" and is_plain and _fits(sequences, device):
-            self.resident = ResidentSequences(sequences, device)
+            self.resident = ResidentSequences(sequences, device, self.targets)
 
     def batches(self, sequences: Sequences, plan: list[np.ndarray], epoch: int) -> Batches:
         """The batches of a plan. ``sequences`` are those given at construction, cropped for this
@@ -47,7 +55,10 @@ class Prefetcher:
             return self.resident.batches(sequences, plan)
 
         def make(rows: np.ndarray) -> Batch:
-            return self.augment(make_batch(sequences, rows), epoch)
+            batch = make_batch(sequences, rows)
+            if self.targets is not None:
+                batch = batch._replace(labels=self.targets[rows])
+            return self.augment(batch, epoch)
 
         return load_batches(make, plan, self.device)
 
@@ -68,7 +79,12 @@ def load_batches(
 class ResidentSequences:
     """All steps of some sequences in a device's memory."""
 
-    def __init__(self, sequences: Sequences, device: torch.device) -> None:
+    def __init__(
+        self, sequences: Sequences, device: torch.device, targets: Tensor | None = None
+    ) -> None:
+        """``targets`` float32 ``(sequences, classes)`` take the place of the labels."""
+        labels = torch.from_numpy(sequences.labels) if targets is None else targets
+        self.labels = labels.to(device)
         full, _ = uncropped(sequences)
         self.first = full.lengths.cumsum() - full.lengths
         self.num_steps = int(full.lengths.sum())
@@ -88,7 +104,7 @@ class ResidentSequences:
             return
         device, order = self.steps.device, np.concatenate(plan)
         _, starts = uncropped(sequences)
-        columns = np.stack([self.first + starts, sequences.lengths, sequences.labels])
+        columns = np.stack([self.first + starts, sequences.lengths, np.arange(len(sequences))])
         on_cpu = torch.from_numpy(columns[:, order])
         if device.type == "cuda":
             on_cpu = on_cpu.pin_memory()
@@ -96,9 +112,9 @@ class ResidentSequences:
         start = 0
         for rows in plan:
             part = slice(start, start + len(rows))
-            first, lengths, labels = on_device[:, part]
+            first, lengths, numbers = on_device[:, part]
             inputs = self._gather(first, lengths, int(sequences.lengths[rows].max()))
-            yield Batch(inputs, on_cpu[1, part], labels, rows)
+            yield Batch(inputs, on_cpu[1, part], self.labels[numbers], rows)
             start += len(rows)
 
     def _gather(self, first: Tensor, lengths: Tensor, num_steps: int) -> Tensor:

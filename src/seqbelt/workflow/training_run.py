@@ -306,6 +306,12 @@ def _fit(experiment, store, rows, folder, resume, run):
     plan = experiment.training.plan(len(rows["train"]))
     name = experiment.run_name
     echo(f"{name}: {plan.sentence}; {_describe_network(experiment.model, rows['train'])}")
+    if fraction := experiment.training.distillation:
+        echo(
+            f"{name}: {percent(fraction, 0)} of each target is what a bag of words says "
+            "(training.distillation)",
+            once=True,
+        )
     _report_lost_steps(lost_steps(rows["train"]), experiment)
     build = network_builder(experiment, store, rows["train"], run)
     with bar(f"training {name}", plan.num_updates) as progress:

@@ -21,7 +21,7 @@ from seqbelt.comparison.baselines.signal_baselines import (
     statistics,
     statistics_in_time,
 )
-from seqbelt.comparison.baselines.text_baselines import bag_of_words, mean_of_embeddings
+from seqbelt.comparison.baselines.text_baselines import mean_of_embeddings, predict_from_words
 from seqbelt.data.joined_views import cells_of
 from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
 from seqbelt.data.sequences import RowSource, Sequences
@@ -194,7 +194,7 @@ def _texts(model: Model, training: Training) -> tuple[FittedBaseline, ...]:
             description=text("reads_bag-of-words"),
             implication=text("implies_bag-of-words"),
             uses_order=False,
-            predict=lambda fold: bag_of_words(fold.train, fold.test),
+            predict=lambda fold: predict_from_words(fold.train, fold.test),
         ),
         FittedBaseline(
             name=text("control_embeddings"),

@@ -3,38 +3,23 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 
 from seqbelt.comparison.baselines.baseline import fit_predict
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.models.model import Model
+from seqbelt.training.bag_of_words import bag_of_words, documents
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
 
-INVERSE_PENALTY = 4.0
-"""Of the logistic regression: tf-idf rows have length 1, which scikit-learn's 1 holds back too
-hard (chosen on the validation rows of two review corpora, of 7,000 and 140,000 texts)."""
 
-
-def bag_of_words(train: Sequences, test: Sequences) -> np.ndarray:
-    """Predictions ``(test rows,)`` of a logistic regression on tf-idf of tokens and pairs of them.
+def predict_from_words(train: Sequences, test: Sequences) -> np.ndarray:
+    """Predictions ``(test rows,)`` of a bag of words.
 
     Raises ValueError where no token occurs in two training rows.
     """
-    # Tokens are words of digits here: scikit-learn counts n-grams of words.
-    vectorizer = TfidfVectorizer(token_pattern=r"\d+", ngram_range=(1, 2), min_df=2)
-    counted = vectorizer.fit_transform(_as_documents(train))
-    classifier = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000)
-    test_inputs = csr_matrix(vectorizer.transform(_as_documents(test)))
-    return fit_predict(classifier, counted, train, test_inputs)
-
-
-def _as_documents(sequences: Sequences) -> list[str]:
-    return [" ".join(map(str, sequences[row].tolist())) for row in range(len(sequences))]
+    return fit_predict(bag_of_words(), documents(train), train, documents(test))
 
 
 def mean_of_embeddings(
