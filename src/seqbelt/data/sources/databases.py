@@ -98,7 +98,11 @@ def _tables(url: "URL") -> str:
 
     try:
         _check_file(url)
-        names = inspect(create_engine(url)).get_table_names()
+        engine = create_engine(url)
+        try:
+            names = inspect(engine).get_table_names()
+        finally:
+            engine.dispose()
     except Exception as error:  # it is only named to help
         return f"tables that cannot be listed ({type(error).__name__})"
     return ", ".join(names) or "none"
