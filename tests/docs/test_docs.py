@@ -119,3 +119,14 @@ def test_the_notebook_runs():
         if "data" in output
     ]
     assert accuracy > 0.8
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_the_readme_names_the_pythons_of_the_package(name):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    minors = [
+        int(one.rpartition(".")[2]) for one in project["classifiers"] if "Python :: 3." in one
+    ]
+    assert project["requires-python"] == f">=3.{minors[0]}"
+    (said,) = re.findall(r"Python 3\.(\d+)(?: to |부터 )3\.(\d+)", (ROOT / name).read_text("utf-8"))
+    assert said == (str(minors[0]), str(minors[-1]))
