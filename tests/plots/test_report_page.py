@@ -1,5 +1,6 @@
 """The page stands alone, shows its tables and pictures, and obeys nothing that it quotes."""
 
+import re
 from html.parser import HTMLParser
 from string import Formatter
 
@@ -92,3 +93,9 @@ def test_all_but_a_few_is_not_all():
 
 def test_a_number_stays_beside_its_per_cent_sign():
     assert "87.5&nbsp;%" in report_page.markdown("| a |\n|---|\n| 87.5 % |")
+
+
+def test_sizes_follow_the_smaller_letters_of_a_printed_page():
+    """Headings and tables are measured in rem: of the root, not of the body."""
+    printed = report_page.page("t", "s", "en", []).partition("@media print")[2]
+    assert re.match(r" \{ html, body \{ font-size: \d+px", printed)

@@ -304,14 +304,13 @@ class Conclusion:
         shown = [*names, ACCURACY, MACRO_F1]
         header = [text("cell_column")]
         for metric in shown:
-            name = text("test_accuracy_column") if metric == ACCURACY else metric.label
-            header += [name, text("interval_column")]
+            header.append(text("test_accuracy_column") if metric == ACCURACY else metric.label)
         header += [text(key) for key in ("parameters", "epochs_column", "seconds_column")]
         rows = []
         for cell, numbers in self.cells().items():
             row = [label(cell)]
             for metric in shown:
-                row += _shown(metric, self.estimates[metric][cell])
+                row.append(_shown(metric, self.estimates[metric][cell]))
             row += [f"{numbers['num_parameters']:,}", f"{numbers['epochs']:.1f}"]
             rows.append([*row, f"{numbers['train_s']:.1f}"])
         accuracies = [
@@ -406,12 +405,13 @@ def _to_dict(estimate: Estimate) -> dict[str, float | None]:
     }
 
 
-def _shown(metric: Metric, estimate: Estimate) -> tuple[Text, Text]:
+def _shown(metric: Metric, estimate: Estimate) -> Text:
     """Mean and interval."""
-    if np.isnan(estimate.low):
-        return metric.value(estimate.value), text("one_seed")
-    if not metric.is_fraction:
+    value = percent(estimate.value, 2) if metric.is_fraction else metric.value(estimate.value)
+    interval = text("one_seed")
+    if not np.isnan(estimate.low):
         low, high = f"{estimate.low:.3f}", f"{estimate.high:.3f}"
-        return metric.value(estimate.value), text("from_to", low=low, high=high)
-    low, high = f"{100 * estimate.low:.1f}", percent(estimate.high)
-    return percent(estimate.value, 2), text("from_to", low=low, high=high)
+        if metric.is_fraction:
+            low, high = f"{100 * estimate.low:.1f}", percent(estimate.high)
+        interval = text("from_to", low=low, high=high)
+    return text("with_interval", value=value, interval=interval)

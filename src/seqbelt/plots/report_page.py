@@ -70,6 +70,10 @@ td small { display: block; color: var(--soft); white-space: nowrap; }
 figure { margin: 1.2rem 0; break-inside: avoid; overflow-x: auto; }
 figure img { display: block; max-width: 100%; background: white; border-radius: .3rem; }
 @media (max-width: 600px) { figure img { width: 34rem; max-width: none; }
+  table { font-size: .82rem; }
+  table:not(.confusion):has(th:nth-child(6)) { min-width: 34rem; }
+  table:not(.confusion) :is(th, td):first-child { position: sticky; left: 0;
+    background: var(--paper); }
   th, td { padding: .3rem .35rem; } td:first-child { min-width: 0; }
   th.number { white-space: normal; } .track { max-width: 20vw; } }
 pre { background: var(--panel); padding: .6rem .9rem; white-space: pre-wrap; font-size: .85rem;
@@ -78,8 +82,8 @@ pre { background: var(--panel); padding: .6rem .9rem; white-space: pre-wrap; fon
 .key dt { color: var(--soft); } .key dd { margin: 0; }
 .bad { color: var(--red); } .good { color: var(--green); }
 li { margin: .2rem 0; }
-@media print { body { max-width: none; font-size: 11px; } .card audio { display: none; }
-  .table, figure { overflow: visible; } pre { white-space: pre-wrap; } }
+@media print { html, body { font-size: 11px; } body { max-width: none; }
+  .card audio { display: none; } .table, figure { overflow: visible; } pre { white-space: pre-wrap; } }
 """
 
 

@@ -21,12 +21,13 @@ COMPARISON: Mapping[str, tuple[str, str]] = {
     "metric_segmental_f1": ("segmental F1@50", "구간 F1@50"),
     "metric_mean_absolute_error": ("mean absolute error", "평균 절대 오차"),
     "metric_quadratic_kappa": ("quadratic kappa", "이차 가중 카파"),
-    "metric_mean_average_precision": ("mean average precision", "평균 정밀도의 평균(mAP)"),
+    "metric_mean_average_precision": ("mean average precision", "평균 정밀도(mAP)"),
     "metric_recall": ("recall of '{name}'", "'{name}'의 재현율"),
     "cell_none": ("no recurrence", "순환 없음"),
     # Looks
     "look": ("look {number} of {total}", "판정 {total}회 중 {number}번째"),
     # A verdict
+    "with_interval": ("{value} ({interval})", "{value}({interval})"),
     "value_of": ("{cell} ({value})", "{cell}({value})"),
     "claim_better": ("{a} is better than {b}", "{a} 모델이 {b} 모델보다 낫습니다"),
     "claim_worse": ("{a} is worse than {b}", "{a} 모델이 {b} 모델보다 못합니다"),
@@ -221,24 +222,26 @@ COMPARISON: Mapping[str, tuple[str, str]] = {
     "ensemble_of": ("the ensemble of {cell}", "{cell} 앙상블"),
     "chosen_validation": ("the best by validation", "검증 점수가 가장 좋음"),
     "chosen_without": (
-        "without validation rows, the first model of the cell with {over}",
-        "검증 행이 없어, {over} 종류의 첫 번째 모델",
+        "without validation rows, the first model of the cell with {over}, which makes that mean a "
+        "little optimistic",
+        "검증 행이 없어 {over} 종류의 첫 번째 모델(시험 행으로 골랐으므로 그 평균은 다소 낙관적)",
     ),
     "chosen_folds": (
         "the cell with {over}, refitted on the rows of all folds",
         "{over} 종류를 모든 폴드의 행으로 다시 학습함",
     ),
+    "chosen_folds_without": (
+        "the cell with {over}, which makes that mean a little optimistic, refitted on the rows of "
+        "all folds",
+        "{over} 종류를 모든 폴드의 행으로 다시 학습함(시험 행으로 골랐으므로 그 평균은 다소 낙관적)",
+    ),
     "over_seeds": (
         "the best mean {part} {score} over all seeds",
-        "모든 시드에 걸친 {part} {score} 평균이 가장 좋은",
+        "{part} {score}의 모든 시드 평균이 가장 좋은",
     ),
     "over_seeds_and_folds": (
         "the best mean {part} {score} over all seeds and folds",
-        "모든 시드와 폴드에 걸친 {part} {score} 평균이 가장 좋은",
-    ),
-    "optimistic": (
-        "{over}, which makes that mean a little optimistic",
-        "(시험 행으로 골랐으므로 평균이 다소 낙관적임) {over}",
+        "{part} {score}의 모든 시드와 폴드 평균이 가장 좋은",
     ),
     "average_of": (
         "The average of {number} {cell} networks (seeds {seeds}): test accuracy {average}, mean of "

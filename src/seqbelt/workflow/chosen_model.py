@@ -56,9 +56,10 @@ def choose(trained: Sequence[Trained]) -> Choice:
     part = "validation" if has_validation else "test"
     key = "over_seeds_and_folds" if num_folds > 1 else "over_seeds"
     over = text(key, part=text(part), score=text(f"metric_{score}"))
-    if not has_validation:
-        over = text("optimistic", over=over)
-    sentence = text("chosen_folds" if num_folds > 1 else "chosen_without", over=over)
+    chosen = "chosen_without"  # with validation rows and one fold it was chosen above
+    if num_folds > 1:
+        chosen = "chosen_folds" if has_validation else "chosen_folds_without"
+    sentence = text(chosen, over=over)
     return Choice(first, sentence, f"mean_{part}", score)
 
 
