@@ -83,7 +83,8 @@ pre { background: var(--panel); padding: .6rem .9rem; white-space: pre-wrap; fon
 .bad { color: var(--red); } .good { color: var(--green); }
 li { margin: .2rem 0; }
 @media print { html, body { font-size: 11px; } body { max-width: none; }
-  .card audio { display: none; } .table, figure { overflow: visible; } pre { white-space: pre-wrap; } }
+  .card audio { display: none; } .table, figure { overflow: visible; }
+  pre { white-space: pre-wrap; } }
 """
 
 
