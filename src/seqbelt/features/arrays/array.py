@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from seqbelt.features.arrays.joined_times import JoinedTime, find_joined_times
-from seqbelt.features.arrays.number_cells import Cell, find_sentinel, is_missing
+from seqbelt.features.arrays.number_cells import Cell, as_text, find_sentinel, is_missing
 from seqbelt.features.arrays.table_cells import Lines, Table, column_label, first_word
-from seqbelt.features.arrays.table_layout import as_text, is_word
+from seqbelt.features.arrays.table_layout import is_word
 from seqbelt.features.arrays.time_columns import (
     counts_rows,
     describe_spacing,

@@ -95,6 +95,11 @@ class SignConflict(Exception):
         self.column, self.row = column, row
 
 
+def as_text(cell: Cell) -> str:
+    """A cell as text; a whole number of a workbook without a point."""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
 def is_missing(cell: Cell) -> bool:
     """Whether a cell holds no value."""
     if not isinstance(cell, str):

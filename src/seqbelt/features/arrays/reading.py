@@ -22,6 +22,7 @@ from seqbelt.errors import (
     BadInput,
 )
 from seqbelt.features.arrays.array import Array, to_array
+from seqbelt.features.arrays.number_cells import as_text
 from seqbelt.features.arrays.parquet_tables import open_parquet, parquet_table, refuse_long_words
 from seqbelt.features.arrays.stored_arrays import (
     MAX_NAME,
@@ -33,11 +34,7 @@ from seqbelt.features.arrays.stored_arrays import (
     read_torch,
     refuse_size,
 )
-from seqbelt.features.arrays.table_layout import (
-    NOTHING_TOLD,
-    TableOptions,
-    as_text,
-)
+from seqbelt.features.arrays.table_layout import NOTHING_TOLD, TableOptions
 from seqbelt.features.arrays.text_columns import read_text_table
 from seqbelt.features.arrays.workbook_numbers import WORKBOOK, read_workbook
 from seqbelt.features.base import read_bytes

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from seqbelt.errors import UNREADABLE, WRONG_SHAPE, WRONG_TYPE, BadInput
+from seqbelt.features.arrays.column_names import UNNAMED
 from seqbelt.features.arrays.number_cells import (
     TRUTH_WORDS,
     Cell,
@@ -22,7 +23,6 @@ from seqbelt.features.arrays.number_cells import (
 )
 from seqbelt.features.arrays.table_layout import (
     MAX_SUMMARY_ROWS,
-    UNNAMED,
     Layout,
     Row,
     TableOptions,

@@ -5,15 +5,15 @@ Rows of cells come in, from a text or a workbook; what was found is either evide
 """
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from seqbelt.errors import EMPTY, WRONG_SHAPE, WRONG_TYPE, BadInput
+from seqbelt.features.arrays.column_names import distinct_names, joined_name, names_of
 from seqbelt.features.arrays.number_cells import (
-    INVISIBLE,
     Cell,
+    as_text,
     is_missing,
     looks_like_number,
     resembles_value,
@@ -49,8 +49,6 @@ _RULE = re.compile(r":?(?:-{3,}|={3,}|_{3,}):?")
 """Drawn below names: ``---``, and in Markdown ``:--:``."""
 _QUOTIENT = re.compile(r"[^\s\d]{1,6}[/·*^²³][^\s]{1,6}")
 MAX_SUMMARY_ROWS = 12
-UNNAMED = "Unnamed: "
-"""Begins the name of a column without one, as in pandas."""
 MAX_HEAD_LINES = 3
 """Lines between which and the names of a second table values stand."""
 MAX_NAME = 40
@@ -108,11 +106,6 @@ def is_word(cell: Cell) -> bool:
 def is_number(cell: Cell) -> bool:
     """Whether a cell is a number and no missing value."""
     return not is_missing(cell) and looks_like_number(cell)
-
-
-def as_text(cell: Cell) -> str:
-    """A cell as text; a whole number of a workbook without a point."""
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def is_summary(cells: Sequence[Cell], is_number_column: Sequence[bool]) -> bool:
@@ -192,7 +185,7 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
             if cells[-1] == "" and not _fits(cells, width):
                 _refuse_misfit(rows[1:], first_line, len(_trimmed(cells)), width)
             notes.append(f"line {first_line} is a header of numbers, as pandas writes: not a step")
-            names = ("Unnamed: 0", *_clean_names(cells, width)[1:]) if has_index else None
+            names = ("Unnamed: 0", *names_of(cells, width)[1:]) if has_index else None
             extent = _extent(cells)
             return Layout(1, width, names, first_line, kinds, tuple(notes), False, *extent)
         if [*map(as_text, _trimmed(cells))] == ["0"]:  # also before a trailing delimiter
@@ -204,7 +197,7 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
             )
         if comment is not None and _could_name(comment[1], width):
             notes.append(f"column names are taken from line {comment[0]}, a comment")
-            names = _clean_names(comment[1], width)
+            names = names_of(comment[1], width)
             return Layout(0, width, names, comment[0], kinds, tuple(notes), True)
         return Layout(0, width, None, None, kinds, tuple(notes))
     return _below_preamble(rows, first, width, kinds, options)
@@ -274,7 +267,7 @@ def _below_preamble(
             if preamble and len(_trimmed(preamble[-1][1])) == found and _are_units(cells):
                 notes.append(_say_units(line, cells))
                 line, cells = preamble.pop()
-            names = _distinct(_clean_names(cells, found))
+            names = distinct_names(names_of(cells, found))
             return Layout(first, width, names, line, kinds, tuple(notes), False, width, width)
         _refuse_misfit(rows[first:], line, found, width)
     if len(cells) == width - 1 and _begins_with_row_numbers(cells[0], rows[first:]):
@@ -283,17 +276,17 @@ def _below_preamble(
             "writes them"
         )
         cells = ["", *cells]
-    names = _clean_names(cells, width)
+    names = names_of(cells, width)
     while len(set(names)) < len(names) and preamble and _fits(preamble[-1][1], width):
         line, upper = preamble.pop()
-        names = tuple(map(_joined_name, _clean_names(upper, width, fill=True), names))
+        names = tuple(map(joined_name, names_of(upper, width, fill=True), names))
         notes.append("column names in several lines are joined")
     if index_name is not None:
         names = (index_name, *names[1:])
     if preamble:
         notes.append("lines above the column names are left out as titles")
     said = tuple(dict.fromkeys(notes))
-    return Layout(first, width, _distinct(names), line, kinds, said, False, *_extent(cells))
+    return Layout(first, width, distinct_names(names), line, kinds, said, False, *_extent(cells))
 
 
 def _told(rows: Sequence[Row], header: bool, width: int, kinds: tuple[bool, ...]) -> Layout:
@@ -309,7 +302,7 @@ def _told(rows: Sequence[Row], header: bool, width: int, kinds: tuple[bool, ...]
     if len(rows) > 2 and _fits(rows[1][1], width) and _are_units(rows[1][1]):
         notes.append(_say_units(*rows[1]))
         first = 2
-    names = _distinct(_clean_names(cells, width))
+    names = distinct_names(names_of(cells, width))
     return Layout(first, width, names, line, kinds, tuple(notes), False, *_extent(cells))
 
 
@@ -524,28 +517,6 @@ def _fits(cells: Sequence[Cell], width: int) -> bool:
     )
 
 
-def _clean_names(cells: Sequence[Cell], width: int, fill: bool = False) -> tuple[str, ...]:
-    """Names without blanks at their ends, composed (NFC); ``fill`` repeats one over empty cells."""
-    names: list[str] = []
-    for column in range(width):
-        name = (
-            unicodedata.normalize("NFC", as_text(cells[column]).strip().strip(INVISIBLE).strip())
-            if column < len(cells)
-            else ""
-        )
-        if not name:
-            name = names[-1] if fill and names else f"{UNNAMED}{column}"
-        names.append(name)
-    return tuple(names)
-
-
-def _joined_name(above: str, name: str) -> str:
-    """A column's name in two lines as one."""
-    if above == name or above.startswith(UNNAMED):
-        return name
-    return above if name.startswith(UNNAMED) else f"{above} {name}"
-
-
 def _begins_with_row_numbers(name: Cell, rows: Sequence[Row]) -> bool:
     """Whether the first cells are 0, 1, 2, … or 1, 2, 3, …, no comma can be a decimal sign, and the
     first ``name`` is not theirs: that of a time or of a number of the rows."""
@@ -553,16 +524,6 @@ def _begins_with_row_numbers(name: Cell, rows: Sequence[Row]) -> bool:
         return False
     has_points = any("." in str(cell) for _, cells in rows for cell in cells)
     return has_points and _is_count([as_text(cells[0]) for _, cells in rows])
-
-
-def _distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of which none is there twice: x, x becomes x, x.1."""
-    taken: Counter[str] = Counter()
-    found = []
-    for name in names:
-        found.append(f"{name}.{taken[name]}" if taken[name] else name)
-        taken[name] += 1
-    return tuple(found)
 
 
 def _comma_hint(names: int, width: int) -> str:
