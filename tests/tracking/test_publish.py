@@ -4,7 +4,7 @@ import pytest
 from mlflow import MlflowClient
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.inference.bundle import hash_of_bundle
+from seqbelt.inference.bundle_files import hash_of_bundle
 from seqbelt.tracking import publish as publishing
 from seqbelt.tracking.publish import HASH_TAG, _update_aliases, resolve
 

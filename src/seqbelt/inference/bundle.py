@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from seqbelt.data.labels.targets import DEFAULT_THRESHOLD, TARGETS, Target, find_target
 from seqbelt.data.store.parts import write_json
@@ -30,6 +30,14 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.kinds import parse_stored
+from seqbelt.inference.bundle_files import (
+    HASHES,
+    check_hashes,
+    read_files,
+    read_weights,
+    weight_file_names,
+    write_hashes,
+)
 from seqbelt.inference.bundle_values import FORMATS, BundleValues, format_of
 from seqbelt.inference.decision import SEPARATORS, Decision
 from seqbelt.inference.reference import FILE as REFERENCE
@@ -42,7 +50,6 @@ if TYPE_CHECKING:  # it imports torch, which takes longer than the prediction of
 
 OLD_DEFAULTS = {"stem": "none", "scaling": "rows", "differences": False}
 """Settings missing in older bundles, with the values that those models have."""
-HASHES = "SHA256SUMS"
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ class Bundle:
         (folder / REFERENCE).unlink(missing_ok=True)
         if self.reference is not None:
             (folder / REFERENCE).write_bytes(self.reference.to_bytes())
-        for name, weights in zip(_weight_files(len(self.weights)), self.weights, strict=True):
+        for name, weights in zip(weight_file_names(len(self.weights)), self.weights, strict=True):
             (folder / name).write_bytes(save(dict(weights)))
         has_layout = self.layout is not None
         write_json(
@@ -172,9 +179,9 @@ class Bundle:
         changed.
         """
         with _named(folder):
-            files = _read_files(folder)
+            files = read_files(folder)
             values = json.loads(files["bundle.json"])
-            _check_hashes(folder, files, is_needed="hashes" in values)
+            check_hashes(folder, files, is_needed="hashes" in values)
             return cls._parse(folder, files, values)
 
     @classmethod
@@ -196,7 +203,7 @@ class Bundle:
         target_name = stored.target_name(model.labels_steps, layout is not None)
         weight_files = [name for name in files if name.startswith("weights")]
         number = stored.num_networks
-        if len(weight_files) != number or weight_files != _weight_files(number):
+        if len(weight_files) != number or weight_files != weight_file_names(number):
             raise ValueError(f"num_networks: {number}, found {', '.join(weight_files)}")
         bundle = cls(
             name=stored.name,
@@ -209,7 +216,7 @@ class Bundle:
             model=model,
             classes=stored.classes,
             num_features=stored.num_features,
-            weights=tuple(_read_weights(name, files[name]) for name in weight_files),
+            weights=tuple(read_weights(name, files[name]) for name in weight_files),
             about=values["about"],
             temperature=stored.temperature,
             confidences=stored.confidences,
@@ -230,7 +237,7 @@ class Bundle:
         Raises SeqbeltError if they are not.
         """
         with _named(folder):
-            files = _read_files(folder)
+            files = read_files(folder)
             bundle = cls._parse(folder, files, json.loads(files["bundle.json"]))
             _ = bundle.encoder, bundle.network
             write_hashes(folder)
@@ -372,73 +379,6 @@ class Bundle:
         return digest.hexdigest()
 
 
-def write_hashes(folder: Path) -> None:
-    """Write the hash of each file of a bundle in the format of ``sha256sum``."""
-    lines = [f"{_hash(content)}  {name}\n" for name, content in _read_files(folder).items()]
-    partial = folder / f"{HASHES}.tmp"
-    partial.write_text("".join(lines), "utf-8")
-    partial.replace(folder / HASHES)
-
-
-def hash_of_bundle(folder: Path) -> str:
-    """One hash of all files of a saved bundle."""
-    files = _read_files(folder)
-    return _hash("".join(f"{_hash(files[name])}  {name}\n" for name in sorted(files)).encode())
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _read_files(folder: Path) -> dict[str, bytes]:
-    """The content of each file of a bundle by its name in the folder."""
-    names = ["bundle.json", "weights.safetensors"]
-    more = [path.name for path in folder.glob("weights-*.safetensors")]
-    names += sorted(more, key=lambda name: (len(name), name))
-    names += [REFERENCE] if (folder / REFERENCE).exists() else []
-    names += [f"learned/{path.name}" for path in sorted((folder / "learned").glob("*"))]
-    for name in names:
-        if (folder / name).exists() and not (
-            folder / name
-        ).is_file():  # reading a pipe would never end
-            raise SeqbeltError(f"{folder / name}: not a regular file")
-    return {name: (folder / name).read_bytes() for name in names}
-
-
-def _check_hashes(folder: Path, files: Mapping[str, bytes], is_needed: bool) -> None:
-    """Raise SeqbeltError with the file's name if one was changed, added or removed."""
-    accept = (
-        f"restore it, or, if the change is intended, accept the bundle with "
-        f"'python -m seqbelt.inference.bundle {folder}'"
-    )
-    path = folder / HASHES
-    if not path.is_file():
-        if is_needed:
-            raise SeqbeltError(f"{path}: is missing, so changed files cannot be detected; "
-                               f"{accept}")  # fmt: skip
-        return
-    expected = {}
-    for line in path.read_text("utf-8").splitlines():
-        digest, _, name = line.partition("  ")
-        expected[name] = digest
-    for name in sorted(expected.keys() | files.keys()):
-        if name not in files:
-            raise SeqbeltError(f"{folder / name}: this file of the bundle is missing; {accept}")
-        if name not in expected:
-            raise SeqbeltError(f"{folder / name}: was not part of the bundle; {accept}")
-        if expected[name] != _hash(files[name]):
-            raise SeqbeltError(
-                f"{folder / name}: was changed after the bundle was saved (its hash differs from "
-                f"{HASHES}); {accept}"
-            )
-
-
-def _weight_files(num_networks: int) -> list[str]:
-    """The names of the weight files, one for each network."""
-    numbers = range(2, num_networks + 1)
-    return ["weights.safetensors", *(f"weights-{number}.safetensors" for number in numbers)]
-
-
 def weights_of(network: "Network") -> tuple[Weights, ...]:
     """The weights of a network, or of each network of an ensemble, copied."""
     return tuple(
@@ -453,24 +393,6 @@ def weights_of(network: "Network") -> tuple[Weights, ...]:
 def _check_embedding_parts(parts: np.ndarray, num_tokens: int) -> None:
     if parts.shape != (num_tokens, 2) or not ((parts >= 0) & (parts < num_tokens)).all():
         raise ValueError(f"embed.parts: expected ({num_tokens}, 2) numbers of rows")
-
-
-def _read_weights(name: str, content: bytes) -> Weights:
-    """Weights in the precision that the network computes in.
-
-    Raises ValueError for weights of another kind, and for NaN and infinite ones.
-    """
-    weights = {}
-    for parameter, array in load(content).items():
-        kind = "i" if parameter.endswith("embed.parts") else "f"
-        if array.dtype.kind != kind:
-            expected = "whole numbers" if kind == "i" else "floating-point numbers"
-            raise ValueError(f"{name}: {parameter}: expected {expected}, found {array.dtype}")
-        with np.errstate(over="ignore"):  # infinite then
-            weights[parameter] = array.astype(np.float32, copy=False) if kind == "f" else array
-        if not np.isfinite(weights[parameter]).all():
-            raise ValueError(f"{name}: {parameter}: contains NaN or infinite values")
-    return weights
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from requests import RequestException
 
 from seqbelt.errors import SeqbeltError, first_line
 from seqbelt.features.base import Source
-from seqbelt.inference.bundle import hash_of_bundle
+from seqbelt.inference.bundle_files import hash_of_bundle
 from seqbelt.inference.serving import in_this_process
 from seqbelt.tracking import pyfunc_model
 from seqbelt.tracking.address import own_database, tracking_uri

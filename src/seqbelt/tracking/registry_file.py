@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from seqbelt.inference.bundle import hash_of_bundle
+from seqbelt.inference.bundle_files import hash_of_bundle
 from seqbelt.tracking.address import is_own_store, own_database
 
 HASH_TAG = "bundle.sha256"
