@@ -67,7 +67,7 @@ def run_tests(python: str, set_name: str, work: Path, num_workers: int) -> Outco
     install = [uv, "pip", "install", "--quiet", "--python", interpreter, *pins, "--editable"]
     test = [interpreter, "-m", "pytest", "-m", "not slow", "-p", "no:cacheprovider"]
     test += [f"--numprocesses={num_workers}", "--dist=loadfile", *chosen.tests]
-    log = folder.with_suffix(".log")
+    log = folder.with_name(f"{folder.name}.log")
 
     def outcome(summary: str, has_passed: bool, found: dict[str, str]) -> Outcome:
         took = time.perf_counter() - began

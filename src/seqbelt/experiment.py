@@ -148,6 +148,21 @@ class Experiment(Settings):
             ),
         )
 
+    def training_identity(self) -> dict[str, Any]:
+        """The section ``training`` by which models, comparisons and searches are named. What an
+        earlier version did not know is left out where it changes nothing."""
+        resolved = self.training.resolve(
+            1,
+            self.features.is_tokens,
+            self.data.labels_steps,
+            is_several=self.data.labels == "several",
+            is_ordered=bool(self.data.order),
+        )
+        values = self.training.to_dict()
+        if not resolved.distillation:
+            del values["distillation"]
+        return values
+
     @property
     def store_folder(self) -> Path:
         """Folder of the prepared sequences."""

@@ -136,7 +136,7 @@ def test_a_review_begins_with_them_and_prepare_applies_it(project, compared, cap
 def test_a_journal_does_not_depend_on_a_setting_that_is_not_given(project):
     from seqbelt.workflow.comparison_run import _NOT_TRAINED, _digest
 
-    experiment = Experiment.load(project / "texts.yaml", [])
+    experiment = Experiment.load(project / "texts.yaml", ["training.distillation=0"])
     assert _digest(experiment, _NOT_TRAINED) == "efda1f21"  # as before data.corrections
     named = experiment.with_data(experiment.data.replace(corrections=project / "x.csv"))
     assert _digest(named, _NOT_TRAINED) != _digest(experiment, _NOT_TRAINED)

@@ -60,7 +60,7 @@ _NOT_TRAINED = _NEWER | {"seeds", "margin", "confidence", "controls"}
 def _digest(experiment: Experiment, without: set[str]) -> str:
     # How many models are trained at a time changes nothing that is asked for.
     asked = experiment.replace(comparison=experiment.comparison.replace(num_workers=1))
-    values = asked.to_dict()
+    values = {**asked.to_dict(), "training": experiment.training_identity()}
     for name in without:
         values["comparison"].pop(name)
     for name in _NEW_OF_DATA:

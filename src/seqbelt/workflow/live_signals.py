@@ -69,10 +69,10 @@ def _read_file(bundle: Bundle, path: Path) -> Signal:
     try:
         raw = features.read(path)
         if isinstance(features, AudioFeatures):
-            values, rate = raw
-            if rate != features.sample_rate:
+            values = raw.samples
+            if raw.sample_rate != features.sample_rate:
                 raise SettingsError(
-                    f"FILE {path}: {rate} Hz, but the model expects {features.sample_rate} Hz, "
+                    f"FILE {path}: {raw.sample_rate} Hz, but the model expects {features.sample_rate} Hz, "
                     f"and a stream is not resampled. {conversion_hint(features.sample_rate)}"
                 )
         else:

@@ -88,7 +88,7 @@ class Search:
         """Identifies settings, space and data; more trials continue the same search."""
         tuning, experiment = self.experiment.tuning, self.experiment
         about = [
-            experiment.model.to_dict(), experiment.training.to_dict(), tuning.seed, tuning.pruning,
+            experiment.model.to_dict(), experiment.training_identity(), tuning.seed, tuning.pruning,
             tuning.to_dict()["model"], tuning.to_dict()["training"], sorted(self.space),
             self.store.fingerprint,
         ]  # fmt: skip

@@ -434,7 +434,7 @@ def split_tags(data: Data) -> dict[str, str]:
 
 def run_folder(experiment: Experiment, store: SequenceStore) -> Path:
     """The folder of a model, determined by its settings and data."""
-    settings = {"model": experiment.model.to_dict(), "training": experiment.training.to_dict()}
+    settings = {"model": experiment.model.to_dict(), "training": experiment.training_identity()}
     text = json.dumps([settings, store.fingerprint], sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
     return experiment.output / experiment.name / f"{experiment.run_name}-{digest}"

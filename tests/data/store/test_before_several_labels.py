@@ -14,7 +14,8 @@ def test_a_store_of_one_class_has_the_fingerprint_it_had(tmp_path):
 
 def test_a_comparison_is_named_as_before_unless_the_new_settings_are_used():
     def name(**data):
-        values = {"name": "x", "data": {"source": "y", **data}, "features": {"kind": "word"}}
+        values = {"name": "x", "data": {"source": "y", **data}, "features": {"kind": "word"},
+                  "training": {"distillation": 0}}  # fmt: skip
         return _digest(Experiment.parse(values), _NOT_TRAINED)
 
     plain = name()
