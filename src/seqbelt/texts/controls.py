@@ -166,9 +166,9 @@ CONTROLS: Mapping[str, tuple[str, str]] = {
     "try_this": ("Try this: {remedies}.", "시도해 볼 것: {remedies}."),
     "unadvised_tokens": (
         "more or less regularisation and another width (model.dropout, model.embedding_dropout, "
-        "training.label_smoothing, model.hidden_size), or seqbelt tune",
+        "training.distillation, model.hidden_size), or seqbelt tune",
         "규제를 늘리거나 줄이고 너비를 바꾸거나(model.dropout, model.embedding_dropout, "
-        "training.label_smoothing, model.hidden_size) seqbelt tune 실행",
+        "training.distillation, model.hidden_size) seqbelt tune 실행",
     ),
     "unadvised_numbers": (
         "longer training, smaller batches, another stem and other augmentation "
