@@ -72,8 +72,9 @@ def _read_file(bundle: Bundle, path: Path) -> Signal:
             values = raw.samples
             if raw.sample_rate != features.sample_rate:
                 raise SettingsError(
-                    f"FILE {path}: {raw.sample_rate} Hz, but the model expects {features.sample_rate} Hz, "
-                    f"and a stream is not resampled. {conversion_hint(features.sample_rate)}"
+                    f"FILE {path}: {raw.sample_rate} Hz, but the model expects "
+                    f"{features.sample_rate} Hz, and a stream is not resampled. "
+                    f"{conversion_hint(features.sample_rate)}"
                 )
         else:
             bundle.encoder.encode([raw])  # raises for another number or names of columns
