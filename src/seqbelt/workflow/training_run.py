@@ -308,7 +308,7 @@ def _fit(experiment, store, rows, folder, resume, run):
     echo(f"{name}: {plan.sentence}; {_describe_network(experiment.model, rows['train'])}")
     if fraction := experiment.training.distillation:
         echo(
-            f"{name}: {percent(fraction, 0)} of each target is what a bag of words says "
+            f"{percent(fraction, 0)} of each training target is what a bag of words says "
             "(training.distillation)",
             once=True,
         )
