@@ -12,7 +12,7 @@ from seqbelt.errors import BadInput, SettingsError
 from seqbelt.evaluation.proportions import wilson
 from seqbelt.features.encoding import hash_content
 from seqbelt.review.items import RANDOM, SECTIONS, ReviewItems
-from seqbelt.texts import text
+from seqbelt.texts import list_first, text
 
 MAX_CHANGED = 3
 """Items named in a remark on changed ones."""
@@ -64,9 +64,7 @@ class Decisions:
                 self._set(item, correction.new_label)
                 self._undo.append((item, ""))
         if stale:
-            names = ", ".join(stale[:MAX_CHANGED])
-            if len(stale) > MAX_CHANGED:
-                names = text("names_and_more", names=names, count=len(stale) - MAX_CHANGED)
+            names = list_first(stale, MAX_CHANGED)
             self.remarks.append(text("review_stale", path=self.path, count=len(stale), names=names))
 
     def _set(self, item: int, label: str) -> None:

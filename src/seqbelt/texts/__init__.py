@@ -4,7 +4,7 @@ A text is made by its key and carries both languages, so that what computes it n
 reads it: programs and the terminal take the English, a page takes the language of its reader.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from seqbelt.texts.advice import ADVICE
@@ -50,6 +50,15 @@ def join(parts: Iterable[str], between: str = " ") -> Text:
     """Texts one after the other; empty ones are left out."""
     kept = [part for part in parts if part]
     return Text(between.join(kept), between.join(in_language(part, "ko") for part in kept))
+
+
+def list_first(names: Sequence[str], most: int) -> Text:
+    """The first names, and how many more there are."""
+    shown = names[:most]
+    listed = Text(", ".join(shown), ", ".join(in_language(name, "ko") for name in shown))
+    if len(names) <= most:
+        return listed
+    return text("names_and_more", names=listed, count=len(names) - most)
 
 
 def in_language(value: object, language: Language) -> str:

@@ -60,7 +60,7 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "never predicted on validation: {names} ({count:,} of {total:,} rows)",
         "검증에서 한 번도 예측하지 않은 클래스: {names}({total:,}행 중 {count:,}행)",
     ),
-    "names_and_more": ("{names} and {count} more", "{names} 외 {count}개"),
+    "names_and_more": ("{names} and {count:,} more", "{names} 외 {count:,}개"),
     "remedy_never": (
         "weigh the classes equally, or add rows of these",
         "클래스에 같은 가중치를 주거나 이 클래스의 행을 늘리세요",

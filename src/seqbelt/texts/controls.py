@@ -116,9 +116,9 @@ CONTROLS: Mapping[str, tuple[str, str]] = {
         "이 {name} 모델이 과제를 배웠다는 것이 입증되지 않았습니다",
     ),
     "control_warning": (
-        "{claim}: the control '{control}', which does not use order, reaches {value}, it {own} "
+        "{claim}: the control '{control}', which does not use order, reaches {value}, it {cell_value} "
         "({evidence}).",
-        "{claim}. 순서를 쓰지 않는 대조 방법 '{control}'의 정확도가 {value}이고 이 모델은 {own}입니다({evidence}).",
+        "{claim}. 순서를 쓰지 않는 대조 방법 '{control}'의 정확도가 {value}이고 이 모델은 {cell_value}입니다({evidence}).",
     ),
     "gain_better": ("Recurrence gains {points} here", "여기서는 순환 구조로 {points}의 이득이 있습니다"),
     "gain_worse": ("Recurrence costs {points} here", "여기서는 순환 구조 때문에 {points}를 잃습니다"),
@@ -129,22 +129,22 @@ CONTROLS: Mapping[str, tuple[str, str]] = {
     ),
     "gain": (
         "{claim}: the control '{control}', the same network without it, trained once, reaches "
-        "{value} against {own} of {cell} ({evidence}).",
+        "{value} against {cell_value} of {cell} ({evidence}).",
         "{claim}. 순환층을 빼고 한 번 학습한 같은 신경망인 대조 방법 '{control}'의 정확도는 {value}, {cell} 모델은 "
-        "{own}입니다({evidence}).",
+        "{cell_value}입니다({evidence}).",
     ),
     "control_better": (
-        "The control '{control}' does better ({value} against {own} of {cell}; {evidence})",
-        "대조 방법 '{control}'의 결과가 더 좋습니다({value}, {cell} 모델 {own}; {evidence})",
+        "The control '{control}' does better ({value} against {cell_value} of {cell}; {evidence})",
+        "대조 방법 '{control}'의 결과가 더 좋습니다({value}, {cell} 모델 {cell_value}; {evidence})",
     ),
     "control_as_good": (
-        "The control '{control}' does as well ({value} against {own} of {cell}; {evidence})",
-        "대조 방법 '{control}'의 결과가 그에 못지않습니다({value}, {cell} 모델 {own}; {evidence})",
+        "The control '{control}' does as well ({value} against {cell_value} of {cell}; {evidence})",
+        "대조 방법 '{control}'의 결과가 그에 못지않습니다({value}, {cell} 모델 {cell_value}; {evidence})",
     ),
     "control_undecided": (
-        "The control '{control}' cannot be told apart ({value} against {own} of {cell}; "
+        "The control '{control}' cannot be told apart ({value} against {cell_value} of {cell}; "
         "{evidence})",
-        "대조 방법 '{control}'과의 우열을 가릴 수 없습니다({value}, {cell} 모델 {own}; {evidence})",
+        "대조 방법 '{control}'과의 우열을 가릴 수 없습니다({value}, {cell} 모델 {cell_value}; {evidence})",
     ),
     "remark": ("{claim}.", "{claim}."),
     "remark_implies": ("{claim}: {implication}.", "{claim}. {implication}."),

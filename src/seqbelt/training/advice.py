@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqbelt.data.labels.targets import TARGETS, Target
-from seqbelt.texts import Text, text
+from seqbelt.texts import Text, list_first, text
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.hyperparameters import Training
@@ -176,9 +176,7 @@ def _classes(outcome: TrainingOutcome) -> Iterator[Advice]:
     never = np.flatnonzero((counts > 0) & (predicted == 0))
     weights = "training.class_weights, training.sampling"
     if len(never):
-        names = ", ".join(f"'{outcome.classes[n]}'" for n in never[:MAX_NAMES])
-        if len(never) > MAX_NAMES:
-            names = text("names_and_more", names=names, count=len(never) - MAX_NAMES)
+        names = list_first([f"'{outcome.classes[n]}'" for n in never.tolist()], MAX_NAMES)
         count, total = counts[never].sum(), outcome.num_validation
         yield Advice(
             text("finding_never", names=names, count=count, total=total),

@@ -203,16 +203,9 @@ def _twice(correct: np.ndarray) -> np.ndarray:
 
 
 def _warning(rival: _Judged, num_seeds: int, remedy: str) -> Text:
-    verdict = rival.verdict
-    key = "not_learned" if verdict.word == "worse" else "not_shown_learned"
-    warning = text(
-        "control_warning",
-        claim=text(key, name=label(verdict.cell)),
-        control=rival.baseline.name,
-        value=percent(verdict.other_value),
-        own=percent(verdict.value),
-        evidence=_evidence(verdict, num_seeds),
-    )
+    key = "not_learned" if rival.verdict.word == "worse" else "not_shown_learned"
+    claim = text(key, name=label(rival.verdict.cell))
+    warning = _against("control_warning", rival, num_seeds, claim=claim)
     return join([warning, remedy if rival.is_ahead else ""])
 
 
@@ -220,31 +213,30 @@ def _gain(without: _Judged, num_seeds: int) -> Text:
     """What recurrence gains over the same network without it."""
     verdict = without.verdict
     points = text("in_points", value=f"{100 * abs(verdict.difference):.1f}")
-    return text(
-        "gain",
-        claim=text(f"gain_{verdict.word}", points=points),
-        control=without.baseline.name,
-        value=percent(verdict.other_value),
-        own=percent(verdict.value),
-        cell=in_sentence(verdict.cell),
-        evidence=_evidence(verdict, num_seeds),
-    )
+    claim = text(f"gain_{verdict.word}", points=points)
+    return _against("gain", without, num_seeds, claim=claim)
 
 
 def _claim(judgement: _Judged, num_seeds: int) -> Text:
-    verdict = judgement.verdict
     key = "control_undecided"
-    if verdict.word == "worse":
+    if judgement.verdict.word == "worse":
         key = "control_better"
     elif judgement.is_as_good:
         key = "control_as_good"
+    return _against(key, judgement, num_seeds)
+
+
+def _against(key: str, judgement: _Judged, num_seeds: int, **values: object) -> Text:
+    """The text of a key on a control and the cell, with their accuracies and the evidence."""
+    verdict = judgement.verdict
     return text(
         key,
         control=judgement.baseline.name,
         value=percent(verdict.other_value),
-        own=percent(verdict.value),
+        cell_value=percent(verdict.value),
         cell=in_sentence(verdict.cell),
         evidence=_evidence(verdict, num_seeds),
+        **values,
     )
 
 

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
 from seqbelt.data.audit.rows import Rows
-from seqbelt.texts import join, text
+from seqbelt.texts import join, list_first, text
 from seqbelt.words import percent
 
 LEAK = 0.8
@@ -59,10 +59,7 @@ def check_columns(rows: Rows) -> Finding:
                 )
     if not leaks:
         return Finding("columns", "ok", 0, f"no column alone predicts the label; nearest {best[1]}")
-    shown = join(leaks[:MAX_EXAMPLES], ", ")
-    if len(leaks) > MAX_EXAMPLES:
-        shown = text("names_and_more", names=shown, count=len(leaks) - MAX_EXAMPLES)
-    sentence = join([shown, text("leak_column_remedy")], "; ")
+    sentence = join([list_first(leaks, MAX_EXAMPLES), text("leak_column_remedy")], "; ")
     return Finding("columns", "leak", len(leaks), sentence)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from seqbelt.features.arrays.number_cells import is_missing
 from seqbelt.features.text.text import ESCAPED, VISIBLE, clean
+from seqbelt.texts import list_first
 
 _JOINERS = "\u200c\u200d"
 """They spell emoji and some scripts, but only between other characters."""
@@ -139,6 +140,4 @@ def list_counts(counts: Mapping[str, int]) -> str:
 
 def shorten(names: Iterable[str], limit: int = MAX_SHOWN) -> str:
     """The first names, and how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return str(list_first(list(names), limit))

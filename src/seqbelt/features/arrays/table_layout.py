@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from seqbelt.errors import EMPTY, WRONG_SHAPE, WRONG_TYPE, BadInput
-from seqbelt.features.arrays.column_names import distinct_names, joined_name, names_of
+from seqbelt.features.arrays.column_names import UNNAMED, distinct_names, joined_name, names_of
 from seqbelt.features.arrays.number_cells import (
     Cell,
     as_text,
@@ -185,7 +185,7 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
             if cells[-1] == "" and not _fits(cells, width):
                 _refuse_misfit(rows[1:], first_line, len(_trimmed(cells)), width)
             notes.append(f"line {first_line} is a header of numbers, as pandas writes: not a step")
-            names = ("Unnamed: 0", *names_of(cells, width)[1:]) if has_index else None
+            names = (f"{UNNAMED}0", *names_of(cells, width)[1:]) if has_index else None
             extent = _extent(cells)
             return Layout(1, width, names, first_line, kinds, tuple(notes), False, *extent)
         if [*map(as_text, _trimmed(cells))] == ["0"]:  # also before a trailing delimiter
