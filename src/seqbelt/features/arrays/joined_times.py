@@ -12,6 +12,8 @@ from seqbelt.features.arrays.time_columns import first_fall, is_time_name
 _NAMES = {
     "year": "year years yr yyyy yy jahr année annee an año ano anno rok год 년 년도 연도 年",
     "month": "month months mon mo monat mois mes mese mês месяц 월 月",
+    "quarter": "quarter quarters qtr qtrs quartal trimestre trimester trim kwartaal квартал "
+    "분기 季度 四半期",
     "day": "day days dd dom mday dayofmonth tag jour día dia giorno день 일 日",
     "day of the year": "doy dayofyear julianday julian jday yday yearday",
     "week": "week weeks kw woche calendarweek semaine semana неделя 주 週",
@@ -24,16 +26,15 @@ _NAMES = {
 }
 _PART_OF = {name: part for part, names in _NAMES.items() for name in names.split()}
 _NEIGHBOURS = (
-    ("year", "month"), ("year", "week"), ("year", "day of the year"), ("month", "day"),
-    ("day", "hour"), ("day of the year", "hour"), ("day of the year", "hour and minute"),
-    ("day", "hour and minute"), ("hour", "minute"),
+    ("year", "month"), ("year", "quarter"), ("year", "week"), ("year", "day of the year"),
+    ("month", "day"), ("day", "hour"), ("day of the year", "hour"),
+    ("day of the year", "hour and minute"), ("day", "hour and minute"), ("hour", "minute"),
 )  # fmt: skip
 """Two of these together are meant as one time; a year alone may be a channel."""
 _RANGES = {
-    "year": (1, 9999), "month": (1, 12), "day": (1, 31), "day of the year": (1, 366),
-    "week": (1, 53), "hour": (0, 24), "hour and minute": (0, 2400), "minute": (0, 59),
-    "second": (0, 60.999999),
-    "millisecond": (0, 999),
+    "year": (1, 9999), "month": (1, 12), "quarter": (1, 4), "day": (1, 31),
+    "day of the year": (1, 366), "week": (1, 53), "hour": (0, 24), "hour and minute": (0, 2400),
+    "minute": (0, 59), "second": (0, 60.999999), "millisecond": (0, 999),
 }  # fmt: skip
 _CLOCK_PARTS = {"hour", "hour and minute", "minute", "second", "millisecond"}
 _DAY_S = 86400.0
@@ -145,6 +146,8 @@ def _days(parts: Mapping[str, np.ndarray]) -> np.ndarray | None:
         )
     year = np.where(parts["year"] < 100, parts["year"] + 2000, parts["year"])
     month = parts.get("month", nothing + 1)
+    if "quarter" in parts and parts.keys().isdisjoint(("month", "week", "day of the year")):
+        month = 3 * parts["quarter"] - 2
     months = (12 * (year - 1970) + month - 1).astype("int64").astype("datetime64[M]")
     day = parts.get("day of the year", parts.get("day", nothing + 1)) - 1
     if "week" in parts and "month" not in parts:
