@@ -9,7 +9,7 @@ from seqbelt.features.text.text_decoding import (
     describe_encodings,
     is_utf8,
     mark_of,
-    wide_encoding,
+    unmarked_encoding,
 )
 
 SENTENCES = {
@@ -59,9 +59,18 @@ def test_a_mark_tells_the_encoding(encoding):
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 @pytest.mark.parametrize("text", ["a good film", "좋은 영화 a good film, 1", "Ужасный фильм, да"])
 def test_wide_characters_without_a_mark_are_noticed(text, encoding):
-    found = wide_encoding(text.encode(encoding))
+    found = unmarked_encoding(text.encode(encoding))
     assert found == encoding or (found is None and not text.isascii())
-    assert wide_encoding(text.encode()) is None
+    assert unmarked_encoding(text.encode()) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["좋은 영화, 정말", "Ужасный фильм", "très déçu, à éviter", "这部电影太差了"]
+)
+def test_utf7_is_noticed_by_the_letters_that_it_reads(text):
+    assert unmarked_encoding(text.encode("utf-7")) == "utf-7"
+    for plain in ("C++ +settings a+b +821012345678", "1+1 +ABC+DEF+GHI", f"{text} +ABCD-"):
+        assert unmarked_encoding(plain.encode()) is None
 
 
 @pytest.mark.parametrize(

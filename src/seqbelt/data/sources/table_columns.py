@@ -18,7 +18,7 @@ from seqbelt.features.text.text_decoding import (
     decode_text,
     mark_of,
     rank_encodings,
-    wide_encoding,
+    unmarked_encoding,
 )
 
 _NAMES = {
@@ -109,8 +109,8 @@ def _refuse_row_as_header(
 def _find_encoding(path: Path, sample: bytes, reasons: dict[str, str]) -> str:
     if mark := mark_of(sample):
         return "utf-8" if mark == "utf-8-sig" else mark
-    if wide := wide_encoding(sample):
-        reasons["encoding"] = "every other byte is zero"
+    if wide := unmarked_encoding(sample):
+        reasons["encoding"] = f"its bytes are those of {wide}"
         return wide
     cut = sample.rfind(b"\n") + 1 if len(sample) == SAMPLE_BYTES else len(sample)
     try:

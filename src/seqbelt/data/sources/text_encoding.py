@@ -11,7 +11,7 @@ from seqbelt.features.text.text_decoding import (
     is_utf8,
     mark_of,
     rank_encodings,
-    wide_encoding,
+    unmarked_encoding,
 )
 
 _SIGNATURES = {
@@ -58,7 +58,7 @@ def check_encoding(path: Path, encoding: str) -> None:
         raise SettingsError(f"{path}: is written in {name}; set data.encoding: {mark}")
     if plain != "utf-8":
         return
-    if wide := wide_encoding(sample):
+    if wide := unmarked_encoding(sample):
         raise SettingsError(f"{path}: looks like {wide}; set data.encoding: {wide}")
     rows = sample.splitlines()
     if len(sample) == SAMPLE_BYTES:  # the last one may be cut

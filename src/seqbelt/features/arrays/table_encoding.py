@@ -3,7 +3,7 @@
 import re
 
 from seqbelt.errors import UNREADABLE, WRONG_TYPE, BadInput
-from seqbelt.features.text.text_decoding import BYTE_ORDER_MARKS, wide_encoding
+from seqbelt.features.text.text_decoding import BYTE_ORDER_MARKS, unmarked_encoding
 
 _WESTERN_LETTERS = "°µ²³±·×÷ÄÖÜäöüßéèêëàâáíóúñçôûîïåøæÅØÆÉ€§"
 
@@ -16,7 +16,7 @@ def decode_table(content: bytes) -> tuple[str, tuple[str, ...]]:
     for mark, encoding in BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return _decode(content, encoding), () if "8" in encoding else (f"text in {encoding}",)
-    if wide := wide_encoding(content):
+    if wide := unmarked_encoding(content):
         return _decode(content, wide), (f"text in {wide}",)
     if 0 in content[:4096]:
         raise BadInput(

@@ -30,7 +30,7 @@ from seqbelt.features.text.text_decoding import (
     describe_encodings,
     is_mojibake,
     mark_of,
-    wide_encoding,
+    unmarked_encoding,
 )
 from seqbelt.features.text.word_entries import (
     MAX_WORD_ENTRIES,
@@ -293,7 +293,7 @@ def _decode(source: Path | bytes | np.ndarray, max_characters: int, size_setting
     mark = mark_of(content)
     if mark and not mark.startswith("utf"):
         raise BadInput(UNREADABLE, f"not UTF-8: {describe_encodings(content)}")
-    if not mark and (name := wide_encoding(content)):
+    if not mark and (name := unmarked_encoding(content)):
         raise BadInput(
             UNREADABLE,
             f"not UTF-8: it looks like {name} without a mark; set data.encoding: {name}",

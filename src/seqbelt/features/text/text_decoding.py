@@ -104,16 +104,22 @@ def decode_text(content: bytes, encoding: str = "utf-8") -> str:
 
 
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_SHIFTED = re.compile(rb"\+[A-Za-z0-9+/]{3}")
+"""Begins letters beyond ASCII in UTF-7."""
+MIN_UTF7_CHARACTERS, MIN_UTF7_SCORE = 4, 0.25
+"""What words such as +settings hardly reach where they are read as letters."""
 MIN_WIDE_BYTES = 4
 """Two characters of UTF-16: less may be anything."""
 
 
-def wide_encoding(content: bytes) -> str | None:
+def unmarked_encoding(content: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark, judged by its zero bytes, or by control characters that it
-    reads as letters; None for other content."""
+    reads as letters, and UTF-7; None for other content."""
     sample = content[:SAMPLE_CHARACTERS]
     if len(content) < MIN_WIDE_BYTES:
         return None
+    if _SHIFTED.search(sample) and _is_utf7(content):
+        return "utf-7"
     num_zeros = sample.count(0)
     if num_zeros * 4 >= len(sample):
         if len(content) % 4 == 0 and num_zeros * 2 > len(sample):
@@ -130,6 +136,19 @@ def wide_encoding(content: bytes) -> str | None:
     }
     best = max(texts, key=lambda name: _score(texts[name], name))
     return best if all(map(_is_of_a_text, texts[best])) else None
+
+
+def _is_utf7(content: bytes) -> bool:
+    """Whether what stands between + and - in plain ASCII are usual letters, several of them."""
+    sample = content[:SAMPLE_CHARACTERS]
+    if len(sample) < len(content):
+        sample = sample[: max(sample.rfind(b"\n"), sample.rfind(b" ")) + 1]
+    try:
+        text = sample.decode("utf-7") if sample.isascii() else ""
+    except UnicodeDecodeError:
+        return False
+    num_foreign = sum(not character.isascii() for character in text)
+    return num_foreign >= MIN_UTF7_CHARACTERS and _score(text, "utf-16-be") > MIN_UTF7_SCORE
 
 
 def _is_of_a_text(character: str) -> bool:
@@ -164,7 +183,7 @@ def describe_encodings(content: bytes) -> str:
     """
     if name := _escaped_in(content):
         return f"it is written in {name}: set data.encoding: {name}"
-    if name := wide_encoding(content):
+    if name := unmarked_encoding(content):
         return f"it looks like {name}: set data.encoding: {name}"
     ranked = rank_encodings(content)
     if not ranked:
