@@ -217,6 +217,9 @@ def test_a_missing_file_or_a_folder_is_refused_by_name(tmp_path):
         ("name: !!binary aGk=\n", 1, "tag"),
         ("name: a\n? [b]\n: c\n", 2, "must be a string"),
         ("name: a\nloop: [1, 2\nshape: 3\n", 3, "expected"),
+        ("loop:\n  shape: {name: ,}\n", 2, "write name: null, or name: \",\" where a comma"),
+        ("loop: {learning_rate: , num_epochs: 1}\n", 1, "'learning_rate' has no value"),
+        ("loop:\n  shape: ,\n", 2, 'a comma that is a value stands in quotes: ","'),
     ],
 )  # fmt: skip
 def test_what_can_be_read_in_two_ways_or_never_ends_is_refused_with_its_line(

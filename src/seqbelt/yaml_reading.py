@@ -119,7 +119,7 @@ class _Loader(yaml.SafeLoader):
 
     def _check_keys(self, node: yaml.MappingNode) -> None:
         first: dict[str, int] = {}
-        for key, _ in node.value:
+        for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise _at(key, "the name of a setting must be a string, not a list or a section")
             if key.tag == "tag:yaml.org,2002:merge":
@@ -129,6 +129,9 @@ class _Loader(yaml.SafeLoader):
                 raise _at(key, f"duplicate key '{key.value}', first in line {first[name]}; "
                                "remove one of them")  # fmt: skip
             first[name] = line
+            if node.flow_style and _is_nothing(value):
+                raise _at(key, f"'{name}' has no value before the comma or bracket: write {name}: "
+                               f"null, or {name}: \",\" where a comma is the value")  # fmt: skip
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -140,6 +143,11 @@ _Loader.add_implicit_resolver(
     re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"),
     list("-+.0123456789"),
 )
+
+
+def _is_nothing(node: yaml.Node) -> bool:
+    """Whether nothing is written where a value stands."""
+    return isinstance(node, yaml.ScalarNode) and node.style is None and not node.value
 
 
 def _check_aliases(root: yaml.Node) -> None:
@@ -187,6 +195,8 @@ def yaml_message(error: yaml.YAMLError) -> str:
         return str(error)
     mark = error.problem_mark
     context = f" ({error.context})" if error.context else ""
+    if str(error.problem).endswith("found ','"):
+        context += '; a comma that is a value stands in quotes: ","'
     return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}{context}"
 
 
