@@ -58,8 +58,6 @@ HUGE = 1e20
 """No value either, such as the 1e20 of climate models, where other numbers are ordinary."""
 _SPACES = " \u00a0\u2009\u202f"
 _QUOTES = "'’"
-_SPACED_SIGN = re.compile(r"^([+-])\s+(?=\d)")
-"""Some loggers write all numbers in one width: ``+  1.234``."""
 _EXPONENT = r"(?:[eEdD][+-]?\d+)?"
 """D is Fortran's, for double precision."""
 _PLAIN = re.compile(rf"[+-]?(?:\d+\.?\d*|\.\d+){_EXPONENT}|[+-]?inf(?:inity)?", re.IGNORECASE)
@@ -136,11 +134,15 @@ def _is_grouped(cell: str) -> bool:
 
 
 def _tidy(cell: str) -> str:
-    if cell.isascii():
-        return _SPACED_SIGN.sub(r"\1", cell.strip())
-    tidied = _SPACED_SIGN.sub(r"\1", cell.strip().strip(INVISIBLE).strip())
-    # A dash alone is a missing value, and one within a number no sign.
-    return tidied.translate(_SIGNS) if any(one.isdigit() for one in tidied) else tidied
+    tidied = cell.strip()
+    if not tidied.isascii():
+        tidied = tidied.strip(INVISIBLE).strip()
+        # A dash alone is a missing value, and one within a number no sign.
+        if any(one.isdigit() for one in tidied):
+            tidied = tidied.translate(_SIGNS)
+    if tidied[1:2].isspace() and tidied[0] in "+-" and tidied[2:].lstrip()[:1].isdigit():
+        return tidied[0] + tidied[2:].lstrip()  # some loggers write all numbers in one width
+    return tidied
 
 
 def plain_numbers(cells: Sequence[Cell]) -> tuple[np.ndarray, list[int]]:

@@ -158,8 +158,6 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
         if len(body) < 2:
             raise BadInput(EMPTY, "the table has a line of names and no values")
     first = _first_with_gaps(body, first, width)
-    above = {tuple(cells) for _, cells in body[:first]}  # joined files repeat it
-    refuse_second_table([one for one in body[first:] if tuple(one[1]) not in above], kinds)
     preamble, notes = list(rows[:first]), list[str]()
     for line, cells in preamble:
         if not any(is_word(cell) for cell in cells) and any(is_number(cell) for cell in cells):
