@@ -166,9 +166,9 @@ def predict_items(
 @contextmanager
 def _locked(output: Path) -> Iterator[None]:
     """Keep other runs from the same output: the last one would replace the rows of the others. The
-    system releases the lock of a killed process."""
-    path = output.with_name(f".{output.name}.lock")
-    lock = FileLock(path, timeout=WAIT_S)
+    system releases the lock of a killed process. Its file stays: who waits for it has it open, and
+    would lock in vain what another run makes anew."""
+    lock = FileLock(output.with_name(f".{output.name}.lock"), timeout=WAIT_S)
     try:
         lock.acquire()
     except Timeout:
@@ -178,7 +178,6 @@ def _locked(output: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
         lock.release()
 
 
