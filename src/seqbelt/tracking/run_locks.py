@@ -53,7 +53,10 @@ def close_abandoned(client: MlflowClient) -> list[str]:
         for about in sorted(folder.iterdir()):
             if about.suffix == ".lock" or about.name in _held:
                 continue
-            address = about.read_text("utf-8").partition("\n")[0]
+            try:
+                address = about.read_text("utf-8").partition("\n")[0]
+            except FileNotFoundError:
+                continue  # its process has just ended the run
             if address not in ("", store_address()):  # a full disk leaves it empty
                 continue
             lock = FileLock(folder / f"{about.name}.lock")
