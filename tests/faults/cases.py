@@ -213,7 +213,7 @@ CASES = [
         MANIFESTS,
         f"text,label\n{PLAIN}\nlabel,meaning\npos,positive\n",
         None,
-        "line 5: 'label' is the name of another column: a second table",
+        "line 5: 'label, meaning' names columns below an empty line: a second table",
     ),
     Case(
         LABELS,

@@ -1,6 +1,7 @@
 """Manifests as spreadsheets, databases and people write them."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -292,15 +293,51 @@ def test_rows_that_are_none_are_refused_by_their_lines(tmp_path):
     assert set(manifest.column("label")) == {"pos", "neg", ""}
 
 
-@pytest.mark.parametrize("below", ["label,text\npos,film", "\nlabel,meaning\npos,positive"])
-def test_a_second_table_below_the_first_is_refused_by_its_line(tmp_path, below):
+@pytest.mark.parametrize(
+    ("below", "head"),
+    [
+        ("label,text\npos,film", "'label, text' has the names of the columns in another order"),
+        ("\nlabel,meaning\npos,positive", "'label, meaning' names columns below an empty line"),
+        ("\nfile name,Category\nx,dog", "'file name, Category' stands below an empty line"),
+        (",\nfile,category (main)\nx,dog", "'file, category (main)' stands below an empty line"),
+    ],
+)
+def test_a_second_table_below_the_first_is_refused_by_its_line(tmp_path, below, head):
     path = tmp_path / "m.csv"
-    with pytest.raises(SettingsError, match=rf"line {4 + below.count(chr(10)) // 2}: 'label' is"):
+    said = re.escape(f"line {4 + below.count(chr(10)) // 2}: {head}")
+    with pytest.raises(SettingsError, match=said):
         read(path, f"text,label\ngood,pos\nbad,neg\n{below}\n")
     cells = [line.split(",") for line in f"text,label\ngood,pos\nbad,neg\n{below}".split("\n")]
-    with pytest.raises(SettingsError, match=r"sheet 'one', row \d: 'label' is the name of another"):
+    with pytest.raises(SettingsError, match=rf"sheet 'one', row \d: {re.escape(head)}"):
         read(write_workbook(tmp_path / "m.xlsx", {"one": cells}))
-    assert not read(path, "text,label\nlabel,pos\nbad,neg\n").problems
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["label,pos\nbad,neg", "good,pos\nbad,neg\n\nA film, as I said\\, of length,rare",
+     "good,pos\n\nbad,neg\n\nfine,other", "good,pos\nbad,neg\n\nfine,pos"],
+)  # fmt: skip
+def test_rows_below_empty_lines_are_rows(tmp_path, rows):
+    rows = rows.replace(", as I said\\,", "; as I said")
+    assert not read(tmp_path / "m.csv", f"text,label\n{rows}\n").problems
+
+
+def test_an_id_that_two_rows_have_is_said_with_both_lines(tmp_path):
+    rows = "a,x,pos\nb,y,neg\n\na,z,pos\nb,y,neg\n"
+    (note,) = read(tmp_path / "m.csv", f"id,text,label\n{rows}").notes[1:]
+    assert "the id 'a', and 1 more ids stand in several rows ('a' in line 2 and line 5)" in note
+    assert not read(tmp_path / "m.csv", "id,text,label\na,x,pos\nb,x,pos\n").notes
+
+
+def test_a_spreadsheets_error_is_neither_a_label_nor_a_text(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("text,label\ngood,pos\nbad,#REF!\n#NAME?,neg\n#name?,neg\n")
+    manifest = read_manifest(path, Columns(), Style())
+    assert "line 3: column 'label' holds '#REF!', a spreadsheet's error" in manifest.problems[1]
+    assert "line 4: column 'text' holds '#NAME?', a spreadsheet's error" in manifest.problems[2]
+    assert len(manifest.problems) == 2 and set(manifest.column("label")) == {"pos", "neg", ""}
+    kept = read_manifest(path, Columns(), Style(labels_as_written=True))
+    assert [*kept.problems] == [2]
 
 
 def test_empty_lines_between_rows_are_said(tmp_path):

@@ -5,7 +5,8 @@ import io
 import re
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +31,15 @@ class RawTable(NamedTuple):
     column: Callable[[int], Sequence[object]]
     """The values of the column at a place."""
     num_rows: int
-    place: Callable[[int], str]
-    """Where a row stands, in words: ``line 7``."""
+    number: Callable[[int], int]
+    """Of the line at which a row begins."""
+    gaps: Callable[[], Collection[int]] = tuple
+    """Rows above which empty lines stand."""
+    where: str = "line"
+
+    def place(self, row: int) -> str:
+        """Where a row stands, in words: ``line 7``."""
+        return f"{self.where} {self.number(row)}"
 
 
 class Head(NamedTuple):
@@ -114,20 +122,22 @@ def read_values(
 
     num_columns = len(head.names)
 
-    numbers: list[Sequence[int]] = []
+    @cache
+    def lines() -> tuple[Sequence[int], Collection[int]]:
+        return _find_lines(content, head, quoting)
 
-    def place(row: int) -> str:
-        if not numbers:
-            numbers.append(_line_numbers(content, head, quoting))
-        return f"line {numbers[0][row]}"
+    def as_table(column: Callable[[int], Sequence[object]], num_rows: int) -> RawTable:
+        return RawTable(
+            head.names, column, num_rows, lambda row: lines()[0][row], lambda: lines()[1]
+        )
 
     rest = memoryview(content)[head.offset :]
     if not bytes(rest[:4096]).strip() and not bytes(rest).strip():
-        return RawTable(head.names, lambda _: [], 0, place)
+        return as_table(lambda _: [], 0)
     names = [str(number) for number in range(num_columns)]
     has_quotes = quoting and b'"' in bytes(rest)
     if has_quotes and (rows := _read_spaced(path, bytes(rest), head)) is not None:
-        return RawTable(head.names, lambda at: [row[at] for row in rows], len(rows), place)
+        return as_table(lambda at: [row[at] for row in rows], len(rows))
     # Whether a quotation mark swallows rows shows in all columns.
     chosen = names if has_quotes else [names[number] for number in columns] or names[:1]
     try:
@@ -151,23 +161,26 @@ def read_values(
         if has_quotes:
             check_quotes(path, bytes(rest), None, head.delimiter, head.line)
         rows = _read_ragged(path, bytes(rest), head, quoting, error)
-        return RawTable(head.names, lambda at: [row[at] for row in rows], len(rows), place)
+        return as_table(lambda at: [row[at] for row in rows], len(rows))
     if has_quotes:
         check_quotes(path, bytes(rest), table, head.delimiter, head.line)
-    return RawTable(head.names, lambda at: _texts(table[str(at)]), table.num_rows, place)
+    return as_table(lambda at: _texts(table[str(at)]), table.num_rows)
 
 
-def _line_numbers(content: bytes, head: Head, quoting: bool) -> Sequence[int]:
-    """The line at which each row begins; of use where something is wrong with a row."""
+def _find_lines(content: bytes, head: Head, quoting: bool) -> tuple[Sequence[int], Collection[int]]:
+    """The line at which each row begins, and the rows above which empty lines stand; of use where
+    something is wrong with a row."""
     csv.field_size_limit(sys.maxsize)
     text = content[head.offset :].decode("utf-8", "surrogateescape")
     reader = csv.reader(io.StringIO(text, newline=""), **_dialect(head.delimiter, quoting))
-    numbers, last = array("q"), 0
+    numbers, gaps, last = array("q"), set[int](), 0
     for row in reader:
         if row:
             numbers.append(head.line + last + 1)
+        else:
+            gaps.add(len(numbers))
         last = reader.line_num
-    return numbers
+    return numbers, gaps
 
 
 def _texts(column: pa.ChunkedArray) -> list[object]:

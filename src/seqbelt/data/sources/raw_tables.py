@@ -160,16 +160,13 @@ def _read_parquet(path: Path) -> RawTable:
     table = pyarrow.parquet.read_table(path, columns=names)
     classes = class_names(schema)
 
-    def place(row: int) -> str:
-        return f"row {row + 1}"
-
     def column(at: int) -> list[object]:
         values = _to_values(table.column(at))
         named = classes.get(names[at])
         return values if named is None else [_class_name(value, named) for value in values]
 
     num_rows = pyarrow.parquet.read_metadata(path).num_rows
-    return RawTable(names, column, num_rows, place)
+    return RawTable(names, column, num_rows, lambda row: row + 1, where="row")
 
 
 def _to_values(column: pa.ChunkedArray) -> list[object]:
@@ -210,7 +207,8 @@ def _read_workbook(path: Path, style: Style, wanted: Sequence[str], notes: list[
     else:
         raise SettingsError(f"{path}: sheet '{name}' is empty")
     kept = [(at + 1, row) for at, row in enumerate(rows[first:], start=first) if last_filled(row)]
-    if kept and kept[-1][0] - kept[0][0] >= len(kept):
+    gaps = [at for at in range(1, len(kept)) if kept[at][0] > kept[at - 1][0] + 1]
+    if gaps:
         notes.append(GAPS)
     for number, row in kept:
         if last_filled(row) > len(names):
@@ -223,7 +221,8 @@ def _read_workbook(path: Path, style: Style, wanted: Sequence[str], notes: list[
     def column(at: int) -> list[object]:
         return [row[at] if at < len(row) else "" for _, row in kept]
 
-    return RawTable(names, column, len(kept), lambda row: f"sheet '{name}', row {kept[row][0]}")
+    where = f"sheet '{name}', row"
+    return RawTable(names, column, len(kept), lambda row: kept[row][0], lambda: gaps, where)
 
 
 def _choose_sheet(path: Path, wanted: Sequence[str], notes: list[str]) -> str:
@@ -289,7 +288,7 @@ def _read_json_lines(path: Path, content: bytes) -> RawTable:
         names,
         lambda at: [row.get(names[at]) for row in rows],
         len(rows),
-        lambda row: f"line {lines[row]}",
+        lambda row: lines[row],
     )
 
 

@@ -13,6 +13,7 @@ from seqbelt.data.labels.label_sets import LabelReader, pack_labels, read_flags
 from seqbelt.data.sources.delimited import RawTable, read_head
 from seqbelt.data.sources.manifest import Manifest, make_manifest
 from seqbelt.data.sources.names import clean_name, clean_names, part_of
+from seqbelt.data.sources.other_rows import find_other_rows
 from seqbelt.data.sources.raw_tables import (
     JSON_LINES,
     Columns,
@@ -26,7 +27,7 @@ from seqbelt.data.sources.raw_tables import (
     sheet_has_items,
 )
 from seqbelt.errors import BadInput, SettingsError
-from seqbelt.features.arrays.table_layout import SUMMARY_WORDS
+from seqbelt.features.arrays.number_cells import ERROR_WORDS
 from seqbelt.features.arrays.ts_format import read_ts
 from seqbelt.features.arrays.workbook_texts import (
     WORKBOOK_ENDINGS,
@@ -42,8 +43,7 @@ SERIES_ENDING = ".ts"
 MANY_CLASSES = 0.5
 """Share of different labels among the rows from which the column may be the wrong one."""
 ROWS_TO_JUDGE = 20
-MAX_SUM = 80
-"""Letters of a column's name or of a word like "total"."""
+ERROR_CELLS = frozenset(word.upper() for word in ERROR_WORDS)
 SPAN_NAME = re.compile(
     r"(start|begin|onset|offset|end|stop|duration)(_?time)?([ _]*[(\[]?m?s(ec)?[)\]]?)?",
     re.IGNORECASE,
@@ -92,13 +92,17 @@ def read_manifest(
         if name in values and not style.labels_as_written:
             values[name] = clean_names(values[name])
     _refuse_broken_labels(values.get("label", ()), problems)
+    _refuse_error_cells(values, columns, style, problems)
     for row in (row for row, path in enumerate(values.get("path", ())) if not path.strip()):
         if "text" not in values and not may_lack_path:
             problems.setdefault(row, f"the row has no path (column '{columns.path}')")
-    _refuse_second_table(path, table, places, values)
-    _leave_out_other_rows(table, places, values, problems)
+    for row, why in find_other_rows(path, table, places, values).items():
+        problems[row] = why
+        if "label" in values:
+            values["label"][row] = ""
     if "path" in places and "segments" not in places:
         _say_if_spans(table.names, [*places.values(), *found_more.values()], notes)
+    _say_doubled_ids(table, values.get("id", ()), notes)
     if style.header and "label" in values:
         _say_if_header(table, values["label"], notes)
     blank = [""] * table.num_rows
@@ -122,56 +126,20 @@ def read_manifest(
     )
 
 
-def _refuse_second_table(
-    path: Path, table: RawTable, places: Mapping[str, int], values: Mapping[str, list[str]]
-) -> None:
-    """Raise for a row that names columns anew, in another order or with others, as where a second
-    table stands below the first: all of its values are names, or one is and a gap is above it."""
-    names = {field: clean_name(table.names[at]).casefold() for field, at in places.items()}
-    for field, name in names.items():
-        others = {*names.values()} - {name}
-        for row, value in enumerate(values[field] if others else ()):
-            if len(value) > MAX_SUM or value.strip().casefold() not in others:
-                continue
-            cells = {clean_name(values[each][row]).casefold() for each in names}
-            if cells <= {*names.values()} or (
-                row and _line(table, row) > _line(table, row - 1) + 1
-            ):
-                raise SettingsError(
-                    f"{path}, {table.place(row)}: '{value.strip()}' is the name of another column: "
-                    "a second table seems to begin here; save it as a file of its own"
-                )
-
-
-def _line(table: RawTable, row: int) -> int:
-    return int(table.place(row).rsplit(" ", 1)[1])
-
-
-def _leave_out_other_rows(
-    table: RawTable,
-    places: Mapping[str, int],
-    values: Mapping[str, list[str]],
-    problems: dict[int, str],
-) -> None:
-    """Make a problem of rows that repeat the header, as in joined files, and of a last row that
-    sums the others up."""
-    names = {field: clean_name(table.names[at]).casefold() for field, at in places.items()}
-    if len(names) < 2:
+def _say_doubled_ids(table: RawTable, ids: Sequence[str], notes: list[str]) -> None:
+    """Say which ids stand in several rows, since ids tell rows apart in all that is written."""
+    if len({*ids}) == len(ids):
         return
-    first, last = next(iter(names)), table.num_rows - 1
-    others: dict[int, str] = {}
-    for row, value in enumerate(values[first]):
-        if len(value) > MAX_SUM or clean_name(value).casefold() != names[first]:
-            continue
-        if all(clean_name(values[field][row]).casefold() == name for field, name in names.items()):
-            others[row] = "the row repeats the header"
-    cells = [values[field][last].strip().casefold().rstrip(":") for field in names]
-    sums = [cell for cell in cells if cell in SUMMARY_WORDS]
-    if sums and all(cell in (*sums, "", str(last)) for cell in cells):
-        others[last] = f"the row '{sums[0]}' sums the others up"
-    problems.update(others)
-    for row in others if "label" in values else ():
-        values["label"][row] = ""
+    rows: dict[str, list[int]] = {}
+    for row, id in enumerate(ids):
+        rows.setdefault(id, []).append(row)
+    doubled = {id: at for id, at in rows.items() if len(at) > 1}
+    id, (first, second, *_) = next(iter(doubled.items()))
+    more = f", and {len(doubled) - 1:,} more ids stand" if len(doubled) > 1 else " stands"
+    notes.append(
+        f"the id '{id}'{more} in several rows ('{id}' in {table.place(first)} and "
+        f"{table.place(second)}): ids should tell rows apart (data.id_column)"
+    )
 
 
 def _say_if_header(table: RawTable, labels: Sequence[str], notes: list[str]) -> None:
@@ -408,6 +376,29 @@ def _refuse_broken_labels(labels: Sequence[str], problems: dict[int, str]) -> No
         if label in broken:
             byte = ord(broken[label][0]) - 0xDC00
             problems.setdefault(row, f"the label is not UTF-8: byte 0x{byte:02x}")
+
+
+def _refuse_error_cells(
+    values: Mapping[str, list[str]],
+    columns: Columns,
+    style: Style,
+    problems: dict[int, str],
+) -> None:
+    """Make a problem of rows whose label, or text where that is what is read, is an error such as
+    ``#REF!``, as spreadsheets write them."""
+    is_read = {"text": "path" not in values, "label": not style.labels_as_written}
+    for name in (name for name, is_one in is_read.items() if is_one and name in values):
+        cells = values[name]
+        found = ERROR_CELLS.intersection(cells)
+        for row in [row for row, cell in enumerate(cells) if cell in found] if found else ():
+            keep = "; data.labels_as_written: true takes it as a name" if name == "label" else ""
+            problems.setdefault(
+                row,
+                f"column '{getattr(columns, name)}' holds '{cells[row]}', a spreadsheet's error: "
+                f"correct the cell{keep}",
+            )
+            if name == "label":
+                cells[row] = ""
 
 
 def _refuse_unknown_splits(
