@@ -39,6 +39,7 @@ def look(content: bytes | str, **told):
         ("Datum;Stunde;x\n31.01.2024;23;1\n01.02.2024;0;2\n", ("x",), "a row every 3.6e+03 s"),
         ("Year,Week,x\n2023,52,1\n2024,1,2\n", ("x",), "'Year', 'Week' are rising time together"),
         ("year,Quarter,x\n2023,4,7\n2024,1,9\n", ("x",), "'year', 'Quarter' are rising time"),
+        ("Date,Time,x\n45292,0.75,7\n45293,0.25,9\n", ("x",), "a row every 4.3e+04 s"),
         ("year,quarter,week,x\n2024,1,13,7\n2024,2,14,9\n", ("x",), "a row every 6e+05 s"),
         ("연도,분기,값\n2024,1,7\n2024,2,9\n", ("값",), "a row every 7.9e+06 s"),
         ("date,hour,x\n2024-01-31,5,1\n2024-01-31,4,2\n", ("hour", "x"), "'date' is rising time"),

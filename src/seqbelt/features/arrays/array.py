@@ -8,6 +8,7 @@ import numpy as np
 
 from seqbelt.features.arrays.joined_times import JoinedTime, find_joined_times
 from seqbelt.features.arrays.number_cells import Cell, as_text, find_sentinel, is_missing
+from seqbelt.features.arrays.spelled_numbers import spelled_numbers
 from seqbelt.features.arrays.table_cells import Lines, Table, column_label, first_word
 from seqbelt.features.arrays.table_layout import is_word
 from seqbelt.features.arrays.time_columns import (
@@ -100,7 +101,8 @@ class Array(NamedTuple):
 
 def to_array(table: Table, line_word: str = "line") -> Array:
     """A table as float64 ``(rows, columns)``; what its columns of times and row numbers are."""
-    names, lines, notes = table.names, table.lines, table.notes
+    names, lines = table.names, table.lines
+    table, notes = _with_spelled_numbers(table)
     columns: list[np.ndarray] = []
     words: dict[int, str] = {}
     asides: dict[int, Aside] = {}
@@ -151,6 +153,21 @@ def to_array(table: Table, line_word: str = "line") -> Array:
     values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
     notes += _say_other_times(names or (), values, asides)
     return Array(values, names, words, True, asides, lines, notes, table.names_are_a_comment)
+
+
+def _with_spelled_numbers(table: Table) -> tuple[Table, tuple[str, ...]]:
+    """The table with numbers for columns that spell them in one way, and what is said of it. Where
+    commas or points may separate thousands nothing is."""
+    columns, notes = list(table.columns), table.notes
+    if any(note.startswith(("decimal", "thousands")) for note in notes):
+        return table, notes
+    for place, column in enumerate(columns):
+        if not isinstance(column, list):
+            continue
+        if found := spelled_numbers(table.names[place] if table.names else "", column):
+            columns[place], said = found
+            notes += (f"column {column_label(table.names, place)}: {said}",)
+    return table._replace(columns=columns), notes
 
 
 def _asides_of_joined(

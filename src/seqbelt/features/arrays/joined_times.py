@@ -41,6 +41,9 @@ _DAY_S = 86400.0
 YEARS = (1900, 2200)
 """What a column without a name must hold to be one of years."""
 
+SERIAL_DAYS = (20_000, 80_000)
+"""Of the years 1954 to 2119, as a spreadsheet counts them."""
+
 
 class JoinedTime(NamedTuple):
     """Columns that give one time together."""
@@ -172,6 +175,9 @@ def _of_dates_and_clocks(
             dates[place] = days
     for place, values in numbers.items() if dates else ():
         if place not in dates and is_time_name(names[place]):
+            if ((values >= 0) & (values < 1)).all():  # of a day, beside a serial number
+                clocks[place] = _DAY_S * values
+                continue
             whole = np.floor(values)
             hours, minutes, seconds = whole // 10000, whole // 100 % 100, whole % 100
             if ((hours >= 0) & (hours <= 24) & (minutes < 60) & (seconds < 61)).all():
@@ -186,7 +192,12 @@ def _of_dates_and_clocks(
 
 
 def _written_dates(values: np.ndarray) -> np.ndarray | None:
-    """Seconds of dates that are written as 20240131; None for other numbers."""
+    """Seconds of dates that are written as 20240131, or as a spreadsheet's serial number; None for
+    other numbers."""
+    if (
+        (values >= SERIAL_DAYS[0]) & (values <= SERIAL_DAYS[1]) & (values == np.floor(values))
+    ).all():
+        return _DAY_S * values
     if not ((values > 1800_00_00) & (values < 2200_00_00) & (values == np.floor(values))).all():
         return None
     parts = {"year": values // 10000, "month": values // 100 % 100, "day": values % 100}

@@ -183,9 +183,10 @@ def to_columns(
     elif options.decimal is None:
         _say_if_unsure(cells, delimiter, notes)
     columns: list[np.ndarray | list[Cell]] = []
-    for one, (values, odd) in zip(cells, found, strict=True):
+    for column, (one, (values, odd)) in enumerate(zip(cells, found, strict=True)):
         truths = truth_values(one) if odd else None
         if truths is not None:
+            notes.append(f"column {column_label(names, column)}: true and false are 1 and 0")
             columns.append(truths)
         else:
             columns.append(list(one) if odd else values)

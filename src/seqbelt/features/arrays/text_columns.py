@@ -15,6 +15,7 @@ import numpy as np
 
 from seqbelt.errors import EMPTY, TOO_LONG, TRUNCATED, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.number_cells import ARROW_MISSING, ERROR_WORDS, Cell, is_missing
+from seqbelt.features.arrays.spelled_numbers import has_unit
 from seqbelt.features.arrays.table_cells import (
     GAPS,
     HALVES,
@@ -272,7 +273,7 @@ def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> 
             has_whole_cells = _has_whole_cells(cells)
         elif (delimiter, best) == (" ", "\t") and (usual == tabbed or has_whole_cells):
             continue  # two tabs with nothing between them would be one blank
-        useful = sum(not is_word(cell) for cell in cells)
+        useful = sum(not is_word(cell) or has_unit(cell) for cell in cells)
         score = useful / max(1, len(cells)) * widths.count(usual) / len(widths)
         # Tables without numbers: whatever parts their lines alike.
         score += 1e-3 * (usual > 1)
