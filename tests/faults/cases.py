@@ -215,6 +215,25 @@ CASES = [
         None,
         "line 5: 'label, meaning' names columns below an empty line: a second table",
     ),
+    _manifest(
+        MANIFESTS,
+        f"text,label\n{PLAIN}\nfile,category\nx,dog\n",
+        None,
+        "line 5: 'file, category' stands below an empty line, and no other row has its label",
+    ),
+    _manifest(
+        MANIFESTS,
+        "id,text,label\n7,good,pos\n7,bad,neg\n",
+        {"pos": 1, "neg": 1},
+        "the id '7' stands in several rows ('7' in line 2 and line 3)",
+    ),
+    _manifest(
+        LABELS,
+        f"text,label\n{PLAIN}fine,#REF!\n",
+        {"pos": 1, "neg": 1},
+        "line 4: column 'label' holds '#REF!', a spreadsheet's error: correct the cell",
+        refused_row=True,
+    ),
     Case(
         LABELS,
         "m.parquet (label: float32 0.1, 0.2)",
@@ -419,6 +438,32 @@ CASES = [
         "columns 'year', 'month', 'day' are rising time together: no channels",
     ),
     _numbers(
+        "year,quarter,x\n2023,4,1\n2024,1,2\n",
+        [[1], [2]],
+        "columns 'year', 'quarter' are rising time together: no channels",
+    ),
+    _numbers(
+        "Date,Time,x\n45292,0.75,1\n45293,0.25,2\n",
+        [[1], [2]],
+        "columns 'Date', 'Time' are rising time together: no channels",
+    ),
+    _numbers(
+        "x,U\n1,12.5 mV\n2,0.5 mV\n",
+        [[1, 12.5], [2, 0.5]],
+        "column 'U': every cell has the unit 'mV', which is left out",
+    ),
+    _numbers("x,U\n1,12.5 mV\n2,0.5 V\n", None, "column 'U' holds '12.5 mV' in line 2"),
+    _numbers(
+        "x,code\n1,0x1F\n2,0x0A\n",
+        [[1, 31], [2, 10]],
+        "column 'code': numbers are hexadecimal",
+    ),
+    _numbers(
+        "x,valve\n1,ON\n2,OFF\n",
+        [[1, 1], [2, 0]],
+        "column 'valve': on and off are 1 and 0",
+    ),
+    _numbers(
         "date,time,x\n2024-02-29,22:00:00,1\n2024-03-01,06:00:00,2\n",
         [[1], [2]],
         "columns 'date', 'time' are rising time together: no channels",
@@ -513,6 +558,13 @@ CASES = [
         None,
         "looks like utf-16-be; set data.encoding: utf-16-be",
         encoding="utf-16-be",
+    ),
+    _manifest(
+        TEXTS,
+        "text,label\n좋은 영화,긍정\n나쁜 영화,부정\n",
+        None,
+        "looks like utf-7; set data.encoding: utf-7",
+        encoding="utf-7",
     ),
     _manifest(
         TEXTS,
