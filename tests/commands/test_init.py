@@ -246,6 +246,59 @@ def test_a_table_of_recordings_and_their_segments_is_labelled_by_step():
     assert Experiment.load(Path("in.yaml")).data.segments_column == "parts"
 
 
+def test_columns_of_0_and_1_are_several_labels_where_they_are_named():
+    rows = [f"{text},{n % 2},{n % 3 // 2},{'uv'[n % 2]}" for n, text in enumerate(TEXTS)]
+    write(Path("in.csv"), "\n".join(["text,cat,dog,site", *rows]))
+    with pytest.raises(SettingsError) as refused:
+        init(Path("in.csv"), show=False)
+    given = str(refused.value).partition("; or all columns of 0 and 1, each a label: ")[2]
+    assert given == "data.labels=several 'data.label_columns=[cat,dog]'"
+    overrides = [*given.replace("'", "").split(), "data.unlabeled=negative"]
+    found = init(Path("in.csv"), overrides=overrides, show=False).result
+    assert found["classes"] == {"cat": 12, "dog": 8}
+    assert prepare(Experiment.load(found["config"])).result["num_sequences"] == len(TEXTS)
+
+
+def test_a_column_of_dates_is_no_label():
+    rows = [f"2024-03-{n % 5 + 1:02},{text},{'uv'[n % 2]}" for n, text in enumerate(TEXTS)]
+    write(Path("in.csv"), "\n".join(["day,text,kind", *rows]))
+    assert set(init(Path("in.csv"), show=False).result["classes"]) == {"u", "v"}
+
+
+def test_classes_are_counted_as_they_are_read_and_rows_without_one_contradict_none():
+    labels = ("good", "bad", "good ", "bad\u200b")
+    rows = [f"{text},{labels[n % 4]}" for n, text in enumerate(TEXTS)]
+    write(Path("in.csv"), "\n".join(["text,label", *rows, f"{TEXTS[0]},"]))
+    found = init(Path("in.csv"), show=False).result
+    assert found["reasons"]["data.label_column"] == "its name; 2 classes"
+    assert not any("different labels" in warning for warning in found["warnings"])
+
+
+def test_rows_without_a_path_are_counted_and_have_no_content():
+    channel_tables(Path("logs"))
+    files = sorted(str(path) for path in Path("logs").rglob("*.csv"))
+    write(
+        Path("in.csv"),
+        "".join(["path,label\n", *(f"{f},{f[5:8]}\n" for f in files), *5 * [",run\n"]]),
+    )
+    said = init(Path("in.csv"), show=False).result["warnings"]
+    assert "5 rows in all cannot be read; prepare lists them in quarantine.csv" in said
+    assert not any(one.startswith(".:") for one in said)
+
+
+def test_the_table_that_names_the_others_is_the_list_of_items():
+    for n in range(20):
+        write(Path("in", f"run {n}.csv"), "x,y\n" + "".join(f"{n},{k}.5\n" for k in range(30)))
+    rows = "".join(f"run {n}.csv;{('ok', 'bad')[n % 2]}\n" for n in range(20))
+    write(Path("in/overview.csv"), "file;state\n" + rows)
+    found = init(Path("in"), show=False).result
+    assert found["num_items"] == 20 and set(found["classes"]) == {"ok", "bad"}
+    assert found["reasons"]["data.source"].startswith("the table that names the other files")
+    write(Path("in/more.csv"), "file;state\n" + rows)
+    with pytest.raises(SettingsError, match=r"2 tables name other files .*: seqbelt init in"):
+        init(Path("in"), force=True, show=False)
+
+
 def test_columns_that_are_not_read_are_named():
     two_labels(Path("in.csv"))
     found = init(Path("in.csv"), overrides=["data.label_column=topic"], show=False).result
@@ -275,7 +328,7 @@ def test_a_refusal_says_how_to_keep_the_other_part_on_one_side():
         init(Path("in"), show=False)
     pattern = str(refused.value).rpartition("--pattern '")[2].rstrip("'")
     found = init(Path("in"), pattern=pattern, show=False).result
-    assert "2 groups, each kept on one side of a split" in found["reasons"]["data.source"]
+    assert "3 groups, each kept on one side of a split" in found["reasons"]["data.source"]
 
 
 def test_texts_longer_than_a_name_may_be_are_no_paths():

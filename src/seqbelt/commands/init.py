@@ -5,10 +5,11 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ from seqbelt.workflow.outcome import Outcome
 
 GRADES = tuple(map(str, range(11)))
 """Numbers that classes may have as grades."""
+MAX_PROBLEMS = 3
+"""Rows that cannot be read of which each is said."""
+LISTING_BYTES = 4096
+"""Start of a table in which names of other files are looked for."""
 MAX_HASHED = 20_000
 """Largest number of items of equal size whose contents are compared for duplicates."""
 
@@ -154,6 +159,10 @@ def _look_into_folder(folder: Path, pattern: str | None, findings: _Findings) ->
         findings.reasons["source"] = "the only table beside the files"
         return _look_into_table(folder / tables[0], findings)
     by_class = len(loose) < len(paths)
+    if not by_class and not pattern and (listing := _find_listing(folder, tables)) is not None:
+        findings.data["source"] = str(folder / listing)
+        findings.reasons["source"] = "the table that names the other files"
+        return _look_into_table(folder / listing, findings)
     if not by_class:
         kind = kind_of_files(folder, paths)
         read = read_pattern(paths, pattern) if pattern else find_labels(str(folder), paths)
@@ -183,6 +192,24 @@ def _look_into_folder(folder: Path, pattern: str | None, findings: _Findings) ->
         rows = list(zip(files, read.labels or labels, splits, strict=True))
         _write_items(findings, rows, read.groups)
     return look_into_files(kind, files)
+
+
+def _find_listing(folder: Path, tables: Sequence[str]) -> str | None:
+    """The one table among ``tables`` of numbers that names others of them, if there is one."""
+    names = set(tables)
+    found = []
+    for table in tables:
+        with (folder / table).open("rb") as file:
+            start = file.read(LISTING_BYTES).decode("utf-8", errors="replace")
+        words = {word.strip(" \"'") for word in re.split(r"[,;\t|\r\n]", start)}
+        if len(words & names - {table}) > 1:
+            found.append(table)
+    if len(found) > 1:
+        raise SettingsError(
+            f"{folder}: {len(found)} tables name other files ({shorten(found)}); choose the one "
+            f"that has the labels: seqbelt init {folder / found[0]}"
+        )
+    return found[0] if found else None
 
 
 def _groups_below(paths: Sequence[str]) -> FileNames | None:
@@ -297,7 +324,7 @@ def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[s
         *find_lookalikes(labelled, "classes"),
         *find_missing(labelled, "class"),
         *find_rare(labelled),
-        *(why for _, why in sorted(manifest.problems.items())[:3]),
+        *_say_problems(manifest.problems),
     ]
     if data.labels_steps:
         num_without = manifest.segments().count(None)
@@ -317,7 +344,11 @@ def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[s
     sources = list(manifest.sources())
     sizes = [_size_of(source) for source in sources]
     often = Counter(sizes)
-    same = [row for row, size in enumerate(sizes) if often[size] > 1]
+    same = [
+        row
+        for row, size in enumerate(sizes)
+        if often[size] > 1 and row not in manifest.problems  # such a row has no content
+    ]
     if len(same) > MAX_HASHED:
         faults.append(
             f"the contents of {count_of(len(same) - MAX_HASHED, 'item')} were not compared; "
@@ -333,6 +364,16 @@ def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[s
             progress()
     names = manifest.column("id").tolist()
     return faults + find_duplicates(names, hashes, manifest.column("label").tolist())
+
+
+def _say_problems(problems: Mapping[int, str]) -> list[str]:
+    """The first rows that cannot be read, and how many there are."""
+    said = [why for _, why in sorted(problems.items())]
+    if len(said) > MAX_PROBLEMS:
+        said[MAX_PROBLEMS:] = [
+            f"{len(said):,} rows in all cannot be read; prepare lists them in quarantine.csv"
+        ]
+    return said
 
 
 def _say_if_grades(labels: Sequence[str]) -> list[str]:

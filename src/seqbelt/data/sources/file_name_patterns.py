@@ -110,10 +110,12 @@ def find_labels(folder: str, paths: Sequence[str]) -> FileNames:
         patterns = "".join(
             f"\n  {shorten(sorted(set(columns[at])))}: --pattern '{_pattern(at)}'" for at in fitting
         )
+        # Most often there are fewer classes than speakers or machines.
+        example = sorted(fitting, key=lambda at: len(set(columns[at])))[:2]
         raise SettingsError(
             f"{folder}: {len(fitting)} parts of the files' names could be the class. Choose one:"
             f"{patterns}\nTo keep each speaker or machine on one side of a split, name its part "
-            f"too: --pattern '{_pattern(*fitting[:2])}'"
+            f"too, for example: --pattern '{_pattern(*example)}'"
         )
     at = fitting[0]
     reason = f"part {at + 1} of the files' names: '{columns[at][0]}' of '{names[0]}'"
@@ -128,8 +130,8 @@ def _can_be_label(values: Sequence[str]) -> bool:
 
 
 def _pattern(label: int, group: int | None = None) -> str:
-    """A pattern of the parts at these places; the group stands behind the label."""
-    parts = [r"[^_\- /]+"] * (1 + (label if group is None else group))
+    """A pattern of the parts at these places."""
+    parts = [r"[^_\- /]+"] * (1 + max(label, label if group is None else group))
     parts[label] = r"(?P<label>[^_\- /]+)"
     if group is not None:
         parts[group] = r"(?P<group>[^_\- /]+)"

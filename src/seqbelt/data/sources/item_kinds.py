@@ -273,6 +273,8 @@ def _describe(unit: str, lengths: Iterable[float], num_items: int) -> str:
         return "unknown"
     middle = lengths[len(lengths) // 2]
     said = f"{lengths[0]:.4g} to {lengths[-1]:.4g} {unit}, median {middle:.4g}"
+    if f"{lengths[0]:.4g}" == f"{lengths[-1]:.4g}":
+        said = f"{middle:.4g} {unit} each"
     total = ""
     if unit == "s":
         total = f", about {sum(lengths) / len(lengths) * num_items:,.0f} s in all"
@@ -282,13 +284,15 @@ def _describe(unit: str, lengths: Iterable[float], num_items: int) -> str:
 def find_duplicates(
     names: Sequence[str], hashes: Sequence[str], labels: Sequence[str]
 ) -> list[str]:
-    """Sentences about items with the same content: how many, and which have different labels."""
+    """Sentences about items with the same content: how many, and which have different labels; an
+    item without a label has none that could differ."""
     by_hash: dict[str, list[int]] = {}
     for row, key in enumerate(hashes):
         if key:
             by_hash.setdefault(key, []).append(row)
     duplicates = [rows for rows in by_hash.values() if len(rows) > 1]
-    conflicting = [rows for rows in duplicates if len({labels[row] for row in rows}) > 1]
+    labelled = ([row for row in rows if labels[row]] for rows in duplicates)
+    conflicting = [rows for rows in labelled if len({labels[row] for row in rows}) > 1]
     findings = []
     for some, what in ((duplicates, ""), (conflicting, " and different labels")):
         if some:

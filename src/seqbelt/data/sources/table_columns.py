@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from seqbelt.data.sources.delimited import read_head
 from seqbelt.data.sources.file_name_patterns import GROUP_WORDS
-from seqbelt.data.sources.names import part_of, shorten
+from seqbelt.data.sources.names import clean_names, part_of, shorten
 from seqbelt.data.sources.raw_tables import Style, ending_of
 from seqbelt.data.sources.tables import read_columns
 from seqbelt.data.sources.text_encoding import SAMPLE_BYTES
 from seqbelt.errors import SettingsError
+from seqbelt.features.arrays.time_columns import seconds_of
 from seqbelt.features.arrays.workbook_texts import is_workbook
 from seqbelt.features.text.text_decoding import (
     decode_text,
@@ -198,11 +199,14 @@ def _find_roles(
         if there:
             take("path", there[0], "its values are files that exist")
     if "text" not in roles and "path" not in roles:
-        candidates = named("text") or [name for name in free if _are_texts(values[name])]
+        candidates, why = named("text"), "its name"
+        if not candidates:
+            candidates = [name for name in free if _are_texts(values[name])]
+            why = "its values are different texts of several words"
         if len(candidates) > 1:
             raise _in_doubt(path, "text", candidates, values, "could hold the texts")
         if candidates:
-            take("text", candidates[0], "its name, or its long and different values")
+            take("text", candidates[0], why)
     if "path" not in roles and "text" not in roles:
         lost = named("path")
         if lost:
@@ -239,14 +243,23 @@ def _find_roles(
         candidates = [n for n in named("id") if len(set(values[n])) == len(values[n])]
         if candidates:
             take("id", candidates[0], "its name, and no value is there twice")
-    if "label" not in roles and not labels_steps:
+    if "label" not in roles and not labels_steps and not given.get("label_columns"):
         candidates = [name for name in named("label") if len(set(values[name])) > 1]
         why = "its name"
         if not candidates:
             candidates = [name for name in free if _can_be_label(values[name])]
             why = "the only other column whose values repeat as classes do"
         if len(candidates) > 1:
-            raise _in_doubt(path, "label", candidates, values, "could be the label")
+            binary = [name for name in candidates if set(values[name]) <= {"0", "1", ""}]
+            several = f"data.labels=several 'data.label_columns=[{','.join(binary)}]'"
+            raise _in_doubt(
+                path,
+                "label",
+                candidates,
+                values,
+                "could be the label",
+                f"; or all columns of 0 and 1, each a label: {several}" if len(binary) > 1 else "",
+            )
         if not candidates:
             raise SettingsError(
                 f"{path}: no column with classes; found {shorten(values, 30)}. Name yours: "
@@ -256,7 +269,7 @@ def _find_roles(
         if given.get("labels") is None:
             _refuse_several_labels(path, candidates[0], found)
         several = given.get("labels") == "several"
-        number = f"; {len(set(found) - {''}):,} classes" if not several else ""
+        number = f"; {len(set(clean_names(found)) - {''}):,} classes" if not several else ""
         take("label", candidates[0], why + number)
     return roles
 
@@ -276,13 +289,18 @@ def _refuse_several_labels(path: Path, column: str, labels: Sequence[str]) -> No
 
 
 def _in_doubt(
-    path: Path, role: str, names: Sequence[str], values: Mapping[str, Sequence[str]], what: str
+    path: Path,
+    role: str,
+    names: Sequence[str],
+    values: Mapping[str, Sequence[str]],
+    what: str,
+    other: str = "",
 ) -> SettingsError:
     shown = "; ".join(
         f"data.{role}_column={name} ({shorten(dict.fromkeys(filter(None, values[name])), 4)})"
         for name in names[:8]
     )
-    return SettingsError(f"{path}: {len(names)} columns {what}; choose one: {shown}")
+    return SettingsError(f"{path}: {len(names)} columns {what}; choose one: {shown}{other}")
 
 
 def _bare(name: str) -> str:
@@ -306,4 +324,6 @@ def _are_texts(values: Sequence[str]) -> bool:
 
 def _can_be_label(values: Sequence[str]) -> bool:
     filled = [value for value in values if value]
-    return 1 < len(set(filled)) <= min(MAX_CLASSES, len(filled) // 2)
+    different = list(dict.fromkeys(filled))
+    few = 1 < len(different) <= min(MAX_CLASSES, len(filled) // 2)
+    return few and seconds_of(different) is None
