@@ -174,12 +174,12 @@ def test_a_caption_has_probabilities_before_calibration_only(inputs, capsys, mon
     bundle = Bundle.load(Path(model))
     replace(bundle, temperature=3.0).save(Path("calibrated"))
     _, result, err = run(capsys, "calibrated", signals[2])
-    assert f"at the baseline to {percent(expit(result['log_odds']))}." in err
+    assert f"at the baseline to {percent(expit(result['log_odds']))}; steps for it add" in err
     assert (
         f"Before calibration; the calibrated confidence is {percent(result['confidence'])}." in err
     )
     _, result, err = run(capsys, model, signals[2])
-    assert "calibration" not in err and f"to {percent(result['confidence'])}." in err
+    assert "calibration" not in err and f"to {percent(result['confidence'])}; steps" in err
 
 
 def test_a_model_at_chance_gives_no_reasons(inputs, capsys, monkeypatch):

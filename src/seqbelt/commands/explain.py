@@ -190,9 +190,9 @@ def _caption(
         else ""
     )
     return (
-        f"{warning}{gain:+.2f} nats of log-odds for and {loss:+.2f} against raise or lower "
-        f"“{result['label']}” "
-        f"from {percent(start)} at the baseline to {percent(end)}.{calibrated}{missing}"
+        f"{warning}“{result['label']}”: from {percent(start)} at the baseline to {percent(end)}; "
+        f"steps for it add {gain:.2f} nats of log-odds, steps against it take {-loss:.2f}."
+        f"{calibrated}{missing}"
     )
 
 

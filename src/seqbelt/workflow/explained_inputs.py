@@ -61,8 +61,9 @@ class ExplainedInput:
         start = f"{self.name} " if self.name else ""
         if self.tokens is not None:
             return [f"{start}{piece!r}" for piece in self.tokens.pieces]
-        unit = " s" if self.features.step_s() else ""
-        return [f"{start}{time:g}{unit}" for time in self.times.round(4)]
+        if self.features.step_s():
+            return [f"{start}{time:g} s" for time in self.times.round(4)]
+        return [f"{start}step {number}" for number in range(len(self.attributions))]
 
 
 class ExplainedColumn(NamedTuple):
