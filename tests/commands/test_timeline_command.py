@@ -1,6 +1,7 @@
 """``seqbelt predict --timeline``: its table, label files, defaults and refusals."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,22 @@ def test_spans_of_other_poolings_are_refused(tmp_path, monkeypatch, capfd, noise
     assert code == 2 and "--span-s 0.5" in err
     code, err = run(capfd, *arguments, "--span-s", "0.2")
     assert code == 2 and "--span-s: needs --timeline" in err
+
+
+def test_a_recording_far_longer_than_those_trained_on_is_said(
+    tmp_path, monkeypatch, capfd, noise, wav_bytes
+):
+    """A whole hour may be given one label, but not without a word."""
+    monkeypatch.chdir(tmp_path)
+    model = save("attention")
+    for name, seconds in (("short", 1), ("long", 3)):
+        Path(f"{name}.wav").write_bytes(wav_bytes(noise(seconds * 8000)))
+    files = ["short.wav", "long.wav"]
+    code, err = run(capfd, model, *files, "--output", "o.csv")
+    assert code == 0 and "longest training sequence" not in err  # not known of older bundles
+    bundle = Bundle.load(Path(model))
+    about = {**bundle.about, "max_num_steps": 50, "step_s": 0.01}
+    replace(bundle, about=about).save(Path("new"))
+    code, err = run(capfd, "new", *files, "--output", "p.csv")
+    assert "longer than 4 times the longest training sequence (50 steps): 1 input" in err
+    assert "--timeline" in err

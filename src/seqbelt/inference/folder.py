@@ -42,6 +42,10 @@ class Item(NamedTuple):
     """Values of its columns that are kept in the output."""
 
 
+FAR_LONGER = 4
+"""Times the longest training sequence from which on a length is reported."""
+
+
 @dataclass
 class Summary:
     """The counts of a run. ``reasons`` counts the inputs without a predicted label."""
@@ -66,6 +70,8 @@ class Summary:
     """Inputs that were not read completely (model.crop_steps)."""
     min_share_read: float = 1.0
     """Smallest fraction read of an input."""
+    num_far_longer: int = 0
+    """Inputs of more than ``FAR_LONGER`` times the steps of the longest training sequence."""
     summaries: list[np.ndarray] = field(default_factory=list)
     """Quantities of inputs, float32 ``(quantities,)`` each, if asked for."""
     needs_mark: bool = False
@@ -311,6 +317,8 @@ class _Run:
         bundle = self.predictor.bundle
         known_classes = frozenset(bundle.classes)
         labels_inputs = self.predictor.labels_inputs
+        # Bundles of older versions do not have it.
+        longest = FAR_LONGER * bundle.about.get("max_num_steps", np.inf)
         for row in rows:
             prediction = None
             if not labels_inputs or bundle.target.is_several:
@@ -318,6 +326,7 @@ class _Run:
             if labels_inputs and row.probabilities is not None and row.error is None:
                 prediction = bundle.predicted_names(row.probabilities)
             if row.error is None and row.num_steps:
+                self.summary.num_far_longer += row.num_steps > longest
                 self.summary.count_fraction_read(self.predictor.share_read(row.num_steps))
             self.summary.count(row, prediction, known_classes)
             if observe is not None:

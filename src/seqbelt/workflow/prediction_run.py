@@ -12,7 +12,7 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Source
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.engine import EngineName, ProductPrecision
-from seqbelt.inference.folder import Summary, predict_items, try_candidates
+from seqbelt.inference.folder import FAR_LONGER, Summary, predict_items, try_candidates
 from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Predictor
@@ -24,7 +24,7 @@ from seqbelt.inference.timeline import (
     pools_spans,
 )
 from seqbelt.plots.report_settings import ReportSettings
-from seqbelt.words import percent
+from seqbelt.words import count_of, percent
 from seqbelt.workflow.console import bar, echo
 from seqbelt.workflow.inputs import Inputs, PathStyle, list_items, parse_inputs
 from seqbelt.workflow.models import load_folder, load_predictor
@@ -127,6 +127,13 @@ def predict(
             f"({predictor.bundle.model.cropping}); "
             f"the smallest fraction read is {percent(summary.min_share_read)}; see the column "
             "share_read, or train with crop: windows to read all steps"
+        )
+    if summary.num_far_longer and predictor.labels_inputs:
+        about = predictor.bundle.about
+        echo(
+            f"longer than {FAR_LONGER} times the longest training sequence "
+            f"({about['max_num_steps']:,} steps): {count_of(summary.num_far_longer, 'input')}"
+            + ("; --timeline labels the parts of long recordings" if about.get("step_s") else "")
         )
     if summary.needs_mark and not byte_order_mark:
         echo(

@@ -187,6 +187,7 @@ def make_bundle(
     separator = None
     if store.target.is_several:
         separator = experiment.data.label_separator or choose_separator(store.classes)
+    lengths = store.split("train").lengths
     return Bundle(
         name=experiment.name,
         features=experiment.features,
@@ -203,7 +204,8 @@ def make_bundle(
             **_above_chance(reports),
             "step_s": store.about["step_s"],
             "class_counts": _class_counts(store),
-            "median_num_steps": int(np.median(store.split("train").lengths)),
+            "median_num_steps": int(np.median(lengths)),
+            "max_num_steps": int(lengths.max()),
             **({"shortest_segment": min_steps} if network.labels_steps else {}),
             **({"label_separator": separator} if separator else {}),
             **({"reading": reading} if (reading := experiment.data.reading) else {}),
