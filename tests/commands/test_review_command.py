@@ -108,7 +108,7 @@ def test_without_folds_the_rows_without_a_score_are_counted(project, compared, c
     wrong = result["wrong_labels"]
     assert wrong["num_scored"] + wrong["num_not_scored"] == 48
     assert 0 < wrong["num_scored"] < 24
-    assert "data.folds: 5 scores every row" in wrong["sentence"]
+    assert "with data.folds: 5 every row has one" in wrong["sentence"]
 
 
 def test_a_review_begins_with_them_and_prepare_applies_it(project, compared, capsys):

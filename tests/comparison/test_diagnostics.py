@@ -59,6 +59,13 @@ def test_the_picture_has_a_line_for_each_cell_and_folds_may_differ_in_length(rea
     assert found == {"reach": 6, "half-life": 3, "clipped": 3, "past": 9, "heads": 3, "lengths": 3}
 
 
+def test_half_lives_that_hardly_differ_have_numbers():
+    same = replace(model(0.9, 1), half_lives=[(0, 79), (1, 79), (9, 80)])
+    axes = diagnostics_figure({"lstm": [same]}).axes[1]
+    low, high = axes.get_ylim()
+    assert sum(low <= tick <= high for tick in axes.get_yticks()) >= 2
+
+
 def test_models_at_chance_have_no_steps_that_are_enough():
     guess = replace(model(0.9, 1), has_learned=False)
     learned = model(0.9, 8)

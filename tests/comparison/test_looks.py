@@ -6,6 +6,7 @@ from scipy.stats import multivariate_normal, norm
 
 from seqbelt.comparison.comparison import Comparison
 from seqbelt.comparison.looks import POWER, SCHEDULE, Looks, nominal_levels
+from seqbelt.texts import in_language
 
 
 def test_one_look_with_all_seeds_has_all_of_the_error():
@@ -60,4 +61,6 @@ def test_one_group_is_not_mended_by_more_seeds():
     assert "of 1 group can" in said and "data.test_groups" in said and "seeds" not in said
     assert "run at least three" in Comparison().detectable(Looks(1), 36, 6)
     said = Comparison().detectable(Looks(2), 25, 2)  # not of 189 points of a hundred
-    assert "can show no difference (power 80 %, look 1 of 6), however large" in said
+    assert "can show no difference, however large (power 80 %, look 1 of 6)" in said
+    assert "data.folds: group tests on every group in turn" in said
+    assert "아무리 큰 차이도 보일 수 없습니다" in in_language(said, "ko")

@@ -47,7 +47,7 @@ def text(language="en", **changes):
 def test_the_title_has_the_name_and_counts_have_shares():
     page = text()
     assert "<title>may: predictions</title>" in page and "models:/pets/3" in page
-    assert "40 of 42 texts have a prediction, 2 have none." in page
+    assert "40 of 42 texts have a prediction; without one: 2." in page
     assert "75.0 %" in page and "b.txt" in page and "Where the true class" not in page
     assert '<html lang="ko">' in text("ko") and "텍스트 42개 중 40개를" in text("ko")
 

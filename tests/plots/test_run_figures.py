@@ -55,3 +55,9 @@ def test_many_learning_curves_still_say_which_line_is_which():
 
     losses, _ = learning_curves({f"lstm-s{seed}": history() for seed in range(6)}).axes
     assert [one.get_text() for one in losses.get_legend().get_texts()] == ["training", "validation"]
+
+
+def test_curves_without_validation_rows_have_no_empty_panel():
+    history = History([Epoch(n, 0.7, 0.1, 1.0, 0.0, 1.0, None) for n in (1, 2)], best_epoch=2)
+    (losses,) = learning_curves({"lstm-s0": history}).axes
+    assert losses.get_ylabel().startswith("cross-entropy")

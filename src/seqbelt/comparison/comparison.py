@@ -178,21 +178,20 @@ class Comparison(VerdictRule):
             assumed = text("assumed_groups", assumed=assumed, correlation=correlation)
         if np.isnan(least):
             return text("shows_nothing_new" if num_groups == 1 else "shows_nothing", rows=rows)
-        what, aim = text("shows_none"), text("aim_none")
-        if least < 1:
-            what = text("shows_points", value=f"{100 * least:.1f}")
-            margin = f"{100 * self.margin:g}"
-            aim = text("aim_not" if least > self.margin else "aim_so", margin=margin)
-        return text(
-            "shows",
-            seeds=looks.num_seeds,
-            rows=rows,
-            what=what,
-            power=percent(POWER, 0),
-            look=looks.words,
-            aim=aim,
-            assumed=assumed,
-        )
+        facts = {
+            "seeds": looks.num_seeds,
+            "rows": rows,
+            "power": percent(POWER, 0),
+            "look": looks.words,
+            "assumed": assumed,
+        }
+        if least >= 1:
+            remedy = text("more_rows" if num_groups is None else "more_groups")
+            return text("shows_none", remedy=remedy, **facts)
+        what = text("shows_points", value=f"{100 * least:.1f}")
+        margin = f"{100 * self.margin:g}"
+        aim = text("aim_not" if least > self.margin else "aim_so", margin=margin)
+        return text("shows", what=what, aim=aim, **facts)
 
 
 @dataclass(frozen=True)

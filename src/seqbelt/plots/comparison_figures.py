@@ -112,6 +112,9 @@ def diagnostics_figure(models: Mapping[str, Models], language: Language = ENGLIS
     half_life.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     for axis in (half_life.xaxis, half_life.yaxis):  # a range may have no power of ten
         axis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 3, 5, 7)))
+    low, high = half_life.get_ylim()
+    if 0 < low < high < 4 * low:  # such a range may have no mark
+        half_life.set_ylim(low / 2, 2 * high)
     for axes in (past, prefixes, lengths):
         axes.set_ylabel(words("axis_test_accuracy"))
     return figure

@@ -270,12 +270,13 @@ class _Page:
             for at, name in enumerate(data.classes)
         ]  # fmt: skip
         lost = sum(data.quarantined.values())
-        quarantine = words("quarantine_none")
+        quarantine = words("quarantine_none", items=self._sequences)
         if lost:
             quarantine = words(
                 "quarantine",
                 count=lost,
                 total=lost + sum(data.num_rows.values()),
+                items=self._sequences,
                 reasons=", ".join(
                     f"{words.reason(why)} {count:,}" for why, count in data.quarantined.items()
                 ),

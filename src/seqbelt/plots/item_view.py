@@ -186,7 +186,8 @@ def _channels(sequence: np.ndarray, words: Words) -> Markup:
                 '<polyline points="{}" fill="none" stroke="var(--blue)" stroke-width="1.4"/>'
             ).format(points)
         )
-    caption = words("drawn", shown=shown, total=sequence.shape[1])
+    key = "drawn" if shown < sequence.shape[1] else "drawn_all"
+    caption = words(key, shown=shown, total=sequence.shape[1])
     return Markup(
         '<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg><div class="name">{}</div>'
     ).format(WIDTH, CHANNEL_HEIGHT * shown, caption, join(lines), caption)

@@ -121,7 +121,7 @@ class _Page:
     def summary(self) -> Markup:
         facts, words = self.facts, self.words
         counted = words(
-            "counts_sentence",
+            "counts_sentence" if facts.num_missing else "counts_sentence_all",
             predicted=facts.num_predicted,
             total=facts.num_inputs,
             missing=facts.num_missing,

@@ -1,6 +1,7 @@
 """Blocks of a self-contained HTML page: headings, tables, bars, players; nothing is loaded."""
 
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -12,6 +13,8 @@ from matplotlib.figure import Figure
 from seqbelt.plots.fonts import to_png
 from seqbelt.texts import TEXTS, Language, in_language, text
 
+_SENTENCE = re.compile(r"<td>(?=[^<]{40})")
+"""A cell of a table that holds a sentence."""
 MAX_CONFUSION_CLASSES = 16
 """Classes up to which a confusion is drawn as a table."""
 _STYLE = """
@@ -72,6 +75,7 @@ figure img { display: block; max-width: 100%; background: white; border-radius: 
 @media (max-width: 600px) { figure img { width: 34rem; max-width: none; }
   table { font-size: .82rem; }
   table:not(.confusion):has(th:nth-child(6)) { min-width: 34rem; }
+  td.sentence { min-width: 16rem; }
   table:not(.confusion) :is(th, td):first-child { position: sticky; left: 0;
     background: var(--paper); }
   th, td { padding: .3rem .35rem; } td:first-child { min-width: 0; }
@@ -276,5 +280,6 @@ def markdown(text: str) -> Markup:
     ends between a number and its per cent sign."""
     # The library is installed, since rich depends on it.
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    html = _SENTENCE.sub('<td class="sentence">', html)
     html = html.replace(" %", "&nbsp;%").replace("<table>", '<div class="table"><table>')
     return Markup(html.replace("</table>", "</table></div>"))

@@ -96,8 +96,9 @@ def learning_curves(histories: Mapping[str, History], language: Language = ENGLI
     def words(key: str, **values: object) -> str:
         return in_language(text(key, **values), language)
 
+    has_validation = any(epoch.validation for of in histories.values() for epoch in of.epochs)
     figure = Figure(figsize=(10, 4), layout="constrained")
-    losses, accuracies = figure.subplots(1, 2)
+    losses, *scored = figure.subplots(1, 1 + has_validation, squeeze=False)[0]
     for name, history in histories.items():
         colour = COLOURS.get(name.partition("-")[0])
         numbers = [epoch.number for epoch in history.epochs]
@@ -107,25 +108,26 @@ def learning_curves(histories: Mapping[str, History], language: Language = ENGLI
         scores = [epoch.validation for epoch in history.epochs if epoch.validation]
         if len(scores) == len(numbers):
             best = history.best_epoch - 1
-            for axes, values, title in (
-                (losses, [s.loss for s in scores], words("line_validation", name=name)),
-                (accuracies, [100 * s.accuracy for s in scores], name),
-            ):
+            drawn = [(losses, [s.loss for s in scores], words("line_validation", name=name))]
+            drawn += [(axes, [100 * s.accuracy for s in scores], name) for axes in scored]
+            for axes, values, title in drawn:
                 axes.plot(numbers, values, color=colour, label=title)
                 axes.plot(numbers[best], values[best], "o", color=colour)
     losses.set(ylabel=words("axis_loss"), yscale="log")
-    accuracies.set(ylabel=words("axis_validation_accuracy"))
-    for axes in (losses, accuracies):
+    for axes in scored:
+        axes.set(ylabel=words("axis_validation_accuracy"))
+        _legend_by_cell(axes, histories, language)
+    for axes in (losses, *scored):
         axes.set_xlabel(words("axis_epoch"))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(histories) <= 4:
         losses.legend(fontsize=8)
     else:
         train = words("train")
-        training = Line2D([], [], color="#555555", linestyle="--", alpha=0.5, label=train)
-        validation = Line2D([], [], color="#555555", label=words("validation"))
-        losses.legend(handles=[training, validation], fontsize=8)
-    _legend_by_cell(accuracies, histories, language)
+        kinds = [Line2D([], [], color="#555555", linestyle="--", alpha=0.5, label=train)]
+        if scored:
+            kinds.append(Line2D([], [], color="#555555", label=words("validation")))
+        losses.legend(handles=kinds, fontsize=8)
     return figure
 
 

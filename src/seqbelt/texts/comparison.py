@@ -205,10 +205,19 @@ COMPARISON: Mapping[str, tuple[str, str]] = {
         "시드 {seeds}개 x {rows}로는 {what} 보일 수 있습니다(검정력 {power}, {look}). {aim}. 가정: {assumed}.",
     ),
     "shows_points": ("a difference of {value} points", "{value}%p 차이를"),
-    "shows_none": ("no difference", "어떤 차이도 못"),
+    "shows_none": (
+        "{seeds} seeds x {rows} can show no difference, however large (power {power}, {look}); "
+        "{remedy}; assumed: {assumed}.",
+        "시드 {seeds}개 x {rows}로는 아무리 큰 차이도 보일 수 없습니다(검정력 {power}, {look}). {remedy}. 가정: "
+        "{assumed}.",
+    ),
+    "more_groups": (
+        "data.folds: group tests on every group in turn",
+        "data.folds: group을 쓰면 모든 그룹으로 차례로 시험합니다",
+    ),
+    "more_rows": ("take more test examples", "시험 예시를 늘리세요"),
     "aim_not": ("not {margin} (margin)", "기준인 {margin}%p 차이는 보일 수 없습니다"),
     "aim_so": ("and so {margin} (margin)", "따라서 기준인 {margin}%p 차이도 보일 수 있습니다"),
-    "aim_none": ("however large", "차이가 아무리 커도 그렇습니다"),
     "assumed": (
         "cells disagree on {share} of them, seeds vary by {spread} point",
         "모델들이 그중 {share}에서 서로 다르게 답하고, 시드에 따라 {spread}%p 달라짐",

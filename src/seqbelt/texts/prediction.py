@@ -6,8 +6,12 @@ PREDICTION: Mapping[str, tuple[str, str]] = {
     "prediction_title": ("{name}: predictions", "{name}: 예측 결과"),
     "predicted_by": ("by the model {model}", "모델 {model}"),
     "counts_sentence": (
-        "{predicted:,} of {total:,} {items} have a prediction, {missing:,} have none.",
+        "{predicted:,} of {total:,} {items} have a prediction; without one: {missing:,}.",
         "{items} {total:,}개 중 {predicted:,}개를 예측했고, {missing:,}개는 예측하지 못했습니다.",
+    ),
+    "counts_sentence_all": (
+        "All {total:,} {items} have a prediction.",
+        "{items} {total:,}개를 모두 예측했습니다.",
     ),
     "accuracy_sentence": (
         "Where the true class is known ({count:,}), {accuracy} are right ({interval}).",

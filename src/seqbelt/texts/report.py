@@ -28,6 +28,7 @@ REPORT: Mapping[str, tuple[str, str]] = {
     "more": ("and {count:,} more", "외 {count:,}개"),
     "not_available": ("The file is not available any more.", "원본 파일을 찾을 수 없습니다."),
     "missing_input": ("Missing in this row.", "이 행에는 없습니다."),
+    "drawn_all": ("{total} features over time", "특성 {total}개, 시간순"),
     "drawn": ("first {shown} of {total} features over time", "특성 {total}개 중 앞의 {shown}개, 시간순"),
     "part_of": ("the first {seconds:g} s", "앞부분 {seconds:g}초"),
     # Report of a comparison
@@ -105,11 +106,11 @@ REPORT: Mapping[str, tuple[str, str]] = {
     "train": ("training", "학습"),
     "validation": ("validation", "검증"),
     "test": ("test", "시험"),
-    "quarantine_none": ("Every file could be read.", "모든 파일을 읽을 수 있었습니다."),
+    "quarantine_none": ("All {items} could be read.", "{items} 전부를 읽을 수 있었습니다."),
     "quarantine": (
-        "{count:,} of {total:,} files could not be used and were left out: {reasons}. "
+        "{count:,} of {total:,} {items} could not be used: {reasons}. "
         "The list is quarantine.csv, beside the prepared data.",
-        "{total:,}개 파일 중 {count:,}개는 사용할 수 없어 제외했습니다: {reasons}. "
+        "{items} {total:,}개 중 {count:,}개는 사용할 수 없어 제외했습니다: {reasons}. "
         "목록은 준비된 데이터 옆의 quarantine.csv에 있습니다.",
     ),
     "audit": ("What the audit found", "데이터 점검 결과"),
@@ -161,7 +162,8 @@ REPORT: Mapping[str, tuple[str, str]] = {
                     "클래스 {count:,}개는 라벨이 붙은 스텝이 가장 큰 클래스보다 훨씬 적습니다."),
     "audit_short": ("{count:,} {items} are much shorter than the others.",
                     "{items} {count:,}개는 나머지보다 훨씬 짧습니다."),
-    "audit_quarantined": ("{count:,} files could not be used.", "파일 {count:,}개를 사용할 수 없었습니다."),
+    "audit_quarantined": ("Left out because they could not be used: {count:,}.",
+                          "사용할 수 없어 제외한 것: {count:,}개."),
     "audit_wrong-labels": (
         "{count:,} labels are probably wrong: look at them with 'seqbelt review'.",
         "라벨 {count:,}개가 틀렸을 가능성이 높습니다. 'seqbelt review'로 확인하세요.",
@@ -197,8 +199,8 @@ REPORT: Mapping[str, tuple[str, str]] = {
     "parameters": ("parameters", "매개변수"),
     "train_s": ("seconds to train", "학습 시간(초)"),
     "controls": (
-        "Methods without recurrence, on the same test {items}:",
-        "같은 시험용 {items}에 대한, 순환 구조가 없는 방법들:",
+        "Simpler methods, and the models on shuffled steps, on the same test {items}:",
+        "같은 시험용 {items}에 대한 더 단순한 방법들과, 스텝의 순서를 섞어 읽은 모델들:",
     ),
     "errors": ("Where it is wrong", "어디에서 틀리는가"),
     "confusion": (

@@ -100,13 +100,13 @@ REVIEW: Mapping[str, tuple[str, str]] = {
     "wrong_labels_source": ("{cell}, {count} seeds", "{cell}, 시드 {count}개"),
     "wrong_labels_source_one": ("{cell}, {count} seed", "{cell}, 시드 {count}개"),
     "wrong_labels_not_scored": (
-        "without a score: {rows} that no model predicted without training on them: {remedy}",
-        "점수가 없는 것: 학습에 쓰지 않은 모델의 예측이 없는 {rows}. {remedy}",
+        "{rows} have no score, since all models were trained on them; {remedy}",
+        "{rows}은 모든 모델이 학습에 써서 점수가 없습니다. {remedy}",
     ),
     "count_rows": ("{count:,} rows", "{count:,}행"),
     "count_row": ("{count:,} row", "{count:,}행"),
     "remedy_compare_again": ("run 'seqbelt compare' again", "'seqbelt compare'를 다시 실행하세요"),
     "remedy_folds": (
-        "data.folds: 5 scores every row", "data.folds: 5를 쓰면 모든 행에 점수가 생깁니다",
+        "with data.folds: 5 every row has one", "data.folds: 5를 쓰면 모든 행에 점수가 생깁니다",
     ),
 }  # fmt: skip

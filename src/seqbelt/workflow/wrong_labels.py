@@ -230,7 +230,9 @@ class WrongLabels:
             if row["grade"] == LIKELY_WRONG
         ]
         severity = "warning" if count else "ok"
-        sentence = f"{self.sentence}; see {self.path}, correct them with 'seqbelt review'"
+        sentence = f"{self.sentence}; see {self.path}"
+        if count or self.num_of(DOUBTFUL):
+            sentence += ", correct them with 'seqbelt review'"
         return Finding("wrong-labels", severity, count, sentence, tuple(examples))
 
     def listed(self, count: int | None = None) -> list[dict[str, Any]]:

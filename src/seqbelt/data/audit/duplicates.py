@@ -91,7 +91,7 @@ def check_labels(rows: Rows) -> Finding:
     num_wrong, total = int(wrong[several].sum()), len(rows.label)
     return Finding(
         "labels", "warning", len(conflicting),
-        f"{len(conflicting):,} contents have several labels: always predicting the most "
+        f"contents with several labels: {len(conflicting):,}; always predicting the most "
         f"frequent one is wrong in {num_wrong:,} of {total:,} rows "
         f"({percent(num_wrong / total, 2)})",
         tuple(_rows_of(rows, content) for content in conflicting[:MAX_EXAMPLES]),
