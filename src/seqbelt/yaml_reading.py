@@ -124,14 +124,20 @@ class _Loader(yaml.SafeLoader):
                 raise _at(key, "the name of a setting must be a string, not a list or a section")
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
+            if key.tag in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"):
+                raise _at(key, f"YAML reads {key.value} as {key.tag[18:]}: write "
+                               f'"{key.value}" in quotes for a name')  # fmt: skip
             name, line = key.value, key.start_mark.line + 1
+            if key.tag == "tag:yaml.org,2002:float" and float(name.replace("_", "")) % 1 == 0:
+                raise _at(key, f'write "{name}" in quotes for a name: 1.0 and 1 are one number')
             if name in first:
                 raise _at(key, f"duplicate key '{key.value}', first in line {first[name]}; "
                                "remove one of them")  # fmt: skip
             first[name] = line
             if node.flow_style and _is_nothing(value):
-                raise _at(key, f"'{name}' has no value before the comma or bracket: write {name}: "
-                               f"null, or {name}: \",\" where a comma is the value")  # fmt: skip
+                raise _at(key, f"'{name}' has no value: a comma in braces ends a value (write "
+                               f'{name}: "," if it is one), a blank must follow a colon, and none '
+                               f"is written {name}: null")  # fmt: skip
 
 
 _Loader.yaml_implicit_resolvers = {
