@@ -306,6 +306,16 @@ def test_a_header_longer_than_its_rows_by_remarks_is_read():
     assert names == ("Voltage",) and values[3] == [3.5] and len(values) == 40
 
 
+def test_numbers_that_begin_with_0_are_said_to_be_decimal():
+    _, _, notes = read(b"x,bits,time,month\n0.5,0101,000102,01\n0.25,1101,000103,02\n")
+    assert "column 'bits' holds '0101', read as a decimal number" in notes
+    assert notes.count("decimal number") == 1
+
+
+def test_dots_for_rows_that_were_left_out_are_no_names():
+    assert "column 'x' holds '...' in line 3" in refusal(b"x,y\n1.5,2\n...,...\n2.5,1\n")
+
+
 def test_an_overload_of_an_instrument_is_no_value():
     assert "line 3 (step 1), channel 'y'" in refusal(b"x,y\n1.5,2.5\n1.25,9.9E+37\n1.5,2.0\n")
     values, _, _ = read(b"x,y\n1.5,2.5\n1.25,9.91E+37\n1.5,2.0\n")

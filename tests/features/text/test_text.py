@@ -349,6 +349,19 @@ def test_text_that_was_decoded_by_another_encoding_is_said(text, encoding):
         assert not word.remarks(fine, None)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["tr&egrave;s bon", "it&#39;s &amp; that", "tr%C3%A8s", "a%20b", "tr=C3=A8s", r"tr\u00e8s",
+     r"b'tr\xc3\xa8s'"],
+)  # fmt: skip
+def test_characters_in_another_notation_are_said(text):
+    word = Word(kind="word")
+    (said,) = word.remarks(text, None)
+    assert "hold characters in another notation, and are taken as they stand" in said
+    for fine in ("AT&T; R&D", "100%20 or so", "x=C3=4", r"C:\users\new", "&c;", "50% 20"):
+        assert not word.remarks(fine, None)
+
+
 def test_long_texts_are_refused_before_they_are_read(tmp_path, monkeypatch):
     path = tmp_path / "book.txt"
     path.write_text("x" * 41)

@@ -78,7 +78,7 @@ def _of_parts(
     parts: dict[str, int] = {}
     has_maximum = any(name.strip().lower().startswith("max") for name in names.values())
     for place, name in names.items():
-        part = _part_of(name)
+        part = part_of_time(name)
         if part == "minute" and has_maximum:
             continue  # min beside max
         if part is not None and parts.setdefault(part, place) != place:
@@ -111,7 +111,8 @@ def _of_unnamed(numbers: Mapping[int, np.ndarray]) -> JoinedTime | None:
     return None
 
 
-def _part_of(name: str) -> str | None:
+def part_of_time(name: str) -> str | None:
+    """The part of a time that a column is called, such as ``month``; None for other names."""
     bare = re.sub(r"[\[({<].*$", "", unicodedata.normalize("NFC", name)).strip(" #_.:")
     if bare in ("MM", "mm"):  # above YY MM DD hh mm only the case tells them apart
         return "month" if bare == "MM" else "minute"

@@ -45,7 +45,7 @@ SUMMARY_WORDS = frozenset(_SUMMARY_WORDS.split()) | {
 UNITS = frozenset(_UNITS.split()) | {"deg c", "deg f"}
 _BRACKETED = re.compile(r"[\[({<].*[\])}>]")
 _TIME_FORMAT = re.compile(r"(?=.*(?:yy|hh))[ymdhsft0/:. -]{4,30}")
-_RULE = re.compile(r":?(?:-{3,}|={3,}|_{3,}):?")
+RULE = re.compile(r":?(?:-{3,}|={3,}|_{3,}):?")
 """Drawn below names: ``---``, and in Markdown ``:--:``."""
 _QUOTIENT = re.compile(r"[^\s\d]{1,6}[/·*^²³][^\s]{1,6}")
 MAX_SUMMARY_ROWS = 12
@@ -218,7 +218,11 @@ def refuse_second_table(rows: Sequence[Row], is_number_column: Sequence[bool]) -
 
 def _are_names(cells: Sequence[Cell]) -> bool:
     return len(cells) > 1 and all(
-        is_word(cell) and not resembles_value(cell) and len(str(cell)) <= MAX_NAME for cell in cells
+        is_word(cell)
+        and not resembles_value(cell)
+        and len(str(cell)) <= MAX_NAME
+        and any(map(str.isalnum, str(cell)))
+        for cell in cells
     )
 
 
@@ -348,7 +352,7 @@ def _first_with_gaps(rows: Sequence[Row], first: int, width: int) -> int:
         words = {str(cell).strip().lower() for cell in cells} - {""}
         below = (str(cell).strip().lower() for _, one in rows[first:] for cell in one)
         # A dash may be the unit of what has none, and dashes a line below the names.
-        are_no_values = words <= UNITS or all(map(_RULE.fullmatch, words))
+        are_no_values = words <= UNITS or all(map(RULE.fullmatch, words))
         if not words or (are_no_values and words.isdisjoint(below)):
             break
         first -= 1
@@ -438,7 +442,7 @@ def _are_units(cells: Sequence[Cell]) -> bool:
         return False
     return bool(filled) and all(
         _BRACKETED.fullmatch(cell)
-        or _RULE.fullmatch(cell)
+        or RULE.fullmatch(cell)
         or cell.lower() in UNITS
         or _QUOTIENT.fullmatch(cell)
         or _TIME_FORMAT.fullmatch(cell.lower())
@@ -448,7 +452,7 @@ def _are_units(cells: Sequence[Cell]) -> bool:
 
 def _say_units(line: int, cells: Sequence[Cell]) -> str:
     units = ", ".join(str(cell) for cell in cells)[:MAX_UNITS]
-    is_rule = any(_RULE.fullmatch(str(cell)) for cell in cells)
+    is_rule = any(RULE.fullmatch(str(cell)) for cell in cells)
     what = "drawn below the names" if is_rule else f"a row of units, '{units}'"
     return f"line {line} is {what}: not a step"
 

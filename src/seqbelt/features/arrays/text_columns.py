@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqbelt.errors import EMPTY, TOO_LONG, TRUNCATED, UNREADABLE, WRONG_TYPE, BadInput
+from seqbelt.features.arrays.joined_times import part_of_time
 from seqbelt.features.arrays.number_cells import ARROW_MISSING, ERROR_WORDS, Cell, is_missing
 from seqbelt.features.arrays.spelled_numbers import has_unit
 from seqbelt.features.arrays.table_cells import (
@@ -37,6 +38,7 @@ from seqbelt.features.arrays.table_layout import (
     is_number,
     is_word,
 )
+from seqbelt.features.arrays.time_columns import is_time_name
 
 HEAD_CHARACTERS = 1 << 16
 MAX_HEAD_ROWS = 2000
@@ -59,6 +61,7 @@ _OTHER_FORMATS = (
     ("{", "JSON"), ("[{", "JSON"),
     ("version https://git-lfs.github.com/", "a pointer of Git LFS: run git lfs pull"),
 )  # fmt: skip
+_CODE = re.compile(r"0\d+")
 _QUOTED_WHOLE = re.compile(r'"[+-]?\d+"')
 
 
@@ -109,7 +112,18 @@ def read_text_table(content: bytes, options: TableOptions, words: str | None = N
         table = read_rows(
             rows, options, head.delimiter, head.comment, len(head.rows), words, bool(are_whole)
         )
-    return table._replace(notes=(*notes, *table.notes))
+    return table._replace(notes=(*notes, *table.notes, *_say_codes(head, layout)))
+
+
+def _say_codes(head: _Head, layout: Layout) -> Iterator[str]:
+    """What is said of columns of whole numbers that begin with 0, as bits and codes do."""
+    rows = [row for _, row in head.rows[layout.first :]]
+    for place, (name, is_one) in enumerate(zip(layout.names or (), layout.is_number)):
+        cells = (str(row[place]) for row in rows if place < len(row))
+        code = next(filter(_CODE.fullmatch, cells), None) if is_one else None
+        is_time = is_time_name(name) or is_time_name(name, weak=True) or part_of_time(name)
+        if code and not is_time:
+            yield f"column '{name}' holds '{code[:20]}', read as a decimal number"
 
 
 def _refuse_cut_number(text: str) -> None:

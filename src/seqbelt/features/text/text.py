@@ -25,9 +25,11 @@ from seqbelt.features.base import (
 )
 from seqbelt.features.text.encoder import FILE, TextEncoder
 from seqbelt.features.text.text_decoding import (
+    ESCAPES,
     MOJIBAKE,
     decode_text,
     describe_encodings,
+    is_escaped,
     is_mojibake,
     mark_of,
     unmarked_encoding,
@@ -119,7 +121,8 @@ class TextFeatures(Features):
         return read_text(source, self.max_characters, self.size_setting)
 
     def remarks(self, raw: str, encoder: Encoder) -> tuple[str, ...]:
-        return (MOJIBAKE,) if is_mojibake(raw) else ()
+        said = (MOJIBAKE,) if is_mojibake(raw) else ()
+        return (*said, ESCAPES) if is_escaped(raw) else said
 
     def learn(self, raws: Iterable[str]) -> Learned:
         """Learn the vocabulary from the training texts: ``{"tokenizer.json": content}``.

@@ -51,6 +51,23 @@ MOJIBAKE = (
 )
 
 
+_ESCAPED = re.compile(
+    r"&(?:\#\d{2,6}|\#x[0-9A-Fa-f]{2,5}|amp|lt|gt|quot|apos|nbsp|hellip|[lr][sd]quo|[mn]dash|"
+    r"[A-Za-z](?:acute|grave|uml|circ|tilde|cedil));|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|"
+    r"(?:[=%][C-F][0-9A-F][=%][89AB][0-9A-F])|\S%20\S"
+)
+ESCAPES = (
+    "texts such as 'tr&egrave;s', 'tr%C3%A8s', 'tr=C3=A8s' or 'tr\\u00e8s' hold characters in "
+    "another notation, and are taken as they stand: decode the source"
+)
+
+
+def is_escaped(text: str) -> bool:
+    """Whether characters of a text are written by their numbers or names, as HTML, addresses, mails
+    and programs do."""
+    return _ESCAPED.search(text) is not None
+
+
 def is_mojibake(text: str) -> bool:
     """Whether nearly all of a text that is not ASCII is UTF-8 that was read byte by byte."""
     if text.isascii():
