@@ -33,7 +33,13 @@ from seqbelt.data.sources.item_kinds import (
     look_into_texts,
 )
 from seqbelt.data.sources.manifest import Manifest
-from seqbelt.data.sources.names import find_lookalikes, find_missing, list_counts, shorten
+from seqbelt.data.sources.names import (
+    find_lookalikes,
+    find_mangled,
+    find_missing,
+    list_counts,
+    shorten,
+)
 from seqbelt.data.sources.table_columns import look_into_table
 from seqbelt.data.sources.tables import is_manifest_file, remedy_for_arrays
 from seqbelt.data.store.parts import write_atomically
@@ -323,6 +329,7 @@ def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[s
     faults = [
         *find_lookalikes(labelled, "classes"),
         *find_missing(labelled, "class"),
+        *find_mangled(labelled, "class"),
         *find_rare(labelled),
         *_say_problems(manifest.problems),
     ]

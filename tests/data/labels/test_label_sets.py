@@ -41,6 +41,16 @@ def test_lists_are_read_from_jsonl_and_parquet(tmp_path):
     assert read(tmp_path / "m.parquet") == READ
 
 
+def test_lists_are_read_as_programs_write_them_into_a_table(tmp_path):
+    for written in (str, json.dumps, lambda one: str([*map(str, one)]).replace(", ", ",")):
+        rows = [written(one).replace('"', '""') for one in SETS]
+        text = "".join(f't{n},"{one}"\n' for n, one in enumerate(rows))
+        (tmp_path / "m.csv").write_text(f"text,label\n{text}")
+        assert read(tmp_path / "m.csv") == READ
+    (tmp_path / "m.csv").write_text("text,label\na,\"['x']\"\nb,['x' 'y']\n")
+    assert "holds a text, '['x' 'y']'" in load(tmp_path / "m.csv").problems[1]
+
+
 def test_texts_need_a_separator(tmp_path):
     rows = "".join(f"t{n},{'; '.join(one)}\n" for n, one in enumerate(SETS))
     path = tmp_path / "m.csv"

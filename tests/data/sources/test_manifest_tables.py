@@ -322,6 +322,45 @@ def test_rows_below_empty_lines_are_rows(tmp_path, rows):
     assert not read(tmp_path / "m.csv", f"text,label\n{rows}\n").problems
 
 
+def test_lines_drawn_and_sums_within_a_table_are_no_rows(tmp_path):
+    some = "good|pos\nbad|neg\n" * 2
+    content = f"text|label\n:---|---:\n{some}Subtotal|4\n{some}Total|8\n"
+    manifest = read(tmp_path / "m.csv", content, delimiter="|")
+    assert manifest.problems == {
+        0: "line 2: the row is a line drawn between others",
+        5: "line 7: the row 'subtotal' sums others up",
+        10: "line 12: the row 'total' sums the others up",
+    }
+    assert set(manifest.column("label")) == {"pos", "neg", ""}
+    numbers = "text,label\ngood,4\nbad,1\ntotal,8\nfine,1\n"
+    assert not read(tmp_path / "m.csv", numbers).problems
+
+
+def test_labels_that_one_row_alone_has_are_said_with_their_lines(tmp_path):
+    some = "good,pos\nbad,neg\n" * 2
+    (note,) = read(tmp_path / "m.csv", f'text,label\n{some}"# 4 rows",done\n').notes
+    assert note.endswith("m.csv: one row alone has the label 'done' (line 6)")
+    assert not read(tmp_path / "m.csv", "text,label\na,pos\nb,pos\nc,x\nd,y\n").notes
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["text,label,\ngood,pos\nbad,neg,\n", "text,label\ngood,pos\n   \nbad,neg,\n"],
+)
+def test_cells_without_a_name_and_lines_of_blanks_may_be_missing(tmp_path, content):
+    assert rows(read(tmp_path / "m.csv", content)) == [("good", "pos"), ("bad", "neg")]
+    with pytest.raises(SettingsError, match="1 values"):
+        read(tmp_path / "m.csv", content.replace("bad,neg,", "bad"))
+
+
+def test_a_list_written_as_text_is_no_label(tmp_path):
+    content = "text,label\nfine,[pos]\ngood,['pos']\nbad,\"['neg', 'x']\"\n"
+    manifest = read(tmp_path / "m.csv", content)
+    assert "line 3: column 'label' holds a list, ['pos']; expected one" in manifest.problems[1]
+    assert [*manifest.column("label")] == ["[pos]", "", ""] and len(manifest.problems) == 2
+    assert not read(tmp_path / "m.csv", labels_as_written=True).problems
+
+
 def test_an_id_that_two_rows_have_is_said_with_both_lines(tmp_path):
     rows = "a,x,pos\nb,y,neg\n\na,z,pos\nb,y,neg\n"
     (note,) = read(tmp_path / "m.csv", f"id,text,label\n{rows}").notes[1:]

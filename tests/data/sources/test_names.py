@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from seqbelt.data.sources.names import (
     clean_name,
     find_lookalikes,
+    find_mangled,
     find_missing,
     part_of,
     resembles_part,
@@ -72,6 +73,12 @@ def test_look_alikes_are_found_with_their_counts(names):
 def test_other_names_are_no_look_alikes():
     apart = ["1", "-1", "+", "-", "a", "b", "1.5", "15", "10", "100", "wave left", "wave"]
     assert find_lookalikes(dict.fromkeys(apart, 1), "classes") == []
+
+
+def test_a_class_that_a_spreadsheet_made_a_date_is_said():
+    (said,) = find_mangled({"1-2": 5, "02-Jan": 3, "Mary": 1}, "class")
+    assert said.startswith("class '02-Jan' (3) looks like a date")
+    assert not find_mangled({"Jan-24": 5, "Feb-24": 5}, "class")
 
 
 def test_a_class_that_is_a_missing_value_is_said():

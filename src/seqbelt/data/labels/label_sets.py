@@ -1,6 +1,8 @@
 """Several labels of one item: how a manifest holds them, and how tables write them."""
 
+import ast
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -13,6 +15,9 @@ NO_LABELS = "[]"
 """A manifest's ``label`` where it is known that an item has none of the labels."""
 YES, NO = frozenset(("1", "true")), frozenset(("0", "false"))
 """What a column of one label has, in lower case."""
+
+
+_LIST = re.compile(r"""\[\s*(?:(?:'[^']*'|"[^"]*"|[+-]?\d+)\s*(?:,\s*|(?=\])))*\]""")
 
 
 class SeveralStyle(NamedTuple):
@@ -44,6 +49,12 @@ def unpack_labels(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def read_list(text: str) -> list[str | int] | None:
+    """A list that a program wrote as text, such as ``['a', 'b']``; None for other texts."""
+    text = text.strip()
+    return ast.literal_eval(text) if text[:1] == "[" and _LIST.fullmatch(text) else None
+
+
 class LabelReader:
     """Reads the labels of one row from a value of a table.
 
@@ -58,6 +69,8 @@ class LabelReader:
         """The labels. Raises ValueError with the reason for a value that has none to read."""
         if value is None or value == "" or (isinstance(value, float) and value != value):
             return []
+        if isinstance(value, str) and (found := read_list(value)) is not None:
+            value = found
         if isinstance(value, str):
             if self.separator is None:
                 raise ValueError(

@@ -175,7 +175,7 @@ def _find_lines(content: bytes, head: Head, quoting: bool) -> tuple[Sequence[int
     reader = csv.reader(io.StringIO(text, newline=""), **_dialect(head.delimiter, quoting))
     numbers, gaps, last = array("q"), set[int](), 0
     for row in reader:
-        if row:
+        if not _is_empty(row, head):
             numbers.append(head.line + last + 1)
         else:
             gaps.add(len(numbers))
@@ -218,13 +218,16 @@ def _read_ragged(
     dialect["skipinitialspace"] = skipinitialspace
     reader = csv.reader(io.StringIO(text, newline=""), **dialect)
     expected, rows, last = len(head.names), [], 0
+    num_named = max((n for n, name in enumerate(head.names, 1) if name.strip()), default=expected)
     try:
         for row in reader:
             line, last = head.line + last + 1, reader.line_num
-            if not row:
+            if _is_empty(row, head):
                 continue
             while len(row) > expected and not row[-1].strip():
                 row.pop()
+            if num_named <= len(row) < expected:  # what is missing has no name
+                row += [""] * (expected - len(row))
             if len(row) != expected:
                 shown = head.delimiter.join(row)[:SHOWN]
                 raise SettingsError(
@@ -240,6 +243,11 @@ def _read_ragged(
     if not rows:
         raise SettingsError(f"{path}: the manifest cannot be read: {error}") from None
     return rows
+
+
+def _is_empty(row: Sequence[str], head: Head) -> bool:
+    """Whether a line holds nothing, or nothing but blanks where there are several columns."""
+    return not row or (len(row) == 1 < len(head.names) and not row[0].strip())
 
 
 class _Row(NamedTuple):

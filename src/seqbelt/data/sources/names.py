@@ -33,6 +33,8 @@ _FILLERS = frozenset(
 _ENDS = re.compile("(?<=.)(용|셋|세트|데이터|데이터셋)$")
 _SEPARATORS = re.compile(r"(?<=[^\W\d_])[-_. ]+(?=[^\W\d_])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+_DAY = re.compile(rf"\d{{1,2}}-(?:{_MONTHS})|(?:{_MONTHS})-\d{{2}}|\d{{1,2}}월 \d{{1,2}}일")
 _CONFUSED = str.maketrans(
     "ıαενορτυχаеосрхуіјѕһԁԛԝ" + "\u2010\u2011\u2012\u2013\u2014\u2212\u2018\u2019\u201c\u201d",
     "iaevoptuxaeocpxyijshdqw" + "------''" + '""',
@@ -112,6 +114,16 @@ def find_missing(counts: Mapping[str, int], what: str) -> list[str]:
         f"{what} '{name}' ({counts[name]:,}) looks like a missing value; it is taken as a name"
         for name in counts
         if is_missing(name)
+    ]
+
+
+def find_mangled(counts: Mapping[str, int], what: str) -> list[str]:
+    """One sentence for each name that a spreadsheet may have made a date, where not all are."""
+    mangled = [name for name in counts if _DAY.fullmatch(name)]
+    return [
+        f"{what} '{name}' ({counts[name]:,}) looks like a date, as spreadsheets make one of 1-2 or "
+        "SEP2; it is taken as a name"
+        for name in (mangled if len(mangled) < len(counts) else ())
     ]
 
 

@@ -1,4 +1,4 @@
-"""Rows of a manifest that are no items: names of columns, sums, the head of a second table."""
+"""Rows of a manifest that are no items: names of columns, sums, lines drawn between others."""
 
 import re
 from collections import Counter
@@ -8,7 +8,7 @@ from pathlib import Path
 from seqbelt.data.sources.delimited import RawTable
 from seqbelt.data.sources.names import clean_name
 from seqbelt.errors import SettingsError
-from seqbelt.features.arrays.table_layout import MAX_NAME, SUMMARY_WORDS
+from seqbelt.features.arrays.table_layout import MAX_NAME, RULE, SUMMARY_WORDS
 
 FEW_ROWS = 3
 """A head's label is that of so few rows at most, unless it is the name of a column."""
@@ -19,7 +19,8 @@ _NAME = re.compile(r"[^\W\d]\w*(?:[ /-]\w+){0,2}(?: ?[(\[][^)\]]*[)\]])?")
 def find_other_rows(
     path: Path, table: RawTable, places: Mapping[str, int], values: Mapping[str, Sequence[str]]
 ) -> dict[int, str]:
-    """Why rows are no items: they repeat the header, as in joined files, or sum the others up.
+    """Why rows are no items: they repeat the header, as in joined files, are drawn, or sum the
+    others up.
 
     ``places`` has the column of each field, ``values`` its cells. Raises SettingsError for the head
     of a second table: a row that names the columns in another order, or one below an empty line
@@ -32,10 +33,15 @@ def find_other_rows(
     for row in _rows_to_judge(names, values):
         cells = {field: values[field][row] for field in names}
         folded = {field: _fold(cell) for field, cell in cells.items()}
+        if len(names) < 2:
+            continue
         if folded == names:
-            if len(names) > 1:
-                others[row] = "the row repeats the header"
-        elif len(names) > 1 and {*folded.values()} <= {*names.values()}:
+            others[row] = "the row repeats the header"
+        elif all(RULE.fullmatch(cell.strip()) for cell in cells.values()):
+            others[row] = "the row is a line drawn between others"
+        elif word := _summary(cells, values, ""):
+            others[row] = f"the row '{word}' sums others up"
+        elif {*folded.values()} <= {*names.values()}:
             why = "has the names of the columns in another order"
             raise _second_table(path, table, row, cells, why)
         elif _is_below_gap(table, row, cells, values):
@@ -44,8 +50,10 @@ def find_other_rows(
             if _has_own_label(cells, values):
                 why = "stands below an empty line, and no other row has its label"
                 raise _second_table(path, table, row, cells, why)
-    if len(names) > 1 and (word := _summary(names, values, table.num_rows - 1)):
-        others[table.num_rows - 1] = f"the row '{word}' sums the others up"
+    last = table.num_rows - 1
+    cells = {field: values[field][last] for field in names}
+    if len(names) > 1 and (word := _summary(cells, values, str(last))):
+        others[last] = f"the row '{word}' sums the others up"
     return others
 
 
@@ -96,8 +104,14 @@ def _second_table(
     )
 
 
-def _summary(names: Mapping[str, str], values: Mapping[str, Sequence[str]], last: int) -> str:
-    """The word by which the last row sums the others up; "" where it does not."""
-    cells = [values[field][last].strip().casefold().rstrip(":") for field in names]
+def _summary(row: Mapping[str, str], values: Mapping[str, Sequence[str]], count: str) -> str:
+    """The word by which a row sums others up; "" where it does not. Its other cells are empty, or a
+    number: the ``count`` of the rows above it, or any where labels are no numbers."""
+    cells = [cell.strip().casefold().rstrip(":") for cell in row.values()]
     sums = [cell for cell in cells if cell in SUMMARY_WORDS]
-    return sums[0] if sums and all(cell in (*sums, "", str(last)) for cell in cells) else ""
+    others = [cell for cell in cells if cell not in (*sums, "", count)]
+    if not sums or not all(map(str.isdecimal, others)):
+        return ""
+    if others and not any(label and not label.isdecimal() for label in values.get("label", ())):
+        return ""
+    return sums[0]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from seqbelt.data.labels.label_sets import LabelReader, pack_labels, read_flags
+from seqbelt.data.labels.label_sets import LabelReader, pack_labels, read_flags, read_list
 from seqbelt.data.sources.delimited import RawTable, read_head
 from seqbelt.data.sources.manifest import Manifest, make_manifest
-from seqbelt.data.sources.names import clean_name, clean_names, part_of
+from seqbelt.data.sources.names import clean_name, clean_names, part_of, shorten
 from seqbelt.data.sources.other_rows import find_other_rows
 from seqbelt.data.sources.raw_tables import (
     JSON_LINES,
@@ -93,6 +93,8 @@ def read_manifest(
             values[name] = clean_names(values[name])
     _refuse_broken_labels(values.get("label", ()), problems)
     _refuse_error_cells(values, columns, style, problems)
+    if "label" in places and not style.labels_as_written:
+        _refuse_lists(values["label"], columns.label, problems)
     for row in (row for row, path in enumerate(values.get("path", ())) if not path.strip()):
         if "text" not in values and not may_lack_path:
             problems.setdefault(row, f"the row has no path (column '{columns.path}')")
@@ -103,6 +105,8 @@ def read_manifest(
     if "path" in places and "segments" not in places:
         _say_if_spans(table.names, [*places.values(), *found_more.values()], notes)
     _say_doubled_ids(table, values.get("id", ()), notes)
+    if "label" in places:
+        _say_lone_labels(table, values["label"], notes)
     if style.header and "label" in values:
         _say_if_header(table, values["label"], notes)
     blank = [""] * table.num_rows
@@ -140,6 +144,15 @@ def _say_doubled_ids(table: RawTable, ids: Sequence[str], notes: list[str]) -> N
         f"the id '{id}'{more} in several rows ('{id}' in {table.place(first)} and "
         f"{table.place(second)}): ids should tell rows apart (data.id_column)"
     )
+
+
+def _say_lone_labels(table: RawTable, labels: Sequence[str], notes: list[str]) -> None:
+    """Say where the labels stand that one row alone has, if they are few: it may be no item."""
+    counts = Counter(filter(None, labels))
+    lone = [label for label, count in counts.items() if count == 1]
+    if lone and 2 * len(lone) <= len(counts):
+        listed = shorten([f"'{label}' ({table.place(labels.index(label))})" for label in lone])
+        notes.append(f"one row alone has the label {listed}")
 
 
 def _say_if_header(table: RawTable, labels: Sequence[str], notes: list[str]) -> None:
@@ -348,7 +361,8 @@ def _read_several(
 
     else:
         cells = [] if label_place is None else table.column(label_place)
-        if style.several.separator is None and cells and all(isinstance(v, str) for v in cells):
+        are_texts = all(isinstance(v, str) and read_list(v) is None for v in cells)
+        if style.several.separator is None and cells and are_texts:
             example = next((value for value in cells if isinstance(value, str) and value), "")
             raise SettingsError(
                 f"{path}: data.labels: several: column '{columns.label}' holds texts, such as "
@@ -399,6 +413,18 @@ def _refuse_error_cells(
             )
             if name == "label":
                 cells[row] = ""
+
+
+def _refuse_lists(labels: list[str], column: str, problems: dict[int, str]) -> None:
+    """Make a problem of rows whose label is a list that a program wrote as text."""
+    lists = {label for label in set(labels) if read_list(label) is not None}
+    for row in [row for row, label in enumerate(labels) if label in lists] if lists else ():
+        problems.setdefault(
+            row,
+            f"column '{column}' holds a list, {labels[row][:80]}; expected one label a row "
+            "(data.labels: several reads lists, data.labels_as_written: true takes it as a name)",
+        )
+        labels[row] = ""
 
 
 def _refuse_unknown_splits(
