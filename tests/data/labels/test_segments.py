@@ -24,6 +24,13 @@ class TestFormats:
         table = write(tmp_path / "a.csv", "start_ms,end_ms,label", "500,1500,wren")
         assert read_segments(table) == [Segment(0.5, 1.5, "wren")]
 
+    def test_a_table_is_read_by_the_encoding_that_its_refusal_names(self, tmp_path):
+        table = tmp_path / "a.csv"
+        table.write_bytes("start_s,end_s,label\n1,2,걷기\n2,3,뛰기\n".encode("cp949"))
+        with pytest.raises(BadInput, match=r"data\.encoding: cp949 reads"):
+            read_segments(table)
+        assert read_segments(table, encoding="cp949")[1] == Segment(2, 3, "뛰기")
+
     def test_a_label_track_of_audacity_with_frequencies(self, tmp_path):
         lines = ("2.5\t4.0\tsong thrush", "\\\t100\t900", "0.5\t1.0\twren", "")
         assert read_segments(write(tmp_path / "a.txt", *lines)) == [

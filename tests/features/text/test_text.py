@@ -362,6 +362,12 @@ def test_characters_in_another_notation_are_said(text):
         assert not word.remarks(fine, None)
 
 
+def test_a_page_of_html_is_said_to_be_taken_with_its_tags():
+    word = Word(kind="word")
+    assert "pages of HTML" in word.remarks("\n<!DOCTYPE html><p>good", None)[0]
+    assert not word.remarks("a <b>good</b> film, not <html>", None)
+
+
 def test_long_texts_are_refused_before_they_are_read(tmp_path, monkeypatch):
     path = tmp_path / "book.txt"
     path.write_text("x" * 41)

@@ -180,9 +180,11 @@ class StepLabelling:
         features: Features,
         labels_as_written: bool = True,
         background: str | None = None,
+        encoding: str = "utf-8",
     ) -> None:
         self.label_column, self.features = label_column, features
         self.labels_as_written, self.background = labels_as_written, background
+        self.encoding = encoding
 
     def check(self, features: Features, encoder: Encoder) -> None:
         if features.is_tokens:
@@ -211,6 +213,8 @@ class StepLabelling:
         how = f"{self.label_column}\0{self.labels_as_written}"
         if self.background is not None:
             how += f"\0{self.background}"
+        if self.encoding != "utf-8":
+            how += f"\0\0{self.encoding}"
         return how.encode() + np.array(stamps, dtype=np.uint64).tobytes()
 
     def problem(self, manifest: Manifest, row: int) -> BadInput | None:
@@ -252,7 +256,7 @@ class StepLabelling:
         return np.array(clean_names(names.tolist()), dtype=str)[codes]
 
     def _read_segments(self, path: Path) -> Sequence[Segment]:
-        segments = read_segments(path, self.label_column)
+        segments = read_segments(path, self.label_column, self.encoding)
         if self.labels_as_written:
             return segments
         labels = clean_names([segment.label for segment in segments])

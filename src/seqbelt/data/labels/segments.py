@@ -10,6 +10,7 @@ import numpy as np
 
 from seqbelt.data.labels.label_tracks import LabelRow, read_label_track
 from seqbelt.data.labels.targets import UNLABELLED
+from seqbelt.data.sources.raw_tables import Style
 from seqbelt.data.sources.tables import read_columns
 from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SettingsError
 
@@ -22,13 +23,15 @@ class Segment(NamedTuple):
     label: str
 
 
-def read_segments(path: Path, label_column: str = "label") -> list[Segment]:
+def read_segments(
+    path: Path, label_column: str = "label", encoding: str = "utf-8"
+) -> list[Segment]:
     """Read the labelled segments of one recording, in order of time.
 
     A table (.csv, .tsv, .jsonl, .parquet, .xlsx) has the columns ``start_s`` and ``end_s``, or
     ``start_ms`` and ``end_ms``, and ``label_column``; a .txt file is a label track of Audacity or a
     selection table of Raven. Overlapping segments of one label become one. A table without rows
-    is a recording without a segment.
+    is a recording without a segment. ``encoding`` is that of a .csv, .tsv or .jsonl.
 
     Raises BadInput where the table cannot be read, or where segments of different labels overlap,
     a segment ends before it begins or has no label.
@@ -36,7 +39,7 @@ def read_segments(path: Path, label_column: str = "label") -> list[Segment]:
     if path.suffix.lower() == ".txt":
         rows = read_label_track(path, label_column)
     else:
-        rows = _read_table(path, label_column)
+        rows = _read_table(path, label_column, encoding)
     segments = [_segment(path, row) for row in rows]
     merged = sorted(
         segment
@@ -54,9 +57,9 @@ def read_segments(path: Path, label_column: str = "label") -> list[Segment]:
     return merged
 
 
-def _read_table(path: Path, label_column: str) -> Iterator[LabelRow]:
+def _read_table(path: Path, label_column: str, encoding: str) -> Iterator[LabelRow]:
     try:
-        columns = read_columns(path)
+        columns = read_columns(path, Style(encoding=encoding))
     except SettingsError as error:
         raise BadInput(UNREADABLE, str(error)) from None
     in_ms = "start_s" not in columns and "start_ms" in columns

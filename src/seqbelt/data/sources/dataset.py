@@ -163,8 +163,9 @@ class Data(Settings):
     quoting: bool = True
     """Whether a double quote in a csv or tsv file begins a quoted value; false takes it as text."""
     encoding: str = "utf-8"
-    """How a csv, tsv or jsonl file is written, and files of text; cp949 for many Korean
-    spreadsheets. What begins with a mark, or is valid UTF-8 beyond chance, is read as that."""
+    """How a csv, tsv or jsonl file is written, also one of segments, and files of text; cp949 for
+    many Korean spreadsheets. What begins with a mark, or is valid UTF-8 beyond chance, is read as
+    that."""
     delimiter: (
         Annotated[str, BeforeValidator(_typed_delimiter), Field(min_length=1, max_length=1)] | None
     ) = None
@@ -369,7 +370,11 @@ class Data(Settings):
         """What gives sequences of these features their labels."""
         if self.labels_steps:
             return StepLabelling(
-                self.label_column, features, self.labels_as_written, self.background
+                self.label_column,
+                features,
+                self.labels_as_written,
+                self.background,
+                self.encoding,
             )
         if self.labels == "several":
             return SeveralLabelling(self.unlabeled)

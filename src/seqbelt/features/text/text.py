@@ -56,6 +56,7 @@ _DOCUMENTS = (
     (b"PK\x03\x04", "a zip, as documents of Word and LibreOffice are,"),
     (b"\xd0\xcf\x11\xe0", "a document of an old Word"),
 )  # fmt: skip
+MARKUP = "texts are pages of HTML, and are taken with their tags"
 ESCAPED = re.compile("[\udc80-\udcff]")
 """How a byte that is not UTF-8 comes from a table or the command line (PEP 383)."""
 INVISIBLES = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
@@ -122,7 +123,9 @@ class TextFeatures(Features):
 
     def remarks(self, raw: str, encoder: Encoder) -> tuple[str, ...]:
         said = (MOJIBAKE,) if is_mojibake(raw) else ()
-        return (*said, ESCAPES) if is_escaped(raw) else said
+        said += (ESCAPES,) if is_escaped(raw) else ()
+        is_page = raw[:20].lstrip().lower().startswith(("<!doctype html", "<html"))
+        return (*said, MARKUP) if is_page else said
 
     def learn(self, raws: Iterable[str]) -> Learned:
         """Learn the vocabulary from the training texts: ``{"tokenizer.json": content}``.
