@@ -83,7 +83,7 @@ def test_shares_of_several_labels_are_of_all_predictions(model, tmp_path):
     _, page, rows = report(model, write(tmp_path / "in", 8, seed=1), bundle="several")
     assert all(row["labels"] == ["a"] for row in rows)
     text = re.sub(r"<[^>]+>", " ", page)
-    assert "An input may have several labels" in text and "8 of 8 recordings" in text
+    assert "An input may have several labels" in text and "All 8 recordings" in text
     assert re.search(r"\ba\s+8\s+100\.0 %\s+50\.0 %", text)
     assert re.search(r"\bb\s+0\s+0\.0 %\s+75\.0 %", text)
 
