@@ -218,7 +218,7 @@ def test_rows_of_several_inputs_show_each_of_them_and_no_change(joined, tmp_path
     measured = {one["name"] for one in result["drift"]["quantities"]}
     assert {"tone: mean 1", "note: information", "note: missing", "age: value",
             "ward: share north"} <= measured  # fmt: skip
-    assert "60 of 60 items have a prediction" in page
+    assert "All 60 items have a prediction." in page
     num_missing = page.count("Missing in this row")
     assert num_missing > 0 and page.count("</blockquote>") == 24 - num_missing
     assert page.count("<polyline") == 2 * 24
