@@ -4,6 +4,7 @@ Its parameters are the settings of the sections ``model`` and ``training`` under
 ``GridSearchCV(SequenceClassifier(), {"cell": ["lstm", "rnn"]})`` compares cells.
 """
 
+import difflib
 import hashlib
 import inspect
 import numbers
@@ -105,9 +106,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         self.verbose = verbose
         known = _parameters()
         if unknown := settings.keys() - known.keys():
-            raise TypeError(
-                f"no such setting: {', '.join(sorted(unknown))}; valid settings: {sorted(known)}"
-            )
+            close = difflib.get_close_matches(min(unknown), known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"valid settings: {sorted(known)}"
+            raise TypeError(f"no such setting: {', '.join(sorted(unknown))}; {hint}")
         for name, parameter in known.items():
             setattr(self, name, settings.get(name, parameter.default))
 

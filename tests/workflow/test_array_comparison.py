@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from sklearn.model_selection import LeaveOneGroupOut
 from toys import SMALL_CLASSIFIER as SMALL
 from toys import toy_sequences as sequences
 
@@ -41,6 +40,8 @@ def test_compare_refuses_what_it_does_not_do():
         seqbelt.compare(X, y, X, y, num_workers=2)
     with pytest.raises(SettingsError, match="seeds"):
         seqbelt.compare(X, y, X, y, seeds=(1, 1))
+    with pytest.raises(ValueError, match="folds='group': expected a number, 'group' with groups"):
+        seqbelt.compare(X, y, folds="group")
     with pytest.raises(ValueError, match="8 test sequences, but 7 test labels"):
         seqbelt.compare(X, y, X, y[:7], classifier=SHORT, seeds=(0,))
     with pytest.raises(ValueError, match="either X_test with y_test, or folds"):
@@ -62,7 +63,7 @@ def test_folds_test_every_row_once_and_speak_of_new_groups():
         "seeds": (0, 1),
         "controls": False,
     }
-    found = seqbelt.compare(X, y, folds=LeaveOneGroupOut(), groups=groups, **asked)
+    found = seqbelt.compare(X, y, folds="group", groups=groups, **asked)
     assert "24 test examples of 6 groups not trained on" in found.sentence
     first = found.runs["lstm"][0]
     assert sorted(first.answers.labels) == sorted(np.unique(y, return_inverse=True)[1])

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import f1_score
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils.validation import column_or_1d
 
 from seqbelt.comparison.baselines.baseline import BaselineResult, no_recurrence_baseline
@@ -34,7 +34,7 @@ LEAST_PROBABILITY = 1e-12
 """Below it the loss of an example is bounded."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ArrayConclusion(Conclusion):
     """What a comparison of arrays says; a notebook shows it as a table."""
 
@@ -56,6 +56,9 @@ class ArrayConclusion(Conclusion):
             "comparison": comparison_figure(self.cells(), self.confidence, controls),
             "learning_curves": learning_curves(self.histories),
         }
+
+    def __repr__(self) -> str:
+        return f"<ArrayConclusion: {self.sentence}>"
 
     def _repr_markdown_(self) -> str:
         return self.markdown()
@@ -107,7 +110,8 @@ def compare(
 
     ``X`` and ``X_test`` are sequences as ``SequenceClassifier`` takes them, ``y`` and ``y_test``
     their labels. Instead of ``X_test``, ``folds`` divides ``X``: a number of stratified folds,
-    scikit-learn's splitter, or pairs of row numbers (training, test); every test row counts once.
+    ``"group"`` to leave out each group in turn, scikit-learn's splitter, or pairs of row numbers
+    (training, test); every test row counts once.
     ``groups`` names the speaker or subject of each test sequence (with ``folds``, of each
     sequence): a number of folds keeps groups whole, and the verdict is about new groups.
     ``classifier`` has the settings that all cells share; its ``cell`` and ``seed`` are replaced.
@@ -124,7 +128,11 @@ def compare(
     (``seqbelt.comparison.statistics``).
     """
     if unknown := sorted(comparison.keys() - set(SETTINGS)):
-        raise SettingsError(f"compare: no such setting: {', '.join(unknown)}; known: {SETTINGS}")
+        of_model = [name for name in unknown if name in SequenceClassifier().get_params()]
+        remedy = f"; classifier=SequenceClassifier({of_model[0]}=...) has it" if of_model else ""
+        raise SettingsError(
+            f"compare: no such setting: {', '.join(unknown)}; known: {', '.join(SETTINGS)}{remedy}"
+        )
     rule = Comparison.parse(comparison, origin="compare")
     data = _read(X, y, X_test, y_test, folds, groups)
     template = classifier or SequenceClassifier()
@@ -197,6 +205,13 @@ def _split(folds: Any, labels: np.ndarray, groups: np.ndarray | None) -> Iterato
     if isinstance(folds, int):
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold
         folds = kind(folds, shuffle=True, random_state=0)
+    if isinstance(folds, str):
+        if folds != "group" or groups is None:
+            raise ValueError(
+                f"folds={folds!r}: expected a number, 'group' with groups, scikit-learn's splitter "
+                "or pairs of row numbers"
+            )
+        folds = LeaveOneGroupOut()
     if hasattr(folds, "split"):
         return folds.split(np.zeros((len(labels), 1)), labels, groups)
     return iter(folds)
