@@ -110,8 +110,16 @@ def test_predictions_are_segments_of_the_whole_recording(project, capsys):
         at = [next(row["label"] for row in own if float(row["end_s"]) > k / 20 + 1e-9)
               for k in range(len(steps))]  # fmt: skip
         assert at == classes
-    code, again = run(capsys, "predict", trained["bundle"], str(new), "--output", "out.csv")
+    code, again = run(
+        capsys, "predict", trained["bundle"], str(new), "--output", "out.csv",
+        "--audacity", "marks", "--raven", "tables",
+    )  # fmt: skip
     assert again["num_reused"] == 5
+    marks = [line.split("\t") for line in Path("marks/00.csv.txt").read_text().splitlines()]
+    own = [row for row in rows if row["path"] == "00.csv"]
+    assert [mark[2] for mark in marks] == [row["label"] for row in own]
+    assert [float(mark[1]) for mark in marks] == [float(row["end_s"]) for row in own]
+    assert len(list(Path("tables").iterdir())) == 4 and not Path("marks/broken.csv.txt").exists()
 
 
 @pytest.mark.slow

@@ -212,11 +212,10 @@ def predict(
             "min_duration_s": min_duration_s, "max_gap_s": max_gap_s,
         }  # fmt: skip
         folders = {"audacity": audacity and str(audacity), "raven": raven and str(raven)}
+        options |= folders
         if timeline:
-            options |= {"timeline": settings, **folders}
-        elif given := [
-            name for name, value in {**settings, **folders}.items() if value is not None
-        ]:
+            options |= {"timeline": settings}
+        elif given := [name for name, value in settings.items() if value is not None]:
             from seqbelt.errors import SettingsError
 
             raise SettingsError(f"--{given[0].replace('_', '-')}: needs --timeline")

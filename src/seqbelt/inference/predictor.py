@@ -24,7 +24,7 @@ from seqbelt.inference.engine import Engine, EngineName, ProductPrecision
 from seqbelt.inference.journal import Row
 from seqbelt.inference.numpy_engine import NumpyEngine, can_compute
 from seqbelt.inference.output import write_predictions
-from seqbelt.inference.segment_output import pack_segments, write_segments
+from seqbelt.inference.segment_output import LabelFiles, pack_segments, write_segments
 
 if TYPE_CHECKING:  # torch takes longer to import than a few files to predict
     import torch
@@ -87,6 +87,7 @@ class Predictor:
         self.fingerprint = "-".join(parts)
         """Identifies bundle, engine and precision."""
         self.summarizes = False
+        self.label_files = LabelFiles()
         """Whether predictions have a summary, to compare inputs with the training rows."""
 
     @cached_property
@@ -206,7 +207,9 @@ class Predictor:
         bundle = self.bundle
         step_s = bundle.features.step_s()
         if bundle.model.labels_steps and step_s is not None:
-            write_segments(path, rows, key, bundle.classes, step_s, model, byte_order_mark)
+            write_segments(
+                path, rows, key, bundle.classes, step_s, model, byte_order_mark, self.label_files
+            )
         else:
             is_cropped = self.share_read(max_num_steps) < 1
             fraction_read = self.share_read if is_cropped else None

@@ -1,6 +1,7 @@
 """Predictions of a model that labels every step, as segments in seconds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,42 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from seqbelt.data.labels.label_tracks import write_label_track, write_selection_table
 from seqbelt.data.labels.segments import find_runs
+from seqbelt.data.sources.manifest import RAVEN_SIDECARS
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import write_table
 from seqbelt.inference.segment_smoothing import smooth_classes
 from seqbelt.probabilities import softmax
 
 ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class LabelFiles:
+    """Files of segments beside the output table, one for each recording."""
+
+    audacity: Path | None = None
+    """Folder for label tracks; none are written without it."""
+    raven: Path | None = None
+    """Folder for selection tables; none are written without it."""
+    high_frequency_hz: float = 0.0
+    """Upper edge of the boxes in Raven: half the sample rate that the model reads."""
+
+    def write(self, name: str, segments: Sequence[Mapping[str, Any]]) -> None:
+        """Write the files of one recording; ``name`` is its path in the output table."""
+        if self.audacity is not None:
+            write_label_track(_beneath(self.audacity, name, ".txt"), segments)
+        if self.raven is not None:
+            path = _beneath(self.raven, name, RAVEN_SIDECARS[0])
+            write_selection_table(path, segments, self.high_frequency_hz)
+
+
+def _beneath(folder: Path, name: str, ending: str) -> Path:
+    """The file in ``folder`` for a recording: its path without what leads out of the folder."""
+    parts = [part for part in Path(name).parts if part not in ("..", Path(name).anchor)]
+    path = folder.joinpath(*parts)
+    return path.with_name(path.name + ending)
 
 
 def pack_segments(logits: np.ndarray, min_steps: int = 1) -> np.ndarray:
@@ -55,8 +85,10 @@ def write_segments(
     step_s: float,
     model: str,
     byte_order_mark: bool = False,
+    label_files: LabelFiles = LabelFiles(),
 ) -> None:
-    """Write one row per segment, and one with the error for an input that has none.
+    """Write one row per segment, and one with the error for an input that has none; then the
+    ``label_files`` of each input.
 
     ``key`` is the first column's name: ``path`` or ``id``.
     """
@@ -77,7 +109,9 @@ def write_segments(
         about = {key: row.name, "content_hash": row.content_hash, "model": model}
         if row.error is not None or row.probabilities is None:
             return [about | {"error": row.error}]
-        return [about | segment for segment in unpack_segments(row.probabilities, classes, step_s)]
+        segments = unpack_segments(row.probabilities, classes, step_s)
+        label_files.write(row.name, segments)
+        return [about | segment for segment in segments]
 
     def tables() -> Iterable[pa.Table]:
         pending = iter(rows)

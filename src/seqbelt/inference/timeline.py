@@ -20,8 +20,6 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from seqbelt.data.labels.label_tracks import write_label_track, write_selection_table
-from seqbelt.data.sources.manifest import RAVEN_SIDECARS
 from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput, SettingsError
 from seqbelt.features.arrays.array_features import ArrayFeatures, Steps
 from seqbelt.features.audio.audio import AudioFeatures
@@ -36,6 +34,7 @@ from seqbelt.inference.output import write_table
 from seqbelt.inference.predictor import Prediction, Predictor
 from seqbelt.inference.recording_windows import open_recording, slide_windows
 from seqbelt.inference.segment_merging import Timeline, TimelineSegment, merge
+from seqbelt.inference.segment_output import LabelFiles
 from seqbelt.models.model import LOCAL
 
 MAX_BATCH_WINDOWS = 256
@@ -63,6 +62,14 @@ def pools_spans(bundle: Bundle) -> bool:
     return bundle.model.pooling in LOCAL and bundle.model.cell != "none"
 
 
+def high_frequency_hz(bundle: Bundle) -> float:
+    """Half the sample rate that a model reads; 0 where it has none."""
+    features = bundle.features
+    if not isinstance(features, AudioFeatures | ArrayFeatures):
+        return 0.0
+    return (features.sample_rate or 0) / 2
+
+
 class TimelinePredictor(Predictor):
     """Classifies windows of recordings instead of complete recordings.
 
@@ -86,7 +93,8 @@ class TimelinePredictor(Predictor):
         check_timeline(bundle, timeline)
         engine = "torch" if engine == "auto" else engine  # recordings are long
         super().__init__(bundle, device, engine, precision)
-        self.timeline, self._audacity, self._raven = timeline, audacity, raven
+        self.timeline = timeline
+        self.label_files = LabelFiles(audacity, raven, high_frequency_hz(bundle))
         self.fingerprint += f"-timeline-{timeline.window_s:g}-{timeline.hop_s:g}"
         self._span: _Span | None = None
         if timeline.span_s is not None:
@@ -97,13 +105,6 @@ class TimelinePredictor(Predictor):
                     f"--engine {engine}: classifies whole windows only; give --span-s "
                     f"{timeline.window_s:g}, or remove --engine"
                 )
-
-    @property
-    def _high_frequency_hz(self) -> float:
-        """Half the sample rate that the model reads."""
-        features = self.bundle.features
-        assert isinstance(features, AudioFeatures | ArrayFeatures)  # check_timeline
-        return (features.sample_rate or 0) / 2
 
     @property
     def labels_inputs(self) -> bool:
@@ -277,11 +278,7 @@ class TimelinePredictor(Predictor):
                 }
                 for segment in self.segments(row.probabilities)
             ]
-            if self._audacity is not None:
-                write_label_track(_beneath(self._audacity, row.name, ".txt"), records)
-            if self._raven is not None:
-                path = _beneath(self._raven, row.name, RAVEN_SIDECARS[0])
-                write_selection_table(path, records, self._high_frequency_hz)
+            self.label_files.write(row.name, records)
             if records:
                 yield pa.Table.from_pylist([about | segment for segment in records], schema)
 
@@ -366,10 +363,3 @@ def check_timeline(bundle: Bundle, timeline: Timeline) -> None:
                 f"--window-s {timeline.window_s:g}: the model reads at most {longest_s:g} s "
                 f"(model.crop_steps: {model.max_steps}); give at most that"
             )
-
-
-def _beneath(folder: Path, name: str, ending: str) -> Path:
-    """The file in ``folder`` for a recording: its path without what leads out of the folder."""
-    parts = [part for part in Path(name).parts if part not in ("..", Path(name).anchor)]
-    path = folder.joinpath(*parts)
-    return path.with_name(path.name + ending)

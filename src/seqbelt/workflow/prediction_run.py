@@ -17,10 +17,12 @@ from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.segment_merging import Timeline
+from seqbelt.inference.segment_output import LabelFiles
 from seqbelt.inference.timeline import (
     TimelinePredictor,
     check_timeline,
     default_window_s,
+    high_frequency_hz,
     pools_spans,
 )
 from seqbelt.plots.report_settings import ReportSettings
@@ -68,6 +70,7 @@ def predict(
     folder, concrete = load_folder(model, project)
     if timeline is None:
         predictor = load_predictor(folder, engine, precision)
+        predictor.label_files = _label_files(predictor.bundle, audacity, raven)
     else:
         predictor = _open_timeline(folder, timeline, engine, precision, coverage, audacity, raven)
     gc.freeze()  # keep the garbage collector from scanning the loaded model again and again
@@ -196,6 +199,15 @@ def _report_settings(
     except OSError as error:
         raise SettingsError(f"--report {report}: its folder cannot be created ({error})") from None
     return ReportSettings.of(given)
+
+
+def _label_files(bundle: Bundle, audacity: Path | None, raven: Path | None) -> LabelFiles:
+    """The label files of a prediction without a timeline. Raises SettingsError for a model that
+    has no segments then."""
+    if (audacity or raven) and not bundle.target.labels_steps:
+        option = "--audacity" if audacity else "--raven"
+        raise SettingsError(f"{option}: needs --timeline, since this model labels whole inputs")
+    return LabelFiles(audacity, raven, high_frequency_hz(bundle))
 
 
 def _open_timeline(
