@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import soundfile
 
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
@@ -97,3 +98,16 @@ def toy_sequences(count=60, seed=0):
     for one, label in zip(X, labels):
         one[0] += 3 * (2 * label - 1)
     return X, np.array(["no", "yes"])[labels]
+
+
+def write_tones(folder: Path, num_per_class: int = 8) -> None:
+    """Recordings of 0.15 to 0.29 s in ``train/CLASS`` and ``test/CLASS``, a quarter of them in the
+    latter: classes a, i and u are tones in noise, each of another frequency."""
+    random = np.random.default_rng(0)
+    for label, frequency_hz in (("a", 400), ("i", 900), ("u", 2000)):
+        for number in range(num_per_class):
+            times_s = np.arange(1200 + 160 * (number % 8)) / 8000
+            samples = 0.1 * np.sin(2 * np.pi * frequency_hz * random.uniform(0.9, 1.1) * times_s)
+            path = folder / ("test" if number % 4 == 3 else "train") / label / f"{number}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, samples + random.normal(0, 0.1, len(times_s)), 8000)

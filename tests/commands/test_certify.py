@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from mlflow.exceptions import MlflowException
+from toys import write_tones
 
 from seqbelt.cli import main
-from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.features.streaming.steps import LocalTransform
 from seqbelt.models.recurrent import Recurrent
 
@@ -17,7 +17,7 @@ CONFIG = """
 name: words
 data: {source: words, validation_fraction: 0.1}
 features: {kind: log_mel, sample_rate: 8000, num_bands: 8}
-model: {hidden_size: 8, bidirectional: false, pooling: last, max_steps: 30, crop: tail}
+model: {hidden_size: 8, bidirectional: false, pooling: last, max_steps: 20, crop: tail}
 training: {num_epochs: 1, batch_size: 16, device: cpu}
 """
 
@@ -26,7 +26,7 @@ training: {num_epochs: 1, batch_size: 16, device: cpu}
 def project(tmp_path_factory):
     """A folder with data, a config and a tracking store of its own."""
     folder = tmp_path_factory.mktemp("project")
-    DemoData(kind="audio", num_per_class=8).write(folder / "words")
+    write_tones(folder / "words")
     (folder / "words.yaml").write_text(CONFIG)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -1,6 +1,7 @@
 """The command's contract: JSON, exit codes, what is on disk afterwards. One small real project."""
 
 import csv
+import io
 import json
 import shutil
 import signal
@@ -8,14 +9,15 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from toys import write_tones
 
 from seqbelt.cli import main
-from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.inference.serving import ModelProcess
 
 CONFIG = """
@@ -32,7 +34,7 @@ comparison: {cells: [lstm, rnn], seeds: [0, 1]}
 def project(tmp_path_factory):
     """A folder with data, a config and a tracking store of its own."""
     folder = tmp_path_factory.mktemp("project")
-    DemoData(kind="audio", num_per_class=16).write(folder / "words")
+    write_tones(folder / "words", num_per_class=16)
     (folder / "words.yaml").write_text(CONFIG)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -53,12 +55,10 @@ def run(capsys, *arguments):
 @pytest.fixture(scope="module")
 def trained(project):
     """The result of one ``train``."""
-    done = subprocess.run(
-        [sys.executable, "-m", "seqbelt", "train", "words.yaml", "--json"],
-        cwd=project, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as stop:
+        main(["train", "words.yaml", "--json"])
+    assert stop.value.code == 0
+    return json.loads(out.getvalue().strip().splitlines()[-1])
 
 
 def test_prepare_reports_and_the_second_time_skips(project, capsys):

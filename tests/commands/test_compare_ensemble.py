@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from toys import write_tones
 
 from seqbelt.cli import main
-from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.inference.bundle import Bundle
 from seqbelt.models.ensemble import Ensemble
 
@@ -20,7 +20,7 @@ name: words
 data: {source: words, validation_fraction: 0.2}
 features: {kind: log_mel, sample_rate: 8000, num_bands: 16}
 model: {hidden_size: 12, bidirectional: false}
-training: {num_epochs: 4, batch_size: 16, learning_rate: 3e-3, device: cpu}
+training: {num_epochs: 2, batch_size: 16, learning_rate: 3e-3, device: cpu}
 comparison: {cells: [lstm], seeds: [0, 1, 2], controls: false, ensemble: true}
 """
 
@@ -28,7 +28,7 @@ comparison: {cells: [lstm], seeds: [0, 1, 2], controls: false, ensemble: true}
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ensemble")
-    DemoData(kind="audio", num_per_class=8).write(folder / "words")
+    write_tones(folder / "words")
     (folder / "words.yaml").write_text(CONFIG)
     return folder
 

@@ -47,11 +47,14 @@ model: {hidden_size: 8, layout: padded}
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stage, "TIMED_S", 0.0)
+    monkeypatch.setattr(stage, "NUM_TIMED", 2)
 
 
 def save(features, learn_from=(), classes=CLASSES, **settings) -> str:
     learned = features.learn([features.read(source) for source in learn_from])
     encoder = features.encoder(learned)
+    if not features.is_tokens:
+        settings = {"stem": Stem(channels=(8, 8, 8))} | settings
     model = Model(hidden_size=8, layout="padded", **settings)
     torch.manual_seed(0)
     network = build_network(model, encoder.num_features, len(classes), features.is_tokens)
