@@ -12,6 +12,7 @@ from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem
 
 NUM_STEPS = 23
+NARROW = Stem(channels=(6, 7, 7))
 STRIDED = Stem(channels=(6, 6, 4), kernel_sizes=(3, 5, 1), strides=(2, 1, 3))
 POOLINGS = ["last", "mean", "max", "attention", "attention_max", "concat"]
 CELLS = {
@@ -28,7 +29,8 @@ def make(features=None, learn_from=(), seed=0, **settings) -> Bundle:
     learned = features.learn([features.read(text) for text in learn_from])
     width = features.encoder(learned).num_features
     torch.manual_seed(seed)
-    model = Model(**({"hidden_size": 5, "layout": "padded"} | settings))
+    stem = "auto" if features.is_tokens else NARROW
+    model = Model(**{"hidden_size": 5, "layout": "padded", "stem": stem} | settings)
     network = build_network(model, width, 3, features.is_tokens).eval()
     with torch.no_grad():
         for parameter in network.parameters():

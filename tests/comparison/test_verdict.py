@@ -49,10 +49,9 @@ def test_false_claims_stay_below_one_in_twenty(num_seeds, num_examples, spreads)
     assert simulation.coverage(verdicts, 0.0) >= 0.92
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_on_random_labels_no_cell_is_better(seed):
+def test_on_random_labels_no_cell_is_better():
     """How seldom it is claimed over many draws: ``benchmarks/shuffled_labels.py``."""
-    verdict = shuffled.judge_shuffled(seed, RULE)
+    verdict = shuffled.judge_shuffled(0, RULE)
     assert verdict.word in ("undecided", "equivalent")
     assert verdict.low < 0 < verdict.high
 

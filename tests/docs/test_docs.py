@@ -18,6 +18,12 @@ CASES = runpy.run_path(str(ROOT / "docs" / "generate_cases.py"))
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "generate_reference.py"))
 
 
+@pytest.fixture(scope="module")
+def reference() -> dict[str, str]:
+    """The reference of the code, page by page."""
+    return REFERENCE["pages"]()
+
+
 def blocks(path: Path, *languages: str) -> list[str]:
     """The fenced blocks of a page in some languages, in order."""
     text = path.read_text("utf-8")
@@ -31,9 +37,9 @@ def without_comments(block: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["settings.md", "commands.md", "modules.md"])
-def test_the_reference_is_that_of_the_code(name):
+def test_the_reference_is_that_of_the_code(reference, name):
     found = (ROOT / "docs" / "reference" / name).read_text("utf-8")
-    assert found == REFERENCE["pages"]()[name], "run: python docs/generate_reference.py"
+    assert found == reference[name], "run: python docs/generate_reference.py"
 
 
 def test_the_page_of_cases_is_that_of_the_corpus():
@@ -44,8 +50,8 @@ def test_the_page_of_cases_is_that_of_the_corpus():
 @pytest.mark.parametrize(
     ("name", "fewest"), [("settings.md", 150), ("commands.md", 40), ("modules.md", 40)]
 )
-def test_every_setting_argument_and_module_says_what_it_does(name, fewest):
-    lines = REFERENCE["pages"]()[name].splitlines()
+def test_every_setting_argument_and_module_says_what_it_does(reference, name, fewest):
+    lines = reference[name].splitlines()
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if line.startswith("| `")]
     assert len(rows) > fewest
     assert [row[0] for row in rows if not row[-1].strip()] == []

@@ -173,13 +173,16 @@ def test_what_does_not_go_together_is_refused():
         Predictor(bundle, "cpu", engine="onnx", precision="bf16")
 
 
-def test_threads_and_tf32_of_the_caller_stay_also_while_the_generator_waits(predictor, noise):
+def test_threads_and_tf32_of_the_caller_stay_also_while_the_generator_waits(
+    predictor, noise, monkeypatch
+):
+    monkeypatch.setattr(predictor_module, "WINDOW_ITEMS", 20)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     torch.backends.cudnn.allow_tf32 = True
     try:
-        another = Predictor(predictor.bundle, "cpu")
-        waiting = another.predict(enumerate([noise(4000, seed) for seed in range(2000)]))
+        another = Predictor(predictor.bundle, "cpu", engine="torch")
+        waiting = another.predict(enumerate([noise(400, seed) for seed in range(200)]))
         next(waiting)
         with ThreadPoolExecutor(1) as thread:  # one that starts meanwhile
             found = thread.submit(torch.get_num_threads).result()
@@ -201,11 +204,12 @@ def test_the_network_computes_in_one_thread_for_each_worker(predictor, noise, mo
         found.append(torch.get_num_threads())
         return forward(*arguments)
 
+    monkeypatch.setattr(predictor_module, "WINDOW_ITEMS", 20)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
         monkeypatch.setattr(predictor.network, "forward", note)
-        list(predictor.predict(enumerate([noise(4000, seed) for seed in range(700)])))
+        list(predictor.predict(enumerate([noise(400, seed) for seed in range(200)])))
     finally:
         torch.set_num_threads(before)
     assert found and set(found) == {1}

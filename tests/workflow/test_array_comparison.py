@@ -18,20 +18,20 @@ SHORT = SequenceClassifier(**SMALL | {"num_epochs": 2})
 def test_compare_judges_cells_on_arrays():
     X, y = sequences(40)
     X_test, y_test = sequences(30, seed=1)
-    classifier = SequenceClassifier(**SMALL)
+    classifier = SequenceClassifier(**SMALL | {"num_epochs": 2})
     cells = ("lstm", "rnn_relu")
     found = seqbelt.compare(
         X, y, X_test, y_test,
         classifier=classifier, cells=cells, seeds=(3, 4), margin=0.2, controls=False,
     )  # fmt: skip
-    model = SequenceClassifier(**SMALL, seed=4).fit(X, y)
+    model = SequenceClassifier(**SMALL | {"num_epochs": 2, "seed": 4}).fit(X, y)
     correct = found.runs["lstm"][1].answers.correct
     np.testing.assert_array_equal(correct, model.predict(X_test) == y_test)
     assert found.cells()["lstm"]["accuracies"][1] == model.score(X_test, y_test)
     assert found.verdict is not None and found.verdict.margin == 0.2
     assert (found.verdict.cell, found.verdict.other) == cells
     assert "2 seeds, 30 test examples" in found.sentence and "RNN (ReLU)" in found.markdown()
-    assert classifier.get_params() == SequenceClassifier(**SMALL).get_params()  # untouched
+    assert classifier.get_params() == SHORT.get_params()  # untouched
 
 
 def test_compare_refuses_what_it_does_not_do():
@@ -56,7 +56,7 @@ def test_compare_refuses_what_it_does_not_do():
 
 def test_folds_test_every_row_once_and_speak_of_new_groups():
     X, y = sequences(24)
-    groups = np.arange(24) % 6
+    groups = np.arange(24) % 3
     asked: dict[str, Any] = {
         "classifier": SHORT,
         "cells": ("lstm", "rnn"),
@@ -64,17 +64,17 @@ def test_folds_test_every_row_once_and_speak_of_new_groups():
         "controls": False,
     }
     found = seqbelt.compare(X, y, folds="group", groups=groups, **asked)
-    assert "24 test examples of 6 groups not trained on" in found.sentence
+    assert "24 test examples of 3 groups not trained on" in found.sentence
     first = found.runs["lstm"][0]
     assert sorted(first.answers.labels) == sorted(np.unique(y, return_inverse=True)[1])
     tested = groups == 2
     model = SequenceClassifier(**SMALL | {"num_epochs": 2})
     model.fit([one for one, is_test in zip(X, tested) if not is_test], y[~tested])
     predicted = model.predict([one for one, is_test in zip(X, tested) if is_test])
-    np.testing.assert_array_equal(first.answers.correct[8:12], predicted == y[tested])
-    assert set(found.histories) >= {"lstm-s0-f0", "rnn-s1-f5"}
-    whole = seqbelt.compare(X, y, folds=3, groups=groups, metric="log_loss", **asked)
-    assert "nats" in whole.sentence and "6 groups not trained on" in whole.sentence
+    np.testing.assert_array_equal(first.answers.correct[16:], predicted == y[tested])
+    assert set(found.histories) >= {"lstm-s0-f0", "rnn-s1-f2"}
+    whole = seqbelt.compare(X, y, folds=2, groups=groups, metric="log_loss", **asked)
+    assert "nats" in whole.sentence and "3 groups not trained on" in whole.sentence
 
 
 def test_controls_are_those_of_the_command_and_the_page_shows_them(tmp_path):
