@@ -257,6 +257,10 @@ def test_a_first_column_of_times_in_an_array_is_said(tmp_path):
         "channel 0 rises evenly, as times do, and is one (features.channels)",
     )
     assert channels(channels=(0, 1)).read(tmp_path / "a.npy").notes == ()
+    np.save(tmp_path / "b.npy", np.column_stack([np.arange(50) ** 2, random(50)]))
+    assert "channel 0 rises throughout" in channels().read(tmp_path / "b.npy").notes[0]
+    np.save(tmp_path / "c.npy", np.array([[5, 1], [3, 2]] * 5, np.uint8))
+    assert channels().read(tmp_path / "c.npy").notes == ()
 
 
 @pytest.mark.filterwarnings("error")

@@ -312,6 +312,21 @@ def test_numbers_that_begin_with_0_are_said_to_be_decimal():
     assert notes.count("decimal number") == 1
 
 
+def test_a_first_column_that_rises_unevenly_is_said_to_be_a_channel():
+    months = [202305 + n + 88 * (n > 7) for n in range(10)]
+    rows = "".join(f"{month},{n % 3}.5\n" for n, month in enumerate(months))
+    _, names, notes = read(f"ym,x\n{rows}".encode())
+    assert names == ("ym", "x") and "column 'ym' rises throughout, as times do" in notes
+    _, _, notes = read(f"ym,x\n{rows[: rows.index('202310')]}9,1\n".encode())
+    assert "rises" not in notes
+
+
+def test_the_line_below_the_names_of_markdown_is_drawn():
+    values, names, notes = read(b"| x | y |\n|:--|-:|\n| 1.5 | 2 |\n| 1.25 | 3 |\n")
+    assert names == ("x", "y") and values == [[1.5, 2], [1.25, 3]]
+    assert "line 2 is drawn below the names: not a step" in notes
+
+
 def test_dots_for_rows_that_were_left_out_are_no_names():
     assert "column 'x' holds '...' in line 3" in refusal(b"x,y\n1.5,2\n...,...\n2.5,1\n")
 

@@ -15,10 +15,10 @@ from seqbelt.features.arrays.time_columns import (
     counts_rows,
     describe_spacing,
     first_fall,
+    how_it_rises,
     is_row_name,
     is_time_name,
     looks_like_time,
-    rises_evenly,
     seconds_of,
 )
 
@@ -142,8 +142,8 @@ def to_array(table: Table, line_word: str = "line") -> Array:
         elif names and len(asides) == place and counts_rows(values, name):
             which = "the first column" if place == 0 else label
             asides[place] = Aside(f"{which} numbers the rows: not a channel")
-        elif len(asides) == place < len(table.columns) - 1 and rises_evenly(values):
-            notes += (f"{label} rises evenly, as times do, and is a channel (features.channels)",)
+        elif len(asides) == place < len(table.columns) - 1 and (how := how_it_rises(values)):
+            notes += (f"{label} rises {how}, as times do, and is a channel (features.channels)",)
         elif names and (is_time_name(name, weak=True) or is_row_name(name)):
             notes += (f"{label} is called like a time or a number of the rows, and is none",)
         elif name.strip().lower() in LABEL_NAMES and (values == np.floor(values)).all():

@@ -15,7 +15,7 @@ from seqbelt.features.arrays.channel_transforms import (
     standardize,
     take_nearest,
 )
-from seqbelt.features.arrays.time_columns import rises_evenly
+from seqbelt.features.arrays.time_columns import how_it_rises
 
 
 class Channels(ArrayFeatures):
@@ -107,8 +107,9 @@ class Channels(ArrayFeatures):
                 f"arrays of fewer steps than channels, which are {channels} "
                 f"(features.time_axis: {1 - self.time_axis} turns them round)",
             )
-        if channels > 1 and self.channels is None and rises_evenly(array.values[:, 0]):
-            notes += ("channel 0 rises evenly, as times do, and is one (features.channels)",)
+        may_be_time = channels > 1 and self.channels is None
+        if may_be_time and (how := how_it_rises(array.values[:, 0])):
+            notes += (f"channel 0 rises {how}, as times do, and is one (features.channels)",)
         return Steps(array.values, notes=notes)
 
     def _check(self, values: np.ndarray) -> np.ndarray:

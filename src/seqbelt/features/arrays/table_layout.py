@@ -45,7 +45,7 @@ SUMMARY_WORDS = frozenset(_SUMMARY_WORDS.split()) | {
 UNITS = frozenset(_UNITS.split()) | {"deg c", "deg f"}
 _BRACKETED = re.compile(r"[\[({<].*[\])}>]")
 _TIME_FORMAT = re.compile(r"(?=.*(?:yy|hh))[ymdhsft0/:. -]{4,30}")
-RULE = re.compile(r":?(?:-{3,}|={3,}|_{3,}):?")
+RULE = re.compile(r":?(?:-{3,}|={3,}|_{3,}):?|:-+:?|-+:")
 """Drawn below names: ``---``, and in Markdown ``:--:``."""
 _QUOTIENT = re.compile(r"[^\s\d]{1,6}[/·*^²³][^\s]{1,6}")
 MAX_SUMMARY_ROWS = 12

@@ -34,6 +34,8 @@ ROW_NAMES = frozenset(_ROW_NAMES.split())
 """Names of columns that may count the rows."""
 _LEAD_WORDS = ("local", "utc", "gps", "unix", "system", "sensor", "sample", "elapsed", "relative",
                "absolute", "recording", "device", "host", "phone", "log", "epoch")  # fmt: skip
+MANY_ROWS = 8
+"""So many rows rise throughout once in 8! by chance."""
 _DAY_S = 86400.0
 _AFTERNOON = ("오후", "下午", "午後", "p")
 _CLOCK = (
@@ -189,10 +191,13 @@ def is_row_name(name: str) -> bool:
     return re.sub(r"[\s_\-.]+", "", name.lower()) in ROW_NAMES
 
 
-def rises_evenly(values: np.ndarray) -> bool:
-    """Whether each value is as much above the one before it as all others are, of three or more."""
-    steps = np.diff(values)
-    return len(steps) > 1 and bool(steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3, atol=0))
+def how_it_rises(values: np.ndarray) -> str:
+    """``evenly`` where each value is as much above the one before it as all others are, of three or
+    more; ``throughout`` where more values rise than would by chance; else ""."""
+    steps = np.diff(values.astype(np.float64))
+    if len(steps) > 1 and steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3, atol=0):
+        return "evenly"
+    return "throughout" if len(values) >= MANY_ROWS and bool((steps > 0).all()) else ""
 
 
 def describe_spacing(values: np.ndarray, show: Callable[[float], str] = "{:.2g}".format) -> str:
