@@ -362,6 +362,22 @@ def test_characters_in_another_notation_are_said(text):
         assert not word.remarks(fine, None)
 
 
+def test_what_is_left_of_texts_decoded_by_another_encoding_is_said(tmp_path):
+    word = Word(kind="word")
+    path = tmp_path / "a.txt"
+    for text in ("좋은 영화였다. 다시 보고 싶다.", "これはとても良い映画です"):
+        path.write_bytes(text.encode().decode("latin-1").encode())
+        assert "UTF-8 that somebody read" in word.remarks(word.read(path), None)[0]
+    assert "a character that was lost" in word.remarks("a good \ufffd film", None)[0]
+    for fine in ("« café » à 25 °C, 3 m²", "¿Qué? ¡Así! 1º, 2ª", "§ 5: für ©, Größe", "50 £ ± 2 €"):
+        assert not word.remarks(fine, None)
+
+
+def test_a_pointer_to_a_file_is_no_text():
+    with pytest.raises(BadInput, match="git lfs pull"):
+        Word(kind="word").read(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
+
+
 def test_a_page_of_html_is_said_to_be_taken_with_its_tags():
     word = Word(kind="word")
     assert "pages of HTML" in word.remarks("\n<!DOCTYPE html><p>good", None)[0]

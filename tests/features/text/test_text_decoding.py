@@ -69,6 +69,8 @@ def test_wide_characters_without_a_mark_are_noticed(text, encoding):
 )
 def test_utf7_is_noticed_by_the_letters_that_it_reads(text):
     assert unmarked_encoding(text.encode("utf-7")) == "utf-7"
+    assert unmarked_encoding("这部电影太差了".encode("hz")) == "hz"
+    assert unmarked_encoding(b"a ~{hm} and ~{oh} of code~}") is None
     for plain in ("C++ +settings a+b +821012345678", "1+1 +ABC+DEF+GHI", f"{text} +ABCD-"):
         assert unmarked_encoding(plain.encode()) is None
 

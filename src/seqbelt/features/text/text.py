@@ -55,7 +55,9 @@ _DOCUMENTS = (
     (b"%PDF-", "a PDF"), (b"{\\rtf", "a document in Rich Text Format"),
     (b"PK\x03\x04", "a zip, as documents of Word and LibreOffice are,"),
     (b"\xd0\xcf\x11\xe0", "a document of an old Word"),
+    (b"version https://git-lfs.github.com/", "a pointer of Git LFS (run git lfs pull)"),
 )  # fmt: skip
+LOST = "texts hold \ufffd, for a character that was lost when somebody decoded them"
 MARKUP = "texts are pages of HTML, and are taken with their tags"
 ESCAPED = re.compile("[\udc80-\udcff]")
 """How a byte that is not UTF-8 comes from a table or the command line (PEP 383)."""
@@ -124,6 +126,7 @@ class TextFeatures(Features):
     def remarks(self, raw: str, encoder: Encoder) -> tuple[str, ...]:
         said = (MOJIBAKE,) if is_mojibake(raw) else ()
         said += (ESCAPES,) if is_escaped(raw) else ()
+        said += (LOST,) if "\ufffd" in raw else ()
         is_page = raw[:20].lstrip().lower().startswith(("<!doctype html", "<html"))
         return (*said, MARKUP) if is_page else said
 

@@ -45,6 +45,9 @@ _MOJIBAKE = re.compile(
     f"[\u00c2-\u00df][{_BEHIND}]|[\u00e0-\u00ef][{_BEHIND}]{{2}}|[\u00f0-\u00f4][{_BEHIND}]{{3}}"
 )
 """A character of UTF-8, its bytes read one by one."""
+_LEADS = re.compile("[\u00c2-\u00f4]")
+_SIGNS = re.compile("[\u00a2-\u00a9\u00ac-\u00b9\u00bc-\u00be]")
+"""Of the second half of Latin-1, but for quotation marks: rare in any text."""
 MOJIBAKE = (
     "texts such as 'trÃ¨s' are UTF-8 that somebody read in another encoding, and are taken as they "
     "stand: decode the source again"
@@ -73,7 +76,12 @@ def is_mojibake(text: str) -> bool:
     if text.isascii():
         return False
     found = sum(len(match) for match in _MOJIBAKE.findall(text))
-    return found > 0 and found >= 0.8 * sum(not character.isascii() for character in text)
+    num_foreign = sum(not character.isascii() for character in text)
+    if found > 0 and found >= 0.8 * num_foreign:
+        return True
+    # Of bytes that became controls only blanks are left between the others.
+    signs = _SIGNS.findall(text)
+    return len({*signs}) > 2 and len(signs) + len(_LEADS.findall(text)) >= 0.8 * num_foreign
 
 
 def mark_of(content: bytes) -> str | None:
@@ -123,6 +131,8 @@ def decode_text(content: bytes, encoding: str = "utf-8") -> str:
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _SHIFTED = re.compile(rb"\+[A-Za-z0-9+/]{3}")
 """Begins letters beyond ASCII in UTF-7."""
+_SHIFTED_HZ = re.compile(rb"~\{[!-~]{2}")
+"""The same in HZ, of Chinese mails."""
 MIN_UTF7_CHARACTERS, MIN_UTF7_SCORE = 4, 0.25
 """What words such as +settings hardly reach where they are read as letters."""
 MIN_WIDE_BYTES = 4
@@ -131,12 +141,13 @@ MIN_WIDE_BYTES = 4
 
 def unmarked_encoding(content: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark, judged by its zero bytes, or by control characters that it
-    reads as letters, and UTF-7; None for other content."""
+    reads as letters, UTF-7 and HZ; None for other content."""
     sample = content[:SAMPLE_CHARACTERS]
     if len(content) < MIN_WIDE_BYTES:
         return None
-    if _SHIFTED.search(sample) and _is_utf7(content):
-        return "utf-7"
+    for start, name in ((_SHIFTED, "utf-7"), (_SHIFTED_HZ, "hz")):
+        if start.search(sample) and _is_shifted(content, name):
+            return name
     num_zeros = sample.count(0)
     if num_zeros * 4 >= len(sample):
         if len(content) % 4 == 0 and num_zeros * 2 > len(sample):
@@ -155,13 +166,13 @@ def unmarked_encoding(content: bytes) -> str | None:
     return best if all(map(_is_of_a_text, texts[best])) else None
 
 
-def _is_utf7(content: bytes) -> bool:
-    """Whether what stands between + and - in plain ASCII are usual letters, several of them."""
+def _is_shifted(content: bytes, encoding: str) -> bool:
+    """Whether an encoding that shifts within plain ASCII reads usual letters, several of them."""
     sample = content[:SAMPLE_CHARACTERS]
     if len(sample) < len(content):
         sample = sample[: max(sample.rfind(b"\n"), sample.rfind(b" ")) + 1]
     try:
-        text = sample.decode("utf-7") if sample.isascii() else ""
+        text = sample.decode(encoding) if sample.isascii() else ""
     except UnicodeDecodeError:
         return False
     num_foreign = sum(not character.isascii() for character in text)
