@@ -9,6 +9,8 @@ import torch
 from toys import PLAIN
 
 from seqbelt.cli import main
+from seqbelt.commands.review import items_of_predictions
+from seqbelt.errors import SettingsError
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.models.classifier import build_network
@@ -46,7 +48,9 @@ def test_long_recordings_become_segments(tmp_path, monkeypatch, capfd, noise, wa
         "labels",
     )  # fmt: skip
     assert code == 3, err
-    assert "windows of 0.5 s" in err
+    assert "windows of 0.5 s" in err and "next:" not in err
+    with pytest.raises(SettingsError, match="a row for each segment"):
+        items_of_predictions(Path("o.csv"))
     with Path("o.csv").open() as file:
         rows = list(csv.DictReader(file))
     segments = [row for row in rows if not row["error"]]
@@ -87,3 +91,4 @@ def test_a_recording_far_longer_than_those_trained_on_is_said(
     code, err = run(capfd, "new", *files, "--output", "p.csv")
     assert "longer than 4 times the longest training sequence (50 steps): 1 input" in err
     assert "--timeline" in err
+    assert "next: seqbelt review p.csv short.wav long.wav" in err

@@ -79,7 +79,7 @@ def make_set(
 
 
 def audit(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Check a data set for leaks between train, validation and test, and for bad rows."""
+    """Check a data set for leaks between its parts, and for bad rows."""
 
     def work() -> Outcome:
         from seqbelt.commands.audit import audit

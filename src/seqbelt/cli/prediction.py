@@ -1,8 +1,9 @@
 """Commands that predict files, folders and live signals."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -221,7 +222,12 @@ def predict(
             raise SettingsError(f"--{given[0].replace('_', '-')}: needs --timeline")
         return predict_in_child(model, inputs, output, timeout_s, **options)
 
-    run(work, as_json, RESUMES)
+    def next_step(result: dict[str, Any]) -> str | None:
+        if timeline or not result["labels"] or "://" in output:
+            return None  # review shows inputs with one prediction each
+        return shlex.join(["seqbelt", "review", output, *inputs])
+
+    run(work, as_json, RESUMES, next_step)
 
 
 def stream(

@@ -178,6 +178,11 @@ def items_of_predictions(
     predicted = [] if at is None else rows.column_names[at + 1 :]
     columns = [name for name in predicted if name.startswith("p_")]
     missing = {"content_hash", "model"} - set(rows.column_names)
+    if "start_s" in rows.column_names and not columns:
+        raise SettingsError(
+            f"PREDICTIONS {table}: has a row for each segment, and review shows whole inputs; look "
+            "at segments in Audacity ('seqbelt predict --audacity FOLDER')"
+        )
     if key not in rows.column_names or not columns or missing:
         raise SettingsError(
             f"PREDICTIONS {table}: expected a table that 'seqbelt predict' wrote (path or id, "

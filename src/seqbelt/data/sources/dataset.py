@@ -360,7 +360,7 @@ class Data(Settings):
         if not count or self.label_column in manifest.columns_found:
             return manifest
         note = (
-            f"{count:,} of {len(manifest):,} recordings have no table of segments: all of their "
+            f"recordings without a table of segments: {count:,} of {len(manifest):,}; all of their "
             f"steps are '{self.background}', unless their own table has a column "
             f"'{self.label_column}'"
         )
