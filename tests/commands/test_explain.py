@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -19,7 +20,7 @@ from seqbelt.evaluation import attribution
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
-from seqbelt.features.text.text import Character, Word
+from seqbelt.features.text.text import Character, Jamo, Word
 from seqbelt.features.video.video import FrameDifferences
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Predictor
@@ -286,6 +287,14 @@ def test_a_korean_text_has_its_page_whatever_fonts_are_installed(capsys):
     check(result, "영화 좋은 🙂")
     assert Page(result["files"][1]).text == "영화 좋은 🙂"
     assert [Path(path).suffix for path in result["files"]] == [".csv", ".html"]
+
+
+def test_the_letters_of_a_syllable_are_one_in_what_is_printed(capsys):
+    model = save(Jamo(kind="jamo", min_count=1), TEXTS)
+    code, _, err = run(capsys, model, "--text", "좋은 각")
+    assert code == 0
+    printed = re.findall(r"'(.)' \(", err.partition("nats")[2])
+    assert printed and len(set(printed)) == len(printed)
 
 
 def test_fonts_know_what_they_cannot_write():

@@ -89,6 +89,7 @@ def test_controls_are_those_of_the_command_and_the_page_shows_them(tmp_path):
     found.report(tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text("utf-8")
     assert "summary statistics" in text and text.count("<img") == 2
+    assert "Learning curves" in text
 
 
 def test_an_experiment_is_logged_to_mlflow(tmp_path, monkeypatch, migrated_once):

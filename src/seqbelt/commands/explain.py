@@ -116,7 +116,7 @@ def explain(
     if result["above_chance"] is not False:
         if explained.is_joined:
             _print_totals(explained)
-        _print_strongest(steps, explained.names)
+        _print_strongest(steps.label, _named_attributions(explained))
     return Outcome({**result, "files": [str(path) for path in files]})
 
 
@@ -314,17 +314,27 @@ def _print_totals(explained: ExplainedItem) -> None:
     echo(f"in nats: {', '.join(f'{name} {total:+.2f}' for name, total in totals)}")
 
 
-def _print_strongest(steps: AttributedSteps, names: Sequence[str]) -> None:
-    """Print the strongest steps."""
-    attributions = np.nan_to_num(steps.attributions)
-    order = np.argsort(attributions, kind="stable")
+def _named_attributions(explained: ExplainedItem) -> list[tuple[str, float]]:
+    """What is attributed, with its name; tokens of one character (bytes, jamo) count together, as
+    on the page."""
+    named: list[tuple[str, float]] = []
+    for one in explained.inputs:
+        parts = zip(one.step_names, one.attributions.tolist(), strict=True)
+        if one.tokens is not None:
+            parts = ((repr(part.text), part.attribution) for part in _spans(one, one.tokens))
+        start = f"{one.name} " if one.name else ""
+        named += [(start + name, value) for name, value in parts if value is not None]
+    return named + [(column.shown, column.attribution) for column in explained.columns]
+
+
+def _print_strongest(label: str, named: Sequence[tuple[str, float]]) -> None:
+    """Print the strongest steps, tokens and columns."""
+    ordered = sorted(named, key=lambda pair: float(np.nan_to_num(pair[1])))
     for direction, strongest in (
-        ("for", order[::-1][:NUM_STRONGEST]),
-        ("against", order[:NUM_STRONGEST]),
+        ("for", ordered[::-1][:NUM_STRONGEST]),
+        ("against", ordered[:NUM_STRONGEST]),
     ):
         sign = 1 if direction == "for" else -1
-        listed = [
-            f"{names[i]} ({attributions[i]:+.2f})" for i in strongest if sign * attributions[i] > 0
-        ]
+        listed = [f"{name} ({value:+.2f})" for name, value in strongest if sign * value > 0]
         if listed:
-            echo(f"{direction} {steps.label}: {', '.join(listed)}")
+            echo(f"{direction} {label}: {', '.join(listed)}")

@@ -24,6 +24,7 @@ from seqbelt.estimator import SequenceClassifier
 from seqbelt.plots.comparison_figures import comparison_figure
 from seqbelt.plots.report_page import figure, markdown, page
 from seqbelt.plots.run_figures import learning_curves
+from seqbelt.texts import text
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.history import History
 from seqbelt.words import percent
@@ -44,10 +45,10 @@ class ArrayConclusion(Conclusion):
         """Write the verdict, the tables and the figures as one HTML file."""
         blocks = [
             markdown(self.markdown()),
-            *(figure(*titled) for titled in self.figures().items()),
+            *(figure(text(f"figure_{name}"), drawn) for name, drawn in self.figures().items()),
         ]
-        text = page("Comparison", self.headline, "en", blocks)
-        Path(path).write_text(text, encoding="utf-8")
+        content = page("Comparison", self.headline, "en", blocks)
+        Path(path).write_text(content, encoding="utf-8")
 
     def figures(self) -> dict[str, Any]:
         """matplotlib figures: the scores with their intervals, and the learning curves."""

@@ -57,13 +57,10 @@ class ExplainedInput:
 
     @property
     def step_names(self) -> list[str]:
-        """What each step is called in text."""
-        start = f"{self.name} " if self.name else ""
-        if self.tokens is not None:
-            return [f"{start}{piece!r}" for piece in self.tokens.pieces]
+        """What each step is called in text, where steps are no tokens."""
         if self.features.step_s():
-            return [f"{start}{time:g} s" for time in self.times.round(4)]
-        return [f"{start}step {number}" for number in range(len(self.attributions))]
+            return [f"{time:g} s" for time in self.times.round(4)]
+        return [f"step {number}" for number in range(len(self.attributions))]
 
 
 class ExplainedColumn(NamedTuple):
@@ -101,12 +98,6 @@ class ExplainedItem:
         """Of all steps, and of the columns."""
         cells = [column.attribution for column in self.columns]
         return np.concatenate([*(one.attributions for one in self.inputs), np.array(cells)])
-
-    @property
-    def names(self) -> list[str]:
-        """The name of each attribution."""
-        names = [name for one in self.inputs for name in one.step_names]
-        return [*names, *(column.shown for column in self.columns)]
 
     @property
     def num_steps(self) -> int:

@@ -147,9 +147,7 @@ class TestBackground:
             }
         )
         notes = experiment.data.load(experiment.features).notes
-        assert any(
-            "without a table of segments: 1 of 3; all" in note for note in notes
-        )
+        assert any("without a table of segments: 1 of 3; all" in note for note in notes)
 
     def test_without_a_background_they_are_quarantined(self):
         store = self.prepare(validation_fraction=0).store
