@@ -61,3 +61,6 @@ def test_curves_without_validation_rows_have_no_empty_panel():
     history = History([Epoch(n, 0.7, 0.1, 1.0, 0.0, 1.0, None) for n in (1, 2)], best_epoch=2)
     (losses,) = learning_curves({"lstm-s0": history}).axes
     assert losses.get_ylabel().startswith("cross-entropy")
+    losses.figure.draw_without_rendering()
+    marks = [tick.get_text() for tick in losses.get_yticklabels(which="both")]
+    assert "0.7" in marks and not any("10^" in mark for mark in marks)

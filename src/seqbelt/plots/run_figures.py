@@ -7,7 +7,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from seqbelt.comparison.variants import COLOURS, label
 from seqbelt.data.batches import Batch, make_batch
@@ -114,6 +114,10 @@ def learning_curves(histories: Mapping[str, History], language: Language = ENGLI
                 axes.plot(numbers, values, color=colour, label=title)
                 axes.plot(numbers[best], values[best], "o", color=colour)
     losses.set(ylabel=words("axis_loss"), yscale="log")
+    losses.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    low, high = losses.get_ylim()
+    if high < 20 * low:  # of a wide range the powers of ten are enough
+        losses.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
     for axes in scored:
         axes.set(ylabel=words("axis_validation_accuracy"))
         _legend_by_cell(axes, histories, language)
