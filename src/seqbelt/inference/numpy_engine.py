@@ -17,16 +17,12 @@ in which torch is imported."""
 
 
 class NumpyEngine:
-    """A bundle's network in NumPy, until the work is worth importing torch.
-
-    Raises ValueError for a bundle that only torch computes.
-    """
+    """A bundle's network in NumPy, until the work is worth importing torch; for a bundle that
+    ``can_compute`` accepts."""
 
     is_on_cpu = True
 
     def __init__(self, bundle: Bundle) -> None:
-        if not can_compute(bundle):
-            raise ValueError(f"the model {bundle.name} needs torch")
         self._networks = bundle.numpy_networks
         self._products = self._steps = 0.0
 

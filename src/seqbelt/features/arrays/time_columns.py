@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from seqbelt.features.arrays.column_names import UNNAMED
 from seqbelt.features.arrays.number_cells import Cell, is_missing
 
 _TIME_NAMES = """
@@ -181,7 +182,7 @@ def counts_rows(values: np.ndarray, name: str) -> bool:
     rise or never repeat where it has no name."""
     if not len(values) or not np.isfinite(values).all() or (values != np.floor(values)).any():
         return False
-    if name.strip() in ("", "Unnamed: 0"):
+    if name.strip() in ("", f"{UNNAMED}0"):
         return len(np.unique(values)) == len(values)
     return is_row_name(name) and bool((np.diff(values) == 1).all())
 
