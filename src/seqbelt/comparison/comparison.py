@@ -124,7 +124,7 @@ class Comparison(VerdictRule):
         macro-F1; ``scope`` is a sentence about what the test rows cannot show. Raises
         SettingsError where ``metric`` does not fit the data.
         """
-        answers = {cell: [run.answers for run in of] for cell, of in runs.items()}
+        answers = {cell: [run.answers for run in cell_runs] for cell, cell_runs in runs.items()}
         chosen = Metric(self.metric)
         labels = next(iter(answers.values()))[0].labels
         unit = "row" if groups is None else unit
@@ -144,9 +144,11 @@ class Comparison(VerdictRule):
         correct = scored[ACCURACY].cells
         best = max(correct, key=lambda cell: correct[cell].mean())
         remedy = (remedies or {}).get(best, "")
-        said = remarks(self, best, correct[best], controls, groups, remedy)
+        comments = remarks(self, best, correct[best], controls, groups, remedy)
         estimates = {metric: self._estimates(scores) for metric, scores in scored.items()}
-        return Conclusion(runs, verdicts, self.confidence, controls, said, scope, estimates, chosen)
+        return Conclusion(
+            runs, verdicts, self.confidence, controls, comments, scope, estimates, chosen
+        )
 
     def _estimates(self, scored: Scored) -> dict[str, Estimate]:
         is_fraction = scored.metric.is_fraction

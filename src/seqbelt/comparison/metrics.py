@@ -77,9 +77,9 @@ class Metric:
 
     def signed(self, number: float) -> str:
         """A difference without its unit, e.g. ``+4.0``."""
-        places = 1 if self.is_fraction else 3
-        shown = round(100 * number if self.is_fraction else number, places)
-        return f"{shown + 0.0:+.{places}f}"  # adding 0 turns -0 into 0
+        num_decimals = 1 if self.is_fraction else 3
+        shown = round(100 * number if self.is_fraction else number, num_decimals)
+        return f"{shown + 0.0:+.{num_decimals}f}"  # adding 0 turns -0 into 0
 
 
 ACCURACY = Metric("accuracy")
@@ -90,7 +90,7 @@ AVERAGE_PRECISION, MICRO_F1 = (Metric(name) for name in SEVERAL_NAMES)
 
 @dataclass(frozen=True)
 class Answers:
-    """What one model answers to the test examples; arrays ``(examples,)``."""
+    """One model's predictions for the test examples; arrays ``(examples,)``."""
 
     labels: np.ndarray
     """True classes; with several labels this and ``predicted`` are bool ``(examples, classes)``."""
@@ -186,8 +186,8 @@ def score_cells(
         )
     if metric.name.startswith(RECALL):
         rows = first.labels == class_index(metric, classes)
-        own = None if groups is None else groups[rows]
-        return Scored(metric, stack(lambda model: model.correct[rows]), own, unit)
+        row_groups = None if groups is None else groups[rows]
+        return Scored(metric, stack(lambda model: model.correct[rows]), row_groups, unit)
     if metric.name == "segmental_f1":
         members = groups_of_recordings(first, groups)
         values = stack(
@@ -219,22 +219,22 @@ def _score_several(
     if metric.name.startswith(RECALL):
         at = class_index(metric, classes)
         rows = first.labels[:, at]
-        own = None if groups is None else groups[rows]
+        row_groups = None if groups is None else groups[rows]
         values = {cell: np.stack([model.predicted[rows, at] for model in of])
                  for cell, of in cells.items()}  # fmt: skip
-        return Scored(metric, values, own, unit)
+        return Scored(metric, values, row_groups, unit)
     raise SettingsError(f"comparison.metric: {metric.name!r} is not for data.labels: several")
 
 
 def _f1_values(answers: Answers, groups: np.ndarray | None, is_micro: bool) -> np.ndarray:
     """Pseudo-values ``(units,)`` of micro- or macro-F1 of several labels."""
     true, predicted = answers.labels.astype(np.int64), answers.predicted.astype(np.int64)
-    own = np.stack([true * predicted, true + predicted], axis=2)  # (examples, classes, 2)
+    unit_counts = np.stack([true * predicted, true + predicted], axis=2)  # (examples, classes, 2)
     if groups is not None:
         members = np.unique(groups, return_inverse=True)[1]
-        summed = np.zeros((members.max() + 1, *own.shape[1:]), np.int64)
-        np.add.at(summed, members, own)
-        own = summed
+        summed = np.zeros((members.max() + 1, *unit_counts.shape[1:]), np.int64)
+        np.add.at(summed, members, unit_counts)
+        unit_counts = summed
 
     def of(counts: np.ndarray) -> np.ndarray:
         if is_micro:
@@ -244,8 +244,8 @@ def _f1_values(answers: Answers, groups: np.ndarray | None, is_micro: bool) -> n
         f1 = 2 * hits / np.maximum(both, 1)
         return f1.sum(axis=-1) / np.maximum((both > 0).sum(axis=-1), 1)
 
-    total = own.sum(axis=0)
-    return _normalised(float(of(total)), of(total - own))
+    total = unit_counts.sum(axis=0)
+    return _normalised(float(of(total)), of(total - unit_counts))
 
 
 def average_precision_values(answers: Answers, groups: np.ndarray | None) -> np.ndarray:
@@ -332,15 +332,15 @@ def are_skewed(labels: np.ndarray, num_classes: int) -> bool:
 def macro_f1(counts: np.ndarray) -> float:
     """Mean F1 over the classes that occur, of counts ``(true class, predicted class)``."""
     hits, occurring = np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1)
-    there = occurring > 0
-    return float(np.mean(2 * hits[there] / occurring[there]))
+    occurs = occurring > 0
+    return float(np.mean(2 * hits[occurs] / occurring[occurs]))
 
 
 def balanced_accuracy(counts: np.ndarray) -> float:
     """Mean recall over the classes that have examples, of counts ``(true, predicted class)``."""
     sizes = counts.sum(axis=1)
-    there = sizes > 0
-    return float(np.mean(np.diag(counts)[there] / sizes[there]))
+    has_examples = sizes > 0
+    return float(np.mean(np.diag(counts)[has_examples] / sizes[has_examples]))
 
 
 def quadratic_kappa(counts: np.ndarray) -> float:
@@ -390,9 +390,9 @@ def _pseudo_values(
             for code in np.unique(codes):
                 yield np.bincount([code], minlength=num_codes)
         else:
-            for own in np.split(codes[np.argsort(members, kind="stable")],
+            for unit_codes in np.split(codes[np.argsort(members, kind="stable")],
                                 np.cumsum(np.bincount(members))[:-1]):  # fmt: skip
-                yield np.bincount(own, minlength=num_codes)
+                yield np.bincount(unit_codes, minlength=num_codes)
 
     def of(counts: np.ndarray) -> float:
         return metric(counts.reshape(num_classes, num_classes))
@@ -404,13 +404,13 @@ def _pseudo_values(
 def _segment_pseudo_values(segments: np.ndarray, members: np.ndarray) -> np.ndarray:
     """Pseudo-values ``(units,)`` of segmental F1, whole recordings or groups left out."""
     unit = np.unique(members, return_inverse=True)[1]
-    own = np.stack([np.bincount(unit, column) for column in segments.T], axis=1)
+    unit_counts = np.stack([np.bincount(unit, column) for column in segments.T], axis=1)
 
     def of(counts: np.ndarray) -> np.ndarray:
         return 2 * counts[..., 0] / np.maximum(counts[..., 1] + counts[..., 2], 1)
 
-    total = own.sum(axis=0)
-    return _normalised(float(of(total)), of(total - own))
+    total = unit_counts.sum(axis=0)
+    return _normalised(float(of(total)), of(total - unit_counts))
 
 
 def _normalised(value: float, without: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def match(
 
     ``model`` as it is given is the measure; ``build`` makes the untrained network of settings.
     Of the two nearest hidden sizes the one nearer in size is taken: with small networks the
-    sizes cannot meet exactly, which ``describe`` tells.
+    sizes differ by a few percent; ``describe`` reports them.
     """
     if other.cell == model.cell:
         return other

@@ -192,9 +192,9 @@ def score_difference(
         raise ValueError(f"{num_units} test example or group: at least 2 are needed")
     components, noise = list[Component](), 0.0
     for scores in signed:
-        seeds, own_noise = _seed_components(scores)
-        noise += own_noise.variance
-        components.append(Component(max(seeds.variance, own_noise.variance), seeds.degrees))
+        seeds, interaction = _seed_components(scores)
+        noise += interaction.variance
+        components.append(Component(max(seeds.variance, interaction.variance), seeds.degrees))
     between = np.sum([scores.mean(axis=0) for scores in signed], axis=0)
     variance = max(float(between.var(ddof=1)) / num_units - noise, 0.0)
     # One more example in which a does better and one in which b does, by as much as where they do
@@ -239,7 +239,7 @@ def detectable_difference(
 
 
 def accuracy_after_selection(correct: np.ndarray, num_resamples: int = 200) -> float:
-    """Accuracy to expect of the best of several models, which its own best score overstates.
+    """Accuracy to expect of the best of several models, which the best score overstates.
 
     ``correct`` ``(models, examples)``. The best on resampled examples is scored on those that were
     not drawn: the bootstrap bias correction of Tsamardinos, Greasidou & Borboudakis 2018
@@ -285,19 +285,20 @@ def _at_shared_value(
     p (1 - p). Cells that are far apart are not moved to each other, only by ``NEARBY`` standard
     errors.
     """
-    own = np.array(means)
+    cell_means = np.array(means)
     variances = np.array([cell.variance for cell in cells])
     precision = 1 / (variances + of_examples / 2)
     reach = NEARBY * np.sqrt(variances.sum() + of_examples)
 
     def ratio(shared: float) -> np.ndarray:
-        counts = num_examples * np.stack([own + np.clip(shared - own, -reach, reach), own])
+        moved = cell_means + np.clip(shared - cell_means, -reach, reach)
+        counts = num_examples * np.stack([moved, cell_means])
         fractions = (counts.clip(0, num_examples) + 1) / (num_examples + 2)
-        at_shared, at_own = fractions * (1 - fractions)
-        return at_shared / at_own
+        at_shared, at_means = fractions * (1 - fractions)
+        return at_shared / at_means
 
-    raised = ratio(float(np.average(own, weights=precision)))
-    lowered = np.minimum(ratio(float(own.mean())), 1)
+    raised = ratio(float(np.average(cell_means, weights=precision)))
+    lowered = np.minimum(ratio(float(cell_means.mean())), 1)
     factors = np.where(raised > 1, raised**2, lowered)
     return [replace(cell, variance=float(cell.variance * factor))
             for cell, factor in zip(cells, factors, strict=True)]  # fmt: skip

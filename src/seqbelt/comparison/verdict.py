@@ -1,4 +1,4 @@
-"""The verdict in words: does one cell beat another on this data, and if not known, what would tell.
+"""The verdict in words: does one cell beat another on this data, or what would decide it.
 
 Why this test: with two to five seeds the plain bootstrap over seeds and examples claims a
 difference that is not there in up to 30 cases of 100 (5 are allowed), since its percentiles know
@@ -395,8 +395,8 @@ def in_order(verdicts: Sequence[Verdict]) -> list[Verdict]:
     def rank(verdict: Verdict) -> tuple[int, list[float]]:
         pair = {verdict.cell, verdict.other}
         leads = [{"lstm", "rnn"}, {"lstm", "rnn_relu"}]
-        place = leads.index(pair) if pair in leads else len(leads)
-        return place, sorted([-verdict.value, -verdict.other_value])
+        position = leads.index(pair) if pair in leads else len(leads)
+        return position, sorted([-verdict.value, -verdict.other_value])
 
     return sorted(verdicts, key=rank)
 

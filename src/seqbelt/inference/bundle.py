@@ -259,9 +259,9 @@ class Bundle:
         if (parts := weights.get("embed.parts")) is not None:
             _check_embedding_parts(parts, self.num_features)
         for name, shape in expected.items():
-            found = weights[name].shape if name in weights else "nothing"
-            if found != shape:
-                raise ValueError(f"{name}: bundle.json needs shape {shape}, found {found}")
+            actual = weights[name].shape if name in weights else "nothing"
+            if actual != shape:
+                raise ValueError(f"{name}: bundle.json needs shape {shape}, found {actual}")
         for name in weights:
             if name not in expected and not name.endswith("embed.parts"):
                 raise ValueError(f"{name}: the network has no such weights")

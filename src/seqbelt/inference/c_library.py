@@ -44,8 +44,8 @@ class CLibrary(nn.Module):
     ) -> None:
         super().__init__()
         self._name, self._num_classes = name, num_classes
-        with tempfile.TemporaryDirectory(prefix="seqbelt-c-") as place:
-            folder = Path(place)
+        with tempfile.TemporaryDirectory(prefix="seqbelt-c-") as temporary:
+            folder = Path(temporary)
             (folder / f"{name}.h").write_text(files.header, "ascii")
             (folder / f"{name}.c").write_text(files.source, "ascii")
             shim = _SHIM.format(name=name, upper=name.upper())

@@ -85,9 +85,9 @@ class LabelDetector:
         changes = []
         for at, detector in enumerate(self._detectors):
             is_sure = float(begins[at] or ends[at])
-            found = detector.push("begins" if begins[at] else "ends", is_sure, time_s)
-            if found is not None:
+            detected = detector.push("begins" if begins[at] else "ends", is_sure, time_s)
+            if detected is not None:
                 change = "begins" if begins[at] else "ends"
                 p = round(float(probabilities[at]), 6)
-                changes.append(LabelChange(self._classes[at], change, p, found.since_s))
+                changes.append(LabelChange(self._classes[at], change, p, detected.since_s))
         return changes

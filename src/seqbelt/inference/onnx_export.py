@@ -179,8 +179,8 @@ class JoinedOnnxNetwork(OnnxNetwork):
             kind = np.int64 if size.is_tokens else np.float32
             steps = np.zeros((len(items), lengths.max(), *width), kind)
             for row, of in zip(steps, sequences, strict=True):
-                if (own := of[at]) is not None:
-                    row[: len(own)] = own
+                if (sequence := of[at]) is not None:
+                    row[: len(sequence)] = sequence
             port = port_of(size.name)
             feeds |= {port.inputs: steps, port.lengths: lengths}
         return feeds

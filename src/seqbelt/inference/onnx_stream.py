@@ -206,19 +206,19 @@ class _Step:
 
     def _stem(self, step: str) -> str:
         """The output step ``(1, width)``, which counts only if one is due."""
-        graph, stem, place = self._graph, self._network.stem, self._count
+        graph, stem, step_index = self._graph, self._network.stem, self._count
         for number, block in enumerate([] if stem is None else stem.blocks):
             assert isinstance(block, StemBlock)
             step = self._stem_block(f"past_{number}", block, step)
             if block.stride > 1:
                 stride = graph.constant(np.array([block.stride]))
                 is_output = graph.add(
-                    "Equal", graph.add("Mod", place, stride), graph.constant(np.array([0]))
+                    "Equal", graph.add("Mod", step_index, stride), graph.constant(np.array([0]))
                 )
                 self._is_due = (
                     graph.add("And", self._is_due, is_output) if self._is_due else is_output
                 )
-                place = graph.add("Div", place, stride)
+                step_index = graph.add("Div", step_index, stride)
         return step
 
     def _stem_block(self, name: str, block: StemBlock, step: str) -> str:

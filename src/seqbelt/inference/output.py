@@ -113,10 +113,10 @@ def kept_names(
 ) -> list[str]:
     """The names of kept input columns in a prediction file: a name that predictions have as well
     is prefixed with ``input_``."""
-    own = {key, "label", "confidence", "num_steps", "share_read", "rejected_label", "error"}
+    columns = {key, "label", "confidence", "num_steps", "share_read", "rejected_label", "error"}
     if is_several:
-        own |= {"labels", "rejected_labels"}
-    taken = own | {"content_hash", "model", *(f"p_{name}" for name in classes)}
+        columns |= {"labels", "rejected_labels"}
+    taken = columns | {"content_hash", "model", *(f"p_{name}" for name in classes)}
     free = list[str]()
     for name in names:
         while name in taken:

@@ -41,7 +41,7 @@ _NAME = re.compile(
     re.DOTALL,
 )
 FRACTIONS = frozenset(("missing", "share", "other"))
-"""Kinds of quantities that are 0 or 1 in a row, so that their mean is told."""
+"""Kinds of quantities that are 0 or 1 in a row, so that their mean is a fraction."""
 
 
 class QuantityName(NamedTuple):
@@ -55,8 +55,8 @@ class QuantityName(NamedTuple):
     @classmethod
     def of(cls, name: str) -> "QuantityName":
         """The parts of one of ``Reference.names``, or of ``confidence``."""
-        found = _NAME.fullmatch(name)
-        return cls(*(part or "" for part in found.groups())) if found else cls("", name, "")
+        match = _NAME.fullmatch(name)
+        return cls(*(part or "" for part in match.groups())) if match else cls("", name, "")
 
     @property
     def is_fraction(self) -> bool:
@@ -237,9 +237,9 @@ def _text_reference(
     summaries = []
     for row in range(len(rows)):
         tokens = rows[row]
-        # Without the row's own tokens: a row to predict was not counted either.
-        own = np.bincount(tokens, minlength=size)[tokens]
-        rest = (counts[tokens] - own + 1) / (total - len(tokens) + size)
+        # Without the tokens of the row itself, as a row to predict was not counted either.
+        row_counts = np.bincount(tokens, minlength=size)[tokens]
+        rest = (counts[tokens] - row_counts + 1) / (total - len(tokens) + size)
         unknown = np.count_nonzero(tokens == unknown_id) / len(tokens)
         summaries.append([-np.log(rest).mean(), unknown, len(tokens)])
     return Reference(

@@ -114,7 +114,7 @@ class _Step:
         return torch.cat([scaled, (step - before) / normalize.difference_scale], dim=1)
 
     def _stem(self, step: Tensor) -> Tensor:
-        stem, place = self._network.stem, self._count
+        stem, step_index = self._network.stem, self._count
         for block in [] if stem is None else stem.blocks:
             assert isinstance(block, StemBlock)
             window, num_past = step[:, :, None], block.padding[0]
@@ -125,9 +125,9 @@ class _Step:
             outputs = block.normalize(block.convolution(window)[:, :, 0]).relu()
             step = outputs + step if block.is_residual else outputs
             if block.stride > 1:
-                is_output = place % block.stride == 0
+                is_output = step_index % block.stride == 0
                 self._is_due = is_output if self._is_due is None else self._is_due & is_output
-                place = place // block.stride
+                step_index = step_index // block.stride
         return step
 
     def _recur(self, step: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,12 +163,12 @@ class _Step:
         update, forget, candidate, output = (
             gates[:, number * size : (number + 1) * size] for number in range(4)
         )
-        place = len(self._states.after)
+        num_states = len(self._states.after)
         cell = self._states.take((1, size))
         new = forget.sigmoid() * cell + update.sigmoid() * candidate.tanh()
         step = output.sigmoid() * new.tanh()
         final = self._keep(step, hidden)
-        assert len(self._states.after) == place + 1
+        assert len(self._states.after) == num_states + 1
         self._keep(new, cell)
         return step, final
 

@@ -235,7 +235,7 @@ class _Page:
                 "control_wins",
                 name=name,
                 accuracy=self.words.percent(accuracy),
-                own=self.words.percent(self.accuracy),
+                chosen_accuracy=self.words.percent(self.accuracy),
                 items=self.items,
             )
             for accuracy, name in sorted(ahead, reverse=True)

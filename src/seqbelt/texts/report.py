@@ -80,9 +80,9 @@ REPORT: Mapping[str, tuple[str, str]] = {
     ),
     "control_wins": (
         "A simpler method without recurrence, '{name}', reaches {accuracy} on the same test "
-        "{items}, the chosen model {own}.",
+        "{items}, the chosen model {chosen_accuracy}.",
         "순환 구조가 없는 더 단순한 방법 '{name}'의 정확도가 같은 시험용 {items}에서 {accuracy}이고, 선택된 모델은 "
-        "{own}입니다.",
+        "{chosen_accuracy}입니다.",
     ),
     "tile_accuracy": ("accuracy", "정확도"),
     "tile_classes": ("classes", "클래스"),

@@ -117,9 +117,9 @@ def scores_text(chosen: Trained, trained: Sequence[Trained], conclusion: Conclus
     if is_chosen_by_validation and len(candidates) == len(trained) > 1:
         assert chosen.validation is not None
         expected = accuracy_after_selection(np.stack([report.correct for report in candidates]))
-        own = 100 * chosen.validation.scores.accuracy
+        accuracy = 100 * chosen.validation.scores.accuracy
         parts.append(
-            f"Its validation accuracy, {own:.1f} %, is the best of {len(candidates)} and "
+            f"Its validation accuracy, {accuracy:.1f} %, is the best of {len(candidates)} and "
             f"optimistic; corrected for the choice it is {percent(expected)}."
         )
     return " ".join(

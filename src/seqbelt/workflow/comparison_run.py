@@ -54,7 +54,7 @@ _NEW_OF_DATA = (
 )  # fmt: skip
 """Settings of the data that an earlier version did not know; left out of the name where unset."""
 _NOT_TRAINED = _NEWER | {"seeds", "margin", "confidence", "controls"}
-"""Settings that change which models there are, or what is said of them, but no model."""
+"""Settings that change which models are trained, or what is reported of them, but no model."""
 
 
 def _digest(experiment: Experiment, without: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the models of a comparison answered to the test examples, and the conclusion from it."""
+"""The test predictions of a comparison's models, and the conclusion from them."""
 
 from collections.abc import Sequence
 from dataclasses import replace

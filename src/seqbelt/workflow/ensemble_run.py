@@ -1,4 +1,4 @@
-"""The ensemble of a comparison's networks of one cell, as a model with its own run."""
+"""The ensemble of a comparison's networks of one cell, as a model with a separate run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -77,7 +77,7 @@ def average_networks(
 ) -> EnsembleResult:
     """Average the networks of the best model's cell over all seeds, on the best model's fold.
 
-    The ensemble is calibrated and scored, saved as a bundle, and logged as its own run.
+    The ensemble is calibrated and scored, saved as a bundle, and logged as a separate run.
     """
     fold = best.experiment.data.fold
     members = [

@@ -69,7 +69,7 @@ class ExplainedColumn(NamedTuple):
     name: str
     cell: str
     read_as: str
-    """``value``, ``missing``, or ``other`` for a category without a cell of its own."""
+    """``value``, ``missing``, or ``other``: the cell that rare and unknown categories share."""
     attribution: float
 
     @property
@@ -141,16 +141,22 @@ def divide_item(
     counts = bundle.layout.num_steps(encoded)
     *parts, cells = np.split(attributions, np.cumsum(counts))
     inputs, missing = [], []
-    for (name, section), sequence, own_source, own in zip(
+    for (name, section), sequence, input_source, input_attributions in zip(
         features.inputs.items(), bundle.layout.unpack(encoded), source.inputs, parts, strict=True
     ):
-        if sequence is None or own_source is None:
+        if sequence is None or input_source is None:
             missing.append(name)
             continue
         learned = learned_of(name, bundle.learned)
         inputs.append(
             _explain_input(
-                name, section, encoder.encoders[name], learned, own_source, sequence, own
+                name,
+                section,
+                encoder.encoders[name],
+                learned,
+                input_source,
+                sequence,
+                input_attributions,
             )
         )
     columns = tuple(

@@ -1,4 +1,4 @@
-"""Gather what the report of a prediction tells, while its rows are written; write the report."""
+"""Gather the facts of the prediction report while rows are written; write the report."""
 
 import heapq
 from collections import Counter
@@ -62,11 +62,11 @@ class RowCollector:
     class_folders: dict[str, _Tally] = field(default_factory=dict)
     """By sub-folder."""
     least_sure: list[tuple[float, int, str, str | None]] = field(default_factory=list)
-    """A heap of (-confidence, place, class, true class)."""
+    """A heap of (-confidence, position, class, true class)."""
     num_rows: int = 0
 
     def __call__(self, row: Row, prediction: Sequence[str] | None) -> None:
-        place = self.num_rows
+        position = self.num_rows
         self.num_rows += 1
         if row.content_hash:
             self.hashes.append(short_hash(row.content_hash))
@@ -80,7 +80,7 @@ class RowCollector:
             confidence = float(bundle.confidence(row.probabilities))
             self.confidences.append(confidence)
             names = ", ".join(bundle.predicted_names(row.probabilities)) or "–"
-            entry = (-confidence, -place, names, row.label)
+            entry = (-confidence, -position, names, row.label)
             if len(self.least_sure) < NUM_LEAST_SURE:
                 heapq.heappush(self.least_sure, entry)
             elif entry[:2] > self.least_sure[0][:2]:
@@ -195,11 +195,13 @@ def _groups(tallies: Mapping[str, _Tally]) -> list[Group]:
 def _shown(collector: RowCollector, items: Iterable[Item], words: Words) -> list[ShownItem]:
     """The least sure inputs, least sure first."""
     least_sure = sorted(collector.least_sure, reverse=True)
-    places = {-place for _, place, *_ in least_sure}
-    items_by_position = {place: item for place, item in enumerate(items) if place in places}
+    positions = {-position for _, position, *_ in least_sure}
+    items_by_position = {
+        position: item for position, item in enumerate(items) if position in positions
+    }
     shown = []
-    for confidence, place, predicted, label in least_sure:
-        item = items_by_position.get(-place)
+    for confidence, position, predicted, label in least_sure:
+        item = items_by_position.get(-position)
         if item is None:
             continue
         lines = [f"{words('predicted')}: {predicted} ({words.percent(-confidence)})"]

@@ -73,7 +73,7 @@ def _register(trained: Trained, remark: str) -> str:
 
 
 def _version_page(trained: Trained, remark: str) -> str:
-    """The description of a registered version: what was said of it, its data, its scores."""
+    """The description of a registered version: remark, data and scores."""
     store, data = trained.store, trained.experiment.data
     counts = {name: len(store.split(name)) for name in ("train", "validation", "test")}
     parts = [

@@ -1,4 +1,4 @@
-"""Gather what the report of a comparison tells of the data and of the chosen model."""
+"""Gather the facts of the comparison report: the data and the chosen model."""
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
@@ -112,8 +112,8 @@ def _worst(
 
 def _named(classes: Sequence[str], label: np.ndarray) -> str:
     """A class index by its name, or several labels, bool ``(classes,)``, by theirs."""
-    places = np.flatnonzero(label) if np.ndim(label) else [int(label)]
-    return ", ".join(classes[int(at)] for at in places) or "–"
+    indices = np.flatnonzero(label) if np.ndim(label) else [int(label)]
+    return ", ".join(classes[int(index)] for index in indices) or "–"
 
 
 def _reader(report: Report, row: int) -> Callable[[], np.ndarray]:

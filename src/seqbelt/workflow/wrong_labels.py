@@ -125,14 +125,14 @@ class HeldOut:
     def of_rows(self, store: SequenceStore) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities ``(rows, classes of the store)`` and numbers of models ``(rows,)`` of a
         store's rows; NaN and 0 where there is no prediction of the same content."""
-        place = {
+        row_of = {
             key: row
             for row, key in enumerate(
                 zip(self.table["id"].to_pylist(), self.table["content_hash"].to_pylist())
             )
         }
         ids, hashes = (store.index[name].to_pylist() for name in ("id", "content_hash"))
-        rows = np.array([place.get(key, -1) for key in zip(ids, hashes)], np.int64)
+        rows = np.array([row_of.get(key, -1) for key in zip(ids, hashes)], np.int64)
         is_scored = rows >= 0
         probabilities = np.full((len(rows), len(store.classes)), np.nan)
         # A label that the models did not know contradicts nothing; a class may be another one.

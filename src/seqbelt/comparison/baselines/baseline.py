@@ -10,7 +10,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.texts import text
 
 NO_RECURRENCE = "no-recurrence"
-"""Key of the baseline that is the cells' own network without its recurrent layer."""
+"""Key of the baseline that is the cells' network without its recurrent layer."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Baseline:
 
 
 def no_recurrence_baseline(uses_order: bool) -> Baseline:
-    """The cells' own network without its recurrent layer; it uses order where convolutions
+    """The cells' network without its recurrent layer; it uses order where convolutions
     precede the recurrent layer."""
     return Baseline(
         name=text(f"control_{NO_RECURRENCE}"),
@@ -50,7 +50,7 @@ def no_recurrence_baseline(uses_order: bool) -> Baseline:
 
 
 def input_baseline(name: str) -> Baseline:
-    """The cells' own network on one of several inputs."""
+    """The cells' network on one of several inputs."""
     return Baseline(
         name=text("control_alone", name=name),
         key=f"input-{name}",

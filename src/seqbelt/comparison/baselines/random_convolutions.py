@@ -99,10 +99,12 @@ def _convolve(kernels: list[_Kernels], sequences: Sequences) -> np.ndarray:
     """Features ``(rows, features)`` of every sequence over its valid steps only."""
     features = None
     for indices, inputs, lengths in _batches(sequences):
-        own = torch.cat([some.features(inputs, lengths) for some in kernels], dim=1).numpy()
+        batch_features = torch.cat(
+            [some.features(inputs, lengths) for some in kernels], dim=1
+        ).numpy()
         if features is None:
-            features = np.empty((len(sequences), own.shape[1]), np.float32)
-        features[indices] = own
+            features = np.empty((len(sequences), batch_features.shape[1]), np.float32)
+        features[indices] = batch_features
     assert features is not None  # there are test rows
     return features
 

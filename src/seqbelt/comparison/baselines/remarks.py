@@ -52,7 +52,7 @@ class _Judged:
 
     @property
     def is_ahead(self) -> bool:
-        """Reliably so, or as far as can be told."""
+        """Whether it is more accurate than the best cell: reliably, or undecided and ahead."""
         undecided = self.verdict.word == "undecided" and self.verdict.difference < 0
         return self.verdict.word == "worse" or undecided
 
@@ -89,7 +89,7 @@ def remarks(
         )
     )
     own_seeds = len(correct)
-    # A cell on shuffled steps is no other way to answer: it tells of itself.
+    # A cell on shuffled steps is no rival method: it shows whether that cell uses the order.
     rival = next(
         (judgement for judgement in judged
          if not judgement.baseline.uses_order and judgement.baseline.cell != cell
@@ -162,12 +162,12 @@ def _describe_inputs(
     )
     shown = []
     for judgement in sorted(alone, key=lambda judgement: [*correct].index(judgement.baseline.name)):
-        name, found = judgement.baseline.input_name, correct[judgement.baseline.name]
+        name, correct_alone = judgement.baseline.input_name, correct[judgement.baseline.name]
         reaches = text(
             "input_reaches", name=_written(name), value=percent(judgement.verdict.other_value)
         )
-        if majority is not None and found is not None:
-            answers = {name: _twice(found), "majority": _twice(majority)}
+        if majority is not None and correct_alone is not None:
+            answers = {name: _twice(correct_alone), "majority": _twice(majority)}
             if rule.judge(answers, groups)[0].word != "better":
                 reaches = text("input_at_chance", reaches=reaches)
         shown.append(reaches)

@@ -87,13 +87,13 @@ def _labelled(sequences: Sequences, spans: Sequence[int]) -> tuple[np.ndarray, n
     for index in range(len(sequences)):
         steps = sequences[index]
         means = [uniform_filter1d(steps, span, axis=0, mode="nearest") for span in spans]
-        own = sequences.step_labels(index) != UNLABELLED
-        inputs.append(np.concatenate([steps, *means], axis=1)[own])
+        is_labelled = sequences.step_labels(index) != UNLABELLED
+        inputs.append(np.concatenate([steps, *means], axis=1)[is_labelled])
     return np.concatenate(inputs), sequences.store.target.labels(sequences)
 
 
 def shuffled_order_baseline(cell: str) -> Baseline:
-    """The baseline of a cell on its own inputs in random order."""
+    """The baseline of a cell that reads the steps in random order."""
     name = in_sentence(cell)
     return Baseline(
         name=text("control_shuffled", name=name),

@@ -314,7 +314,7 @@ def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int
             _refuse_shorter(container, stream, num_samples / stream.sample_rate)
             return np.concatenate(pieces), stream.sample_rate
     except (FFmpegError, ValueError) as error:
-        if any(content.startswith(mark, place) for place, mark in _MEDIA_SIGNATURES):
+        if any(content.startswith(mark, offset) for offset, mark in _MEDIA_SIGNATURES):
             why = f"begins as a media file, but cannot be decoded ({reason_of(error)})"
             raise BadInput(TRUNCATED, why) from None
         why = f"not an audio file that can be decoded ({reason_of(error)})"

@@ -144,7 +144,7 @@ def _open(source: Path | bytes) -> Iterator[Any]:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as opened:
             if head.startswith(GIF_SIGNATURES):
                 refuse_cut_gif(opened)
-            elif any(head.startswith(mark, place) for place, mark in VIDEO_SIGNATURES):
+            elif any(head.startswith(mark, offset) for offset, mark in VIDEO_SIGNATURES):
                 refuse_joined(opened)
     except OSError as error:
         raise BadInput(UNREADABLE, reason_of(error)) from None
@@ -155,7 +155,7 @@ def _open(source: Path | bytes) -> Iterator[Any]:
         container = open_container(file, CONTAINERS, BUFFER_BYTES)
     except (FFmpegError, ValueError) as error:
         why = reason_of(error)
-        if any(head.startswith(mark, place) for place, mark in VIDEO_SIGNATURES):
+        if any(head.startswith(mark, offset) for offset, mark in VIDEO_SIGNATURES):
             raise BadInput(TRUNCATED, f"begins as a video, but cannot be decoded ({why})") from None
         raise BadInput(WRONG_TYPE, f"not a video that can be decoded ({why})") from None
     with container:
