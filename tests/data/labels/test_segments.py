@@ -163,6 +163,16 @@ class TestBackground:
         with pytest.raises(SeqbeltError, match="begins at 4 s, after the end of the recording"):
             self.prepare()
 
+    def test_a_segment_that_ends_long_after_the_recording_is_said_to_be_cut(self, folder, caplog):
+        write(folder / "a.segments.csv", "start_s,end_s,label", "0.2,9,call")
+        self.prepare()
+        assert "a.segments.csv: to 9 s of" in caplog.text and "where it is cut" in caplog.text
+
+    def test_a_segment_that_ends_with_the_recording_is_ordinary(self, folder, caplog):
+        write(folder / "a.segments.csv", "start_s,end_s,label", "0.2,1.1,call")
+        self.prepare()
+        assert "cut" not in caplog.text
+
     def test_background_of_sequences_is_refused(self):
         with pytest.raises(SettingsError, match="labels: per_step"):
             self.prepare(labels="per_sequence", background="silence")

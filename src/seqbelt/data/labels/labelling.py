@@ -1,6 +1,7 @@
 """Labels from a manifest's column, or, for every step, from a table of segments or a column of the
 recording's table."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +15,15 @@ from seqbelt.data.labels.label_sets import Unlabeled, unpack_labels
 from seqbelt.data.labels.segments import Segment, read_segments
 from seqbelt.data.labels.targets import UNLABELLED, TargetName
 from seqbelt.data.sources.manifest import SIDECAR, Manifest
-from seqbelt.data.sources.names import clean_names
+from seqbelt.data.sources.names import clean_names, shorten
 from seqbelt.errors import UNKNOWN_LABEL, UNREADABLE, WRONG_SHAPE, BadInput, SettingsError
 from seqbelt.features.arrays.array_features import ArrayFeatures
 from seqbelt.features.arrays.reading import read_words
 from seqbelt.features.base import Encoder, Features, Source, file_or_content
 from seqbelt.features.encoding import available_cores, stamp_source
+from seqbelt.words import count_of
+
+logger = logging.getLogger(__name__)
 
 ROUNDING = 1e-6
 """Tolerance in steps for the start of a segment."""
@@ -31,6 +35,8 @@ NO_SEGMENTS = (
 )
 MILLISECONDS = 10
 """Times that exceed a recording's duration by this factor are taken for another unit."""
+SLACK_S = 1.0
+"""A recording's last window may begin some steps before its end, and people round."""
 
 
 class Labelling(Protocol):
@@ -225,6 +231,7 @@ class StepLabelling:
     ) -> list[StepNames | BadInput]:
         tables, step_s = manifest.segments(), self.features.step_s()
         assert step_s is not None  # see ``check``
+        cut: list[str] = []
 
         def read_row(row: int, count: int) -> StepNames | BadInput:
             path = tables[row]
@@ -232,6 +239,10 @@ class StepLabelling:
                 if path is not None:
                     segments = self._read_segments(path)
                     _check_duration(path, segments, count * step_s)
+                    if segments and segments[-1].end_s > count * step_s + SLACK_S:
+                        cut.append(
+                            f"{path.name}: to {segments[-1].end_s:g} s of {count * step_s:g} s"
+                        )
                     steps = _name_segments(segments, count, step_s)
                 elif (words := self._read_column(manifest.source(row))) is not None:
                     num_steps = self.features.num_steps(len(words))
@@ -247,7 +258,13 @@ class StepLabelling:
             return steps if steps.names else BadInput(UNKNOWN_LABEL, "no step has a label")
 
         with ThreadPoolExecutor(available_cores()) as pool:
-            return list(pool.map(read_row, rows, num_steps))
+            labels = list(pool.map(read_row, rows, num_steps))
+        if cut:
+            logger.warning(
+                "%s with a segment that ends over %g s after its recording, where it is cut: %s",
+                count_of(len(cut), "table"), SLACK_S, shorten(sorted(cut)),
+            )  # fmt: skip
+        return labels
 
     def _clean(self, words: np.ndarray) -> np.ndarray:
         if self.labels_as_written:
@@ -316,8 +333,7 @@ def _check_duration(path: Path, segments: Sequence[Segment], duration_s: float) 
             f"{path.name}: a segment ends at {last.end_s:g} s, the recording at "
             f"{duration_s:g} s; if these are milliseconds, name the columns start_ms and end_ms",
         )
-    # A recording's last window may begin some steps before its end.
-    if last.start_s > duration_s + 1:
+    if last.start_s > duration_s + SLACK_S:
         raise BadInput(
             WRONG_SHAPE,
             f"{path.name}: a segment begins at {last.start_s:g} s, after the end of the "
