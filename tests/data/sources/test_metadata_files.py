@@ -35,6 +35,16 @@ def test_a_table_beside_the_files_lists_them(tmp_path):
     assert "metadata.jsonl" in found.notes[0]
 
 
+def test_files_that_the_table_leaves_out_are_named(tmp_path):
+    write(tmp_path, ["a.csv", "sub/b.csv"])
+    assert "not listed" not in " ".join(Data(source=str(tmp_path)).list_items(CHANNELS).notes)
+    (tmp_path / "sub" / "c.CSV").write_text("x\n1\n2\n")
+    (tmp_path / "._a.csv").write_text("hidden\n")
+    (tmp_path / "readme.txt").write_text("of these files\n")
+    notes = Data(source=str(tmp_path)).list_items(CHANNELS).notes
+    assert any("1 file of" in note and "not read: sub/c.CSV" in note for note in notes)
+
+
 def test_each_part_may_have_its_own_table(tmp_path):
     write(tmp_path / "train", ["a.csv", "b.csv"])
     write(tmp_path / "test", ["c.csv"], label="cat")

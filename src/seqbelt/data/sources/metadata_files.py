@@ -1,5 +1,6 @@
 """Folders with a ``metadata.csv`` beside the files, as Hugging Face's audiofolder has them."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from seqbelt.data.sources.manifest import Manifest
-from seqbelt.data.sources.names import part_of
+from seqbelt.data.sources.names import part_of, shorten
 from seqbelt.data.sources.raw_tables import Columns
 from seqbelt.data.sources.tables import names_items
 from seqbelt.errors import SettingsError
+from seqbelt.words import count_of
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 FILE_COLUMN = "file_name"
@@ -66,13 +68,37 @@ def read_metadata(
     listed = ", ".join(str(table) for table in tables.values())
     note = f"{folder}: the files and labels are those of {listed}"
     notes = [note, *(said for part in parts for said in part.notes)]
-    return replace(
+    manifest = replace(
         parts[0],
         table=pa.concat_tables([part.table for part in parts]).combine_chunks(),
         root=folder,
         overrides=overrides,
         problems=problems,
-        notes=tuple(notes),
+    )
+    if others := _not_listed(manifest):
+        notes.append(
+            f"{count_of(len(others), 'file')} of {folder} with such an ending "
+            f"{'is' if len(others) == 1 else 'are'} not listed, and not read: {shorten(others)}"
+        )
+    return replace(manifest, notes=tuple(notes))
+
+
+def _not_listed(manifest: Manifest) -> list[str]:
+    """Files of the folder with the ending of a listed file, that are not listed; hidden ones are
+    passed over."""
+    if manifest.contents or "path" not in manifest.table.column_names:
+        return []
+    columns = ["path"] if manifest.joined is None else manifest.joined.path_columns
+    listed = {os.path.normpath(path) for name in columns for path in manifest.paths(name) if path}
+    endings = {Path(path).suffix.lower() for path in listed}
+    files = (file.relative_to(manifest.root) for file in manifest.root.rglob("*"))
+    return sorted(
+        str(file)
+        for file in files
+        if file.suffix.lower() in endings
+        and file.name not in NAMES
+        and str(file) not in listed
+        and not any(part.startswith(".") for part in file.parts)
     )
 
 
