@@ -39,7 +39,7 @@ def test_files_that_the_table_leaves_out_are_named(tmp_path):
     write(tmp_path, ["a.csv", "sub/b.csv"])
     assert "not listed" not in " ".join(Data(source=str(tmp_path)).list_items(CHANNELS).notes)
     (tmp_path / "sub" / "c.CSV").write_text("x\n1\n2\n")
-    (tmp_path / "._a.csv").write_text("hidden\n")
+    (tmp_path / "sub" / "._a.csv").write_text("hidden\n")
     (tmp_path / "readme.txt").write_text("of these files\n")
     notes = Data(source=str(tmp_path)).list_items(CHANNELS).notes
     assert any("1 file of" in note and "not read: sub/c.CSV" in note for note in notes)
