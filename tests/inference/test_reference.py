@@ -7,6 +7,7 @@ from toys import toy_store
 from seqbelt.data.in_memory import ArrayStore
 from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SeqbeltError
+from seqbelt.evaluation.drift import measure_drift
 from seqbelt.features.input_layout import ColumnSize, InputLayout, InputSize
 from seqbelt.features.manifest_columns import Column, encode_cells
 from seqbelt.inference.reference import (
@@ -67,10 +68,25 @@ def test_texts_of_rare_and_unknown_tokens_stand_out():
     assert reference.names == ("information", "unknown", "num_steps")
     new = random.choice(np.arange(50), 20, p=shares).astype(np.int32)
     rare = np.array([1, 1, 2, 3] * 5, np.int32)
-    information = reference.summaries[:, 0]
+    information = reference.summaries[np.isfinite(reference.summaries[:, 0]), 0]
+    assert len(information) == 150  # the other half was counted
     usual, unusual = reference.summarize(new), reference.summarize(rare)
     assert abs(usual[0] - information.mean()) < 4 * information.std()
     assert unusual[0] > information.max() and unusual[1] == 0.5
+
+
+def test_texts_that_are_repeated_are_measured_as_the_training_rows_were():
+    random = np.random.default_rng(0)
+    texts = [random.integers(2, 50, 20).astype(np.int32) for _ in range(6)]
+    drawn = random.integers(0, 6, 100)
+    store = Tokens([texts[at] for at in drawn], ("a", "b"), is_tokens=True)
+    rows = Sequences(store, np.arange(100), np.full(100, 20), np.zeros(100, np.int64))
+    reference = make_reference(rows, rows.take(np.arange(0)), np.zeros(0), unknown_id=1)
+    new = np.stack([reference.summarize(texts[at]) for at in drawn])
+    information = reference.summaries[:, 0]
+    assert {*information[np.isfinite(information)]} <= {*new[:, 0]}  # tied with them exactly
+    drift = measure_drift(reference, new, np.zeros(0))
+    assert drift is not None and not drift.alarms
 
 
 LAYOUT = InputLayout(

@@ -75,13 +75,15 @@ class Reference:
     and ``INPUT: missing``; of columns ``value`` or the ``share CATEGORY`` of each, ``other`` and
     ``missing``."""
     summaries: np.ndarray
-    """Of training rows, float32 ``(rows, quantities)``; NaN where something is missing."""
+    """Of training rows, float32 ``(rows, quantities)``; NaN where something is missing, and for the
+    ``information`` of the rows whose tokens were counted."""
     confidences: np.ndarray
     """Of validation rows, float32 ``(rows,)``; empty where there are none."""
     hashes: np.ndarray
     """Of the contents of training and validation rows, uint64, sorted; empty if too many."""
     information: np.ndarray
-    """-log p of each token among the training rows, float32 ``(vocabulary,)``; empty otherwise."""
+    """-log p of each token among the counted training rows, float32 ``(vocabulary,)``; empty
+    otherwise."""
     unknown_id: int = -1
     """The id of the unknown token; -1 without tokens."""
     layout: InputLayout | None = None
@@ -190,16 +192,16 @@ def make_reference(
     train: Sequences, validation: Sequences, confidences: np.ndarray, unknown_id: int = -1
 ) -> Reference:
     """The reference of these training rows and of the validation rows with these confidences."""
-    rows, hashes = _draw(train), _hashes(train, validation)
     if train.store.is_tokens:
-        return _text_reference(train, rows, confidences, hashes, unknown_id)
+        return _text_reference(train, validation, confidences, unknown_id)
+    rows = _draw(train)
     names = signal_names(train.store.num_features)
     summaries = [summarize_signal(rows[row]) for row in range(len(rows))]
     return Reference(
         names=names,
         summaries=np.array(summaries, np.float32).reshape(len(rows), len(names)),
         confidences=np.asarray(confidences, np.float32),
-        hashes=hashes,
+        hashes=_hashes(train, validation),
         information=np.zeros(0, np.float32),
     )
 
@@ -222,34 +224,33 @@ def _hashes(train: Sequences, validation: Sequences) -> np.ndarray:
 
 def _text_reference(
     train: Sequences,
-    rows: Sequences,
+    validation: Sequences,
     confidences: np.ndarray,
-    hashes: np.ndarray,
     unknown_id: int,
 ) -> Reference:
     size = train.store.num_features
+    order = np.random.default_rng(0).permutation(len(train))
+    rows = train.take(order[:MAX_ROWS])
+    # Measured by the tokens of other rows, as a row to predict is, and by the same counts: were
+    # each row left out of its own, the texts that all rows repeat would seem rarer than they are.
+    num_apart = min(len(rows), len(train) // 2)
+    counted = train.take(np.sort(order[num_apart:]))
     counts = np.zeros(size)
-    for start in range(0, len(train), ROWS_AT_ONCE):
-        part = train.take(np.arange(start, min(start + ROWS_AT_ONCE, len(train))))
+    for start in range(0, len(counted), ROWS_AT_ONCE):
+        part = counted.take(np.arange(start, min(start + ROWS_AT_ONCE, len(counted))))
         counts += np.bincount(part.flat(), minlength=size)
-    total = counts.sum()
-    information = -np.log((counts + 1) / (total + size))
-    summaries = []
-    for row in range(len(rows)):
-        tokens = rows[row]
-        # Without the tokens of the row itself, as a row to predict was not counted either.
-        row_counts = np.bincount(tokens, minlength=size)[tokens]
-        rest = (counts[tokens] - row_counts + 1) / (total - len(tokens) + size)
-        unknown = np.count_nonzero(tokens == unknown_id) / len(tokens)
-        summaries.append([-np.log(rest).mean(), unknown, len(tokens)])
-    return Reference(
+    reference = Reference(
         names=("information", "unknown", "num_steps"),
-        summaries=np.array(summaries, np.float32).reshape(len(rows), 3),
+        summaries=np.zeros((0, 3), np.float32),
         confidences=np.asarray(confidences, np.float32),
-        hashes=hashes,
-        information=information.astype(np.float32),
+        hashes=_hashes(train, validation),
+        information=-np.log((counts + 1) / (counts.sum() + size)).astype(np.float32),
         unknown_id=unknown_id,
     )
+    summaries = [reference.summarize(rows[row]) for row in range(len(rows))]
+    summaries = np.array(summaries, np.float32).reshape(len(rows), 3)
+    summaries[num_apart:, 0] = np.nan
+    return replace(reference, summaries=summaries)
 
 
 def make_joined_reference(
