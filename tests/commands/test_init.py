@@ -346,6 +346,25 @@ def test_the_rate_of_rounded_times_is_that_of_their_mean(capsys):
     assert "features.kind: channels (tables of numbers" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("head", "time"),
+    [
+        ("Date,Time,x", lambda ms: f"2024-03-05,10:00:{ms // 1000:02}.{ms % 1000:03}"),
+        ("Datum;Uhrzeit;x", lambda ms: f"05.03.2024;10:00:{ms // 1000:02},{ms % 1000:03}"),
+        ("time,x\ns,g", lambda ms: f"{ms / 1000:.2f}"),
+        ("time,x\nms,g", str),
+        ("time [ms],x", str),
+    ],
+)
+def test_the_rate_is_found_of_a_date_beside_a_clock_and_by_a_row_of_units(head, time):
+    sign = ";" if ";" in head else ","
+    for n in range(6):
+        rows = "".join(f"{time(20 * at)}{sign}{at % 7}\n" for at in range(40))
+        write(Path("in", "ab"[n % 2], f"{n}.csv"), f"{head}\n{rows}")
+    config = Path(init(Path("in")).result["config"]).read_text()
+    assert "source_rate_hz: 50.0\n" in config and "a row every 0.02 s" in config
+
+
 def test_faults_of_the_data_are_reported():
     class_folders(Path("in"))
     one = Path("in/dog/0.wav").read_bytes()

@@ -13,7 +13,6 @@ from seqbelt.data.sources.names import shorten
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.arrays.array_features import Steps
 from seqbelt.features.arrays.channels import Channels
-from seqbelt.features.arrays.time_columns import is_time_name
 
 _ENDINGS = {
     "audio": "wav flac mp3 ogg oga opus m4a aac aiff aif wma amr au",
@@ -248,23 +247,23 @@ def _look_into_arrays(kind: str, files: Sequence[Path], num_files: int) -> Look:
 
 def _rate_of(read: Sequence[Steps]) -> float | None:
     """Steps per second, in Hz, where times in a known unit are evenly spaced in all files."""
-    units = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-    rates = []
-    for array in read:
-        for aside in array.asides:
-            name = (aside.name or "").lower()
-            unit = name.rstrip(")]").replace("[", "_").replace("(", "_").rsplit("_", 1)[-1].strip()
-            spacing = np.diff(aside.values)
-            unit_s = 1.0 if aside.in_seconds else units.get(unit) if is_time_name(name) else None
-            if unit_s is None or not len(spacing):
-                continue
-            usual = float(np.median(spacing)) * unit_s
-            if usual > 0 and np.allclose(spacing * unit_s, usual, rtol=0.1):
-                # Of times rounded to 0.062, 0.063, 0.062 only the mean is right.
-                rates.append(1 / (float(spacing.mean()) * unit_s))
-    if len(rates) != len(read) or max(rates) > 1.01 * min(rates):
+    rates = [_rates_of_one(array) for array in read]
+    found = [rate for of_one in rates for rate in of_one]
+    if not all(rates) or max(found) > 1.01 * min(found):
         return None
-    return float(f"{np.median(rates):.4g}")
+    return float(f"{np.median(found):.4g}")
+
+
+def _rates_of_one(array: Steps) -> list[float]:
+    """The rate by each of its columns of times."""
+    rates = []
+    for aside in array.asides:
+        spacing = np.diff([] if aside.seconds is None else aside.seconds)
+        usual = float(np.median(spacing)) if len(spacing) else 0.0
+        if usual > 0 and np.allclose(spacing, usual, rtol=0.1, atol=0):
+            # Of times rounded to 0.062, 0.063, 0.062 only the mean is right.
+            rates.append(1 / float(spacing.mean()))
+    return rates
 
 
 def _describe(unit: str, lengths: Iterable[float], num_items: int) -> str:

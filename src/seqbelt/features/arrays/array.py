@@ -20,6 +20,7 @@ from seqbelt.features.arrays.time_columns import (
     is_time_name,
     looks_like_time,
     seconds_of,
+    time_unit_s,
 )
 
 IGNORED = ("label",)
@@ -43,8 +44,8 @@ class Aside(NamedTuple):
     why: str
     fall: str = ""
     """Where its times fall, so that the rows are not in order; "" where they do not."""
-    in_seconds: bool = False
-    """Whether the values are seconds, since the cells are dates or times of day."""
+    seconds: np.ndarray | None = None
+    """The times in seconds, float64 ``(rows,)``; None where their unit is not known."""
 
 
 class Array(NamedTuple):
@@ -137,8 +138,9 @@ def to_array(table: Table, line_word: str = "line") -> Array:
             or (names and is_time_name(name))
             or (names and is_time_name(name, weak=True) and (np.diff(values) > 0).all())
         ):
-            aside = _aside_of_times(values, column, lines, line_word, label, seconds is not None)
-            asides[place] = aside
+            if seconds is None and (unit_s := time_unit_s(name, table.units.get(name, ""))):
+                seconds = values * unit_s
+            asides[place] = _aside_of_times(values, column, lines, line_word, label, seconds)
         elif names and len(asides) == place and counts_rows(values, name):
             which = "the first column" if place == 0 else label
             asides[place] = Aside(f"{which} numbers the rows: not a channel")
@@ -197,7 +199,7 @@ def _aside_of_joined(time: JoinedTime, lines: Lines, line_word: str, label: str)
         return Aside("", f"{line_word} {lines[row]}, {label}: the time is earlier than before")
     spacing = describe_spacing(time.seconds, "{:.2g} s".format)
     why = f"{label} are rising time together: no channels"
-    return Aside(why + (f"; {spacing}" if spacing else ""))
+    return Aside(why + (f"; {spacing}" if spacing else ""), seconds=time.seconds)
 
 
 def _say_other_times(
@@ -239,13 +241,17 @@ def _aside_of_times(
     lines: Lines,
     line_word: str,
     label: str,
-    in_seconds: bool,
+    seconds: np.ndarray | None,
 ) -> Aside:
     row = first_fall(values)
     if row is None:
-        spacing = describe_spacing(values, ("{:.2g} s" if in_seconds else "{:.2g}").format)
+        spacing = (
+            describe_spacing(values)
+            if seconds is None
+            else describe_spacing(seconds, "{:.2g} s".format)
+        )
         why = f"{label} is rising time: not a channel" + (f"; {spacing}" if spacing else "")
-        return Aside(why, in_seconds=in_seconds)
+        return Aside(why, seconds=seconds)
     return Aside(
         "", f"{line_word} {lines[row]}, {label}: '{as_text(cells[row])}' is earlier than before"
     )

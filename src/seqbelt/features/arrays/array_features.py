@@ -41,8 +41,8 @@ class AsideColumn(NamedTuple):
     name: str | None
     values: np.ndarray
     why: str
-    in_seconds: bool = False
-    """Whether the values are seconds, read from dates or times of day."""
+    seconds: np.ndarray | None = None
+    """The times in seconds, of all columns that give them together; None where unknown."""
 
 
 class Steps(NamedTuple):
@@ -245,7 +245,7 @@ class ArrayFeatures(Features):
                 array.names[place] if array.names else None,
                 array.values[:, place],
                 aside.why,
-                aside.in_seconds,
+                aside.seconds,
             )
             for place, aside in asides.items()
         )

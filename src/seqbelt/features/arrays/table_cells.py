@@ -1,7 +1,7 @@
 """Rows of cells to columns of numbers and words; each cell as meant, or refused by its line."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, pairwise
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -57,6 +57,8 @@ class Table(NamedTuple):
     """How it was read where that was not evident, in words that files have in common."""
     names_are_a_comment: bool = False
     """The names come from a comment, so they may be none."""
+    units: Mapping[str, str] = {}
+    """What stands below each name in a row of units."""
 
 
 def column_label(names: Sequence[str] | None, column: int) -> str:
@@ -103,7 +105,7 @@ def read_rows(
     columns = to_columns(cells, lines, names, options, delimiter, notes)
     if names is not None and words in names:
         columns[names.index(words)] = cells[names.index(words)]
-    return Table(names, columns, lines, tuple(notes), layout.names_are_a_comment)
+    return Table(names, columns, lines, tuple(notes), layout.names_are_a_comment, layout.units)
 
 
 def without_empty_columns(

@@ -6,7 +6,7 @@ Rows of cells come in, from a text or a workbook; what was found is either evide
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from seqbelt.errors import EMPTY, WRONG_SHAPE, WRONG_TYPE, BadInput
@@ -96,6 +96,8 @@ class Layout(NamedTuple):
     num_header_cells: int = 0
     """The same with the empty ones at its end: what stands beyond them must be empty, and what
     stands below them empty or filled in every row."""
+    units: Mapping[str, str] = {}
+    """What stands below each name in a row of units."""
 
 
 def is_word(cell: Cell) -> bool:
@@ -240,6 +242,7 @@ def _below_preamble(
         if not preamble:
             return Layout(first, width, None, None, kinds, tuple(dict.fromkeys(notes)))
         line, cells = preamble.pop()
+    units: Sequence[Cell] = ()
     while (
         preamble
         and _fits(cells, width)
@@ -249,6 +252,7 @@ def _below_preamble(
         and _are_units(cells)
     ):
         notes.append(_say_units(line, cells))
+        units = cells
         line, cells = preamble.pop()
     filled = [cell for cell in cells if cell != ""]
     ends_a_name = 1 < len(cells) == width - 1 and cells[-1] == ""
@@ -287,8 +291,9 @@ def _below_preamble(
         names = (index_name, *names[1:])
     if preamble:
         notes.append("lines above the column names are left out as titles")
-    said = tuple(dict.fromkeys(notes))
-    return Layout(first, width, distinct_names(names), line, kinds, said, False, *_extent(cells))
+    names, said = distinct_names(names), tuple(dict.fromkeys(notes))
+    below = {name: str(unit) for name, unit in zip(names, units)}
+    return Layout(first, width, names, line, kinds, said, False, *_extent(cells), below)
 
 
 def _told(rows: Sequence[Row], header: bool, width: int, kinds: tuple[bool, ...]) -> Layout:
@@ -301,11 +306,13 @@ def _told(rows: Sequence[Row], header: bool, width: int, kinds: tuple[bool, ...]
     if len(rows) < 2:
         raise BadInput(EMPTY, "the table has a line of names and no values")
     first, notes = 1, list[str]()
+    units: Sequence[Cell] = ()
     if len(rows) > 2 and _fits(rows[1][1], width) and _are_units(rows[1][1]):
         notes.append(_say_units(*rows[1]))
-        first = 2
+        first, units = 2, rows[1][1]
     names = distinct_names(names_of(cells, width))
-    return Layout(first, width, names, line, kinds, tuple(notes), False, *_extent(cells))
+    below = {name: str(unit) for name, unit in zip(names, units)}
+    return Layout(first, width, names, line, kinds, tuple(notes), False, *_extent(cells), below)
 
 
 def _refuse_misfit(rows: Sequence[Row], line: int, named: int, width: int) -> NoReturn:

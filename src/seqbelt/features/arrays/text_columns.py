@@ -369,7 +369,7 @@ def _read_by_arrow(text: str, head: _Head, layout: Layout, options: TableOptions
         "." not in body or may_be_parts([cells for _, cells in head.rows[layout.first :]])
     ):
         notes += (HALVES,)
-    return Table(names, columns, lines, notes, layout.names_are_a_comment)
+    return Table(names, columns, lines, notes, layout.names_are_a_comment, layout.units)
 
 
 class _Consecutive:

@@ -161,6 +161,12 @@ def first_fall(values: np.ndarray) -> int | None:
     return int(known[falls[0] + 1]) if len(falls) else None
 
 
+_TIME_UNITS_S = {
+    "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "min": 60.0, "ms": 1e-3, "us": 1e-6,
+    "µs": 1e-6, "μs": 1e-6, "ns": 1e-9,
+}  # fmt: skip
+
+
 def is_time_name(name: str, *, weak: bool = False) -> bool:
     """Whether a column is called a time, whatever its unit; ``weak`` for names of other things
     too."""
@@ -175,6 +181,15 @@ def is_time_name(name: str, *, weak: bool = False) -> bool:
     for lead in _LEAD_WORDS:
         base = base.removeprefix(lead + " ")
     return base.replace(" ", "") in TIME_NAMES or base.replace("/", "") == "datetime"
+
+
+def time_unit_s(name: str, unit: str = "") -> float | None:
+    """Seconds in the unit of a column of times, that of its row of units or else the one in its
+    name; None where neither is known."""
+    if unit := unit.strip(" []()").lower():
+        return _TIME_UNITS_S.get(unit)
+    behind = re.split(r"[_\[(]", name.lower().rstrip(")]"))[-1].strip()
+    return _TIME_UNITS_S.get(behind) if is_time_name(name) else None
 
 
 def counts_rows(values: np.ndarray, name: str) -> bool:
