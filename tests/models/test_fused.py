@@ -436,8 +436,11 @@ def explanation(tmp_path, monkeypatch, capfd):
     return explain
 
 
-def test_says_that_there_is_no_compiler(explanation):
-    assert "'no-such-compiler' does not run" in explanation("no-such-compiler")
+def test_says_that_there_is_no_compiler(explanation, monkeypatch):
+    sentence = explanation("no-such-compiler")
+    assert "'no-such-compiler' does not run" in sentence
+    monkeypatch.setattr(build, "_load_once", lambda: sentence)
+    assert not is_available() and why_unavailable() == sentence
 
 
 @needs_kernel
