@@ -99,6 +99,14 @@ def test_a_file_that_answers_alike_is_written_and_described(capsys):
                        "deep/toy.onnx", "bundle/learned/features.json"}  # fmt: skip
 
 
+def test_a_file_three_times_as_fast_has_a_speed_ratio_of_three(monkeypatch):
+    network, exported = torch.nn.Identity(), torch.nn.Identity()
+    seconds = {network: iter([0.9, 0.6, 0.7]), exported: iter([0.3, 0.4, 0.2])}
+    monkeypatch.setattr(stage, "_time", lambda engine, batches: next(seconds[engine]))
+    drawing = (lambda num_steps, number: np.zeros((num_steps, 1), np.float32), 5, 9)
+    assert stage._speed_ratio(network, exported, drawing) == 3.0
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
