@@ -143,8 +143,10 @@ def test_targets_of_another_classifier_keep_the_loss_up():
 
 def test_too_few_validation_rows_do_not_choose_and_tell_nothing_of_epochs():
     few = replace(FINE, validation_counts=COUNTS // 10, predicted_counts=COUNTS // 10)
-    found = only(history_of([*RISING[:-1], 0.95]), few)
-    assert found.finding == "10 validation rows are too few to choose by"
+    assert advise(history_of(), few, Training(**PLAIN)) == []  # the last is kept, not chosen
+    for asked in ({"keep": "best"}, {"schedule": "constant"}):
+        found = only(history_of([*RISING[:-1], 0.95]), few, **asked)
+        assert found.finding == "10 validation rows are too few to choose the best epoch by"
     none = replace(FINE, validation_counts=0 * COUNTS, predicted_counts=0 * COUNTS, scores=None)
     assert advise(history_of([None] * 10), none, Training(**PLAIN)) == []  # the last is kept
     asked = only(history_of([None] * 10), none, keep="best")
@@ -155,7 +157,7 @@ def test_a_validation_part_that_lacks_a_class_is_said():
     lacking = replace(
         FINE, validation_counts=np.array([100, 0]), predicted_counts=np.array([90, 10])
     )
-    assert "lack 1 of 2 classes" in only(outcome=lacking).finding
+    assert "lack 1 of 2 classes" in only(outcome=lacking, keep="best").finding
 
 
 def test_every_setting_that_is_named_exists():

@@ -83,15 +83,15 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "검증 행이 없어 가장 좋은 에포크를 고를 수 없습니다",
     ),
     "finding_few_validation": (
-        "{count} validation rows are too few to choose by",
-        "검증 행이 {count}개뿐이어서 고르기에 너무 적습니다",
+        "{count} validation rows are too few to choose the best epoch by",
+        "검증 행이 {count}개뿐이어서 가장 좋은 에포크를 고르기에 너무 적습니다",
     ),
     "finding_lacking": (
         "the validation rows lack {missing} of {count} classes",
         "검증 행에 클래스 {count}개 중 {missing}개가 없습니다",
     ),
     "remedy_validation": (
-        "take more validation rows, or look at the test with folds (data.folds) only",
-        "검증 행을 늘리거나, 폴드(data.folds)의 시험 결과만 보세요",
+        "take a larger part of the rows for validation",
+        "더 많은 행을 검증에 쓰세요",
     ),
 }  # fmt: skip

@@ -209,8 +209,8 @@ def _unread(outcome: TrainingOutcome) -> Iterator[Advice]:
 def _validation_rows(outcome: TrainingOutcome, training: Training) -> Iterator[Advice]:
     counts, num_rows = outcome.validation_counts, outcome.num_validation
     missing = int(((counts == 0) & (outcome.train_counts > 0)).sum())
-    if not num_rows and training.keep != "best":
-        return  # the last epoch is kept, as intended where all rows train
+    if not training.wants_best or (not num_rows and training.keep != "best"):
+        return  # the last epoch is kept, as intended, also where all rows train
     if not num_rows:
         finding = text("finding_no_validation")
     elif num_rows < FEW_ROWS:

@@ -112,6 +112,14 @@ class Training(Settings):
     """Stop the gradient at the start of a chunk (truncated back-propagation through time): faster
     with model.pooling last, but dependencies longer than a chunk are hardly learned."""
 
+    @property
+    def wants_best(self) -> bool:
+        """Whether the validation rows are to choose an epoch: they are asked to, or the learning
+        rate does not fall to zero, so that the last weights need not have converged."""
+        if self.keep != "auto":
+            return self.keep == "best"
+        return self.schedule == "constant" or self.patience is not None
+
     def resolve(
         self,
         num_rows: int,

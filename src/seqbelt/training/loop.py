@@ -80,10 +80,10 @@ def train_network(
 
 def _keeps_best(settings: Training, validation: Sequences | None, num_classes: int) -> bool:
     """Whether the best epoch's weights are kept, and not the last ones."""
-    if validation is None or settings.keep != "auto":
-        return validation is not None and settings.keep == "best"
-    if settings.schedule != "constant" and settings.patience is None:
-        return False  # the learning rate falls to zero: the last weights have converged
+    if validation is None or not settings.wants_best:
+        return False
+    if settings.keep == "best":
+        return True
     counts = validation.store.target.class_counts(validation, num_classes)
     return len(validation) >= MIN_CHOOSING_ROWS and bool(np.all(counts > 0))
 
