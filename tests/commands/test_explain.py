@@ -194,6 +194,10 @@ def test_a_model_at_chance_gives_no_reasons(inputs, capsys, monkeypatch):
         assert result["above_chance"] is is_above
         assert ("no more accurate than the most frequent class" in err) is not is_above
         assert (f"\nfor {result['label']}: " in err) is is_above
+    with pytest.raises(SystemExit):
+        main(["explain", "chance", str(signals[2])])
+    printed = capsys.readouterr().out
+    assert "label: " in printed and not re.search("above_chance|completeness_gap", printed)
 
 
 @pytest.mark.parametrize("frame_rate", [10.0, None])

@@ -346,7 +346,7 @@ def test_first_of_all_a_cell_that_loses_to_a_control_without_order_has_not_learn
     found = said_of(0.536, free(0.6, "length only"), free(0.821))
     assert found.warning.startswith(
         "This LSTM has not learned the task: the control 'bag of words', which does not use order, "
-        "reaches 82.1 %, it 53.6 % (difference +28.5 points, 95 % interval "
+        "reaches 82.1 % against 53.6 % of lstm (difference +28.5 points, 95 % interval "
     )
     assert found.warning.endswith(" Try this.")
     assert found.caveat == "Also better than lstm: 'length only' (60.0 %)."

@@ -71,7 +71,7 @@ def run(
                 raise
             _fail("; ".join([message, *filter(None, [remedy])]), FAILED)
     if is_main_process():
-        _print_result(outcome.result, as_json)
+        _print_result(outcome, as_json)
         following = None if outcome.exit_code == FAILED else next_step(outcome.result)
         if following:
             with log_to_stderr(level):
@@ -79,12 +79,14 @@ def run(
     raise SystemExit(outcome.exit_code)
 
 
-def _print_result(result: dict[str, Any], as_json: bool) -> None:
+def _print_result(outcome: Outcome, as_json: bool) -> None:
     """One line of JSON, or one line for each value that is not nested."""
     if as_json:
-        print(json.dumps(result, ensure_ascii=False), flush=True)
+        print(json.dumps(outcome.result, ensure_ascii=False), flush=True)
         return
-    for key, value in result.items():
+    for key, value in outcome.result.items():
+        if key in outcome.only_json:
+            continue
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             value = ", ".join(value) or None
         if value is not None and not isinstance(value, dict | list):  # --json prints those

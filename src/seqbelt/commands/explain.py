@@ -117,7 +117,10 @@ def explain(
         if explained.is_joined:
             _print_totals(explained)
         _print_strongest(steps.label, _named_attributions(explained))
-    return Outcome({**result, "files": [str(path) for path in files]})
+    return Outcome(
+        {**result, "files": [str(path) for path in files]},
+        only_json=("completeness_gap", "above_chance"),  # where bad, said in words
+    )
 
 
 def _explain(

@@ -14,3 +14,5 @@ class Outcome(NamedTuple):
 
     result: dict[str, Any]
     exit_code: int = DONE
+    only_json: tuple[str, ...] = ()
+    """Keys that are not printed as text, since what they mean has been said in words."""
