@@ -5,7 +5,7 @@
 
 Vibration of a machine at 50 Hz in six channels is generated: rotation of varying speed and load in
 noise; a fault adds sidebands and knocks, from 60 s to 180 s of a signal. A model is trained on
-clips of two seconds of other days by a config of three lines and one rate. Printed are the
+clips of --window-s seconds of other days by a config of three lines and one rate. Printed are the
 delays of `seqbelt stream --events` from the fault's begin to its alarm, the false alarms in hours
 of normal vibration, the real-time factor, and the process's memory at the start and at the end.
 """
@@ -23,7 +23,7 @@ import numpy as np
 RATE = 50
 NUM_CHANNELS = 6
 FAULT_S, END_S = 60, 180
-NUM_CLIPS, CLIP_S = 600, 2
+NUM_CLIPS = 600
 CONFIG = """name: vibration
 data: {source: clips}
 features: {kind: channels, source_rate_hz: 50}
@@ -63,13 +63,13 @@ def memory_mb(process: int) -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def train(work: Path, config: str) -> dict:
+def train(work: Path, config: str, clip_s: float) -> dict:
     """What `seqbelt train` prints of a model of clips of other days, trained once."""
     trained = work / "trained.json"
     if not trained.exists():
         random = np.random.default_rng(0)
         for number in range(NUM_CLIPS):
-            rows = vibration(CLIP_S * RATE, 0 if number % 2 else None, random)
+            rows = vibration(round(clip_s * RATE), 0 if number % 2 else None, random)
             write(work / "clips" / ("fault" if number % 2 else "normal") / f"{number}.csv", rows)
         (work / "vibration.yaml").write_text(config)
         done = subprocess.run(
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="of the stream")
     arguments = parser.parse_args()
     work = arguments.work.resolve()
-    about = train(work, CONFIG)
+    about = train(work, CONFIG, arguments.window_s)
     print(f"test accuracy of clips: {about['test'] and about['test']['accuracy']}")
     random = np.random.default_rng(1)
     delays, num_early = [], 0

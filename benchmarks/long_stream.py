@@ -61,7 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    model = train(work, CONFIG)["model_uri"]
+    model = train(work, CONFIG, clip_s=2)["model_uri"]
     rows = rows_of_day(arguments.hours, np.random.default_rng(1))
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, "stream", model, "-", "--json"],
