@@ -73,6 +73,12 @@ def predictor():
     return make(Waveform(kind="waveform", sample_rate=8000, window_ms=1.0, hop_ms=1.0))
 
 
+def test_an_output_that_is_not_finite_is_an_error(predictor, noise, monkeypatch):
+    monkeypatch.setattr(predictor, "_rows", lambda sequences: [np.full(3, np.nan, np.float32)])
+    (answer,) = predictor.predict([(0, noise(400))])
+    assert "the network's output is NaN or infinite" in str(answer.probabilities)
+
+
 def test_probabilities_are_the_softmax_of_the_networks_logits(predictor, noise):
     (answer,) = predictor.predict([(0, noise(400))])
     (steps,) = predictor.bundle.encoder.encode([predictor.bundle.features.read(noise(400))])

@@ -43,7 +43,13 @@ from seqbelt.inference.decision import SEPARATORS, Decision
 from seqbelt.inference.reference import FILE as REFERENCE
 from seqbelt.inference.reference import Reference
 from seqbelt.models.model import Model
-from seqbelt.models.numpy_network import NumpyNetwork, Weights, expected_shapes, numpy_networks
+from seqbelt.models.numpy_network import (
+    NumpyNetwork,
+    Weights,
+    check_embedding_parts,
+    expected_shapes,
+    numpy_networks,
+)
 
 if TYPE_CHECKING:  # it imports torch, which takes longer than the prediction of a few files
     from seqbelt.models.ensemble import Network
@@ -257,7 +263,7 @@ class Bundle:
                 f"num_layers {model.num_layers}, bidirectional {str(model.bidirectional).lower()}"
             )
         if (parts := weights.get("embed.parts")) is not None:
-            _check_embedding_parts(parts, self.num_features)
+            check_embedding_parts("embed.parts", parts, self.num_features)
         for name, shape in expected.items():
             actual = weights[name].shape if name in weights else "nothing"
             if actual != shape:
@@ -388,11 +394,6 @@ def weights_of(network: "Network") -> tuple[Weights, ...]:
         }
         for member in network.networks
     )
-
-
-def _check_embedding_parts(parts: np.ndarray, num_tokens: int) -> None:
-    if parts.shape != (num_tokens, 2) or not ((parts >= 0) & (parts < num_tokens)).all():
-        raise ValueError(f"embed.parts: expected ({num_tokens}, 2) numbers of rows")
 
 
 @contextmanager

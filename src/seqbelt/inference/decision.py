@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqbelt.data.labels.targets import TARGETS, Target
+from seqbelt.errors import NOT_FINITE, BadInput
 
 SEPARATORS = ("|", ";", ",", " / ")
 """What may part the labels in a cell of a table, the first choice first."""
@@ -15,6 +16,14 @@ def choose_separator(classes: Sequence[str]) -> str:
     """A separator that no class has in its name, if there is one."""
     free = (separator for separator in SEPARATORS if not any(separator in name for name in classes))
     return next(free, SEPARATORS[0])
+
+
+def find_overflow(probabilities: np.ndarray) -> BadInput | None:
+    """The error of probabilities that are not finite, since finite weights can overflow; None of
+    finite ones."""
+    if np.isfinite(probabilities).all():
+        return None
+    return BadInput(NOT_FINITE, "the network's output is NaN or infinite")
 
 
 class Decision(NamedTuple):

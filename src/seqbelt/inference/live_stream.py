@@ -10,6 +10,7 @@ from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.audio.audio_decoding import SILENCE_PEAK
 from seqbelt.features.streaming.steps import stream_steps, why_whole
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.decision import find_overflow
 from seqbelt.models.model import Model
 from seqbelt.models.numpy_streaming import NumpyStreamingClassifier
 
@@ -182,6 +183,6 @@ class Stream:
         classifier = self._carried or self._window
         assert classifier is not None
         probabilities = self._probabilities(np.asarray(classifier.logits))
-        if not np.isfinite(probabilities).all():
-            raise BadInput(NOT_FINITE, "the network's output is NaN or infinite")
+        if (problem := find_overflow(probabilities)) is not None:
+            raise problem
         return LiveDecision(self.num_inputs, self.num_steps, probabilities, is_final)

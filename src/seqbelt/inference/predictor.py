@@ -15,11 +15,12 @@ import numpy as np
 
 from seqbelt.ahead import map_ahead
 from seqbelt.data.cropped_sequences import average_window_probabilities
-from seqbelt.errors import EMPTY, NOT_FINITE, WRONG_SHAPE, BadInput
+from seqbelt.errors import EMPTY, WRONG_SHAPE, BadInput
 from seqbelt.features.base import Source
 from seqbelt.features.crash_board import Board
 from seqbelt.features.encoding import Encoded, available_cores, encode_sources
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.decision import find_overflow
 from seqbelt.inference.engine import Engine, EngineName, ProductPrecision
 from seqbelt.inference.journal import Row
 from seqbelt.inference.numpy_engine import NumpyEngine, can_compute
@@ -167,11 +168,9 @@ class Predictor:
         if sequences:
             for index, sequence, row in zip(indices, sequences, self._rows(sequences)):
                 item = window[index]
-                if not np.isfinite(row).all():  # finite weights can overflow
-                    row = BadInput(NOT_FINITE, "the network's output is NaN or infinite")
                 results[index] = Prediction(
-                    item.index, item.content_hash, self.bundle.num_steps(sequence), row,
-                    item.remarks, self._summary(sequence),
+                    item.index, item.content_hash, self.bundle.num_steps(sequence),
+                    find_overflow(row) or row, item.remarks, self._summary(sequence),
                 )  # fmt: skip
         return results
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqbelt.errors import SettingsError
+from seqbelt.models.numpy_network import check_embedding_parts
 
 INITIAL_STD = 0.1
 """Standard deviation of a random row. With torch's 1 the vector of a rare word stays mostly noise,
@@ -68,12 +69,12 @@ class Embedding(nn.Embedding):
         # Whether an embedding is composed is known from what was saved.
         parts = state_dict.get(prefix + "parts")
         self.parts = None if parts is None else torch.zeros_like(parts, device=self.weight.device)
-        if parts is not None and (
-            parts.shape != (self.num_embeddings, 2)
-            or not bool(((parts >= 0) & (parts < self.num_embeddings)).all())
-        ):
-            error_msgs.append(f"{prefix}parts: expected ({self.num_embeddings}, 2) numbers of rows")
-            return
+        if parts is not None:
+            try:
+                check_embedding_parts(prefix + "parts", parts.cpu().numpy(), self.num_embeddings)
+            except ValueError as error:
+                error_msgs.append(str(error))
+                return
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )

@@ -30,6 +30,15 @@ States = tuple[np.ndarray, np.ndarray]
 """Hidden and cell states ``(sequences, hidden)``; only the LSTM uses the second."""
 
 
+def check_embedding_parts(name: str, parts: np.ndarray, num_tokens: int) -> None:
+    """Check the two rows of the embedding that are averaged for each token, int ``(tokens, 2)``.
+
+    Raises ValueError for another shape, and for numbers of rows that do not exist.
+    """
+    if parts.shape != (num_tokens, 2) or not ((parts >= 0) & (parts < num_tokens)).all():
+        raise ValueError(f"{name}: expected ({num_tokens}, 2) numbers of rows")
+
+
 def expected_shapes(
     model: Model, num_features: int, num_classes: int, is_tokens: bool
 ) -> dict[str, tuple[int, ...]]:
