@@ -1,4 +1,4 @@
-"""The ``comparison`` section: cells over seeds under one protocol, and what it says."""
+"""The ``comparison`` section: cells trained with several seeds, and the conclusion from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -198,7 +198,7 @@ class Comparison(VerdictRule):
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one cell with one seed brings to the comparison: one run, or one run per fold."""
+    """Test results of one cell with one seed: of one run, or of one run per fold."""
 
     run_ids: tuple[str, ...]
     seed: int

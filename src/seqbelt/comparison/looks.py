@@ -18,7 +18,7 @@ from seqbelt.texts import Text, text
 SCHEDULE = (3, 5, 8, 13, 20)
 """Numbers of seeds at which the advice is to look."""
 POWER = 0.2
-"""Of the fraction of seeds: with 3 seeds of 20, two thirds of the error are spent."""
+"""Exponent of the fraction of seeds: with 3 of 20 seeds, two thirds of the error are spent."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class Looks:
     """The looks at one comparison, as numbers of seeds of each cell."""
 
     num_seeds: int
-    """At this look."""
+    """Seeds of each cell at this look."""
     earlier: tuple[int, ...] = ()
-    """At the looks before, in their order."""
+    """Seeds of each cell at the earlier looks, in their order."""
     max_seeds: int = SCHEDULE[-1]
-    """At the last look that is planned for."""
+    """Seeds of each cell at the last planned look."""
     is_grown: bool = True
     """Whether each look had all seeds of the one before; where not, the looks are not taken to
     resemble each other, and each is tested at what is left for it (Bonferroni)."""
 
     @property
     def number(self) -> int:
-        """Of this look, from 1."""
+        """Number of this look, from 1."""
         return len(self.earlier) + 1
 
     @property

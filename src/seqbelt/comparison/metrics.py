@@ -28,9 +28,9 @@ SEVERAL_NAMES = ("mean_average_precision", "micro_f1")
 UNITS = {"log_loss": "nats", "mean_absolute_error": "classes", "quadratic_kappa": "kappa"}
 """Units of the metrics that are not shown in per cent."""
 RECALL = "recall:"
-"""Before the label of the class."""
+"""Prefix of a metric's name, before the label of the class."""
 SEGMENT_OVERLAP = 2
-"""Place of the overlap of 50 % among those of ``SegmentScores``."""
+"""Index of the overlap of 50 % among those of ``SegmentScores``."""
 SKEWED = 0.9
 """Classes are skewed where fewer of them than this fraction would, equally frequent, have the
 entropy of the labels."""
@@ -100,9 +100,10 @@ class Answers:
     recordings: np.ndarray | None = None
     """Number of the recording that each example is a step of, from 0."""
     segments: np.ndarray | None = None
-    """Of each recording ``(recordings, 3)``: segments hit at an overlap of 50 %, found, true."""
+    """Segments of each recording, ``(recordings, 3)``: number predicted correctly (at an overlap of
+    50 %), predicted, and true."""
     scores: np.ndarray | None = None
-    """Of several labels: by which the rows are ranked for each, ``(examples, classes)``."""
+    """With several labels: scores ``(examples, classes)`` by which rows are ranked for a label."""
 
     @property
     def correct(self) -> np.ndarray:
@@ -140,10 +141,10 @@ class Scored:
     """For each cell ``(seeds, examples)``; where the metric is no mean over examples, ``(seeds,
     units)``."""
     groups: np.ndarray | None = None
-    """Whose each example is, where several are one unit."""
+    """Group of each example, ``(examples,)``, where groups and not examples are the units."""
     unit: Unit = "row"
     num_examples: int = 0
-    """Test examples that are scored; 0 stands for as many as the scores are."""
+    """Test examples that are scored; 0 means as many as there are scores of a seed."""
 
     def __post_init__(self) -> None:
         if not self.num_examples:
@@ -311,7 +312,7 @@ def left_out_precision(scores: np.ndarray, labels: np.ndarray) -> tuple[float, n
 
 
 def class_index(metric: Metric, classes: Sequence[str]) -> int:
-    """The class whose recall the metric is. Raises SettingsError."""
+    """Index of the class whose recall the metric is. Raises SettingsError for an unknown class."""
     name = metric.name.removeprefix(RECALL)
     if name not in classes:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""What is held equal between cells: an LSTM has four times an RNN's weights at the same width."""
+"""What is held equal between cells: an LSTM has four times an RNN's weights at one hidden size."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
@@ -23,11 +23,11 @@ LARGEST_HIDDEN_SIZE = 1 << 16
 def match(
     protocol: EqualSize, model: Model, other: Model, build: Callable[[Model], "SequenceNetwork"]
 ) -> Model:
-    """``other`` with the hidden size at which it is as large as ``model``.
+    """``other`` with the hidden size that brings it nearest to ``model`` in parameters or
+    operations a step, whichever ``protocol`` holds equal.
 
-    ``model`` as it is given is the measure; ``build`` makes the untrained network of settings.
-    Of the two nearest hidden sizes the one nearer in size is taken: with small networks the
-    sizes differ by a few percent; ``describe`` reports them.
+    ``model`` keeps its hidden size; ``build`` makes an untrained network from settings. Small
+    networks still differ by a few percent; ``describe`` reports the sizes.
     """
     if other.cell == model.cell:
         return other
@@ -45,7 +45,8 @@ def match(
 
 
 def size(protocol: EqualSize, model: Model, build: Callable[[Model], "SequenceNetwork"]) -> int:
-    """What the protocol holds equal, of one model; nothing is allocated."""
+    """Trainable parameters of a model, or its floating-point operations a step, whichever
+    ``protocol`` holds equal; no weights are allocated."""
     import torch
 
     with torch.device("meta"):
@@ -57,7 +58,7 @@ def describe(
     models: Mapping[str, Model],
     build: Callable[[Model], "SequenceNetwork"],
 ) -> Text:
-    """The protocol in words, with what was achieved; ``models`` by variant."""
+    """What is held equal, in words, with the size of each model; ``models`` by variant."""
     sizes = [
         text(
             "size_of",
