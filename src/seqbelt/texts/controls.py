@@ -118,7 +118,7 @@ CONTROLS: Mapping[str, tuple[str, str]] = {
     "control_warning": (
         "{claim}: the control '{control}', which does not use order, reaches {value} "
         "against {cell_value} of {cell} ({evidence}).",
-        "{claim}. 순서를 쓰지 않는 대조 방법 '{control}'의 정확도가 {value}이고 이 모델은 {cell_value}입니다({evidence}).",
+        "{claim}. 순서를 쓰지 않는 대조 방법 '{control}'의 정확도가 {value}이고 이 모델({cell})은 {cell_value}입니다({evidence}).",
     ),
     "gain_better": ("Recurrence gains {points} here", "여기서는 순환 구조로 {points}의 이득이 있습니다"),
     "gain_worse": ("Recurrence costs {points} here", "여기서는 순환 구조 때문에 {points}를 잃습니다"),
