@@ -88,8 +88,9 @@ class Predictor:
         self.fingerprint = "-".join(parts)
         """Identifies bundle, engine and precision."""
         self.summarizes = False
-        self.label_files = LabelFiles()
         """Whether predictions have a summary, to compare inputs with the training rows."""
+        self.label_files = LabelFiles()
+        """Files of segments that are written beside the output table."""
 
     @cached_property
     def torch_engine(self) -> "TorchEngine":
