@@ -9,7 +9,7 @@ from seqbelt.features.arrays.number_cells import Cell, is_missing
 from seqbelt.features.arrays.table_layout import UNITS
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_WITH_UNIT = re.compile(rf"({_NUMBER})\s*([^\s\d.,;:+-]\S{{0,7}})")
+_WITH_UNIT = re.compile(rf"{_NUMBER}\s*([^\s\d.,;:+-]\S{{0,7}})")
 _HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]+")
 _SWITCHED = {"on": 1.0, "off": 0.0}
 
@@ -26,38 +26,35 @@ def spelled_numbers(name: str, cells: Sequence[Cell]) -> tuple[np.ndarray, str] 
     None where a cell is something else, and where the ``name`` above them is spelled so too: it
     may be a value.
     """
-    filled = {cell for cell in cells if not is_missing(cell)}
-    if not filled or not all(isinstance(cell, str) for cell in filled):
+    values: dict[Cell, float] = {}
+    kinds = set[str]()
+    for cell in cells:
+        if cell in values or is_missing(cell):
+            continue
+        if (spelled := _read(cell)) is None:
+            return None
+        kind, values[cell] = spelled
+        kinds.add(kind)
+    of_name = _read(name)
+    if len(kinds) != 1 or (of_name and of_name[0] in kinds):
         return None
-    words = {cell: str(cell).strip() for cell in filled}
-    said = _kind(next(iter(words.values())))
-    if said is None or said == _kind(name) or any(_kind(word) != said for word in words.values()):
-        return None
-    values = {cell: _value(word) for cell, word in words.items()}
-    return np.array([values.get(cell, np.nan) for cell in cells], np.float64), said
+    return np.array([values.get(cell, np.nan) for cell in cells], np.float64), kinds.pop()
 
 
-def _kind(word: str) -> str | None:
-    """How a word spells a number, in words; None where it does not."""
+def _read(cell: Cell) -> tuple[str, float] | None:
+    """How a cell spells a number, in words, and the number; None where it does not."""
+    word = cell.strip() if isinstance(cell, str) else ""
     if word.lower() in _SWITCHED:
-        return "on and off are 1 and 0"
+        return "on and off are 1 and 0", _SWITCHED[word.lower()]
     if _HEXADECIMAL.fullmatch(word):
-        return "numbers are hexadecimal"
-    unit = _unit_of(word)
-    return None if unit is None else f"every cell has the unit '{unit}', which is left out"
+        return "numbers are hexadecimal", float(int(word, 16))
+    if (unit := _unit_of(word)) is None:
+        return None
+    number = word.removesuffix(unit)
+    return f"every cell has the unit '{unit}', which is left out", float(number)
 
 
 def _unit_of(cell: Cell) -> str | None:
     found = _WITH_UNIT.fullmatch(cell.strip()) if isinstance(cell, str) else None
-    is_known = found and found[2].lower() in UNITS and found[2] != "k"  # kilo rather than kelvin
-    return found[2] if found and is_known else None
-
-
-def _value(word: str) -> float:
-    if word.lower() in _SWITCHED:
-        return _SWITCHED[word.lower()]
-    if _HEXADECIMAL.fullmatch(word):
-        return float(int(word, 16))
-    found = _WITH_UNIT.fullmatch(word)
-    assert found is not None
-    return float(found[1])
+    is_known = found and found[1].lower() in UNITS and found[1] != "k"  # kilo rather than kelvin
+    return found[1] if found and is_known else None

@@ -37,6 +37,10 @@ _LEAD_WORDS = ("local", "utc", "gps", "unix", "system", "sensor", "sample", "ela
                "absolute", "recording", "device", "host", "phone", "log", "epoch")  # fmt: skip
 MANY_ROWS = 8
 """So many rows rise throughout once in 8! by chance."""
+_TIME_UNITS_S = {
+    "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "min": 60.0, "ms": 1e-3, "us": 1e-6,
+    "µs": 1e-6, "μs": 1e-6, "ns": 1e-9,
+}  # fmt: skip
 _DAY_S = 86400.0
 _AFTERNOON = ("오후", "下午", "午後", "p")
 _CLOCK = (
@@ -159,12 +163,6 @@ def first_fall(values: np.ndarray) -> int | None:
     if np.nanmax(values, initial=0) <= _DAY_S:
         falls = falls[steps[falls] > -_DAY_S / 2]
     return int(known[falls[0] + 1]) if len(falls) else None
-
-
-_TIME_UNITS_S = {
-    "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "min": 60.0, "ms": 1e-3, "us": 1e-6,
-    "µs": 1e-6, "μs": 1e-6, "ns": 1e-9,
-}  # fmt: skip
 
 
 def is_time_name(name: str, *, weak: bool = False) -> bool:
