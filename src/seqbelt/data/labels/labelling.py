@@ -237,12 +237,10 @@ class StepLabelling:
             path = tables[row]
             try:
                 if path is not None:
-                    segments = self._read_segments(path)
-                    _check_duration(path, segments, count * step_s)
-                    if segments and segments[-1].end_s > count * step_s + SLACK_S:
-                        cut.append(
-                            f"{path.name}: to {segments[-1].end_s:g} s of {count * step_s:g} s"
-                        )
+                    segments, duration_s = self._read_segments(path), count * step_s
+                    _check_duration(path, segments, duration_s)
+                    if segments and (end_s := segments[-1].end_s) > duration_s + SLACK_S:
+                        cut.append(f"{path.name}: to {end_s:g} s of {duration_s:g} s")
                     steps = _name_segments(segments, count, step_s)
                 elif (words := self._read_column(manifest.source(row))) is not None:
                     num_steps = self.features.num_steps(len(words))

@@ -131,7 +131,7 @@ def _can_be_label(values: Sequence[str]) -> bool:
 
 def _pattern(label: int, group: int | None = None) -> str:
     """A pattern of the parts at these places."""
-    parts = [r"[^_\- /]+"] * (1 + max(label, label if group is None else group))
+    parts = [r"[^_\- /]+"] * (1 + max(label, group or 0))
     parts[label] = r"(?P<label>[^_\- /]+)"
     if group is not None:
         parts[group] = r"(?P<group>[^_\- /]+)"

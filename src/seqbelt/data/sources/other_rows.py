@@ -27,14 +27,12 @@ def find_other_rows(
     that names others.
     """
     names = {field: clean_name(table.names[at]).casefold() for field, at in places.items()}
-    if not names:
+    if len(names) < 2:
         return {}
     others: dict[int, str] = {}
     for row in _rows_to_judge(names, values):
         cells = {field: values[field][row] for field in names}
         folded = {field: _fold(cell) for field, cell in cells.items()}
-        if len(names) < 2:
-            continue
         if folded == names:
             others[row] = "the row repeats the header"
         elif all(RULE.fullmatch(cell.strip()) for cell in cells.values()):
@@ -52,7 +50,7 @@ def find_other_rows(
                 raise _second_table(path, table, row, cells, why)
     last = table.num_rows - 1
     cells = {field: values[field][last] for field in names}
-    if len(names) > 1 and (word := _summary(cells, values, str(last))):
+    if word := _summary(cells, values, str(last)):
         others[last] = f"the row '{word}' sums the others up"
     return others
 

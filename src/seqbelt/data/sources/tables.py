@@ -403,8 +403,7 @@ def _refuse_error_cells(
     is_read = {"text": "path" not in values, "label": not style.labels_as_written}
     for name in (name for name, is_one in is_read.items() if is_one and name in values):
         cells = values[name]
-        found = ERROR_CELLS.intersection(cells)
-        for row in [row for row, cell in enumerate(cells) if cell in found] if found else ():
+        for row in [row for row, cell in enumerate(cells) if cell in ERROR_CELLS]:
             keep = "; data.labels_as_written: true takes it as a name" if name == "label" else ""
             problems.setdefault(
                 row,
@@ -418,7 +417,7 @@ def _refuse_error_cells(
 def _refuse_lists(labels: list[str], column: str, problems: dict[int, str]) -> None:
     """Make a problem of rows whose label is a list that a program wrote as text."""
     lists = {label for label in set(labels) if read_list(label) is not None}
-    for row in [row for row, label in enumerate(labels) if label in lists] if lists else ():
+    for row in [row for row, label in enumerate(labels) if label in lists]:
         problems.setdefault(
             row,
             f"column '{column}' holds a list, {labels[row][:80]}; expected one label a row "
