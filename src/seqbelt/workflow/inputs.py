@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from seqbelt.data.sources.archives import is_archive, list_archive
-from seqbelt.data.sources.dataset import READING_SETTINGS, Data
+from seqbelt.data.sources.dataset import Data
 from seqbelt.data.sources.folders import list_files, without_label_tracks
+from seqbelt.data.sources.item_source import READING_SETTINGS
 from seqbelt.data.sources.manifest import ROWS_AT_ONCE, Manifest
 from seqbelt.data.sources.names import clean_name, shorten
 from seqbelt.data.sources.remote import fetch, is_remote

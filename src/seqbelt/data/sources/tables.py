@@ -40,9 +40,6 @@ from seqbelt.features.text.text import ESCAPED
 ENDINGS = (".csv", ".tsv", ".txt", *JSON_LINES, ".parquet", *WORKBOOK_ENDINGS)
 SERIES_ENDING = ".ts"
 """Of the UEA and UCR archives: many sequences in one file."""
-MANY_CLASSES = 0.5
-"""Share of different labels among the rows from which the column may be the wrong one."""
-ROWS_TO_JUDGE = 20
 ERROR_CELLS = frozenset(word.upper() for word in ERROR_WORDS)
 SPAN_NAME = re.compile(
     r"(start|begin|onset|offset|end|stop|duration)(_?time)?([ _]*[(\[]?m?s(ec)?[)\]]?)?",
@@ -312,20 +309,6 @@ def names_items(path: Path, columns: Columns) -> bool:
         return False  # whoever reads it as an item will say why not
     names = {clean_name(name).casefold() for name in header}
     return bool(names & {clean_name(name).casefold() for name in (columns.path, columns.text)})
-
-
-def check_labels(manifest: Manifest, label_column: str) -> str | None:
-    """A question where nearly every row has a label of its own; None for other columns."""
-    labels = [label for label in manifest.column("label") if label]
-    num_classes = len(set(labels))
-    if len(labels) < ROWS_TO_JUDGE or num_classes < MANY_CLASSES * len(labels):
-        return None
-    others = [name for name in manifest.columns_found if name != label_column]
-    others_text = f" The other columns: {listed(others)}." if others else ""
-    return (
-        f"{num_classes:,} different labels in {len(labels):,} rows: is '{label_column}' the column "
-        f"with the classes (data.label_column)?{others_text}"
-    )
 
 
 def _delimiter_hint(names: Sequence[str], delimiter: str) -> str:
