@@ -15,6 +15,9 @@ import numpy as np
 from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.settings import Settings
 
+GIT_LFS_MARK = "version https://git-lfs.github.com/"
+"""How a file begins that Git LFS put in the place of another."""
+
 
 @dataclass(frozen=True)
 class JoinedSource:

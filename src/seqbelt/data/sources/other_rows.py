@@ -8,7 +8,7 @@ from pathlib import Path
 from seqbelt.data.sources.delimited import RawTable
 from seqbelt.data.sources.names import clean_name
 from seqbelt.errors import SettingsError
-from seqbelt.features.arrays.table_layout import MAX_NAME, RULE, SUMMARY_WORDS
+from seqbelt.features.arrays.row_kinds import MAX_NAME, RULE, SUMMARY_WORDS
 
 FEW_ROWS = 3
 """A head's label is that of so few rows at most, unless it is the name of a column."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from seqbelt.features.arrays.joined_times import JoinedTime, find_joined_times
 from seqbelt.features.arrays.number_cells import Cell, as_text, find_sentinel, is_missing
+from seqbelt.features.arrays.row_kinds import is_word
 from seqbelt.features.arrays.spelled_numbers import spelled_numbers
 from seqbelt.features.arrays.table_cells import Lines, Table, column_label, first_word
-from seqbelt.features.arrays.table_layout import is_word
 from seqbelt.features.arrays.time_columns import (
     counts_rows,
     describe_spacing,
@@ -161,7 +161,7 @@ def _with_spelled_numbers(table: Table) -> tuple[Table, tuple[str, ...]]:
     """The table with numbers for columns that spell them in one way, and what is said of it. Where
     commas or points may separate thousands nothing is."""
     columns, notes = list(table.columns), table.notes
-    if any(note.startswith(("decimal", "thousands")) for note in notes):
+    if not table.signs.are_plain:
         return table, notes
     for place, column in enumerate(columns):
         if not isinstance(column, list):

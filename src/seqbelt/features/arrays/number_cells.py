@@ -84,6 +84,11 @@ class Signs(NamedTuple):
     decimal: str | None = None
     thousands: str | None = None
 
+    @property
+    def are_plain(self) -> bool:
+        """Whether they are those of a programming language."""
+        return self.decimal != "," and not self.thousands
+
 
 class SignConflict(Exception):
     """The meaning of the signs in the cells is ambiguous or contradictory."""

@@ -106,7 +106,8 @@ def parquet_table(
             ):
                 cells[place] = words
     rows = range(1, file.metadata.num_rows + 1)
-    found = to_columns(list(cells.values()), rows, None, options, "", notes)
+    labels = [names[place] for place in cells]
+    found, signs = to_columns(list(cells.values()), rows, labels, options, "", notes)
     for place, column in zip(cells, found, strict=True):
         columns[place] = column
-    return Table(tuple(map(str, names)), columns, rows, tuple(notes))
+    return Table(tuple(map(str, names)), columns, rows, tuple(notes), signs=signs)

@@ -34,7 +34,7 @@ from seqbelt.features.arrays.stored_arrays import (
     read_torch,
     refuse_size,
 )
-from seqbelt.features.arrays.table_layout import NOTHING_TOLD, TableOptions
+from seqbelt.features.arrays.table_layout import DEFAULT_OPTIONS, TableOptions
 from seqbelt.features.arrays.text_columns import read_text_table
 from seqbelt.features.arrays.workbook_numbers import WORKBOOK, read_workbook
 from seqbelt.features.base import read_bytes
@@ -48,7 +48,7 @@ def read_array(
     source: Path | bytes | np.ndarray,
     max_bytes: float,
     key: str | None = None,
-    options: TableOptions = NOTHING_TOLD,
+    options: TableOptions = DEFAULT_OPTIONS,
 ) -> Array:
     """Read .npy, .npz, .mat, .h5, .pt, .parquet, .xlsx, or text columns (.csv, .tsv, spaces).
 
@@ -64,7 +64,7 @@ def read_array(
 
 
 def read_words(
-    source: Path | bytes, column: str, max_bytes: float, options: TableOptions = NOTHING_TOLD
+    source: Path | bytes, column: str, max_bytes: float, options: TableOptions = DEFAULT_OPTIONS
 ) -> np.ndarray:
     """One named column of a table (.parquet, .xlsx, text columns) as words ``(rows,)``, "" where
     empty.

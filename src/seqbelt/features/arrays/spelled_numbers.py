@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from seqbelt.features.arrays.number_cells import Cell, is_missing
-from seqbelt.features.arrays.table_layout import UNITS
+from seqbelt.features.arrays.row_kinds import UNITS
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _WITH_UNIT = re.compile(rf"{_NUMBER}\s*([^\s\d.,;:+-]\S{{0,7}})")

@@ -21,22 +21,20 @@ from seqbelt.features.arrays.number_cells import (
     signed_numbers,
     truth_values,
 )
+from seqbelt.features.arrays.row_kinds import Row, is_remark, is_summary, is_word
 from seqbelt.features.arrays.table_layout import (
-    MAX_SUMMARY_ROWS,
     Layout,
-    Row,
     TableOptions,
     find_layout,
-    is_remark,
-    is_summary,
-    is_word,
     refuse_second_table,
 )
 
 HEAD_ROWS = 40
 """Rows that determine how a table is written."""
+MAX_SUMMARY_ROWS = 12
 T = TypeVar("T")
 GAPS = "empty lines and comments between the values are left out"
+DECIMAL_COMMAS = "decimal commas"
 HALVES = "numbers between commas are values of their own (features.decimal)"
 
 
@@ -59,6 +57,8 @@ class Table(NamedTuple):
     """The names come from a comment, so they may be none."""
     units: Mapping[str, str] = {}
     """What stands below each name in a row of units."""
+    signs: Signs = Signs()
+    """How its numbers are written."""
 
 
 def column_label(names: Sequence[str] | None, column: int) -> str:
@@ -84,7 +84,7 @@ def read_rows(
     body, notes = rows[layout.first :], list(layout.notes)
     if options.decimal == "," == delimiter and not are_whole:
         body, layout = _joined(body, layout)
-        notes.append("decimal commas")
+        notes.append(DECIMAL_COMMAS)
     body = _without_end(body, layout, notes)
     if _have_gaps(body):
         notes.append(GAPS)
@@ -102,10 +102,12 @@ def read_rows(
     lines = [line for line, _ in body]
     _refuse_beyond_names(cells, lines, layout)
     names, cells = without_empty_columns(layout.names, cells, notes)
-    columns = to_columns(cells, lines, names, options, delimiter, notes)
+    columns, signs = to_columns(cells, lines, names, options, delimiter, notes)
     if names is not None and words in names:
         columns[names.index(words)] = cells[names.index(words)]
-    return Table(names, columns, lines, tuple(notes), layout.names_are_a_comment, layout.units)
+    return Table(
+        names, columns, lines, tuple(notes), layout.names_are_a_comment, layout.units, signs
+    )
 
 
 def without_empty_columns(
@@ -148,42 +150,24 @@ def to_columns(
     options: TableOptions,
     delimiter: str,
     notes: list[str],
-) -> list[np.ndarray | list[Cell]]:
-    """Columns of cells as numbers, or as they are where one of them is none.
+) -> tuple[list[np.ndarray | list[Cell]], Signs]:
+    """Columns of cells as numbers, or as they are where one of them is none; the signs of these.
 
     What was not evident is appended to ``notes``. Raises BadInput where it cannot be told what a
     decimal sign is.
     """
     signs = Signs(options.decimal, options.thousands)
     found = [plain_numbers(one) for one in cells]
-    is_signed = (
-        bool(signs.thousands)
-        or signs.decimal == ","
-        or any(
-            isinstance(cells[column][row], str) and looks_like_number(cells[column][row])
-            for column, (_, odd) in enumerate(found)
-            for row in odd
-        )
-    )
-    if is_signed:
-        try:
-            signs = find_signs(cells, signs)
-        except SignConflict as conflict:
-            value = str(cells[conflict.column][conflict.row])[:40]
-            raise BadInput(
-                WRONG_TYPE,
-                f"line {lines[conflict.row]}, column {column_label(names, conflict.column)}: "
-                f"'{value}' can be read in two ways: {conflict}; "
-                "features.decimal and features.thousands say how numbers are written",
-            ) from None
+    if not signs.are_plain or _need_signs(cells, found):
+        signs = _find_signs(cells, lines, names, signs)
         found = [signed_numbers(one, signs) for one in cells]
-        if signs.decimal == "," and "decimal commas" not in notes:
-            notes.append("decimal commas")
+        if signs.decimal == "," and DECIMAL_COMMAS not in notes:
+            notes.append(DECIMAL_COMMAS)
         if signs.thousands:
             said = {" ": "blanks", "'": "apostrophes", ",": "commas", ".": "points"}
             notes.append(f"thousands separated by {said.get(signs.thousands, signs.thousands)}")
     elif options.decimal is None:
-        _say_if_unsure(cells, delimiter, notes)
+        _note_if_unsure(cells, delimiter, notes)
     columns: list[np.ndarray | list[Cell]] = []
     for column, (one, (values, odd)) in enumerate(zip(cells, found, strict=True)):
         truths = truth_values(one) if odd else None
@@ -192,7 +176,33 @@ def to_columns(
             columns.append(truths)
         else:
             columns.append(list(one) if odd else values)
-    return columns
+    return columns, signs
+
+
+def _need_signs(
+    cells: Sequence[Sequence[Cell]], found: Sequence[tuple[np.ndarray, list[int]]]
+) -> bool:
+    """Whether a cell that is no plain number is one in another way of writing."""
+    return any(
+        isinstance(one[row], str) and looks_like_number(one[row])
+        for one, (_, odd) in zip(cells, found, strict=True)
+        for row in odd
+    )
+
+
+def _find_signs(
+    cells: Sequence[Sequence[Cell]], lines: Lines, names: Sequence[str] | None, given: Signs
+) -> Signs:
+    try:
+        return find_signs(cells, given)
+    except SignConflict as conflict:
+        value = str(cells[conflict.column][conflict.row])[:40]
+        raise BadInput(
+            WRONG_TYPE,
+            f"line {lines[conflict.row]}, column {column_label(names, conflict.column)}: "
+            f"'{value}' can be read in two ways: {conflict}; "
+            "features.decimal and features.thousands say how numbers are written",
+        ) from None
 
 
 def first_word(cells: Sequence[Cell]) -> int:
@@ -204,8 +214,8 @@ def first_word(cells: Sequence[Cell]) -> int:
     return (words or truths or odd or [0])[0]
 
 
-def _say_if_unsure(cells: Sequence[Sequence[Cell]], delimiter: str, notes: list[str]) -> None:
-    """Say that 1.234 is a little more than one, where no cell shows what a point is; between commas
+def _note_if_unsure(cells: Sequence[Sequence[Cell]], delimiter: str, notes: list[str]) -> None:
+    """Note that 1.234 is a little over one, where no cell shows what a point is; between commas
     only where whole numbers such as 654 stand in the same column."""
     if delimiter == ",":
         cells = [one for one in cells if any(map(_is_short_whole, one))]

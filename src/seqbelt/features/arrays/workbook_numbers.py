@@ -9,8 +9,9 @@ from typing import Any
 
 from seqbelt.errors import EMPTY, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.number_cells import Cell
+from seqbelt.features.arrays.row_kinds import Row
 from seqbelt.features.arrays.table_cells import Table, read_rows
-from seqbelt.features.arrays.table_layout import Row, TableOptions
+from seqbelt.features.arrays.table_layout import TableOptions
 from seqbelt.features.arrays.workbook_texts import describe_hidden, fill_merged
 
 WORKBOOK = "xl/workbook.xml"

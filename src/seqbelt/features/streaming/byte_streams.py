@@ -7,7 +7,8 @@ import numpy as np
 
 from seqbelt.errors import EMPTY, TRUNCATED, BadInput, SettingsError
 from seqbelt.features.arrays.array_features import ArrayEncoder, ArrayFeatures
-from seqbelt.features.arrays.text_columns import is_comment, read_text_table
+from seqbelt.features.arrays.text_columns import read_text_table
+from seqbelt.features.arrays.text_rows import is_comment
 
 Pcm = Literal["s16le", "f32le"]
 FORMATS = {"s16le": "<i2", "f32le": "<f4"}
@@ -159,9 +160,9 @@ class TableReader:
             return []  # titles and names so far
         self._is_begun, first = True, table.lines[0] - 1
         self._above, lines = lines[:first], lines[first:]
-        given_settings: dict[str, object] = (
-            {"decimal": ","} if "decimal commas" in table.notes else {}
-        )
+        given_settings: dict[str, object] = {}
+        if table.signs.decimal == ",":
+            given_settings["decimal"] = ","
         if any("header of numbers" in note for note in table.notes):
             given_settings["header"] = True
         elif not any(map(_is_row, self._above)):

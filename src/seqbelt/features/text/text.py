@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput, SeqbeltError
 from seqbelt.features.base import (
+    GIT_LFS_MARK,
     Encoder,
     Features,
     Learned,
@@ -55,7 +56,7 @@ _DOCUMENTS = (
     (b"%PDF-", "a PDF"), (b"{\\rtf", "a document in Rich Text Format"),
     (b"PK\x03\x04", "a zip, as documents of Word and LibreOffice are,"),
     (b"\xd0\xcf\x11\xe0", "a document of an old Word"),
-    (b"version https://git-lfs.github.com/", "a pointer of Git LFS (run git lfs pull)"),
+    (GIT_LFS_MARK.encode(), "a pointer of Git LFS (run git lfs pull)"),
 )  # fmt: skip
 LOST = "texts hold \ufffd, for a character that was lost when somebody decoded them"
 MARKUP = "texts are pages of HTML, and are taken with their tags"
