@@ -14,14 +14,13 @@ from seqbelt.data.audit import Audit
 from seqbelt.evaluation.proportions import proportion_interval
 from seqbelt.features.base import Features
 from seqbelt.plots import report_page
+from seqbelt.plots.class_results import ClassResults, confusions_section, recall_section
 from seqbelt.plots.item_view import ShownItem, show_item
 from seqbelt.plots.report_page import (
-    MAX_CONFUSION_CLASSES,
     Words,
     bullets,
     cards,
     command,
-    confusion_table,
     facts,
     heading,
     join,
@@ -34,7 +33,8 @@ from seqbelt.texts import Language
 
 LEAST_TRAINING_ROWS = 20
 """A class with fewer is named among the limits."""
-MAX_CONFUSIONS, MAX_NAMED = 8, 12
+MAX_NAMED = 12
+"""Names that are listed."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,9 @@ def comparison_report(
         ]
     )
     blocks = [
-        page.summary(), page.data_section(), page.choice(), page.errors(), page.recall(),
-        page.worst(), page.limits(), page.use(), statistics,
+        page.summary(), page.data_section(), page.choice(), page.errors(),
+        recall_section(page.results, words, page.items), page.worst(), page.limits(), page.use(),
+        statistics,
     ]  # fmt: skip
     title = words("comparison_title", name=name)
     return report_page.page(title, words.today(), language, blocks)
@@ -128,35 +129,11 @@ class _Page:
         self.conclusion, self.features, self.words = conclusion, features, words
         self.items = words(f"items_{data.kind}")
         self.model = words.write(label(chosen.cell))
-        num_classes = len(data.classes)
-        labels, predictions = chosen.labels, chosen.predictions
-        self.is_several = labels.ndim == 2
-        if not self.is_several:
-            self.confusion = np.zeros((num_classes, num_classes), np.int64)
-            np.add.at(self.confusion, (labels, predictions), 1)
-            labels, predictions = (np.eye(num_classes, dtype=bool)[values]
-                                   for values in (labels, predictions))  # fmt: skip
-        self.labels, self.predictions = labels, predictions
-        """Whether each example has, and is given, each class: bool ``(examples, classes)``."""
-        self.correct = (labels == predictions).all(axis=1)
-        self.hits = (labels & predictions).sum(axis=0)
-        self.recalls = [self._recall(number) for number in range(num_classes)]
-
-    def _recall(self, number: int) -> tuple[float, tuple[float, float]] | None:
-        of_class = self.labels[:, number]
-        if not of_class.any():
-            return None
-        units = None if self.chosen.units is None else self.chosen.units[of_class]
-        hits = self.predictions[of_class, number]
-        return float(hits.mean()), proportion_interval(hits, units)
-
-    @property
-    def accuracy(self) -> float:
-        return float(self.correct.mean())
+        self.results = ClassResults(data.classes, chosen.labels, chosen.predictions, chosen.units)
 
     def summary(self) -> Markup:
         words, chosen, data = self.words, self.chosen, self.data
-        bounds = proportion_interval(self.correct, chosen.units)
+        bounds = proportion_interval(self.results.correct, chosen.units)
         blocks = [
             heading(words("summary")),
             paragraph(
@@ -164,9 +141,9 @@ class _Page:
                     "good",
                     model=self.model,
                     items=self.items,
-                    rate=100 * self.accuracy,
+                    rate=100 * self.results.accuracy,
                     interval=words.interval(bounds),
-                    count=len(self.correct),
+                    count=len(self.results.correct),
                 )
             ),
         ]
@@ -176,10 +153,10 @@ class _Page:
         if len(chosen.held_out_groups) == 1:
             group = chosen.held_out_groups[0]
             blocks.append(paragraph(words("one_group", name=group, items=self.items), "warn"))
-        if self.is_several:
+        if self.results.is_several:
             blocks.append(paragraph(words("several", items=self.items)))
         else:
-            tested = self.labels.sum(axis=0)
+            tested = self.results.num_tested
             frequent = int(data.counts["train"].argmax())
             share = tested[frequent] / max(1, tested.sum())
             majority = words("majority", name=data.classes[frequent], share=words.percent(share))
@@ -189,11 +166,13 @@ class _Page:
         if ahead:
             blocks.append(Markup('<div class="warn">{}</div>').format(bullets(ahead)))
         pairs = [
-            (words.percent(self.accuracy), words("tile_accuracy")),
+            (words.percent(self.results.accuracy), words("tile_accuracy")),
             (str(len(data.classes)), words("tile_classes")),
             (f"{data.num_rows['train']:,}", words("tile_train", items=self._sequences)),
         ]
-        known = [(recall[0], name) for recall, name in zip(self.recalls, data.classes) if recall]
+        known = [
+            (recall[0], name) for recall, name in zip(self.results.recalls, data.classes) if recall
+        ]
         if known:
             recall, name = min(known)
             pairs.append((words.percent(recall), words("tile_weakest", name=name)))
@@ -228,14 +207,14 @@ class _Page:
         ahead = [
             (control.test_accuracy, self.words.write(control.baseline.name))
             for control in self.conclusion.controls
-            if control.test_accuracy is not None and control.test_accuracy > self.accuracy
+            if control.test_accuracy is not None and control.test_accuracy > self.results.accuracy
         ]
         return [
             self.words(
                 "control_wins",
                 name=name,
                 accuracy=self.words.percent(accuracy),
-                chosen_accuracy=self.words.percent(self.accuracy),
+                chosen_accuracy=self.words.percent(self.results.accuracy),
                 items=self.items,
             )
             for accuracy, name in sorted(ahead, reverse=True)
@@ -341,58 +320,9 @@ class _Page:
         )
 
     def errors(self) -> Markup:
-        if self.is_several:  # which label stands for which is not told by sets
+        if self.results.is_several:  # which label stands for which is not told by sets
             return Markup("")
-        words, classes = self.words, self.data.classes
-        wrong = self.confusion.copy()
-        np.fill_diagonal(wrong, 0)
-        totals = self.confusion.sum(1)
-        order = np.argsort(-wrong, axis=None)[:MAX_CONFUSIONS]
-        pairs = [divmod(int(at), len(classes)) for at in order if wrong.flat[at]]
-        texts = [
-            words(
-                "confused",
-                true=classes[true],
-                predicted=classes[predicted],
-                share=words.percent(wrong[true, predicted] / totals[true]),
-                count=int(totals[true]),
-                items=self.items,
-            )
-            for true, predicted in pairs
-        ]
-        blocks = [heading(words("errors"))]
-        if len(classes) <= MAX_CONFUSION_CLASSES:
-            blocks += [paragraph(words("confusion"), "soft")]
-            blocks += [confusion_table(self.confusion, classes, words)]
-        else:
-            blocks += [paragraph(words("confusion_large", count=len(classes)), "soft")]
-        blocks.append(bullets(texts) or paragraph(words("no_errors", items=self.items)))
-        return join(blocks)
-
-    def recall(self) -> Markup:
-        words = self.words
-        named, tested = self.predictions.sum(axis=0), self.labels.sum(axis=0)
-        body = []
-        for number, (name, estimate) in enumerate(zip(self.data.classes, self.recalls)):
-            precision = "–"
-            if named[number]:
-                precision = words.percent(self.hits[number] / named[number])
-            if estimate is None:
-                body.append([name, "–", Markup("–"), precision, "0"])
-                continue
-            recall, (low, high) = estimate
-            body.append(
-                [name, words.percent(recall), track(recall, low, high, words), precision,
-                 f"{tested[number]:,}"]
-            )  # fmt: skip
-        header = ["class", "recall_column", "interval_column", "precision_column", "test_count"]
-        return join(
-            [
-                heading(words("recall")),
-                paragraph(words("recall_about", items=self.items), "soft"),
-                table([words(key) for key in header], body),
-            ]
-        )
+        return confusions_section(self.results, self.words, self.items)
 
     def worst(self) -> Markup:
         if not self.chosen.worst:
@@ -408,14 +338,16 @@ class _Page:
     def limits(self) -> Markup:
         words, data, chosen = self.words, self.data, self.chosen
         classes = data.classes
-        named, tested = self.predictions.sum(axis=0), self.labels.sum(axis=0)
-        texts = [] if self.is_several else [words("limit_closed", count=len(classes))]
+        named, tested = self.results.num_predicted, self.results.num_tested
+        texts = [] if self.results.is_several else [words("limit_closed", count=len(classes))]
         if texts and chosen.can_reject:
             texts[0] += f" {words('limit_reject')}"
         never = [name for name, a, b in zip(classes, named, tested) if not a and b]
         untested = [name for name, b in zip(classes, tested) if not b]
         few = [n for n, c in zip(classes, data.counts["train"]) if c < LEAST_TRAINING_ROWS]
-        weak = [n for n, recall in zip(classes, self.recalls) if recall and recall[1][0] < 0.5]
+        weak = [
+            n for n, recall in zip(classes, self.results.recalls) if recall and recall[1][0] < 0.5
+        ]
         for key, names in (
             ("never", never), ("untested", untested), ("few", few), ("weak", weak),
         ):  # fmt: skip
@@ -430,7 +362,7 @@ class _Page:
         ahead = [
             words.write(control.baseline.name)
             for control in self.conclusion.controls
-            if control.test_accuracy is not None and control.test_accuracy >= self.accuracy
+            if control.test_accuracy is not None and control.test_accuracy >= self.results.accuracy
         ]
         if ahead:
             texts.append(words("limit_control", names=self._listed(ahead)))
@@ -458,7 +390,7 @@ class _Page:
                 paragraph(words("use_predict")),
                 command(
                     f"{start} --output predictions.xlsx"
-                    + ("" if self.is_several else " --report predictions.html")
+                    + ("" if self.results.is_several else " --report predictions.html")
                 ),
                 *(paragraph(words(key)) + command(line) for key, line in more.items()),
                 paragraph(words("use_python")),
