@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from seqbelt.comparison.statistics import mean_interval
-from seqbelt.comparison.verdict import Verdict, VerdictRule
+from seqbelt.comparison.verdict import Verdict
+from seqbelt.comparison.verdict_rule import VerdictRule
 from seqbelt.data.sequences import Sequences
 from seqbelt.experiment import Experiment
 from seqbelt.models.classifier import build_network

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from seqbelt.comparison.variants import apply_variant
-from seqbelt.comparison.verdict import Verdict, VerdictRule
+from seqbelt.comparison.verdict import Verdict
+from seqbelt.comparison.verdict_rule import VerdictRule
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import build_network

@@ -28,7 +28,8 @@ from scipy.special import ndtri, stdtrit
 from seqbelt.comparison.looks import SCHEDULE, Looks
 from seqbelt.comparison.metrics import Answers, Metric, score_cells
 from seqbelt.comparison.statistics import mean_interval, score_difference, score_interval
-from seqbelt.comparison.verdict import Verdict, VerdictRule
+from seqbelt.comparison.verdict import Verdict
+from seqbelt.comparison.verdict_rule import VerdictRule
 
 KEPT = range(100, 110)
 """Generators of worlds on which nothing was tuned."""

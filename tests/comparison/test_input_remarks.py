@@ -8,7 +8,7 @@ import pytest
 from seqbelt.comparison.baselines.baseline import BaselineResult, input_baseline
 from seqbelt.comparison.baselines.fitted import _MAJORITY
 from seqbelt.comparison.baselines.remarks import remarks
-from seqbelt.comparison.verdict import VerdictRule
+from seqbelt.comparison.verdict_rule import VerdictRule
 
 RULE = VerdictRule(margin=0.01, confidence=0.95)
 NUM_ROWS = 400

@@ -20,7 +20,7 @@ from seqbelt.comparison.comparison import Comparison, RunResult
 from seqbelt.comparison.diagnostics import Diagnostics
 from seqbelt.comparison.looks import Looks
 from seqbelt.comparison.metrics import Answers, Metric
-from seqbelt.comparison.verdict import VerdictRule
+from seqbelt.comparison.verdict_rule import VerdictRule
 from seqbelt.texts import Text, text
 from seqbelt.training.advice import Advice
 

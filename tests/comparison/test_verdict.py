@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqbelt.comparison.verdict import VerdictRule, headline, in_order
+from seqbelt.comparison.verdict import headline, in_order
+from seqbelt.comparison.verdict_rule import VerdictRule
 from seqbelt.errors import SeqbeltError, SettingsError
 
 RULE = VerdictRule(margin=0.02)

@@ -32,7 +32,8 @@ from seqbelt.comparison.statistics import (
     score_interval,
 )
 from seqbelt.comparison.variants import Variant, label
-from seqbelt.comparison.verdict import Verdict, VerdictRule, in_order
+from seqbelt.comparison.verdict import Verdict, in_order
+from seqbelt.comparison.verdict_rule import VerdictRule
 from seqbelt.data.audit import leak_sentence
 from seqbelt.markdown import markdown_table
 from seqbelt.settings import Seed

@@ -114,98 +114,60 @@ def _columns_only(fold: Fold) -> np.ndarray:
     return fit_predict(forest, cells_of(fold.train), fold.train, cells_of(fold.test))
 
 
-_MAJORITY = FittedBaseline(
-    name=text("control_majority"),
-    key="majority",
-    description=text("reads_majority"),
-    implication=text("implies_majority"),
-    uses_order=False,
-    predict=_majority_class,
-)
-_LENGTH = FittedBaseline(
-    name=text("control_length"),
-    key="length",
-    description=text("reads_length"),
-    implication=text("implies_length"),
-    uses_order=False,
-    predict=_length_only,
-)
-_COLUMNS = FittedBaseline(
-    name=text("control_columns"),
-    key="columns",
-    description=text("reads_columns"),
-    implication=text("implies_columns"),
-    uses_order=True,
-    predict=_columns_only,
-    input_name="columns",
-)
+def _baseline(
+    key: str,
+    predict: Callable[[Fold], np.ndarray],
+    *,
+    uses_order: bool = False,
+    implies: str = "",
+    input_name: str = "",
+) -> FittedBaseline:
+    """A baseline whose texts have its key in theirs; ``implies`` is the key of the implication
+    where several share it."""
+    return FittedBaseline(
+        name=text(f"control_{key}"),
+        key=key,
+        description=text(f"reads_{key}"),
+        implication=text(f"implies_{implies or key}"),
+        uses_order=uses_order,
+        predict=predict,
+        input_name=input_name,
+    )
+
+
+_MAJORITY = _baseline("majority", _majority_class)
+_LENGTH = _baseline("length", _length_only)
+_COLUMNS = _baseline("columns", _columns_only, uses_order=True, input_name="columns")
 _SIGNALS = (
-    FittedBaseline(
-        name=text("control_statistics"),
-        key="statistics",
-        description=text("reads_statistics"),
-        implication=text("implies_statistics"),
-        uses_order=False,
-        predict=lambda fold: predict_from(statistics, fold.train, fold.test),
-    ),
-    FittedBaseline(
-        name=text("control_spectrum"),
-        key="spectrum",
-        description=text("reads_spectrum"),
-        implication=text("implies_spectrum"),
+    _baseline("statistics", lambda fold: predict_from(statistics, fold.train, fold.test)),
+    _baseline(
+        "spectrum",
+        lambda fold: predict_from(statistics_in_time, fold.train, fold.test),
         uses_order=True,
-        predict=lambda fold: predict_from(statistics_in_time, fold.train, fold.test),
     ),
-    FittedBaseline(
-        name=text("control_convolutions"),
-        key="convolutions",
-        description=text("reads_convolutions"),
-        implication=text("implies_convolutions"),
-        uses_order=True,
-        predict=lambda fold: random_convolutions(fold.train, fold.test),
+    _baseline(
+        "convolutions", lambda fold: random_convolutions(fold.train, fold.test), uses_order=True
     ),
 )
 _STEPS = (
-    FittedBaseline(
-        name=text("control_step"),
-        key="step",
-        description=text("reads_step"),
-        implication=text("implies_step"),
-        uses_order=False,
-        predict=lambda fold: predict_steps(fold.train, fold.test, spans=()),
-    ),
-    FittedBaseline(
-        name=text("control_surroundings"),
-        key="surroundings",
-        description=text("reads_surroundings"),
-        implication=text("implies_statistics"),
-        uses_order=False,
-        predict=lambda fold: predict_steps(fold.train, fold.test, spans=SPANS),
+    _baseline("step", lambda fold: predict_steps(fold.train, fold.test, spans=())),
+    _baseline(
+        "surroundings",
+        lambda fold: predict_steps(fold.train, fold.test, spans=SPANS),
+        implies="statistics",
     ),
 )
 
 
 def _texts(model: Model, training: Training) -> tuple[FittedBaseline, ...]:
-    embeddings = partial(mean_of_embeddings, model=model, training=training)
+    def embeddings(fold: Fold) -> np.ndarray:
+        return mean_of_embeddings(
+            fold.train, fold.validation, fold.test, model, training, fold.build
+        )
+
     return (
-        FittedBaseline(
-            name=text("control_bag-of-words"),
-            key="bag-of-words",
-            description=text("reads_bag-of-words"),
-            implication=text("implies_bag-of-words"),
-            uses_order=False,
-            predict=lambda fold: predict_from_words(fold.train, fold.test),
-        ),
-        FittedBaseline(
-            name=text("control_embeddings"),
-            key="embeddings",
-            description=text("reads_embeddings"),
-            implication=text("implies_statistics"),
-            uses_order=False,
-            predict=lambda fold: embeddings(
-                fold.train, fold.validation, fold.test, build=fold.build
-            ),
-        ),
+        _baseline("bag-of-words", lambda fold: predict_from_words(fold.train, fold.test)),
+        _baseline("embeddings", embeddings, implies="statistics"),
     )
 
 

@@ -23,14 +23,15 @@ from seqbelt.data.sequences import Sequences
 
 NUM_KERNELS = 2000
 KERNEL_STEPS = 9
-MOST_CHANNELS = 8
-"""Features that a kernel looks at, at most; how many and which is drawn."""
+MAX_FEATURES = 8
+"""Features that a kernel reads at most; how many and which is drawn."""
 BATCH_STEPS = 4096
 PENALTIES = np.logspace(-1, 5, 7)
 
 
 def random_convolutions(train: Sequences, test: Sequences) -> np.ndarray:
-    """Predictions ``(test rows,)``."""
+    """Predictions ``(test rows,)`` of a ridge classifier on the responses of random kernels; its
+    penalty is chosen by leave-one-out errors."""
     kernels = _draw(train)
     classifier = make_pipeline(StandardScaler(), RidgeClassifierCV(PENALTIES))
     return fit_predict(classifier, _convolve(kernels, train), train, _convolve(kernels, test))
@@ -89,7 +90,7 @@ def _draw_weights(random: np.random.Generator, count: int, num_features: int) ->
     """Normal weights of mean 0, on a few features each; the features' number is log-uniform."""
     weights = random.standard_normal((count, num_features, KERNEL_STEPS), np.float32)
     weights -= weights.mean(axis=2, keepdims=True)
-    most = min(MOST_CHANNELS, num_features)
+    most = min(MAX_FEATURES, num_features)
     wanted = np.exp(random.uniform(0, np.log(most + 1), count)).astype(int).clip(1, most)
     order = random.permuted(np.tile(np.arange(num_features), (count, 1)), axis=1)
     return torch.from_numpy(weights * (order < wanted[:, None])[:, :, None])
@@ -99,9 +100,8 @@ def _convolve(kernels: list[_Kernels], sequences: Sequences) -> np.ndarray:
     """Features ``(rows, features)`` of every sequence over its valid steps only."""
     features = None
     for indices, inputs, lengths in _batches(sequences):
-        batch_features = torch.cat(
-            [some.features(inputs, lengths) for some in kernels], dim=1
-        ).numpy()
+        of_dilations = [dilated.features(inputs, lengths) for dilated in kernels]
+        batch_features = torch.cat(of_dilations, dim=1).numpy()
         if features is None:
             features = np.empty((len(sequences), batch_features.shape[1]), np.float32)
         features[indices] = batch_features

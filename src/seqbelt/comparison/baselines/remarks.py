@@ -8,7 +8,8 @@ import numpy as np
 from seqbelt.comparison.baselines.baseline import NO_RECURRENCE, Baseline, BaselineResult
 from seqbelt.comparison.metrics import ACCURACY
 from seqbelt.comparison.variants import in_sentence, label
-from seqbelt.comparison.verdict import Verdict, VerdictRule
+from seqbelt.comparison.verdict import Verdict
+from seqbelt.comparison.verdict_rule import VerdictRule
 from seqbelt.texts import Text, join, text
 from seqbelt.words import percent
 
@@ -74,75 +75,110 @@ def remarks(
     """
     if correct.shape[1] < 2:  # from one example nothing follows
         return Remarks()
-    judged = []
-    for control in controls:
-        if control.correct is not None:
-            # What has one seed is the same with any seed (a fitted control), or its luck is left
-            # out of the account, which the sentence then says (a cell).
-            both = {cell: _twice(correct), control.baseline.name: _twice(control.correct)}
-            judged.append(_Judged(control.baseline, rule.judge(both, groups)[0]))
-    judged.sort(
-        key=lambda judgement: (
-            judgement.verdict.word != "worse",
-            judgement.gravity,
-            -judgement.verdict.other_value,
-        )
-    )
-    own_seeds = len(correct)
-    # A cell on shuffled steps is no rival method: it shows whether that cell uses the order.
-    rival = next(
-        (judgement for judgement in judged
-         if not judgement.baseline.uses_order and judgement.baseline.cell != cell
-         and judgement.verdict.word in ("worse", "undecided")),
-        None,
-    )  # fmt: skip
-    warning = _warning(rival, own_seeds, remedy) if rival else ""
+    num_seeds, judged = len(correct), _judge_all(rule, cell, correct, controls, groups)
+    rival = _find_rival(judged, cell)
     without = [
         judgement
         for judgement in judged
         if judgement.baseline.key == NO_RECURRENCE and judgement is not rival and cell != "none"
     ]
     alone = [judgement for judgement in judged if judgement.baseline.input_name]
-    others = [
-        judgement
-        for judgement in judged
-        if not judgement.is_beaten and judgement not in (rival, *without, *alone)
-    ]
-    if rival is not None:
-        most = rival.verdict.other_value
-        others = [
-            judgement
-            for judgement in others
-            if judgement.verdict.word == "worse" and judgement.verdict.other_value > most
-        ]
-    sentences: list[str] = [_gain(judgement, own_seeds) for judgement in without]
-    # By accuracy alone: a control reliably ahead by little is not above one far ahead.
-    others.sort(key=lambda judgement: -judgement.verdict.other_value)
-    for judgement in others[:1]:
-        explains = rival is None and judgement.verdict.word != "worse" and judgement.is_as_good
-        claim = _claim(judgement, own_seeds)
-        key = "remark_implies" if explains else "remark"
-        sentences.append(text(key, claim=claim, implication=judgement.baseline.implication))
-        if rival is None and judgement.verdict.word == "worse":
+    unbeaten = _find_unbeaten(judged, rival, [*without, *alone])
+    named = [rival, unbeaten, *without, *alone]
+    sentences: list[str] = [_gain(judgement, num_seeds) for judgement in without]
+    if unbeaten is not None:
+        sentences.append(_remark(unbeaten, rival, num_seeds))
+        if rival is None and unbeaten.verdict.word == "worse":
             sentences.append(remedy)
-    named = [rival, *without, *others[:1], *alone]
-    ahead = [
+    sentences.append(_also_better([one for one in judged if one not in named], cell))
+    return Remarks(
+        _warning(rival, num_seeds, remedy) if rival else "",
+        join(sentences),
+        _describe_inputs(alone, rule, controls, groups, float(correct.mean()), cell),
+    )
+
+
+def _judge_all(
+    rule: VerdictRule,
+    cell: str,
+    correct: np.ndarray,
+    controls: Sequence[BaselineResult],
+    groups: np.ndarray | None,
+) -> list[_Judged]:
+    """The controls with predictions: those ahead of the cell first, then the gravest."""
+    judged: list[_Judged] = []
+    for control in controls:
+        if control.correct is not None:
+            # What has one seed is the same with any seed (a fitted control), or its luck is left
+            # out of the account, which the sentence then says (a cell).
+            both = {
+                cell: _with_two_seeds(correct),
+                control.baseline.name: _with_two_seeds(control.correct),
+            }
+            judged.append(_Judged(control.baseline, rule.judge(both, groups)[0]))
+    return sorted(
+        judged,
+        key=lambda judgement: (
+            judgement.verdict.word != "worse",
+            judgement.gravity,
+            -judgement.verdict.other_value,
+        ),
+    )
+
+
+def _find_rival(judged: Sequence[_Judged], cell: str) -> _Judged | None:
+    """The first baseline without order that the cell is not shown to beat or to equal."""
+    # A cell on shuffled steps is no rival method: it shows whether that cell uses the order.
+    rivals = (
         judgement
         for judgement in judged
-        if judgement.verdict.word == "worse" and judgement not in named
-    ]
-    if ahead:
-        names = [
-            text(
-                "control_value",
-                name=judgement.baseline.name,
-                value=percent(judgement.verdict.other_value),
-            )
-            for judgement in ahead
+        if not judgement.baseline.uses_order
+        and judgement.baseline.cell != cell
+        and judgement.verdict.word in ("worse", "undecided")
+    )
+    return next(rivals, None)
+
+
+def _find_unbeaten(
+    judged: Sequence[_Judged], rival: _Judged | None, named: Sequence[_Judged]
+) -> _Judged | None:
+    """The most accurate other baseline that the cell does not beat; beside a rival only one that
+    is reliably ahead of the cell and more accurate than the rival."""
+    others = [one for one in judged if not one.is_beaten and one not in (rival, *named)]
+    if rival is not None:
+        others = [
+            one
+            for one in others
+            if one.verdict.word == "worse" and one.verdict.other_value > rival.verdict.other_value
         ]
-        sentences.append(text("also_better", cell=in_sentence(cell), names=join(names, ", ")))
-    inputs = _describe_inputs(alone, rule, controls, groups, float(correct.mean()), cell)
-    return Remarks(warning, join(sentences), inputs)
+    # By accuracy alone: a control reliably ahead by little is not above one far ahead.
+    return max(others, key=lambda one: one.verdict.other_value, default=None)
+
+
+def _remark(unbeaten: _Judged, rival: _Judged | None, num_seeds: int) -> Text:
+    """The claim of an unbeaten baseline, and what may hold of the data where it explains it."""
+    explains = rival is None and unbeaten.verdict.word != "worse" and unbeaten.is_as_good
+    return text(
+        "remark_implies" if explains else "remark",
+        claim=_claim(unbeaten, num_seeds),
+        implication=unbeaten.baseline.implication,
+    )
+
+
+def _also_better(others: Sequence[_Judged], cell: str) -> str:
+    """Which of the other baselines are reliably ahead of the cell."""
+    names = [
+        text(
+            "control_value",
+            name=judgement.baseline.name,
+            value=percent(judgement.verdict.other_value),
+        )
+        for judgement in others
+        if judgement.verdict.word == "worse"
+    ]
+    if not names:
+        return ""
+    return text("also_better", cell=in_sentence(cell), names=join(names, ", "))
 
 
 def _describe_inputs(
@@ -164,10 +200,10 @@ def _describe_inputs(
     for judgement in sorted(alone, key=lambda judgement: [*correct].index(judgement.baseline.name)):
         name, correct_alone = judgement.baseline.input_name, correct[judgement.baseline.name]
         reaches = text(
-            "input_reaches", name=_written(name), value=percent(judgement.verdict.other_value)
+            "input_reaches", name=_input_label(name), value=percent(judgement.verdict.other_value)
         )
         if majority is not None and correct_alone is not None:
-            answers = {name: _twice(correct_alone), "majority": _twice(majority)}
+            answers = {name: _with_two_seeds(correct_alone), "majority": _with_two_seeds(majority)}
             if rule.judge(answers, groups)[0].word != "better":
                 reaches = text("input_at_chance", reaches=reaches)
         shown.append(reaches)
@@ -189,16 +225,16 @@ def _describe_inputs(
 
 
 def _quoted(names: Sequence[str]) -> Text:
-    korean = ", ".join(f"'{_written(name).korean}'" for name in names)
+    korean = ", ".join(f"'{_input_label(name).korean}'" for name in names)
     return Text(" and ".join(f"'{name}'" for name in names), korean)
 
 
-def _written(name: str) -> Text:
+def _input_label(name: str) -> Text:
     """The name of an input; the columns of the manifest have one in each language."""
     return Text(name, text("the_columns").korean if name == "columns" else name)
 
 
-def _twice(correct: np.ndarray) -> np.ndarray:
+def _with_two_seeds(correct: np.ndarray) -> np.ndarray:
     return np.repeat(correct, 2, axis=0) if len(correct) == 1 else correct
 
 

@@ -21,6 +21,10 @@ from seqbelt.training.scoring import predict_logits
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 NUM_BANDS = 8
+SPANS = (9, 33, 129)
+"""Steps around a step whose mean is taken: a third of a second to a few, as steps mostly are."""
+MOST_STEPS = 50_000
+"""Training steps that are fitted, drawn at random: more change little and take minutes."""
 
 
 def predict_from(
@@ -35,11 +39,10 @@ def predict_from(
     return fit_predict(classifier, inputs, train, test_inputs)
 
 
-def _describe_all(describe: Callable[[np.ndarray], np.ndarray], of: Sequences) -> np.ndarray:
-    # In float32, for there may be many rows; a sum over many steps needs more.
-    return np.stack(
-        [describe(of[row].astype(np.float64)).astype(np.float32) for row in range(len(of))]
-    )
+def _describe_all(describe: Callable[[np.ndarray], np.ndarray], sequences: Sequences) -> np.ndarray:
+    """Descriptors, float32 ``(rows, features)``: there may be many rows; sums are in float64."""
+    rows = (sequences[row].astype(np.float64) for row in range(len(sequences)))
+    return np.stack([describe(steps).astype(np.float32) for steps in rows])
 
 
 def statistics(steps: np.ndarray) -> np.ndarray:
@@ -49,7 +52,7 @@ def statistics(steps: np.ndarray) -> np.ndarray:
 
 
 def statistics_in_time(steps: np.ndarray) -> np.ndarray:
-    """The same, the means of the three thirds, and the shares of the variance by frequency."""
+    """``statistics``, means of the three thirds, and the share of the variance in each band."""
     thirds = np.array_split(np.repeat(steps, 3, axis=0) if len(steps) < 3 else steps, 3)
     return np.concatenate(
         [statistics(steps), *(third.mean(0) for third in thirds), _log_bands(steps)]
@@ -66,23 +69,18 @@ def _log_bands(steps: np.ndarray) -> np.ndarray:
     return np.log(shares + 1e-4).ravel()  # a share of a ten-thousandth is none
 
 
-SPANS = (9, 33, 129)
-"""Steps around a step whose mean is taken: a third of a second to a few, as steps mostly are."""
-MOST_STEPS = 50_000
-"""Training steps that are fitted, drawn at random: more change little and take minutes."""
-
-
 def predict_steps(train: Sequences, test: Sequences, spans: Sequence[int]) -> np.ndarray:
     """Predictions ``(labelled test steps,)`` of a logistic regression on each step and the means of
     the steps around it."""
-    inputs, labels = _labelled(train, spans)
+    inputs, labels = _labelled_steps(train, spans)
     kept = np.random.default_rng(0).permutation(len(labels))[:MOST_STEPS]
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     classifier.fit(inputs[kept], labels[kept])
-    return classifier.predict(_labelled(test, spans)[0])
+    return classifier.predict(_labelled_steps(test, spans)[0])
 
 
-def _labelled(sequences: Sequences, spans: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def _labelled_steps(sequences: Sequences, spans: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs ``(labelled steps, features)`` and labels ``(labelled steps,)``."""
     inputs = []
     for index in range(len(sequences)):
         steps = sequences[index]
