@@ -1,6 +1,6 @@
 """How many small faults in a module its tests notice: mutation testing of a sample.
 
-    python benchmarks/mutants.py seqbelt.comparison.verdict tests/comparison/test_verdict.py
+    python benchmarks/mutants.py seqbelt.comparison.verdict_rule tests/comparison/test_verdict.py
     python benchmarks/mutants.py MODULE TEST... --replace "above - 1" "above"
 
 Each mutant has one operator, comparison, constant or call of ``min``, ``max``, ``any``, ``all``,
