@@ -187,8 +187,9 @@ def _set_entry(section: Any, name: str, value: str, text: str) -> None:
             f"to {len(section) - 1}"
         )
     try:
-        # One character may be YAML syntax.
-        parsed = value if len(value) == 1 and not value.isalnum() else parse_yaml(value)
+        # One character may be YAML syntax, and a value is no comment.
+        is_plain = value.startswith("#") or (len(value) == 1 and not value.isalnum())
+        parsed = value if is_plain else parse_yaml(value)
     except yaml.YAMLError as error:
         raise SettingsError(
             f"override '{clip_text(text)}': the value is not valid YAML: {yaml_message(error)}"

@@ -22,6 +22,8 @@ _OLD_OCTAL = re.compile(r"[-+]?0[0-9_]+")
 """Octal in YAML 1.1, decimal in YAML 1.2."""
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 """Minutes and seconds in YAML 1.1: 1:30 is 90."""
+_BARE_SIGN = re.compile(r"[ \t]*(#(?:[^\s#]\S*)?)(?=[ \t]*(?:[\r\n]|$)|[ \t]+#)")
+"""What is rather a value than a comment: one word, without a blank behind its sign."""
 _MAX_DIGITS = 40
 
 
@@ -102,9 +104,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_object(node, deep)
 
     def _check_scalar(self, node: yaml.ScalarNode) -> None:
-        value = node.value
+        value, mark = node.value, node.start_mark
         if "\0" in value:
             raise _at(node, "a zero byte is not allowed")
+        if _is_nothing(node) and (found := _BARE_SIGN.match(mark.buffer or "", mark.pointer)):
+            raise _at(node, f"{found[1]} begins a comment, so there is no value: write "
+                            f"'{found[1]}' in quotes for a value, or null for none")  # fmt: skip
         if node.tag not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
             return
         if _SEXAGESIMAL.fullmatch(value):
