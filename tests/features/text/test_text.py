@@ -1,5 +1,6 @@
 """Text features against unicodedata, against the plain tokenizer, and at the edges of text."""
 
+import base64
 import functools
 import hashlib
 import json
@@ -359,6 +360,16 @@ def test_characters_in_another_notation_are_said(text):
     (said,) = word.remarks(text, None)
     assert "hold characters in another notation, and are taken as they stand" in said
     for fine in ("AT&T; R&D", "100%20 or so", "x=C3=4", r"C:\users\new", "&c;", "50% 20"):
+        assert not word.remarks(fine, None)
+
+
+def test_json_and_base64_are_said():
+    word = Word(kind="word")
+    for text in ('{"text": "good"}', '[{"a": 1}]'):
+        assert "objects or lists of JSON" in word.remarks(text, None)[0]
+    for content in (b"good film", "좋은 영화였다".encode(), bytes(range(200, 250))):
+        assert "are base64" in word.remarks(base64.b64encode(content).decode(), None)[0]
+    for fine in ("[deleted]", "{so}", "encyclopedia", "JavaScriptXML", "ha" * 50, "GoodFilm"):
         assert not word.remarks(fine, None)
 
 

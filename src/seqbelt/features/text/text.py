@@ -4,6 +4,8 @@ Every kind is one Hugging Face ``tokenizers`` pipeline (normalizer, pre-tokenize
 from the training texts and kept as ``tokenizer.json``; the kinds differ in what a token is.
 """
 
+import base64
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -60,6 +62,11 @@ _DOCUMENTS = (
 )  # fmt: skip
 LOST = "texts hold \ufffd, for a character that was lost when somebody decoded them"
 MARKUP = "texts are pages of HTML, and are taken with their tags"
+JSON_OBJECTS = "texts are objects or lists of JSON, and are taken with their names and signs"
+BASE64_WORDS = "texts are base64, and are taken as they stand: decode the source"
+_BASE64 = re.compile(r"(?=.*[a-z0-9][A-Z])[A-Za-z0-9+/]{10,}={0,2}")
+SURE_BASE64 = 64
+"""Letters without a blank that are base64 whatever they hold."""
 ESCAPED = re.compile("[\udc80-\udcff]")
 """How a byte that is not UTF-8 comes from a table or the command line (PEP 383)."""
 INVISIBLES = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
@@ -70,6 +77,31 @@ VISIBLE = re.compile(
     "\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
 """Neither white space nor, by itself, without a picture (Unicode's default-ignorable)."""
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is an object or a list as JSON writes them."""
+    bare = text.strip()
+    if bare[:1] + bare[-1:] not in ("{}", "[]"):
+        return False
+    try:
+        json.loads(bare)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def is_base64(text: str) -> bool:
+    """Whether a text is one word that decodes as base64 to a text, or is too long for a word."""
+    if " " in text[:SURE_BASE64].strip():
+        return False
+    word = "".join(text.splitlines())
+    if len(word) % 4 or not _BASE64.fullmatch(word):
+        return False
+    try:
+        return base64.b64decode(word).decode().isprintable() or len(word) >= SURE_BASE64
+    except UnicodeDecodeError:
+        return len(word) >= SURE_BASE64
 
 
 class TextFeatures(Features):
@@ -128,6 +160,8 @@ class TextFeatures(Features):
         said = (MOJIBAKE,) if is_mojibake(raw) else ()
         said += (ESCAPES,) if is_escaped(raw) else ()
         said += (LOST,) if "\ufffd" in raw else ()
+        said += (JSON_OBJECTS,) if is_json(raw) else ()
+        said += (BASE64_WORDS,) if is_base64(raw) else ()
         is_page = raw[:20].lstrip().lower().startswith(("<!doctype html", "<html"))
         return (*said, MARKUP) if is_page else said
 
