@@ -24,6 +24,20 @@ class TestFormats:
         table = write(tmp_path / "a.csv", "start_ms,end_ms,label", "500,1500,wren")
         assert read_segments(table) == [Segment(0.5, 1.5, "wren")]
 
+    @pytest.mark.parametrize(
+        "lines",
+        [("start_s;end_s;label", "0,5;1,500;wren"), ("start_s\tend_s\tlabel", "0.5\t1.5\twren"),
+         ("sep=;", "start_s;end_s;label", "0,5;1,5;wren"),
+         ("start_s,end_s,label", '"0,5","1,500",wren')],
+    )  # fmt: skip
+    def test_other_delimiters_and_decimal_commas(self, tmp_path, lines):
+        assert read_segments(write(tmp_path / "a.csv", *lines)) == [Segment(0.5, 1.5, "wren")]
+
+    def test_a_comma_that_may_separate_thousands_is_refused(self, tmp_path):
+        table = write(tmp_path / "a.csv", "start_ms,end_ms,label", '0,"1,500",wren')
+        with pytest.raises(BadInput, match=r"segment 1: from '0' to '1,500'"):
+            read_segments(table)
+
     def test_a_table_is_read_by_the_encoding_that_its_refusal_names(self, tmp_path):
         table = tmp_path / "a.csv"
         table.write_bytes("start_s,end_s,label\n1,2,걷기\n2,3,뛰기\n".encode("cp949"))

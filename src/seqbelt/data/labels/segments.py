@@ -1,6 +1,7 @@
 """Labelled segments of recordings, from a table or from labelled steps."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -13,6 +14,9 @@ from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.data.sources.raw_tables import Style
 from seqbelt.data.sources.tables import read_columns
 from seqbelt.errors import UNREADABLE, WRONG_SHAPE, BadInput, SettingsError
+
+_AMBIGUOUS = re.compile(r"[1-9]\d{0,2},\d{3}")
+"""Over a thousand, or over one."""
 
 
 class Segment(NamedTuple):
@@ -58,10 +62,7 @@ def read_segments(
 
 
 def _read_table(path: Path, label_column: str, encoding: str) -> Iterator[LabelRow]:
-    try:
-        columns = read_columns(path, Style(encoding=encoding))
-    except SettingsError as error:
-        raise BadInput(UNREADABLE, str(error)) from None
+    columns = _read_columns(path, encoding)
     in_ms = "start_s" not in columns and "start_ms" in columns
     unit = "ms" if in_ms else "s"
     wanted = (f"start_{unit}", f"end_{unit}", label_column)
@@ -72,8 +73,30 @@ def _read_table(path: Path, label_column: str, encoding: str) -> Iterator[LabelR
             WRONG_SHAPE, f"{path.name}: {found}{remedy if missing[0] != label_column else ''}"
         )
     rows = zip(*(columns[name] for name in wanted), strict=True)
-    for number, (start, end, label) in enumerate(rows, start=1):
+    spelled = [*columns[wanted[0]], *columns[wanted[1]]]
+    has_points = any("." in time for time in spelled)
+    is_sure = any("," in time and not _AMBIGUOUS.fullmatch(time.strip()) for time in spelled)
+    decimal = "," if is_sure and not has_points else "."
+    for number, (*times, label) in enumerate(rows, start=1):
+        start, end = (time.replace(decimal, ".") for time in times)
         yield LabelRow(f"segment {number}", start, end, label, 0.001 if in_ms else 1.0)
+
+
+def _read_columns(path: Path, encoding: str) -> dict[str, list[str]]:
+    """The columns of a table, by the first delimiter that gives it a column of beginnings."""
+    found: list[dict[str, list[str]] | SettingsError] = []
+    for delimiter in (None, ";", "\t", "|"):
+        try:
+            columns = read_columns(path, Style(encoding=encoding, delimiter=delimiter))
+        except SettingsError as error:
+            found.append(error)
+            continue
+        if "start_s" in columns or "start_ms" in columns:
+            return columns
+        found.append(columns)
+    if isinstance(found[0], SettingsError):
+        raise BadInput(UNREADABLE, str(found[0])) from None
+    return found[0]
 
 
 def _segment(path: Path, row: LabelRow) -> Segment:
