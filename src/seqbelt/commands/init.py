@@ -35,6 +35,7 @@ from seqbelt.data.sources.item_kinds import (
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import (
     find_lookalikes,
+    find_lost_digits,
     find_mangled,
     find_missing,
     list_counts,
@@ -330,6 +331,7 @@ def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[s
         *find_lookalikes(labelled, "classes"),
         *find_missing(labelled, "class"),
         *find_mangled(labelled, "class"),
+        *find_lost_digits(labelled, "class"),
         *find_rare(labelled),
         *_say_problems(manifest.problems),
     ]

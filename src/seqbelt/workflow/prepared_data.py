@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from seqbelt.data.sources.names import find_lookalikes, find_mangled, find_missing, list_counts
+from seqbelt.data.sources.names import (
+    find_lookalikes,
+    find_lost_digits,
+    find_mangled,
+    find_missing,
+    list_counts,
+)
 from seqbelt.data.store.part_summary import SPLITS, describe_equal_content, summarize_parts
 from seqbelt.data.store.preparation import Encode, Prepared
 from seqbelt.data.store.preparation import prepare as prepare_store
@@ -83,6 +89,7 @@ def describe_classes(store: SequenceStore) -> None:
         for finding in find_lookalikes(names, kind)[:MAX_FINDINGS]:
             echo(f"{store.folder}: {finding}")
     findings = find_missing(counts, "class") + find_missing(groups, "group")
+    findings += find_lost_digits(counts, "class") + find_lost_digits(groups, "group")
     for finding in findings + find_mangled(counts, "class"):
         echo(f"{store.folder}: {finding}")
     without = store.about.get("num_sequences", 0) - sum(groups.values())

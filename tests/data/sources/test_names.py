@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from seqbelt.data.sources.names import (
     clean_name,
     find_lookalikes,
+    find_lost_digits,
     find_mangled,
     find_missing,
     part_of,
     resembles_part,
 )
+from seqbelt.data.sources.raw_tables import as_text
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,14 @@ def test_a_class_that_a_spreadsheet_made_a_date_is_said():
     (said,) = find_mangled({"1-2": 5, "02-Jan": 3, "Mary": 1}, "class")
     assert said.startswith("class '02-Jan' (3) looks like a date")
     assert not find_mangled({"Jan-24": 5, "Feb-24": 5}, "class")
+
+
+def test_long_numbers_are_apart_and_those_that_lost_digits_are_said():
+    assert not find_lookalikes({str(2**64): 1, str(2**64 + 1): 1}, "classes")
+    (said,) = find_lost_digits({"1.23457E+17": 3, "9007199254740992.0": 1, "7": 2}, "group")
+    assert said.startswith("group '1.23457E+17' (3), '9007199254740992.0' (1) may have lost digits")
+    assert not find_lost_digits({str(2**64): 1, "1e5": 1, "1E": 1}, "group")
+    assert as_text(float(2**53 + 2)) == "9007199254740994.0"
 
 
 def test_a_class_that_is_a_missing_value_is_said():

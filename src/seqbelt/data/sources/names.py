@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
-from seqbelt.features.arrays.number_cells import is_missing
+from seqbelt.features.arrays.number_cells import EXACT, is_missing
 from seqbelt.features.text.text import ESCAPED, VISIBLE, clean
 from seqbelt.texts import list_first
 
@@ -35,6 +35,7 @@ _SEPARATORS = re.compile(r"(?<=[^\W\d_])[-_. ]+(?=[^\W\d_])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _DAY = re.compile(rf"\d{{1,2}}-(?:{_MONTHS})|(?:{_MONTHS})-\d{{2}}|\d{{1,2}}월 \d{{1,2}}일")
+_LOST_DIGITS = re.compile(r"[+-]?\d([.,]\d+)?[eE]\+?(1[1-9]|[2-9]\d)|\d{16,}\.0")
 _CONFUSED = str.maketrans(
     "ıαενορτυχаеосрхуіјѕһԁԛԝ" + "\u2010\u2011\u2012\u2013\u2014\u2212\u2018\u2019\u201c\u201d",
     "iaevoptuxaeocpxyijshdqw" + "------''" + '""',
@@ -127,9 +128,22 @@ def find_mangled(counts: Mapping[str, int], what: str) -> list[str]:
     ]
 
 
+def find_lost_digits(counts: Mapping[str, int], what: str) -> list[str]:
+    """A sentence about names that are long numbers kept as floating point, which may have been
+    several before."""
+    lost = [name for name in counts if _LOST_DIGITS.fullmatch(name)]
+    if not lost:
+        return []
+    listed = shorten(f"'{name}' ({counts[name]:,})" for name in lost)
+    return [
+        f"{what} {listed} may have lost digits, as spreadsheets and floating point keep 15 of "
+        "them: several numbers may be one now; write them as text"
+    ]
+
+
 def _key(name: str) -> str:
-    if _NUMBER.fullmatch(name):
-        return f"#{float(name)}"
+    if _NUMBER.fullmatch(name) and abs(number := float(name)) < EXACT:
+        return f"#{number}"
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     folded = "".join(one for one in folded if one.isspace() or VISIBLE.match(one)) or folded
     folded = folded.translate(_CONFUSED).replace("i\u0307", "i").strip(_QUOTED) or folded

@@ -17,6 +17,7 @@ from seqbelt.data.sources.delimited import RawTable, find_header, read_head, rea
 from seqbelt.data.sources.names import clean_name, shorten
 from seqbelt.data.sources.text_encoding import check_encoding, read_table_bytes
 from seqbelt.errors import BadInput, SettingsError
+from seqbelt.features.arrays.number_cells import EXACT
 from seqbelt.features.arrays.workbook_texts import (
     is_workbook,
     last_filled,
@@ -337,6 +338,6 @@ def as_text(value: object) -> str:
     if isinstance(value, (float, Decimal)) and not isinstance(value, bool):
         if not math.isfinite(value):  # JSON's 1e400 too
             return ""
-        if value == int(value) and abs(value) < 1e16:
+        if value == int(value) and (isinstance(value, Decimal) or abs(value) < EXACT):
             return str(int(value))
     return str(value)

@@ -16,6 +16,7 @@ from pydantic import Field
 from seqbelt.errors import NOT_FINITE, TOO_LONG, WRONG_SHAPE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.array import IGNORED, Array
 from seqbelt.features.arrays.channel_transforms import hold
+from seqbelt.features.arrays.number_cells import EXACT
 from seqbelt.features.arrays.reading import read_array
 from seqbelt.features.arrays.table_cells import column_label
 from seqbelt.features.arrays.table_layout import TableOptions
@@ -222,8 +223,8 @@ class ArrayFeatures(Features):
                 together = ", ".join(f"'{names[n]}'" for n, a in asides.items() if a is aside)
                 raise BadInput(
                     WRONG_TYPE,
-                    f"{aside.fall}: the rows are not in the order of time; sort them, or name "
-                    f"{together} in features.ignore to take the rows as they stand",
+                    f"{aside.fall}, or name {together} in features.ignore to take the rows as they "
+                    "stand",
                 )
         kept = array.take(n for n in range(array.values.shape[1]) if n not in asides)
         if not kept.values.shape[1]:
@@ -373,12 +374,15 @@ def _say_rounded(steps: Steps, rounded: np.ndarray) -> tuple[str, ...]:
     exact = steps.values
     if exact.dtype == np.float32 or exact.dtype.itemsize < 4 or exact.ndim != 2:
         return ()
-    spread = np.fmax.reduce(exact) - np.fmin.reduce(exact)
-    is_lost = np.fmax.reduce(np.abs(exact - rounded)) > MAX_ROUNDED * spread
+    largest = np.fmax.reduce(np.abs(exact)).astype(np.float64)
+    spread = np.fmax.reduce(exact).astype(np.float64) - np.fmin.reduce(exact)
+    # Beyond 2^53 whole numbers may have been rounded before, also to a single one.
+    before = np.where(largest >= EXACT, np.spacing(largest), 0)
+    is_lost = np.fmax.reduce(np.abs(exact - rounded)) + before > MAX_ROUNDED * spread
     return tuple(
         f"channel {column_label(steps.names, place)} changes by less than float32 can keep: "
         "subtract an offset from it"
-        for place in np.flatnonzero((spread > 0) & is_lost).tolist()
+        for place in np.flatnonzero(((spread > 0) | (before > 0)) & is_lost).tolist()
     )
 
 

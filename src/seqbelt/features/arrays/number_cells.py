@@ -56,6 +56,8 @@ SENTINELS = (
 """What programs write for no value where every cell must be a number."""
 HUGE = 1e20
 """No value either, such as the 1e20 of climate models, where other numbers are ordinary."""
+EXACT = 2.0**53
+"""Whole numbers up to this are exact in float64."""
 _SPACES = " \u00a0\u2009\u202f"
 _QUOTES = "'’"
 _EXPONENT = r"(?:[eEdD][+-]?\d+)?"
