@@ -413,6 +413,48 @@ CASES = [
         "channel 'x' changes by less than float32 can keep: subtract an offset from it",
     ),
     _numbers(
+        "x\n9007199254740992\n9007199254740993\n",
+        [[2**53], [2**53]],
+        "channel 'x' changes by less than float32 can keep: subtract an offset from it",
+    ),
+    _numbers(
+        "year,x\n2023.04,5\n2023.12,7\n2023.29,6\n",
+        None,
+        "column 'year' rises throughout, as times do, and is a channel",
+    )._replace(classes={"down": 6, "up": 6}),
+    _numbers(
+        "x\n1E2\n2E3\n",
+        [[100], [2000]],
+        "'1E2' is read as a number with an exponent (hexadecimal: 0x)",
+    ),
+    _numbers("a,b\n1E,2A\n1F,2B\n20,2C\n", None, "line 3, column 0: '1F' is not a number"),
+    _numbers(
+        "week,x\n2024-W52,1\n2025-W01,2\n",
+        [[1], [2]],
+        "column 'week' is rising time: not a channel; a row every 6e+05 s",
+    ),
+    _numbers(
+        "time,x\nMon Nov 30 18:47:57 2026,1\nMon Nov 30 18:47:59 2026,2\n",
+        [[1], [2]],
+        "column 'time' is rising time: not a channel; a row every 2 s",
+    ),
+    _numbers(
+        "time,axis,value\n0,x,1\n0,y,2\n1,x,3\n1,y,4\n",
+        None,
+        "the table has a row for each time of 'time' and each 'axis' (x, y), the long format, and "
+        "not a row per step: make a column of each",
+    ),
+    _numbers(
+        "axis,time,value\nx,0,1\nx,1,2\ny,0,3\ny,1,4\n",
+        None,
+        "the table has a row for each time of 'time' and each 'axis' (x, y), the long format",
+    ),
+    _numbers(
+        "time,axis,value\n0,1,5\n0,2,6\n1,1,7\n1,2,8\n",
+        [[1, 5], [2, 6], [1, 7], [2, 8]],
+        "perhaps a row for each time of 'time' and each 'axis' (1, 2), the long format",
+    ),
+    _numbers(
         "frame,x\n1,5\n2,6\n4,7\n",
         [[1, 5], [2, 6], [4, 7]],
         "column 'frame' is called like a time or a number of the rows, and is none",

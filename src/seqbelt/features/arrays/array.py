@@ -32,6 +32,11 @@ subjectid participant participant_id user user_id userid 라벨 레이블 클래
 """
 LABEL_NAMES = frozenset(_LABEL_NAMES.split())
 """Names of columns of whole numbers that rather are labels or groups, in lower case."""
+SORT = ": the rows are not in the order of time; sort them"
+MAX_LONG = 1000
+"""Channels of a table in long format."""
+MAX_KINDS = 4
+"""Of these that are shown."""
 SCPI_INFINITY = 9.9e37
 """What instruments that follow SCPI write for an overload."""
 SCPI_NAN = 9.91e37
@@ -43,7 +48,8 @@ class Aside(NamedTuple):
 
     why: str
     fall: str = ""
-    """Where its times fall, so that the rows are not in order; "" where they do not."""
+    """Where its times fall, or that several rows have each of them, so that the rows are no steps;
+    "" where they are."""
     seconds: np.ndarray | None = None
     """The times in seconds, float64 ``(rows,)``; None where their unit is not known."""
 
@@ -152,9 +158,38 @@ def to_array(table: Table, line_word: str = "line") -> Array:
             notes += (f"{label} is a channel, though it is called like a label (features.ignore)",)
         if place not in asides and (number := find_sentinel(values)) is not None:
             notes += (f"{label} holds {number:g}, read as a value; it often means a missing value",)
+    asides, said = _look_for_long_format(table, columns, asides)
+    notes += said
     values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
     notes += _say_other_times(names or (), values, asides)
     return Array(values, names, words, True, asides, lines, notes, table.names_are_a_comment)
+
+
+def _look_for_long_format(
+    table: Table, columns: Sequence[np.ndarray], asides: dict[int, Aside]
+) -> tuple[dict[int, Aside], tuple[str, ...]]:
+    """The columns of times with a fault where the table has a row for each time and channel and not
+    a row per step; what is said where the channels are numbers, which may as well be values."""
+    for times in asides if table.names is not None else ():
+        num_rows, num_times = len(columns[times]), len(np.unique(columns[times]))
+        if not 1 < num_times < num_rows <= MAX_LONG * num_times:
+            continue
+        for place, column in enumerate(table.columns):
+            kinds = [*dict.fromkeys(column)] if place not in asides else []
+            pairs = set(zip(columns[times].tolist(), column, strict=True))
+            if not len(pairs) == num_rows == num_times * len(kinds):
+                continue
+            time, name = (column_label(table.names, one) for one in (times, place))
+            listed = ", ".join(as_text(kind) for kind in kinds[:MAX_KINDS])
+            said = (
+                f"a row for each time of {time} and each {name} ({listed}), the long format, and "
+                "not a row per step"
+            )
+            if isinstance(column, np.ndarray) and not asides[times].fall:
+                return asides, (f"perhaps {said}; {name} is read as a channel",)
+            fall = f"the table has {said}: make a column of each, as pandas' DataFrame.pivot does"
+            return {**asides, times: Aside("", fall)}, ()
+    return asides, ()
 
 
 def _with_spelled_numbers(table: Table) -> tuple[Table, tuple[str, ...]]:
@@ -196,7 +231,8 @@ def _aside_of_joined(time: JoinedTime, lines: Lines, line_word: str, label: str)
     if time.seconds is None or (row is not None and not time.has_year):
         return None
     if row is not None:
-        return Aside("", f"{line_word} {lines[row]}, {label}: the time is earlier than before")
+        fall = f"{line_word} {lines[row]}, {label}: the time is earlier than before{SORT}"
+        return Aside("", fall)
     spacing = describe_spacing(time.seconds, "{:.2g} s".format)
     why = f"{label} are rising time together: no channels"
     return Aside(why + (f"; {spacing}" if spacing else ""), seconds=time.seconds)
@@ -253,5 +289,6 @@ def _aside_of_times(
         why = f"{label} is rising time: not a channel" + (f"; {spacing}" if spacing else "")
         return Aside(why, seconds=seconds)
     return Aside(
-        "", f"{line_word} {lines[row]}, {label}: '{as_text(cells[row])}' is earlier than before"
+        "",
+        f"{line_word} {lines[row]}, {label}: '{as_text(cells[row])}' is earlier than before{SORT}",
     )

@@ -13,6 +13,7 @@ from seqbelt.features.arrays.table_cells import (
     HALVES,
     Lines,
     Table,
+    is_bare_exponent,
     may_be_halves,
     may_be_parts,
     without_empty_columns,
@@ -38,6 +39,8 @@ def read_plain_table(text: str, head: Head, layout: Layout, options: TableOption
     if decimal is None or (decimal == "," and head.delimiter == ","):
         return None
     if not _is_evident(body, head, layout, decimal, options):
+        return None
+    if any(is_bare_exponent(cell) for _, row in head.rows[layout.first :] for cell in row):
         return None
     has_empty_lines = "\n\n" in body or ("\r" in body and ("\n\r" in body or "\r\r" in body))
     if has_empty_lines and layout.width == 1:

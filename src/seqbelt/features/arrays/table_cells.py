@@ -176,7 +176,15 @@ def to_columns(
             columns.append(truths)
         else:
             columns.append(list(one) if odd else values)
+            cell = "" if odd else next(filter(is_bare_exponent, one), "")
+            if cell and not any("." in str(other) for other in one):
+                notes.append(f"'{cell}' is read as a number with an exponent (hexadecimal: 0x)")
     return columns, signs
+
+
+def is_bare_exponent(cell: Cell) -> bool:
+    """Whether a cell could be hexadecimal as well as a number with an exponent: ``1E2``."""
+    return isinstance(cell, str) and _BARE_EXPONENT.fullmatch(cell.strip()) is not None
 
 
 def _need_signs(
@@ -267,6 +275,7 @@ def may_be_halves(delimiter: str, layout: Layout, options: TableOptions) -> bool
     ) and options.decimal is None
 
 
+_BARE_EXPONENT = re.compile(r"[0-9]+[eE][0-9]+")
 _WHOLE = re.compile(r"[+-]?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+)")
 _DIGITS = re.compile(r"\d+")
 _LEADING = re.compile(r"[+-]?[1-9]\d{0,2}")

@@ -4,6 +4,7 @@ Rows of cells come in, from a text or a workbook; what was found is either evide
 ``notes``, or refused with the line and the setting that would decide.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
@@ -42,6 +43,8 @@ from seqbelt.features.arrays.row_kinds import (
 from seqbelt.features.arrays.time_columns import is_row_name, is_time_name, looks_like_time
 from seqbelt.words import count_of
 
+_HEXADECIMAL = re.compile(r"\d[\dA-Fa-f]+")
+"""Without a sign that says so, such as 1F."""
 MAX_HEAD_LINES = 3
 """Lines between which and the names of a second table values stand."""
 MAX_UNITS = 60
@@ -366,11 +369,14 @@ def _refuse_time(line: int, cells: Sequence[Cell], kinds: Sequence[bool]) -> Non
 
 
 def _refuse_damaged(line: int, cells: Sequence[Cell], is_named_above: bool) -> None:
-    """Raise for a line that would do for names and rather holds values, such as (1.5) or Over."""
+    """Raise for a line that would do for names and rather holds values: (1.5), Over or, below
+    other names, 1F."""
     filled = [cell for cell in cells if cell != ""]
     values = [*filter(resembles_value, filled)]
     numbers = ["".join(filter(str.isdigit, str(cell))) for cell in values]
-    if not values or is_count(numbers) or not (is_named_above or len(values) == len(filled)):
+    if is_named_above and all(_HEXADECIMAL.fullmatch(str(cell)) for cell in filled):
+        values = filled
+    elif not values or is_count(numbers) or not (is_named_above or len(values) == len(filled)):
         return
     column = cells.index(values[0])
     raise BadInput(

@@ -37,6 +37,8 @@ _LEAD_WORDS = ("local", "utc", "gps", "unix", "system", "sensor", "sample", "ela
                "absolute", "recording", "device", "host", "phone", "log", "epoch")  # fmt: skip
 MANY_ROWS = 8
 """So many rows rise throughout once in 8! by chance."""
+YEARS = (1900, 2100)
+"""Between these, fewer rows rise as years with decimals do."""
 _TIME_UNITS_S = {
     "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "min": 60.0, "ms": 1e-3, "us": 1e-6,
     "µs": 1e-6, "μs": 1e-6, "ns": 1e-9,
@@ -50,18 +52,21 @@ _CLOCK = (
     r"(?:\s*(?P<half2>[AaPp]\.?[Mm]\.?|오전|오후|上午|下午|午前|午後))?"
     r"(?:\s*(?:Z|UTC|GMT|(?P<zone>[+-]\d{2}):?(?P<zone_min>\d{2})|[A-Z]{2,4}T))?"
 )
+_WEEKDAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?"
 _DATES = (
     r"(?P<y>\d{4})(?P<sep>[-/.])\s*(?P<m>\d{1,2})(?P=sep)\s*(?P<d>\d{1,2})\.?",
     r"(?P<y>\d{4})[년年]\s*(?P<m>\d{1,2})[월月]\s*(?P<d>\d{1,2})[일日](?:\s*\(\w\))?",
     r"(?P<y>(?:19|20)\d{2})(?P<m>\d{2})(?P<d>\d{2})",
     r"(?P<one>\d{1,2})(?P<sep>[-/.])(?P<two>\d{1,2})(?P=sep)(?P<y>\d{4}|\d{2})",
-    r"(?P<d>\d{1,2})[- ](?P<name>[A-Za-z]{3})[a-z]*\.?[- ](?P<y>\d{4}|\d{2})",
-    r"(?P<name>[A-Za-z]{3})[a-z]*\.? (?P<d>\d{1,2}),? (?P<y>\d{4})",
+    rf"{_WEEKDAY}(?P<d>\d{{1,2}})[- ](?P<name>[A-Za-z]{{3}})[a-z]*\.?[- ](?P<y>\d{{4}}|\d{{2}})",
+    rf"{_WEEKDAY}(?P<name>[A-Za-z]{{3}})[a-z]*\.? (?P<d>\d{{1,2}}),? (?P<y>\d{{4}})",
+    r"(?P<y>(?:19|20)\d{2})-?W(?P<week>\d{2})(?:-?(?P<weekday>[1-7]))?",
 )
 _FORMS = tuple(
     re.compile(form)
     for form in (
         *(rf"{day}(?:(?:\s*T\s*|\s+|,\s*|:|(?<=日)){_CLOCK})" for day in _DATES),
+        rf"{_WEEKDAY}(?P<name>[A-Za-z]{{3}}) +(?P<d>\d{{1,2}}) {_CLOCK} (?P<y>\d{{4}})",  # ctime
         _CLOCK,
         r"(?P<min>\d{2}):(?P<s>\d{2})\.(?P<f>\d+)",  # as spreadsheets show the time of a test
         r"(?P<d>\d+) days? \+?" + _CLOCK,  # since a start, as pandas writes it
@@ -74,7 +79,7 @@ _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES.split(), star
 
 def looks_like_time(cell: Cell) -> bool:
     """Whether a cell is a date, a time of day or both."""
-    if not isinstance(cell, str) or not any(mark in cell for mark in ":-/.년年 시時时点"):
+    if not isinstance(cell, str) or not any(mark in cell for mark in ":-/.W년年 시時时点"):
         return False
     return any(form.fullmatch(cell.strip()) for form in _FORMS)
 
@@ -126,7 +131,11 @@ def _seconds(parts: dict[str, str | None], month_first: bool) -> float:
                 day, month = month, day
         elif parts.get("name"):
             month = str(_MONTHS.get(str(parts["name"]).lower(), 0))
-        total = _day(str(parts["y"]), str(month), str(day)) * _DAY_S
+        if week := parts.get("week"):
+            monday = date.fromisocalendar(int(str(parts["y"])), int(week), 1).toordinal()
+            total = (monday + int(parts["weekday"] or 1) - 1) * _DAY_S
+        else:
+            total = _day(str(parts["y"]), str(month), str(day)) * _DAY_S
     elif parts.get("d"):
         total = int(str(parts["d"])) * _DAY_S
     if parts.get("min"):
@@ -207,11 +216,13 @@ def is_row_name(name: str) -> bool:
 
 def how_it_rises(values: np.ndarray) -> str:
     """``evenly`` where each value is as much above the one before it as all others are, of three or
-    more; ``throughout`` where more values rise than would by chance; else ""."""
+    more; ``throughout`` where more values rise than would by chance, or as years do; else ""."""
     steps = np.diff(values.astype(np.float64))
     if len(steps) > 1 and steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3, atol=0):
         return "evenly"
-    return "throughout" if len(values) >= MANY_ROWS and bool((steps > 0).all()) else ""
+    are_years = len(steps) > 1 and YEARS[0] <= values.min() and values.max() < YEARS[1]
+    is_long = len(values) >= MANY_ROWS or are_years
+    return "throughout" if is_long and bool((steps > 0).all()) else ""
 
 
 def describe_spacing(values: np.ndarray, show: Callable[[float], str] = "{:.2g}".format) -> str:
