@@ -37,6 +37,14 @@ def open_container(
     return av.open(file, "r", options=options, buffer_size=buffer_size, **more)
 
 
+def stated_duration_s(container: Any) -> float:
+    """From the first time to the last, in seconds; 0 where it is not stated."""
+    duration = (container.duration or 0) / 1e6
+    if container.format.name.startswith("matroska"):  # counts from 0, also where a live signal does
+        duration -= (container.start_time or 0) / 1e6
+    return duration
+
+
 def refuse_cut_gif(file: BinaryIO) -> None:
     """Raise BadInput (truncated) where a GIF ends before its trailer."""
     head = file.read(13)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -152,3 +153,54 @@ def test_an_mp3_that_lost_frames_in_its_middle_is_refused():
     noise = np.random.default_rng(0).bytes(1000)
     with pytest.raises(BadInput, match="of 16000 samples are there"):
         decode_audio(content[:middle] + noise + content[middle + 1000 :], 60)
+
+
+def matroska(*signals: np.ndarray, starts_s: float = 0.0, pause_s: float = 0.0) -> bytes:
+    """A track of each signal, from ``starts_s`` on, with a pause in its middle."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as output:
+        tracks = [output.add_stream("pcm_s16le", rate=8000, layout="mono") for _ in signals]
+        for signal, track in zip(signals, tracks, strict=True):
+            for begin in range(0, len(signal), 1000):
+                piece = np.int16(signal[None, begin : begin + 1000] * 32767)
+                frame = av.AudioFrame.from_ndarray(piece, "s16", "mono")
+                frame.rate, frame.time_base = 8000, Fraction(1, 8000)
+                pause = pause_s if begin >= len(signal) // 2 else 0.0
+                frame.pts = begin + round(8000 * (starts_s + pause))
+                output.mux([*track.encode(frame)])
+            output.mux([*track.encode(None)])
+    return file.getvalue()
+
+
+def test_a_recording_whose_times_do_not_begin_at_0_is_whole():
+    """As pieces of a live stream are, whose length Matroska counts from 0."""
+    content = matroska(TONE, starts_s=10)
+    assert len(decode_audio(content, 60).samples) == 16_000
+    with pytest.raises(BadInput, match=r"of 2\.0 s are there"):
+        decode_audio(content[: len(content) * 6 // 10], 60)
+
+
+def test_a_pause_and_a_second_track_are_said():
+    assert decode_audio(matroska(TONE), 60).notes == ()
+    (said,) = decode_audio(matroska(TONE, pause_s=3), 60).notes
+    assert "the times have gaps" in said
+    audio = decode_audio(matroska(TONE, NOISE), 60)
+    assert audio.peak > 0.25
+    assert audio.notes == ("the first of 2 audio tracks is read",)
+
+
+@pytest.mark.parametrize("file_format", ["WAV", "FLAC", "AIFF"])
+def test_a_tag_in_front_of_a_recording_hides_neither_samples_nor_faults(file_format):
+    tagged = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + write(file_format, "PCM_16")
+    assert len(decode_audio(tagged, 60).samples) == 16_000
+    with pytest.raises(BadInput) as caught:
+        decode_audio(tagged[: len(tagged) * 9 // 10], 60)
+    assert caught.value.reason == "truncated"
+
+
+def test_short_mp3s_one_after_the_other_are_refused():
+    file = io.BytesIO()
+    soundfile.write(file, TONE[:3000], 8000, format="MP3")
+    assert len(file.getvalue()) < 4000
+    with pytest.raises(BadInput, match="split it"):
+        decode_audio(2 * file.getvalue(), 60)

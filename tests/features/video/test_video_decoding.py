@@ -72,7 +72,7 @@ def test_a_clip_with_fewer_bytes_than_it_states_is_refused(container, codec):
     assert caught.value.reason == "truncated"
 
 
-def encode(container: str, codec: str, *, is_timed: bool = True) -> bytes:
+def encode(container: str, codec: str, *, is_timed: bool = True, starts_s: int = 0) -> bytes:
     """Two seconds of a still picture; all its frames at one time where it is not timed."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as written:
@@ -83,6 +83,8 @@ def encode(container: str, codec: str, *, is_timed: bool = True) -> bytes:
         for packet in [packet for frame in (*frames, None) for packet in stream.encode(frame)]:
             if not is_timed:
                 packet.pts = packet.dts = 0
+            elif starts_s and packet.pts is not None:
+                packet.pts = packet.dts = packet.pts + round(starts_s / packet.time_base)
             written.mux(packet)
     return file.getvalue()
 
@@ -109,3 +111,29 @@ def test_frames_that_all_have_one_time_are_refused():
     with pytest.raises(BadInput, match="all 50 frames have the same time"):
         content = encode("matroska", "mpeg4", is_timed=False)
         list(decode_video(content, FrameFormat(8, 8, True), 10, 60))
+
+
+def test_a_picture_before_the_video_is_no_video():
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as output:
+        streams = [output.add_stream("mjpeg", rate=10), output.add_stream("mpeg4", rate=10)]
+        for stream, stream.pix_fmt in zip(streams, ("yuvj420p", "yuv420p"), strict=True):
+            stream.width, stream.height = 64, 48
+        for stream, count in zip(streams, (1, 20), strict=True):
+            pixels = np.zeros((72, 64), np.uint8)
+            frames = [av.VideoFrame.from_ndarray(pixels, stream.pix_fmt) for _ in range(count)]
+            output.mux([packet for frame in (*frames, None) for packet in stream.encode(frame)])
+    assert len([*decode_video(file.getvalue(), FrameFormat(8, 8, True), None, 60)]) == 20
+
+
+def test_a_clip_whose_times_do_not_begin_at_0_is_whole():
+    """As pieces of a live stream are, whose length Matroska counts from 0."""
+    content = encode("matroska", "mpeg4", starts_s=10)
+    assert len([*decode_video(content, FrameFormat(8, 8, True), None, 60)]) == 50
+
+
+def test_an_mp4_without_its_index_is_cut_short():
+    content = encode("mp4", "mpeg4")
+    with pytest.raises(BadInput, match="without its index") as caught:
+        list(decode_video(content[: len(content) // 2], FrameFormat(8, 8, True), None, 60))
+    assert caught.value.reason == "truncated"

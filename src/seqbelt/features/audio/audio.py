@@ -130,7 +130,7 @@ class AudioFeatures(Features):
         return encoded  # type: ignore[return-value]  # every index is in one batch
 
     def remarks(self, raw: Audio, encoder: Encoder) -> tuple[str, ...]:
-        said = []
+        said = [*raw.notes]
         if raw.sample_rate < self.sample_rate:
             said.append(
                 f"resampled from {raw.sample_rate} Hz to {self.sample_rate} Hz: nothing is above "

@@ -29,9 +29,10 @@ from seqbelt.features.audio.stated_lengths import (
     refuse_cut_short,
     refuse_more,
     states_frames,
+    tag_bytes,
 )
 from seqbelt.features.base import read_bytes, reason_of
-from seqbelt.features.media_container import SEVERAL, open_container
+from seqbelt.features.media_container import SEVERAL, open_container, stated_duration_s
 
 SILENCE_PEAK = 1e-4
 """A recording whose largest sample stays below this (-80 dB of full scale) is silent."""
@@ -66,6 +67,8 @@ class Audio(NamedTuple):
     sample_rate: int
     peak: float = 0.0
     """The largest magnitude in the whole recording; 0 where nobody asked."""
+    notes: tuple[str, ...] = ()
+    """How the recording was read, where that was not evident."""
 
 
 def max_audio_bytes(max_duration_s: float) -> float:
@@ -84,8 +87,9 @@ def decode_audio(source: Path | bytes, max_duration_s: float) -> Audio:
     longer than ``max_duration_s``.
     """
     content = read_bytes(source, max_audio_bytes(max_duration_s), "features.max_duration_s")
-    content = whole_wav(content)
+    content = whole_wav(without_tag(content))
     refuse_cut_short(content)
+    notes: tuple[str, ...] = ()
     for decode in (_decode_plain_wav, _decode_soundfile):
         try:
             samples, sample_rate = decode(content, max_duration_s)
@@ -93,8 +97,8 @@ def decode_audio(source: Path | bytes, max_duration_s: float) -> Audio:
         except (wave.Error, EOFError, soundfile.LibsndfileError):
             continue
     else:
-        samples, sample_rate = _decode_pyav(content, max_duration_s)
-    return check_samples(samples, sample_rate, max_duration_s)
+        samples, sample_rate, notes = _decode_pyav(content, max_duration_s)
+    return check_samples(samples, sample_rate, max_duration_s)._replace(notes=notes)
 
 
 def check_samples(samples: np.ndarray, sample_rate: int, max_duration_s: float) -> Audio:
@@ -133,6 +137,15 @@ def _refuse_too_long(num_samples: int, sample_rate: int, max_duration_s: float) 
             TOO_LONG,
             f"{num_samples / sample_rate:.1f} s; features.max_duration_s allows {max_duration_s:g}",
         )
+
+
+def without_tag(content: bytes) -> bytes:
+    """A recording without the ID3 tag that some programs put before formats that have none, where
+    decoders skip it and count wrongly."""
+    if content[:3] != b"ID3":
+        return content
+    bare = content[tag_bytes(content) :]
+    return bare if bare[:4] in (b"RIFF", b"RF64", b"FORM", b"fLaC") else content
 
 
 def whole_wav(content: bytes) -> bytes:
@@ -280,15 +293,17 @@ def _refuse_shorter(container: Any, stream: Any, duration_s: float) -> None:
     if stream.duration:
         stated = float(stream.duration * stream.time_base)
     elif container.duration and len(container.streams) == 1:
-        stated = container.duration / 1e6
+        stated = stated_duration_s(container)
     if stated is not None and duration_s < COMPLETE * stated - 0.1:
         raise BadInput(TRUNCATED, f"{duration_s:.1f} of {stated:.1f} s are there")
 
 
-def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int]:
+def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int, tuple[str, ...]]:
+    """The mean of all channels ``(samples,)``, its rate, and what is to be said."""
     import av  # 0.3 s to import and seldom needed
     from av.error import FFmpegError
 
+    pieces: list[np.ndarray] = []
     try:
         with open_container(io.BytesIO(content)) as container:
             if not container.streams.audio:
@@ -302,8 +317,11 @@ def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int
                 stated = float(stream.duration * stream.time_base) * stream.sample_rate
                 _refuse_too_long(int(stated), stream.sample_rate, max_duration_s)
             to_float = av.AudioResampler(format="fltp")
-            pieces, num_samples = [], 0
+            num_samples, first_s, end_s = 0, None, 0.0
             for frame in container.decode(stream):
+                if frame.pts is not None:
+                    first_s = frame.time if first_s is None else first_s
+                    end_s = frame.time + frame.samples / frame.sample_rate - first_s
                 for piece in to_float.resample(frame):
                     # FFmpeg's own mix to mono is 3 dB louder than the channels' mean.
                     pieces.append(piece.to_ndarray().mean(axis=0))
@@ -311,9 +329,18 @@ def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int
                     _refuse_too_long(num_samples, piece.sample_rate, max_duration_s)
             if not pieces:
                 raise BadInput(EMPTY, "the audio stream has no samples")
-            _refuse_shorter(container, stream, num_samples / stream.sample_rate)
-            return np.concatenate(pieces), stream.sample_rate
+            duration_s = num_samples / stream.sample_rate
+            _refuse_shorter(container, stream, max(duration_s, end_s))
+            notes = ()
+            if duration_s < COMPLETE * end_s - 0.1:
+                notes += ("the times have gaps, as of a pause: the samples are joined there",)
+            if (num_tracks := len(container.streams.audio)) > 1:
+                notes += (f"the first of {num_tracks} audio tracks is read",)
+            return np.concatenate(pieces), stream.sample_rate, notes
     except (FFmpegError, ValueError) as error:
+        if pieces:
+            why = f"decoding ends after {sum(map(len, pieces))} samples ({reason_of(error)})"
+            raise BadInput(TRUNCATED, why) from None
         if any(content.startswith(mark, offset) for offset, mark in _MEDIA_SIGNATURES):
             why = f"begins as a media file, but cannot be decoded ({reason_of(error)})"
             raise BadInput(TRUNCATED, why) from None

@@ -156,7 +156,8 @@ def _check_xing(content: bytes) -> None:
         _refuse_missing(len(content) - first, stated)
     behind = content[first + stated :]
     is_sound = behind[:3] == b"ID3" or (behind[:1] == b"\xff" and behind[1:2] >= b"\xe0")
-    if is_sound and len(behind) > max(_MIN_MP3, (1 - TOLERANCE) * stated):
+    is_much = len(behind) > max(_MIN_MP3, (1 - TOLERANCE) * stated)
+    if (is_sound and is_much) or states_frames(behind):
         raise BadInput(WRONG_TYPE, SEVERAL)
 
 
@@ -165,12 +166,17 @@ def states_frames(content: bytes) -> bool:
     return bool(_xing(content)[1] & 1)
 
 
+def tag_bytes(content: bytes) -> int:
+    """Bytes of the ID3 tag that a content begins with; 0 without one."""
+    if content[:3] != b"ID3" or len(content) < 10:
+        return 0
+    a, b, c, d = content[6:10]  # seven bits each
+    return 10 + (a << 21 | b << 14 | c << 7 | d)
+
+
 def _xing(content: bytes) -> tuple[int, int, bytes]:
     """Where an MP3's first frame begins, the flags of the lengths in it (0 without), and those."""
-    first = 0
-    if content[:3] == b"ID3" and len(content) >= 10:
-        a, b, c, d = content[6:10]  # seven bits each
-        first = 10 + (a << 21 | b << 14 | c << 7 | d)
+    first = tag_bytes(content)
     head = content[first : first + 256]
     place = max(head.find(b"Xing"), head.find(b"Info"))
     if head[:1] != b"\xff" or head[1:2] < b"\xe0" or place < 0 or len(head) < place + 16:

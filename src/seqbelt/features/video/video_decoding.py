@@ -31,6 +31,7 @@ from seqbelt.features.media_container import (
     refuse_cut_gif,
     refuse_joined,
     refuse_missing_bytes,
+    stated_duration_s,
 )
 
 CONTAINERS = (
@@ -172,7 +173,6 @@ def _head_of(source: Path | bytes) -> tuple[bytes, int]:
 
 def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float, Any]]:
     """Every frame with its time in seconds since the first; never backwards."""
-    import av
     from av.error import FFmpegError
 
     stream = _video_stream(container)
@@ -180,10 +180,11 @@ def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float
     # AVI has a frame rate and no times; FFmpeg's guess at them goes astray on B-frames.
     is_timed = container.format.name != "avi"
     expected = stream.frames
-    if expected and container.duration:  # an edit list hides frames before a cut
-        expected = min(expected, container.duration / av.time_base * rate)
-    if not expected and container.duration and len(container.streams) == 1:
-        expected = container.duration / av.time_base * rate
+    stated = stated_duration_s(container) * rate
+    if expected and stated:  # an edit list hides frames before a cut
+        expected = min(expected, stated)
+    if not expected and len(container.streams) == 1:
+        expected = stated
     _refuse_too_long(expected / rate, max_duration_s)
     first, time, count = None, 0.0, 0
     try:
@@ -216,13 +217,17 @@ def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float
 
 
 def _video_stream(container: Any) -> Any:
-    """The first stream that moves: not the cover picture of a song."""
+    """The stream that a player shows: not the cover picture of a song."""
     from av.stream import Disposition
 
     videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not videos:
+        if not container.streams.audio and container.format.name.startswith("mov"):
+            raise BadInput(TRUNCATED, "an MP4 without its index, which often stands at the end")
         raise BadInput(WRONG_TYPE, "a media file without a video stream")
-    stream = videos[0]
+    moving = [stream for stream in videos if stream.frames != 1] or videos
+    best = container.streams.best("video")
+    stream = best if best in moving else moving[0]
     if stream.width * stream.height > MAX_PIXELS:
         raise BadInput(TOO_LONG, f"frames of {stream.width} x {stream.height} pixels")
     stream.thread_type = "NONE"  # files are what runs in parallel: faster, and less memory
