@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 import struct
 import tracemalloc
 import zipfile
@@ -227,6 +228,19 @@ def test_a_tensor_that_repeats_one_number_is_measured_by_its_shape():
 )
 def test_broken_content_has_a_reason(content, reason):
     assert reason_of(content) == reason
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (npy_bytes(VALUES) + npy_bytes(VALUES), "several arrays one after the other"),
+        (b"ARROW1\0\0" + bytes(100), "an Arrow or Feather file: save it as .parquet"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "torch's format before 1.6"),
+    ],
+)
+def test_what_holds_more_or_is_of_another_format_is_named(content, said):
+    with pytest.raises(BadInput, match=re.escape(said)):
+        read_array(content, 1e6)
 
 
 def test_a_file_larger_than_allowed_is_not_even_read(tmp_path: Path):

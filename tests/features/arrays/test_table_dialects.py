@@ -138,6 +138,8 @@ def test_what_is_not_evident_is_said(content, values, remark, encoding):
         ("x,y\n1,2\n3,1e300\n", r"line 3 \(step 1\), channel 'y': 1e\+300 does not fit"),
         ("<!DOCTYPE html><html>404</html>", r"line 1: '<!DOCTYPE.* begins HTML; expected a table"),
         ('{"x": 1, "y": 2}\n', r"line 1: '\{\"x\".* begins JSON"),
+        ("[[1, 2],\n[3, 4]]\n", r"begins a list of lists"),
+        ("@relation x\n@attribute a numeric\n@data\n1,2\n3,4\n", r"begins ARFF"),
         ("time\n0\n1\n", r"no channel .*'time'.*features\.channels"),
     ],
 )

@@ -27,6 +27,7 @@ from seqbelt.features.arrays.parquet_tables import open_parquet, parquet_table, 
 from seqbelt.features.arrays.stored_arrays import (
     MAX_NAME,
     MAX_NAMES,
+    NPY_SIGNATURE,
     choose,
     parse_npy,
     read_hdf5,
@@ -41,7 +42,14 @@ from seqbelt.features.base import read_bytes
 
 T = TypeVar("T")
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OTHER_FORMATS = {
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",): (
+        "an .xls workbook, or one with a password: save it as .xlsx without"
+    ),
+    (b"ARROW1", b"FEA1"): "an Arrow or Feather file: save it as .parquet",
+    (b"\x80\x02\x8a\nl\xfc\x9cF\xf9",): "in torch's format before 1.6: save it again with torch",
+}
+"""What is wrong with contents that begin so."""
 
 
 def read_array(
@@ -98,7 +106,7 @@ def _guarded(read: Callable[[], T]) -> T:
 
 
 def _reader(content: bytes) -> Callable[[bytes, float, str | None, TableOptions], Array]:
-    if content.startswith(b"\x93NUMPY"):
+    if content.startswith(NPY_SIGNATURE):
         return lambda content, max_bytes, key, options: Array(parse_npy(content, max_bytes))
     if content.startswith(b"PK\x03\x04"):
         return _read_zip
@@ -108,10 +116,9 @@ def _reader(content: bytes) -> Callable[[bytes, float, str | None, TableOptions]
         return read_hdf5
     if content.startswith(b"PAR1"):
         return _read_parquet
-    if content.startswith(OLE_SIGNATURE):
-        raise BadInput(
-            WRONG_TYPE, "an .xls workbook, or one with a password: save it as .xlsx without"
-        )
+    for signatures, problem in _OTHER_FORMATS.items():
+        if content.startswith(signatures):
+            raise BadInput(WRONG_TYPE, problem)
     if content[:1] == b"\x80" and content[-1:] == b".":
         raise BadInput(WRONG_TYPE, "a pickle, which could run code: save it as .npy, .npz or .pt")
     return _read_text

@@ -16,6 +16,7 @@ from seqbelt.features.arrays.table_layout import TableOptions
 
 T = TypeVar("T")
 
+NPY_SIGNATURE = b"\x93NUMPY"
 MAX_NAME = 60
 """Letters of a name that an error shows."""
 MAX_NAMES = 20
@@ -61,6 +62,11 @@ def parse_npy(content: bytes, max_bytes: float) -> np.ndarray:
     refuse_size(num_bytes, max_bytes)
     if len(content) - file.tell() < num_bytes:
         raise BadInput(TRUNCATED, f"{len(content) - file.tell()} of {num_bytes} bytes are there")
+    if content.startswith(NPY_SIGNATURE, file.tell() + num_bytes):
+        raise BadInput(
+            WRONG_TYPE, "several arrays one after the other, of which NumPy reads the first: save "
+            "each to a file of its own"
+        )  # fmt: skip
     return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 

@@ -22,7 +22,7 @@ MAX_HEAD_ROWS = 2000
 """Rows that are looked at where the first ones hold no numbers."""
 _OTHER_FORMATS = (
     *((start, "HTML") for start in ("<!doctype html", "<html", "<table")), ("<?xml", "XML"),
-    ("{", "JSON"), ("[{", "JSON"),
+    ("{", "JSON"), ("[{", "JSON"), ("[[", "a list of lists"), ("@relation", "ARFF"),
     (GIT_LFS_MARK, "a pointer of Git LFS: run git lfs pull"),
 )  # fmt: skip
 _CODE = re.compile(r"0\d+")
