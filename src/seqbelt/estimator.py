@@ -45,8 +45,8 @@ from seqbelt.models.model import Model
 from seqbelt.settings import Settings
 from seqbelt.training.history import Epoch
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
+from seqbelt.training.several_networks import train_networks
 from seqbelt.words import percent
 
 TEXT_ONLY = {"embedding_size", "embedding_dropout", "vectors"}
@@ -158,7 +158,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             return build_network(self.model_, width, len(self.classes_), False, lengths)
 
         with torch.random.fork_rng():
-            network, self.history_ = train_network(
+            network, self.history_ = train_networks(
                 training,
                 build,
                 rows.take(train),

@@ -1,5 +1,6 @@
 """The complete configuration, one YAML file; used by commands and workflow only."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -129,11 +130,16 @@ class Experiment(Settings):
                 f"comparison.metric: {metric} is not for data.labels: several; choose "
                 f"{', '.join(SEVERAL_NAMES)}, macro_f1, accuracy (of whole sets) or recall:LABEL"
             )
-        if is_several and comparison.ensemble:
-            raise ValueError(
-                "comparison.ensemble: the average of networks is not for data.labels: several; "
-                "set it to false"
-            )
+        averages = {
+            "comparison.ensemble": comparison.ensemble,
+            "training.num_networks": self.training.num_networks not in ("auto", 1),
+        }
+        for setting, is_set in averages.items():
+            if is_several and is_set:
+                raise ValueError(
+                    f"{setting}: the average of networks is not for data.labels: several; remove "
+                    "the setting"
+                )
         return self
 
     def resolve(self, is_tokens: bool, train: Sequences) -> Self:
@@ -148,11 +154,12 @@ class Experiment(Settings):
             ),
         )
 
-    def training_identity(self) -> dict[str, Any]:
-        """The section ``training`` by which models, comparisons and searches are named. What an
-        earlier version did not know is left out where it changes nothing."""
+    def training_identity(self, num_rows: int = sys.maxsize) -> dict[str, Any]:
+        """The section ``training`` by which models (of ``num_rows`` training rows), comparisons and
+        searches are named. What an earlier version did not know is left out where it changes
+        nothing."""
         resolved = self.training.resolve(
-            1,
+            num_rows,
             self.features.is_tokens,
             self.data.labels_steps,
             is_several=self.data.labels == "several",
@@ -161,6 +168,9 @@ class Experiment(Settings):
         values = self.training.to_dict()
         if not resolved.distillation:
             del values["distillation"]
+        is_joined = isinstance(self.features, SeveralInputs)
+        if resolved.num_networks == 1 or (is_joined and self.training.num_networks == "auto"):
+            del values["num_networks"]
         return values
 
     @property

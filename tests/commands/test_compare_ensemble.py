@@ -99,6 +99,20 @@ def test_the_average_is_registered_measured_and_used(run):
     assert not np.allclose(weights[0], weights[1])
 
 
+def test_models_of_several_networks_are_compared_explained_and_averaged(run):
+    found = run(
+        "compare", "words.yaml", "comparison.seeds=[0,1]", "training.num_epochs=1",
+        "training.num_networks=2", "comparison.controls=true", "model.hidden_size=6",
+    )  # fmt: skip
+    cell, ensemble = found["cells"]["lstm"], found["ensemble"]
+    assert ensemble["num_networks"] == 4 and ensemble["seeds"] == [0, 1]
+    assert ensemble["num_parameters"] == 2 * cell["num_parameters"]
+    names = [control["name"] for control in found["controls"]]
+    assert any("shuffled" in name for name in names) and any("recurrence" in n for n in names)
+    model = Bundle.load(next(Path("outputs/words").glob("*-ensemble/bundle")))
+    assert len(model.network.networks) == 4
+
+
 @pytest.mark.slow
 def test_without_the_setting_one_network_is_registered(run):
     found = run("compare", "words.yaml", "comparison.ensemble=false", "comparison.seeds=[0,1]")

@@ -201,6 +201,7 @@ def test_a_journal_is_found_under_the_name_that_the_first_version_gave(features,
         return CompareJournal(Experiment.parse(given))._old_path.name
 
     assert found(distillation=0) == name
+    assert found(distillation=0, num_networks=2) != name
     # Models of texts are trained otherwise now: those of before are not theirs.
     assert (found() == name) == (features["kind"] != "word")
 

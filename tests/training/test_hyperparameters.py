@@ -27,8 +27,9 @@ def table(monkeypatch):
     ("is_tokens", "num_rows", "num_updates", "plan"),
     [
         # The floor, in epochs of several passes: 375 passes in 29 epochs of 13.
-        (False, 30, 1500, TrainingPlan(8, 4, 13, 29)),
-        (False, 431, 1500, TrainingPlan(32, 14, 4, 27)),
+        (False, 30, 750, TrainingPlan(8, 4, 7, 27)),
+        (False, 431, 750, TrainingPlan(32, 14, 2, 27)),
+        (False, 500, 1500, TrainingPlan(32, 16, 4, 24)),
         # The ceiling: 40 passes of 313 batches would be 12,520.
         (False, 10_000, 2500, TrainingPlan(32, 313, 1, 8)),
         # Three passes, although they are more than the ceiling.
@@ -95,6 +96,22 @@ def test_few_rows_make_small_batches(num_rows, batch_size):
     assert Training(batch_size=3).resolve(num_rows, False).batch_size == 3
 
 
+def test_few_rows_train_several_networks_where_the_updates_are_not_given():
+    assert Training().resolve(100, False).num_networks > 1
+    assert Training().resolve(100, False, is_ordered=True).num_networks > 1
+    for one in (
+        Training().resolve(500, False),
+        Training().resolve(100, True),
+        Training().resolve(100, False, is_several=True),
+        Training().resolve(100, False, labels_steps=True),
+        Training(num_updates=700).resolve(100, False),
+        Training(num_epochs=7).resolve(100, False),
+    ):
+        assert one.num_networks == 1
+    assert Training(num_networks=1).resolve(100, False).num_updates == 1500
+    assert Training(num_networks=2).resolve(100, False).num_networks == 2
+
+
 def test_epochs_that_are_given_are_passes():
     resolved = Training(num_epochs=7, num_updates=10).resolve(431, False)
     assert resolved.plan(431) == TrainingPlan(32, 14, 1, 7)
@@ -121,6 +138,7 @@ def test_what_is_given_stays_and_resolved_settings_have_no_auto_left(is_tokens):
     given = Training(
         batch_size=5,
         num_updates=77,
+        num_networks=2,
         label_smoothing=0.0,
         distillation=0.0,
         augmentation=Augmentation(shift=0.1),

@@ -193,6 +193,7 @@ def test_the_verdict_is_about_average_precision_unless_another_metric_is_named()
         ({"comparison": {"metric": "balanced_accuracy"}}, "is not for data.labels: several"),
         ({"comparison": {"metric": "quadratic_kappa"}}, "is for ordered classes"),
         ({"comparison": {"ensemble": True}}, "comparison.ensemble: the average of networks"),
+        ({"training": {"num_networks": 2}}, "training.num_networks: the average of networks"),
         ({"data": {"source": "x"}, "comparison": {"metric": "micro_f1"}},
          "micro_f1 is for data.labels: several"),
     ],

@@ -27,8 +27,13 @@ class KindDefaults:
     spectrum_augmentation: Mapping[str, float] = field(default_factory=dict)
     """Added where the features are the bands of a spectrum."""
     few_rows: int = 0
-    """With fewer training rows ``few_rows_augmentation`` is added, unless they are spectra."""
+    """With fewer training rows the following three values count."""
     few_rows_augmentation: Mapping[str, float] = field(default_factory=dict)
+    """Added unless the features are the bands of a spectrum."""
+    few_rows_networks: int = 1
+    """Networks whose probabilities are averaged, where a sequence has one label."""
+    few_rows_updates: int = 0
+    """Updates of each of them, where there are several."""
 
 
 MIN_PASSES = 3
@@ -53,6 +58,8 @@ NUMBERS = KindDefaults(
     spectrum_augmentation={"frequency_warp": 0.2, "equalizer_std": 0.5},
     few_rows=500,
     few_rows_augmentation={"feature_dropout": 0.5},
+    few_rows_networks=3,
+    few_rows_updates=750,
 )
 TOKENS = KindDefaults(
     dropout=0.5,

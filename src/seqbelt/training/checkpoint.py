@@ -48,6 +48,12 @@ def has_checkpoint(path: Path) -> bool:
     return path.exists() or previous_checkpoint(path).exists()
 
 
+def remove_checkpoint(path: Path) -> None:
+    """Remove a checkpoint and the one before it, if they are there."""
+    path.unlink(missing_ok=True)
+    previous_checkpoint(path).unlink(missing_ok=True)
+
+
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a checkpoint, or the previous one where the last one is damaged.
 

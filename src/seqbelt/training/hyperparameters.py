@@ -20,6 +20,8 @@ LABELLED_STEPS = 4096
 """Steps in a batch at which ``batch_size: auto`` aims where every step has a label: long sequences
 have enough labels."""
 MIN_LABELLED_BATCH_SIZE = 4
+FOR_ONE_INPUT = {"augmentation": "none", "distillation": 0.0, "num_networks": 1}
+"""What ``auto`` means with several inputs, for settings that are chosen for one sequence."""
 MAX_EPOCHS = 30
 """Epochs into which ``num_updates`` are divided; each ends with a validation."""
 
@@ -57,6 +59,10 @@ class Training(Settings):
     """Steps of the optimizer, where ``num_epochs`` is null; auto takes them from the number of
     training rows, between a floor for small sets and a ceiling for large ones. A small set's epoch
     is then several passes over its rows."""
+    num_networks: Literal["auto"] | Count = "auto"
+    """Networks trained one after another from different seeds; a prediction is the mean of their
+    probabilities. auto trains several, with fewer updates each, where there are few rows of numbers
+    with one label and the number of updates is auto as well."""
     batch_size: Literal["auto"] | Count = "auto"
     """Sequences per step; auto takes fewer where there are few training rows, and where every step
     of long sequences has a label."""
@@ -145,7 +151,14 @@ class Training(Settings):
                 bound = max(MIN_LABELLED_BATCH_SIZE, round(LABELLED_STEPS / mean_steps))
                 batch_size = min(batch_size, bound)
             changes["batch_size"] = batch_size
-        if self.num_epochs is None and self.num_updates == "auto":
+        chooses_updates = self.num_epochs is None and self.num_updates == "auto"
+        if self.num_networks == "auto":
+            is_averaged = chooses_updates and num_rows < defaults.few_rows
+            is_averaged &= not (is_several or labels_steps)
+            changes["num_networks"] = defaults.few_rows_networks if is_averaged else 1
+            if is_averaged:
+                chooses_updates, changes["num_updates"] = False, defaults.few_rows_updates
+        if chooses_updates:
             num_batches = -(-num_rows // batch_size)
             wanted = max(defaults.num_passes * num_batches, defaults.min_updates)
             bound = max(defaults.max_updates, MIN_PASSES * num_batches)
@@ -184,10 +197,10 @@ class Training(Settings):
         """``resolve`` for these training rows, from which what else it needs is measured."""
         if (layout := train.store.layout) is not None:
             is_tokens = layout.has_only_tokens
-            if self.augmentation == "auto":  # it is for one sequence of numbers
-                return self.replace(augmentation="none").resolve_for(train, is_tokens)
-            if self.distillation == "auto":
-                return self.replace(distillation=0.0).resolve_for(train, is_tokens)
+            unset = [name for name in FOR_ONE_INPUT if getattr(self, name) == "auto"]
+            if unset:
+                changed = self.replace(**{name: FOR_ONE_INPUT[name] for name in unset})
+                return changed.resolve_for(train, is_tokens)
         asks = self.augmentation == "auto" and not is_tokens
         return self.resolve(
             len(train),

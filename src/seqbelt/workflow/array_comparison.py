@@ -266,7 +266,7 @@ def _controls(
         model = _fit(template, data, split, "none", rule.seeds[0])
         return model.predict(data.take(split.test))
 
-    has_stem = first.network_.stem is not None
+    has_stem = first.network_.networks[0].stem is not None
     yield measure(
         no_recurrence_baseline(uses_order=has_stem),
         data.test_labels,
@@ -278,7 +278,7 @@ def _controls(
             everything.take(split.train),
             everything.take(split.train[:0]),
             everything.take(split.test),
-            lambda: first.network_,
+            lambda: first.network_.networks[0],
         )
         for split in data.splits
     ]

@@ -17,10 +17,9 @@ from seqbelt.data.joined_views import view_input
 from seqbelt.data.sequences import Sequences
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.experiment import Experiment
-from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.tracking.run import TrackedRun
-from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
+from seqbelt.training.several_networks import train_networks
 from seqbelt.words import percent
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.networks import input_builder, network_builder
@@ -96,7 +95,7 @@ def _read(trained: Trained, part: str) -> Sequences:
 
 def _without_recurrence(experiment: Experiment, fold_models: Sequence[Trained]) -> BaselineResult:
     """The cells' network without its recurrent layer."""
-    uses_order = fold_models[0].bundle.network.stem is not None
+    uses_order = fold_models[0].bundle.network.networks[0].stem is not None
     model, seed = experiment.model.replace(cell="none"), experiment.comparison.seeds[0]
     folds = [
         (trained.experiment.with_model(model).with_seed(seed), trained.store)
@@ -128,7 +127,7 @@ def _train_anew(
         else:
             train, validation, test = (view_input(part, at) for part in (train, validation, test))
             build = input_builder(experiment, store, train, at)
-        network, history = train_network(
+        network, history = train_networks(
             experiment.training, build, train, validation if len(validation) else None
         )
         if history.interrupted:
@@ -153,9 +152,7 @@ def _shuffled(experiment: Experiment, cell: str, trained: Sequence[Trained]) -> 
 
     def predict(model: Trained) -> np.ndarray:
         test = read_part(model.experiment, model.store, "test")
-        network = model.bundle.network
-        assert isinstance(network, SequenceNetwork)  # a run trains one network
-        return predict_shuffled(network, test, model.seed)
+        return predict_shuffled(model.bundle.network, test, model.seed)
 
     labels = np.concatenate([example_labels(model.store.split("test")) for model in seed_models[0]])
     return measure(

@@ -23,6 +23,7 @@ from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
 from seqbelt.inference.bundle import Bundle
 from seqbelt.tracking.run import TrackedRun
+from seqbelt.training.checkpoint import remove_checkpoint
 from seqbelt.training.history import History
 from seqbelt.workflow.console import ModelCount, bar, echo
 from seqbelt.workflow.training_run import (
@@ -188,8 +189,9 @@ class CompareJournal:
         if is_kept := str(folder) in self._kept:
             is_kept = (folder / FINISHED).exists()
         if not is_kept:
-            for name in (FINISHED, CHECKPOINT, RUN):  # of an earlier comparison
+            for name in (FINISHED, RUN):  # of an earlier comparison
                 (folder / name).unlink(missing_ok=True)
+            remove_checkpoint(folder / CHECKPOINT)
         self._begun.append(str(folder))
         self._write()
         return is_kept

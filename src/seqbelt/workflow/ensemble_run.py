@@ -9,7 +9,6 @@ import torch
 
 from seqbelt.comparison.variants import label
 from seqbelt.evaluation.step_report import report_on
-from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.texts import Text, text
 from seqbelt.words import percent
@@ -42,7 +41,7 @@ class EnsembleResult:
         }
         return {
             "cell": self.trained.cell,
-            "num_networks": len(self.members),
+            "num_networks": len(self.trained.bundle.network.networks),
             "seeds": [member.seed for member in self.members],
             "run_id": self.trained.run.run_id,
             "num_parameters": self.trained.bundle.network.num_parameters,
@@ -85,20 +84,17 @@ def average_networks(
         for member in trained
         if (member.cell, member.experiment.data.fold) == (best.cell, fold)
     ]
-    networks = [member.bundle.network for member in members]
-    assert all(isinstance(network, SequenceNetwork) for network in networks)
+    networks = [network for member in members for network in member.bundle.network.networks]
     folder = best.folder.with_name(f"{best.folder.name}-ensemble")
     run = open_run(
         best.experiment,
         best.store,
         folder,
         resume=journal.begin(folder) and (folder / RUN).exists(),
-        tags={"compare.id": journal.compare_id, "model.num_networks": str(len(members))},
+        tags={"compare.id": journal.compare_id, "model.num_networks": str(len(networks))},
         name=f"{best.name}-ensemble",
     )
-    network = Ensemble(
-        [network for network in networks if isinstance(network, SequenceNetwork)]
-    ).eval()
+    network = Ensemble(networks).eval()
     device = torch.device(best.history.device)
     parts = {name: read_part(best.experiment, best.store, name) for name in ("validation", "test")}
     min_steps = shortest_predicted_segment(best.experiment, best.store)

@@ -8,7 +8,6 @@ import torch
 from seqbelt.comparison.diagnostics import Diagnostics, ModelDiagnostics
 from seqbelt.comparison.memory import measure_memory
 from seqbelt.experiment import Experiment
-from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 from seqbelt.workflow.console import bar
 from seqbelt.workflow.training_run import Trained, read_part
@@ -33,12 +32,11 @@ def measure_diagnostics(experiment: Experiment, trained: Sequence[Trained]) -> D
 def _measure(trained: Trained) -> ModelDiagnostics:
     network, test = trained.bundle.network, trained.test
     assert test is not None  # a comparison has a test part
-    assert isinstance(network, SequenceNetwork)  # a run trains one network
     train = read_part(trained.experiment, trained.store, "train")
     _, curve = trained.history.reaches[0]
     return ModelDiagnostics(
         before=GradientReach(np.array(curve)),
-        trained=measure_reach(network, draw_sample(train, trained.seed)),
+        trained=measure_reach(network.networks[0], draw_sample(train, trained.seed)),
         memory=measure_memory(network, test.sequences, torch.device("cpu")),
         half_lives=[
             (epoch, GradientReach(np.array(curve)).half_life)

@@ -39,7 +39,7 @@ from seqbelt.training.augmenter import Augmenter
 from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
-from seqbelt.training.loop import train_network
+from seqbelt.training.several_networks import train_networks
 from seqbelt.words import count_of, percent
 from seqbelt.workflow.console import TimeEstimate, bar, echo
 from seqbelt.workflow.networks import network_builder
@@ -308,6 +308,13 @@ def _fit(experiment, store, rows, folder, resume, run):
     plan = experiment.training.plan(len(rows["train"]))
     name = experiment.run_name
     echo(f"{name}: {plan.sentence}; {_describe_network(experiment.model, rows['train'])}")
+    number = experiment.training.num_networks
+    if number > 1:
+        echo(
+            f"{number} networks are trained so, one after another; a prediction is the mean of "
+            "their probabilities (training.num_networks)",
+            once=True,
+        )
     if fraction := experiment.training.distillation:
         echo(
             f"{percent(fraction, 0)} of each training target is what a bag of words says "
@@ -316,7 +323,8 @@ def _fit(experiment, store, rows, folder, resume, run):
         )
     _report_lost_steps(lost_steps(rows["train"]), experiment)
     build = network_builder(experiment, store, rows["train"], run)
-    with bar(f"training {name}", plan.num_updates) as progress:
+    num_updates = number * plan.num_updates
+    with bar(f"training {name}", num_updates) as progress:
 
         def on_start(reach: GradientReach) -> None:
             # With labels for steps the relevant steps are near: the reach may be short.
@@ -329,13 +337,13 @@ def _fit(experiment, store, rows, folder, resume, run):
                 f"training {name}, epoch {epoch.number}/{plan.num_epochs}, {format_epoch(epoch)}"
             )
 
-        estimate = TimeEstimate(name, plan.num_updates)
+        estimate = TimeEstimate(name, num_updates)
 
         def on_step() -> None:
             progress()
             estimate()
 
-        network, history = train_network(
+        network, history = train_networks(
             experiment.training,
             build,
             rows["train"],
@@ -348,12 +356,13 @@ def _fit(experiment, store, rows, folder, resume, run):
         )
     if experiment.training.augmentation.is_on:
         augment = Augmenter.for_network(
-            experiment.training.augmentation, network, experiment.training.seed
+            experiment.training.augmentation, network.networks[0], experiment.training.seed
         )
         figure = augmentation_figure(rows["train"], augment)
         run.log_artifact("pictures/augmentation.png", to_png(figure))
     last = history.epochs[history.best_epoch - 1] if history.epochs else None
     kept = "best" if history.kept_best else "last"
+    kept = f"{'first network: ' if number > 1 else ''}{kept}"
     echo(f"{name}: {kept} weights kept, epoch {history.best_epoch} of {len(history.epochs)}, "
         f"{format_epoch(last) if last else 'no epoch finished'}, {history.train_s:.1f} s, "
         f"layout {history.layout}, fill {history.fill:.2f}")  # fmt: skip
@@ -436,7 +445,8 @@ def split_tags(data: Data) -> dict[str, str]:
 
 def run_folder(experiment: Experiment, store: SequenceStore) -> Path:
     """The folder of a model, determined by its settings and data."""
-    settings = {"model": experiment.model.to_dict(), "training": experiment.training_identity()}
+    training = experiment.training_identity(len(store.split("train")))
+    settings = {"model": experiment.model.to_dict(), "training": training}
     text = json.dumps([settings, store.fingerprint], sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
     return experiment.output / experiment.name / f"{experiment.run_name}-{digest}"

@@ -2,7 +2,7 @@
 
 from seqbelt.experiment import Experiment
 from seqbelt.training.checkpoint import has_checkpoint
-from seqbelt.training.loop import train_network
+from seqbelt.training.several_networks import train_networks
 from seqbelt.workflow.networks import network_builder
 from seqbelt.workflow.outcome import DONE, FAILED, Outcome
 from seqbelt.workflow.prepared_data import LONGEST_PREPARATION_S, prepare_data
@@ -17,7 +17,7 @@ def train_as_worker(experiment: Experiment, resume: bool) -> Outcome:
     store = prepare_data(experiment, wait_s=LONGEST_PREPARATION_S).store
     rows = {name: read_part(experiment, store, name) for name in ("train", "validation")}
     checkpoint = run_folder(experiment, store) / CHECKPOINT
-    _, history = train_network(
+    _, history = train_networks(
         experiment.training,
         network_builder(experiment, store, rows["train"], None),
         rows["train"],

@@ -15,7 +15,7 @@ from seqbelt.data.cropped_sequences import average_window_probabilities, cut_win
 from seqbelt.data.joined_views import map_inputs
 from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.data.sequences import Sequences
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.ensemble import Network
 from seqbelt.texts import text
 from seqbelt.training.scoring import predict_logits
 
@@ -117,7 +117,7 @@ class ShuffledSequences(Sequences):
         return random.permutation(self.ordered[index])
 
 
-def predict_shuffled(network: SequenceNetwork, test: Sequences, seed: int) -> np.ndarray:
+def predict_shuffled(network: Network, test: Sequences, seed: int) -> np.ndarray:
     """Predictions ``(test rows,)`` for shuffled sequences, each shuffled within the steps read."""
     read, sequence_index = cut_windows(test)
     shuffled = ShuffledSequences(read.store, read.rows, read.lengths, read.labels, read, seed)

@@ -10,8 +10,8 @@ from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.models.model import Model
 from seqbelt.training.bag_of_words import bag_of_words, documents
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
 from seqbelt.training.scoring import predict_logits
+from seqbelt.training.several_networks import train_networks
 
 
 def predict_from_words(train: Sequences, test: Sequences) -> np.ndarray:
@@ -43,7 +43,7 @@ def mean_of_embeddings(
         network.embed = build().embed
         return network
 
-    network, history = train_network(
+    network, history = train_networks(
         training, build_without_order, train, validation if len(validation) else None
     )
     if history.interrupted:
