@@ -85,7 +85,9 @@ def test_quiet_signals_are_no_duplicates_because_they_are_quiet(tmp_path):
         (random.normal(size=(50, 3)) * (0.01 if row < 4 else 5)).astype(np.float32)
         for row in range(40)
     ]
-    assert findings(store_of(tmp_path, arrays))["near-duplicates"].count == 0
+    arrays[7] = arrays[0] * np.float32(1.01)
+    found = findings(store_of(tmp_path, arrays))["near-duplicates"]
+    assert found.examples == ("test 7 = train 0",)
 
 
 @pytest.mark.parametrize("width", [1, 40])
@@ -130,7 +132,9 @@ def test_rows_of_one_shape_are_no_copies(tmp_path):
     """All are the same movement with noise: near each other, none nearer than the rest."""
     random, shape = np.random.default_rng(0), np.sin(np.arange(30)[:, None] / [2, 3, 5])
     arrays = [(shape + 0.2 * random.normal(size=(30, 3))).astype(np.float32) for _ in range(40)]
-    assert findings(store_of(tmp_path, arrays))["near-duplicates"].count == 0
+    arrays[3] = arrays[0] * np.float32(1.01)
+    found = findings(store_of(tmp_path, arrays))["near-duplicates"]
+    assert found.examples == ("test 3 = train 0",)
 
 
 def test_few_false_alarms_are_no_finding():
@@ -148,6 +152,47 @@ def test_distances_at_all_lags_equal_those_one_by_one():
     assert signals_module.align(a, b) < 1e-5
     long = np.repeat(random.normal(size=(400, 2)), 2, 0).cumsum(0)
     assert signals_module.align(long, long[77:]) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("lengths", "least"),
+    [
+        ((40, 40), 18),  # 0.45 of the shorter
+        ((20, 40), 16),  # 0.4 of the longer
+        ((6, 6), 4),  # steps
+        ((1200, 1200), 540),  # longer than what is aligned step by step
+    ],
+)
+def test_sequences_that_share_less_than_the_least_overlap_are_no_copies(lengths, least):
+    random = np.random.default_rng(0)
+    a, b = (random.normal(size=(count, 3)).cumsum(0) for count in lengths)
+    enough, too_few = b.copy(), b.copy()
+    enough[:least], too_few[: least - 1] = a[-least:], a[1 - least :]
+    assert signals_module.align(a, enough) < 1e-5
+    assert signals_module.align(a, too_few) > 0.01
+
+
+def test_a_copy_need_only_be_nearer_than_rows_without_one_vary():
+    """Rows that are all about as far vary less than their dimension lets expect."""
+    null = np.sort(1 + 0.3 * np.random.default_rng(0).random((200, 10)), axis=1)
+    limit = signals_module._Limit(null)
+    usual = null.mean(axis=0)
+    assert not limit.is_copy(np.append(0.95 * usual[0], usual[1:]))
+    assert limit.is_copy(np.append(0.6 * usual[0], usual[1:]))
+
+
+def test_rows_with_copies_do_not_widen_the_limit():
+    """Where most rows have a copy, their distances are no measure of rows without one."""
+    random = np.random.default_rng(0)
+    null = np.sort(0.5 + random.random((200, 10)), axis=1)
+    null[:120, 0] = 0.01 * random.random(120)
+    assert signals_module._Limit(null).is_copy(np.append(0.01, null[150, 1:]))
+
+
+def test_a_row_among_many_copies_is_one():
+    """All its neighbours are as near as the nearest: that is near by the distances of others."""
+    null = np.sort(0.5 + np.random.default_rng(0).random((200, 10)), axis=1)
+    assert signals_module._Limit(null).is_copy(np.linspace(0.02, 0.03, 10))
 
 
 def test_a_mirrored_and_a_quieter_copy_are_found_by_their_features(tmp_path):
