@@ -4,7 +4,6 @@ python docs/generate_reference.py
 """
 
 import ast
-import enum
 import inspect
 import itertools
 import re
@@ -76,13 +75,16 @@ def _parameter(parameter: inspect.Parameter, hint: typing.Any) -> str:
     kind, info = typing.get_args(hint)[:2]
     is_option = isinstance(info, typer.models.OptionInfo)
     name = info.default if is_option else info.metavar  # beside Annotated the default is a name
-    choices = [value for one in (kind, *typing.get_args(kind)) if isinstance(one, enum.EnumType)
-               for value in one]  # fmt: skip
+    if is_option and not isinstance(name, str):
+        name = f"--{parameter.name.replace('_', '-')}"
+    literals = (one for one in (kind, *typing.get_args(kind))
+                if typing.get_origin(one) is typing.Literal)  # fmt: skip
+    choices = itertools.chain.from_iterable(map(typing.get_args, literals))
     name = f"{name or parameter.name.upper()} {'|'.join(choices)}".strip()
     value = parameter.default
     default = "*required*" if value is inspect.Parameter.empty else ""
     if value not in (inspect.Parameter.empty, None, False):
-        default = f"`{getattr(value, 'value', value)}`"
+        default = f"`{value}`"
     return f"| `{_cell(name)}` | {default} | {_cell(_paragraph(info.help or ''))} |"
 
 

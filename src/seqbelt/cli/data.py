@@ -46,22 +46,14 @@ def make_set(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Other settings of the data set."),
     ] = None,
-    lag: Annotated[int | None, typer.Option("--lag", help="Time lag to bridge, in steps.")] = None,
-    num_train: Annotated[
-        int | None, typer.Option("--num-train", help="Number of training sequences.")
-    ] = None,
+    lag: Annotated[int | None, typer.Option(help="Time lag to bridge, in steps.")] = None,
+    num_train: Annotated[int | None, typer.Option(help="Number of training sequences.")] = None,
     num_validation: Annotated[
-        int | None, typer.Option("--num-validation", help="Number of validation sequences.")
+        int | None, typer.Option(help="Number of validation sequences.")
     ] = None,
-    num_test: Annotated[
-        int | None, typer.Option("--num-test", help="Number of test sequences.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of the random generator.")
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option("--folder", parser=local_path, help="Output folder.")
-    ] = None,
+    num_test: Annotated[int | None, typer.Option(help="Number of test sequences.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the random generator.")] = None,
+    folder: Annotated[Path | None, typer.Option(parser=local_path, help="Output folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Generate a data set and write its files."""
@@ -100,15 +92,12 @@ def init(
     overrides: Overrides = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", parser=local_path, help="Config file to write; NAME.yaml unless given."
-        ),
+        typer.Option(parser=local_path, help="Config file to write; NAME.yaml unless given."),
     ] = None,
     pattern: Annotated[
         str | None,
         typer.Option(
-            "--pattern",
-            help="Regular expression for file names, with (?P<label>...) or (?P<group>...).",
+            help="Regular expression for file names, with (?P<label>...) or (?P<group>...)."
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
@@ -146,19 +135,17 @@ def review(
     corrections: Annotated[
         Path | None,
         typer.Option(
-            "--corrections",
             parser=local_path,
             help="Table of corrections to write; data.corrections or NAME.corrections.csv unless "
             "given.",
         ),
     ] = None,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 0,
     model: Annotated[
         str | None,
         typer.Option(
-            "--model",
             help="With PREDICTIONS: the model that predicted, where the table's name of it is not "
             "found any more.",
         ),

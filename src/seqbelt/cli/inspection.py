@@ -45,9 +45,7 @@ def explain(
             metavar="[KEY=VALUE]...", help="Settings to read a table, e.g. data.quoting=false."
         ),
     ] = None,
-    text: Annotated[
-        str | None, typer.Option("--text", help="Text to explain instead of a file.")
-    ] = None,
+    text: Annotated[str | None, typer.Option(help="Text to explain instead of a file.")] = None,
     item_id: Annotated[
         str | None,
         typer.Option(
@@ -57,14 +55,10 @@ def explain(
         ),
     ] = None,
     label: Annotated[
-        str | None,
-        typer.Option("--label", help="Class or label to explain instead of the predicted one."),
+        str | None, typer.Option(help="Class or label to explain instead of the predicted one.")
     ] = None,
     output: Annotated[
-        Path,
-        typer.Option(
-            "--output", parser=local_path, help="Output folder for the table and the figure."
-        ),
+        Path, typer.Option(parser=local_path, help="Output folder for the table and the figure.")
     ] = Path("outputs/explanations"),
     as_json: AsJson = False,
 ) -> None:
@@ -81,22 +75,18 @@ def explain(
 def export(
     model: ModelName,
     output: Annotated[
-        Path, typer.Option("--output", parser=local_path, help="Output file, .onnx, .c or .pte.")
+        Path, typer.Option(parser=local_path, help="Output file, .onnx, .c or .pte.")
     ],
     format: Annotated[
         str,
         typer.Option(
-            "--format",
             help="onnx, c (C99 source and header), onnx-stream or executorch (one step, the state "
             "goes in and out); onnx-int8 and c-int8 have quantized weights.",
         ),
     ] = "onnx",
     config: Annotated[
         Path | None,
-        typer.Option(
-            "--config",
-            help="Also compare predictions and accuracy on the test part of this config.",
-        ),
+        typer.Option(help="Also compare predictions and accuracy on the test part of this config."),
     ] = None,
     raw: Annotated[
         bool,
@@ -115,8 +105,8 @@ def export(
 
 
 def ui(
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 5000,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Start the MLflow UI on this project's tracking store."""
 

@@ -1,53 +1,14 @@
 """Commands that predict files, folders and live signals."""
 
 import shlex
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from seqbelt.cli.arguments import AsJson, ModelName, local_path
 from seqbelt.cli.running import RESUMES, run
 from seqbelt.workflow.outcome import Outcome
-
-
-class OnError(StrEnum):
-    """What to do when an input cannot be classified."""
-
-    quarantine = "quarantine"
-    fail = "fail"
-
-
-class EngineName(StrEnum):
-    """Inference backend; auto computes a few inputs by NumPy, more by torch."""
-
-    auto = "auto"
-    torch = "torch"
-    onnx = "onnx"
-    ray = "ray"
-
-
-class PrecisionName(StrEnum):
-    """Precision of matrix products."""
-
-    float32 = "float32"
-    bf16 = "bf16"
-
-
-class PathStyleName(StrEnum):
-    """What the paths in the output are relative to."""
-
-    input = "input"
-    output = "output"
-    absolute = "absolute"
-
-
-class PcmName(StrEnum):
-    """Format of raw samples: 16-bit integers or 32-bit floats, little-endian."""
-
-    s16le = "s16le"
-    f32le = "f32le"
 
 
 def predict(
@@ -61,34 +22,25 @@ def predict(
     ],
     output: Annotated[
         str,
-        typer.Option(
-            "--output",
-            help="Output file or address (s3://…): .parquet, .csv, .xlsx or .jsonl.",
-        ),
+        typer.Option(help="Output file or address (s3://…): .parquet, .csv, .xlsx or .jsonl."),
     ],
     on_error: Annotated[
-        OnError,
-        typer.Option(
-            "--on-error",
-            help="List inputs that cannot be classified in the output, or exit with 1.",
-        ),
-    ] = OnError.quarantine,
+        Literal["quarantine", "fail"],
+        typer.Option(help="List inputs that cannot be classified in the output, or exit with 1."),
+    ] = "quarantine",
     timeout_s: Annotated[
-        float, typer.Option("--timeout-s", min=0.001, help="Time limit for one input, in seconds.")
+        float, typer.Option(min=0.001, help="Time limit for one input, in seconds.")
     ] = 300.0,
     engine: Annotated[
-        EngineName,
-        typer.Option(
-            "--engine", help="Inference backend; auto computes a few inputs without torch."
-        ),
-    ] = EngineName.auto,
+        Literal["auto", "torch", "onnx", "ray"],
+        typer.Option(help="Inference backend; auto computes a few inputs without torch."),
+    ] = "auto",
     precision: Annotated[
-        PrecisionName, typer.Option("--precision", help="Precision of matrix products.")
-    ] = PrecisionName.float32,
+        Literal["float32", "bf16"], typer.Option(help="Precision of matrix products.")
+    ] = "float32",
     coverage: Annotated[
         float | None,
         typer.Option(
-            "--coverage",
             min=0.01,
             max=1.0,
             help="Reject uncertain predictions; keep this fraction of the validation set.",
@@ -105,23 +57,18 @@ def predict(
         ),
     ] = False,
     paths_as: Annotated[
-        PathStyleName,
+        Literal["input", "output", "absolute"],
         typer.Option(
             "--paths",
             help="What paths in the output are relative to: INPUT, the output file, or absolute.",
         ),
-    ] = PathStyleName.input,
+    ] = "input",
     project: Annotated[
-        Path | None,
-        typer.Option(
-            "--project",
-            help="Folder of the project whose mlruns/ has the model.",
-        ),
+        Path | None, typer.Option(help="Folder of the project whose mlruns/ has the model.")
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
-            "--report",
             parser=local_path,
             metavar="FILE.html",
             help="HTML page to write: counts, least confident predictions, errors, changes since "
@@ -135,21 +82,17 @@ def predict(
     window_s: Annotated[
         float | None,
         typer.Option(
-            "--window-s",
             min=0.001,
             help="Window length in seconds; by default that of the training clips.",
         ),
     ] = None,
     hop_s: Annotated[
         float | None,
-        typer.Option(
-            "--hop-s", min=0.001, help="Seconds between window starts; half a window unless given."
-        ),
+        typer.Option(min=0.001, help="Seconds between window starts; half a window unless given."),
     ] = None,
     span_s: Annotated[
         float | None,
         typer.Option(
-            "--span-s",
             min=0.001,
             help="Seconds pooled for one prediction, at most --window-s, which classifies whole "
             "windows; half a window unless given.",
@@ -158,7 +101,6 @@ def predict(
     threshold: Annotated[
         float | None,
         typer.Option(
-            "--threshold",
             min=0.0,
             max=1.0,
             help="Probability that a segment reaches at least once; 0.5 unless given, of several "
@@ -168,21 +110,16 @@ def predict(
     min_duration_s: Annotated[
         float | None,
         typer.Option(
-            "--min-duration-s",
             min=0.0,
             help="Drop segments shorter than this; a quarter of a window unless given.",
         ),
     ] = None,
     max_gap_s: Annotated[
-        float | None,
-        typer.Option(
-            "--max-gap-s", min=0.0, help="Join segments of one label with gaps up to this."
-        ),
+        float | None, typer.Option(min=0.0, help="Join segments of one label with gaps up to this.")
     ] = None,
     audacity: Annotated[
         Path | None,
         typer.Option(
-            "--audacity",
             parser=local_path,
             help="Folder for Audacity label files, one per recording.",
         ),
@@ -190,7 +127,6 @@ def predict(
     raven: Annotated[
         Path | None,
         typer.Option(
-            "--raven",
             parser=local_path,
             help="Folder for Raven selection tables, one per recording.",
         ),
@@ -239,29 +175,21 @@ def stream(
         ),
     ],
     pcm: Annotated[
-        PcmName | None,
-        typer.Option(
-            "--pcm", help="Format of raw mono samples; standard input: s16le unless given."
-        ),
+        Literal["s16le", "f32le"] | None,
+        typer.Option(help="Format of raw mono samples; standard input: s16le unless given."),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Keep reading as FILE grows, until Ctrl-C.")
     ] = False,
     every_ms: Annotated[
         float | None,
-        typer.Option(
-            "--every-ms", min=0.001, help="Interval between predictions, in milliseconds of signal."
-        ),
+        typer.Option(min=0.001, help="Interval between predictions, in milliseconds of signal."),
     ] = None,
     every_steps: Annotated[
-        int | None,
-        typer.Option("--every-steps", min=1, help="Interval between predictions, in steps."),
+        int | None, typer.Option(min=1, help="Interval between predictions, in steps.")
     ] = None,
     window_s: Annotated[
-        float | None,
-        typer.Option(
-            "--window-s", min=0.001, help="Predict from the last N seconds of the signal."
-        ),
+        float | None, typer.Option(min=0.001, help="Predict from the last N seconds of the signal.")
     ] = None,
     events: Annotated[
         bool, typer.Option("--events", help="Print changes of the label only.")
@@ -269,7 +197,6 @@ def stream(
     on_event: Annotated[
         str | None,
         typer.Option(
-            "--on-event",
             metavar="COMMAND",
             help="Shell command to run at each change, with SEQBELT_LABEL and SEQBELT_TIME_S set; "
             "with several labels also SEQBELT_CHANGE, begins or ends.",
@@ -278,7 +205,6 @@ def stream(
     threshold: Annotated[
         float | None,
         typer.Option(
-            "--threshold",
             min=0.0,
             max=1.0,
             help="Smallest confidence of a new label; 0.6 unless given. With several labels "
@@ -289,7 +215,6 @@ def stream(
     min_duration_s: Annotated[
         float | None,
         typer.Option(
-            "--min-duration-s",
             min=0.0,
             help="Seconds that a new label must last; half of --window-s, at least 0.5, unless "
             "given.",
@@ -303,7 +228,7 @@ def stream(
         from seqbelt.commands.stream import Options, stream
 
         options = Options(
-            pcm=pcm.value if pcm else None, follow=follow, every_ms=every_ms,
+            pcm=pcm, follow=follow, every_ms=every_ms,
             every_steps=every_steps, window_s=window_s, events=events, on_event=on_event,
             threshold=threshold, min_duration_s=min_duration_s,
         )  # fmt: skip

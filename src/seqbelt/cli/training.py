@@ -1,9 +1,8 @@
 """Commands that prepare data, and train, compare and tune models."""
 
 import shlex
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,7 +15,7 @@ from seqbelt.workflow.outcome import Outcome
 
 def demo(
     folder: Annotated[
-        Path, typer.Option("--folder", parser=local_path, help="Folder for the generated data.")
+        Path, typer.Option(parser=local_path, help="Folder for the generated data.")
     ] = Path("data/demo"),
     as_json: AsJson = False,
 ) -> None:
@@ -30,20 +29,13 @@ def demo(
     run(work, as_json, RESUMES)
 
 
-class PreparationEngine(StrEnum):
-    """Where to encode the sources."""
-
-    local = "local"
-    ray = "ray"
-
-
 def prepare(
     config: Config,
     overrides: Overrides = None,
     engine: Annotated[
-        PreparationEngine,
-        typer.Option("--engine", help="Where to encode: on this machine, or on a Ray cluster."),
-    ] = PreparationEngine.local,
+        Literal["local", "ray"],
+        typer.Option(help="Where to encode: on this machine, or on a Ray cluster."),
+    ] = "local",
     as_json: AsJson = False,
 ) -> None:
     """Encode the source files as sequences and save them in a store."""
@@ -51,7 +43,7 @@ def prepare(
     def work() -> Outcome:
         from seqbelt.commands.prepare import prepare
 
-        return prepare(load(config, overrides), engine.value)
+        return prepare(load(config, overrides), engine)
 
     arguments = shlex.join([str(config), *(overrides or [])])
     run(work, as_json, RESUMES, lambda result: f"seqbelt compare {arguments}")
