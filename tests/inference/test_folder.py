@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqbelt.data.sources.folders import list_files
+from seqbelt.data.sources.file_walk import list_files
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features import base
 from seqbelt.features.audio.audio import Waveform
@@ -222,7 +222,7 @@ PROCESS = """
     import hashlib, os, signal, sys, time
     from pathlib import Path
     import torch
-    from seqbelt.data.sources.folders import list_files
+    from seqbelt.data.sources.file_walk import list_files
     from seqbelt.inference import folder, predictor
     from seqbelt.inference.bundle import Bundle, weights_of
 

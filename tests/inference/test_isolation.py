@@ -13,7 +13,7 @@ import psutil
 import pytest
 import torch
 
-from seqbelt.data.sources.folders import list_files
+from seqbelt.data.sources.file_walk import list_files
 from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.features.crash_board import Board

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqbelt.data.sources.folders import list_files
+from seqbelt.data.sources.file_walk import list_files
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.inference import ray_engine
 from seqbelt.inference.bundle import Bundle, weights_of

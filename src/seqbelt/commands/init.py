@@ -23,7 +23,8 @@ from seqbelt.data.sources.file_name_patterns import (
     find_labels,
     read_pattern,
 )
-from seqbelt.data.sources.folders import list_files, without_label_tracks
+from seqbelt.data.sources.file_walk import list_files
+from seqbelt.data.sources.folders import without_label_tracks
 from seqbelt.data.sources.item_kinds import (
     Look,
     find_duplicates,

@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 from seqbelt.data.sources.archives import is_archive, list_archive
 from seqbelt.data.sources.dataset import Data
-from seqbelt.data.sources.folders import list_files, without_label_tracks
+from seqbelt.data.sources.file_walk import list_files
+from seqbelt.data.sources.folders import without_label_tracks
 from seqbelt.data.sources.item_source import READING_SETTINGS
 from seqbelt.data.sources.manifest import ROWS_AT_ONCE, Manifest
 from seqbelt.data.sources.names import clean_name, shorten

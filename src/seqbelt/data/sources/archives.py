@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from seqbelt.data.sources.folders import is_system_name, read_class_folders
+from seqbelt.data.sources.file_walk import is_system_name
+from seqbelt.data.sources.folders import read_class_folders
 from seqbelt.data.sources.manifest import Manifest, make_manifest
 from seqbelt.data.sources.names import clean_names, part_of, shorten
 from seqbelt.data.sources.raw_tables import distinct_keys

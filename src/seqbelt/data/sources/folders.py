@@ -1,134 +1,16 @@
 """Folders of files as a source."""
 
 import os
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from seqbelt.data.sources.manifest import RAVEN_SIDECARS, SIDECAR, Manifest, make_manifest
+from seqbelt.data.sources.file_walk import is_system_name, list_files
+from seqbelt.data.sources.manifest import Manifest, make_manifest
 from seqbelt.data.sources.names import clean_name, part_of, resembles_part, shorten
 from seqbelt.errors import SettingsError
 from seqbelt.words import count_of
-
-SYSTEM_FOLDERS = frozenset(
-    ("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "lost+found",
-     "system volume information", "__pycache__")
-)  # fmt: skip
-"""What operating systems and storage write beside everybody's files, in lower case."""
-SYSTEM_FILES = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
-_PARTS = re.compile(r"parts-[0-9a-f]{12}")
-"""A folder of encoded sequences, in a store."""
-WALKS = 8
-"""How often a folder is listed by links within linked folders: links could multiply it."""
-
-
-def list_files(
-    folder: Path, notes: list[str] | None = None, *, lists_failed: bool = False
-) -> Iterator[str]:
-    """Paths of all files below a folder, relative, in sorted order, found lazily.
-
-    Hidden files, those of the system and tables of segments, which are no recordings, are left
-    out. Links to folders are followed, but not back to a folder that leads to them. What is
-    notable is added to ``notes``. A folder below that cannot be listed is a SettingsError, or with
-    ``lists_failed`` given by its own path, as something that cannot be read.
-    """
-    notes = [] if notes is None else notes
-    pending: list[_Folder] = [_Folder("", (), 0)]
-    walks: Counter[tuple[int, int]] = Counter()
-    followed, left_out, own, outside, endless = [], [], [], [], []
-    root = folder.resolve()
-    while pending:
-        relative, chain, num_links = pending.pop()
-        prefix = f"{relative}/" if relative else ""
-        files, below = [], []  # names alone: a folder may hold a million
-        try:
-            chain = (*chain, _identity(folder / relative))
-            with os.scandir(folder / relative) as scan:
-                for entry in scan:
-                    if is_system_name(entry.name) or entry.name.endswith(
-                        (SIDECAR, *RAVEN_SIDECARS)
-                    ):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        below.append(_Folder(prefix + entry.name, chain, num_links))
-                    elif entry.is_symlink() and Path(entry).is_dir():
-                        path = prefix + entry.name
-                        identity = _identity(folder / path)
-                        if identity in chain or (num_links and walks[identity] >= WALKS):
-                            left_out.append(f"{path} -> {os.path.realpath(entry)}")
-                            continue
-                        walks[identity] += 1
-                        followed.append(f"{path} -> {os.path.realpath(entry)}")
-                        below.append(_Folder(path, chain, num_links + 1))
-                    elif not entry.is_file(follow_symlinks=False) and not entry.is_symlink():
-                        endless.append(prefix + entry.name)
-                    else:
-                        files.append(entry.name)
-                        if entry.is_symlink():
-                            target = Path(os.path.realpath(entry))  # a link to itself has no end
-                            if target.exists() and not target.is_relative_to(root):
-                                outside.append(f"{prefix}{entry.name} -> {target}")
-        except OSError as error:  # all files in it would pass in silence
-            if lists_failed and relative:
-                notes.append(f"{relative[:80]}: cannot be listed ({error.strerror})")
-                yield relative
-                continue
-            raise SettingsError(f"{folder / relative}: cannot be listed ({error})") from None
-        if relative and _is_own(files, [item.path.rpartition("/")[2] for item in below]):
-            own.append(relative)
-            continue
-        files.sort()
-        for name in files:
-            yield prefix + name
-        pending += sorted(below, reverse=True)
-    if own:
-        notes.append(f"prepared data, models and runs of Seqbelt are left out: {shorten(own)}")
-    if followed:
-        notes.append(f"links to folders are followed: {shorten(followed)}")
-    if outside:
-        notes.append(
-            f"links that lead out of the folder are read ({count_of(len(outside), 'file')}): "
-            f"{shorten(outside, 3)}"
-        )
-    if endless:
-        notes.append(f"pipes, sockets and devices are left out: {shorten(endless)}")
-    if left_out:
-        notes.append(f"links back to folders that lead to them are left out: {shorten(left_out)}")
-
-
-def _is_own(files: Sequence[str], folders: Sequence[str]) -> bool:
-    """Whether a folder holds a store, a model or runs: written by commands, and no input of one."""
-    return (
-        any(_PARTS.fullmatch(name) for name in folders)
-        or {"bundle.json", "weights.safetensors"} <= set(files)
-        or ("run.json" in files and "bundle" in folders)
-        or "mlflow.db" in files
-    )
-
-
-class _Folder(NamedTuple):
-    """A folder still to be listed, the identities of those that led to it, and its own."""
-
-    path: str
-    chain: tuple[tuple[int, int], ...]
-    num_links: int
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    """Identifies a folder whatever path leads to it."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return (0, 0)  # listing it will say why
-    return (status.st_dev, status.st_ino)
-
-
-def is_system_name(name: str) -> bool:
-    """Whether a file or folder is hidden, or written by a system and not by a person."""
-    folded = name.casefold()
-    return name.startswith((".", "~$")) or folded in SYSTEM_FOLDERS or folded in SYSTEM_FILES
 
 
 def read_class_folders(

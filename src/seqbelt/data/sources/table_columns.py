@@ -166,50 +166,96 @@ def _find_roles(
     given: Mapping[str, Any],
     reasons: dict[str, str],
 ) -> dict[str, str]:
-    roles: dict[str, str] = {}
-    for role in _NAMES:
-        if (name := given.get(f"{role}_column")) is None:
-            continue
-        if name not in values:
-            raise SettingsError(
-                f"{path}: no column '{name}' (data.{role}_column); found {shorten(values, 30)}"
-            )
-        roles[role], reasons[f"{role}_column"] = name, "as given on the command line"
-    labels_steps = given.get("labels") == "per_step"
-    segments = given.get("segments_column", "segments")
-    if labels_steps and segments in values:
-        roles["segments"] = segments
-        reasons["segments_column"] = "tables of the segments that have labels"
-    free = [name for name in values if name not in roles.values() and any(values[name])]
+    """The column of each role that has one; why is added to ``reasons``."""
+    roles = _Roles(path, values, given, reasons)
+    roles.take_given()
+    roles.find_items()
+    roles.find_split()
+    roles.find_group()
+    roles.find_id()
+    if not roles.labels_steps and not given.get("label_columns"):
+        roles.find_label()
+    return roles.columns
 
-    def take(role: str, name: str, why: str) -> None:
-        roles[role], reasons[f"{role}_column"] = name, why
-        free.remove(name)
 
-    called = {role: set(names.split()) for role, names in _NAMES.items()}
+class _Roles:
+    """Columns by role: by what is given, by their names or by their values.
 
-    def named(role: str) -> list[str]:
-        exact = [name for name in free if name.casefold() == role]
-        return exact or [name for name in free if _bare(name) in called[role]]
+    Raises SettingsError where two columns would do.
+    """
 
-    if "path" not in roles:
-        there = [name for name in free if _are_files(path.parent, values[name])]
-        if len(there) > 1:
-            raise _in_doubt(path, "path", there, values, "name files that exist")
-        if there:
-            take("path", there[0], "its values are files that exist")
-    if "text" not in roles and "path" not in roles:
-        candidates, why = named("text"), "its name"
-        if not candidates:
-            candidates = [name for name in free if _are_texts(values[name])]
-            why = "its values are different texts of several words"
+    def __init__(
+        self,
+        path: Path,
+        values: Mapping[str, Sequence[str]],
+        given: Mapping[str, Any],
+        reasons: dict[str, str],
+    ) -> None:
+        self.path, self.values, self.given, self.reasons = path, values, given, reasons
+        self.columns: dict[str, str] = {}
+        self.labels_steps = given.get("labels") == "per_step"
+
+    @property
+    def free(self) -> list[str]:
+        """Columns that hold something and have no role yet."""
+        taken = self.columns.values()
+        return [name for name, cells in self.values.items() if name not in taken and any(cells)]
+
+    def named(self, role: str) -> list[str]:
+        """Free columns that are called like a role."""
+        exact = [name for name in self.free if name.casefold() == role]
+        return exact or [name for name in self.free if _bare(name) in _NAMES[role].split()]
+
+    def take(self, role: str, name: str, why: str) -> None:
+        self.columns[role], self.reasons[f"{role}_column"] = name, why
+
+    def take_only(
+        self, role: str, candidates: Sequence[str], why: str, what: str, other: str = ""
+    ) -> None:
+        """Take the only candidate, if there is one. ``what`` all of several do is for the message,
+        and ``other`` is another way out."""
         if len(candidates) > 1:
-            raise _in_doubt(path, "text", candidates, values, "could hold the texts")
+            shown = "; ".join(
+                f"data.{role}_column={name} "
+                f"({shorten(dict.fromkeys(filter(None, self.values[name])), 4)})"
+                for name in candidates[:8]
+            )
+            raise SettingsError(
+                f"{self.path}: {len(candidates)} columns {what}; choose one: {shown}{other}"
+            )
         if candidates:
-            take("text", candidates[0], why)
-    if "path" not in roles and "text" not in roles:
-        lost = named("path")
-        if lost:
+            self.take(role, candidates[0], why)
+
+    def take_given(self) -> None:
+        for role in _NAMES:
+            if (name := self.given.get(f"{role}_column")) is None:
+                continue
+            if name not in self.values:
+                raise SettingsError(
+                    f"{self.path}: no column '{name}' (data.{role}_column); found "
+                    f"{shorten(self.values, 30)}"
+                )
+            self.take(role, name, "as given on the command line")
+        segments = self.given.get("segments_column", "segments")
+        if self.labels_steps and segments in self.values:
+            self.take("segments", segments, "tables of the segments that have labels")
+
+    def find_items(self) -> None:
+        """Find the column with paths, or else the one with texts."""
+        path, values = self.path, self.values
+        if "path" not in self.columns:
+            there = [name for name in self.free if _are_files(path.parent, values[name])]
+            why = "its values are files that exist"
+            self.take_only("path", there, why, "name files that exist")
+        if "text" not in self.columns and "path" not in self.columns:
+            candidates, why = self.named("text"), "its name"
+            if not candidates:
+                candidates = [name for name in self.free if _are_texts(values[name])]
+                why = "its values are different texts of several words"
+            self.take_only("text", candidates, why, "could hold the texts")
+        if "path" in self.columns or "text" in self.columns:
+            return
+        if lost := self.named("path"):
             raise SettingsError(
                 f"{path}: column '{lost[0]}' is called like paths, but '{values[lost[0]][0]}' is "
                 f"no file in {path.parent} or the working directory; correct the paths, which are "
@@ -220,58 +266,55 @@ def _find_roles(
             f"{shorten(values, 30)}. Name yours: data.path_column=NAME or data.text_column=NAME. "
             "Is the table one recording? Then init its folder"
         )
-    if "split" not in roles:
-        candidates = [
-            name for name in named("split") if all(map(part_of, filter(None, values[name])))
-        ]
-        if len(candidates) > 1:
-            raise _in_doubt(path, "split", candidates, values, "name parts of a split")
-        if candidates:
-            take("split", candidates[0], "its values name train, validation or test")
-    if "group" not in roles:
-        candidates = [n for n in named("group") if 1 < len(set(values[n])) < len(values[n])]
-        if len(candidates) > 1:
-            raise _in_doubt(path, "group", candidates, values, "could be the groups")
-        if candidates:
-            number = len(set(values[candidates[0]]))
-            take(
-                "group",
-                candidates[0],
-                f"its name; {number:,} groups, each kept on one side of a split",
-            )
-    if "id" not in roles:
-        candidates = [n for n in named("id") if len(set(values[n])) == len(values[n])]
-        if candidates:
-            take("id", candidates[0], "its name, and no value is there twice")
-    if "label" not in roles and not labels_steps and not given.get("label_columns"):
-        candidates = [name for name in named("label") if len(set(values[name])) > 1]
+
+    def find_split(self) -> None:
+        if "split" in self.columns:
+            return
+        named = self.named("split")
+        parts = [name for name in named if all(map(part_of, filter(None, self.values[name])))]
+        why = "its values name train, validation or test"
+        self.take_only("split", parts, why, "name parts of a split")
+
+    def find_group(self) -> None:
+        if "group" in self.columns:
+            return
+        counts = {name: len(set(self.values[name])) for name in self.named("group")}
+        groups = [name for name, count in counts.items() if 1 < count < len(self.values[name])]
+        number = counts[groups[0]] if groups else 0
+        why = f"its name; {number:,} groups, each kept on one side of a split"
+        self.take_only("group", groups, why, "could be the groups")
+
+    def find_id(self) -> None:
+        if "id" in self.columns:
+            return
+        for name in self.named("id"):
+            if len(set(self.values[name])) == len(self.values[name]):
+                self.take("id", name, "its name, and no value is there twice")
+                return
+
+    def find_label(self) -> None:
+        if "label" in self.columns:
+            return
+        values = self.values
+        candidates = [name for name in self.named("label") if len(set(values[name])) > 1]
         why = "its name"
         if not candidates:
-            candidates = [name for name in free if _can_be_label(values[name])]
+            candidates = [name for name in self.free if _can_be_label(values[name])]
             why = "the only other column whose values repeat as classes do"
-        if len(candidates) > 1:
-            binary = [name for name in candidates if set(values[name]) <= {"0", "1", ""}]
-            several = f"data.labels=several 'data.label_columns=[{','.join(binary)}]'"
-            raise _in_doubt(
-                path,
-                "label",
-                candidates,
-                values,
-                "could be the label",
-                f"; or all columns of 0 and 1, each a label: {several}" if len(binary) > 1 else "",
-            )
         if not candidates:
             raise SettingsError(
-                f"{path}: no column with classes; found {shorten(values, 30)}. Name yours: "
+                f"{self.path}: no column with classes; found {shorten(values, 30)}. Name yours: "
                 "data.label_column=NAME"
             )
-        found = values[candidates[0]]
-        if given.get("labels") is None:
-            _refuse_several_labels(path, candidates[0], found)
-        several = given.get("labels") == "several"
-        number = f"; {len(set(clean_names(found)) - {''}):,} classes" if not several else ""
-        take("label", candidates[0], why + number)
-    return roles
+        labels = values[candidates[0]]
+        if len(candidates) == 1 and self.given.get("labels") is None:
+            _refuse_several_labels(self.path, candidates[0], labels)
+        if self.given.get("labels") != "several":
+            why += f"; {len(set(clean_names(labels)) - {''}):,} classes"
+        binary = [name for name in candidates if set(values[name]) <= {"0", "1", ""}]
+        several = f"data.labels=several 'data.label_columns=[{','.join(binary)}]'"
+        other = f"; or all columns of 0 and 1, each a label: {several}" if len(binary) > 1 else ""
+        self.take_only("label", candidates, why, "could be the label", other)
 
 
 def _refuse_several_labels(path: Path, column: str, labels: Sequence[str]) -> None:
@@ -286,21 +329,6 @@ def _refuse_several_labels(path: Path, column: str, labels: Sequence[str]) -> No
                     f"choose: data.labels=several 'data.label_separator={separator}', or "
                     "data.labels=per_sequence for one class"
                 )
-
-
-def _in_doubt(
-    path: Path,
-    role: str,
-    names: Sequence[str],
-    values: Mapping[str, Sequence[str]],
-    what: str,
-    other: str = "",
-) -> SettingsError:
-    shown = "; ".join(
-        f"data.{role}_column={name} ({shorten(dict.fromkeys(filter(None, values[name])), 4)})"
-        for name in names[:8]
-    )
-    return SettingsError(f"{path}: {len(names)} columns {what}; choose one: {shown}{other}")
 
 
 def _bare(name: str) -> str:
