@@ -172,22 +172,7 @@ def items_of_predictions(
     """The items of a table of predictions; rows without a prediction are left out."""
     rows = _read_table(table)
     key = "path" if "path" in rows.column_names else "id"
-    # Kept columns of the input stand before the predictions.
-    at = rows.column_names.index("confidence") if "confidence" in rows.column_names else None
-    kept = rows.column_names[:at]
-    predicted = [] if at is None else rows.column_names[at + 1 :]
-    columns = [name for name in predicted if name.startswith("p_")]
-    missing = {"content_hash", "model"} - set(rows.column_names)
-    if "start_s" in rows.column_names and not columns:
-        raise SettingsError(
-            f"PREDICTIONS {table}: has a row for each segment, and review shows whole inputs; look "
-            "at segments in Audacity ('seqbelt predict --audacity FOLDER')"
-        )
-    if key not in rows.column_names or not columns or missing:
-        raise SettingsError(
-            f"PREDICTIONS {table}: expected a table that 'seqbelt predict' wrote (path or id, "
-            f"p_<class>, content_hash, model); found {', '.join(rows.column_names)}"
-        )
+    kept, columns = _split_columns(table, rows.column_names)
     probabilities = np.stack(
         [rows[name].to_numpy(zero_copy_only=False).astype(float) for name in columns], axis=1
     )
@@ -235,6 +220,25 @@ def items_of_predictions(
         decision=decision,
         paths=names if key == "path" else (),
     )
+
+
+def _split_columns(table: Path, names: Sequence[str]) -> tuple[Sequence[str], list[str]]:
+    """The columns kept from the input, which stand before the predictions, and those of the
+    probabilities. Raises SettingsError for a table without one prediction for each input."""
+    at = names.index("confidence") if "confidence" in names else len(names)
+    columns = [name for name in names[at + 1 :] if name.startswith("p_")]
+    if "start_s" in names and not columns:
+        raise SettingsError(
+            f"PREDICTIONS {table}: has a row for each segment, and review shows whole inputs; look "
+            "at segments in Audacity ('seqbelt predict --audacity FOLDER')"
+        )
+    has_name = "path" in names or "id" in names
+    if not has_name or not columns or not {"content_hash", "model"} <= {*names}:
+        raise SettingsError(
+            f"PREDICTIONS {table}: expected a table that 'seqbelt predict' wrote (path or id, "
+            f"p_<class>, content_hash, model); found {', '.join(names)}"
+        )
+    return names[:at], columns
 
 
 def _read_cell(cell: str, decision: Decision) -> str:

@@ -93,11 +93,8 @@ def predict(
     for note in notes:
         echo(note)
     notes.clear()
-    if group_by is not None and group_by not in kept:
-        raise SettingsError(
-            f"report.group_by: the inputs have no column '{group_by}'; they have "
-            f"{', '.join(kept) or 'none'}"
-        )
+    if group_by is not None:
+        _check_column(group_by, kept)
     collector, max_summaries = None, 0
     if report is not None:
         # Imported here: its libraries take seconds to import, and few predictions have a report.
@@ -124,25 +121,7 @@ def predict(
     for note in notes:  # added while the folders were listed
         echo(note)
     print_summary(summary, predictor.bundle.classes)
-    if summary.num_partly_read:
-        echo(
-            f"{summary.num_partly_read:,} inputs are longer than the model reads "
-            f"({predictor.bundle.model.cropping}); "
-            f"the smallest fraction read is {percent(summary.min_share_read)}; see the column "
-            "share_read, or train with crop: windows to read all steps"
-        )
-    if summary.num_far_longer and predictor.labels_inputs:
-        about = predictor.bundle.about
-        echo(
-            f"longer than {FAR_LONGER} times the longest training sequence "
-            f"({about['max_num_steps']:,} steps): {count_of(summary.num_far_longer, 'input')}"
-            + ("; --timeline labels the parts of long recordings" if about.get("step_s") else "")
-        )
-    if summary.needs_mark and not byte_order_mark:
-        echo(
-            f"{output}: UTF-8 without a byte order mark, which Excel reads as another "
-            "encoding; add --byte-order-mark for Excel"
-        )
+    _advise(summary, predictor, output, byte_order_mark)
     if not is_local:
         upload(path, str(output))
         echo(f"{output}: written, {path.stat().st_size:,} bytes")
@@ -160,24 +139,7 @@ def predict(
         )
     if summary.num_quarantined and on_error == "fail":
         raise SeqbeltError(f"{summary.num_quarantined} inputs have no label; see {output}")
-    return {
-        "output": str(output),
-        "num_predicted": summary.num_predicted,
-        "num_quarantined": summary.num_quarantined,
-        "num_reused": summary.num_reused,
-        "predict_s": round(summary.predict_s, 3),
-        "model": concrete,
-        "reasons": dict(summary.reasons),
-        **({"readings": dict(summary.readings)} if summary.readings else {}),
-        **(
-            {"num_partly_read": summary.num_partly_read, "min_share_read": summary.min_share_read}
-            if summary.num_partly_read
-            else {}
-        ),
-        "accuracy": summary.accuracy,
-        "labels": dict(summary.labels),
-        **reported,
-    }
+    return {**_to_dict(summary, output, concrete), **reported}
 
 
 def _report_settings(
@@ -268,6 +230,64 @@ def _open(
     output_files |= {report.resolve()} if report is not None else set()
     items = (item for item in listed.items if not _is_one_of(output_files, item.source))
     return listed._replace(items=items)
+
+
+def _check_column(name: str, kept: Sequence[str]) -> None:
+    """Raise SettingsError where the inputs lack the column that the report groups by."""
+    if name not in kept:
+        raise SettingsError(
+            f"report.group_by: the inputs have no column '{name}'; they have "
+            f"{', '.join(kept) or 'none'}"
+        )
+
+
+def _to_dict(summary: Summary, output: str | Path, model: str) -> dict[str, Any]:
+    """The result as JSON-ready values."""
+    readings = {"readings": dict(summary.readings)} if summary.readings else {}
+    partly_read = {}
+    if summary.num_partly_read:
+        partly_read = {
+            "num_partly_read": summary.num_partly_read,
+            "min_share_read": summary.min_share_read,
+        }
+    return {
+        "output": str(output),
+        "num_predicted": summary.num_predicted,
+        "num_quarantined": summary.num_quarantined,
+        "num_reused": summary.num_reused,
+        "predict_s": round(summary.predict_s, 3),
+        "model": model,
+        "reasons": dict(summary.reasons),
+        **readings,
+        **partly_read,
+        "accuracy": summary.accuracy,
+        "labels": dict(summary.labels),
+    }
+
+
+def _advise(
+    summary: Summary, predictor: Predictor, output: str | Path, byte_order_mark: bool
+) -> None:
+    """Print what the user may want to change."""
+    if summary.num_partly_read:
+        echo(
+            f"{summary.num_partly_read:,} inputs are longer than the model reads "
+            f"({predictor.bundle.model.cropping}); "
+            f"the smallest fraction read is {percent(summary.min_share_read)}; see the column "
+            "share_read, or train with crop: windows to read all steps"
+        )
+    if summary.num_far_longer and predictor.labels_inputs:
+        about = predictor.bundle.about
+        echo(
+            f"longer than {FAR_LONGER} times the longest training sequence "
+            f"({about['max_num_steps']:,} steps): {count_of(summary.num_far_longer, 'input')}"
+            + ("; --timeline labels the parts of long recordings" if about.get("step_s") else "")
+        )
+    if summary.needs_mark and not byte_order_mark:
+        echo(
+            f"{output}: UTF-8 without a byte order mark, which Excel reads as another "
+            "encoding; add --byte-order-mark for Excel"
+        )
 
 
 def print_summary(summary: Summary, classes: Sequence[str]) -> None:
