@@ -34,7 +34,7 @@ from seqbelt.workflow.comparison_run import CompareJournal, Job
 from seqbelt.workflow.conclusion import conclude, units_of_test
 from seqbelt.workflow.console import ModelCount, echo
 from seqbelt.workflow.data_audit import audit_first
-from seqbelt.workflow.ensemble_run import average_networks
+from seqbelt.workflow.ensemble_run import EnsembleResult, average_networks
 from seqbelt.workflow.measure_diagnostics import measure_diagnostics
 from seqbelt.workflow.outcome import Outcome
 from seqbelt.workflow.prepared_data import prepare_data
@@ -42,7 +42,7 @@ from seqbelt.workflow.publishing import register
 from seqbelt.workflow.report_facts import chosen_facts, data_facts
 from seqbelt.workflow.training_run import Trained, split_tags
 from seqbelt.workflow.tuned_variants import build_variants
-from seqbelt.workflow.wrong_labels import keep_held_out
+from seqbelt.workflow.wrong_labels import WrongLabels, keep_held_out
 
 
 def compare(experiment: Experiment) -> Outcome:
@@ -65,60 +65,25 @@ def compare(experiment: Experiment) -> Outcome:
         data_audit = data_audit.with_finding(finding)
         echo(f"labels: {finding.sentence}")
     choice = choose(trained)
-    best = choice.model
-    ensemble, chosen, name = None, best, best.name
-    if experiment.comparison.ensemble:
-        ensemble = average_networks(best, trained, journal)
-        chosen, name = ensemble.trained, text("ensemble_of", cell=label(best.cell))
-    elif len(folds) > 1:
-        chosen = refit(entries[best.cell].with_seed(best.seed), best.cell, journal)
+    chosen, ensemble = _train_chosen(
+        experiment, choice.model, trained, entries, len(folds), journal
+    )
     lost = "" if chosen.test is None else lost_to(chosen, trained, controls)
     page = [conclusion.leak_sentence, lost, f"Chosen: {choice.sentence}."]
     page.append(scores_text(chosen, trained, conclusion))
     model_uri = register(chosen, "\n\n".join(filter(None, page)))
-    # Runs are joined by a tag, since MLflow's page hides child runs. The summary is created last,
-    # so that it is first in the page's list.
-    tags = {
-        "compare.id": compare_id,
-        "compare.summary": "true",
-        "audit.findings": data_audit.headline,
-        "mlflow.runColor": "#333333",  # not used by any cell
-    }
-    summary = TrackedRun.start(
-        experiment.name, conclusion.headline, tags | split_tags(experiment.data)
-    )
-    summary.log_settings(experiment.flat())
-    summary.log_text(data_audit.markdown(), "audit.md")
-    if wrong_labels is not None:
-        summary.log_artifact("wrong_labels.csv", wrong_labels.to_csv())
-        summary.log_text(json.dumps(wrong_labels.to_dict(), indent=1), "wrong_labels.json")
-    registered = join(
-        [
-            ensemble.sentence if ensemble else "",
-            text("registered", uri=model_uri, name=name, choice=choice.sentence)
-            if model_uri
-            else "",
-        ]
-    )
+    registered = _registered(choice, ensemble, model_uri)
     description = _described(conclusion, protocol, advice, diagnostics, registered)
+    summary = _start_summary(experiment, compare_id, conclusion, data_audit, wrong_labels)
     figures = _figures(conclusion, diagnostics, histories, ENGLISH)
     log_conclusion(summary, conclusion, str(description), figures)
     language = figure_language(experiment.report.language)
     if language != ENGLISH:
         figures = _figures(conclusion, diagnostics, histories, language)
-    if language != experiment.report.language:
-        echo(
-            "report.language: the texts in figures stay English, since no installed font has "
-            "Korean glyphs; pip install 'seqbelt[korean]', or install Noto Sans CJK"
-        )
     report = _report(
         experiment, data_audit, chosen, trained, choice, model_uri, conclusion, description, figures
     )
-    summary.log_text(report, "report.html")
-    path = experiment.output / experiment.name / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report, "utf-8")
-    echo(f"{path}: the report of this comparison")
+    _write_report(experiment, summary, report)
     summary.finish()
     if model_uri is None:
         echo("no model registered, the tracking server is unavailable; run the command again later")
@@ -137,6 +102,74 @@ def compare(experiment: Experiment) -> Outcome:
         "wrong_labels": wrong_labels and wrong_labels.to_dict(),
     }
     return Outcome(result)
+
+
+def _train_chosen(
+    experiment: Experiment,
+    best: Trained,
+    trained: Sequence[Trained],
+    entries: Mapping[str, Experiment],
+    num_folds: int,
+    journal: CompareJournal,
+) -> tuple[Trained, EnsembleResult | None]:
+    """The model to register: the best one, the average of its cell's networks, or with folds one
+    that is trained on the rows of all."""
+    if experiment.comparison.ensemble:
+        ensemble = average_networks(best, trained, journal)
+        return ensemble.trained, ensemble
+    if num_folds > 1:
+        return refit(entries[best.cell].with_seed(best.seed), best.cell, journal), None
+    return best, None
+
+
+def _registered(choice: Choice, ensemble: EnsembleResult | None, model_uri: str | None) -> Text:
+    """Which model is registered, and why."""
+    best = choice.model
+    name = text("ensemble_of", cell=label(best.cell)) if ensemble else best.name
+    sentences = [ensemble.sentence if ensemble else ""]
+    if model_uri:
+        sentences.append(text("registered", uri=model_uri, name=name, choice=choice.sentence))
+    return join(sentences)
+
+
+def _start_summary(
+    experiment: Experiment,
+    compare_id: str,
+    conclusion: Conclusion,
+    data_audit: Audit,
+    wrong_labels: WrongLabels | None,
+) -> TrackedRun:
+    """The MLflow run of the comparison as a whole, with its settings and audit."""
+    # Runs are joined by a tag, since MLflow's page hides child runs. The summary is created last,
+    # so that it is first in the page's list.
+    tags = {
+        "compare.id": compare_id,
+        "compare.summary": "true",
+        "audit.findings": data_audit.headline,
+        "mlflow.runColor": "#333333",  # not used by any cell
+    }
+    summary = TrackedRun.start(
+        experiment.name, conclusion.headline, tags | split_tags(experiment.data)
+    )
+    summary.log_settings(experiment.flat())
+    summary.log_text(data_audit.markdown(), "audit.md")
+    if wrong_labels is not None:
+        summary.log_artifact("wrong_labels.csv", wrong_labels.to_csv())
+        summary.log_text(json.dumps(wrong_labels.to_dict(), indent=1), "wrong_labels.json")
+    return summary
+
+
+def _write_report(experiment: Experiment, summary: TrackedRun, report: str) -> None:
+    if figure_language(experiment.report.language) != experiment.report.language:
+        echo(
+            "report.language: the texts in figures stay English, since no installed font has "
+            "Korean glyphs; pip install 'seqbelt[korean]', or install Noto Sans CJK"
+        )
+    summary.log_text(report, "report.html")
+    path = experiment.output / experiment.name / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report, "utf-8")
+    echo(f"{path}: the report of this comparison")
 
 
 def _train_all(

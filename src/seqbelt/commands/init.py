@@ -334,7 +334,7 @@ def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[s
         *find_mangled(labelled, "class"),
         *find_lost_digits(labelled, "class"),
         *find_rare(labelled),
-        *_say_problems(manifest.problems),
+        *_describe_problems(manifest.problems),
     ]
     if data.labels_steps:
         num_without = manifest.segments().count(None)
@@ -348,7 +348,7 @@ def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[s
         remedy = " (data.unlabeled=negative: none of the labels)" if is_several else ""
         faults.append(f"without a label: {count_of(counts[''], 'item')}{remedy}")
     if not data.order and data.labels == "per_sequence":
-        faults += _say_if_grades(list(labelled))
+        faults += _note_grades(list(labelled))
     if len(labelled) == 1:
         faults.append("there is only one class; a classifier needs two")
     sources = list(manifest.sources())
@@ -376,7 +376,7 @@ def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[s
     return faults + find_duplicates(names, hashes, manifest.column("label").tolist())
 
 
-def _say_problems(problems: Mapping[int, str]) -> list[str]:
+def _describe_problems(problems: Mapping[int, str]) -> list[str]:
     """The first rows that cannot be read, and how many there are."""
     said = [why for _, why in sorted(problems.items())]
     if len(said) > MAX_PROBLEMS:
@@ -386,7 +386,7 @@ def _say_problems(problems: Mapping[int, str]) -> list[str]:
     return said
 
 
-def _say_if_grades(labels: Sequence[str]) -> list[str]:
+def _note_grades(labels: Sequence[str]) -> list[str]:
     """A sentence where the classes may be grades: a few whole numbers."""
     if len(labels) < 3 or any(label not in GRADES for label in labels):
         return []

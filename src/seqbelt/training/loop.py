@@ -88,6 +88,26 @@ def _keeps_best(settings: Training, validation: Sequences | None, num_classes: i
     return len(validation) >= MIN_CHOOSING_ROWS and bool(np.all(counts > 0))
 
 
+def _refuse_settings(settings: Training, model: SequenceNetwork, train: Sequences) -> None:
+    """Raise SettingsError for settings that this network or these labels do not allow."""
+    if settings.chunk_steps and model.settings.bidirectional:
+        raise SettingsError(
+            "training.chunk_steps: a bidirectional network reads from the end as well and "
+            "cannot run in chunks; set model.bidirectional: false, or shorten the sequences "
+            "with model.crop_steps"
+        )
+    if settings.sampling == "balanced" and train.store.target.is_several:
+        raise SettingsError(
+            "training.sampling: balanced draws rows by their class, and with data.labels: "
+            "several a row has several; use training.class_weights: balanced"
+        )
+    if settings.sampling == "balanced" and model.labels_steps:
+        raise SettingsError(
+            "training.sampling: balanced draws whole sequences, which have no class where each "
+            "step has one; use training.class_weights: balanced"
+        )
+
+
 class Loop:
     """One training: the loop and its state."""
 
@@ -118,22 +138,7 @@ class Loop:
         for branch, rows in zip(self.model.branches, each_input(drawn), strict=True):
             if not branch.is_tokens and len(rows):
                 branch.normalize.learn(*step_statistics(rows))
-        if settings.chunk_steps and self.model.settings.bidirectional:
-            raise SettingsError(
-                "training.chunk_steps: a bidirectional network reads from the end as well and "
-                "cannot run in chunks; set model.bidirectional: false, or shorten the sequences "
-                "with model.crop_steps"
-            )
-        if settings.sampling == "balanced" and train.store.target.is_several:
-            raise SettingsError(
-                "training.sampling: balanced draws rows by their class, and with data.labels: "
-                "several a row has several; use training.class_weights: balanced"
-            )
-        if settings.sampling == "balanced" and self.model.labels_steps:
-            raise SettingsError(
-                "training.sampling: balanced draws whole sequences, which have no class where each "
-                "step has one; use training.class_weights: balanced"
-            )
+        _refuse_settings(settings, self.model, train)
         assert isinstance(settings.augmentation, Augmentation)  # it is resolved
         augment = Augmenter.for_network(settings.augmentation, self.model, settings.seed)
         targets = self._soft_targets()

@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import pyarrow as pa
 from seqbelt.data.labels.label_sets import LabelReader, pack_labels, read_flags, read_list
 from seqbelt.data.sources.delimited import RawTable, read_head
 from seqbelt.data.sources.manifest import Manifest, make_manifest
-from seqbelt.data.sources.names import clean_name, clean_names, part_of, shorten
-from seqbelt.data.sources.other_rows import find_other_rows
+from seqbelt.data.sources.manifest_checks import find_problems, note_doubts
+from seqbelt.data.sources.names import clean_name, clean_names, part_of
 from seqbelt.data.sources.raw_tables import (
     JSON_LINES,
     Columns,
@@ -27,7 +26,6 @@ from seqbelt.data.sources.raw_tables import (
     sheet_has_items,
 )
 from seqbelt.errors import BadInput, SettingsError
-from seqbelt.features.arrays.number_cells import ERROR_WORDS
 from seqbelt.features.arrays.ts_format import read_ts
 from seqbelt.features.arrays.workbook_texts import (
     WORKBOOK_ENDINGS,
@@ -35,17 +33,10 @@ from seqbelt.features.arrays.workbook_texts import (
     sheet_names,
 )
 from seqbelt.features.base import Features
-from seqbelt.features.text.text import ESCAPED
 
 ENDINGS = (".csv", ".tsv", ".txt", *JSON_LINES, ".parquet", *WORKBOOK_ENDINGS)
 SERIES_ENDING = ".ts"
 """Of the UEA and UCR archives: many sequences in one file."""
-ERROR_CELLS = frozenset(word.upper() for word in ERROR_WORDS)
-SPAN_NAME = re.compile(
-    r"(start|begin|onset|offset|end|stop|duration)(_?time)?([ _]*[(\[]?m?s(ec)?[)\]]?)?",
-    re.IGNORECASE,
-)
-"""Names of columns that say which part of a recording a row is about."""
 
 
 def read_manifest(
@@ -57,15 +48,14 @@ def read_manifest(
     Raises SettingsError, with the line where there is one, for what cannot be read as it is meant.
     """
     notes: list[str] = []
-    may_lack_path = more is not None  # one of several inputs may be missing
-    more = more or {}
-    table = read_raw_table(path, style, columns, notes, [*more])
+    names = [*(more or {})]
+    table = read_raw_table(path, style, columns, notes, names)
     places = find_columns(path, table.names, columns, notes)
     contents, file_names = _find_contents(path, columns, notes)
     if contents:
         places.pop("path", None)
     label_place = places.pop("label", None) if style.several else None
-    if "path" not in places and "text" not in places and not contents and not more:
+    if "path" not in places and "text" not in places and not contents and not names:
         raise SettingsError(
             f"{path}: no column '{columns.path}' or '{columns.text}'; found "
             f"{listed(table.names)}. Name yours in data.path_column or data.text_column"
@@ -78,7 +68,7 @@ def read_manifest(
         name: as_strings(table.column(at), name, getattr(columns, name), problems)
         for name, at in places.items()
     }
-    found_more = dict(zip(more.values(), find_named(path, table.names, [*more], "features")))
+    found_more = dict(zip((more or {}).values(), find_named(path, table.names, names, "features")))
     given = {
         name: as_strings(table.column(at), "", table.names[at], problems)
         for name, at in found_more.items()
@@ -88,33 +78,17 @@ def read_manifest(
     for name in ("group",) if style.several else ("label", "group"):
         if name in values and not style.labels_as_written:
             values[name] = clean_names(values[name])
-    _refuse_broken_labels(values.get("label", ()), problems)
-    _refuse_error_cells(values, columns, style, problems)
-    if "label" in places and not style.labels_as_written:
-        _refuse_lists(values["label"], columns.label, problems)
-    for row in (row for row, path in enumerate(values.get("path", ())) if not path.strip()):
-        if "text" not in values and not may_lack_path:
+    find_problems(path, table, places, values, columns, style, problems)
+    if "path" in values and "text" not in values and more is None:
+        for row in (row for row, name in enumerate(values["path"]) if not name.strip()):
             problems.setdefault(row, f"the row has no path (column '{columns.path}')")
-    for row, why in find_other_rows(path, table, places, values).items():
-        problems[row] = why
-        if "label" in values:
-            values["label"][row] = ""
-    if "path" in places and "segments" not in places:
-        _say_if_spans(table.names, [*places.values(), *found_more.values()], notes)
-    _say_doubled_ids(table, values.get("id", ()), notes)
-    if "label" in places:
-        _say_lone_labels(table, values["label"], notes)
-    if style.header and "label" in values:
-        _say_if_header(table, values["label"], notes)
+    note_doubts(table, places, values, {*found_more.values()}, style, notes)
     blank = [""] * table.num_rows
-    split = clean_names(values.get("split", blank))
-    parts = {name: part_of(name) for name in set(split)}
-    _refuse_unknown_splits(split, parts, path, table)
     return make_manifest(
         path=file_names or values.get("path"),
         text=values.get("text"),
         label=values.get("label", blank),
-        split=[parts[name] or "" for name in split],
+        split=_read_splits(values.get("split", blank), path, table),
         group=values.get("group"),
         id=values.get("id"),
         segments=values.get("segments"),
@@ -125,52 +99,6 @@ def read_manifest(
         columns_found=[clean_name(name) for name in table.names],
         more=given,
     )
-
-
-def _say_doubled_ids(table: RawTable, ids: Sequence[str], notes: list[str]) -> None:
-    """Say which ids stand in several rows, since ids tell rows apart in all that is written."""
-    if len({*ids}) == len(ids):
-        return
-    rows: dict[str, list[int]] = {}
-    for row, id in enumerate(ids):
-        rows.setdefault(id, []).append(row)
-    doubled = {id: at for id, at in rows.items() if len(at) > 1}
-    id, (first, second, *_) = next(iter(doubled.items()))
-    more = f", and {len(doubled) - 1:,} more ids stand" if len(doubled) > 1 else " stands"
-    notes.append(
-        f"the id '{id}'{more} in several rows ('{id}' in {table.place(first)} and "
-        f"{table.place(second)}): ids should tell rows apart (data.id_column)"
-    )
-
-
-def _say_lone_labels(table: RawTable, labels: Sequence[str], notes: list[str]) -> None:
-    """Say where the labels stand that one row alone has, if they are few: it may be no item."""
-    counts = Counter(filter(None, labels))
-    lone = [label for label, count in counts.items() if count == 1]
-    if lone and 2 * len(lone) <= len(counts):
-        listed = shorten([f"'{label}' ({table.place(labels.index(label))})" for label in lone])
-        notes.append(f"one row alone has the label {listed}")
-
-
-def _say_if_header(table: RawTable, labels: Sequence[str], notes: list[str]) -> None:
-    """Say that a first row may be a header where data.header states that there is none."""
-    counts = Counter(labels)
-    if labels[0] and counts[labels[0]] == 1 and min([*counts.values()][1:], default=1) > 1:
-        notes.append(
-            f"{table.place(0)} is taken as values since data.header is set; its label "
-            f"'{labels[0]}' is nowhere else: if it is a header, remove data.header"
-        )
-
-
-def _say_if_spans(names: Sequence[str], read: Collection[int], notes: list[str]) -> None:
-    """Say that files are read whole where columns name a part of each."""
-    others = [name for at, name in enumerate(names) if at not in read]
-    spans = [name for name in others if SPAN_NAME.fullmatch(clean_name(name))]
-    if len(spans) > 1:
-        notes.append(
-            f"{listed(spans)} are not read: each file is read whole. Cut the files, or label parts "
-            "of them by tables of segments (data.labels: per_step)"
-        )
 
 
 def _find_contents(
@@ -367,55 +295,14 @@ def _read_several(
     return packed
 
 
-def _refuse_broken_labels(labels: Sequence[str], problems: dict[int, str]) -> None:
-    broken = {label: match for label in set(labels) if (match := ESCAPED.search(label))}
-    for row, label in enumerate(labels if broken else ()):
-        if label in broken:
-            byte = ord(broken[label][0]) - 0xDC00
-            problems.setdefault(row, f"the label is not UTF-8: byte 0x{byte:02x}")
-
-
-def _refuse_error_cells(
-    values: Mapping[str, list[str]],
-    columns: Columns,
-    style: Style,
-    problems: dict[int, str],
-) -> None:
-    """Make a problem of rows whose label, or text where that is what is read, is an error such as
-    ``#REF!``, as spreadsheets write them."""
-    is_read = {"text": "path" not in values, "label": not style.labels_as_written}
-    for name in (name for name, is_one in is_read.items() if is_one and name in values):
-        cells = values[name]
-        for row in [row for row, cell in enumerate(cells) if cell in ERROR_CELLS]:
-            keep = "; data.labels_as_written: true takes it as a name" if name == "label" else ""
-            problems.setdefault(
-                row,
-                f"column '{getattr(columns, name)}' holds '{cells[row]}', a spreadsheet's error: "
-                f"correct the cell{keep}",
-            )
-            if name == "label":
-                cells[row] = ""
-
-
-def _refuse_lists(labels: list[str], column: str, problems: dict[int, str]) -> None:
-    """Make a problem of rows whose label is a list that a program wrote as text."""
-    lists = {label for label in set(labels) if read_list(label) is not None}
-    for row in [row for row, label in enumerate(labels) if label in lists]:
-        problems.setdefault(
-            row,
-            f"column '{column}' holds a list, {labels[row][:80]}; expected one label a row "
-            "(data.labels: several reads lists, data.labels_as_written: true takes it as a name)",
-        )
-        labels[row] = ""
-
-
-def _refuse_unknown_splits(
-    split: Sequence[str], parts: Mapping[str, str | None], path: Path, table: RawTable
-) -> None:
-    unknown = {name for name, part in parts.items() if name and part is None}
-    for row, name in enumerate(split if unknown else ()):
-        if name in unknown:
+def _read_splits(split: Sequence[str], path: Path, table: RawTable) -> list[str]:
+    """train, validation, test or "" for each row. Raises SettingsError for another word."""
+    names = clean_names(split)
+    parts = {name: part_of(name) for name in set(names)}
+    for row, name in enumerate(names):
+        if name and parts[name] is None:
             raise SettingsError(
                 f"{path}, {table.place(row)}: split '{name}' is not known; expected train, "
                 "validation or test, or another column in data.split_column"
             )
+    return [parts[name] or "" for name in names]

@@ -121,47 +121,30 @@ def to_array(table: Table, line_word: str = "line") -> Array:
     joined, said = _asides_of_joined(table, times, line_word)
     notes += said
     for place, column in enumerate(table.columns):
-        name = names[place] if names else ""
-        label = f"column {column_label(names, place)}"
         seconds = times.get(place)
         if isinstance(column, list) and seconds is None:
             row = _odd_row(column)
+            shown = f"'{str(column[row])[:40]}'"
             if (first := next((c for c in column if not is_missing(c)), "")) and not is_word(first):
                 # Where such a column is needed the file is refused, otherwise nobody would know.
-                notes += (f"{label} holds '{str(column[row])[:40]}' beside numbers or times",)
-            words[place] = f"'{str(column[row])[:40]}' in {line_word} {lines[row]}"
+                label = column_label(names, place)
+                notes += (f"column {label} holds {shown} beside numbers or times",)
+            words[place] = f"{shown} in {line_word} {lines[row]}"
             columns.append(np.full(len(column), np.nan))
             continue
-        values = column if isinstance(column, np.ndarray) else seconds
+        values = _without_overloads(column) if isinstance(column, np.ndarray) else seconds
         assert values is not None
-        if seconds is None:
-            values = _without_overloads(values)
         columns.append(values)
-        if place in joined:
-            asides[place] = joined[place]
-        elif (
-            seconds is not None
-            or (names and is_time_name(name))
-            or (names and is_time_name(name, weak=True) and (np.diff(values) > 0).all())
-        ):
-            if seconds is None and (unit_s := time_unit_s(name, table.units.get(name, ""))):
-                seconds = values * unit_s
-            asides[place] = _aside_of_times(values, column, lines, line_word, label, seconds)
-        elif names and len(asides) == place and counts_rows(values, name):
-            which = "the first column" if place == 0 else label
-            asides[place] = Aside(f"{which} numbers the rows: not a channel")
-        elif len(asides) == place < len(table.columns) - 1 and (how := how_it_rises(values)):
-            notes += (f"{label} rises {how}, as times do, and is a channel (features.channels)",)
-        elif names and (is_time_name(name, weak=True) or is_row_name(name)):
-            notes += (f"{label} is called like a time or a number of the rows, and is none",)
-        elif name.strip().lower() in LABEL_NAMES and (values == np.floor(values)).all():
-            notes += (f"{label} is a channel, though it is called like a label (features.ignore)",)
-        if place not in asides and (number := find_sentinel(values)) is not None:
-            notes += (f"{label} holds {number:g}, read as a value; it often means a missing value",)
+        is_leading = len(asides) == place  # no channel stands before it
+        aside = joined.get(place) or _aside_of(table, place, values, seconds, is_leading, line_word)
+        if aside is not None:
+            asides[place] = aside
+        else:
+            notes += _doubts(table, place, values, is_leading)
     asides, said = _look_for_long_format(table, columns, asides)
     notes += said
     values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
-    notes += _say_other_times(names or (), values, asides)
+    notes += _differing_times(names or (), values, asides)
     return Array(values, names, words, True, asides, lines, notes, table.names_are_a_comment)
 
 
@@ -190,6 +173,44 @@ def _look_for_long_format(
             fall = f"the table has {said}: make a column of each, as pandas' DataFrame.pivot does"
             return {**asides, times: Aside("", fall)}, ()
     return asides, ()
+
+
+def _aside_of(
+    table: Table,
+    place: int,
+    values: np.ndarray,
+    seconds: np.ndarray | None,
+    is_leading: bool,
+    line_word: str,
+) -> Aside | None:
+    """Why a column of numbers is no channel; None for a channel."""
+    name = table.names[place] if table.names else ""
+    label = f"column {column_label(table.names, place)}"
+    is_time = is_time_name(name) or (is_time_name(name, weak=True) and (np.diff(values) > 0).all())
+    if seconds is not None or is_time:
+        if seconds is None and (unit_s := time_unit_s(name, table.units.get(name, ""))):
+            seconds = values * unit_s
+        return _aside_of_times(values, table.columns[place], table.lines, line_word, label, seconds)
+    if table.names and is_leading and counts_rows(values, name):
+        which = "the first column" if place == 0 else label
+        return Aside(f"{which} numbers the rows: not a channel")
+    return None
+
+
+def _doubts(table: Table, place: int, values: np.ndarray, is_leading: bool) -> tuple[str, ...]:
+    """What speaks against taking a column for a channel, which it is taken for."""
+    name = table.names[place] if table.names else ""
+    label = f"column {column_label(table.names, place)}"
+    notes: tuple[str, ...] = ()
+    if is_leading and place < len(table.columns) - 1 and (how := how_it_rises(values)):
+        notes += (f"{label} rises {how}, as times do, and is a channel (features.channels)",)
+    elif is_time_name(name, weak=True) or is_row_name(name):
+        notes += (f"{label} is called like a time or a number of the rows, and is none",)
+    elif name.strip().lower() in LABEL_NAMES and (values == np.floor(values)).all():
+        notes += (f"{label} is a channel, though it is called like a label (features.ignore)",)
+    if (number := find_sentinel(values)) is not None:
+        notes += (f"{label} holds {number:g}, read as a value; it often means a missing value",)
+    return notes
 
 
 def _with_spelled_numbers(table: Table) -> tuple[Table, tuple[str, ...]]:
@@ -238,10 +259,10 @@ def _aside_of_joined(time: JoinedTime, lines: Lines, line_word: str, label: str)
     return Aside(why + (f"; {spacing}" if spacing else ""), seconds=time.seconds)
 
 
-def _say_other_times(
+def _differing_times(
     names: Sequence[str], values: np.ndarray, asides: Mapping[int, Aside]
 ) -> tuple[str, ...]:
-    """What is said of a second column of times with the same name, which differs from the first."""
+    """Notes on a second column of times with the same name, which differs from the first."""
     said = []
     for place in asides if names else ():
         first = re.sub(r"\.\d+$", "", names[place])

@@ -121,7 +121,7 @@ class ArrayFeatures(Features):
             raise BadInput(TOO_LONG, problem)
         with np.errstate(over="ignore", invalid="ignore"):  # of channels that are refused
             values = np.ascontiguousarray(steps.values, dtype=np.float32)
-            notes = steps.notes + _say_rounded(steps, values)
+            notes = steps.notes + _note_rounded(steps, values)
         return steps._replace(values=values, notes=notes)
 
     def learn(self, raws: Iterable[Steps]) -> Learned:
@@ -369,7 +369,7 @@ class ArrayEncoder:
         return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _say_rounded(steps: Steps, rounded: np.ndarray) -> tuple[str, ...]:
+def _note_rounded(steps: Steps, rounded: np.ndarray) -> tuple[str, ...]:
     """What to say of channels whose changes are lost in float32, as those of a Unix time are."""
     exact = steps.values
     if exact.dtype == np.float32 or exact.dtype.itemsize < 4 or exact.ndim != 2:
