@@ -97,8 +97,8 @@ def _stop(interrupt: KeyboardInterrupt, remedy: str) -> NoReturn:
     # A child process ends by another signal than this one was sent.
     name = last_signal() or next(iter(interrupt.args), "")
     _close_runs("KILLED")
-    told = "Ctrl-C" if name in ("", "SIGINT") else name
-    _fail("; ".join([f"stopped by {told}", *filter(None, [remedy])]), FAILED)
+    cause = "Ctrl-C" if name in ("", "SIGINT") else name
+    _fail("; ".join([f"stopped by {cause}", *filter(None, [remedy])]), FAILED)
 
 
 def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:

@@ -56,7 +56,7 @@ from seqbelt.workflow.outcome import Outcome
 GRADES = tuple(map(str, range(11)))
 """Numbers that classes may have as grades."""
 MAX_PROBLEMS = 3
-"""Rows that cannot be read of which each is said."""
+"""Rows that cannot be read, up to which each is named."""
 LISTING_BYTES = 4096
 """Start of a table in which names of other files are looked for."""
 MAX_HASHED = 20_000
@@ -378,12 +378,12 @@ def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[s
 
 def _describe_problems(problems: Mapping[int, str]) -> list[str]:
     """The first rows that cannot be read, and how many there are."""
-    said = [why for _, why in sorted(problems.items())]
-    if len(said) > MAX_PROBLEMS:
-        said[MAX_PROBLEMS:] = [
-            f"{len(said):,} rows in all cannot be read; prepare lists them in quarantine.csv"
+    reasons = [why for _, why in sorted(problems.items())]
+    if len(reasons) > MAX_PROBLEMS:
+        reasons[MAX_PROBLEMS:] = [
+            f"{len(reasons):,} rows in all cannot be read; prepare lists them in quarantine.csv"
         ]
-    return said
+    return reasons
 
 
 def _note_grades(labels: Sequence[str]) -> list[str]:

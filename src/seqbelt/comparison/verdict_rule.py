@@ -28,8 +28,8 @@ from seqbelt.evaluation.proportions import holm
 from seqbelt.settings import Settings
 
 MAX_MORE_SEEDS = 100
-"""Past this, where looks are not counted, the advice is more test examples: nobody trains a hundred
-more models."""
+"""Past this, where looks are not counted, the advice is more test examples: a hundred more
+models are too many to train."""
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ class Features(Settings):
         return learned
 
     def notes(self, learned: Learned) -> tuple[str, ...]:
-        """Sentences on what was found when ``learned`` was made, for whoever prepares data."""
+        """Notes for the user on what was found when ``learned`` was made."""
         return ()
 
     @property

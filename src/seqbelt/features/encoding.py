@@ -190,8 +190,8 @@ def _encode_chunk(
         for raw, sequence in zip(raws, sequences, strict=True)
     ]
     return [
-        Encoded(index, content_hash, sequence, said)
-        for (index, _), content_hash, sequence, said in zip(
+        Encoded(index, content_hash, sequence, notes)
+        for (index, _), content_hash, sequence, notes in zip(
             chunk, hashes, sequences, remarks, strict=True
         )
     ]

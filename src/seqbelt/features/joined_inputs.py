@@ -197,7 +197,7 @@ class SeveralInputs(Features):
         for (name, section), part in zip(self.inputs.items(), raw.inputs, strict=True):
             if part is not None:
                 remarks += [
-                    f"{name}: {said}" for said in section.remarks(part, encoder.encoders[name])
+                    f"{name}: {remark}" for remark in section.remarks(part, encoder.encoders[name])
                 ]
         cells = zip(encoder.columns, raw.cells, strict=True)
         return (*remarks, *filter(None, (column.remark(cell) for column, cell in cells)))

@@ -81,7 +81,7 @@ class Column:
 
     @property
     def sentence(self) -> str:
-        """How the column is read, for whoever prepares data."""
+        """A note for the user on how the column is read."""
         missing = f"; missing in {self.num_missing:,} of {self.num_rows:,} training rows"
         missing = missing if self.num_missing else ""
         if self.kind == "number":

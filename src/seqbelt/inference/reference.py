@@ -263,9 +263,9 @@ def make_joined_reference(
     """As ``make_reference`` for items of several inputs: ``unknown_ids`` has that of each input,
     ``columns`` are those beside them."""
     layout = layout_of(train)
-    nobody = train.take(np.arange(0))
+    no_rows = train.take(np.arange(0))
     inputs = [
-        make_reference(view_input(train, at, present_only=True), nobody, np.zeros(0), unknown_id)
+        make_reference(view_input(train, at, present_only=True), no_rows, np.zeros(0), unknown_id)
         for at, unknown_id in enumerate(unknown_ids)
     ]
     rows = _draw(train)

@@ -34,7 +34,7 @@ WIDTH, CHANNEL_HEIGHT = 320, 34
 
 @dataclass(frozen=True)
 class ShownItem:
-    """An item and what is said of it."""
+    """An item and its caption."""
 
     name: str
     source: Source | None

@@ -32,10 +32,10 @@ def find_files(manifest: Manifest) -> Manifest:
     for name in dict.fromkeys(["path", "segments", *names]):
         if name not in manifest.table.column_names or (manifest.contents and name == "path"):
             continue
-        paths, said = _find_all(manifest.root, manifest.paths(name))
+        paths, added = _find_all(manifest.root, manifest.paths(name))
         if paths:
             overrides[name] = {**overrides.get(name, {}), **paths}
-        notes += said
+        notes += added
     return replace(manifest, overrides=overrides, notes=tuple(notes))
 
 

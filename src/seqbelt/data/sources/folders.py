@@ -252,8 +252,8 @@ def _describe_parts(parts: dict[str, str], names: Sequence[str]) -> list[str]:
     beside = [name for name in names if name not in parts]
     if not renamed and not beside:
         return []
-    said = "parts: " + ", ".join(f"{name}/ as {part}" for name, part in sorted(parts.items()))
-    return [said + (f"; left out beside them: {shorten(beside)}" if beside else "")]
+    described = "parts: " + ", ".join(f"{name}/ as {part}" for name, part in sorted(parts.items()))
+    return [described + (f"; left out beside them: {shorten(beside)}" if beside else "")]
 
 
 def _empty_classes(

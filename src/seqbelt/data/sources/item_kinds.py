@@ -271,13 +271,15 @@ def _describe(unit: str, lengths: Iterable[float], num_items: int) -> str:
     if not lengths:
         return "unknown"
     middle = lengths[len(lengths) // 2]
-    said = f"{lengths[0]:.4g} to {lengths[-1]:.4g} {unit}, median {middle:.4g}"
+    described = f"{lengths[0]:.4g} to {lengths[-1]:.4g} {unit}, median {middle:.4g}"
     if f"{lengths[0]:.4g}" == f"{lengths[-1]:.4g}":
-        said = f"{middle:.4g} {unit} each"
+        described = f"{middle:.4g} {unit} each"
     total = ""
     if unit == "s":
         total = f", about {sum(lengths) / len(lengths) * num_items:,.0f} s in all"
-    return said + total + (f" ({len(lengths):,} looked into)" if len(lengths) < num_items else "")
+    return (
+        described + total + (f" ({len(lengths):,} looked into)" if len(lengths) < num_items else "")
+    )
 
 
 def find_duplicates(

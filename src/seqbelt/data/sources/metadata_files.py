@@ -67,7 +67,7 @@ def read_metadata(
         start += len(part)
     listed = ", ".join(str(table) for table in tables.values())
     note = f"{folder}: the files and labels are those of {listed}"
-    notes = [note, *(said for part in parts for said in part.notes)]
+    notes = [note, *(added for part in parts for added in part.notes)]
     manifest = replace(
         parts[0],
         table=pa.concat_tables([part.table for part in parts]).combine_chunks(),

@@ -74,7 +74,7 @@ def part_of(name: str) -> str | None:
 
 
 def resembles_part(name: str) -> str | None:
-    """The part that a name speaks of among other things (``train-clean-100``); ``"?"`` for words
+    """The part that a name contains among other words (``train-clean-100``); ``"?"`` for words
     that mean one part to some and another to others (``eval``); None for other names."""
     for word in _words(name):
         stem = word.rstrip("0123456789")

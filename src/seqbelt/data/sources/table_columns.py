@@ -35,7 +35,7 @@ _NAMES = {
 }
 ENOUGH_LEAD = 0.2
 """How far the best encoding's score is ahead of the next where it is taken, and said with what it
-reads. Where nothing is said, ``data.encoding`` needs more (``CLEAR_LEAD``)."""
+reads. Without such a note, ``data.encoding`` needs more (``CLEAR_LEAD``)."""
 NUM_LOOKED_AT = 200
 """Values of a column that are looked up as paths."""
 MAX_CLASSES = 100

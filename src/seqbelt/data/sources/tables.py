@@ -184,10 +184,10 @@ def is_manifest_file(path: Path) -> bool:
     return ending_of(path) in ENDINGS
 
 
-def is_manifest(path: Path, features: Features, told_how: bool = False) -> bool:
+def is_manifest(path: Path, features: Features, has_table_settings: bool = False) -> bool:
     """Whether these features take a file for a list of items and not for an item.
 
-    ``told_how`` says that somebody told how it is read as a manifest.
+    ``has_table_settings`` says that settings on how a manifest is read are given.
     """
     if not path.is_file():
         return False
@@ -195,7 +195,7 @@ def is_manifest(path: Path, features: Features, told_how: bool = False) -> bool:
         return True
     if not is_manifest_file(path):
         return False
-    if told_how:
+    if has_table_settings:
         return True
     if features.reads_text and ending_of(path) == ".txt":
         return False  # a text, not a table of texts
@@ -234,7 +234,7 @@ def names_items(path: Path, columns: Columns) -> bool:
             wanted = (columns.path, columns.text)
             header = read_head(content, None, default, True, None, wanted, []).names
     except (BadInput, pa.ArrowException, OSError):
-        return False  # whoever reads it as an item will say why not
+        return False  # reading it as an item gives the reason
     names = {clean_name(name).casefold() for name in header}
     return bool(names & {clean_name(name).casefold() for name in (columns.path, columns.text)})
 

@@ -46,7 +46,7 @@ def check_encoding(path: Path, encoding: str) -> None:
         with path.open("rb") as file:
             sample = file.read(SAMPLE_BYTES)
     except OSError:
-        return  # whoever reads it will say so
+        return  # reading it gives the reason
     for signature, kind in _SIGNATURES.items():
         if sample.startswith(signature):
             raise SettingsError(f"{path}: {kind}")
@@ -110,8 +110,8 @@ def read_table_bytes(path: Path, encoding: str, notes: list[str]) -> bytes:
 
 
 def read_text_file(path: Path, encoding: str) -> str | Path:
-    """The text of a file, or the path itself for whoever reads UTF-8: with a mark, with valid
-    UTF-8, and with what cannot be read at all."""
+    """The text of a file; the path itself for one with a mark, for valid UTF-8, which any reader
+    takes, and for what cannot be read at all."""
     try:
         if not path.is_file() or path.stat().st_size > MAX_TEXT_BYTES:
             return path

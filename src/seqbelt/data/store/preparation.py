@@ -30,7 +30,7 @@ Progress = Callable[[int], object]
 Encode = Callable[
     [Features, Encoder, Iterable[IndexedSource], Callable[[str], bool]], Iterator[Encoded]
 ]
-"""``encode_sources``, or whoever does the same elsewhere."""
+"""``encode_sources``, or what does the same on other machines."""
 
 
 SplitAgain = Callable[[np.ndarray], Manifest]
@@ -66,7 +66,7 @@ def prepare(
     """Bring the store in ``folder`` up to date with a manifest that has its splits.
 
     Without ``labelling`` each sequence has the manifest's label. ``settings`` is kept in the store
-    for whoever opens it. ``split_again`` gives the manifest with rows of the same content on one
+    for its readers. ``split_again`` gives the manifest with rows of the same content on one
     side; it is called only where the store is not up to date and some content is on both sides.
     Raises SeqbeltError if no item at all could be encoded, or if another process is preparing the
     same store and is not done within ``wait_s``.

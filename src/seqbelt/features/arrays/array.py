@@ -72,9 +72,9 @@ class Array(NamedTuple):
     names_are_a_comment: bool = False
 
     def without(self, columns: Sequence[str]) -> "Array":
-        """The same without some columns, where it has names and one of these. Said are names that
-        no column has, but for those that are ignored by default, and columns whose names differ in
-        case only."""
+        """The same without some columns, where it has names and one of these. Notes name
+        what no column is called, but for those ignored by default, and columns whose names differ
+        in case only."""
         if self.names is None:
             return self
         folded = {name.casefold() for name in columns}
@@ -118,15 +118,15 @@ def to_array(table: Table, line_word: str = "line") -> Array:
         for place, column in enumerate(table.columns)
         if isinstance(column, list) and (seconds := seconds_of(column)) is not None
     }
-    joined, said = _asides_of_joined(table, times, line_word)
-    notes += said
+    joined, added = _asides_of_joined(table, times, line_word)
+    notes += added
     for place, column in enumerate(table.columns):
         seconds = times.get(place)
         if isinstance(column, list) and seconds is None:
             row = _odd_row(column)
             shown = f"'{str(column[row])[:40]}'"
             if (first := next((c for c in column if not is_missing(c)), "")) and not is_word(first):
-                # Where such a column is needed the file is refused, otherwise nobody would know.
+                # Where such a column is needed the file is refused; elsewhere this note is all.
                 label = column_label(names, place)
                 notes += (f"column {label} holds {shown} beside numbers or times",)
             words[place] = f"{shown} in {line_word} {lines[row]}"
@@ -141,8 +141,8 @@ def to_array(table: Table, line_word: str = "line") -> Array:
             asides[place] = aside
         else:
             notes += _doubts(table, place, values, is_leading)
-    asides, said = _look_for_long_format(table, columns, asides)
-    notes += said
+    asides, added = _look_for_long_format(table, columns, asides)
+    notes += added
     values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
     notes += _differing_times(names or (), values, asides)
     return Array(values, names, words, True, asides, lines, notes, table.names_are_a_comment)
@@ -152,7 +152,7 @@ def _look_for_long_format(
     table: Table, columns: Sequence[np.ndarray], asides: dict[int, Aside]
 ) -> tuple[dict[int, Aside], tuple[str, ...]]:
     """The columns of times with a fault where the table has a row for each time and channel and not
-    a row per step; what is said where the channels are numbers, which may as well be values."""
+    a row per step; a note where the channels are numbers, which may as well be values."""
     for times in asides if table.names is not None else ():
         num_rows, num_times = len(columns[times]), len(np.unique(columns[times]))
         if not 1 < num_times < num_rows <= MAX_LONG * num_times:
@@ -164,13 +164,13 @@ def _look_for_long_format(
                 continue
             time, name = (column_label(table.names, one) for one in (times, place))
             listed = ", ".join(as_text(kind) for kind in kinds[:MAX_KINDS])
-            said = (
+            shape = (
                 f"a row for each time of {time} and each {name} ({listed}), the long format, and "
                 "not a row per step"
             )
             if isinstance(column, np.ndarray) and not asides[times].fall:
-                return asides, (f"perhaps {said}; {name} is read as a channel",)
-            fall = f"the table has {said}: make a column of each, as pandas' DataFrame.pivot does"
+                return asides, (f"perhaps {shape}; {name} is read as a channel",)
+            fall = f"the table has {shape}: make a column of each, as pandas' DataFrame.pivot does"
             return {**asides, times: Aside("", fall)}, ()
     return asides, ()
 
@@ -198,7 +198,7 @@ def _aside_of(
 
 
 def _doubts(table: Table, place: int, values: np.ndarray, is_leading: bool) -> tuple[str, ...]:
-    """What speaks against taking a column for a channel, which it is taken for."""
+    """Notes on a channel that may be none, or that holds a mark for missing values."""
     name = table.names[place] if table.names else ""
     label = f"column {column_label(table.names, place)}"
     notes: tuple[str, ...] = ()
@@ -214,7 +214,7 @@ def _doubts(table: Table, place: int, values: np.ndarray, is_leading: bool) -> t
 
 
 def _with_spelled_numbers(table: Table) -> tuple[Table, tuple[str, ...]]:
-    """The table with numbers for columns that spell them in one way, and what is said of it. Where
+    """The table with numbers for columns that spell them in one way, and notes on it. Where
     commas or points may separate thousands nothing is."""
     columns, notes = list(table.columns), table.notes
     if not table.signs.are_plain:
@@ -223,15 +223,15 @@ def _with_spelled_numbers(table: Table) -> tuple[Table, tuple[str, ...]]:
         if not isinstance(column, list):
             continue
         if found := spelled_numbers(table.names[place] if table.names else "", column):
-            columns[place], said = found
-            notes += (f"column {column_label(table.names, place)}: {said}",)
+            columns[place], spelling = found
+            notes += (f"column {column_label(table.names, place)}: {spelling}",)
     return table._replace(columns=columns), notes
 
 
 def _asides_of_joined(
     table: Table, times: Mapping[int, np.ndarray], line_word: str
 ) -> tuple[dict[int, Aside], tuple[str, ...]]:
-    """Why columns are no channels that give a time together, by place; what is said of others."""
+    """Why columns are no channels that give a time together, by place; notes on others."""
     numbers = {n: one for n, one in enumerate(table.columns) if isinstance(one, np.ndarray)}
     asides: dict[int, Aside] = {}
     notes: tuple[str, ...] = ()
@@ -263,16 +263,16 @@ def _differing_times(
     names: Sequence[str], values: np.ndarray, asides: Mapping[int, Aside]
 ) -> tuple[str, ...]:
     """Notes on a second column of times with the same name, which differs from the first."""
-    said = []
+    notes = []
     for place in asides if names else ():
         first = re.sub(r"\.\d+$", "", names[place])
         if first != names[place] and first in names:
             others = values[:, names.index(first)]
             if names.index(first) in asides and not np.array_equal(values[:, place], others):
-                said.append(
+                notes.append(
                     f"times '{first}' and '{names[place]}' differ: a row is not of one time"
                 )
-    return tuple(said)
+    return tuple(notes)
 
 
 def _odd_row(column: Sequence[Cell]) -> int:

@@ -324,22 +324,22 @@ class ArrayEncoder:
 
     def remarks(self, raw: Steps) -> tuple[str, ...]:
         """How a source was read, where that was not evident."""
-        said = list(raw.notes)
+        notes = list(raw.notes)
         by_name = self._goes_by_name(raw)
         used = set(self.names or ()) if by_name else set()
-        said += [aside.why for aside in raw.asides if aside.name not in used]
+        notes += [aside.why for aside in raw.asides if aside.name not in used]
         if by_name and raw.names is not None and self.names is not None:
             extra = [name for name in raw.names if name not in used]
-            said += [f"column '{name}' is none of the training rows': ignored" for name in extra]
+            notes += [f"column '{name}' is none of the training rows': ignored" for name in extra]
             if tuple(name for name in raw.names if name in used) != self.names:
-                said.append("columns in another order than in training: taken by their names")
+                notes.append("columns in another order than in training: taken by their names")
         elif raw.names and not self.names and not raw.names_are_a_comment:
-            said.append("the training rows had no names of columns: taken in their order")
+            notes.append("the training rows had no names of columns: taken in their order")
         elif self.names and raw.names is None and self.step_shape == raw.values.shape[1:]:
-            said.append("no names of columns: taken in the order of training")
+            notes.append("no names of columns: taken in the order of training")
         if self.means is not None and np.isnan(raw.values).all(axis=0).any():
-            said.append("a channel without any value: the mean of the training rows is used")
-        return tuple(dict.fromkeys(said))
+            notes.append("a channel without any value: the mean of the training rows is used")
+        return tuple(dict.fromkeys(notes))
 
     def _goes_by_name(self, raw: Steps) -> bool:
         """Names that come from a comment may be none: they count where they are the known ones."""

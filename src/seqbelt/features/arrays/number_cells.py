@@ -159,7 +159,7 @@ def plain_numbers(cells: Sequence[Cell]) -> tuple[np.ndarray, list[int]]:
     for row, cell in enumerate(cells):
         try:
             values[row] = float(cell)
-            if isinstance(cell, str) and "_" in cell:  # Python's own spelling, nobody else's
+            if isinstance(cell, str) and "_" in cell:  # a spelling of Python alone
                 raise ValueError
         except ValueError:
             values[row] = np.nan

@@ -52,9 +52,9 @@ def read_plain_table(text: str, head: Head, layout: Layout, options: TableOption
     lines: Lines = _Consecutive(first_line)
     if has_empty_lines:
         lines = [first_line + n for n, line in enumerate(io.StringIO(body)) if line.strip()]
-    said: list[str] = []
-    names, columns = without_empty_columns(layout.names, columns, said)
-    notes = (*layout.notes, *said) + ((DECIMAL_COMMAS,) if decimal == "," else ())
+    gaps: list[str] = []
+    names, columns = without_empty_columns(layout.names, columns, gaps)
+    notes = (*layout.notes, *gaps) + ((DECIMAL_COMMAS,) if decimal == "," else ())
     notes += (GAPS,) if has_empty_lines else ()
     if may_be_halves(head.delimiter, layout, options) and (
         "." not in body or may_be_parts([cells for _, cells in head.rows[layout.first :]])

@@ -153,8 +153,8 @@ def to_columns(
 ) -> tuple[list[np.ndarray | list[Cell]], Signs]:
     """Columns of cells as numbers, or as they are where one of them is none; the signs of these.
 
-    What was not evident is appended to ``notes``. Raises BadInput where it cannot be told what a
-    decimal sign is.
+    What was not evident is appended to ``notes``. Raises BadInput where the decimal sign is
+    ambiguous.
     """
     signs = Signs(options.decimal, options.thousands)
     found = [plain_numbers(one) for one in cells]
@@ -164,8 +164,8 @@ def to_columns(
         if signs.decimal == "," and DECIMAL_COMMAS not in notes:
             notes.append(DECIMAL_COMMAS)
         if signs.thousands:
-            said = {" ": "blanks", "'": "apostrophes", ",": "commas", ".": "points"}
-            notes.append(f"thousands separated by {said.get(signs.thousands, signs.thousands)}")
+            words = {" ": "blanks", "'": "apostrophes", ",": "commas", ".": "points"}
+            notes.append(f"thousands separated by {words.get(signs.thousands, signs.thousands)}")
     elif options.decimal is None:
         _note_if_unsure(cells, delimiter, notes)
     columns: list[np.ndarray | list[Cell]] = []

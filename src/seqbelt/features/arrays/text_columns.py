@@ -69,7 +69,7 @@ def _find_layout(text: str, options: TableOptions) -> tuple[Head, Layout]:
 
 
 def _describe_codes(head: Head, layout: Layout) -> Iterator[str]:
-    """What is said of columns of whole numbers that begin with 0, as bits and codes do."""
+    """Notes on columns of whole numbers that begin with 0, as bits and codes do."""
     rows = [row for _, row in head.rows[layout.first :]]
     for place, (name, is_one) in enumerate(zip(layout.names or (), layout.is_number)):
         cells = (str(row[place]) for row in rows if place < len(row))

@@ -59,21 +59,21 @@ def read_ts(path: str | Path) -> list[TsExample]:
 
 
 def _check_header(header: dict[str, list[str]]) -> None:
-    if _says_true(header, "timestamps"):
+    if _is_true(header, "timestamps"):
         raise _Fault("values with time stamps are not supported; save them as one file each")
-    if _says_true(header, "targetlabel"):
+    if _is_true(header, "targetlabel"):
         raise _Fault("numeric targets (regression), not class labels")
     if not all(value.isdecimal() for value in header.get("dimensions", [])):
         raise _Fault("@dimensions is not a number of channels")
 
 
-def _says_true(header: dict[str, list[str]], name: str) -> bool:
+def _is_true(header: dict[str, list[str]], name: str) -> bool:
     return [value.lower() for value in header.get(name, [])[:1]] == ["true"]
 
 
 def _parse_example(line: str, header: dict[str, list[str]], number: int) -> TsExample:
     channels, label = line.split(":"), None
-    if _says_true(header, "classlabel"):
+    if _is_true(header, "classlabel"):
         label = channels.pop().strip()
         classes = header["classlabel"][1:]
         if classes and label not in classes:

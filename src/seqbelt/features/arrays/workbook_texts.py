@@ -61,8 +61,8 @@ def read_sheet(
         raise BadInput(UNREADABLE, f"no sheet '{name}' in {path}; found {found}")
     sheet = workbook.get_sheet_by_name(name)
     rows = sheet.to_python(skip_empty_area=False, nrows=max_rows)
-    said = [] if notes is None else notes
-    fill_merged(rows, sheet.merged_cell_ranges, said)
+    added = [] if notes is None else notes
+    fill_merged(rows, sheet.merged_cell_ranges, added)
     if notes is not None and zipfile.is_zipfile(path):
         with path.open("rb") as file:
             notes += describe_hidden(file, name)
@@ -97,11 +97,11 @@ def describe_hidden(file: IO[bytes], name: str) -> list[str]:
         "columns are hidden, and are read": len(_HIDDEN_COLUMN.findall(sheet)),
         "formulas have no saved value: open and save the workbook": len(_NO_VALUE.findall(sheet)),
     }
-    said = [f"{number:,} {what}" for what, number in counts.items() if number]
+    hidden = [f"{number:,} {what}" for what, number in counts.items() if number]
     *above, last_row = sheet.partition(b"</sheetData>")[0].rpartition(b"<row")
     if _FORMULA.search(last_row) and not _FORMULA.search(above[0]):
-        said.append("the last row alone has formulas, as sums are, and is read")
-    return [f"sheet '{name}': {one}" for one in said]
+        hidden.append("the last row alone has formulas, as sums are, and is read")
+    return [f"sheet '{name}': {one}" for one in hidden]
 
 
 def _sheet_member(packed: zipfile.ZipFile, name: str) -> bytes:

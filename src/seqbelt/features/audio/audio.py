@@ -130,15 +130,15 @@ class AudioFeatures(Features):
         return encoded  # type: ignore[return-value]  # every index is in one batch
 
     def remarks(self, raw: Audio, encoder: Encoder) -> tuple[str, ...]:
-        said = [*raw.notes]
+        notes = [*raw.notes]
         if raw.sample_rate < self.sample_rate:
-            said.append(
+            notes.append(
                 f"resampled from {raw.sample_rate} Hz to {self.sample_rate} Hz: nothing is above "
                 f"{raw.sample_rate // 2} Hz"
             )
         if raw.peak > MAX_PEAK:
-            said.append("samples far beyond full scale, as of whole numbers stored as floats")
-        return tuple(said)
+            notes.append("samples far beyond full scale, as of whole numbers stored as floats")
+        return tuple(notes)
 
     has_one_unit: ClassVar[bool] = True
 

@@ -66,7 +66,7 @@ class Audio(NamedTuple):
     samples: np.ndarray
     sample_rate: int
     peak: float = 0.0
-    """The largest magnitude in the whole recording; 0 where nobody asked."""
+    """The largest magnitude in the whole recording; 0 where it is not computed."""
     notes: tuple[str, ...] = ()
     """How the recording was read, where that was not evident."""
 

@@ -157,13 +157,13 @@ class TextFeatures(Features):
         return read_text(source, self.max_characters, self.size_setting)
 
     def remarks(self, raw: str, encoder: Encoder) -> tuple[str, ...]:
-        said = (MOJIBAKE,) if is_mojibake(raw) else ()
-        said += (ESCAPES,) if is_escaped(raw) else ()
-        said += (LOST,) if "\ufffd" in raw else ()
-        said += (JSON_OBJECTS,) if is_json(raw) else ()
-        said += (BASE64_WORDS,) if is_base64(raw) else ()
+        notes = (MOJIBAKE,) if is_mojibake(raw) else ()
+        notes += (ESCAPES,) if is_escaped(raw) else ()
+        notes += (LOST,) if "\ufffd" in raw else ()
+        notes += (JSON_OBJECTS,) if is_json(raw) else ()
+        notes += (BASE64_WORDS,) if is_base64(raw) else ()
         is_page = raw[:20].lstrip().lower().startswith(("<!doctype html", "<html"))
-        return (*said, MARKUP) if is_page else said
+        return (*notes, MARKUP) if is_page else notes
 
     def learn(self, raws: Iterable[str]) -> Learned:
         """Learn the vocabulary from the training texts: ``{"tokenizer.json": content}``.

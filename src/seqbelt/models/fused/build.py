@@ -59,7 +59,7 @@ def why_unavailable() -> str | None:
 
 
 def start_build() -> None:
-    """Compile the kernel, where it is not yet, in a thread: whoever needs it waits for it."""
+    """Compile the kernel, where it is not yet, in a thread: its users wait for it."""
     threading.Thread(target=why_unavailable, name="build-kernel").start()
 
 
