@@ -15,8 +15,8 @@ import numpy as np
 from seqbelt.comparison.metrics import (
     AVERAGE_PRECISION,
     MICRO_F1,
-    Answers,
     Metric,
+    RunPredictions,
     left_out_precision,
     score_cells,
 )
@@ -29,7 +29,7 @@ LARGE, MANY_SEEDS = 20_000, 300
 
 def draw(
     num_rows: int, num_seeds: int, seed_spread: float, random: np.random.Generator
-) -> list[Answers]:
+) -> list[RunPredictions]:
     labels = random.random((num_rows, len(RATES))) < RATES
     shared = SHARED * random.standard_normal(labels.shape)
     models = []
@@ -37,7 +37,7 @@ def draw(
         signal = SIGNAL + seed_spread * random.standard_normal()
         own = np.sqrt(1 - SHARED**2) * random.standard_normal(labels.shape)
         scores = signal * (2 * labels - 1.0) + shared + own
-        models.append(Answers(labels, scores > 0, scores=scores))
+        models.append(RunPredictions(labels, scores > 0, scores=scores))
     return models
 
 

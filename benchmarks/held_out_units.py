@@ -29,7 +29,7 @@ def main() -> None:
     with patch.object(Comparison, "conclude", autospec=True, side_effect=Comparison.conclude) as to:
         outcome = compare(Experiment.load(given.config, given.settings))
     comparison, runs, classes, *_ = to.call_args.args
-    answers = {cell: [run.answers for run in of] for cell, of in runs.items()}
+    answers = {cell: [run.predictions for run in of] for cell, of in runs.items()}
     rows = score_cells(ACCURACY, answers, classes, None, "row")
     for a, b in combinations(rows.cells, 2):
         pair = {cell: rows.cells[cell] for cell in (a, b)}

@@ -26,7 +26,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from seqbelt.comparison.looks import SCHEDULE, Looks
-from seqbelt.comparison.metrics import Answers, Metric, score_cells
+from seqbelt.comparison.metrics import Metric, RunPredictions, score_cells
 from seqbelt.comparison.statistics import mean_interval, score_difference, score_interval
 from seqbelt.comparison.verdict import Verdict
 from seqbelt.comparison.verdict_rule import VerdictRule
@@ -269,8 +269,8 @@ def print_groups(repeats: int) -> None:
 
 def draw_classes(
     rng: np.random.Generator, num_examples: int, num_seeds: int, rare: float, gain: float = 0.0
-) -> dict[str, list[Answers]]:
-    """Answers of two cells to two classes, one of which has the share ``rare``; cell b hits it the
+) -> dict[str, list[RunPredictions]]:
+    """Predictions of two cells for two classes, one of fraction ``rare``; cell b hits it the
     less often by ``gain``."""
     labels = (rng.random(num_examples) < rare).astype(int)
     difficulty = rng.standard_normal(num_examples)
@@ -280,7 +280,7 @@ def draw_classes(
         luck = 0.2 * rng.standard_normal((num_seeds, 1))
         scores = difficulty + luck + rng.standard_normal((num_seeds, num_examples))
         right = scores + ndtri(chance) * np.sqrt(2.04) > 0
-        cells[name] = [Answers(labels, np.where(one, labels, 1 - labels)) for one in right]
+        cells[name] = [RunPredictions(labels, np.where(one, labels, 1 - labels)) for one in right]
     return cells
 
 

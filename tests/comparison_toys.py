@@ -1,4 +1,4 @@
-"""Answers and diagnostics of models that nobody trained."""
+"""Predictions and diagnostics of models that nobody trained."""
 
 import numpy as np
 

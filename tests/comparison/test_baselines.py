@@ -21,7 +21,7 @@ from seqbelt.comparison.baselines.signal_baselines import (
     statistics_in_time,
 )
 from seqbelt.comparison.comparison import Comparison, RunResult
-from seqbelt.comparison.metrics import Answers
+from seqbelt.comparison.metrics import RunPredictions
 from seqbelt.cropping import Cropping
 from seqbelt.data.batches import pad
 from seqbelt.data.cropped_sequences import crop_sequences
@@ -206,7 +206,7 @@ def test_the_mean_of_embeddings_sees_neither_order_nor_padding():
 
 
 class FirstStep(nn.Module):
-    """Answers from the sign of the first step's first feature."""
+    """Predictions from the sign of the first step's first feature."""
 
     def __init__(self):
         super().__init__()
@@ -444,7 +444,7 @@ def conclusion(controls):
         correct = rights(share)
         test = {"accuracy": float(correct.mean()), "macro_f1": 0.5}
         labels = np.arange(len(correct)) % 2
-        answers = Answers(labels, np.where(correct, labels, 1 - labels))
+        answers = RunPredictions(labels, np.where(correct, labels, 1 - labels))
         runs[cell] = [RunResult(("id",), 0, answers, test, 10, 1.0, 1.0)]
     return Comparison(cells=("lstm", "rnn")).conclude(runs, ("a", "b"), controls=controls)
 

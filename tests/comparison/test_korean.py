@@ -19,7 +19,7 @@ from seqbelt.comparison.baselines.signal_baselines import shuffled_order_baselin
 from seqbelt.comparison.comparison import Comparison, RunResult
 from seqbelt.comparison.diagnostics import Diagnostics
 from seqbelt.comparison.looks import Looks
-from seqbelt.comparison.metrics import Answers, Metric
+from seqbelt.comparison.metrics import Metric, RunPredictions
 from seqbelt.comparison.verdict_rule import VerdictRule
 from seqbelt.texts import Text, text
 from seqbelt.training.advice import Advice
@@ -59,7 +59,7 @@ def test_the_conclusion_on_any_metric(name):
         labels = np.arange(60) % 3
         draw = np.random.default_rng(seed)
         predicted = np.where(draw.random(60) < 0.7, labels, draw.integers(0, 3, 60))
-        answers = Answers(labels, predicted, draw.random(60))
+        answers = RunPredictions(labels, predicted, draw.random(60))
         return RunResult((f"r{seed}",), seed, answers, {"accuracy": 0.7}, 100, 2.0, 1.0)
 
     runs = {cell: [run(at), run(at + 9)] for at, cell in enumerate(("lstm", "rnn", "none"))}

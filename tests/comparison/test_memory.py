@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 class FirstStep(nn.Module):
-    """Answers by the sign of the first step that it is given: right on the toy store."""
+    """Predictions by the sign of the first step that it is given: right on the toy store."""
 
     def forward(self, inputs, lengths):
         score = inputs[:, 0].sum(1)
@@ -24,7 +24,7 @@ class FirstStep(nn.Module):
 
 
 class LastStep(nn.Module):
-    """Answers by the sign of the last valid step's first feature."""
+    """Predictions by the sign of the last valid step's first feature."""
 
     def forward(self, inputs, lengths):
         score = inputs[torch.arange(len(inputs)), lengths - 1, 0]
@@ -61,7 +61,7 @@ def test_a_model_that_reads_the_last_step_needs_one_step_and_all_of_time(test_pa
 
 
 class FirstHalfSum(nn.Module):
-    """Answers by the sum of all but the last steps: their order is nothing to it."""
+    """Predictions by the sum of all but the last steps: their order is nothing to it."""
 
     def forward(self, inputs, lengths):
         is_early = torch.arange(inputs.shape[1]) < lengths[:, None] - 1

@@ -11,7 +11,7 @@ from sklearn.metrics import (
 )
 
 from seqbelt.comparison.comparison import Comparison, RunResult
-from seqbelt.comparison.metrics import Answers, Metric, are_skewed, score_cells
+from seqbelt.comparison.metrics import Metric, RunPredictions, are_skewed, score_cells
 from seqbelt.comparison.statistics import score_difference
 from seqbelt.errors import SettingsError
 
@@ -24,7 +24,7 @@ def answers():
     labels = rng.choice(3, 200, p=[0.7, 0.2, 0.1])
     of = [np.where(rng.random(200) < 0.7, labels, rng.integers(0, 3, 200)) for _ in range(3)]
     losses = [rng.random(200) for _ in range(3)]
-    return [Answers(labels, one, loss) for one, loss in zip(of, losses, strict=True)]
+    return [RunPredictions(labels, one, loss) for one, loss in zip(of, losses, strict=True)]
 
 
 def scores(name, answers, groups=None):
@@ -68,7 +68,7 @@ def test_the_jackknife_gives_the_standard_error_of_many_draws():
     for _ in range(300):
         labels = rng.choice(2, 300, p=[0.9, 0.1])
         predicted = np.where(rng.random(300) < 0.85, labels, 1 - labels)
-        found = scores("macro_f1", [Answers(labels, predicted)])[0]
+        found = scores("macro_f1", [RunPredictions(labels, predicted)])[0]
         values.append(found.mean())
         estimated.append(found.std(ddof=1) / np.sqrt(300))
     assert np.mean(estimated) == pytest.approx(np.std(values), rel=0.12)
@@ -86,27 +86,30 @@ def test_recall_is_of_the_rows_of_its_class(answers):
 def test_segmental_f1_is_of_recordings():
     segments = np.array([[3, 4, 4], [1, 5, 2], [2, 2, 2]])
     steps = np.zeros(30, dtype=int)
-    one = Answers(steps, steps, recordings=np.arange(30) // 10, segments=segments)
+    one = RunPredictions(steps, steps, recordings=np.arange(30) // 10, segments=segments)
     found = scores("segmental_f1", [one])
     assert found.shape == (1, 3) and found.mean() == pytest.approx(2 * 6 / 19)
     grouped = scores("segmental_f1", [one], np.repeat(["p", "q"], [20, 10]))
     assert grouped.shape == (1, 2) and grouped.mean() == pytest.approx(2 * 6 / 19)
     with pytest.raises(SettingsError, match="labelled steps"):
-        scores("segmental_f1", [Answers(steps, steps)])
+        scores("segmental_f1", [RunPredictions(steps, steps)])
 
 
 def test_joined_answers_number_the_recordings_of_all_folds():
     parts = [
-        Answers(
+        RunPredictions(
             np.zeros(4, int), np.zeros(4, int), np.ones(4), np.repeat([0, 1], 2), np.ones((2, 3))
         )
         for _ in range(2)
     ]
-    found = Answers.joined(parts)
+    found = RunPredictions.joined(parts)
     assert found.recordings is not None and found.recordings.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert found.segments is not None and len(found.segments) == 4
     assert found.losses is not None and len(found.losses) == 8
-    assert Answers.joined([parts[0], Answers(np.zeros(1, int), np.zeros(1, int))]).losses is None
+    assert (
+        RunPredictions.joined([parts[0], RunPredictions(np.zeros(1, int), np.zeros(1, int))]).losses
+        is None
+    )
 
 
 def test_classes_are_skewed_where_one_has_most_rows():
@@ -123,7 +126,9 @@ def runs(hits_of_rare, rows=400, **values):
         made[cell] = []
         for seed in range(5):
             right = rng.random(rows) < np.where(labels == 1, hit, 0.99)
-            answers = Answers(labels, np.where(right, labels, 1 - labels), 1 - right.astype(float))
+            answers = RunPredictions(
+                labels, np.where(right, labels, 1 - labels), 1 - right.astype(float)
+            )
             test = {"accuracy": float(right.mean()), "macro_f1": 0.0}
             made[cell].append(RunResult(("id",), seed, answers, test, 10, 1.0, 1.0))
     return Comparison(**values), made
@@ -173,7 +178,7 @@ def test_a_group_of_rows_is_one_observation_of_macro_f1():
 
     def width(times, groups):
         made = {
-            cell: [Answers(np.repeat(labels, times), np.repeat(one, times)) for one in of]
+            cell: [RunPredictions(np.repeat(labels, times), np.repeat(one, times)) for one in of]
             for cell, of in cells.items()
         }
         found = score_cells(Metric("macro_f1"), made, CLASSES, groups).cells
@@ -185,10 +190,10 @@ def test_a_group_of_rows_is_one_observation_of_macro_f1():
 
 
 def several_labels(rng):
-    """Answers to 40 rows with three labels; scores with ties, each label in some rows."""
+    """Predictions to 40 rows with three labels; scores with ties, each label in some rows."""
     labels = rng.random((40, 3)) < (0.5, 0.3, 0.2)
     values = np.round(0.5 * labels + rng.random((40, 3)), 1)
-    return Answers(labels, values > 0.7, scores=values)
+    return RunPredictions(labels, values > 0.7, scores=values)
 
 
 def scikit_learns(name, one, rows):
@@ -215,7 +220,7 @@ def test_scores_of_several_labels_are_scikit_learns_without_each_unit(name, grou
 def test_kappa_is_scikit_learns_without_each_row():
     rng = np.random.default_rng(4)
     labels = rng.integers(0, 3, 40)
-    one = Answers(labels, np.clip(labels + rng.integers(-1, 2, 40), 0, 2))
+    one = RunPredictions(labels, np.clip(labels + rng.integers(-1, 2, 40), 0, 2))
 
     def kappa(rows):
         return cohen_kappa_score(one.labels[rows], one.predicted[rows], weights="quadratic")
@@ -231,5 +236,7 @@ def test_kappa_is_scikit_learns_without_each_row():
 def test_a_label_that_does_not_occur_has_no_average_precision():
     labels = np.array([[1, 0], [0, 0], [1, 0], [0, 0]], dtype=bool)
     values = np.array([[0.9, 0.5], [0.8, 0.5], [0.7, 0.5], [0.6, 0.5]])
-    found = scores("mean_average_precision", [Answers(labels, values > 0.5, scores=values)])[0]
+    found = scores("mean_average_precision", [RunPredictions(labels, values > 0.5, scores=values)])[
+        0
+    ]
     assert found.mean() == pytest.approx((1 + 2 / 3) / 2)

@@ -119,7 +119,7 @@ def test_no_difference_of_accuracies_is_beyond_a_hundred_points():
 
 
 def test_luck_of_seeds_is_not_counted_twice(rng):
-    """Answers that are coin flips of each seed say nothing of the examples."""
+    """Predictions that are coin flips of each seed say nothing of the examples."""
     a, b = (rng.random((5, 20_000)) < 0.5 for _ in range(2))
     *_, examples = score_difference(a, b).components
     per_example = (a.mean(axis=0) - b.mean(axis=0)).var() / 20_000

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import cohen_kappa_score
 
-from seqbelt.comparison.metrics import ERROR, KAPPA, Answers, score_cells
+from seqbelt.comparison.metrics import ERROR, KAPPA, RunPredictions, score_cells
 from seqbelt.data.labels.targets import ORDERED, TARGETS, UNLABELLED
 from seqbelt.data.sources.dataset import Data
 from seqbelt.errors import SettingsError
@@ -62,7 +62,7 @@ def test_metrics_of_a_comparison_are_those_of_scikit_learn():
     random = np.random.default_rng(2)
     labels = random.integers(0, 4, 60)
     predicted = np.clip(labels + random.integers(-1, 2, 60), 0, 3)
-    cells = {"lstm": [Answers(labels, predicted)]}
+    cells = {"lstm": [RunPredictions(labels, predicted)]}
     error = score_cells(ERROR, cells, "abcd").cells["lstm"]
     assert error.mean() == pytest.approx(np.abs(labels - predicted).mean())
     kappa = score_cells(KAPPA, cells, "abcd").cells["lstm"]

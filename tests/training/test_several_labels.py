@@ -13,8 +13,8 @@ from seqbelt.comparison.metrics import (
     AVERAGE_PRECISION,
     MACRO_F1,
     MICRO_F1,
-    Answers,
     Metric,
+    RunPredictions,
     score_cells,
 )
 from seqbelt.data.class_balance import label_weights
@@ -127,7 +127,7 @@ def test_windows_are_averaged_label_by_label():
 def answers():
     logits, labels = draw(40, num_labels=3, seed=3, rates=np.array([0, -1, -3]))
     logits = logits.round(1)  # with ties
-    return Answers(labels, logits >= 0, scores=logits)
+    return RunPredictions(labels, logits >= 0, scores=logits)
 
 
 METRICS = {

@@ -67,7 +67,7 @@ def test_a_sequence_that_does_not_fit_is_an_error(store, monkeypatch):
 
 
 class Broken(SequenceNetwork):
-    """Answers of one known sequence are undefined."""
+    """Predictions of one known sequence are undefined."""
 
     first: float
 

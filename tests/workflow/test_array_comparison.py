@@ -25,7 +25,7 @@ def test_compare_judges_cells_on_arrays():
         classifier=classifier, cells=cells, seeds=(3, 4), margin=0.2, controls=False,
     )  # fmt: skip
     model = SequenceClassifier(**SMALL | {"num_epochs": 2, "seed": 4}).fit(X, y)
-    correct = found.runs["lstm"][1].answers.correct
+    correct = found.runs["lstm"][1].predictions.correct
     np.testing.assert_array_equal(correct, model.predict(X_test) == y_test)
     assert found.cells()["lstm"]["accuracies"][1] == model.score(X_test, y_test)
     assert found.verdict is not None and found.verdict.margin == 0.2
@@ -66,12 +66,12 @@ def test_folds_test_every_row_once_and_speak_of_new_groups():
     found = seqbelt.compare(X, y, folds="group", groups=groups, **asked)
     assert "24 test examples of 3 groups not trained on" in found.sentence
     first = found.runs["lstm"][0]
-    assert sorted(first.answers.labels) == sorted(np.unique(y, return_inverse=True)[1])
+    assert sorted(first.predictions.labels) == sorted(np.unique(y, return_inverse=True)[1])
     tested = groups == 2
     model = SequenceClassifier(**SMALL | {"num_epochs": 2})
     model.fit([one for one, is_test in zip(X, tested) if not is_test], y[~tested])
     predicted = model.predict([one for one, is_test in zip(X, tested) if is_test])
-    np.testing.assert_array_equal(first.answers.correct[16:], predicted == y[tested])
+    np.testing.assert_array_equal(first.predictions.correct[16:], predicted == y[tested])
     assert set(found.histories) >= {"lstm-s0-f0", "rnn-s1-f2"}
     whole = seqbelt.compare(X, y, folds=2, groups=groups, metric="log_loss", **asked)
     assert "nats" in whole.sentence and "3 groups not trained on" in whole.sentence

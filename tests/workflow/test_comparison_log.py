@@ -3,7 +3,7 @@ from unittest.mock import Mock
 import numpy as np
 
 from seqbelt.comparison.comparison import Comparison, RunResult
-from seqbelt.comparison.metrics import Answers
+from seqbelt.comparison.metrics import RunPredictions
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.workflow.comparison_log import log_conclusion
 
@@ -12,7 +12,7 @@ def test_each_metric_of_a_pair_is_logged_under_its_own_name():
     labels = (np.arange(60) < 6).astype(int)  # skewed, so that macro-F1 is judged as well
     runs = {}
     for cell, num_wrong in (("lstm", 0), ("rnn", 6)):
-        answers = Answers(labels, np.where(np.arange(60) < num_wrong, 1 - labels, labels))
+        answers = RunPredictions(labels, np.where(np.arange(60) < num_wrong, 1 - labels, labels))
         scores = {"accuracy": 1 - num_wrong / 60}
         runs[cell] = [RunResult((), seed, answers, scores, 1, 1.0, 0.1) for seed in (0, 1, 2)]
     conclusion = Comparison(cells=("lstm", "rnn")).conclude(runs, ("most", "rare"))

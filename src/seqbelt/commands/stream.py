@@ -72,8 +72,10 @@ class LiveSignal:
 
     def _start(self) -> None:
         options = self._options
-        self.answers = Stream(self._bundle, options.every_ms, options.every_steps, options.window_s)
-        self._changes = _detector(self._bundle, self.answers, options)
+        self.predictions = Stream(
+            self._bundle, options.every_ms, options.every_steps, options.window_s
+        )
+        self._changes = _detector(self._bundle, self.predictions, options)
         self._spent = 0.0
 
     @property
@@ -97,7 +99,7 @@ class LiveSignal:
     def _predict(self, piece: Any) -> Iterator[dict[str, Any]]:
         """The lines due; latencies count from the arrival of the piece or the previous line."""
         began = time.perf_counter()
-        for decision in self.answers.push(self._signal.decode(piece)):
+        for decision in self.predictions.push(self._signal.decode(piece)):
             self._add_latency(began)
             yield self._line(decision)
             began = time.perf_counter()
@@ -112,14 +114,14 @@ class LiveSignal:
     def finish(self) -> Iterator[dict[str, Any]]:
         """The lines that remain at the end of the signal."""
         began = time.perf_counter()
-        for decision in self.answers.push(self._signal.finish()):
+        for decision in self.predictions.push(self._signal.finish()):
             yield self._line(decision)
-        final = self.answers.finish()
+        final = self.predictions.finish()
         self._add_latency(began)
         yield self._line(final)
 
     def _line(self, decision: LiveDecision) -> dict[str, Any]:
-        line = self.last = _line(self._bundle, self.answers, decision)
+        line = self.last = _line(self._bundle, self.predictions, decision)
         self.num_decisions += 1
         line = line | self._changed(line, decision)
         self.num_events += len(_events(line))
@@ -168,7 +170,7 @@ def stream(model: str, files: Sequence[str], options: Options) -> Outcome:
     bundle.refuse_several_inputs("seqbelt stream")
     signals = [LiveSignal(bundle, file, options) for file in files]
     _warm_up(bundle, options.window_s)
-    _describe_window(bundle, signals[0].answers, options.window_s)
+    _describe_window(bundle, signals[0].predictions, options.window_s)
     hook = None if options.on_event is None else EventCommand(options.on_event)
     try:
         for signal, line in _lines(signals):
@@ -246,7 +248,7 @@ def _fail(signal: LiveSignal, error: BadInput, signals: Sequence[LiveSignal]) ->
 
 
 def _detector(
-    bundle: Bundle, answers: Stream, options: Options
+    bundle: Bundle, predictions: Stream, options: Options
 ) -> ChangeDetector | LabelDetector | None:
     """The detector of changes, or None. Raises SettingsError for options without effect."""
     threshold, min_duration_s = options.threshold, options.min_duration_s
@@ -264,7 +266,7 @@ def _detector(
             else f"a label needs its own threshold, {minimum:.3g} or more, anyway"
         )
         raise SettingsError(f"--threshold {threshold:g}: {why}; use a larger value")
-    if answers.input_s is None:
+    if predictions.input_s is None:
         if min_duration_s:
             raise SettingsError(
                 "--min-duration-s: the steps have no time (features.source_rate_hz is not set)"
@@ -278,13 +280,14 @@ def _detector(
     return ChangeDetector(THRESHOLD if threshold is None else threshold, min_duration_s)
 
 
-def _describe_window(bundle: Bundle, answers: Stream, window_s: float | None) -> None:
-    if window_s is None and answers.window_steps is not None:
+def _describe_window(bundle: Bundle, predictions: Stream, window_s: float | None) -> None:
+    if window_s is None and predictions.window_steps is not None:
         step_s = bundle.features.step_s()
-        length = "" if step_s is None else f" ({answers.window_steps * step_s:g} s)"
+        length = "" if step_s is None else f" ({predictions.window_steps * step_s:g} s)"
         echo(
-            f"the model reads at most {answers.window_steps:,} steps{length} (model.crop_steps): "
-            "after that each prediction uses the last ones; --window-s sets a shorter window"
+            f"the model reads at most {predictions.window_steps:,} steps{length} "
+            "(model.crop_steps): after that each prediction uses the last ones; --window-s sets a "
+            "shorter window"
         )
 
 
@@ -300,10 +303,14 @@ def _warm_up(bundle: Bundle, window_s: float | None) -> None:
     trial.finish()
 
 
-def _line(bundle: Bundle, answers: Stream, decision: LiveDecision) -> dict[str, Any]:
+def _line(bundle: Bundle, predictions: Stream, decision: LiveDecision) -> dict[str, Any]:
     probabilities = decision.probabilities
     names = bundle.predicted_names(probabilities)
-    time = {"time_s": round(decision.num_inputs * answers.input_s, 6)} if answers.input_s else {}
+    time = (
+        {"time_s": round(decision.num_inputs * predictions.input_s, 6)}
+        if predictions.input_s
+        else {}
+    )
     return {
         **time,
         "step": decision.num_steps,

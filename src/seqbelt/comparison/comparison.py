@@ -17,8 +17,8 @@ from seqbelt.comparison.metrics import (
     ORDERED_NAMES,
     RECALL,
     SEVERAL_NAMES,
-    Answers,
     Metric,
+    RunPredictions,
     Scored,
     Unit,
     are_skewed,
@@ -43,7 +43,7 @@ from seqbelt.words import percent
 POWER, DISAGREEMENT, SEED_SPREAD, GROUP_CORRELATION = 0.8, 0.1, 0.01, 0.1
 """What is assumed before training: with which probability a difference is to be found; the fraction
 of test examples that only one of two cells gets right; standard deviation of accuracy between
-seeds; correlation of answers within a group."""
+seeds; correlation of correctness within a group."""
 
 
 class Comparison(VerdictRule):
@@ -125,12 +125,14 @@ class Comparison(VerdictRule):
         macro-F1; ``scope`` is a sentence about what the test rows cannot show. Raises
         SettingsError where ``metric`` does not fit the data.
         """
-        answers = {cell: [run.answers for run in cell_runs] for cell, cell_runs in runs.items()}
+        predictions = {
+            cell: [run.predictions for run in cell_runs] for cell, cell_runs in runs.items()
+        }
         chosen = Metric(self.metric)
-        labels = next(iter(answers.values()))[0].labels
+        labels = next(iter(predictions.values()))[0].labels
         unit = "row" if groups is None else unit
         scored = {
-            metric: score_cells(metric, answers, classes, groups, unit)
+            metric: score_cells(metric, predictions, classes, groups, unit)
             for metric in dict.fromkeys([chosen, ACCURACY, MACRO_F1, *beside])
         }
         judged = [chosen]
@@ -203,7 +205,7 @@ class RunResult:
 
     run_ids: tuple[str, ...]
     seed: int
-    answers: Answers
+    predictions: RunPredictions
     """To the test examples; with folds, of all folds in their order."""
     test: Mapping[str, float]
     """Test scores; with folds, of all folds' test rows together."""

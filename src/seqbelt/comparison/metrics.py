@@ -89,7 +89,7 @@ AVERAGE_PRECISION, MICRO_F1 = (Metric(name) for name in SEVERAL_NAMES)
 
 
 @dataclass(frozen=True)
-class Answers:
+class RunPredictions:
     """One model's predictions for the test examples; arrays ``(examples,)``."""
 
     labels: np.ndarray
@@ -111,8 +111,8 @@ class Answers:
         return right.all(axis=1) if right.ndim == 2 else right
 
     @classmethod
-    def joined(cls, parts: "Sequence[Answers]") -> "Answers":
-        """The answers of several folds as one."""
+    def joined(cls, parts: "Sequence[RunPredictions]") -> "RunPredictions":
+        """The predictions of several folds as one."""
 
         def join(name: str) -> np.ndarray | None:
             values = [getattr(part, name) for part in parts]
@@ -159,7 +159,7 @@ class Scored:
 
 def score_cells(
     metric: Metric,
-    cells: Mapping[str, Sequence[Answers]],
+    cells: Mapping[str, Sequence[RunPredictions]],
     classes: Sequence[str],
     groups: np.ndarray | None = None,
     unit: Unit = "row",
@@ -171,7 +171,7 @@ def score_cells(
     fit the data.
     """
 
-    def stack(score: Callable[[Answers], np.ndarray]) -> dict[str, np.ndarray]:
+    def stack(score: Callable[[RunPredictions], np.ndarray]) -> dict[str, np.ndarray]:
         return {cell: np.stack([score(model) for model in of]) for cell, of in cells.items()}
 
     first = next(iter(cells.values()))[0]
@@ -202,7 +202,7 @@ def score_cells(
 
 def _score_several(
     metric: Metric,
-    cells: Mapping[str, Sequence[Answers]],
+    cells: Mapping[str, Sequence[RunPredictions]],
     classes: Sequence[str],
     groups: np.ndarray | None,
     unit: Unit,
@@ -227,9 +227,11 @@ def _score_several(
     raise SettingsError(f"comparison.metric: {metric.name!r} is not for data.labels: several")
 
 
-def _f1_values(answers: Answers, groups: np.ndarray | None, is_micro: bool) -> np.ndarray:
+def _f1_values(
+    predictions: RunPredictions, groups: np.ndarray | None, is_micro: bool
+) -> np.ndarray:
     """Pseudo-values ``(units,)`` of micro- or macro-F1 of several labels."""
-    true, predicted = answers.labels.astype(np.int64), answers.predicted.astype(np.int64)
+    true, predicted = predictions.labels.astype(np.int64), predictions.predicted.astype(np.int64)
     unit_counts = np.stack([true * predicted, true + predicted], axis=2)  # (examples, classes, 2)
     if groups is not None:
         members = np.unique(groups, return_inverse=True)[1]
@@ -249,10 +251,10 @@ def _f1_values(answers: Answers, groups: np.ndarray | None, is_micro: bool) -> n
     return _normalised(float(of(total)), of(total - unit_counts))
 
 
-def average_precision_values(answers: Answers, groups: np.ndarray | None) -> np.ndarray:
+def average_precision_values(predictions: RunPredictions, groups: np.ndarray | None) -> np.ndarray:
     """Pseudo-values ``(units,)`` of mean average precision, units left out whole."""
-    scores = _needed(answers.scores, AVERAGE_PRECISION)
-    labels = answers.labels
+    scores = _needed(predictions.scores, AVERAGE_PRECISION)
+    labels = predictions.labels
     num_classes = labels.shape[1]
     if groups is None:
         columns = [left_out_precision(scores[:, k], labels[:, k]) for k in range(num_classes)]
@@ -354,13 +356,13 @@ def quadratic_kappa(counts: np.ndarray) -> float:
     return 1 - float((weights * counts).sum()) / by_chance if by_chance else 0.0
 
 
-def groups_of_recordings(answers: Answers, groups: np.ndarray | None) -> np.ndarray:
+def groups_of_recordings(predictions: RunPredictions, groups: np.ndarray | None) -> np.ndarray:
     """The unit of each recording, as that of its steps; recordings without labelled steps, and all
     where no groups are given, stand for themselves."""
-    segments = _needed(answers.segments, Metric("segmental_f1"))
+    segments = _needed(predictions.segments, Metric("segmental_f1"))
     members = np.array([f"recording {number}" for number in range(len(segments))], dtype=object)
-    if groups is not None and answers.recordings is not None:
-        members[answers.recordings] = groups
+    if groups is not None and predictions.recordings is not None:
+        members[predictions.recordings] = groups
     return members
 
 
@@ -374,13 +376,13 @@ def _needed(values: np.ndarray | None, metric: Metric) -> np.ndarray:
 
 
 def _pseudo_values(
-    answers: Answers,
+    predictions: RunPredictions,
     groups: np.ndarray | None,
     num_classes: int,
     metric: Callable[[np.ndarray], float],
 ) -> np.ndarray:
     """Pseudo-values ``(units,)`` of a metric of counts ``(true class, predicted class)``."""
-    codes = answers.labels * num_classes + answers.predicted
+    codes = predictions.labels * num_classes + predictions.predicted
     num_codes = num_classes**2
     total = np.bincount(codes, minlength=num_codes)
     # Examples with the same true and predicted class leave the same counts behind.

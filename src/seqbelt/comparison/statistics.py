@@ -225,7 +225,7 @@ def detectable_difference(
 
     A statement before the data, on assumptions: ``disagreement`` is the fraction of examples that
     only one of two cells gets right, ``seed_spread`` the standard deviation of accuracy between
-    seeds, ``group_correlation`` that of answers within a group, which widens by Kish's design
+    seeds, ``group_correlation`` that of correctness within a group, which widens by Kish's design
     effect (Kish 1965). nan with one seed.
     """
     size = num_examples / num_groups if num_groups else 1.0

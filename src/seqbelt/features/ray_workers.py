@@ -66,10 +66,10 @@ class RayWorkers:
         (then every source is read here as well), and with BadInput for what ends its workers.
         """
         windows = self._dispatch(chunks(sources, max_items), is_known)
-        for known, window, answer in draw_ahead(windows, AHEAD * len(self._workers)):
+        for known, window, future in draw_ahead(windows, AHEAD * len(self._workers)):
             yield from known
             if window:
-                yield from self._result(window, answer)
+                yield from self._result(window, future)
 
     def _dispatch(
         self,
@@ -88,14 +88,14 @@ class RayWorkers:
                     known.append(Encoded(index, content_hash, None))
                 else:
                     window.append((index, source))
-            yield known, window, self._ask(number, window) if window else None
+            yield known, window, self._submit(number, window) if window else None
 
-    def _ask(self, number: int, window: list[IndexedSource]) -> Any:
+    def _submit(self, number: int, window: list[IndexedSource]) -> Any:
         return self._workers[number % len(self._workers)].process.remote(window)
 
-    def _result(self, window: list[IndexedSource], answer: Any) -> Iterator[Any]:
+    def _result(self, window: list[IndexedSource], future: Any) -> Iterator[Any]:
         try:
-            yield from self._ray.get(answer)
+            yield from self._ray.get(future)
         except self._ray.exceptions.RayActorError:
             if len(window) == 1:
                 ((index, source),) = window
@@ -103,7 +103,7 @@ class RayWorkers:
                 yield Encoded(index, hash_if_readable(source) or "", why)
                 return
             for item in window:  # whichever of them it is
-                yield from self._result([item], self._ask(item[0], [item]))
+                yield from self._result([item], self._submit(item[0], [item]))
 
 
 def encode_on_ray(

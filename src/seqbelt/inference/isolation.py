@@ -82,9 +82,9 @@ def serve(work: Callable[[dict[str, Any], ChildContext], dict[str, Any]]) -> Non
             reply = {"error": "SeqbeltError", "message": message}
         else:
             raise
-    part = folder / "answer.part"
+    part = folder / "reply.part"
     part.write_text(json.dumps(reply, ensure_ascii=False), "utf-8", "surrogateescape")
-    part.replace(folder / "answer.json")
+    part.replace(folder / "reply.json")
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # do not wait for threads in a hanging decoder
@@ -116,7 +116,7 @@ class _Supervisor:
     def run(self) -> dict[str, Any]:
         while True:
             status, is_late = self._run_child()
-            reply = self._folder / "answer.json"
+            reply = self._folder / "reply.json"
             if reply.exists():
                 return _unpack(json.loads(reply.read_text("utf-8", "surrogateescape")))
             self._attribute_crash(status, is_late)
@@ -138,7 +138,7 @@ class _Supervisor:
             while True:
                 try:
                     status = child.wait(POLL_S)
-                    if requests and not (self._folder / "answer.json").exists():
+                    if requests and not (self._folder / "reply.json").exists():
                         raise KeyboardInterrupt(requests[0])
                     return status, False
                 except subprocess.TimeoutExpired:

@@ -32,11 +32,11 @@ class RayPredictor(Predictor):
         board: object = None,
     ) -> Iterator[Prediction | Encoded]:
         """As ``Predictor.predict``, on the cluster."""
-        for answer in self._workers.results(sources, is_known, WINDOW_ITEMS):
-            if isinstance(answer, Encoded) and isinstance(answer.sequence, BadInput):
-                yield Prediction(answer.index, answer.content_hash, 0, answer.sequence)
+        for result in self._workers.results(sources, is_known, WINDOW_ITEMS):
+            if isinstance(result, Encoded) and isinstance(result.sequence, BadInput):
+                yield Prediction(result.index, result.content_hash, 0, result.sequence)
             else:
-                yield answer
+                yield result
 
 
 class _Worker:

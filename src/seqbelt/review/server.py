@@ -31,7 +31,7 @@ from seqbelt.texts.review import REVIEW
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "seqbelt-review"
 MAX_ROWS, MAX_FOLDERS, NUM_CACHED = 200, 500, 64
-"""Items of one answer, folders in the filter, pictures and sounds in memory."""
+"""Items of one response, folders in the filter, pictures and sounds in memory."""
 MIN_WIDTH, MAX_WIDTH = 240, 1000
 """Of a picture of channels, in pixels."""
 PAGE_FILES = {"page.css": "text/css", "page.js": "text/javascript"}
@@ -88,9 +88,9 @@ def create_app(
         if origin is not None and origin != f"http://{request.host}":
             abort(403, "another page sent this request")
         if request.path == "/" and _is(token, request.args.get("token", "")):
-            answer = redirect("/")
-            answer.set_cookie(cookie, token, httponly=True, samesite="Strict")
-            return answer  # type: ignore[return-value]  # werkzeug's response is flask's here
+            response = redirect("/")
+            response.set_cookie(cookie, token, httponly=True, samesite="Strict")
+            return response  # type: ignore[return-value]  # werkzeug's response is flask's here
         if not _is(token, request.cookies.get(cookie, "")):
             abort(403, "open the address that 'seqbelt review' printed, with its token")
         if request.method == "POST" and not request.is_json:
@@ -98,13 +98,13 @@ def create_app(
         return None
 
     @app.after_request
-    def protect(answer: Response) -> Response:
-        answer.headers.setdefault("Content-Security-Policy", _POLICY)
-        answer.headers["X-Content-Type-Options"] = "nosniff"
-        answer.headers["Referrer-Policy"] = "no-referrer"
-        answer.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        answer.headers["Cache-Control"] = "no-store"
-        return answer
+    def protect(response: Response) -> Response:
+        response.headers.setdefault("Content-Security-Policy", _POLICY)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> tuple[dict[str, str], int]:
@@ -194,18 +194,18 @@ def create_app(
         width = min(MAX_WIDTH, max(MIN_WIDTH, request.args.get("width", MAX_WIDTH, int)))
         at, _ = asked_input(number(item))
         content, media_type = picture(item, at, width)
-        answer = Response(content, mimetype=media_type)
-        answer.headers["Content-Security-Policy"] = _PICTURE_POLICY
-        return answer
+        response = Response(content, mimetype=media_type)
+        response.headers["Content-Security-Policy"] = _PICTURE_POLICY
+        return response
 
     @app.get("/media/<int:item>/sound")
     def play(item: int) -> Response:
         at, part = asked_input(number(item))
         if not isinstance(part.features, AudioFeatures):
             abort(404, "these items have no sound")
-        answer = Response(sound(item, at), mimetype="audio/wav")
-        answer.make_conditional(request, accept_ranges=True, complete_length=len(answer.data))
-        return answer
+        response = Response(sound(item, at), mimetype="audio/wav")
+        response.make_conditional(request, accept_ranges=True, complete_length=len(response.data))
+        return response
 
     return app
 

@@ -15,7 +15,7 @@ from seqbelt.comparison.baselines.baseline import BaselineResult, no_recurrence_
 from seqbelt.comparison.baselines.fitted import Fold, fitted_baselines, measure
 from seqbelt.comparison.baselines.signal_baselines import predict_shuffled, shuffled_order_baseline
 from seqbelt.comparison.comparison import Comparison, Conclusion, RunResult
-from seqbelt.comparison.metrics import Answers
+from seqbelt.comparison.metrics import RunPredictions
 from seqbelt.comparison.variants import OVERRIDES, label
 from seqbelt.data.array_reading import read_sequences
 from seqbelt.data.in_memory import in_memory
@@ -230,7 +230,7 @@ def _fit(
 
 
 def _score(data: _Data, fitted: Sequence[SequenceClassifier], seed: int) -> RunResult:
-    """The answers of the models of all splits together."""
+    """The predictions of the models of all splits together."""
     labels = data.test_labels
     probabilities = np.zeros((len(labels), len(data.classes)))
     start = 0
@@ -242,7 +242,7 @@ def _score(data: _Data, fitted: Sequence[SequenceClassifier], seed: int) -> RunR
     return RunResult(
         run_ids=(),
         seed=seed,
-        answers=Answers(labels, predicted, -np.log(right.clip(LEAST_PROBABILITY))),
+        predictions=RunPredictions(labels, predicted, -np.log(right.clip(LEAST_PROBABILITY))),
         test={
             "accuracy": float((predicted == labels).mean()),
             "macro_f1": float(f1_score(labels, predicted, average="macro")),

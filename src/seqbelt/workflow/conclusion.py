@@ -15,8 +15,8 @@ from seqbelt.comparison.metrics import (
     KAPPA,
     MICRO_F1,
     SEGMENT_OVERLAP,
-    Answers,
     Metric,
+    RunPredictions,
     Unit,
 )
 from seqbelt.data.labels.targets import Target
@@ -63,7 +63,7 @@ def _join(models: list[Trained], reports: list[Report], seed: int) -> RunResult:
     return RunResult(
         run_ids=tuple(model.run.run_id for model in models),
         seed=seed,
-        answers=Answers.joined([_answers(report) for report in reports]),
+        predictions=RunPredictions.joined([_predictions(report) for report in reports]),
         test=reports[0].merged_dict(reports),
         num_parameters=models[0].bundle.network.num_parameters,
         epochs=float(np.mean([len(model.history.epochs) for model in models])),
@@ -71,17 +71,17 @@ def _join(models: list[Trained], reports: list[Report], seed: int) -> RunResult:
     )
 
 
-def _answers(report: Report) -> Answers:
-    answers = Answers(report.labels, report.predictions, report.losses)
+def _predictions(report: Report) -> RunPredictions:
+    predictions = RunPredictions(report.labels, report.predictions, report.losses)
     if report.target.is_several:
-        return replace(answers, scores=report.logits)
+        return replace(predictions, scores=report.logits)
     if not isinstance(report, StepReport):
-        return answers
+        return predictions
     segments = [
         (scores.hits[SEGMENT_OVERLAP], scores.num_predicted, scores.num_true)
         for scores in report.segments_of_recordings
     ]
-    return replace(answers, recordings=report.sequence_index, segments=np.array(segments))
+    return replace(predictions, recordings=report.sequence_index, segments=np.array(segments))
 
 
 def _metrics_beside(target: Target) -> tuple[Metric, ...]:

@@ -61,7 +61,7 @@ def chosen_facts(
     model_uri: str | None,
     words: Words,
 ) -> ChosenFacts:
-    """The chosen model, and the answers of the ``tested`` models (one for each fold)."""
+    """The chosen model, and the predictions of the ``tested`` models (one for each fold)."""
     reports = [model.test for model in tested if model.test is not None]
     model = chosen.bundle.model
     return ChosenFacts(

@@ -196,7 +196,7 @@ def test_one_function_tells_a_manifest_by_its_ending_in_any_case(tmp_path):
     channels = Channels(kind="channels")
     assert is_manifest(table, WORD) and is_manifest(table, channels)
     assert not is_manifest(numbers, channels) and not is_manifest(text, WORD)
-    assert is_manifest(text, WORD, told_how=True)
+    assert is_manifest(text, WORD, has_table_settings=True)
     assert rows(Data(source=str(table)).list_items()) == [("a", "x")]
     book = write_workbook(tmp_path / "b.xlsx", {"one": [["x", "y"], [1, 2]]})
     assert not names_items(book, Columns())

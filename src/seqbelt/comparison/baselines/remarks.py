@@ -203,8 +203,8 @@ def _describe_inputs(
             "input_reaches", name=_input_label(name), value=percent(judgement.verdict.other_value)
         )
         if majority is not None and correct_alone is not None:
-            answers = {name: _with_two_seeds(correct_alone), "majority": _with_two_seeds(majority)}
-            if rule.judge(answers, groups)[0].word != "better":
+            both = {name: _with_two_seeds(correct_alone), "majority": _with_two_seeds(majority)}
+            if rule.judge(both, groups)[0].word != "better":
                 reaches = text("input_at_chance", reaches=reaches)
         shown.append(reaches)
     sufficient = [

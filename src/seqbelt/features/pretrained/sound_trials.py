@@ -158,25 +158,25 @@ def certify(encoder: SoundEncoder, file: EncoderFile) -> Certified:
         _noise(2, base),
         _noise(3, base + (11 * features.hop if axes else 0)),
     ]
-    alone = [_answer(encoder, [signal])[0] for signal in signals]
+    alone = [_run_together(encoder, [signal])[0] for signal in signals]
     if not all(np.isfinite(steps).all() for steps in alone):
         raise SettingsError(f"features.file: {file.path.name} gives NaN or infinite values")
-    again = _answer(encoder, signals[:1])[0]
+    again = _run_together(encoder, signals[:1])[0]
     encoder_certificate.refuse_randomness(
         encoder_certificate.relative_difference(again, alone[0]), file.path.name
     )
     figures: dict[str, float | None] = {"equal": None, "padded": None}
     number = encoder.ports.batch_size
     if number not in (None, 1):
-        mates = _answer(encoder, [signals[0], *[signals[1]] * (number - 1)])[0]
+        mates = _run_together(encoder, [signals[0], *[signals[1]] * (number - 1)])[0]
         encoder_certificate.refuse_batch_mates(
             encoder_certificate.relative_difference(mates, alone[0]), number, file.path.name
         )
     elif number is None and not encoder.ports.states and not (axes and axes.time == 0):
-        together = _answer(encoder, signals[:2])
+        together = _run_together(encoder, signals[:2])
         figures["equal"] = encoder_certificate.largest_difference(zip(together, alone))
         if axes is not None:
-            padded = _answer(encoder, [signals[0], signals[2]])
+            padded = _run_together(encoder, [signals[0], signals[2]])
             figures["padded"] = encoder_certificate.largest_difference(
                 zip([padded[0][: len(alone[0])], padded[1]], [alone[0], alone[2]])
             )
@@ -187,7 +187,7 @@ def certify(encoder: SoundEncoder, file: EncoderFile) -> Certified:
     return encoder.about(), encoder_certificate.to_file(_describe(encoder, file, figures), figures)
 
 
-def _answer(encoder: SoundEncoder, signals: list[np.ndarray]) -> list[np.ndarray]:
+def _run_together(encoder: SoundEncoder, signals: list[np.ndarray]) -> list[np.ndarray]:
     """Features of signals that are run together, whatever is certified."""
     if encoder.axes is None:
         output, _ = encoder.run(signals, encoder.first_states())
