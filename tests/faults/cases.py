@@ -423,6 +423,12 @@ CASES = [
         "column 'year' rises throughout, as times do, and is a channel",
     )._replace(classes={"down": 6, "up": 6}),
     _numbers(
+        "time_s,x\n0,1\n0.02,2\n0.04,3\n",
+        [[1], [2], [3]],
+        "the times give 50 Hz, and features.source_rate_hz is 100",
+        "features.source_rate_hz=100",
+    ),
+    _numbers(
         "x\n1E2\n2E3\n",
         [[100], [2000]],
         "'1E2' is read as a number with an exponent (hexadecimal: 0x)",

@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from seqbelt.inference import numpy_engine, torch_engine
 from seqbelt.inference import predictor as predictor_module
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.predictor import Prediction, Predictor
+from seqbelt.inference.reference import Reference, signal_names, summarize_signal
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
@@ -88,6 +90,17 @@ def test_probabilities_are_the_softmax_of_the_networks_logits(predictor, noise):
     assert answer.probabilities.sum() == pytest.approx(1, abs=1e-6)
     assert answer.num_steps == len(steps) == 51
     assert answer.content_hash == hash_content(noise(400))
+
+
+def test_an_input_far_from_all_training_rows_is_said(predictor, noise):
+    width, none = predictor.bundle.num_features, np.zeros(0, np.float32)
+    encode, read = predictor.bundle.encoder.encode, predictor.bundle.features.read
+    rows = [summarize_signal(encode([read(noise(800, seed))])[0]) for seed in range(5)]
+    reference = Reference(signal_names(width), np.stack(rows), none, none, none)
+    predictor.bundle = replace(predictor.bundle, reference=reference)
+    usual, far = predictor.predict([(0, noise(800, 9)), (1, 1000 * noise(800, 9))])
+    assert usual.remarks == ()
+    assert "far from those of all training rows" in far.remarks[-1]
 
 
 def test_answers_come_in_the_order_of_the_questions(predictor, noise, monkeypatch):

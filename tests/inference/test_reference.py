@@ -73,6 +73,35 @@ def test_texts_of_rare_and_unknown_tokens_stand_out():
     usual, unusual = reference.summarize(new), reference.summarize(rare)
     assert abs(usual[0] - information.mean()) < 4 * information.std()
     assert unusual[0] > information.max() and unusual[1] == 0.5
+    assert reference.unlike(usual) == reference.unlike(unusual) == ()
+    (said,) = reference.unlike(reference.summarize(np.array([1, 1, 2], np.int32)))
+    assert "most tokens are unknown" in said
+
+
+def test_what_is_far_from_all_training_rows_is_said():
+    random = np.random.default_rng(0)
+    rows = [random.normal((0, 5), (1, 0.01), (30, 2)).astype(np.float32) for _ in range(9)]
+    reference = Reference(
+        signal_names(2),
+        np.stack([summarize_signal(row) for row in rows]),
+        *(np.zeros(0, np.float32) for _ in range(3)),
+    )
+
+    def said(steps):
+        return reference.unlike(summarize_signal(steps), ("x",))
+
+    for usual in (
+        rows[0],
+        rows[0] * np.float32([3, 1]),
+        rows[0] + np.float32([9, 0.1]),
+        rows[0][:1],
+    ):
+        assert said(usual) == ()
+    assert said(rows[0] * 1000) == (
+        "values of 'x', feature 2 are far from those of all training rows, as in another unit",
+    )
+    assert "values of 'x' are" in said(rows[0] * np.float32([50, 1]))[0]  # in its deviation alone
+    assert "values of feature 2 are" in said(rows[0] + np.float32([0, 2]))[0]  # in its mean
 
 
 def test_texts_that_are_repeated_are_measured_as_the_training_rows_were():
@@ -145,6 +174,10 @@ def test_several_inputs_have_the_quantities_of_each_and_of_the_columns():
         assert quantities["note: unknown"] == pytest.approx((notes[row] == 0).mean())
         assert quantities["age: value"] == (61, 40)[row % 3]
     assert found.are_known(np.array([short_hash(rows.column("content_hash")[7])])).all()
+    usual = found.summarize(rows[3])
+    assert found.unlike(usual) == ()
+    far = np.where([name == "tone: mean 2" for name in found.names], 1e6, usual)
+    assert "values of feature 2 of tone are far" in found.unlike(far)[0]
 
 
 def test_an_input_that_no_training_row_has_is_no_fault():

@@ -158,6 +158,7 @@ class Predictor:
 
     def _predict_window(self, window: list[Encoded]) -> list[Prediction | Encoded]:
         results: list[Prediction | Encoded] = list(window)
+        reference, names = self.bundle.reference, getattr(self.encoder, "names", None) or ()
         indices, sequences = [], []
         for index, item in enumerate(window):
             problem = self._problem(item)
@@ -168,16 +169,15 @@ class Predictor:
                 sequences.append(item.sequence)
         if sequences:
             for index, sequence, row in zip(indices, sequences, self._rows(sequences)):
-                item = window[index]
+                item, summary, remarks = window[index], None, window[index].remarks
+                if reference is not None:
+                    summary = reference.summarize(sequence)
+                    remarks += reference.unlike(summary, names)
                 results[index] = Prediction(
                     item.index, item.content_hash, self.bundle.num_steps(sequence),
-                    find_overflow(row) or row, item.remarks, self._summary(sequence),
+                    find_overflow(row) or row, remarks, summary if self.summarizes else None,
                 )  # fmt: skip
         return results
-
-    def _summary(self, sequence: np.ndarray) -> np.ndarray | None:
-        reference = self.bundle.reference
-        return reference.summarize(sequence) if self.summarizes and reference else None
 
     def _problem(self, item: Encoded) -> BadInput | None:
         sequence, width = item.sequence, self.bundle.num_features

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.joined_inputs import COLUMNS_FILE, SeveralInputs, learned_of
 from seqbelt.features.manifest_columns import Column, columns_from_bytes, columns_to_bytes
 from seqbelt.features.text.encoder import TextEncoder
+from seqbelt.texts import list_first
 
 FILE = "reference.safetensors"
 MAX_ROWS = 1000
@@ -33,6 +34,14 @@ MAX_BLOCKS = 16
 """Features are summarised in at most so many blocks of neighbours."""
 ROWS_AT_ONCE = 10_000
 _HASH_DIGITS = 16
+FAR = 20.0
+"""Times the spread of the training rows, beyond which nothing was learned."""
+SLIGHT = 1e-3
+"""Of a constant feature's value: its spread at least, so that another offset is not far."""
+MANY_UNKNOWN = 0.5
+"""Share of unknown tokens above which a text is of another kind."""
+MAX_NAMED = 3
+"""Features that a remark names."""
 _INPUT = "input "
 """Begins the names of the arrays with the references of several inputs."""
 _NAME = re.compile(
@@ -112,6 +121,49 @@ class Reference:
             return np.array([mean, unknown, len(sequence)], np.float32)
         return summarize_signal(sequence)
 
+    def unlike(self, summary: np.ndarray, names: Sequence[str] = ()) -> tuple[str, ...]:
+        """What is far from all training rows in a sequence with this ``summary`` (``summarize``);
+        ``names`` are those of its first features."""
+        low, high = self._limits
+        far = [self.names[at] for at in np.flatnonzero((summary < low) | (summary > high))]
+        parts = [QuantityName.of(name) for name in far]
+        said = []
+        if any(part.kind == "unknown" for part in parts):
+            said.append(
+                "most tokens are unknown to the model, as of another language or other letters"
+            )
+        spans = [(part.owner, part.which) for part in parts if part.kind in ("mean", "std")]
+        if spans:
+            spans = sorted({*spans}, key=lambda span: (span[0], int(span[1].split("-")[0])))
+            labels = [_feature_label(*span, names) for span in spans]
+            said.append(
+                f"values of {list_first(labels, MAX_NAMED)} are far from those of all training "
+                "rows, as in another unit"
+            )
+        return tuple(said)
+
+    @cached_property
+    def _limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Below and above which quantities are far from all training rows, ``(quantities,)``."""
+        high = np.full(len(self.names), np.inf)
+        low = -high
+        places = {name: at for at, name in enumerate(self.names)}
+        for name, at in places.items():
+            rows = self.summaries[:, at][~np.isnan(self.summaries[:, at])].astype(np.float64)
+            part = QuantityName.of(name)
+            if not len(rows) or part.kind not in ("mean", "std", "unknown"):
+                continue
+            if part.kind == "unknown":
+                high[at] = max(MANY_UNKNOWN, rows.max())
+            elif part.kind == "std":
+                high[at] = FAR * rows.max()
+            else:
+                deviation = name.removesuffix(f"mean {part.which}") + f"std {part.which}"
+                spread = np.nanmax(self.summaries[:, places[deviation]])
+                reach = FAR * max(float(spread), float(np.ptp(rows)), SLIGHT * abs(rows).max())
+                low[at], high[at] = rows.min() - reach, rows.max() + reach
+        return low, high
+
     def are_known(self, hashes: np.ndarray) -> np.ndarray:
         """Whether contents (uint64, ``short_hash``) were trained or validated on."""
         return np.isin(hashes, self.hashes)
@@ -158,6 +210,14 @@ class Reference:
             return reference
         except Exception as error:  # from safetensors or JSON
             raise SeqbeltError(f"{FILE}: cannot be read ({error})") from None
+
+
+def _feature_label(owner: str, which: str, names: Sequence[str]) -> str:
+    """A feature, or a block of them, as a message names it."""
+    of = f" of {owner}" if owner else ""
+    if not of and which.isdigit() and int(which) <= len(names):
+        return f"'{names[int(which) - 1]}'"
+    return f"feature {which}{of}"
 
 
 def _metadata(content: bytes) -> Mapping[str, str]:

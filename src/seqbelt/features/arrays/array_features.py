@@ -20,12 +20,15 @@ from seqbelt.features.arrays.number_cells import EXACT
 from seqbelt.features.arrays.reading import read_array
 from seqbelt.features.arrays.table_cells import column_label
 from seqbelt.features.arrays.table_layout import TableOptions
+from seqbelt.features.arrays.time_columns import rates_of
 from seqbelt.features.base import Encoder, Features, Learned, Source, file_or_content
 from seqbelt.settings import renamed
 
 Rate = Annotated[float, Field(gt=0)]
 Index = Annotated[int, Field(ge=0)]
 LEARNED_FILE = "features.json"
+OTHER_RATE = 0.05
+"""Deviation from a stated rate that rounded times do not explain."""
 MAX_ROUNDED = 1e-3
 """Of a channel's spread; float32 has seven digits."""
 FLOAT32_MAX = np.float64(np.finfo(np.float32).max)
@@ -185,7 +188,20 @@ class ArrayFeatures(Features):
         return next(iter(raw.problems.values()), None)
 
     def remarks(self, raw: Steps, encoder: Encoder) -> tuple[str, ...]:
-        return encoder.remarks(raw) if isinstance(encoder, ArrayEncoder) else raw.notes
+        said = encoder.remarks(raw) if isinstance(encoder, ArrayEncoder) else raw.notes
+        return said + self._say_other_rate(raw)
+
+    def _say_other_rate(self, raw: Steps) -> tuple[str, ...]:
+        """What to say of times that are spaced otherwise than ``sample_rate`` states."""
+        if (stated := self.sample_rate) is None:
+            return ()
+        for aside in raw.asides:
+            rates = [] if aside.seconds is None else rates_of(aside.seconds)
+            if rates and all(abs(rate / stated - 1) > OTHER_RATE for rate in rates):
+                return (
+                    f"the times give {rates[0]:.3g} Hz, and features.source_rate_hz is {stated:g}",
+                )
+        return ()
 
     def _arrange(self, array: Array) -> Steps:
         """Put steps first and keep what the settings select."""

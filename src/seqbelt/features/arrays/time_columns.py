@@ -225,6 +225,14 @@ def how_it_rises(values: np.ndarray) -> str:
     return "throughout" if is_long and bool((steps > 0).all()) else ""
 
 
+def rates_of(seconds: np.ndarray) -> list[float]:
+    """Rows per second by the usual spacing of times and by the mean one; the first is right where
+    there are gaps, the second where times are rounded."""
+    steps = np.diff(seconds[~np.isnan(seconds)])
+    spacings = (np.median(steps), steps.mean()) if len(steps) else ()
+    return [1 / float(spacing) for spacing in spacings if spacing > 0]
+
+
 def describe_spacing(values: np.ndarray, show: Callable[[float], str] = "{:.2g}".format) -> str:
     """How far apart rows are in time, in words; "" for one row."""
     steps = np.diff(values[~np.isnan(values)])
