@@ -16,7 +16,14 @@ from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 
 RANDOM = np.random.default_rng(0)
+MEASURE = "seqbelt.commands.init.measure_training_s"
 TEXTS = [f"the film number {n} was {('good', 'bad')[n % 2]} to see" for n in range(24)]
+
+
+@pytest.fixture(autouse=True)
+def _takes_three_minutes(monkeypatch):
+    """Training steps are measured by the tests of tests/workflow/test_training_time.py."""
+    monkeypatch.setattr(MEASURE, lambda experiment, manifest: 180.0)
 
 
 def sound(path: Path, rate: int = 8000) -> None:
@@ -310,6 +317,15 @@ def test_the_config_names_the_data_and_the_next_command():
     done = CliRunner().invoke(app, ["init", "in", "--output", "pets.yaml"])
     assert Experiment.load(Path("pets.yaml")).name == "pets"  # of models:/pets@champion
     assert "next: seqbelt compare pets.yaml" in done.output
+
+
+def test_the_time_that_training_takes_is_said_where_it_can_be_told(capsys, monkeypatch):
+    text_files(Path("in"))
+    init(Path("in"))
+    assert "on this machine: about 3.0 minutes" in capsys.readouterr().out
+    monkeypatch.setattr(MEASURE, lambda experiment, manifest: None)
+    init(Path("in"), force=True)
+    assert "on this machine" not in capsys.readouterr().out
 
 
 def test_groups_in_names_are_kept_on_one_side():

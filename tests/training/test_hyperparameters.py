@@ -27,8 +27,8 @@ def table(monkeypatch):
     ("is_tokens", "num_rows", "num_updates", "plan"),
     [
         # The floor, in epochs of several passes: 375 passes in 29 epochs of 13.
-        (False, 30, 750, TrainingPlan(8, 4, 7, 27)),
-        (False, 431, 750, TrainingPlan(32, 14, 2, 27)),
+        (False, 30, 750, TrainingPlan(8, 4, 7, 27, 3)),
+        (False, 431, 750, TrainingPlan(32, 14, 2, 27, 3)),
         (False, 500, 1500, TrainingPlan(32, 16, 4, 24)),
         # The ceiling: 40 passes of 313 batches would be 12,520.
         (False, 10_000, 2500, TrainingPlan(32, 313, 1, 8)),
@@ -73,6 +73,10 @@ def test_signals_that_cannot_be_interpolated_are_not_stretched():
 def test_the_plan_in_words():
     assert TrainingPlan(8, 4, 13, 29).sentence == (
         "1,508 updates of 8 sequences, in 29 epochs (each reads all rows 13 times)"
+    )
+    assert TrainingPlan(8, 4, 7, 27, 3).sentence == (
+        "3 networks to average, each by 756 updates of 8 sequences, in 27 epochs (each reads all "
+        "rows 7 times)"
     )
     assert TrainingPlan(32, 313, 1, 8).sentence == "2,504 updates of 32 sequences, in 8 epochs"
     assert TrainingPlan(1, 1, 1, 1).sentence == "1 update of 1 sequence, in 1 epoch"

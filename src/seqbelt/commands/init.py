@@ -50,8 +50,9 @@ from seqbelt.experiment import NOT_IN_NAMES, Experiment
 from seqbelt.features.encoding import hash_content
 from seqbelt.settings import override
 from seqbelt.words import count_of
-from seqbelt.workflow.console import bar
+from seqbelt.workflow.console import bar, format_time
 from seqbelt.workflow.outcome import Outcome
+from seqbelt.workflow.training_time import measure_training_s
 
 GRADES = tuple(map(str, range(11)))
 """Numbers that classes may have as grades."""
@@ -127,6 +128,8 @@ def init(
     }
     if show:
         _print(result, look, findings, splits, plan.sentence)
+        if (seconds := measure_training_s(experiment, manifest)) is not None:
+            print(f"on this machine: about {format_time(seconds)}")
     return Outcome(result)
 
 

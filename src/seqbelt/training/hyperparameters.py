@@ -34,18 +34,22 @@ class TrainingPlan(NamedTuple):
     """Batches per pass."""
     passes_per_epoch: int
     num_epochs: int
+    num_networks: int = 1
+    """Networks that are trained so, one after another."""
 
     @property
     def num_updates(self) -> int:
-        """Steps of the optimizer in total."""
+        """Steps of the optimizer for each network."""
         return self.num_batches * self.passes_per_epoch * self.num_epochs
 
     @property
     def sentence(self) -> str:
         """The plan as a sentence."""
         passes = f" (each reads all rows {self.passes_per_epoch} times)"
+        several = f"{self.num_networks} networks to average, each by " * (self.num_networks > 1)
+        updates = count_of(self.num_updates, "update")
         return (
-            f"{count_of(self.num_updates, 'update')} of {count_of(self.batch_size, 'sequence')}, "
+            f"{several}{updates} of {count_of(self.batch_size, 'sequence')}, "
             f"in {count_of(self.num_epochs, 'epoch')}{passes if self.passes_per_epoch > 1 else ''}"
         )
 
@@ -223,15 +227,17 @@ class Training(Settings):
 
     def plan(self, num_rows: int) -> "TrainingPlan":
         """The plan of resolved settings for ``num_rows`` training rows."""
-        assert self.batch_size != "auto", "resolve() comes first"
+        assert self.batch_size != "auto" and self.num_networks != "auto", "resolve() comes first"
         num_batches = max(1, -(-num_rows // self.batch_size))
         if self.num_epochs is not None:
-            return TrainingPlan(self.batch_size, num_batches, 1, self.num_epochs)
+            return TrainingPlan(self.batch_size, num_batches, 1, self.num_epochs, self.num_networks)
         assert self.num_updates != "auto", "resolve() comes first"
         num_passes = max(1, round(self.num_updates / num_batches))
         passes_per_epoch = -(-num_passes // MAX_EPOCHS)
         num_epochs = max(1, round(num_passes / passes_per_epoch))
-        return TrainingPlan(self.batch_size, num_batches, passes_per_epoch, num_epochs)
+        return TrainingPlan(
+            self.batch_size, num_batches, passes_per_epoch, num_epochs, self.num_networks
+        )
 
     def learning_rate_at(self, progress: float) -> float:
         """The learning rate after a fraction ``progress``, 0..1, of all steps."""

@@ -308,13 +308,6 @@ def _fit(experiment, store, rows, folder, resume, run):
     plan = experiment.training.plan(len(rows["train"]))
     name = experiment.run_name
     echo(f"{name}: {plan.sentence}; {_describe_network(experiment.model, rows['train'])}")
-    number = experiment.training.num_networks
-    if number > 1:
-        echo(
-            f"{number} networks are trained so, one after another; a prediction is the mean of "
-            "their probabilities (training.num_networks)",
-            once=True,
-        )
     if fraction := experiment.training.distillation:
         echo(
             f"{percent(fraction, 0)} of each training target is what a bag of words says "
@@ -323,7 +316,7 @@ def _fit(experiment, store, rows, folder, resume, run):
         )
     _report_lost_steps(lost_steps(rows["train"]), experiment)
     build = network_builder(experiment, store, rows["train"], run)
-    num_updates = number * plan.num_updates
+    num_updates = plan.num_networks * plan.num_updates
     with bar(f"training {name}", num_updates) as progress:
 
         def on_start(reach: GradientReach) -> None:
@@ -362,7 +355,7 @@ def _fit(experiment, store, rows, folder, resume, run):
         run.log_artifact("pictures/augmentation.png", to_png(figure))
     last = history.epochs[history.best_epoch - 1] if history.epochs else None
     kept = "best" if history.kept_best else "last"
-    kept = f"{'first network: ' if number > 1 else ''}{kept}"
+    kept = f"{'first network: ' if plan.num_networks > 1 else ''}{kept}"
     echo(f"{name}: {kept} weights kept, epoch {history.best_epoch} of {len(history.epochs)}, "
         f"{format_epoch(last) if last else 'no epoch finished'}, {history.train_s:.1f} s, "
         f"layout {history.layout}, fill {history.fill:.2f}")  # fmt: skip
