@@ -1,11 +1,8 @@
 """``seqbelt init``: write a commented config for a folder or a table, and report faults of the
 data."""
 
-import csv
-import io
 import json
 import os
-import re
 import sys
 import tempfile
 from collections import Counter
@@ -17,21 +14,10 @@ import numpy as np
 
 from seqbelt.data.labels.label_sets import unpack_labels
 from seqbelt.data.sources.dataset import Data
-from seqbelt.data.sources.file_name_patterns import (
-    FileNames,
-    find_groups,
-    find_labels,
-    read_pattern,
-)
-from seqbelt.data.sources.file_walk import list_files
-from seqbelt.data.sources.folders import without_label_tracks
 from seqbelt.data.sources.item_kinds import (
     Look,
     find_duplicates,
     find_rare,
-    kind_of_files,
-    look_into_files,
-    look_into_texts,
 )
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import (
@@ -40,9 +26,7 @@ from seqbelt.data.sources.names import (
     find_mangled,
     find_missing,
     list_counts,
-    shorten,
 )
-from seqbelt.data.sources.table_columns import look_into_table
 from seqbelt.data.sources.tables import is_manifest_file, remedy_for_arrays
 from seqbelt.data.store.parts import write_atomically
 from seqbelt.errors import BadInput, SettingsError
@@ -52,14 +36,13 @@ from seqbelt.settings import override
 from seqbelt.words import count_of
 from seqbelt.workflow.console import bar, format_time
 from seqbelt.workflow.outcome import Outcome
+from seqbelt.workflow.source_findings import Findings, look_into_folder, look_into_manifest
 from seqbelt.workflow.training_time import measure_training_s
 
 GRADES = tuple(map(str, range(11)))
 """Numbers that classes may have as grades."""
 MAX_PROBLEMS = 3
 """Rows that cannot be read, up to which each is named."""
-LISTING_BYTES = 4096
-"""Start of a table in which names of other files are looked for."""
 MAX_HASHED = 20_000
 """Largest number of items of equal size whose contents are compared for duplicates."""
 
@@ -83,15 +66,15 @@ def init(
     output = output or Path(f"{_name_of(source)}.yaml")
     name = _name_of(output)
     items = output.with_name(f"{output.stem}_items.csv")
-    findings = _Findings({"source": str(source)}, override({}, overrides), output.parent)
+    findings = Findings({"source": str(source)}, override({}, overrides), output.parent)
     if source.is_dir():
-        look = _look_into_folder(source, pattern, findings)
+        look = look_into_folder(source, pattern, findings)
     elif is_manifest_file(source):
         if pattern:
             raise SettingsError(
                 "--pattern: applies to the names of a folder's files, but the source is a table"
             )
-        look = _look_into_table(source, findings)
+        look = look_into_manifest(source, findings)
     else:
         raise SettingsError(
             f"{source}: neither a folder nor a table of items (.csv, .tsv, .jsonl, .parquet, "
@@ -133,136 +116,7 @@ def init(
     return Outcome(result)
 
 
-class _Findings:
-    """The settings of the ``data`` section so far, with the reasons."""
-
-    def __init__(self, data: dict[str, Any], given: dict[str, Any], output_folder: Path) -> None:
-        self.data = data
-        self.output_folder = output_folder
-        self.given = given
-        self.reasons: dict[str, str] = {}
-        self.items: str | None = None
-        """Content of the manifest to write, where names of files contain labels or groups."""
-
-    @property
-    def given_data(self) -> dict[str, Any]:
-        return self.given.get("data") or {}
-
-
-def _look_into_folder(folder: Path, pattern: str | None, findings: _Findings) -> Look:
-    paths = list(list_files(folder))
-    if not paths:
-        raise SettingsError(f"{folder}: no files")
-    if findings.given_data.get("labels") == "per_step":
-        findings.reasons["source"] = "recordings, with the table of its segments beside each"
-        paths = without_label_tracks(paths)
-        return look_into_files(kind_of_files(folder, paths), [folder / path for path in paths])
-    loose = [path for path in paths if "/" not in path]
-    tables = [path for path in loose if is_manifest_file(Path(path)) and path[-4:] != ".txt"]
-    others = [path for path in paths if path not in tables and not is_manifest_file(Path(path))]
-    if tables and others and not pattern:
-        if len(tables) > 1:
-            raise SettingsError(
-                f"{folder}: {len(tables)} tables beside the files ({shorten(tables)}); choose "
-                f"the one that lists the files: seqbelt init {folder / tables[0]}"
-            )
-        findings.data["source"] = str(folder / tables[0])
-        findings.reasons["source"] = "the only table beside the files"
-        return _look_into_table(folder / tables[0], findings)
-    by_class = len(loose) < len(paths)
-    if not by_class and not pattern and (listing := _find_listing(folder, tables)) is not None:
-        findings.data["source"] = str(folder / listing)
-        findings.reasons["source"] = "the table that names the other files"
-        return _look_into_table(folder / listing, findings)
-    if not by_class:
-        kind = kind_of_files(folder, paths)
-        read = read_pattern(paths, pattern) if pattern else find_labels(str(folder), paths)
-        if not read.labels:
-            raise SettingsError("--pattern: there are no class folders, so it needs (?P<label>...)")
-        findings.reasons["source"] = f"a list of the files, with labels as {read.reason}"
-        if read.groups:
-            findings.reasons["source"] += (
-                f"; {len(set(read.groups)):,} groups, each kept on one side of a split"
-            )
-        rows = [(folder / path, label, "") for path, label in zip(paths, read.labels, strict=True)]
-        _write_items(findings, rows, read.groups)
-        return look_into_files(kind, [folder / path for path in paths])
-    manifest = Data.parse({**findings.data, **findings.given_data}, "data").list_items()
-    paths = manifest.paths()
-    kind = kind_of_files(folder, paths)
-    files = [folder / path for path in paths]
-    labels = manifest.column("label").tolist()
-    splits = manifest.column("split").tolist()
-    parts = sorted({split for split in splits if split})
-    findings.reasons["source"] = "one sub-folder per class" + (
-        f", below folders for {', '.join(parts)}" if parts else ""
-    )
-    read = read_pattern(paths, pattern) if pattern else _groups_below(paths)
-    if read is not None and (read.labels or read.groups):
-        findings.reasons["source"] += f"; written as a list of the files, for groups {read.reason}"
-        rows = list(zip(files, read.labels or labels, splits, strict=True))
-        _write_items(findings, rows, read.groups)
-    return look_into_files(kind, files)
-
-
-def _find_listing(folder: Path, tables: Sequence[str]) -> str | None:
-    """The one table among ``tables`` of numbers that names others of them, if there is one."""
-    names = set(tables)
-    found = []
-    for table in tables:
-        with (folder / table).open("rb") as file:
-            start = file.read(LISTING_BYTES).decode("utf-8", errors="replace")
-        words = {word.strip(" \"'") for word in re.split(r"[,;\t|\r\n]", start)}
-        if len(words & names - {table}) > 1:
-            found.append(table)
-    if len(found) > 1:
-        raise SettingsError(
-            f"{folder}: {len(found)} tables name other files ({shorten(found)}); choose the one "
-            f"that has the labels: seqbelt init {folder / found[0]}"
-        )
-    return found[0] if found else None
-
-
-def _groups_below(paths: Sequence[str]) -> FileNames | None:
-    """Groups in the names below the class folders, whose own names are labels."""
-    return find_groups([path.split("/", 1)[1] for path in paths])
-
-
-def _write_items(
-    findings: _Findings, rows: Sequence[tuple[Path, str, str]], groups: Sequence[str]
-) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "split", *(["group"] if groups else [])])
-    for row, (path, label, split) in enumerate(rows):
-        relative = os.path.relpath(path, findings.output_folder)
-        writer.writerow([relative, label, split, *groups[row : row + 1]])
-    findings.items = text.getvalue()
-
-
-def _look_into_table(path: Path, findings: _Findings) -> Look:
-    data = Data.parse({**findings.data, **findings.given_data}, "data")
-    given = {key: getattr(data, key) for key in findings.given_data}
-    table = look_into_table(path, given)
-    findings.data |= table.settings
-    findings.reasons |= table.reasons
-    findings.reasons.setdefault("source", f"a table with {len(table.values)} columns")
-    others = [name for name in table.values if name not in table.columns.values()]
-    if others and "features" not in findings.given and "label_columns" not in findings.given_data:
-        findings.reasons["source"] += (
-            f"; not read: {shorten(others)} (features.columns reads numbers and categories)"
-        )
-    if "path" not in table.columns:
-        texts = [text for text in table.values[table.columns["text"]] if text]
-        return look_into_texts(texts, len(texts))
-    manifest = Data.parse({**findings.data, **findings.given_data}, "data").list_items()
-    paths = manifest.paths()
-    return look_into_files(
-        kind_of_files(path.parent, paths), [manifest.root / name for name in paths if name]
-    )
-
-
-def _write_yaml(name: str, look: Look, findings: _Findings) -> str:
+def _write_yaml(name: str, look: Look, findings: Findings) -> str:
     """The config: one line for each setting, with the reason as a comment above it."""
     given = findings.given
     sections = {
@@ -302,7 +156,7 @@ def _one_line(text: str) -> str:
 
 
 def _check(
-    config: str, items: Path, findings: _Findings, overrides: Sequence[str]
+    config: str, items: Path, findings: Findings, overrides: Sequence[str]
 ) -> tuple[Experiment, Manifest]:
     """Load the config and list its items with their parts, before anything is written."""
     # Paths in the list are relative to its folder, so it is written there.
@@ -417,7 +271,7 @@ def _name_of(source: Path) -> str:
 
 
 def _print(
-    result: dict[str, Any], look: Look, findings: _Findings, splits: Counter[str], plan: str
+    result: dict[str, Any], look: Look, findings: Findings, splits: Counter[str], plan: str
 ) -> None:
     print(f"{look.kind}: {count_of(result['num_items'], 'item')}; lengths: {look.lengths}")
     if result["classes"]:
