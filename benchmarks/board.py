@@ -328,7 +328,8 @@ def measure_training(config: dict[str, Any]) -> dict[str, Any] | None:
     """
     import torch
 
-    from seqbelt.workflow.training_run import CHECKPOINT, read_part, run_folder, train_model
+    from seqbelt.workflow.run_folders import CHECKPOINT, read_part, run_folder
+    from seqbelt.workflow.training_run import train_model
 
     began = time.perf_counter()
     experiment = Experiment.parse(config)

@@ -40,7 +40,8 @@ from seqbelt.workflow.outcome import Outcome
 from seqbelt.workflow.prepared_data import prepare_data
 from seqbelt.workflow.publishing import register
 from seqbelt.workflow.report_facts import chosen_facts, data_facts
-from seqbelt.workflow.training_run import Trained, split_tags
+from seqbelt.workflow.run_folders import split_tags
+from seqbelt.workflow.training_run import Trained
 from seqbelt.workflow.tuned_variants import build_variants
 from seqbelt.workflow.wrong_labels import WrongLabels, keep_held_out
 

@@ -9,7 +9,8 @@ from seqbelt.workflow.console import echo
 from seqbelt.workflow.outcome import DONE, FAILED, Outcome
 from seqbelt.workflow.prepared_data import LONGEST_PREPARATION_S, prepare_data
 from seqbelt.workflow.publishing import register
-from seqbelt.workflow.training_run import read_part, train_model
+from seqbelt.workflow.run_folders import read_part
+from seqbelt.workflow.training_run import train_model
 
 
 def train(experiment: Experiment, resume: bool = False) -> Outcome:

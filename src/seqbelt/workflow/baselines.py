@@ -23,7 +23,8 @@ from seqbelt.training.several_networks import train_networks
 from seqbelt.words import percent
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.networks import input_builder, network_builder
-from seqbelt.workflow.training_run import Trained, read_part
+from seqbelt.workflow.run_folders import read_part
+from seqbelt.workflow.training_run import Trained
 
 
 def run_baselines(experiment: Experiment, trained: Sequence[Trained]) -> list[BaselineResult]:

@@ -26,14 +26,8 @@ from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.checkpoint import remove_checkpoint
 from seqbelt.training.history import History
 from seqbelt.workflow.console import ModelCount, bar, echo
-from seqbelt.workflow.training_run import (
-    CHECKPOINT,
-    RUN,
-    Trained,
-    read_part,
-    run_folder,
-    train_model,
-)
+from seqbelt.workflow.run_folders import CHECKPOINT, RUN, read_part, run_folder
+from seqbelt.workflow.training_run import Trained, train_model
 from seqbelt.workflow.workers import run_in_workers
 
 FINISHED = "finished.json"

@@ -14,15 +14,9 @@ from seqbelt.texts import Text, text
 from seqbelt.words import percent
 from seqbelt.workflow.comparison_run import CompareJournal
 from seqbelt.workflow.console import echo
-from seqbelt.workflow.training_run import (
-    RUN,
-    Trained,
-    log_reports,
-    make_bundle,
-    open_run,
-    read_part,
-    shortest_predicted_segment,
-)
+from seqbelt.workflow.run_folders import RUN, open_run, read_part
+from seqbelt.workflow.trained_bundle import make_bundle, shortest_predicted_segment
+from seqbelt.workflow.training_run import Trained, log_reports
 
 
 @dataclass(frozen=True)

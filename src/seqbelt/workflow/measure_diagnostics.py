@@ -10,7 +10,8 @@ from seqbelt.comparison.memory import measure_memory
 from seqbelt.experiment import Experiment
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 from seqbelt.workflow.console import bar
-from seqbelt.workflow.training_run import Trained, read_part
+from seqbelt.workflow.run_folders import read_part
+from seqbelt.workflow.training_run import Trained
 
 
 def measure_diagnostics(experiment: Experiment, trained: Sequence[Trained]) -> Diagnostics:

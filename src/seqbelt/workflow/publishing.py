@@ -14,7 +14,8 @@ from seqbelt.tracking.connection import is_unavailable
 from seqbelt.tracking.outbox import retry_while_unavailable
 from seqbelt.tracking.publish import log_model
 from seqbelt.workflow.console import echo
-from seqbelt.workflow.training_run import Trained, read_part
+from seqbelt.workflow.run_folders import read_part
+from seqbelt.workflow.training_run import Trained
 
 MAX_NAMED = 50
 """Classes that a version's page names."""

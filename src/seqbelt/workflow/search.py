@@ -26,7 +26,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.tuning import given, suggest, with_values
 from seqbelt.workflow.console import echo
-from seqbelt.workflow.training_run import read_part, run_folder
+from seqbelt.workflow.run_folders import read_part, run_folder
 from seqbelt.workflow.trial import RUN_ID, run_trial
 from seqbelt.workflow.workers import run_in_workers
 

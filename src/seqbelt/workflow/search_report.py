@@ -11,8 +11,8 @@ from seqbelt.plots.fonts import to_png
 from seqbelt.plots.search_history import search_figures
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.training.tuning import describe_values
+from seqbelt.workflow.run_folders import split_tags
 from seqbelt.workflow.search import Search, SearchResult
-from seqbelt.workflow.training_run import split_tags
 
 if TYPE_CHECKING:
     import optuna

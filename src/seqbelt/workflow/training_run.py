@@ -1,7 +1,5 @@
 """Train one model into one run and one bundle, or resume it."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,44 +8,27 @@ from pathlib import Path
 import numpy as np
 
 from seqbelt.comparison.variants import variant_of
-from seqbelt.data.cropped_sequences import crop_part, lost_steps
+from seqbelt.data.cropped_sequences import lost_steps
 from seqbelt.data.labels.targets import DEFAULT_THRESHOLD
-from seqbelt.data.sequences import Sequences
-from seqbelt.data.sources.dataset import Data
 from seqbelt.data.sources.names import shorten
-from seqbelt.data.store.part_summary import data_record
-from seqbelt.data.store.parts import write_json
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.errors import SettingsError
-from seqbelt.evaluation.report import Report, format_scores
+from seqbelt.evaluation.report import Report
 from seqbelt.evaluation.report_markdown import report_markdown
 from seqbelt.evaluation.several_report import MIN_ROWS, has_enough_rows
 from seqbelt.evaluation.step_report import report_on
 from seqbelt.experiment import Experiment
-from seqbelt.inference.bundle import Bundle, weights_of
-from seqbelt.inference.decision import choose_separator
-from seqbelt.inference.reference import Reference, reference_of
-from seqbelt.inference.segment_smoothing import shortest_segment
-from seqbelt.models.ensemble import Network
-from seqbelt.models.model import Model
-from seqbelt.models.stem import Stem
+from seqbelt.inference.bundle import Bundle
 from seqbelt.plots.fonts import hint, to_png
-from seqbelt.plots.run_figures import augmentation_figure, learning_curves, report_figures
+from seqbelt.plots.run_figures import learning_curves, report_figures
 from seqbelt.tracking.run import TrackedRun, close_open_runs
 from seqbelt.training.advice import Advice, TrainingOutcome, advice_markdown, advise
-from seqbelt.training.augmenter import Augmenter
 from seqbelt.training.checkpoint import has_checkpoint
-from seqbelt.training.gradient_reach import GradientReach
-from seqbelt.training.history import Epoch, History
-from seqbelt.training.several_networks import train_networks
-from seqbelt.words import count_of, percent
-from seqbelt.workflow.console import TimeEstimate, bar, echo
-from seqbelt.workflow.networks import network_builder
-
-CHECKPOINT = "checkpoint.safetensors"
-RUN = "run.json"
-OTHER_SECTIONS = ("comparison.", "tuning.", "report.")
-"""Sections of settings that do not affect a single training."""
+from seqbelt.training.history import History
+from seqbelt.workflow.console import echo
+from seqbelt.workflow.network_training import fit_network
+from seqbelt.workflow.run_folders import CHECKPOINT, open_run, read_part, run_folder
+from seqbelt.workflow.trained_bundle import make_bundle, shortest_predicted_segment
 
 
 @dataclass(frozen=True)
@@ -143,7 +124,7 @@ def train_model(
         echo(f"{folder}: no checkpoint of these settings and data; training from the start")
         resume = False
     try:
-        network, history = _fit(experiment, store, rows, folder, resume, run)
+        network, history = fit_network(experiment, store, rows, folder, resume, run)
     except BaseException as error:
         close_open_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
@@ -172,86 +153,6 @@ def train_model(
             run.log_text(_advice_section(trained), "advice.md")
         run.describe(_page(trained))
     return trained
-
-
-def make_bundle(
-    experiment: Experiment,
-    store: SequenceStore,
-    network: Network,
-    reports: Mapping[str, Report],
-    run_id: str,
-    min_steps: int,
-) -> Bundle:
-    """The bundle of a trained network on the CPU, with the temperature of its ``reports`` and, if
-    it labels steps, ``min_steps`` of its shortest segment."""
-    separator = None
-    if store.target.is_several:
-        separator = experiment.data.label_separator or choose_separator(store.classes)
-    lengths = store.split("train").lengths
-    return Bundle(
-        name=experiment.name,
-        features=experiment.features,
-        learned=store.learned,
-        model=experiment.model,
-        classes=store.classes,
-        num_features=store.num_features,
-        weights=weights_of(network),
-        about={
-            "data_fingerprint": store.fingerprint,
-            "data": data_record(store, experiment.data.source),
-            "run_id": run_id,
-            "scores": {part: report.to_dict() for part, report in reports.items()},
-            **_above_chance(reports),
-            "step_s": store.about["step_s"],
-            "class_counts": _class_counts(store),
-            "median_num_steps": int(np.median(lengths)),
-            "max_num_steps": int(lengths.max()),
-            **({"shortest_segment": min_steps} if network.labels_steps else {}),
-            **({"label_separator": separator} if separator else {}),
-            **({"reading": reading} if (reading := experiment.data.reading) else {}),
-        },
-        temperature=next(iter(reports.values())).temperature if reports else 1.0,
-        confidences=_confidences(reports.get("validation")),
-        reference=_reference(experiment, store, reports.get("validation")),
-        target=store.target,
-        thresholds=_thresholds(reports),
-        layout=network.networks[0].layout,
-    )
-
-
-def _thresholds(reports: Mapping[str, Report]) -> tuple[float, ...]:
-    """Of the labels; empty where a sequence has one class, or the thresholds are not chosen."""
-    thresholds = next((report.thresholds for report in reports.values()), None)
-    return () if thresholds is None else tuple(thresholds.tolist())
-
-
-def _above_chance(reports: Mapping[str, Report]) -> dict[str, bool]:
-    """Whether the model has learned anything, by its test rows or else its validation rows."""
-    measured = reports.get("test") or reports.get("validation")
-    return {} if measured is None else {"above_chance": measured.is_above_chance}
-
-
-def _class_counts(store: SequenceStore) -> dict[str, int]:
-    """Training rows (labelled steps where steps are labelled) of each class."""
-    counts = store.target.class_counts(store.split("train"), len(store.classes))
-    return dict(zip(store.classes, counts.tolist(), strict=True))
-
-
-def _reference(
-    experiment: Experiment, store: SequenceStore, validation: Report | None
-) -> Reference:
-    """What the training rows look like; without confidences where steps are labelled."""
-    has_confidences = validation is not None and validation.units is None
-    confidences = validation.confidences if validation and has_confidences else np.zeros(0)
-    train, rest = store.split("train"), store.split("validation")
-    return reference_of(experiment.features, store.learned, train, rest, confidences)
-
-
-def shortest_predicted_segment(experiment: Experiment, store: SequenceStore) -> int:
-    """The shortest segment, in steps, that a model of labels for steps predicts."""
-    if not experiment.data.labels_steps:
-        return 1
-    return shortest_segment(store.split("train"))
 
 
 def _report_thresholds(name: str, classes: Sequence[str], validation: Report | None) -> None:
@@ -290,156 +191,3 @@ def _page(trained: Trained) -> str:
     if trained.advice:
         parts.append(_advice_section(trained))
     return "\n\n".join(parts)
-
-
-def _confidences(report: Report | None) -> tuple[float, ...]:
-    """Quantiles of the validation confidences at 0, 1, ..., 100 per cent."""
-    if report is None or report.units is not None:  # the steps of a recording are not independent
-        return ()
-    return tuple(np.quantile(report.confidences, np.linspace(0, 1, 101)).tolist())
-
-
-def read_part(experiment: Experiment, store: SequenceStore, name: str) -> Sequences:
-    """The rows of a part, cropped to the steps that the model reads."""
-    return crop_part(store.split(name), experiment.model.cropping, for_training=name == "train")
-
-
-def _fit(experiment, store, rows, folder, resume, run):
-    plan = experiment.training.plan(len(rows["train"]))
-    name = experiment.run_name
-    echo(f"{name}: {plan.sentence}; {_describe_network(experiment.model, rows['train'])}")
-    if fraction := experiment.training.distillation:
-        echo(
-            f"{percent(fraction, 0)} of each training target is what a bag of words says "
-            "(training.distillation)",
-            once=True,
-        )
-    _report_lost_steps(lost_steps(rows["train"]), experiment)
-    build = network_builder(experiment, store, rows["train"], run)
-    num_updates = plan.num_networks * plan.num_updates
-    with bar(f"training {name}", num_updates) as progress:
-
-        def on_start(reach: GradientReach) -> None:
-            # With labels for steps the relevant steps are near: the reach may be short.
-            if reach.warning and not experiment.data.labels_steps:
-                echo(f"{name}: {reach.warning}")
-
-        def on_epoch(epoch: Epoch) -> None:
-            run.log_epoch(epoch)
-            progress.describe(
-                f"training {name}, epoch {epoch.number}/{plan.num_epochs}, {format_epoch(epoch)}"
-            )
-
-        estimate = TimeEstimate(name, num_updates)
-
-        def on_step() -> None:
-            progress()
-            estimate()
-
-        network, history = train_networks(
-            experiment.training,
-            build,
-            rows["train"],
-            rows["validation"] if len(rows["validation"]) else None,
-            checkpoint=folder / CHECKPOINT,
-            resume=resume,
-            on_start=on_start,
-            on_epoch=on_epoch,
-            on_step=on_step,
-        )
-    if experiment.training.augmentation.is_on:
-        augment = Augmenter.for_network(
-            experiment.training.augmentation, network.networks[0], experiment.training.seed
-        )
-        figure = augmentation_figure(rows["train"], augment)
-        run.log_artifact("pictures/augmentation.png", to_png(figure))
-    last = history.epochs[history.best_epoch - 1] if history.epochs else None
-    kept = "best" if history.kept_best else "last"
-    kept = f"{'first network: ' if plan.num_networks > 1 else ''}{kept}"
-    echo(f"{name}: {kept} weights kept, epoch {history.best_epoch} of {len(history.epochs)}, "
-        f"{format_epoch(last) if last else 'no epoch finished'}, {history.train_s:.1f} s, "
-        f"layout {history.layout}, fill {history.fill:.2f}")  # fmt: skip
-    if history.interrupted:
-        echo(f"interrupted: the state is saved in {folder / CHECKPOINT}")
-    return network, history
-
-
-def _report_lost_steps(lost: float, experiment: Experiment) -> None:
-    if lost:
-        echo(f"{percent(lost)} of the training steps are not read ({experiment.model.cropping})")
-
-
-def _describe_network(model: Model, train: Sequences) -> str:
-    """The stem and its reduction of steps, as text; of several inputs their names."""
-    if (layout := train.store.layout) is not None:
-        names = [*(part.name for part in layout.inputs), *(part.name for part in layout.columns)]
-        return f"joins {shorten(names)}"
-    if not isinstance(model.stem, Stem):
-        return "no stem"
-    median = int(np.median(train.lengths))
-    after = (median - 1) // model.stem.reduction + 1
-    steps = count_of(median, "step") + (f", reduced to {after}" if after != median else "")
-    num_convolutions = len(model.stem.channels)
-    layers = count_of(num_convolutions, "convolution")
-    return f"stem of {layers}, median sequence of {steps}"
-
-
-def format_epoch(epoch: Epoch) -> str:
-    if epoch.validation is None:
-        return f"training loss {epoch.train_loss:.3f}"
-    return f"validation {format_scores(epoch.validation)}"
-
-
-def open_run(
-    experiment: Experiment,
-    store: SequenceStore,
-    folder: Path,
-    *,
-    resume: bool,
-    tags: Mapping[str, str],
-    name: str | None = None,
-) -> TrackedRun:
-    """A new run, or the interrupted one; ``name`` is by default the experiment's run name."""
-    record = folder / RUN
-    if resume and record.exists():
-        run_id = json.loads(record.read_text("utf-8"))["run_id"]
-        if (resumed := TrackedRun.resume(run_id)) is not None:
-            return resumed
-        echo(f"run {run_id} was deleted; a new run continues from the saved state")
-    tags = {**tags, **split_tags(experiment.data)}
-    run = TrackedRun.start(experiment.name, name or _name_with_fold(experiment, store), tags)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(record, {"run_id": run.run_id, "settings": experiment.to_dict()})
-    # The choices of a comparison or search are already in the model and training sections.
-    settings = {k: v for k, v in experiment.flat().items() if not k.startswith(OTHER_SECTIONS)}
-    run.log_settings(settings)
-    run.log_cell(variant_of(experiment.model))
-    run.log_data(store, experiment.data.source)
-    return run
-
-
-def _name_with_fold(experiment: Experiment, store: SequenceStore) -> str:
-    """The run name, with the fold and, where it is one, its held-out group: ``lstm-h128-s0, fold 2
-    (theo)``."""
-    fold = experiment.data.fold
-    if experiment.data.folds is None:
-        return experiment.run_name
-    if fold is None:
-        return f"{experiment.run_name}, all folds"
-    groups = set(store.split("test").column("group")) - set(store.split("train").column("group"))
-    held_out = f" ({groups.pop()})" if len(groups) == 1 else ""
-    return f"{experiment.run_name}, fold {fold}{held_out}"
-
-
-def split_tags(data: Data) -> dict[str, str]:
-    """Tags of runs that do not use the official split of a known set."""
-    return {"data.split": "forced"} if data.splits_by_force else {}
-
-
-def run_folder(experiment: Experiment, store: SequenceStore) -> Path:
-    """The folder of a model, determined by its settings and data."""
-    training = experiment.training_identity(len(store.split("train")))
-    settings = {"model": experiment.model.to_dict(), "training": training}
-    text = json.dumps([settings, store.fingerprint], sort_keys=True)
-    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-    return experiment.output / experiment.name / f"{experiment.run_name}-{digest}"

@@ -13,7 +13,7 @@ from seqbelt.training.history import Epoch
 from seqbelt.training.loop import train_network
 from seqbelt.workflow.console import bar, echo
 from seqbelt.workflow.networks import network_builder
-from seqbelt.workflow.training_run import CHECKPOINT, open_run, read_part
+from seqbelt.workflow.run_folders import CHECKPOINT, open_run, read_part
 
 if TYPE_CHECKING:
     import optuna

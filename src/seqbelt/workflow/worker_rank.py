@@ -6,7 +6,7 @@ from seqbelt.training.several_networks import train_networks
 from seqbelt.workflow.networks import network_builder
 from seqbelt.workflow.outcome import DONE, FAILED, Outcome
 from seqbelt.workflow.prepared_data import LONGEST_PREPARATION_S, prepare_data
-from seqbelt.workflow.training_run import CHECKPOINT, read_part, run_folder
+from seqbelt.workflow.run_folders import CHECKPOINT, read_part, run_folder
 
 
 def train_as_worker(experiment: Experiment, resume: bool) -> Outcome:
