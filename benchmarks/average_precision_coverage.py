@@ -12,14 +12,8 @@ import argparse
 
 import numpy as np
 
-from seqbelt.comparison.metrics import (
-    AVERAGE_PRECISION,
-    MICRO_F1,
-    Metric,
-    RunPredictions,
-    left_out_precision,
-    score_cells,
-)
+from seqbelt.comparison.metric_scores import left_out_precision, score_cells
+from seqbelt.comparison.metrics import AVERAGE_PRECISION, MICRO_F1, Metric, RunPredictions
 from seqbelt.comparison.statistics import score_interval
 
 RATES = np.array([0.5, 0.3, 0.2, 0.1, 0.05])

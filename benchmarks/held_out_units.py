@@ -17,7 +17,8 @@ from verdict_simulation import half_width_before
 
 from seqbelt.commands.compare import compare
 from seqbelt.comparison.comparison import Comparison
-from seqbelt.comparison.metrics import ACCURACY, score_cells
+from seqbelt.comparison.metric_scores import score_cells
+from seqbelt.comparison.metrics import ACCURACY
 from seqbelt.experiment import Experiment
 
 

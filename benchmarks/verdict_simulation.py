@@ -26,7 +26,8 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from seqbelt.comparison.looks import SCHEDULE, Looks
-from seqbelt.comparison.metrics import Metric, RunPredictions, score_cells
+from seqbelt.comparison.metric_scores import score_cells
+from seqbelt.comparison.metrics import Metric, RunPredictions
 from seqbelt.comparison.statistics import mean_interval, score_difference, score_interval
 from seqbelt.comparison.verdict import Verdict
 from seqbelt.comparison.verdict_rule import VerdictRule

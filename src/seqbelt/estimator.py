@@ -28,12 +28,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from seqbelt.data.array_reading import (
-    TRANSPOSE_ARRAY,
-    as_collection,
-    as_steps,
-    is_list_of_arrays,
-)
+from seqbelt.data.array_reading import TRANSPOSE_ARRAY, as_collection, as_steps, is_list_of_arrays
 from seqbelt.data.cropped_sequences import crop_sequences
 from seqbelt.data.in_memory import in_memory
 from seqbelt.data.sequences import Sequences

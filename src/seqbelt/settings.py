@@ -13,14 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeAlias, get_args
 
 import yaml
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from seqbelt.errors import SettingsError

@@ -20,7 +20,8 @@ from seqbelt.comparison.baselines.signal_baselines import (
     statistics,
     statistics_in_time,
 )
-from seqbelt.comparison.comparison import Comparison, RunResult
+from seqbelt.comparison.comparison import Comparison
+from seqbelt.comparison.conclusion_page import RunResult
 from seqbelt.comparison.metrics import RunPredictions
 from seqbelt.cropping import Cropping
 from seqbelt.data.batches import pad

@@ -16,7 +16,8 @@ from seqbelt.comparison.baselines.baseline import (
 from seqbelt.comparison.baselines.fitted import _COLUMNS, _LENGTH, _MAJORITY, _SIGNALS, _STEPS
 from seqbelt.comparison.baselines.remarks import remarks
 from seqbelt.comparison.baselines.signal_baselines import shuffled_order_baseline
-from seqbelt.comparison.comparison import Comparison, RunResult
+from seqbelt.comparison.comparison import Comparison
+from seqbelt.comparison.conclusion_page import RunResult
 from seqbelt.comparison.diagnostics import Diagnostics
 from seqbelt.comparison.looks import Looks
 from seqbelt.comparison.metrics import Metric, RunPredictions

@@ -10,8 +10,10 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from seqbelt.comparison.comparison import Comparison, RunResult
-from seqbelt.comparison.metrics import Metric, RunPredictions, are_skewed, score_cells
+from seqbelt.comparison.comparison import Comparison
+from seqbelt.comparison.conclusion_page import RunResult
+from seqbelt.comparison.metric_scores import are_skewed, score_cells
+from seqbelt.comparison.metrics import Metric, RunPredictions
 from seqbelt.comparison.statistics import score_difference
 from seqbelt.errors import SettingsError
 

@@ -6,14 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqbelt.data.batches import (
-    evaluation_plan,
-    fill,
-    iterate,
-    make_batch,
-    pad,
-    training_plan,
-)
+from seqbelt.data.batches import evaluation_plan, fill, iterate, make_batch, pad, training_plan
 from seqbelt.data.labels.targets import SequenceTarget
 from seqbelt.data.sequences import is_interpolable
 

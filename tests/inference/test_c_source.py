@@ -6,15 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from export_toys import (
-    CELLS,
-    POOLINGS,
-    STRIDED,
-    assert_same_logits,
-    expected_of,
-    make,
-    prefixes_of,
-)
+from export_toys import CELLS, POOLINGS, STRIDED, assert_same_logits, expected_of, make, prefixes_of
 
 from seqbelt.data.batches import pad
 from seqbelt.errors import SeqbeltError, SettingsError

@@ -8,15 +8,7 @@ pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
 pytest.importorskip("onnx", reason="the extra 'onnx' is not installed")
 
 import onnx
-from export_toys import (
-    CELLS,
-    POOLINGS,
-    STRIDED,
-    assert_same_logits,
-    expected_of,
-    make,
-    prefixes_of,
-)
+from export_toys import CELLS, POOLINGS, STRIDED, assert_same_logits, expected_of, make, prefixes_of
 
 from seqbelt.data.batches import pad
 from seqbelt.errors import SettingsError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seqbelt.comparison.comparison import Conclusion
+from seqbelt.comparison.conclusion_page import Conclusion
 from seqbelt.data.audit import Audit
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.plots.comparison_report import ChosenFacts, DataFacts, comparison_report

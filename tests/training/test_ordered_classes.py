@@ -5,7 +5,8 @@ import pytest
 import torch
 from sklearn.metrics import cohen_kappa_score
 
-from seqbelt.comparison.metrics import ERROR, KAPPA, RunPredictions, score_cells
+from seqbelt.comparison.metric_scores import score_cells
+from seqbelt.comparison.metrics import ERROR, KAPPA, RunPredictions
 from seqbelt.data.labels.targets import ORDERED, TARGETS, UNLABELLED
 from seqbelt.data.sources.dataset import Data
 from seqbelt.errors import SettingsError

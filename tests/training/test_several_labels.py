@@ -8,6 +8,7 @@ import torch
 from scipy.special import expit
 from sklearn.metrics import average_precision_score, f1_score
 
+from seqbelt.comparison.metric_scores import score_cells
 from seqbelt.comparison.metrics import (
     ACCURACY,
     AVERAGE_PRECISION,
@@ -15,7 +16,6 @@ from seqbelt.comparison.metrics import (
     MICRO_F1,
     Metric,
     RunPredictions,
-    score_cells,
 )
 from seqbelt.data.class_balance import label_weights
 from seqbelt.data.cropped_sequences import average_window_probabilities

@@ -2,7 +2,8 @@ from unittest.mock import Mock
 
 import numpy as np
 
-from seqbelt.comparison.comparison import Comparison, RunResult
+from seqbelt.comparison.comparison import Comparison
+from seqbelt.comparison.conclusion_page import RunResult
 from seqbelt.comparison.metrics import RunPredictions
 from seqbelt.tracking.run import TrackedRun
 from seqbelt.workflow.comparison_log import log_conclusion

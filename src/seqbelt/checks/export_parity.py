@@ -8,12 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seqbelt.checks.certificate import (
-    LogitCertificate,
-    find_flips,
-    finite_or_none,
-    tolerance_for,
-)
+from seqbelt.checks.certificate import LogitCertificate, find_flips, finite_or_none, tolerance_for
 from seqbelt.data.batches import pad
 from seqbelt.data.labels.targets import TARGETS, Target
 from seqbelt.data.sequences import Sequences

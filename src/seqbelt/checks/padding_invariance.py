@@ -7,12 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqbelt.checks.certificate import (
-    LogitCertificate,
-    find_flips,
-    finite_or_none,
-    tolerance_for,
-)
+from seqbelt.checks.certificate import LogitCertificate, find_flips, finite_or_none, tolerance_for
 from seqbelt.data.batches import Batch, make_batch
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.ensemble import Network

@@ -8,12 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqbelt.checks.certificate import (
-    LogitCertificate,
-    find_flips,
-    finite_or_none,
-    tolerance_for,
-)
+from seqbelt.checks.certificate import LogitCertificate, find_flips, finite_or_none, tolerance_for
 from seqbelt.checks.padding_invariance import sample_by_length
 from seqbelt.data.batches import pad
 from seqbelt.data.sequences import Sequences

@@ -6,14 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from seqbelt.comparison.advice_report import AdviceByCell
-from seqbelt.comparison.comparison import Conclusion
+from seqbelt.comparison.conclusion_page import Conclusion
 from seqbelt.comparison.diagnostics import Diagnostics
 from seqbelt.comparison.looks import Looks
-from seqbelt.comparison.metrics import (
-    RECALL,
-    Metric,
-    class_index,
-)
+from seqbelt.comparison.metric_scores import class_index
+from seqbelt.comparison.metrics import RECALL, Metric
 from seqbelt.comparison.variants import label
 from seqbelt.data.audit import Audit
 from seqbelt.data.store.store import SequenceStore

@@ -14,11 +14,7 @@ import numpy as np
 
 from seqbelt.data.labels.label_sets import unpack_labels
 from seqbelt.data.sources.dataset import Data
-from seqbelt.data.sources.item_kinds import (
-    Look,
-    find_duplicates,
-    find_rare,
-)
+from seqbelt.data.sources.item_kinds import Look, find_duplicates, find_rare
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import (
     find_lookalikes,

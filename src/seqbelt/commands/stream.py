@@ -16,12 +16,7 @@ from seqbelt.features.arrays.array_features import ArrayEncoder
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.streaming.byte_streams import Pcm
 from seqbelt.inference.bundle import Bundle
-from seqbelt.inference.live_events import (
-    MIN_DURATION_S,
-    THRESHOLD,
-    ChangeDetector,
-    LabelDetector,
-)
+from seqbelt.inference.live_events import MIN_DURATION_S, THRESHOLD, ChangeDetector, LabelDetector
 from seqbelt.inference.live_stream import LiveDecision, Stream
 from seqbelt.words import percent
 from seqbelt.workflow.console import echo

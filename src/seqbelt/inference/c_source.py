@@ -18,12 +18,7 @@ from seqbelt.inference import c_templates as templates
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.c_network import CNetwork
 from seqbelt.inference.c_unit import CUnit, c_number
-from seqbelt.inference.exportable import (
-    num_channels,
-    samples_before,
-    why_not_raw,
-    why_not_stepwise,
-)
+from seqbelt.inference.exportable import num_channels, samples_before, why_not_raw, why_not_stepwise
 
 
 class CSource(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from seqbelt.comparison.comparison import Conclusion
+from seqbelt.comparison.conclusion_page import Conclusion
 from seqbelt.comparison.metrics import ACCURACY
 from seqbelt.comparison.variants import label
 from seqbelt.data.audit import Audit

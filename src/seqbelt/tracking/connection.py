@@ -22,14 +22,7 @@ from requests import RequestException
 
 from seqbelt.errors import SeqbeltError, first_line, in_words
 from seqbelt.tracking import page_view
-from seqbelt.tracking.address import (
-    DATABASE,
-    HOME,
-    database_of,
-    is_own_store,
-    tracking_uri,
-    uri_of,
-)
+from seqbelt.tracking.address import DATABASE, HOME, database_of, is_own_store, tracking_uri, uri_of
 
 logger = logging.getLogger(__name__)
 _PATH_COLUMNS = (

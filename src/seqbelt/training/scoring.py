@@ -5,12 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    cohen_kappa_score,
-    f1_score,
-)
+from sklearn.metrics import accuracy_score, average_precision_score, cohen_kappa_score, f1_score
 from torch import nn
 
 from seqbelt.data.batches import evaluation_plan, make_batch

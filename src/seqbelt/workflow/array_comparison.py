@@ -14,7 +14,8 @@ from sklearn.utils.validation import column_or_1d
 from seqbelt.comparison.baselines.baseline import BaselineResult, no_recurrence_baseline
 from seqbelt.comparison.baselines.fitted import Fold, fitted_baselines, measure
 from seqbelt.comparison.baselines.signal_baselines import predict_shuffled, shuffled_order_baseline
-from seqbelt.comparison.comparison import Comparison, Conclusion, RunResult
+from seqbelt.comparison.comparison import Comparison
+from seqbelt.comparison.conclusion_page import Conclusion, RunResult
 from seqbelt.comparison.metrics import RunPredictions
 from seqbelt.comparison.variants import OVERRIDES, label
 from seqbelt.data.array_reading import read_sequences

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqbelt.comparison.baselines.baseline import BaselineResult
-from seqbelt.comparison.comparison import Conclusion
+from seqbelt.comparison.conclusion_page import Conclusion
 from seqbelt.comparison.metrics import ACCURACY
 from seqbelt.comparison.statistics import accuracy_after_selection
 from seqbelt.comparison.variants import label

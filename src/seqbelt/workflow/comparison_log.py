@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from seqbelt.comparison.comparison import Conclusion
+from seqbelt.comparison.conclusion_page import Conclusion
 from seqbelt.comparison.metrics import RECALL
 from seqbelt.plots.fonts import to_png
 from seqbelt.tracking.run import TrackedRun

@@ -7,7 +7,7 @@ import numpy as np
 
 from seqbelt.comparison.advice_report import AdviceByCell
 from seqbelt.comparison.baselines.baseline import BaselineResult
-from seqbelt.comparison.comparison import Conclusion, RunResult
+from seqbelt.comparison.conclusion_page import Conclusion, RunResult
 from seqbelt.comparison.looks import Looks
 from seqbelt.comparison.metrics import (
     AVERAGE_PRECISION,

@@ -11,12 +11,7 @@ from seqbelt.errors import BadInput
 from seqbelt.features.arrays import workbook_texts
 from seqbelt.features.arrays.table_layout import TableOptions
 from seqbelt.features.arrays.workbook_numbers import read_workbook
-from seqbelt.features.arrays.workbook_texts import (
-    cell_text,
-    fill_merged,
-    read_sheet,
-    sheet_names,
-)
+from seqbelt.features.arrays.workbook_texts import cell_text, fill_merged, read_sheet, sheet_names
 
 
 @pytest.mark.parametrize(

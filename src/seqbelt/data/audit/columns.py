@@ -72,11 +72,7 @@ def _judge(
     """Cross-validated accuracy of one column, the lower end of its interval, and the share of the
     most frequent label; None where there are too few rows of a label."""
     from scipy.stats import binomtest
-    from sklearn.model_selection import (
-        StratifiedGroupKFold,
-        StratifiedKFold,
-        cross_val_predict,
-    )
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
     from sklearn.tree import DecisionTreeClassifier
 
     counts = np.bincount(label)

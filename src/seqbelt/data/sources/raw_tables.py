@@ -18,12 +18,7 @@ from seqbelt.data.sources.names import clean_name, shorten
 from seqbelt.data.sources.text_encoding import check_encoding, read_table_bytes
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.arrays.number_cells import EXACT
-from seqbelt.features.arrays.workbook_texts import (
-    is_workbook,
-    last_filled,
-    read_sheet,
-    sheet_names,
-)
+from seqbelt.features.arrays.workbook_texts import is_workbook, last_filled, read_sheet, sheet_names
 
 JSON_LINES = (".jsonl", ".ndjson")
 GAPS = "empty lines between the rows are left out"

@@ -27,11 +27,7 @@ from seqbelt.data.sources.raw_tables import (
 )
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.arrays.ts_format import read_ts
-from seqbelt.features.arrays.workbook_texts import (
-    WORKBOOK_ENDINGS,
-    is_workbook,
-    sheet_names,
-)
+from seqbelt.features.arrays.workbook_texts import WORKBOOK_ENDINGS, is_workbook, sheet_names
 from seqbelt.features.base import Features
 
 ENDINGS = (".csv", ".tsv", ".txt", *JSON_LINES, ".parquet", *WORKBOOK_ENDINGS)

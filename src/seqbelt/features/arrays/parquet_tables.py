@@ -10,10 +10,7 @@ from seqbelt.errors import TOO_LONG, BadInput
 from seqbelt.features.arrays.number_cells import Cell
 from seqbelt.features.arrays.stored_arrays import MAX_NAME, refuse_size
 from seqbelt.features.arrays.table_cells import Table, to_columns
-from seqbelt.features.arrays.table_layout import (
-    MAX_COLUMNS,
-    TableOptions,
-)
+from seqbelt.features.arrays.table_layout import MAX_COLUMNS, TableOptions
 
 
 def open_parquet(content: bytes, max_bytes: float) -> Any:

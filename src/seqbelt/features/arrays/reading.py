@@ -13,14 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from seqbelt.errors import (
-    EMPTY,
-    TOO_LONG,
-    UNKNOWN_LABEL,
-    UNREADABLE,
-    WRONG_TYPE,
-    BadInput,
-)
+from seqbelt.errors import EMPTY, TOO_LONG, UNKNOWN_LABEL, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.array import Array, to_array
 from seqbelt.features.arrays.number_cells import as_text
 from seqbelt.features.arrays.parquet_tables import open_parquet, parquet_table, refuse_long_words

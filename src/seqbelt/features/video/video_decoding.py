@@ -14,15 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seqbelt.errors import (
-    EMPTY,
-    TOO_LONG,
-    TRUNCATED,
-    UNREADABLE,
-    WRONG_SHAPE,
-    WRONG_TYPE,
-    BadInput,
-)
+from seqbelt.errors import EMPTY, TOO_LONG, TRUNCATED, UNREADABLE, WRONG_SHAPE, WRONG_TYPE, BadInput
 from seqbelt.features.base import reason_of
 from seqbelt.features.media_container import (
     GIF_SIGNATURES,
