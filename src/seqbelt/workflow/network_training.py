@@ -17,6 +17,7 @@ from seqbelt.models.stem import Stem
 from seqbelt.plots.fonts import to_png
 from seqbelt.plots.run_figures import augmentation_figure
 from seqbelt.tracking.run import TrackedRun
+from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.augmenter import Augmenter
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
@@ -39,12 +40,13 @@ def fit_network(
 
     The state is saved in ``folder``, from which ``resume`` continues.
     """
-    plan = experiment.training.plan(len(rows["train"]))
-    name = experiment.run_name
-    number = experiment.training.num_networks
+    settings, name = experiment.training, experiment.run_name
+    assert settings.num_networks != "auto"  # they are resolved
+    assert isinstance(settings.augmentation, Augmentation)
+    plan = settings.plan(len(rows["train"]))
     _echo_plan(experiment, rows["train"])
     build = network_builder(experiment, store, rows["train"], run)
-    num_updates = number * plan.num_updates
+    num_updates = settings.num_networks * plan.num_updates
     with bar(f"training {name}", num_updates) as progress:
 
         def on_start(reach: GradientReach) -> None:
@@ -65,7 +67,7 @@ def fit_network(
             estimate()
 
         network, history = train_networks(
-            experiment.training,
+            settings,
             build,
             rows["train"],
             rows["validation"] if len(rows["validation"]) else None,
@@ -75,13 +77,12 @@ def fit_network(
             on_epoch=on_epoch,
             on_step=on_step,
         )
-    if experiment.training.augmentation.is_on:
-        augment = Augmenter.for_network(
-            experiment.training.augmentation, network.networks[0], experiment.training.seed
-        )
+    if settings.augmentation.is_on:
+        first = network.networks[0]
+        augment = Augmenter.for_network(settings.augmentation, first, settings.seed)
         figure = augmentation_figure(rows["train"], augment)
         run.log_artifact("pictures/augmentation.png", to_png(figure))
-    _echo_kept(experiment, history)
+    _echo_kept(name, history, settings.num_networks)
     if history.interrupted:
         echo(f"interrupted: the state is saved in {folder / CHECKPOINT}")
     return network, history
@@ -89,17 +90,19 @@ def fit_network(
 
 def _echo_plan(experiment: Experiment, train: Sequences) -> None:
     """Print what is about to be trained."""
-    name, plan = experiment.run_name, experiment.training.plan(len(train))
+    name, settings = experiment.run_name, experiment.training
+    assert settings.num_networks != "auto" and settings.distillation != "auto"
+    plan = settings.plan(len(train))
     echo(f"{name}: {plan.sentence}; {_describe_network(experiment.model, train)}")
-    if (number := experiment.training.num_networks) > 1:
+    if settings.num_networks > 1:
         echo(
-            f"{number} networks are trained so, one after another; a prediction is the mean of "
+            f"{settings.num_networks} networks are trained so, one after another; a prediction is the mean of "
             "their probabilities (training.num_networks)",
             once=True,
         )
-    if fraction := experiment.training.distillation:
+    if settings.distillation:
         echo(
-            f"{percent(fraction, 0)} of each training target is what a bag of words says "
+            f"{percent(settings.distillation, 0)} of each training target is what a bag of words says "
             "(training.distillation)",
             once=True,
         )
@@ -107,12 +110,11 @@ def _echo_plan(experiment: Experiment, train: Sequences) -> None:
         echo(f"{percent(lost)} of the training steps are not read ({experiment.model.cropping})")
 
 
-def _echo_kept(experiment: Experiment, history: History) -> None:
+def _echo_kept(name: str, history: History, num_networks: int) -> None:
     """Print which weights are kept, and how the training went."""
-    name, number = experiment.run_name, experiment.training.num_networks
     last = history.epochs[history.best_epoch - 1] if history.epochs else None
     kept = "best" if history.kept_best else "last"
-    kept = f"{'first network: ' if number > 1 else ''}{kept}"
+    kept = f"{'first network: ' if num_networks > 1 else ''}{kept}"
     echo(f"{name}: {kept} weights kept, epoch {history.best_epoch} of {len(history.epochs)}, "
         f"{format_epoch(last) if last else 'no epoch finished'}, {history.train_s:.1f} s, "
         f"layout {history.layout}, fill {history.fill:.2f}")  # fmt: skip
