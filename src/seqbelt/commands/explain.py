@@ -1,7 +1,7 @@
 """``seqbelt explain``: attributions of one prediction to its steps, as a table and a figure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from seqbelt.cropping import Cropping
 from seqbelt.data.sources.names import shorten
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
 from seqbelt.evaluation import attribution
@@ -98,14 +99,7 @@ def explain(
         gap=explanation.gap if explanation.is_rough else None,
     )
     echo(steps.caption)
-    if result["num_unread"]:
-        num_read = result["num_steps"] - result["num_unread"]
-        cropping = bundle.model.cropping
-        why = "features.truncate_tokens" if cropping.max_steps is None else str(cropping)
-        echo(
-            f"{num_read:,} of {result['num_steps']:,} steps were read "
-            f"({percent(num_read / result['num_steps'])}; {why})"
-        )
+    _echo_unread(result, bundle.model.cropping)
     target = output / _file_stem(item.name, item_id)
     result = {"model": concrete, **result}
     try:
@@ -121,6 +115,17 @@ def explain(
         {**result, "files": [str(path) for path in files]},
         only_json=("completeness_gap", "above_chance"),  # where bad, said in words
     )
+
+
+def _echo_unread(result: Mapping[str, Any], cropping: Cropping) -> None:
+    """Print which fraction of the steps the model reads, if not all."""
+    if result["num_unread"]:
+        num_read = result["num_steps"] - result["num_unread"]
+        why = "features.truncate_tokens" if cropping.max_steps is None else str(cropping)
+        echo(
+            f"{num_read:,} of {result['num_steps']:,} steps were read "
+            f"({percent(num_read / result['num_steps'])}; {why})"
+        )
 
 
 def _explain(

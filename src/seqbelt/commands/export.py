@@ -56,21 +56,7 @@ def export(
             "already; remove --config"
         )
     bundle, concrete, test = _open(model, experiment)
-    if raw or format != "onnx":
-        option, instead = ("--raw", " without --raw") if raw else (f"--format {format}", "")
-        bundle.refuse_several_inputs(option, f"--format onnx{instead}")
-    if bundle.model.labels_steps:
-        raise SettingsError(f"{model}: labels every step, which export does not support")
-    if bundle.target.is_several and not format.removesuffix("-int8") == "onnx":
-        raise SettingsError(
-            f"--format {format}: this model gives several labels (data.labels: several), and the "
-            "file's probabilities are of one class; use --format onnx"
-        )
-    if bundle.target.is_ordered and format.removesuffix("-int8") == "c":
-        raise SettingsError(
-            f"--format {format}: the files name the likeliest class, this model predicts the "
-            "median one (data.order); use --format onnx"
-        )
+    _check_model(bundle, model, format, raw)
     built = chosen.build(bundle, output, raw, False)
     original, drawing = bundle.network, draw_sequences(bundle, test)
     if raw:
@@ -104,6 +90,25 @@ def export(
         **built.facts,
     }
     return Outcome(result)
+
+
+def _check_model(bundle: Bundle, model: str, format: str, raw: bool) -> None:
+    """Raise SettingsError for a model that the format cannot express."""
+    if raw or format != "onnx":
+        option, instead = ("--raw", " without --raw") if raw else (f"--format {format}", "")
+        bundle.refuse_several_inputs(option, f"--format onnx{instead}")
+    if bundle.model.labels_steps:
+        raise SettingsError(f"{model}: labels every step, which export does not support")
+    if bundle.target.is_several and not format.removesuffix("-int8") == "onnx":
+        raise SettingsError(
+            f"--format {format}: this model gives several labels (data.labels: several), and the "
+            "file's probabilities are of one class; use --format onnx"
+        )
+    if bundle.target.is_ordered and format.removesuffix("-int8") == "c":
+        raise SettingsError(
+            f"--format {format}: the files name the likeliest class, this model predicts the "
+            "median one (data.order); use --format onnx"
+        )
 
 
 def _check_output(output: Path, format: Format) -> None:

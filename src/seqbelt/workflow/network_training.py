@@ -96,14 +96,14 @@ def _echo_plan(experiment: Experiment, train: Sequences) -> None:
     echo(f"{name}: {plan.sentence}; {_describe_network(experiment.model, train)}")
     if settings.num_networks > 1:
         echo(
-            f"{settings.num_networks} networks are trained so, one after another; a prediction is the mean of "
-            "their probabilities (training.num_networks)",
+            f"{settings.num_networks} networks are trained so, one after another; a prediction is "
+            "the mean of their probabilities (training.num_networks)",
             once=True,
         )
     if settings.distillation:
         echo(
-            f"{percent(settings.distillation, 0)} of each training target is what a bag of words says "
-            "(training.distillation)",
+            f"{percent(settings.distillation, 0)} of each training target is what a bag of words "
+            "says (training.distillation)",
             once=True,
         )
     if lost := lost_steps(train):
