@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqbelt.data.batches import evaluation_plan, fill, iterate, make_batch, pad, training_plan
+from seqbelt.data.batches import evaluation_plan, fill, make_batch, pad, training_plan
 from seqbelt.data.labels.targets import SequenceTarget
 from seqbelt.data.sequences import is_interpolable
 
@@ -122,7 +122,7 @@ def test_a_batch_carries_each_rows_own_label_and_place():
     rows = Rows([np.full((n % 4 + 1, 2), n, np.float32) for n in range(10)])
     plan = training_plan(rows.lengths, 3, 0, 0, 2)
     seen = []
-    for batch in iterate(rows, plan):
+    for batch in (make_batch(rows, indices) for indices in plan):
         assert batch.inputs[:, 0, 0].tolist() == batch.indices.tolist()
         assert batch.labels.tolist() == [index % 3 for index in batch.indices]
         assert batch.lengths.tolist() == [index % 4 + 1 for index in batch.indices]

@@ -6,7 +6,7 @@ depends on seed and epoch only, so all models of a comparison with one seed get 
 the same order.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -95,12 +95,6 @@ def evaluation_plan(lengths: np.ndarray, max_steps: int = 4096) -> list[np.ndarr
             batches.append(order[start:stop])
             start = stop
     return batches
-
-
-def iterate(sequences: Sequences, plan: list[np.ndarray]) -> Iterator[Batch]:
-    """The batches of a plan, one after the other."""
-    for indices in plan:
-        yield make_batch(sequences, indices)
 
 
 def fill(

@@ -210,9 +210,3 @@ class SequentialDigits(MemoryTask):
         order = np.random.default_rng(self.seed).permutation(len(images))
         for split, index in zip(splits, order):
             yield split, steps[index], str(digits[index])
-
-
-GeneratedTask = Annotated[
-    Adding | TemporalOrder | Copy | SequentialDigits, Field(discriminator="kind")
-]
-"""One task, by ``kind``."""

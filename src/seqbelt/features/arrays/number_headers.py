@@ -13,9 +13,7 @@ UNIX_TIME = 9e8
 """In seconds; larger values may be times since 1998."""
 
 
-def is_pandas_header(
-    cells: Sequence[Cell], below: Sequence[Row], kinds: Sequence[bool], line: int
-) -> bool:
+def is_pandas_header(cells: Sequence[Cell], below: Sequence[Row], line: int) -> bool:
     """Whether the first row is a header of numbers, as pandas writes for columns without names."""
     has_index = len(cells) > 1 and cells[0] == ""
     numbers = [*map(as_text, trimmed(cells[1:] if has_index else cells))]

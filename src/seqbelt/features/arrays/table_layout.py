@@ -140,7 +140,7 @@ def _layout_from_first_row(
         )
         return Layout(2, width, None, None, kinds, (note,))
     line, cells = rows[0]
-    if is_pandas_header(cells, rows[1:], kinds, line):
+    if is_pandas_header(cells, rows[1:], line):
         has_index = len(cells) > 1 and cells[0] == ""
         if cells[-1] == "" and not fits(cells, width):
             _refuse_misfit(rows[1:], line, len(trimmed(cells)), width)
