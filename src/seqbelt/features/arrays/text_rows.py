@@ -95,8 +95,8 @@ def _refuse_width(line: int, num_cells: int) -> None:
 
 
 def text_rows(text: str, delimiter: str, skip_rows: int) -> Iterator[Row]:
-    lines = numbered_lines(text, skip_rows)
-    for row in split_rows(lines, delimiter):
+    """All rows of a text, without a line that names the delimiter."""
+    for row in split_rows(numbered_lines(text, skip_rows), delimiter):
         if len(row[1]) == 1 and _SEPARATOR_LINE.fullmatch(str(row[1][0])):
             continue
         if row[1][:1] and str(row[1][0]).lower() == "sep=" and not any(row[1][1:]):
@@ -108,18 +108,17 @@ def read_first_rows(text: str, options: TableOptions, max_rows: int) -> Head:
     """The first rows, and the delimiter that makes most of them rows of numbers."""
     size = HEAD_CHARACTERS
     while True:
-        lines, starts, separator, comment_line, is_whole = _head_lines(
-            text, size, options.skip_rows, max_rows
-        )
-        if is_whole or len(lines) > 2:
+        beginning = _first_lines(text, size, options.skip_rows, max_rows)
+        if beginning.is_whole or len(beginning.lines) > 2:
             break
         size *= 4  # very wide
+    lines, comment_line = beginning.lines, beginning.comment
     if not lines:
         why = f"line {comment_line[0]} is a comment, and no row follows" if comment_line else ""
         raise BadInput(EMPTY, why or "the table has no rows")
     for number, line in lines:
         _refuse_width(number, 1 + max(line.count(sign) for sign in f"{DELIMITERS} "))
-    delimiter = separator or _find_delimiter(lines, options)
+    delimiter = beginning.separator or _find_delimiter(lines, options)
     rows = list(split_rows(iter(lines), delimiter))
     comment = None
     if comment_line is not None and delimiter != " ":
@@ -128,16 +127,27 @@ def read_first_rows(text: str, options: TableOptions, max_rows: int) -> Head:
         comment = (number, cells)
         if line[1:2] == delimiter:  # a column is called #
             comment = (number, [COMMENT, *cells[1:]])
-    if not is_whole and len(rows) > 1:
+    if not beginning.is_whole and len(rows) > 1:
         rows.pop()  # a quoted cell of it may go on
-    return Head(rows, starts, delimiter, comment)
+    return Head(rows, beginning.starts, delimiter, comment)
 
 
-def _head_lines(
-    text: str, size: int, skip_rows: int, max_rows: int
-) -> tuple[list[tuple[int, str]], dict[int, int], str | None, tuple[int, str] | None, bool]:
-    """Whole lines at the beginning, where each begins, the delimiter that a first line names, the
-    last comment above them, and whether these are all lines."""
+class _Beginning(NamedTuple):
+    """Whole lines at the beginning of a text."""
+
+    lines: list[tuple[int, str]]
+    starts: dict[int, int]
+    """Where each line begins, in characters, by its number."""
+    separator: str | None
+    """The delimiter that a first line names."""
+    comment: tuple[int, str] | None
+    """The last comment above the lines."""
+    is_whole: bool
+    """Whether these are all lines."""
+
+
+def _first_lines(text: str, size: int, skip_rows: int, max_rows: int) -> _Beginning:
+    """The lines in the first ``size`` characters, at most ``max_rows``."""
     lines: list[tuple[int, str]] = []
     starts: dict[int, int] = {}
     separator = comment = None
@@ -156,8 +166,8 @@ def _head_lines(
             starts[number] = begins
             lines.append((number, line))
             if len(lines) == max_rows and start < len(text):
-                return lines, starts, separator, comment, False
-    return lines, starts, separator, comment, is_whole
+                return _Beginning(lines, starts, separator, comment, False)
+    return _Beginning(lines, starts, separator, comment, is_whole)
 
 
 def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> str:
@@ -195,19 +205,27 @@ def _find_delimiter(lines: Sequence[tuple[int, str]], options: TableOptions) -> 
         raise unclosed
     if max(best_widths) == 1 and (found := _delimiter_of_names(lines)) is not None:
         return found
-    last = lines[-len(best_widths) :]
-    blank = next(((n, one) for n, one in lines if " " in one.strip() and is_number(one)), None)
-    if blank is not None and all(is_number(line) for _, line in last):
-        # One number a line whose thousands are parted by blanks, or several numbers?
-        if options.thousands is None and len(set(best_widths)) == 1:
-            raise BadInput(
-                WRONG_TYPE,
-                f"line {blank[0]}: '{blank[1].strip()[:40]}' is one number or several; "
-                "features.thousands: ' ' says that blanks separate thousands, '.' or ',' that "
-                "they do not",
-            )
-        return best if options.thousands in (".", ",", "'") else NO_DELIMITER
-    return best if max(set(best_widths), key=best_widths.count) > 1 else NO_DELIMITER
+    return " " if _blanks_separate(lines, best_widths, options) else NO_DELIMITER
+
+
+def _blanks_separate(
+    lines: Sequence[tuple[int, str]], widths: Sequence[int], options: TableOptions
+) -> bool:
+    """Whether blanks are delimiters of the last lines, which then have these ``widths``; otherwise
+    a line is one cell."""
+    last = lines[-len(widths) :]
+    blank = next(((n, line) for n, line in lines if " " in line.strip() and is_number(line)), None)
+    if blank is None or not all(is_number(line) for _, line in last):
+        return max(set(widths), key=widths.count) > 1
+    # One number a line whose thousands are parted by blanks, or several numbers?
+    if options.thousands is None and len(set(widths)) == 1:
+        raise BadInput(
+            WRONG_TYPE,
+            f"line {blank[0]}: '{blank[1].strip()[:40]}' is one number or several; "
+            "features.thousands: ' ' says that blanks separate thousands, '.' or ',' that "
+            "they do not",
+        )
+    return options.thousands in (".", ",", "'")
 
 
 def _has_whole_cells(cells: Sequence[Cell]) -> bool:
