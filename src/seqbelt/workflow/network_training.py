@@ -41,12 +41,11 @@ def fit_network(
     The state is saved in ``folder``, from which ``resume`` continues.
     """
     settings, name = experiment.training, experiment.run_name
-    assert settings.num_networks != "auto"  # they are resolved
-    assert isinstance(settings.augmentation, Augmentation)
+    assert isinstance(settings.augmentation, Augmentation)  # it is resolved
     plan = settings.plan(len(rows["train"]))
     _echo_plan(experiment, rows["train"])
     build = network_builder(experiment, store, rows["train"], run)
-    num_updates = settings.num_networks * plan.num_updates
+    num_updates = plan.num_networks * plan.num_updates
     with bar(f"training {name}", num_updates) as progress:
 
         def on_start(reach: GradientReach) -> None:
@@ -82,7 +81,7 @@ def fit_network(
         augment = Augmenter.for_network(settings.augmentation, first, settings.seed)
         figure = augmentation_figure(rows["train"], augment)
         run.log_artifact("pictures/augmentation.png", to_png(figure))
-    _echo_kept(name, history, settings.num_networks)
+    _echo_kept(name, history, plan.num_networks)
     if history.interrupted:
         echo(f"interrupted: the state is saved in {folder / CHECKPOINT}")
     return network, history
@@ -91,15 +90,9 @@ def fit_network(
 def _echo_plan(experiment: Experiment, train: Sequences) -> None:
     """Print what is about to be trained."""
     name, settings = experiment.run_name, experiment.training
-    assert settings.num_networks != "auto" and settings.distillation != "auto"
+    assert settings.distillation != "auto"
     plan = settings.plan(len(train))
     echo(f"{name}: {plan.sentence}; {_describe_network(experiment.model, train)}")
-    if settings.num_networks > 1:
-        echo(
-            f"{settings.num_networks} networks are trained so, one after another; a prediction is "
-            "the mean of their probabilities (training.num_networks)",
-            once=True,
-        )
     if settings.distillation:
         echo(
             f"{percent(settings.distillation, 0)} of each training target is what a bag of words "
