@@ -287,3 +287,13 @@ def test_a_mat_file_with_an_unknown_data_type_does_not_end_the_process(part, com
 def test_complex_numbers_in_a_mat_file_are_refused():
     with pytest.raises(BadInput, match="wrong type: complex"):
         read_array(mat_bytes(x=VALUES + 1j), 1e6)
+
+
+def test_notes_on_words_of_a_parquet_table_name_their_columns():
+    content = parquet_bytes({"x": [1.0, 2.0], "state": ["true", "false"], "v": ["12 mV", "13 mV"]})
+    array = read_array(content, 1e6)
+    assert array.values.tolist() == [[1, 1, 12], [2, 0, 13]]
+    assert [note.partition(":")[0] for note in array.notes] == ["column 'state'", "column 'v'"]
+    mixed = parquet_bytes({"x": [1.0, 2.0], "level": ["1,5", "2.5"]})
+    with pytest.raises(BadInput, match="line 2, column 'level'"):
+        read_array(mixed, 1e6)
