@@ -1,6 +1,7 @@
 """``seqbelt init`` on folders and tables as people keep them."""
 
 import json
+import sys
 import wave
 from pathlib import Path
 
@@ -16,14 +17,15 @@ from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 
 RANDOM = np.random.default_rng(0)
-MEASURE = "seqbelt.commands.init.measure_training_s"
+COMMAND = sys.modules[init.__module__]
+"""The module, which the package has under this name no more once a test imported it anew."""
 TEXTS = [f"the film number {n} was {('good', 'bad')[n % 2]} to see" for n in range(24)]
 
 
 @pytest.fixture(autouse=True)
 def _takes_three_minutes(monkeypatch):
     """Training steps are measured by the tests of tests/workflow/test_training_time.py."""
-    monkeypatch.setattr(MEASURE, lambda experiment, manifest: 180.0)
+    monkeypatch.setattr(COMMAND, "measure_training_s", lambda experiment, manifest: 180.0)
 
 
 def sound(path: Path, rate: int = 8000) -> None:
@@ -323,7 +325,7 @@ def test_the_time_that_training_takes_is_said_where_it_can_be_told(capsys, monke
     text_files(Path("in"))
     init(Path("in"))
     assert "on this machine: about 3.0 minutes" in capsys.readouterr().out
-    monkeypatch.setattr(MEASURE, lambda experiment, manifest: None)
+    monkeypatch.setattr(COMMAND, "measure_training_s", lambda experiment, manifest: None)
     init(Path("in"), force=True)
     assert "on this machine" not in capsys.readouterr().out
 
