@@ -308,6 +308,30 @@ def test_the_table_that_names_the_others_is_the_list_of_items():
         init(Path("in"), force=True, show=False)
 
 
+def test_a_table_beside_class_folders_that_names_no_items_is_left_out():
+    class_folders(Path("d"))
+    write(Path("d/meta.csv"), "camera,year\nA,2020\nB,2021\n")
+    done = init(Path("d"), Path("c.yaml")).result
+    assert done["classes"] == {"cat": 10, "dog": 10}
+    assert "meta.csv beside them names no items" in done["reasons"]["data.source"]
+
+
+def test_columns_of_objects_that_nobody_needs_are_left_out():
+    rows = [{"meta": {"n": n}, "text": t, "label": n % 2} for n, t in enumerate(TEXTS)]
+    write(Path("m.jsonl"), "".join(json.dumps(row) + "\n" for row in rows))
+    assert init(Path("m.jsonl"), Path("c.yaml")).result["classes"] == {"0": 12, "1": 12}
+    rows = [{**row, "label": [row["label"]]} for row in rows]
+    write(Path("m.jsonl"), "".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(SettingsError, match="column 'label' holds a list"):
+        init(Path("m.jsonl"), Path("d.yaml"))
+
+
+def test_an_archive_is_not_looked_into_and_the_way_is_named():
+    write(Path("a.zip"), "x")
+    with pytest.raises(SettingsError, match=r"unpack it, or write a config with data\.source"):
+        init(Path("a.zip"), Path("c.yaml"))
+
+
 def test_columns_that_are_not_read_are_named():
     two_labels(Path("in.csv"))
     found = init(Path("in.csv"), overrides=["data.label_column=topic"], show=False).result

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from seqbelt.data.labels.label_sets import unpack_labels
+from seqbelt.data.sources.archives import is_archive
 from seqbelt.data.sources.dataset import Data
 from seqbelt.data.sources.item_kinds import Look, find_duplicates, find_rare
 from seqbelt.data.sources.manifest import Manifest
 from seqbelt.data.sources.names import (
+    find_folds,
     find_lookalikes,
     find_lost_digits,
     find_mangled,
@@ -71,6 +73,11 @@ def init(
                 "--pattern: applies to the names of a folder's files, but the source is a table"
             )
         look = look_into_manifest(source, findings)
+    elif is_archive(source):
+        raise SettingsError(
+            f"{source}: init does not look into archives, which prepare and train read: unpack it, "
+            f"or write a config with data.source: {source} and a features.kind"
+        )
     else:
         raise SettingsError(
             f"{source}: neither a folder nor a table of items (.csv, .tsv, .jsonl, .parquet, "
@@ -186,6 +193,7 @@ def _find_faults(manifest: Manifest, counts: Counter[str], data: Data) -> list[s
         *find_missing(labelled, "class"),
         *find_mangled(labelled, "class"),
         *find_lost_digits(labelled, "class"),
+        *find_folds(labelled),
         *find_rare(labelled),
         *_describe_problems(manifest.problems),
     ]

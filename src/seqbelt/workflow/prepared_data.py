@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from seqbelt.data.sources.names import (
+    find_folds,
     find_lookalikes,
     find_lost_digits,
     find_mangled,
@@ -90,7 +91,7 @@ def describe_classes(store: SequenceStore) -> None:
             echo(f"{store.folder}: {finding}")
     findings = find_missing(counts, "class") + find_missing(groups, "group")
     findings += find_lost_digits(counts, "class") + find_lost_digits(groups, "group")
-    for finding in findings + find_mangled(counts, "class"):
+    for finding in findings + find_folds(counts) + find_mangled(counts, "class"):
         echo(f"{store.folder}: {finding}")
     without = store.about.get("num_sequences", 0) - sum(groups.values())
     if groups and without > 0:

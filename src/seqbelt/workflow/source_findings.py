@@ -19,7 +19,7 @@ from seqbelt.data.sources.file_walk import list_files
 from seqbelt.data.sources.folders import without_label_tracks
 from seqbelt.data.sources.item_kinds import Look, kind_of_files, look_into_files, look_into_texts
 from seqbelt.data.sources.names import shorten
-from seqbelt.data.sources.table_columns import look_into_table
+from seqbelt.data.sources.table_columns import NoItemsError, look_into_table
 from seqbelt.data.sources.tables import is_manifest_file
 from seqbelt.errors import SettingsError
 
@@ -59,6 +59,7 @@ def look_into_folder(folder: Path, pattern: str | None, findings: Findings) -> L
     loose = [path for path in paths if "/" not in path]
     tables = [path for path in loose if is_manifest_file(Path(path)) and path[-4:] != ".txt"]
     others = [path for path in paths if path not in tables and not is_manifest_file(Path(path))]
+    by_class, left_out = len(loose) < len(paths), ""
     if tables and others and not pattern:
         if len(tables) > 1:
             raise SettingsError(
@@ -67,14 +68,21 @@ def look_into_folder(folder: Path, pattern: str | None, findings: Findings) -> L
             )
         findings.data["source"] = str(folder / tables[0])
         findings.reasons["source"] = "the only table beside the files"
-        return look_into_manifest(folder / tables[0], findings)
-    by_class = len(loose) < len(paths)
+        try:
+            return look_into_manifest(folder / tables[0], findings)
+        except NoItemsError:
+            if not by_class:
+                raise
+        findings.data["source"] = str(folder)
+        left_out = f"; {tables[0]} beside them names no items and is left out"
     if not by_class and not pattern and (listing := _find_listing(folder, tables)) is not None:
         findings.data["source"] = str(folder / listing)
         findings.reasons["source"] = "the table that names the other files"
         return look_into_manifest(folder / listing, findings)
     if by_class:
-        return _look_into_classes(folder, pattern, findings)
+        look = _look_into_classes(folder, pattern, findings)
+        findings.reasons["source"] += left_out
+        return look
     return _look_into_names(folder, paths, pattern, findings)
 
 

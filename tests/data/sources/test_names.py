@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from seqbelt.data.sources.names import (
     clean_name,
+    find_folds,
     find_lookalikes,
     find_lost_digits,
     find_mangled,
@@ -89,6 +90,13 @@ def test_long_numbers_are_apart_and_those_that_lost_digits_are_said():
     assert said.startswith("group '1.23457E+17' (3), '9007199254740992.0' (1) may have lost digits")
     assert not find_lost_digits({str(2**64): 1, "1e5": 1, "1E": 1}, "group")
     assert as_text(float(2**53 + 2)) == "9007199254740994.0"
+
+
+def test_classes_that_are_called_like_folds_are_said():
+    (said,) = find_folds(["fold1", "Fold_2", "fold10"])
+    assert said.startswith("classes fold1, Fold_2, fold10 are called like folds")
+    assert not find_folds(["fold1"]) and not find_folds(["fold1", "dog"])
+    assert not find_folds(["speaker1", "speaker2"])
 
 
 def test_a_class_that_is_a_missing_value_is_said():

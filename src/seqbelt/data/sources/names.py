@@ -35,6 +35,7 @@ _SEPARATORS = re.compile(r"(?<=[^\W\d_])[-_. ]+(?=[^\W\d_])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _DAY = re.compile(rf"\d{{1,2}}-(?:{_MONTHS})|(?:{_MONTHS})-\d{{2}}|\d{{1,2}}월 \d{{1,2}}일")
+_FOLD = re.compile(r"(fold|split|part|batch|chunk|shard)[\W_]*\d+")
 _LOST_DIGITS = re.compile(r"[+-]?\d([.,]\d+)?[eE]\+?(1[1-9]|[2-9]\d)|\d{16,}\.0")
 _CONFUSED = str.maketrans(
     "ıαενορτυχаеосрхуіјѕһԁԛԝ" + "\u2010\u2011\u2012\u2013\u2014\u2212\u2018\u2019\u201c\u201d",
@@ -125,6 +126,17 @@ def find_mangled(counts: Mapping[str, int], what: str) -> list[str]:
         f"{what} '{name}' ({counts[name]:,}) looks like a date, as spreadsheets make one of 1-2 or "
         "SEP2; it is taken as a name"
         for name in (mangled if len(mangled) < len(counts) else ())
+    ]
+
+
+def find_folds(names: Iterable[str]) -> list[str]:
+    """A sentence about classes that are all called like the parts of a cross-validation."""
+    listed = [*names]
+    if len(listed) < 2 or not all(_FOLD.fullmatch(name.strip().lower()) for name in listed):
+        return []
+    return [
+        f"classes {shorten(listed)} are called like folds and not like classes: where the labels "
+        "stand in the files' names, list the files in a manifest with the columns path and label"
     ]
 
 

@@ -42,6 +42,10 @@ MAX_CLASSES = 100
 """More different values are no classes, unless the column is called so."""
 
 
+class NoItemsError(SettingsError):
+    """A table has no column that names items: neither files nor texts."""
+
+
 class TableLook(NamedTuple):
     """How a table is read."""
 
@@ -80,7 +84,8 @@ def look_into_table(path: Path, given: Mapping[str, Any]) -> TableLook:
     )
     asked = [name for key, name in given.items() if key.endswith("_column")]
     known = [name for role in ("path", "text", "label") for name in _NAMES[role].split()]
-    values = read_columns(path, style, asked or known)
+    needed = {*asked, *_NAMES["label"].split()}
+    values = read_columns(path, style, asked or known, needed=needed)
     if not values or not len(next(iter(values.values()))):
         raise SettingsError(f"{path}: no rows; expected a header and a row per item")
     columns = _find_roles(path, values, given, reasons)
@@ -261,7 +266,7 @@ class _Roles:
                 f"no file in {path.parent} or the working directory; correct the paths, which are "
                 "relative to the table"
             )
-        raise SettingsError(
+        raise NoItemsError(
             f"{path}: no column with paths of files that exist or with texts; found "
             f"{shorten(values, 30)}. Name yours: data.path_column=NAME or data.text_column=NAME. "
             "Is the table one recording? Then init its folder"

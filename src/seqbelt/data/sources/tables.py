@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +118,14 @@ def read_columns(
     style: Style | None = None,
     header_names: Sequence[str] = (),
     lists_as_json: bool = False,
+    needed: Collection[str] | None = None,
 ) -> dict[str, list[str]]:
     """The columns of a table by name, every value as text.
 
     The header is the first row with one of ``header_names``, or else the first row. Raises
     SettingsError for a file that is no table, for two columns of one name, and for a list or an
-    object in a cell unless it is to be written as JSON.
+    object in a cell unless it is to be written as JSON; columns with such cells that are not
+    ``needed`` are left out where these are named.
     """
     table = read_raw_table(path, style or Style(), None, [], header_names=header_names)
     names = [clean_name(name) for name in table.names]
@@ -132,11 +134,13 @@ def read_columns(
     problems: dict[int, str] = {}
     columns = dict[str, list[str]]()
     for at, name in enumerate(names):
-        values = table.column(at)
+        values, found = table.column(at), dict[int, str]()
         if lists_as_json:
             values = [_list_as_json(value) for value in values]
-        if name:
-            columns[name] = as_strings(values, name, name, problems)
+        strings = as_strings(values, name, name, found)
+        if name and (not found or needed is None or name in needed):
+            columns[name] = strings
+            problems |= found
     for row, why in sorted(problems.items()):
         raise SettingsError(f"{path}, {table.place(row)}: {why}")
     return columns
