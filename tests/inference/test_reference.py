@@ -73,8 +73,10 @@ def test_texts_of_rare_and_unknown_tokens_stand_out():
     usual, unusual = reference.summarize(new), reference.summarize(rare)
     assert abs(usual[0] - information.mean()) < 4 * information.std()
     assert unusual[0] > information.max() and unusual[1] == 0.5
-    assert reference.unlike(usual) == reference.unlike(unusual) == ()
-    (said,) = reference.unlike(reference.summarize(np.array([1, 1, 2], np.int32)))
+    assert reference.unlike(np.stack([usual, unusual])) == [(), ()]
+    one_known = reference.summarize(np.array([1, 1, 2], np.int32))
+    known, (said,) = reference.unlike(np.stack([usual, one_known]))
+    assert known == ()
     assert "most tokens are unknown" in said
 
 
@@ -88,7 +90,7 @@ def test_what_is_far_from_all_training_rows_is_said():
     )
 
     def said(steps):
-        return reference.unlike(summarize_signal(steps), ("x",))
+        return reference.unlike(summarize_signal(steps)[None], ("x",))[0]
 
     for usual in (
         rows[0],
@@ -175,9 +177,9 @@ def test_several_inputs_have_the_quantities_of_each_and_of_the_columns():
         assert quantities["age: value"] == (61, 40)[row % 3]
     assert found.are_known(np.array([short_hash(rows.column("content_hash")[7])])).all()
     usual = found.summarize(rows[3])
-    assert found.unlike(usual) == ()
+    assert found.unlike(usual[None]) == [()]
     far = np.where([name == "tone: mean 2" for name in found.names], 1e6, usual)
-    assert "values of feature 2 of tone are far" in found.unlike(far)[0]
+    assert "values of feature 2 of tone are far" in found.unlike(far[None])[0][0]
 
 
 def test_an_input_that_no_training_row_has_is_no_fault():

@@ -167,16 +167,20 @@ class Predictor:
             elif item.sequence is not None:
                 indices.append(index)
                 sequences.append(item.sequence)
-        if sequences:
-            for index, sequence, row in zip(indices, sequences, self._rows(sequences)):
-                item, summary, remarks = window[index], None, window[index].remarks
-                if reference is not None:
-                    summary = reference.summarize(sequence)
-                    remarks += reference.unlike(summary, names)
-                results[index] = Prediction(
-                    item.index, item.content_hash, self.bundle.num_steps(sequence),
-                    find_overflow(row) or row, remarks, summary if self.summarizes else None,
-                )  # fmt: skip
+        if not sequences:
+            return results
+        summaries, remarks = [None] * len(sequences), [()] * len(sequences)
+        if reference is not None:
+            summaries = reference.summarize_each(sequences)
+            remarks = reference.unlike(summaries, names)
+        of_rows = zip(indices, sequences, self._rows(sequences), summaries, remarks, strict=True)
+        for index, sequence, row, summary, more in of_rows:
+            item = window[index]
+            results[index] = Prediction(
+                item.index, item.content_hash, self.bundle.num_steps(sequence),
+                find_overflow(row) or row, item.remarks + more,
+                summary if self.summarizes else None,
+            )  # fmt: skip
         return results
 
     def _problem(self, item: Encoded) -> BadInput | None:

@@ -105,42 +105,44 @@ class Reference:
     def summarize(self, sequence: np.ndarray) -> np.ndarray:
         """The quantities of one sequence ``(steps, features)`` or ``(steps,)``, or of a packed
         item: float32 ``(quantities,)``."""
-        if self.layout is not None:
-            sequences = self.layout.unpack(sequence)
-            cells = self.layout.cells(sequence)
-            of_inputs = [
-                np.full(len(one.names), np.nan) if steps is None else one.summarize(steps)
-                for one, steps in zip(self.inputs, sequences, strict=True)
-            ]
-            missing = np.array([steps is None for steps in sequences])
-            of_columns = summarize_cells(self.columns, cells[None])[0]
-            return np.concatenate([*of_inputs, missing, of_columns]).astype(np.float32)
-        if len(self.information):
-            unknown = np.count_nonzero(sequence == self.unknown_id) / len(sequence)
-            mean = self.information[sequence].mean()
-            return np.array([mean, unknown, len(sequence)], np.float32)
-        return summarize_signal(sequence)
+        return self.summarize_each([sequence])[0]
 
-    def unlike(self, summary: np.ndarray, names: Sequence[str] = ()) -> tuple[str, ...]:
-        """What is far from all training rows in a sequence with this ``summary`` (``summarize``);
-        ``names`` are those of its first features."""
+    def summarize_each(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
+        """``summarize`` of at least one sequence: float32 ``(sequences, quantities)``."""
+        if self.layout is not None:
+            return np.stack([self._summarize_item(item, self.layout) for item in sequences])
+        if len(self.information):
+            return self._summarize_tokens(sequences)
+        return np.stack([summarize_signal(steps) for steps in sequences])
+
+    def _summarize_item(self, item: np.ndarray, layout: InputLayout) -> np.ndarray:
+        sequences = layout.unpack(item)
+        of_inputs = [
+            np.full(len(reference.names), np.nan) if steps is None else reference.summarize(steps)
+            for reference, steps in zip(self.inputs, sequences, strict=True)
+        ]
+        missing = np.array([steps is None for steps in sequences])
+        of_columns = summarize_cells(self.columns, layout.cells(item)[None])[0]
+        return np.concatenate([*of_inputs, missing, of_columns]).astype(np.float32)
+
+    def _summarize_tokens(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
+        lengths = np.array([len(tokens) for tokens in sequences])
+        tokens, starts = np.concatenate(sequences), np.cumsum(lengths) - lengths
+        information = np.add.reduceat(self.information[tokens], starts, dtype=np.float64)
+        unknown = np.add.reduceat(tokens == self.unknown_id, starts, dtype=np.int64)
+        columns = (information / lengths, unknown / lengths, lengths)
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def unlike(self, summaries: np.ndarray, names: Sequence[str] = ()) -> list[tuple[str, ...]]:
+        """For each of ``summaries`` ``(sequences, quantities)`` what is far from all training rows;
+        ``names`` are those of the first features."""
         low, high = self._limits
-        far = [self.names[at] for at in np.flatnonzero((summary < low) | (summary > high))]
-        parts = [QuantityName.of(name) for name in far]
-        said = []
-        if any(part.kind == "unknown" for part in parts):
-            said.append(
-                "most tokens are unknown to the model, as of another language or other letters"
-            )
-        spans = [(part.owner, part.which) for part in parts if part.kind in ("mean", "std")]
-        if spans:
-            spans = sorted({*spans}, key=lambda span: (span[0], int(span[1].split("-")[0])))
-            labels = [_feature_label(*span, names) for span in spans]
-            said.append(
-                f"values of {list_first(labels, MAX_NAMED)} are far from those of all training "
-                "rows, as in another unit"
-            )
-        return tuple(said)
+        is_far = (summaries < low) | (summaries > high)
+        remarks: list[tuple[str, ...]] = [()] * len(summaries)
+        for row in np.flatnonzero(is_far.any(axis=1)).tolist():
+            far = [self.names[at] for at in np.flatnonzero(is_far[row])]
+            remarks[row] = _describe_far([QuantityName.of(name) for name in far], names)
+        return remarks
 
     @cached_property
     def _limits(self) -> tuple[np.ndarray, np.ndarray]:
@@ -210,6 +212,24 @@ class Reference:
             return reference
         except Exception as error:  # from safetensors or JSON
             raise SeqbeltError(f"{FILE}: cannot be read ({error})") from None
+
+
+def _describe_far(parts: Sequence[QuantityName], names: Sequence[str]) -> tuple[str, ...]:
+    """Sentences on quantities that are far from those of all training rows."""
+    sentences = list[str]()
+    if any(part.kind == "unknown" for part in parts):
+        sentences.append(
+            "most tokens are unknown to the model, as of another language or other letters"
+        )
+    spans = {(part.owner, part.which) for part in parts if part.kind in ("mean", "std")}
+    if spans:
+        ordered = sorted(spans, key=lambda span: (span[0], int(span[1].split("-")[0])))
+        labels = [_feature_label(*span, names) for span in ordered]
+        sentences.append(
+            f"values of {list_first(labels, MAX_NAMED)} are far from those of all training rows, "
+            "as in another unit"
+        )
+    return tuple(sentences)
 
 
 def _feature_label(owner: str, which: str, names: Sequence[str]) -> str:
