@@ -60,9 +60,9 @@ class Training(Settings):
     num_epochs: Count | None = None
     """Passes over the training rows, at most; null trains for ``num_updates``."""
     num_updates: Literal["auto"] | Count = "auto"
-    """Steps of the optimizer, where ``num_epochs`` is null; auto takes them from the number of
-    training rows, between a floor for small sets and a ceiling for large ones. A small set's epoch
-    is then several passes over its rows."""
+    """Steps of the optimizer for each network, where ``num_epochs`` is null; auto takes them from
+    the number of training rows, between a floor for small sets and a ceiling for large ones. A
+    small set's epoch is then several passes over its rows."""
     num_networks: Literal["auto"] | Count = "auto"
     """Networks trained one after another from different seeds; a prediction is the mean of their
     probabilities. auto trains several, with fewer updates each, where there are few rows of numbers
