@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from scipy.signal import lfilter
 
 RATE = 50
 NUM_CHANNELS = 6
@@ -34,8 +35,9 @@ COMMAND = "from seqbelt.cli import main; main()"
 def vibration(num_rows: int, fault_at: int | None, random: np.random.Generator) -> np.ndarray:
     """Rows ``(num_rows, 6)`` of one machine; the fault begins at row ``fault_at``."""
     times = np.arange(num_rows) / RATE
-    drift = np.cumsum(random.standard_normal(num_rows)) * 0.002
-    phase = 2 * np.pi * np.cumsum(random.uniform(4, 7) + drift - drift.mean()) / RATE
+    # The speed wanders by 0.2 Hz (standard deviation) and is governed back within minutes.
+    wander = lfilter([0.002], [1, -(1 - 5e-5)], random.standard_normal(num_rows))
+    phase = 2 * np.pi * np.cumsum(random.uniform(4, 7) + wander) / RATE
     load = 1 + 0.3 * np.sin(2 * np.pi * times / random.uniform(20, 60) + random.uniform(0, 6))
     mixing = np.random.default_rng(99).uniform(0.3, 1, (4, NUM_CHANNELS))  # the same machine
     mixing *= random.uniform(0.9, 1.1, mixing.shape)  # on another day
