@@ -1,6 +1,7 @@
 """Train one network after another from different seeds, as one model."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,31 +42,25 @@ def train_networks(
     if not resume:
         for path in filter(None, paths):  # of an earlier training
             remove_checkpoint(path)
-    network, history = train_network(
-        settings,
-        build,
-        train,
-        validation,
-        checkpoint=checkpoint,
-        resume=resume,
+    train_one = partial(
+        train_network,
+        build=build,
+        train=train,
+        validation=validation,
         row_weights=row_weights,
-        on_start=on_start,
-        on_epoch=on_epoch,
         on_step=on_step,
+    )
+    network, history = train_one(
+        settings, checkpoint=checkpoint, resume=resume, on_start=on_start, on_epoch=on_epoch
     )
     networks = [network]
     for number, path in enumerate(paths, start=1):
         if history.interrupted:
             break
-        network, its_history = train_network(
+        network, its_history = train_one(
             settings.replace(seed=member_seed(settings.seed, number)),
-            build,
-            train,
-            validation,
             checkpoint=path,
             resume=resume and path is not None and has_checkpoint(path),
-            row_weights=row_weights,
-            on_step=on_step,
         )
         history.train_s += its_history.train_s
         history.interrupted = its_history.interrupted
