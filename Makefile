@@ -9,8 +9,8 @@ OLDEST_VENV ?= .venv-torchtext
 OLDEST_BIN := $(OLDEST_VENV)/bin
 OLDEST_READY := $(OLDEST_VENV)/.ready
 OLDEST := constraints-oldest.txt
-ALL_OF_IT := --editable '.[dev,video,fused]'
-OLDEST_ONES := --editable '.[torchtext,video,fused,tune]' pytest pytest-xdist hypothesis statsmodels
+ALL_OF_IT := --editable '.[dev,video]'
+OLDEST_ONES := --editable '.[torchtext,video,tune]' pytest pytest-xdist hypothesis statsmodels
 
 export NO_MKDOCS_2_WARNING := 1
 # Processes that tests start import thousands of files: compiled once, not in each of them.
@@ -30,7 +30,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-torchtext test-oldest check check-collection docs format ui wheel-demo results clean
+.PHONY: help setup demo test test-all test-torchtext test-oldest check check-collection docs format ui wheel wheel-demo results clean
 
 help:  ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -107,12 +107,15 @@ format: $(READY)  ## Rewrite the code in the one format
 ui: $(READY)  ## MLflow's page on this project's runs
 	$(BIN)/seqbelt ui
 
+wheel: $(READY)  ## A wheel in build/wheel, with the recurrent kernel for every x86-64 processor
+	SEQBELT_BUILD_AHEAD=1 $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+
 WHEEL_DEMO := build/wheel-demo
 
 wheel-demo:  ## Build a wheel, install it in an environment of its own outside the repository, run the demo
 	rm -rf $(WHEEL_DEMO) && mkdir -p $(WHEEL_DEMO)
 	$(PYTHON) -m venv $(WHEEL_DEMO)/venv
-	$(WHEEL_DEMO)/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL_DEMO) .
+	SEQBELT_BUILD_AHEAD=1 $(WHEEL_DEMO)/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL_DEMO) .
 	$(WHEEL_DEMO)/venv/bin/python -m pip install --quiet --constraint $(KNOWN_GOOD) \
 	  "$$(echo $(WHEEL_DEMO)/*.whl)[video]"
 	cd "$$(mktemp -d)" && $(abspath $(WHEEL_DEMO))/venv/bin/seqbelt demo

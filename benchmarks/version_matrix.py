@@ -34,11 +34,11 @@ class DependencySet(NamedTuple):
 
 
 SETS = {
-    "newest": DependencySet(None, (".[dev,video,fused]",)),
-    "locked": DependencySet("constraints.txt", (".[dev,video,fused]",)),
+    "newest": DependencySet(None, (".[dev,video]",)),
+    "locked": DependencySet("constraints.txt", (".[dev,video]",)),
     "oldest": DependencySet(
         "constraints-oldest.txt",
-        (".[torchtext,video,fused,tune]", "pytest", "pytest-xdist", "hypothesis", "statsmodels"),
+        (".[torchtext,video,tune]", "pytest", "pytest-xdist", "hypothesis", "statsmodels"),
         ENGINE_TESTS,
     ),
 }

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 
 from seqbelt.models import fused
-from seqbelt.models.fused import Plan, build, fused_layer, is_available, why_unavailable
+from seqbelt.models.fused import Plan, fused_layer, is_available, library, why_unavailable
+from seqbelt.models.fused.compiler import INSTRUCTIONS, library_name
 
 CELLS = ["lstm", "gru", "rnn_tanh", "rnn_relu"]
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-12}
@@ -275,7 +276,7 @@ def test_half_precision_rounds_only_where_it_gains(cell):
     with torch.autocast("cpu", torch.bfloat16):
         rounded = run_fused(cell, layer, rows, lengths)[0]
     exact = run_fused(cell, layer, rows, lengths)[0]
-    assert torch.equal(rounded, exact) != ("-mavx512bf16" in build._flags())
+    assert torch.equal(rounded, exact) != library.instructions().endswith("bf16")
 
 
 @needs_kernel
@@ -425,37 +426,53 @@ def test_can_be_switched_off(monkeypatch):
 def test_says_that_there_is_no_compiler(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
     monkeypatch.setenv("CXX", "no-such-compiler")
-    sentence = build._load_once.__wrapped__()  # the process's own kernel is kept
+    sentence = library._load_once.__wrapped__()  # the process's own kernel is kept
     assert "'no-such-compiler' does not run" in sentence and capfd.readouterr().out == ""
-    monkeypatch.setattr(build, "_load_once", lambda: sentence)
+    monkeypatch.setattr(library, "_load_once", lambda: sentence)
     assert not is_available() and why_unavailable() == sentence
 
 
 @needs_kernel
-def test_says_that_ninja_is_missing(monkeypatch):
-    monkeypatch.setattr("torch.utils.cpp_extension.is_ninja_available", lambda: False)
-    assert "pip install ninja" in str(build._toolchain_problem())
+def test_says_that_memory_is_missing(monkeypatch):
+    weights = make_layer("gru", 4, 5, 1, torch.float32).all_weights
+    monkeypatch.setattr(library.kernel(), "seqbelt_forward", lambda arguments: False)
+    with pytest.raises(MemoryError, match="recurrent layer"):
+        fused_layer("gru", torch.randn(3, 4), torch.tensor([3]), weights)
+
+
+@pytest.fixture
+def compiler(tmp_path, monkeypatch) -> Path:
+    """A script in place of the compiler, and no library yet."""
+    script = tmp_path / "c++"
+    script.touch(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(library, "BUILT_AHEAD", tmp_path / "no wheel")
+    return script
+
+
+def test_says_why_the_build_failed(compiler, capfd):
+    compiler.write_text(
+        '#!/bin/sh\nif [ "$1" = --version ]; then echo 12.2.0; exit; fi\n'
+        'echo "kernel.cpp: error: no luck" >&2\nexit 1'
+    )
+    assert "no luck" in str(library._load_once.__wrapped__())
+    assert "no luck" not in capfd.readouterr().err
+    assert not list((compiler.parent / "cache").glob("*.so"))
 
 
 @needs_kernel
-def test_says_why_the_build_failed(tmp_path):
-    compiler = tmp_path / "c++"
-    compiler.write_text(
-        "#!/bin/sh\n"
-        'case "$1" in -*) echo 12.2.0;; *) echo "kernel.cpp: error: no luck"; exit 1;; esac'
-    )
-    compiler.chmod(0o755)
-    # In a process of its own: torch 2.3 does not say why a second build of one library failed.
-    environment = {**os.environ, "TORCH_EXTENSIONS_DIR": str(tmp_path), "CXX": str(compiler)}
-    environment.pop("SEQBELT_FUSED", None)
-    code = (
-        "from seqbelt.models.fused import is_available, why_unavailable\n"
-        "assert not is_available()\nprint(why_unavailable())"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    assert run.stdout.count("\n") == 1 and "no luck" in run.stdout
+def test_compiles_nothing_where_a_wheel_brought_the_library(compiler, tmp_path, monkeypatch):
+    compiler.write_text("#!/bin/sh\nexit 1")
+    own = Path(library.kernel()._name)
+    monkeypatch.setattr(library, "BUILT_AHEAD", own.parent)
+    assert library._load_once.__wrapped__()._name == str(own)
+    monkeypatch.setattr(library, "BUILT_AHEAD", tmp_path / "no wheel")
+    assert "does not run" in library._load_once.__wrapped__()
+
+
+def test_every_set_of_instructions_has_a_library_of_its_own():
+    assert len({library_name(instructions) for instructions in INSTRUCTIONS}) == len(INSTRUCTIONS)
 
 
 def test_exports():

@@ -10,7 +10,7 @@ from seqbelt.commands.compare import compare
 from seqbelt.comparison.variants import label
 from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.experiment import Experiment
-from seqbelt.models.fused.build import start_build
+from seqbelt.models.fused.library import start_build
 from seqbelt.words import percent
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.outcome import Outcome

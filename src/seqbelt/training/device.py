@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from seqbelt.errors import SettingsError
-from seqbelt.models.fused.build import processor_flags
+from seqbelt.models.fused.library import processor_flags
 from seqbelt.training.hyperparameters import Device, Precision
 from seqbelt.training.launch import is_single_process
 

@@ -1,5 +1,6 @@
 """A recurrent layer over concatenated sequences, without padding."""
 
+import ctypes
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqbelt.models.fused.build import why_unavailable
+from seqbelt.models.fused.library import Arguments, kernel
 
 _GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+_CELLS = list(_GATES)  # by the kernel's number
 
 DirectionWeights = Sequence[Tensor]
 
@@ -41,6 +43,7 @@ class Plan:
         spans = lengths if num_steps is None else torch.full_like(lengths, num_steps)
         self.batch_size = len(lengths)
         self.row_count = int(spans.sum())
+        self.num_steps = int(lengths.sum())
         order = lengths.argsort(descending=True, stable=True)
         first_rows = spans.cumsum(0) - spans
         table = (order, first_rows[order], lengths[order], (spans - lengths)[order])
@@ -89,8 +92,7 @@ def fused_layer(
     Schmidhuber (1997) with the forget gate of Gers et al. (2000), and the GRU of Cho et al. (2014)
     with the reset gate applied after the recurrent product.
     """
-    if (reason := why_unavailable()) is not None:
-        raise RuntimeError(reason)
+    kernel()  # or say why there is none
     plan = lengths if isinstance(lengths, Plan) else Plan(lengths)
     _check(cell, rows, plan, weights)
     dtype = torch.promote_types(weights[0][1].dtype, torch.float32)
@@ -169,16 +171,26 @@ class _Recurrence(torch.autograd.Function):
         memory: Tensor,
         *weights: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        num_directions, hidden_size = len(hidden), hidden.shape[2]
         # Both passes must divide the batch equally, even if the number of threads changes.
-        groups = min(plan.batch_size, -(-torch.get_num_threads() // len(hidden)))
-        *results, kept = torch.ops.seqbelt_fused.forward(
-            cell, half, groups, training, rows, plan.sequences, hidden, memory, weights
+        groups = min(plan.batch_size, -(-torch.get_num_threads() // num_directions))
+        precision = 1 if rows.dtype == torch.float64 else 2 if half else 0
+        call = (_CELLS.index(cell), precision, groups)
+        final_hidden, final_memory = torch.empty_like(hidden), torch.empty_like(memory)
+        output = rows.new_empty(len(rows), num_directions * hidden_size)
+        num_kept = plan.num_steps if training else 0
+        width = kernel().seqbelt_kept_bytes(*call[:2], hidden_size)
+        kept = torch.empty(num_directions, num_kept, width, dtype=torch.uint8)
+        arguments = _arguments(
+            call, plan, rows, hidden, memory, weights, final_hidden, final_memory
         )
+        arguments.output, arguments.kept = output.data_ptr(), kept.data_ptr()
+        _call(kernel().seqbelt_forward, arguments)
         if training:
             ctx.save_for_backward(kept, rows, hidden, memory, *weights)
-            ctx.call, ctx.plan = (cell, half, groups), plan
+            ctx.call, ctx.plan = call, plan
             ctx.set_materialize_grads(False)
-        return tuple(results)
+        return output, final_hidden, final_memory
 
     @staticmethod
     @once_differentiable
@@ -187,24 +199,66 @@ class _Recurrence(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         grad_output, grad_hidden, grad_memory = grads
         kept, rows, hidden, memory, *weights = ctx.saved_tensors
+        # The kernel overwrites the gradients of the final states with those of the initial ones.
         grad_hidden = _writable_gradient(grad_hidden, hidden)
         grad_memory = _writable_gradient(grad_memory, memory)
-        grad_rows, grad_weights = torch.ops.seqbelt_fused.backward(
-            *ctx.call,
-            ctx.needs_input_grad[4],
-            rows,
-            ctx.plan.sequences,
-            hidden,
-            memory,
-            weights,
-            kept,
-            rows.new_empty(0) if grad_output is None else grad_output.contiguous(),
-            grad_hidden,
-            grad_memory,
+        groups = ctx.call[-1]
+        grad_weights = [weight.new_empty(groups, *weight.shape) for weight in weights]
+        num_directions = len(hidden) if ctx.needs_input_grad[4] else 0
+        grad_rows = rows.new_empty(num_directions, *rows.shape)
+        arguments = _arguments(
+            ctx.call, ctx.plan, rows, hidden, memory, weights, grad_hidden, grad_memory
         )
-        grad_rows = _total(grad_rows) if len(grad_rows) else None
-        none = (None,) * 4
-        return *none, grad_rows, grad_hidden, grad_memory, *map(_total, grad_weights)
+        arguments.kept, arguments.grad_rows = kept.data_ptr(), grad_rows.data_ptr()
+        if grad_output is not None:
+            grad_output = grad_output.contiguous()
+            arguments.output = grad_output.data_ptr()
+        arguments.grad_weights = _addresses(grad_weights)
+        _call(kernel().seqbelt_backward, arguments)
+        total = _total(grad_rows) if num_directions else None
+        return *(None,) * 4, total, grad_hidden, grad_memory, *map(_total, grad_weights)
+
+
+def _arguments(
+    call: tuple[int, int, int],
+    plan: Plan,
+    rows: Tensor,
+    hidden: Tensor,
+    memory: Tensor,
+    weights: Sequence[Tensor],
+    final_hidden: Tensor,
+    final_memory: Tensor,
+) -> Arguments:
+    """What both passes are given. An empty tensor has the address 0."""
+    cell, precision, groups = call
+    return Arguments(
+        cell=cell,
+        precision=precision,
+        threads=torch.get_num_threads(),
+        directions=len(hidden),
+        groups=groups,
+        batch=plan.batch_size,
+        num_rows=len(rows),
+        inputs=rows.shape[1],
+        hidden=hidden.shape[2],
+        kept_rows=plan.num_steps,
+        sequences=plan.sequences.data_ptr(),
+        rows=rows.data_ptr(),
+        initial_hidden=hidden.data_ptr(),
+        initial_cell=memory.data_ptr(),
+        final_hidden=final_hidden.data_ptr(),
+        final_cell=final_memory.data_ptr(),
+        weights=_addresses(weights),
+    )
+
+
+def _addresses(tensors: Sequence[Tensor]) -> Any:
+    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+
+
+def _call(function: Any, arguments: Arguments) -> None:
+    if not function(ctypes.byref(arguments)):
+        raise MemoryError("Not enough memory for a recurrent layer.")
 
 
 def _writable_gradient(grad: Tensor | None, state: Tensor) -> Tensor:
