@@ -191,13 +191,15 @@ def test_steps_without_a_time_have_none(capsys, monkeypatch):
 
 
 def test_what_cannot_be_answered_says_why(noise, wav_bytes, capsys, monkeypatch):
-    Path("slow.wav").write_bytes(wav_bytes(noise(400), 4000))
+    Path("x.raw").write_bytes(as_integers(noise))
+    Path("folder").mkdir()
     Path("quiet.wav").write_bytes(wav_bytes(np.zeros(400)))
     Path("broken.wav").write_bytes(b"RIFF but no sound")
     model = save()
     for arguments, expected, words in (
         ([model, "none.wav"], 2, "none.wav: no such file"),
-        ([model, "slow.wav"], 2, "4000 Hz, but the model expects 8000 Hz"),
+        ([model, "folder"], 2, "FILE folder: a folder"),
+        ([model, "x.raw"], 1, "--pcm s16le reads raw samples"),
         ([model, "quiet.wav"], 1, "silent"),
         ([model, "broken.wav"], 1, "broken.wav: "),
         ([model, "-", "--follow"], 2, "--follow"),
@@ -206,21 +208,63 @@ def test_what_cannot_be_answered_says_why(noise, wav_bytes, capsys, monkeypatch)
     ):
         code, lines, err = run(capsys, *arguments)
         assert (code, lines) == (expected, []) and words in err, (arguments, err)
-    for content, words in ((b"", "empty"), (b"\0" * 900, "silent")):
+    for content, words in (
+        (b"", "empty"),
+        (b"\0" * 900, "silent"),
+        (b"fLaC" * 9, "wrong type: FLAC"),
+    ):
         pipe(monkeypatch, content)
         code, lines, err = run(capsys, model, "-")
         assert (code, lines) == (1, []) and f"standard input: {words}" in err
+    assert "ffmpeg -i - -f wav - | seqbelt stream bundle -" in err
+
+
+def test_a_file_of_another_rate_is_resampled_as_predict_does(noise, wav_bytes, capsys, monkeypatch):
+    model, content = save(), wav_bytes(noise(9000), 4000)
+    Path("slow.wav").write_bytes(content)
+    for file in ("slow.wav", "-"):
+        pipe(monkeypatch, content)
+        code, lines, err = run(capsys, model, file)
+        assert code == 0 and lines[-1]["time_s"] == 2.25
+        check(lines[-1], Path("slow.wav"))
+        assert "read: resampled from 4000 Hz to 8000 Hz" in err
+
+
+def test_columns_of_a_file_are_found_by_name_as_in_predict(capsys):
+    rows = np.random.default_rng(0).normal(size=(12, 2)).round(3)
+    content = "x,y\n" + "".join(f"{x},{y}\n" for x, y in rows)
+    model = save(Channels(kind="channels", sample_rate=4.0), [content.encode()])
+    Path("swapped.csv").write_text("y,x\n" + "".join(f"{y},{x}\n" for x, y in rows))
+    code, lines, err = run(capsys, model, "swapped.csv")
+    assert code == 0 and "read: columns in another order" in err
+    check(lines[-1], content.encode())
+
+
+def test_a_signal_far_longer_than_the_training_rows_is_remarked_once(noise, capsys, monkeypatch):
+    model = save()
+    bundle = Bundle.load(Path(model))
+    about = {"max_num_steps": 5, "median_num_steps": 4}
+    replace(bundle, about=about).save(Path(model))
+    for options, times in (([], 1), (["--window-s", "0.04"], 0)):
+        pipe(monkeypatch, as_integers(noise))
+        _, _, err = run(capsys, model, "-", "--every-steps", "3", *options)
+        assert err.count("longer by now than 4 times") == times
+        assert err.count("--window-s 0.04 predicts") == times
 
 
 @pytest.mark.parametrize(
     ("features", "learn_from", "settings", "words"),
     [
-        (LOG_MEL, [], {"bidirectional": True}, "model.bidirectional: false"),
-        (LOG_MEL, [], {"max_steps": 9, "crop": "windows"}, "crop: head"),
+        (
+            LOG_MEL, [], {"bidirectional": True},
+            "add --window-s SECONDS, or train one that reads forwards: seqbelt train CONFIG.yaml "
+            "name=t-live model.bidirectional=false",
+        ),
+        (LOG_MEL, [], {"max_steps": 9, "crop": "windows"}, "name=t-live model.crop=head"),
         (LogMel(kind="log_mel", subtract_mean=True), [], {}, "subtract_mean: false"),
         (Character(kind="character", min_count=1), ["abc"], {}, "'seqbelt predict'"),
     ],
-)
+)  # fmt: skip
 def test_a_model_that_needs_the_whole_signal_is_refused(
     capsys, features, learn_from, settings, words
 ):

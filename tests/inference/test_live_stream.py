@@ -227,7 +227,7 @@ def test_what_is_no_number_is_refused(noise):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"bidirectional": True}, "model.bidirectional: false"),
+        ({"bidirectional": True}, "model.bidirectional=false"),
         ({"max_steps": 5, "crop": "tail"}, "crop: tail"),
         ({"max_steps": 5, "crop": "windows"}, "crop: windows"),
     ],

@@ -178,6 +178,10 @@ def stream(
         Literal["s16le", "f32le"] | None,
         typer.Option(help="Format of raw mono samples; standard input: s16le unless given."),
     ] = None,
+    pcm_rate: Annotated[
+        int | None,
+        typer.Option(min=100, help="Rate of raw samples in Hz; the model's unless given."),
+    ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Keep reading as FILE grows, until Ctrl-C.")
     ] = False,
@@ -226,11 +230,12 @@ def stream(
 
     def work() -> Outcome:
         from seqbelt.commands.stream import Options, stream
+        from seqbelt.workflow.live_signals import SignalReading
 
         options = Options(
-            pcm=pcm, follow=follow, every_ms=every_ms,
-            every_steps=every_steps, window_s=window_s, events=events, on_event=on_event,
-            threshold=threshold, min_duration_s=min_duration_s,
+            SignalReading(pcm, pcm_rate, follow), every_ms=every_ms, every_steps=every_steps,
+            window_s=window_s, events=events, on_event=on_event, threshold=threshold,
+            min_duration_s=min_duration_s,
         )  # fmt: skip
         outcome = stream(model, files, options)
         # Without --json, standard output has the predictions only.

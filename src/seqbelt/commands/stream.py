@@ -14,14 +14,15 @@ import numpy as np
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
 from seqbelt.features.arrays.array_features import ArrayEncoder
 from seqbelt.features.audio.audio import AudioFeatures
-from seqbelt.features.streaming.byte_streams import Pcm
 from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.folder import FAR_LONGER
 from seqbelt.inference.live_events import MIN_DURATION_S, THRESHOLD, ChangeDetector, LabelDetector
 from seqbelt.inference.live_stream import LiveDecision, Stream
-from seqbelt.words import percent
+from seqbelt.inference.recording_windows import default_window_s
+from seqbelt.words import count_of, percent
 from seqbelt.workflow.console import echo
 from seqbelt.workflow.event_command import EventCommand
-from seqbelt.workflow.live_signals import Restart, decode_pieces, open_signal
+from seqbelt.workflow.live_signals import Restart, SignalReading, decode_pieces, open_signal
 from seqbelt.workflow.models import load_folder
 from seqbelt.workflow.outcome import FAILED, QUARANTINED, Outcome
 
@@ -35,8 +36,7 @@ NUM_LATENCIES = 10_000
 class Options:
     """How signals are predicted; the fields are the options of the command."""
 
-    pcm: Pcm | None = None
-    follow: bool = False
+    reading: SignalReading
     every_ms: float | None = None
     every_steps: int | None = None
     window_s: float | None = None
@@ -54,8 +54,8 @@ class Options:
 class LiveSignal:
     """One signal on its way through the model."""
 
-    def __init__(self, bundle: Bundle, file: str, options: Options) -> None:
-        self.file, self._bundle, self._options = file, bundle, options
+    def __init__(self, bundle: Bundle, file: str, options: Options, model: str) -> None:
+        self.file, self._bundle, self._options, self._model = file, bundle, options, model
         self.num_decisions = self.num_events = self.num_restarts = 0
         self.latencies: deque[float] = deque(maxlen=NUM_LATENCIES)
         self.compute_s = 0.0
@@ -63,7 +63,7 @@ class LiveSignal:
         self.error: str | None = None
         self.last: dict[str, Any] = {}
         self._start()
-        self._signal = open_signal(bundle, file, options.pcm, options.follow)
+        self._signal = open_signal(bundle, file, options.reading, model)
 
     def _start(self) -> None:
         options = self._options
@@ -72,6 +72,7 @@ class LiveSignal:
         )
         self._changes = _detector(self._bundle, self.predictions, options)
         self._spent = 0.0
+        self._is_warned = False
 
     @property
     def name(self) -> str:
@@ -87,18 +88,46 @@ class LiveSignal:
                 echo(f"warning: {self.name}: {piece.reason}; its new content is another signal")
                 self.num_restarts += 1
                 self._start()
-                self._signal = decode_pieces(self._bundle, self._signal.pieces, self._options.pcm)
+                self._signal = decode_pieces(
+                    self._bundle, self._signal.pieces, self.file, self._options.reading, self._model
+                )
             else:
                 yield from self._predict(piece)
 
     def _predict(self, piece: Any) -> Iterator[dict[str, Any]]:
         """The lines due; latencies count from the arrival of the piece or the previous line."""
         began = time.perf_counter()
-        for decision in self.predictions.push(self._signal.decode(piece)):
+        for decision in self.predictions.push(self._remarked(self._signal.decode(piece))):
             self._add_latency(began)
             yield self._line(decision)
             began = time.perf_counter()
         self._spent += time.perf_counter() - began
+
+    def _remarked(self, inputs: np.ndarray) -> np.ndarray:
+        """The inputs, after it was said how they are read."""
+        for note in self._signal.notes:
+            echo(f"{self.name}: read: {note}")
+        self._signal.notes.clear()
+        return inputs
+
+    def _warn_of_length(self) -> None:
+        """Say once that a model which reads all since the start was trained on less."""
+        longest = self._bundle.about.get("max_num_steps")
+        if (
+            longest is None
+            or self.predictions.window_steps is not None
+            or self.predictions.num_steps <= FAR_LONGER * longest
+            or self._is_warned
+        ):
+            return
+        self._is_warned = True
+        window_s = default_window_s(self._bundle)
+        advice = f"--window-s {window_s:.2g}" if window_s else "model.crop_steps, trained with,"
+        echo(
+            f"warning: {self.name}: longer by now than {FAR_LONGER} times the longest training "
+            f"sequence ({longest:,} steps), and all of it counts; {advice} predicts from the last "
+            "seconds"
+        )
 
     def _add_latency(self, began: float) -> None:
         latency = self._spent + time.perf_counter() - began
@@ -109,13 +138,14 @@ class LiveSignal:
     def finish(self) -> Iterator[dict[str, Any]]:
         """The lines that remain at the end of the signal."""
         began = time.perf_counter()
-        for decision in self.predictions.push(self._signal.finish()):
+        for decision in self.predictions.push(self._remarked(self._signal.finish())):
             yield self._line(decision)
         final = self.predictions.finish()
         self._add_latency(began)
         yield self._line(final)
 
     def _line(self, decision: LiveDecision) -> dict[str, Any]:
+        self._warn_of_length()
         line = self.last = _line(self._bundle, self.predictions, decision)
         self.num_decisions += 1
         line = line | self._changed(line, decision)
@@ -163,7 +193,7 @@ def stream(model: str, files: Sequence[str], options: Options) -> Outcome:
     folder, concrete = load_folder(model)
     bundle = Bundle.load(folder)
     bundle.refuse_several_inputs("seqbelt stream")
-    signals = [LiveSignal(bundle, file, options) for file in files]
+    signals = [LiveSignal(bundle, file, options, model) for file in files]
     _warm_up(bundle, options.window_s)
     _describe_window(bundle, signals[0].predictions, options.window_s)
     hook = None if options.on_event is None else EventCommand(options.on_event)
@@ -330,10 +360,10 @@ def _summarise(signal: LiveSignal, options: Options, is_named: bool) -> dict[str
             f"{line['time_s']:g} s at {1 / max(real_time_factor, 1e-6):,.0f} times real time, "
         )
     decided = ", ".join(line["labels"]) or "no label" if "labels" in line else line["label"]
+    counts = f"{count_of(line['step'], 'step')}, {count_of(signal.num_decisions, 'decision')}"
     echo(
-        f"{name}{decided} {percent(line['confidence'])}: {duration}{line['step']:,} steps, "
-        f"{signal.num_decisions:,} decisions; latency of a decision {median:g} ms (median), "
-        f"{p95:g} ms (95 % are faster)"
+        f"{name}{decided} {percent(line['confidence'])}: {duration}{counts}; latency of a decision "
+        f"{median:g} ms (median), {p95:g} ms (95 % are faster)"
     )
     return {
         "num_steps": line["step"],
@@ -343,5 +373,5 @@ def _summarise(signal: LiveSignal, options: Options, is_named: bool) -> dict[str
         "latency_ms": {"median": median, "p95": p95},
         **({"real_time_factor": real_time_factor} if real_time_factor is not None else {}),
         **({"num_events": signal.num_events} if options.detects else {}),
-        **({"num_restarts": signal.num_restarts} if options.follow else {}),
+        **({"num_restarts": signal.num_restarts} if options.reading.follow else {}),
     }

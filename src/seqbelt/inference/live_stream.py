@@ -1,5 +1,6 @@
 """Predictions for a live signal; the last one equals that for a file with the signal."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from seqbelt.features.audio.audio_decoding import SILENCE_PEAK
 from seqbelt.features.streaming.steps import stream_steps, why_whole
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.decision import find_overflow
+from seqbelt.inference.recording_windows import default_window_s
 from seqbelt.models.model import Model
 from seqbelt.models.numpy_streaming import NumpyStreamingClassifier
 
@@ -32,23 +34,31 @@ class LiveDecision:
 
 
 def why_not_streaming(model: Model) -> str | None:
-    """Why a model needs the complete sequence, with the remedy; None if it can stream."""
+    """Why a model needs the complete sequence; None if it can stream."""
     if model.bidirectional:
-        return (
-            "the model is bidirectional and reads from the end; give --window-s, or train one "
-            "with model.bidirectional: false"
-        )
+        return "it is bidirectional and reads from the end"
     if model.cropping.needs_end:
-        return (
-            f"model.crop: {model.crop} depends on the sequence's end; give "
-            "--window-s, or train with crop: head, or with crop_steps: null"
-        )
+        return f"model.crop: {model.crop} depends on the sequence's end"
     return None
 
 
 def why_not_bundle(bundle: Bundle) -> str | None:
-    """Why a bundle cannot stream because of its model or features; None if it can."""
-    return why_not_streaming(bundle.model) or why_whole(bundle.features)
+    """Why a bundle cannot stream because of its model or features, with what to do; None if it
+    can."""
+    if (reason := why_not_streaming(bundle.model)) is None:
+        return why_whole(bundle.features)
+    settings = "model.bidirectional=false" if bundle.model.bidirectional else ""
+    if bundle.model.cropping.needs_end:
+        settings += " model.crop=head"
+    remedy = (
+        "train one that reads forwards: seqbelt train CONFIG.yaml "
+        f"name={shlex.quote(bundle.name + '-live')} {settings.strip()}"
+    )
+    if why_whole(bundle.features) is None and bundle.features.step_s() is not None:
+        typical_s = default_window_s(bundle)
+        window = f"{typical_s:.2g} (a typical training sequence)" if typical_s else "SECONDS"
+        remedy = f"add --window-s {window}, or {remedy}"
+    return f"{reason}; {remedy}"
 
 
 def window_steps(bundle: Bundle, window_s: float | None) -> int | None:

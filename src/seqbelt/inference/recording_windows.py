@@ -19,6 +19,17 @@ from seqbelt.inference.bundle import Bundle
 BLOCK_SAMPLES = 1 << 18
 
 
+def default_window_s(bundle: Bundle) -> float | None:
+    """Duration in seconds of a typical training sequence, at most ``max_steps``. None if the bundle
+    has neither, or steps have no time."""
+    step_s = bundle.features.step_s()
+    if step_s is None:
+        return None
+    lengths = [bundle.about.get("median_num_steps"), bundle.model.max_steps]
+    known = [length for length in lengths if length]
+    return min(known) * step_s if known else None
+
+
 def open_recording(bundle: Bundle, source: Source) -> tuple[float, Iterator[np.ndarray]]:
     """The rate in Hz of a recording, and its mono samples or rows in pieces."""
     features = bundle.features

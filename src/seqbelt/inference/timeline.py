@@ -46,17 +46,6 @@ Windows: TypeAlias = list[tuple[int, np.ndarray]]
 """The index of the first input and the inputs of each window."""
 
 
-def default_window_s(bundle: Bundle) -> float | None:
-    """Duration in seconds of a typical training sequence, at most ``max_steps``. None if the bundle
-    has neither, or steps have no time."""
-    step_s = bundle.features.step_s()
-    if step_s is None:
-        return None
-    lengths = [bundle.about.get("median_num_steps"), bundle.model.max_steps]
-    known = [length for length in lengths if length]
-    return min(known) * step_s if known else None
-
-
 def pools_spans(bundle: Bundle) -> bool:
     """Whether a model can pool a part of a window."""
     return bundle.model.pooling in LOCAL and bundle.model.cell != "none"

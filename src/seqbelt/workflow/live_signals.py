@@ -1,8 +1,10 @@
 """The signals of ``seqbelt stream``: a pipe, a file, or a file that grows."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -12,10 +14,11 @@ import numpy as np
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.arrays.array_features import ArrayEncoder, ArrayFeatures
 from seqbelt.features.audio.audio import AudioFeatures
-from seqbelt.features.streaming.byte_streams import Pcm, PcmReader, TableReader, conversion_hint
+from seqbelt.features.streaming.byte_streams import Pcm, PcmReader, TableReader
 from seqbelt.inference.bundle import Bundle
 
 READ_BYTES = 1 << 16
+RAW_SUFFIXES = (".raw", ".pcm")
 
 
 class Restart(NamedTuple):
@@ -32,35 +35,57 @@ class Signal(NamedTuple):
     decode: Callable[[Any], np.ndarray]
     finish: Callable[[], np.ndarray]
     """Returns what remains at the end."""
+    notes: list[str]
+    """How the signal is read, where that was not evident; grows while it is decoded."""
 
 
-def open_signal(bundle: Bundle, file: str, pcm: Pcm | None, follow: bool) -> Signal:
-    """Open ``file``, or standard input for ``-``.
+@dataclass(frozen=True)
+class SignalReading:
+    """How signals are read, as the command's options state it."""
+
+    pcm: Pcm | None = None
+    pcm_rate: int | None = None
+    follow: bool = False
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether a file is stated to have raw samples."""
+        return self.pcm is not None or self.pcm_rate is not None
+
+
+def open_signal(bundle: Bundle, file: str, reading: SignalReading, model: str) -> Signal:
+    """Open ``file``, or standard input for ``-``; ``model`` is how the user calls the bundle.
 
     Raises SettingsError for options that do not suit the model or the file; the pieces raise
     BadInput where they cannot be decoded.
     """
-    if follow and file == "-":
+    if reading.follow and file == "-":
         raise SettingsError("--follow: needs a FILE, not standard input")
     if file != "-" and not Path(file).is_file():
-        raise SettingsError(f"FILE {file}: no such file")
-    if pcm is not None and not isinstance(bundle.features, AudioFeatures):
-        raise SettingsError("--pcm: this model reads tables of numbers, not audio")
-    if file != "-" and not follow and pcm is None:
+        what = "a folder; give its files" if Path(file).is_dir() else "no such file"
+        raise SettingsError(f"FILE {file}: {what}")
+    if reading.is_raw and not isinstance(bundle.features, AudioFeatures):
+        option = "--pcm" if reading.pcm is not None else "--pcm-rate"
+        raise SettingsError(f"{option}: this model reads tables of numbers, not audio")
+    if file != "-" and not reading.follow and not reading.is_raw:
         return _read_file(bundle, Path(file))
-    pieces = _follow(Path(file)) if follow else _read_pieces(file)
-    return decode_pieces(bundle, pieces, pcm)
+    pieces = _follow(Path(file)) if reading.follow else _read_pieces(file)
+    return decode_pieces(bundle, pieces, file, reading, model)
 
 
-def decode_pieces(bundle: Bundle, pieces: Iterator[Any], pcm: Pcm | None) -> Signal:
+def decode_pieces(
+    bundle: Bundle, pieces: Iterator[Any], file: str, reading: SignalReading, model: str
+) -> Signal:
     """A signal of pieces of bytes, from its first one."""
     features = bundle.features
     if isinstance(features, AudioFeatures):
-        reader = PcmReader(features.sample_rate, pcm or "s16le")
+        command = shlex.join(["seqbelt", "stream", model, "-"])
+        conversion = f"Convert it on the way: ffmpeg -i {shlex.quote(file)} -f wav - | {command}"
+        reader = PcmReader(features, bundle.encoder, reading.pcm, reading.pcm_rate, conversion)
     else:
         assert isinstance(features, ArrayFeatures) and isinstance(bundle.encoder, ArrayEncoder)
         reader = TableReader(features, bundle.encoder)
-    return Signal(pieces, reader.push, reader.finish)
+    return Signal(pieces, reader.push, reader.finish, reader.notes)
 
 
 def _read_file(bundle: Bundle, path: Path) -> Signal:
@@ -69,19 +94,17 @@ def _read_file(bundle: Bundle, path: Path) -> Signal:
     try:
         raw = features.read(path)
         if isinstance(features, AudioFeatures):
-            values = raw.samples
-            if raw.sample_rate != features.sample_rate:
-                raise SettingsError(
-                    f"FILE {path}: {raw.sample_rate} Hz, but the model expects "
-                    f"{features.sample_rate} Hz, and a stream is not resampled. "
-                    f"{conversion_hint(features.sample_rate)}"
-                )
+            values = features.prepare_signal(raw)
         else:
             bundle.encoder.encode([raw])  # raises for another number or names of columns
-            values = raw.values
+            assert isinstance(bundle.encoder, ArrayEncoder)
+            values = bundle.encoder.select(raw)
     except BadInput as error:
-        return Signal(_raise_at_first(error), lambda piece: piece, lambda: np.empty(0))
-    return Signal(iter([values]), lambda piece: piece, lambda: values[:0])
+        if isinstance(features, AudioFeatures) and path.suffix.lower() in RAW_SUFFIXES:
+            error = BadInput(error.reason, f"{error.args[0]}; --pcm s16le reads raw samples")
+        return Signal(_raise_at_first(error), lambda piece: piece, lambda: np.empty(0), [])
+    notes = [*features.remarks(raw, bundle.encoder)]
+    return Signal(iter([values]), lambda piece: piece, lambda: values[:0], notes)
 
 
 def _raise_at_first(error: BadInput) -> Iterator[Any]:

@@ -16,12 +16,12 @@ from seqbelt.inference.folder import FAR_LONGER, Summary, predict_items, try_can
 from seqbelt.inference.isolation import ChildContext
 from seqbelt.inference.output import check_output
 from seqbelt.inference.predictor import Predictor
+from seqbelt.inference.recording_windows import default_window_s
 from seqbelt.inference.segment_merging import Timeline
 from seqbelt.inference.segment_output import LabelFiles
 from seqbelt.inference.timeline import (
     TimelinePredictor,
     check_timeline,
-    default_window_s,
     high_frequency_hz,
     pools_spans,
 )

@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqbelt.errors import BadInput, SettingsError
+from seqbelt.errors import BadInput
 from seqbelt.features.arrays.array_features import Steps
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.skeleton import Skeleton
@@ -19,6 +19,7 @@ from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.audio.spectral import Spectral
 from seqbelt.features.streaming.byte_streams import PcmReader, TableReader
+from seqbelt.features.streaming.foreign_bytes import HEAD_BYTES, name_foreign
 from seqbelt.features.streaming.steps import stream_steps, why_whole
 from seqbelt.features.text.text import Character
 from seqbelt.features.video.video import FrameDifferences
@@ -159,6 +160,13 @@ def read_bytes(reader, content, cuts):
     return np.concatenate([*map(reader.push, pieces), reader.finish()])
 
 
+SOUND = LogMel(kind="log_mel", sample_rate=8000)
+
+
+def pcm_reader(features=SOUND, **options):
+    return PcmReader(features, features, **options)
+
+
 @pytest.mark.parametrize("pcm", ["s16le", "f32le"])
 @given(cuts=st.lists(st.integers(0, 120), max_size=40), spare=st.integers(0, 1))
 def test_samples_out_of_bytes_cut_anywhere(pcm, cuts, spare):
@@ -166,7 +174,7 @@ def test_samples_out_of_bytes_cut_anywhere(pcm, cuts, spare):
     expected = integers.astype(np.float32) / 32768
     content = (integers if pcm == "s16le" else expected.astype("<f4")).tobytes()
     cuts = [min(cut, len(content)) for cut in cuts]
-    found = read_bytes(PcmReader(8000, pcm), content + b"x" * spare, cuts)
+    found = read_bytes(pcm_reader(pcm=pcm), content + b"x" * spare, cuts)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -176,15 +184,20 @@ def wav(samples, rate=8000, **options):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+SUBTYPES = ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"]
+
+
+@pytest.mark.parametrize("subtype", SUBTYPES)
 @pytest.mark.parametrize("num_channels", [1, 2])
 @pytest.mark.parametrize("format", ["WAV", "WAVEX"])
 def test_a_wav_is_known_by_its_first_bytes(noise, subtype, num_channels, format):
     content = wav(noise(100, num_channels=num_channels), format=format, subtype=subtype)
-    expected = LogMel(kind="log_mel", sample_rate=8000).read(content).samples
+    expected = SOUND.read(content).samples
     trailed = content + b"LIST\4\0\0\0abcd"  # what follows is no sound
-    for cuts in (range(1, len(content)), []):
-        np.testing.assert_array_equal(read_bytes(PcmReader(8000), trailed, cuts), expected)
+    for cuts in (range(1, len(content), 3), []):
+        reader = pcm_reader()
+        np.testing.assert_array_equal(read_bytes(reader, trailed, cuts), expected)
+        assert not reader.notes
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
@@ -192,7 +205,7 @@ def test_a_wav_of_unknown_length_ends_where_it_ends(noise, size):
     content = wav(noise(100), subtype="PCM_16")
     place = content.index(b"data") + 4
     open_ended = content[:place] + size.to_bytes(4, "little") + content[place + 4 :]
-    assert len(read_bytes(PcmReader(8000), open_ended, [50])) == 100
+    assert len(read_bytes(pcm_reader(), open_ended, [50])) == 100
 
 
 @pytest.mark.parametrize(
@@ -200,26 +213,73 @@ def test_a_wav_of_unknown_length_ends_where_it_ends(noise, size):
 )
 def test_a_wav_without_samples_is_no_signal(content):
     if content == b"RI":  # one sample
-        assert len(read_bytes(PcmReader(8000), content, [1])) == 1
+        assert len(read_bytes(pcm_reader(), content, [1])) == 1
     else:
         with pytest.raises(BadInput, match="truncated"):
-            read_bytes(PcmReader(8000), content, [3])
+            read_bytes(pcm_reader(), content, [3])
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        wav(np.zeros(9), 16000, subtype="PCM_16"),
-        wav(np.zeros(9), subtype="PCM_24"),
-        wav(np.zeros(9), format="FLAC"),
-        wav(np.zeros(9), format="OGG"),
-    ],
-    ids=["16-kHz", "24-bit", "flac", "ogg"],
-)
-def test_other_encodings_and_rates_are_refused_with_the_remedy(content):
+@pytest.mark.parametrize("rate", [4000, 11025, 16000, 44100])
+@pytest.mark.parametrize("num_samples", [1, 7, 1234, 5000])
+def test_another_rate_is_resampled_as_in_files(noise, rate, num_samples):
+    content = wav(noise(num_samples), rate, subtype="PCM_16")
+    expected = SOUND.prepare_signal(SOUND.read(content))
+    for cuts in (range(0, len(content), 333), []):
+        found = read_bytes(pcm_reader(), content, cuts)
+        np.testing.assert_array_equal(found, expected)
+    integers = content[-2 * num_samples :]
+    found = read_bytes(pcm_reader(pcm="s16le", raw_rate=rate), integers, [5])
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_old_resampling_needs_whole_files(noise):
+    old = SOUND.replace(signal_version=1)
+    with pytest.raises(BadInput, match=r"16000 Hz.*convert like this"):
+        content = wav(noise(9), 16000)
+        read_bytes(pcm_reader(old, conversion="convert like this"), content, [])
+
+
+def test_what_is_taken_for_granted_of_raw_samples_is_said(noise):
+    reader = pcm_reader()
+    read_bytes(reader, b"\1\0" * 90, [1])
+    assert "16-bit integers of one channel at 8000 Hz" in reader.notes[0]
+    reader = pcm_reader(pcm="s16le", raw_rate=4000)
+    read_bytes(reader, b"\1\0" * 90, [1])
+    assert reader.notes == ["resampled from 4000 Hz to 8000 Hz: nothing is above 2000 Hz"]
+
+
+@pytest.mark.parametrize("name", ["FLAC", "OGG", "MP3", "AIFF", "AU", "RF64"])
+def test_other_formats_are_refused_with_the_remedy(noise, name):
+    content = wav(noise(4000), format=name)
     for cuts in ([], range(1, 40)):
-        with pytest.raises(SettingsError, match="-ar 8000 -f s16le"):
-            read_bytes(PcmReader(8000), content, cuts)
+        with pytest.raises(BadInput, match=rf"(?i){name}; a WAV or raw.*convert like this"):
+            read_bytes(pcm_reader(conversion="convert like this"), content, cuts)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+def test_an_mp3_without_a_tag_is_no_noise(noise, rate):
+    content = wav(noise(8000), rate, format="MP3")
+    assert content[:1] == b"\xff" and name_foreign(content[:HEAD_BYTES]) == "MP3"
+
+
+def test_other_bytes_that_are_no_samples(noise):
+    adts = bytes.fromhex("fff15080009ffc") + b"\0" * 70  # a frame of 4 bytes
+    frame = bytes.fromhex("fff150800a1ffc") + b"\0" * 73  # of 80 bytes
+    for content, name in (
+        (frame + frame, "AAC"),
+        (b"\0\0\0\x20ftypisom" + b"\0" * 90, "MP4"),
+        ((b"G" + b"\0" * 187) * 3, "MPEG-TS"),
+        (b"hello world, this is text\n", "text"),
+    ):
+        assert name_foreign(content) == name
+    assert name_foreign(adts) is None
+    with pytest.raises(BadInput, match="text, where"):
+        read_bytes(pcm_reader(), b"time,x\n0,1\n", [])
+    with pytest.raises(BadInput, match="RIFF AVI"):
+        read_bytes(pcm_reader(), b"RIFF\0\0\0\0AVI LIST" + b"\0" * 90, [])
+    silent = np.full(4000, -1, "<i2").tobytes()  # bytes of ones, as where a frame begins
+    for content in (noise(4000).astype("<f4").tobytes(), silent, b"\0" * 900):
+        assert name_foreign(content) is None
 
 
 TABLES = {
@@ -272,3 +332,17 @@ def test_titles_units_and_decimal_commas_in_pieces(cut):
     encoder = features.encoder(features.learn([raw]))
     found = read_bytes(TableReader(features, encoder), content, [cut])
     np.testing.assert_array_equal(found, encoder.select(raw))
+
+
+@pytest.mark.parametrize("at_once", [9, 1 << 20])
+def test_how_a_table_is_read_is_said_once(at_once):
+    features = Channels(kind="channels", sample_rate=10.0)
+    rows = [(row / 5, row % 7, -(row % 3)) for row in range(60)]
+    encoder = features.encoder(features.learn([features.read(b"x,y\n1,2\n3,4\n")]))
+    content = b"time_s,y,x\n" + b"".join(b"%g,%g,%g\n" % row for row in rows)
+    reader = TableReader(features, encoder)
+    found = read_bytes(reader, content, range(at_once, len(content), at_once))
+    np.testing.assert_array_equal(found, [(x, y) for _, y, x in rows])
+    assert len(reader.notes) == len(set(reader.notes)) == 3
+    for words in ("'time_s' is rising time", "another order", "the times give 5 Hz"):
+        assert any(words in note for note in reader.notes)

@@ -349,6 +349,30 @@ def resample(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     return np.pad(resampled[:size], (0, max(0, size - len(resampled))))
 
 
+class StreamResampler:
+    """``resample`` of a signal in pieces: the same samples."""
+
+    def __init__(self, from_rate: int, to_rate: int) -> None:
+        import soxr
+
+        self._stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
+        self._from_rate, self._to_rate = from_rate, to_rate
+        self._num_read = self._num_given = 0
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """Samples that these complete; possibly none."""
+        resampled = self._stream.resample_chunk(samples)
+        self._num_read += len(samples)
+        self._num_given += len(resampled)
+        return resampled
+
+    def finish(self) -> np.ndarray:
+        """The samples that waited for the end."""
+        rest = self._stream.resample_chunk(np.empty(0, np.float32), last=True)
+        size = -(-self._num_read * self._to_rate // self._from_rate) - self._num_given
+        return np.pad(rest[:size], (0, max(0, size - len(rest))))
+
+
 def _resample_short(signal: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """Resampling by a short windowed sinc, as models of the first signal version were trained."""
     import torch

@@ -1,43 +1,71 @@
 """Signals as bytes that come in pieces of any size: raw samples, a WAV, lines of a table."""
 
+import io
 import struct
 from typing import Literal
 
 import numpy as np
+import soundfile
 
-from seqbelt.errors import EMPTY, TRUNCATED, BadInput, SettingsError
+from seqbelt.errors import EMPTY, TRUNCATED, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.array_features import ArrayEncoder, ArrayFeatures
 from seqbelt.features.arrays.text_columns import read_text_table
 from seqbelt.features.arrays.text_rows import is_comment
+from seqbelt.features.audio.audio import AudioFeatures, StreamResampler
+from seqbelt.features.audio.audio_decoding import Audio
+from seqbelt.features.base import Encoder
+from seqbelt.features.streaming.foreign_bytes import TEXT, is_decided, name_foreign
+from seqbelt.words import count_of
 
 Pcm = Literal["s16le", "f32le"]
-FORMATS = {"s16le": "<i2", "f32le": "<f4"}
-WAV_FORMATS = {(1, 16): "s16le", (3, 32): "f32le"}
+RAW_ENCODINGS: dict[Pcm, str] = {"s16le": "PCM_16", "f32le": "FLOAT"}
+WAV_ENCODINGS = {
+    (1, 8): "PCM_U8", (1, 16): "PCM_16", (1, 24): "PCM_24", (1, 32): "PCM_32", (3, 32): "FLOAT",
+    (3, 64): "DOUBLE", (6, 8): "ALAW", (7, 8): "ULAW",
+}  # fmt: skip
+"""libsndfile's names of what a WAV's format tag and bits say."""
+SAMPLE_BYTES = {
+    "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ALAW": 1,
+    "ULAW": 1,
+}  # fmt: skip
 WAV_EXTENSIBLE = 0xFFFE
 MAX_WAV_HEADER = 1 << 20
-NOT_PCM = (b"fLaC", b"OggS", b"FORM", b"ID3", b"\x1aE\xdf\xa3", b"caff")
-"""How files begin that would be noise if their bytes were taken for samples."""
+NUM_ROWS_REMARKED = 20
+"""Rows after which it is said how a table is read: enough to tell how far they are apart."""
 
 
 class PcmReader:
     """Mono samples out of raw PCM, or out of a WAV, which is known by its first bytes.
 
-    A WAV's own format goes before ``pcm``; its channels are mixed down to their mean. It must
-    have ``sample_rate`` Hz: resampling looks ahead. What follows its samples is no sound.
+    A WAV's own encoding and rate go before ``pcm`` and ``raw_rate`` (in Hz; the model's if None);
+    its channels are mixed down to their mean. Another rate than the model's is resampled as in
+    files. What follows a WAV's samples is no sound. ``notes`` says what was taken for granted.
     """
 
-    def __init__(self, sample_rate: int, pcm: Pcm = "s16le") -> None:
-        self.sample_rate = sample_rate
-        self._pcm: Pcm = pcm
+    def __init__(
+        self,
+        features: AudioFeatures,
+        encoder: Encoder,
+        pcm: Pcm | None = None,
+        raw_rate: int | None = None,
+        conversion: str = "",
+    ) -> None:
+        """``conversion`` is a command that converts what this cannot read."""
+        self._features, self._encoder, self._conversion = features, encoder, conversion
+        self._is_raw_stated = pcm is not None and raw_rate is not None
+        self._encoding = RAW_ENCODINGS[pcm or "s16le"]
+        self._rate = raw_rate or features.sample_rate
         self._num_channels = 1
+        self._resampler: StreamResampler | None = None
         self._pending = b""
         self._is_begun = self._is_ended = False
         self._num_left: int | None = None  # bytes of a WAV's samples
+        self.notes: list[str] = []
 
     def push(self, content: bytes) -> np.ndarray:
         """Float32 ``(samples,)`` in -1..1 that these bytes complete; possibly none.
 
-        Raises SettingsError for a WAV of another rate or encoding.
+        Raises BadInput for what is no sound, or in an encoding that cannot be read in pieces.
         """
         content = self._pending + content
         if not self._is_begun:
@@ -46,37 +74,59 @@ class PcmReader:
                 self._pending = content
                 return np.empty(0, np.float32)
             self._is_begun, content = True, content[start:]
+            self._prepare()
         if self._num_left is not None:
             content = content[: self._num_left]
-        kind = np.dtype(FORMATS[self._pcm])
-        num_bytes = len(content) - len(content) % (kind.itemsize * self._num_channels)
+        sample_bytes = SAMPLE_BYTES[self._encoding] * self._num_channels
+        num_bytes = len(content) - len(content) % sample_bytes
         if self._num_left is not None:
             self._num_left -= num_bytes
         self._pending = content[num_bytes:]
-        samples = np.frombuffer(content[:num_bytes], kind).astype(np.float32)
-        if self._pcm == "s16le":
-            samples /= 32768
-        if self._num_channels > 1:
-            samples = samples.reshape(-1, self._num_channels).mean(axis=1, dtype=np.float32)
-        return samples
+        samples = self._decode(content[:num_bytes])
+        return samples if self._resampler is None else self._resampler.push(samples)
 
     def finish(self) -> np.ndarray:
-        """What was held back until it was known to be no WAV. Half a sample at the end is lost."""
+        """What was held back until it was known to be no WAV, or by the resampling. Half a sample
+        at the end is lost."""
         self._is_ended = True
-        return self.push(b"")
+        samples = self.push(b"")
+        if self._resampler is not None:
+            samples = np.concatenate([samples, self._resampler.finish()])
+        return samples
+
+    def _decode(self, content: bytes) -> np.ndarray:
+        if not content:
+            return np.empty(0, np.float32)
+        samples, _ = soundfile.read(
+            io.BytesIO(content), dtype="float32", always_2d=True, samplerate=self._rate,
+            channels=self._num_channels, format="RAW", subtype=self._encoding, endian="LITTLE",
+        )  # fmt: skip
+        if self._num_channels == 1:
+            return samples[:, 0]
+        return samples.mean(axis=1, dtype=np.float32)
+
+    def _prepare(self) -> None:
+        """Once encoding and rate are known."""
+        features = self._features
+        self.notes += features.remarks(Audio(np.empty(0, np.float32), self._rate), self._encoder)
+        if self._rate == features.sample_rate:
+            return
+        if features.signal_version == 1:
+            raise BadInput(
+                WRONG_TYPE,
+                f"{self._rate} Hz, but the model expects {features.sample_rate} Hz, and the "
+                f"resampling that it was trained with needs whole files. {self._conversion}",
+            )
+        self._resampler = StreamResampler(self._rate, features.sample_rate)
 
     def _begin(self, content: bytes) -> int | None:
         """The place of the first sample; None if that is not known yet."""
-        if content.startswith(NOT_PCM):
-            raise SettingsError(
-                "the input is compressed audio. " + conversion_hint(self.sample_rate)
-            )
         if not content.startswith(b"RIFF"):
-            return 0 if len(content) >= 4 or self._is_ended else None
+            return self._begin_raw(content)
+        if len(content) >= 12 and content[8:12] != b"WAVE":
+            raise self._refused(f"RIFF {content[8:12].decode('latin-1')}")
         place = 12
         while place + 8 <= len(content):
-            if content[8:12] != b"WAVE":
-                return 0
             name, size = content[place : place + 4], struct.unpack_from("<I", content, place + 4)[0]
             place += 8
             if name == b"data":
@@ -92,25 +142,36 @@ class PcmReader:
             )
         return None
 
+    def _begin_raw(self, content: bytes) -> int | None:
+        if not self._is_ended and not is_decided(content):
+            return None
+        if (kind := name_foreign(content)) is not None:
+            raise self._refused(kind)
+        if content and not self._is_raw_stated:
+            bits = "16-bit integers" if self._encoding == "PCM_16" else "32-bit floats"
+            self.notes.append(
+                f"no WAV header: taken as raw samples, {bits} of one channel at {self._rate} Hz; "
+                "--pcm and --pcm-rate state others"
+            )
+        return 0
+
+    def _refused(self, kind: str) -> BadInput:
+        if kind == TEXT:
+            return BadInput(WRONG_TYPE, "text, where a WAV or raw samples were expected")
+        return BadInput(
+            WRONG_TYPE, f"{kind}; a WAV or raw samples are read in pieces. {self._conversion}"
+        )
+
     def _read_format(self, content: bytes) -> None:
         tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", content)
         if tag == WAV_EXTENSIBLE and len(content) >= 26:
             tag = struct.unpack_from("<H", content, 24)[0]
-        if (tag, bits) not in WAV_FORMATS or rate != self.sample_rate or not channels:
-            raise SettingsError(
-                f"unsupported WAV: {rate} Hz, {bits} bits (format {tag}); expected "
-                f"{self.sample_rate} Hz, 16-bit integers or 32-bit floats. "
-                + conversion_hint(self.sample_rate)
+        if (tag, bits) not in WAV_ENCODINGS or not channels or not rate:
+            raise self._refused(
+                f"a WAV of {rate} Hz, {count_of(channels, 'channel')}, {bits} bits in format {tag}"
             )
-        self._pcm, self._num_channels = WAV_FORMATS[tag, bits], channels  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def conversion_hint(sample_rate: int) -> str:
-    """How a user gets samples that need no resampling."""
-    return (
-        f"Convert it on the way: ffmpeg -i FILE -ac 1 -ar {sample_rate} -f s16le - | "
-        "seqbelt stream MODEL -"
-    )
+        self._encoding, self._rate = WAV_ENCODINGS[tag, bits], rate
+        self._num_channels = channels
 
 
 class TableReader:
@@ -121,6 +182,9 @@ class TableReader:
         self._pending = b""
         self._above: list[bytes] = []  # lines that came before the first row of values
         self._is_begun = False
+        self._first_lines: list[bytes] | None = []  # until it is said how they are read
+        self.notes: list[str] = []
+        """How the table is read, where that was not evident."""
 
     def push(self, content: bytes) -> np.ndarray:
         """Float32 ``(rows, channels)`` of the lines that these bytes complete; possibly none.
@@ -135,14 +199,27 @@ class TableReader:
     def finish(self) -> np.ndarray:
         """The last line, where no line end follows it."""
         lines, self._pending = [self._pending], b""
-        return self._read(lines)
+        rows = self._read(lines)
+        self._remark()
+        return rows
 
     def _read(self, lines: list[bytes]) -> np.ndarray:
         if not self._is_begun:
             lines = self._begin([*self._above, *lines])
         if not any(_is_row(line) for line in lines):
             return np.empty((0, *self._encoder.step_shape), np.float32)
-        return self._encoder.select(self._features.read(b"".join([*self._above, *lines])))
+        rows = self._encoder.select(self._features.read(b"".join([*self._above, *lines])))
+        if self._first_lines is not None:
+            self._first_lines += lines
+            if len(self._first_lines) >= NUM_ROWS_REMARKED:
+                self._remark()
+        return rows
+
+    def _remark(self) -> None:
+        if self._first_lines:
+            raw = self._features.read(b"".join([*self._above, *self._first_lines]))
+            self.notes += self._features.remarks(raw, self._encoder)
+            self._first_lines = None
 
     def _begin(self, lines: list[bytes]) -> list[bytes]:
         """Keep what stands above the values, and how the table is written; returns the values'
