@@ -11,6 +11,7 @@ from seqbelt.checks.certificate import LogitCertificate, find_flips, finite_or_n
 from seqbelt.data.batches import Batch, make_batch
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.ensemble import Network
+from seqbelt.models.step_mask import valid_steps
 
 BATCH_SIZE = 32
 SAMPLE_STEPS = 131_072
@@ -114,7 +115,7 @@ def _more_padding(batch: Batch) -> Batch:
 def _garbage_padding(batch: Batch) -> Batch:
     """More padding, filled with the batch's values shuffled: scaled by 100, or as token ids."""
     batch = _more_padding(batch)
-    padding = torch.arange(batch.inputs.shape[1]) >= batch.lengths[:, None]
+    padding = ~valid_steps(batch.lengths, batch.inputs.shape[1], batch.inputs.device)
     values = batch.inputs[~padding].flatten()
     inputs = batch.inputs.clone()
     generator = torch.Generator().manual_seed(0)

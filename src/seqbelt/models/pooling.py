@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from seqbelt.models.device_transfer import upload
 from seqbelt.models.model import ATTENDING, ATTENTION_WIDTH, LOCAL, POOLED_PARTS, PoolingName
+from seqbelt.models.step_mask import valid_steps
 
 MIN_RELATIVE_SCORE = -60.0
 """Attention scores are at least this far below the sequence's largest one, within float32."""
@@ -34,8 +34,7 @@ class Pooling(nn.Module):
         the CPU or on the outputs' device."""
         if self.name == "last":
             return final
-        lengths = upload(lengths, outputs.device)
-        valid = torch.arange(outputs.shape[1], device=outputs.device) < lengths[:, None]
+        valid = valid_steps(lengths, outputs.shape[1], outputs.device)
         if self.name == "none":
             # Padded steps may be NaN, which would reach the weights' gradient.
             return outputs.masked_fill(~valid[:, :, None], 0)
@@ -57,8 +56,7 @@ class Pooling(nn.Module):
         """
         if self.name not in LOCAL:
             raise ValueError(f"pooling {self.name} needs the complete sequence")
-        lengths = upload(lengths, outputs.device)
-        valid = torch.arange(outputs.shape[1], device=outputs.device) < lengths[:, None]
+        valid = valid_steps(lengths, outputs.shape[1], outputs.device)
         pooled = []
         if self.name in ATTENDING:
             scores = self.scores(outputs).masked_fill(~valid, -torch.inf)

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from seqbelt.models.device_transfer import upload
 from seqbelt.models.model import NEGLIGIBLE_SPREAD
+from seqbelt.models.step_mask import valid_steps
 
 
 class Standardize(nn.Module):
@@ -54,11 +55,11 @@ class Standardize(nn.Module):
 
     def _by_sequence(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         # In float64 the mean of a constant feature is exact; Apple's GPUs lack float64.
-        kind = torch.float32 if inputs.device.type == "mps" else torch.float64
-        steps = torch.arange(inputs.shape[1], device=inputs.device)
-        lengths = upload(lengths, inputs.device)[:, None, None]
-        is_padding = steps[:, None] >= lengths
-        values = inputs.to(kind).masked_fill(is_padding, 0)
+        dtype = torch.float32 if inputs.device.type == "mps" else torch.float64
+        lengths = upload(lengths, inputs.device)
+        is_padding = ~valid_steps(lengths, inputs.shape[1], inputs.device)[:, :, None]
+        lengths = lengths[:, None, None]
+        values = inputs.to(dtype).masked_fill(is_padding, 0)
         # Padding stays 0: it must not affect the range of a quantised product.
         centred = (values - values.sum(1, keepdim=True) / lengths).masked_fill(is_padding, 0)
         spread = (centred.square().sum(1, keepdim=True) / lengths).sqrt()

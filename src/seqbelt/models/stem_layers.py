@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqbelt.models.device_transfer import upload
 from seqbelt.models.stem import Stem
+from seqbelt.models.step_mask import valid_steps
 
 
 class StemLayers(nn.Module):
@@ -17,10 +17,8 @@ class StemLayers(nn.Module):
         sizes = [num_features, *settings.channels]
         self.output_size = sizes[-1]
         self.blocks = nn.ModuleList(
-            StemBlock(sizes[number], sizes[number + 1], kernel_size, stride, causal)
-            for number, (kernel_size, stride) in enumerate(
-                zip(settings.kernel_sizes, settings.strides)
-            )
+            StemBlock(*block, causal)
+            for block in zip(sizes[:-1], sizes[1:], settings.kernel_sizes, settings.strides)
         )
 
     def forward(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,12 +59,10 @@ class StemBlock(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Padded steps are read as zeros, like those before the first step."""
-        steps = torch.arange(inputs.shape[2], device=inputs.device)
-        padded = steps >= upload(lengths, inputs.device).unsqueeze(1)
-        inputs = inputs.masked_fill(padded.unsqueeze(1), 0)
-        return self._apply_to(F.pad(inputs, self.padding), inputs), output_lengths(
-            lengths, self.stride
-        )
+        valid = valid_steps(lengths, inputs.shape[2], inputs.device)
+        inputs = inputs.masked_fill(~valid[:, None], 0)
+        outputs = self._convolve(F.pad(inputs, self.padding), inputs)
+        return outputs, output_lengths(lengths, self.stride)
 
     def advance(self, inputs: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         """The outputs of the next ``inputs`` ``(1, channels, steps)`` of a sequence, and the last
@@ -74,9 +70,10 @@ class StemBlock(nn.Module):
         if past is None:
             past = inputs.new_zeros(1, inputs.shape[1], self.padding[0])
         window = torch.cat([past, inputs], dim=2)
-        return self._apply_to(window, inputs), window[:, :, window.shape[2] - past.shape[2] :]
+        return self._convolve(window, inputs), window[:, :, window.shape[2] - past.shape[2] :]
 
-    def _apply_to(self, window: Tensor, inputs: Tensor) -> Tensor:
+    def _convolve(self, window: Tensor, inputs: Tensor) -> Tensor:
+        """The block's outputs for its ``inputs``, which are padded in ``window``."""
         outputs = self.normalize(self.convolution(window).transpose(1, 2)).transpose(1, 2).relu()
         return outputs + inputs if self.is_residual else outputs
 

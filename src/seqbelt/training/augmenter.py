@@ -16,6 +16,7 @@ from seqbelt.data.batches import Batch
 from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.errors import SettingsError
 from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.step_mask import valid_steps
 from seqbelt.training.augmentation import Augmentation
 
 NUM_SPEEDS = 5
@@ -111,8 +112,8 @@ class Augmenter:
         positions = positions.clamp_min(0).minimum((old - 1)[:, None])
         labels = batch.labels
         if labels.ndim == 2 and not labels.is_floating_point():  # labels of steps
-            padding = torch.arange(positions.shape[1]) >= lengths[:, None]
-            labels = labels.gather(1, positions.round().long()).masked_fill(padding, UNLABELLED)
+            valid = valid_steps(lengths, positions.shape[1], lengths.device)
+            labels = labels.gather(1, positions.round().long()).masked_fill(~valid, UNLABELLED)
         return Batch(_read_at(batch.inputs, positions), lengths.long(), labels, batch.indices)
 
     def _rotate(self, inputs: Tensor, random: np.random.Generator) -> Tensor:

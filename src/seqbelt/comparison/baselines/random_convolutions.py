@@ -20,6 +20,7 @@ from torch.nn import functional
 from seqbelt.comparison.baselines.baseline import fit_predict
 from seqbelt.data.batches import evaluation_plan, pad, step_statistics
 from seqbelt.data.sequences import Sequences
+from seqbelt.models.step_mask import valid_steps
 
 NUM_KERNELS = 2000
 KERNEL_STEPS = 9
@@ -50,7 +51,7 @@ class _Kernels:
 
     def responses(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Responses ``(batch, kernels, steps)``, and the valid steps ``(batch, 1, steps)``."""
-        valid = torch.arange(inputs.shape[1]) < lengths[:, None]
+        valid = valid_steps(lengths, inputs.shape[1], inputs.device)
         scaled = ((inputs - self.mean) / self.std).masked_fill(~valid[:, :, None], 0)
         padding = self.dilation * (KERNEL_STEPS // 2)  # zeros, the mean, beyond both ends
         outputs = functional.conv1d(
