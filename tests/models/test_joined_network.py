@@ -65,7 +65,7 @@ def test_a_branch_computes_what_the_same_network_alone_does(network):
     items = [item(random), item(random, 12, 6)]
     inputs, _ = pad(items)
     counts, _ = network._header(inputs)
-    found = network._inputs(inputs, counts)
+    found = network._unpack(inputs, counts)
     for at, (steps, lengths) in enumerate(found):
         parts = [LAYOUT.unpack(one)[at] for one in items]
         expected, expected_lengths = pad(parts)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from seqbelt.models.device_transfer import upload
-from seqbelt.models.recurrent import Recurrent, State
+from seqbelt.models.recurrent import Recurrent, State, map_state
 
 
 class Chunks(NamedTuple):
@@ -35,42 +35,37 @@ def run_in_chunks(
     """
     if recurrent.weights.bidirectional:
         raise ValueError("a bidirectional network reads from the end: it cannot run in chunks")
-    order = lengths.argsort(descending=True, stable=True)
-    falling, rows = lengths[order], upload(order, inputs.device)
-    back = rows.argsort()
+    sorted_lengths, order = lengths.sort(descending=True, stable=True)
+    sorted_indices = upload(order, inputs.device)
+    unsorted_indices = sorted_indices.argsort()
     outputs: list[Tensor] = []
-    ended: list[State] = []
+    final_states: list[State] = []
     state: State | None = None
-    longest = int(falling[0])
+    longest = int(sorted_lengths[0])
     for start in range(0, longest, chunks.num_steps):
         end = min(start + chunks.num_steps, longest)
-        # Sorted by falling length: the sequences that have not ended are the first rows.
-        running, still_running = int((falling > start).sum()), int((falling > end).sum())
-        chunk = inputs[rows[:running], start:end]
-        chunk_lengths = (falling[:running] - start).clamp(max=end - start)
+        # The longest sequences come first: those that have not ended are the first rows.
+        num_running = int((sorted_lengths > start).sum())
+        num_left = int((sorted_lengths > end).sum())
+        chunk = inputs[sorted_indices[:num_running], start:end]
+        chunk_lengths = (sorted_lengths[:num_running] - start).clamp(max=end - start)
         chunk_outputs, end_state = cast(
             tuple[Tensor, State],
             checkpoint(recurrent, chunk, chunk_lengths, state, use_reentrant=False),
         )
         # Restored to the batch's order here, which saves one copy of all outputs.
-        filled = nn.functional.pad(chunk_outputs, (0, 0, 0, 0, 0, len(lengths) - running))
-        outputs.append(filled.index_select(0, back))
-        ended.append(_rows(end_state, still_running, running))
-        state = _rows(end_state, 0, still_running)
+        filled = nn.functional.pad(chunk_outputs, (0, 0, 0, 0, 0, len(lengths) - num_running))
+        outputs.append(filled.index_select(0, unsorted_indices))
+        final_states.append(_rows(end_state, num_left, num_running))
+        state = _rows(end_state, 0, num_left)
         if chunks.truncate:
-            state = _detach(state)
+            state = map_state(Tensor.detach, state)
     outputs.append(inputs.new_zeros(len(lengths), inputs.shape[1] - longest, recurrent.output_size))
-    return torch.cat(outputs, 1), _join(ended[::-1], back)
+    return torch.cat(outputs, 1), _join(final_states[::-1], unsorted_indices)
 
 
 def _rows(state: State, begin: int, end: int) -> State:
-    if isinstance(state, Tensor):
-        return state[:, begin:end]
-    return state[0][:, begin:end], state[1][:, begin:end]
-
-
-def _detach(state: State) -> State:
-    return state.detach() if isinstance(state, Tensor) else (state[0].detach(), state[1].detach())
+    return map_state(lambda part: part[:, begin:end], state)
 
 
 def _join(states: list[State], order: Tensor) -> State:

@@ -215,19 +215,21 @@ class JoinedNetwork(SequenceNetwork):
         needed, since an item has its own."""
         counts, cells = self._header(inputs)
         pooled = [
-            branch.pooled(steps, of, chunks)
-            for branch, (steps, of) in zip(self.branches, self._inputs(inputs, counts), strict=True)
+            branch.pooled(steps, its_lengths, chunks)
+            for branch, (steps, its_lengths) in zip(
+                self.branches, self._unpack(inputs, counts), strict=True
+            )
         ]
         return self._classify(pooled, counts, cells)
 
     def main_branch(self, inputs: Tensor, lengths: Tensor) -> Branch:
         """The branch of the first input; the others' outputs are constant."""
         counts, cells = self._header(inputs)
-        parts = self._inputs(inputs, counts)
+        parts = self._unpack(inputs, counts)
         with torch.no_grad():
             others = [
-                branch.pooled(steps, of)
-                for branch, (steps, of) in zip(self.branches[1:], parts[1:], strict=True)
+                branch.pooled(steps, its_lengths)
+                for branch, (steps, its_lengths) in zip(self.branches[1:], parts[1:], strict=True)
             ]
 
         def classify(pooled: Tensor) -> Tensor:
@@ -256,23 +258,22 @@ class JoinedNetwork(SequenceNetwork):
         """Steps of each input int64 ``(batch, inputs)`` on the CPU, as the recurrence needs them,
         and cells ``(batch, cells)``."""
         layout = self._packing
-        header = inputs[:, : layout.num_header_rows].flatten(1)
-        number = len(layout.inputs)
-        return header[:, :number].round().long().cpu(), header[
-            :, number : number + layout.num_cells
-        ]
+        sizes = (len(layout.inputs), layout.num_cells)
+        header = inputs[:, : layout.num_header_rows].flatten(1)[:, : sum(sizes)]
+        counts, cells = header.split(sizes, dim=1)
+        return counts.round().long().cpu(), cells
 
-    def _inputs(self, inputs: Tensor, counts: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def _unpack(self, inputs: Tensor, counts: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Padded steps and lengths of each input; a missing one has one step of zeros."""
         layout, flat = self._packing, inputs.flatten(1)
         starts = upload(torch.from_numpy(layout.starts(counts.numpy())), inputs.device)
         sequences = []
-        for at, size in enumerate(layout.inputs):
-            lengths = counts[:, at].clamp_min(1)
+        for index, size in enumerate(layout.inputs):
+            lengths = counts[:, index].clamp_min(1)
             values = torch.arange(int(lengths.max()) * size.width, device=inputs.device)
-            is_padding = values >= upload(counts[:, at, None] * size.width, inputs.device)
-            places = (starts[:, at, None] + values).clamp_max(flat.shape[1] - 1)
-            steps = flat.gather(1, places).masked_fill(is_padding, 0)
+            is_padding = values >= upload(counts[:, index, None] * size.width, inputs.device)
+            positions = (starts[:, index, None] + values).clamp_max(flat.shape[1] - 1)
+            steps = flat.gather(1, positions).masked_fill(is_padding, 0)
             if size.is_tokens:
                 sequences.append((steps.round().long(), lengths))
             else:
@@ -282,8 +283,8 @@ class JoinedNetwork(SequenceNetwork):
     def _classify(self, pooled: Sequence[Tensor], counts: Tensor, cells: Tensor) -> Tensor:
         is_present = upload(counts > 0, cells.device)
         parts = [
-            torch.where(is_present[:, at, None], branch, self.absent[at].to(branch.dtype))
-            for at, branch in enumerate(pooled)
+            torch.where(is_present[:, index, None], branch, self.absent[index].to(branch.dtype))
+            for index, branch in enumerate(pooled)
         ]
         joined = self.join(torch.cat([*parts, cells.to(parts[0].dtype)], dim=1)).relu()
         return self.classify(self.dropout(joined))

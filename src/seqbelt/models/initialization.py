@@ -36,8 +36,9 @@ def initialize(
             for gate in parameter.chunk(num_gates):
                 nn.init.xavier_uniform_(gate)
         elif name.startswith("weight_hh"):
+            initialize_gate = nn.init.eye_ if recurrent_init == "identity" else nn.init.orthogonal_
             for gate in parameter.chunk(num_gates):
-                _initialize_gate(gate, recurrent_init)
+                initialize_gate(gate)
         else:
             parameter.zero_()
             if name.startswith("bias_ih"):
@@ -45,13 +46,6 @@ def initialize(
                 _initialize_gate_biases(
                     recurrent.cell, parameter.chunk(num_gates), forget_bias, lengths
                 )
-
-
-def _initialize_gate(gate: Tensor, recurrent_init: RecurrentInit) -> None:
-    if recurrent_init == "identity":
-        nn.init.eye_(gate)
-    else:
-        nn.init.orthogonal_(gate)
 
 
 def _initialize_gate_biases(

@@ -120,8 +120,8 @@ class Model(Settings):
             if getattr(self, name) == "auto":
                 changes[name] = getattr(defaults, name)
         if self.scaling == "auto":
-            is_bidirectional = self.bidirectional and not (self.labels_steps or is_tokens)
-            changes["scaling"] = "rows_and_sequence" if is_bidirectional else "rows"
+            by_sequence = self.bidirectional and not (self.labels_steps or is_tokens)
+            changes["scaling"] = "rows_and_sequence" if by_sequence else "rows"
         if self.differences is True and is_tokens:
             raise SettingsError("model.differences: token ids have no differences; set it to false")
         if self.differences == "auto":

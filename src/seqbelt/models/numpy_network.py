@@ -176,7 +176,7 @@ class NumpyNetwork:
             self.weights[f"recurrent.weights.{name}_l{layer}{direction}"]
             for name in ("weight_ih", "bias_ih", "bias_hh")
         )
-        weight_hh = self._turned[f"recurrent.weights.weight_hh_l{layer}{direction}"]
+        weight_hh = self._transposed[f"recurrent.weights.weight_hh_l{layer}{direction}"]
         lengths = np.array([len(steps) for steps in sequences])
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         gates = np.concatenate(sequences) @ weight_ih.T + bias_ih
@@ -184,15 +184,16 @@ class NumpyNetwork:
         zeros = np.zeros((len(sequences), len(weight_hh)), np.float32)
         hidden, cell = (part.copy() for part in states or (zeros, zeros))
         advance = _CELLS[self._cell]
-        numbers = np.searchsorted(-lengths, -np.arange(lengths[0]))  # sequences with each step
+        batch_sizes = np.searchsorted(-lengths, -np.arange(lengths[0]))  # sequences with each step
         steps = range(lengths[0])
         for step in reversed(steps) if direction else steps:
-            number = numbers[step]
-            rows = starts[:number] + step
-            past = hidden[:number], cell[:number]
-            recurrent = past[0] @ weight_hh + bias_hh
-            hidden[:number], cell[:number] = advance(gates[rows], recurrent, *past)
-            outputs[rows] = hidden[:number]
+            running = slice(batch_sizes[step])
+            rows = starts[running] + step
+            recurrent = hidden[running] @ weight_hh + bias_hh
+            hidden[running], cell[running] = advance(
+                gates[rows], recurrent, hidden[running], cell[running]
+            )
+            outputs[rows] = hidden[running]
         return np.split(outputs, starts[1:]), (hidden, cell)
 
     def attention_scores(self, outputs: np.ndarray) -> np.ndarray:
@@ -220,17 +221,19 @@ class NumpyNetwork:
         order = np.argsort([-len(steps) for steps in sequences], kind="stable")
         inputs, final = [sequences[index] for index in order], np.empty(0)
         for layer in range(self.settings.num_layers):
-            ran = [
-                self.run_layer(inputs, layer, direction=direction)
-                for direction in _directions(self.settings)
-            ]
-            inputs = [np.concatenate(parts, axis=1) for parts in zip(*(one[0] for one in ran))]
-            final = np.concatenate([hidden for _, (hidden, _) in ran], axis=1)
-        back = np.argsort(order)
-        return [inputs[index] for index in back], [*final[back]]
+            outputs, states = zip(
+                *(
+                    self.run_layer(inputs, layer, direction=direction)
+                    for direction in _directions(self.settings)
+                )
+            )
+            inputs = [np.concatenate(parts, axis=1) for parts in zip(*outputs)]
+            final = np.concatenate([hidden for hidden, _ in states], axis=1)
+        unsorted_indices = np.argsort(order)
+        return [inputs[index] for index in unsorted_indices], [*final[unsorted_indices]]
 
     @cached_property
-    def _turned(self) -> Weights:
+    def _transposed(self) -> Weights:
         """The recurrent matrices transposed in memory: small products are then much faster."""
         return {
             name: np.ascontiguousarray(array.T)

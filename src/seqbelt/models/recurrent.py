@@ -25,13 +25,20 @@ from seqbelt.models.model import Cell, Layout
 State = Tensor | tuple[Tensor, Tensor]
 """Hidden state ``(layers * directions, batch, hidden)``; an LSTM has a pair: hidden and cell."""
 
-_MODULES = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-_LAYERS: dict[str, Callable[..., Any]] = {
+_MODULES: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+_LAYERS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "lstm": torch.lstm,
     "gru": torch.gru,
     "rnn_tanh": torch.rnn_tanh,
     "rnn_relu": torch.rnn_relu,
 }
+
+
+def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:
+    """Apply a function to the hidden state and, of an LSTM, to the cell state."""
+    if isinstance(state, Tensor):
+        return function(state)
+    return function(state[0]), function(state[1])
 
 
 class Recurrent(nn.Module):
@@ -54,9 +61,9 @@ class Recurrent(nn.Module):
         layout: Layout = "auto",
     ) -> None:
         super().__init__()
-        options: dict[str, Any] = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
         if cell == "none":
             raise ValueError("a recurrent layer needs a cell: lstm, gru or rnn")
+        options = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
         self.weights = _MODULES[cell](
             input_size,
             hidden_size,
@@ -184,15 +191,18 @@ class Recurrent(nn.Module):
     def _run_packed(
         self, inputs: Tensor, lengths: Tensor, state: State | None
     ) -> tuple[Tensor, State]:
-        # torch sorts too, but synchronises with the GPU to copy the order there and back.
-        falling, order = lengths.sort(descending=True, stable=True)
-        order, back = upload(torch.stack([order, order.argsort()]), inputs.device)
-        packed = pack_padded_sequence(inputs.index_select(0, order), falling, batch_first=True)
-        packed = PackedSequence(packed.data, packed.batch_sizes, order, back)
-        packed_outputs, end = self.weights(packed, state)
+        # With enforce_sorted=False torch would wait for the GPU to copy the order there and back.
+        sorted_lengths, order = lengths.sort(descending=True, stable=True)
+        orders = upload(torch.stack([order, order.argsort()]), inputs.device)
+        sorted_indices, unsorted_indices = orders
+        packed = pack_padded_sequence(
+            inputs.index_select(0, sorted_indices), sorted_lengths, batch_first=True
+        )
+        packed = PackedSequence(packed.data, packed.batch_sizes, sorted_indices, unsorted_indices)
+        packed_outputs, final_state = self.weights(packed, state)
         in_order = PackedSequence(packed_outputs.data, packed.batch_sizes)
         outputs, _ = pad_packed_sequence(in_order, batch_first=True, total_length=inputs.shape[1])
-        return outputs.index_select(0, back), end
+        return outputs.index_select(0, unsorted_indices), final_state
 
     def _run_padded(
         self, inputs: Tensor, lengths: Tensor, state: State | None
@@ -210,8 +220,8 @@ class Recurrent(nn.Module):
             outputs, *cell = self._run_direction(inputs, layer, "", initial)
             ends.append((outputs[rows, last], *cell))
             if is_bidirectional:
-                turned = _Reorder.apply(inputs, backward_order)
-                reverse, *cell = self._run_direction(turned, layer, "_reverse", None)
+                reversed_inputs = _Reorder.apply(inputs, backward_order)
+                reverse, *cell = self._run_direction(reversed_inputs, layer, "_reverse", None)
                 ends.append((reverse[rows, last], *cell))
                 outputs = torch.cat([outputs, _Reorder.apply(reverse, backward_order)], dim=2)
             inputs = self._drop(outputs, layer)
@@ -259,7 +269,8 @@ class Recurrent(nn.Module):
 
     @property
     def _kernel(self) -> str:
-        return f"rnn_{self.weights.nonlinearity}" if self.cell == "rnn" else self.cell
+        """``lstm``, ``gru``, ``rnn_tanh`` or ``rnn_relu``."""
+        return self.weights.mode.lower()
 
     def _layer_weights(self, layer: int, direction: str) -> list[Tensor]:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -274,10 +285,10 @@ class Recurrent(nn.Module):
 
 def _layer_state(state: State | None, layer: int, num_directions: int) -> State | None:
     """The part of a state that belongs to one layer."""
-    part = slice(layer * num_directions, (layer + 1) * num_directions)
-    if state is None or isinstance(state, Tensor):
-        return None if state is None else state[part]
-    return state[0][part], state[1][part]
+    if state is None:
+        return None
+    rows = slice(layer * num_directions, (layer + 1) * num_directions)
+    return map_state(lambda part: part[rows], state)
 
 
 class NoRecurrence(nn.Module):
@@ -336,9 +347,8 @@ class _Reorder(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (order,) = ctx.saved_tensors
         gradient = gradients[0]
-        return gradient.reshape(-1, gradient.shape[2]).index_select(0, order).view_as(
-            gradient
-        ), None
+        reordered = gradient.reshape(-1, gradient.shape[2]).index_select(0, order)
+        return reordered.view_as(gradient), None
 
 
 def _backward_order(lengths: Tensor, num_steps: int) -> Tensor:

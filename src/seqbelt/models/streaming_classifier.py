@@ -47,7 +47,7 @@ class _Reader:
         """As ``StepClassifier.label``."""
         network = self._network
         device = next(network.parameters()).device
-        inputs = torch.tensor(steps if steps.ndim == 2 else steps.astype(np.int64))[None].to(device)
+        inputs = _as_batch(steps).to(device)
         past = inputs[:, :0] if self._last_step is None else self._last_step
         self._last_step = inputs[:, -1:]
         inputs = torch.cat([past, inputs], dim=1)  # a step's difference needs the one before it
@@ -94,7 +94,11 @@ class WindowClassifier:
         steps = np.concatenate(self._kept)[-self.max_steps :]
         self._kept, self._num_kept = deque([steps]), len(steps)
         device = next(self._network.parameters()).device
-        inputs = torch.tensor(steps if steps.ndim == 2 else steps.astype(np.int64))[None]
         lengths = torch.tensor([len(steps)])
-        logits = self._network(inputs.to(device), lengths)
+        logits = self._network(_as_batch(steps).to(device), lengths)
         return self._network.split(logits, lengths)[0][-1]
+
+
+def _as_batch(steps: np.ndarray) -> Tensor:
+    """Float32 ``(1, steps, features)`` or int64 token ids ``(1, steps)``, copied."""
+    return torch.tensor(steps if steps.ndim == 2 else steps.astype(np.int64))[None]
