@@ -319,7 +319,7 @@ def cell_attributes(recurrent: Recurrent) -> dict[str, Any]:
         "direction": "bidirectional" if bidirectional else "forward",
     }
     if recurrent.cell == "rnn":
-        activation = {"tanh": "Tanh", "relu": "Relu"}[recurrent.weights.nonlinearity]
+        activation = "Tanh" if recurrent.weights.nonlinearity == "tanh" else "Relu"
         attributes["activations"] = [activation] * (2 if bidirectional else 1)
     if recurrent.cell == "gru":
         attributes["linear_before_reset"] = 1  # the reset gate acts on the product, as in torch
