@@ -26,7 +26,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.experiment import Experiment
 from seqbelt.models.classifier import build_network
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.scoring import predict_logits
 from seqbelt.workflow.prepared_data import prepare_data
 
@@ -101,7 +101,7 @@ def compare(name: str, cell: str, num_epochs: int, num_seeds: int) -> Outcome:
         for way, arm in arms.items():
             changes = {"seed": seed, "bucket_batches": WINDOWS[way]}
             training = experiment.training.model_copy(update=changes)
-            network, history = train_network(
+            network, history = Loop(
                 training,
                 lambda: build_network(
                     experiment.model,
@@ -112,7 +112,7 @@ def compare(name: str, cell: str, num_epochs: int, num_seeds: int) -> Outcome:
                 ),
                 train,
                 validation if len(validation) else None,
-            )
+            ).run()
             arm.correct.append(answers(network, test))
             arm.fill.append(history.fill)
             arm.train_s.append(history.train_s)

@@ -20,7 +20,7 @@ from sklearn.model_selection import GroupShuffleSplit, StratifiedShuffleSplit
 from seqbelt.data.sequences import Sequences
 from seqbelt.experiment import Experiment
 from seqbelt.models.classifier import build_network
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.scoring import predict_logits
 from seqbelt.workflow.prepared_data import prepare_data
 from seqbelt.yaml_reading import read_yaml
@@ -118,12 +118,12 @@ def accuracy(
          "training": {**variant.get("training", {}), "seed": seed}},
         origin=name,
     )  # fmt: skip
-    network, _ = train_network(experiment.training,
+    network, _ = Loop(experiment.training,
         lambda: build_network(experiment.model,
             store.num_features, len(store.classes), store.is_tokens, rows["train"].lengths
         ),
         rows["train"], rows["validation"],
-    )  # fmt: skip
+    ).run()  # fmt: skip
     logits = predict_logits(network, rows["test"], next(network.parameters()).device)
     return float((logits.argmax(1) == rows["test"].labels).mean())
 

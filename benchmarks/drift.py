@@ -35,7 +35,7 @@ from seqbelt.inference.reference import make_reference
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.scoring import predict_logits
 
 RATE = 8000
@@ -163,7 +163,7 @@ def fit(
     def build():
         return build_network(settings, FEATURES.num_features, 10, False, parts[0].lengths)
 
-    network, _ = train_network(training, build, *parts)
+    network, _ = Loop(training, build, *parts).run()
     network = network.cpu().eval()
     logits = predict_logits(network, parts[1], torch.device("cpu"))
     temperature = fit_temperature(logits, parts[1].labels)

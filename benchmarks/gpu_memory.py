@@ -20,7 +20,7 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 
 LEFT_BYTES = 1 << 30
 
@@ -44,12 +44,12 @@ def main() -> None:
                 free, _ = torch.cuda.mem_get_info()
                 taken = torch.empty(free - LEFT_BYTES, dtype=torch.uint8, device="cuda")
             began = time.perf_counter()
-            _, history = train_network(
+            _, history = Loop(
                 Training(num_epochs=3, batch_size=64, device="cuda"),
                 lambda: build_network(Model(hidden_size=256, pooling="mean"), 16, 2, False),
                 train,
                 None,
-            )
+            ).run()
             losses = ", ".join(f"{epoch.train_loss:.6f}" for epoch in history.epochs)
             print(f"{name} GPU: losses {losses}; {time.perf_counter() - began:.1f} s", flush=True)
             del taken

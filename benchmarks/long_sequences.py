@@ -28,7 +28,7 @@ from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 
 BATCH, FEATURES, CHUNK = 4, 16, 2000
 CELLS = ("lstm", "gru", "rnn")
@@ -87,12 +87,12 @@ def bias_table(manifest: str) -> None:
         for cell in CELLS:
             for pooling in ("last", "mean"):
                 model = Model.model_validate({"cell": cell, **PLAIN, "pooling": pooling})
-                network, _ = train_network(
+                network, _ = Loop(
                     Training(num_epochs=1, learning_rate=2e-3),
                     lambda model=model: build_network(model, features.num_features, 10, False),
                     train,
                     None,
-                )
+                ).run()
                 exact = gradients(network, batch.inputs, batch.lengths, None, batch.labels)
                 row = [f"{cell}, pooling {pooling}"]
                 for steps in (10, 25, 50, 100, 200):

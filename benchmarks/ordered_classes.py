@@ -19,7 +19,7 @@ from seqbelt.data.labels.targets import ORDERED, TARGETS, Target
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.scoring import predict_logits, score
 
 CLASSES = tuple("12345")
@@ -45,9 +45,9 @@ def draw(num_rows: int, noise: float, seed: int) -> tuple[list[np.ndarray], np.n
 def fit(arrays: list[np.ndarray], labels: np.ndarray, target: Target, seed: int):
     train = in_memory(arrays, labels, CLASSES, target)
     settings = Training(seed=seed, device="cpu", num_epochs=20, augmentation="none")
-    network, _ = train_network(
+    network, _ = Loop(
         settings, lambda: build_network(MODEL, 3, len(CLASSES), False, train.lengths), train, None
-    )
+    ).run()
     return network
 
 

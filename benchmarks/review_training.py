@@ -29,7 +29,7 @@ from seqbelt.features.text.text import Character
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 
 NUM_TESTED = 100
 """Reviews on which the reference measures itself after each epoch, outside of its timing."""
@@ -92,9 +92,9 @@ def our_epoch(rows: Sequences) -> float:
     training = Training(num_epochs=1, batch_size=64, device="cpu")
     model = Model(hidden_size=128, embedding_size=128, pooling="last")  # as by hand
     num_features = rows.store.num_features
-    _, history = train_network(
+    _, history = Loop(
         training, lambda: build_network(model, num_features, 2, True), rows, None
-    )
+    ).run()
     return history.epochs[-1].train_s
 
 

@@ -24,7 +24,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.data.store.preparation import prepare
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.experiment import Experiment
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.scoring import predict_logits
 from seqbelt.workflow.networks import input_builder, network_builder
 
@@ -87,7 +87,7 @@ def prepare_store(folder: Path, source: str, features: Any) -> tuple[Experiment,
 
 
 def accuracy(experiment: Experiment, build: Any, train: Sequences, test: Sequences) -> float:
-    network, _ = train_network(experiment.training, build, train, None)
+    network, _ = Loop(experiment.training, build, train, None).run()
     logits = predict_logits(network, test, next(network.parameters()).device)
     return float((logits.argmax(1) == test.labels).mean())
 

@@ -21,7 +21,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.scoring import predict_logits
 
 SEEDS = (0, 1, 2)
@@ -45,12 +45,12 @@ def judge_shuffled(seed: int, rule: VerdictRule) -> Verdict:
         model = apply_variant(Model(hidden_size=8), cell)
         answers = []
         for training_seed in SEEDS:
-            network, _ = train_network(
+            network, _ = Loop(
                 TRAINING.model_copy(update={"seed": training_seed}),
                 lambda model=model: build_network(model, 3, 2, False),
                 parts["train"],
                 parts["validation"],
-            )
+            ).run()
             logits = predict_logits(network, parts["test"], torch.device("cpu"))
             answers.append(logits.argmax(1) == parts["test"].labels)
         correct[cell] = np.stack(answers)

@@ -28,7 +28,7 @@ from seqbelt.features.audio.audio import Mfcc
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 
 FEATURES = Mfcc(kind="mfcc", sample_rate=8000, window_ms=64, hop_ms=10, num_coefficients=40)
 HIDDEN, BATCH = 128, 64
@@ -111,7 +111,7 @@ def our_epoch(rows: Sequences) -> float:
     """One of our epochs, the last of four: the reference, too, has run before it is timed."""
     training = Training(num_epochs=4, batch_size=BATCH, device="cpu")
     model = Model(hidden_size=HIDDEN, pooling="last")  # as by hand
-    _, history = train_network(training, lambda: build_network(model, 40, 10, False), rows, None)
+    _, history = Loop(training, lambda: build_network(model, 40, 10, False), rows, None).run()
     return history.epochs[-1].train_s
 
 

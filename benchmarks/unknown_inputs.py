@@ -26,7 +26,7 @@ from seqbelt.evaluation.calibration import fit_temperature
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import Encoder, Features
 from seqbelt.models.classifier import SequenceNetwork, build_network
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.scoring import predict_logits
 from seqbelt.workflow.prepared_data import prepare_data
 
@@ -113,12 +113,12 @@ def study(experiment: Experiment, probes: dict[str, Probe]) -> None:
     experiment = experiment.with_data(next(iter(experiment.data.each_fold())))
     store = prepare_data(experiment).store
     parts = {name: store.split(name) for name in ("train", "validation", "test")}
-    network, _ = train_network(experiment.training,
+    network, _ = Loop(experiment.training,
         lambda: build_network(
             experiment.model, store.num_features, len(store.classes), store.is_tokens
         ),
         parts["train"], parts["validation"],
-    )  # fmt: skip
+    ).run()  # fmt: skip
     validation = predict_logits(network, parts["validation"], CPU)
     temperature = fit_temperature(validation, parts["validation"].labels)
     scores = {

@@ -32,7 +32,7 @@ from seqbelt.evaluation.confident_learning import LIKELY_WRONG, LabelRanking
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.scoring import predict_logits
 
 SETS = {
@@ -98,7 +98,7 @@ def train(rows: Sequences, num_updates: int, seed: int) -> nn.Module:
             model, store.num_features, len(store.classes), store.is_tokens, rows.lengths
         )
 
-    network, _ = train_network(training, build, rows, None)
+    network, _ = Loop(training, build, rows, None).run()
     return network
 
 

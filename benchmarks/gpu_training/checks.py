@@ -25,7 +25,7 @@ from seqbelt.models.model import Layout
 from seqbelt.models.recurrent import Recurrent
 from seqbelt.training import cuda_graphs
 from seqbelt.training.device import round_to_tf32
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 
 NUM_EPOCHS = 6
 CPU = torch.device("cpu")
@@ -166,14 +166,16 @@ def resumed(workload: Workload, device: torch.device) -> float:
     return float((found - _trained(workload, device)).abs().max())
 
 
-def _trained(workload: Workload, device: torch.device, **options: Any) -> Tensor:
+def _trained(
+    workload: Workload, device: torch.device, resume: bool = False, **options: Any
+) -> Tensor:
     """All weights after a short training."""
     settings = workload.training.model_copy(
         update={"num_epochs": NUM_EPOCHS, "device": device.type}
     )
     train = workload.part("train")
     build = builder(workload, layout="padded")
-    network, _ = train_network(settings, build, train, None, **options)
+    network, _ = Loop(settings, build, train, None, **options).run(resume)
     return torch.cat([value.detach().flatten().cpu() for value in network.state_dict().values()])
 
 

@@ -29,9 +29,7 @@ def make_loop(
     changes = {"device": device.type, "precision": precision}
     settings = workload.training.model_copy(update=changes)
     train = workload.part("train")
-    return Loop(
-        settings, builder(workload, **model), train, None, None, lambda _: None, lambda: None
-    )
+    return Loop(settings, builder(workload, **model), train, None)
 
 
 def run_epoch(loop: Loop, epoch: int = 0) -> int:

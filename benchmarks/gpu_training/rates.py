@@ -17,7 +17,7 @@ from gpu_training.ways import Bare, BareRecorded, Naive, Product
 from gpu_training.workloads import Workload
 from seqbelt.errors import SettingsError
 from seqbelt.training.device import round_to_tf32
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 
 WARM_UP_EPOCHS = {"product": 4, "ahead": 4}
 """Until the steps of nearly all shapes are recorded; the others are warm after one."""
@@ -155,7 +155,7 @@ def fit(workload: Workload, cell: str, device: torch.device) -> Fitted:
         torch.cuda.reset_peak_memory_stats()
     began, shares = time.perf_counter(), []
     with sampled(device, shares):
-        _, history = train_network(settings, builder(workload, cell=cell), train, validation)
+        _, history = Loop(settings, builder(workload, cell=cell), train, validation).run()
     wall_s = time.perf_counter() - began
     taken = torch.cuda.max_memory_reserved() / 2**20 if device.type == "cuda" else 0.0
     times = [epoch.train_s for epoch in history.epochs]

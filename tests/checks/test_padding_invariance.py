@@ -22,7 +22,7 @@ from seqbelt.models.recurrent import Recurrent
 from seqbelt.models.stem import Stem
 from seqbelt.models.stem_layers import StemBlock
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 
 CELLS = ["lstm", "gru", "rnn"]
 TRAINING = Training(batch_size=8, device="cpu")
@@ -189,7 +189,7 @@ def test_a_trained_network_with_a_stem_is_exact_and_repeats_itself(rows, cell, s
     def make():
         return build_network(Model(cell=cell, hidden_size=8, stem=stem), 3, 2, False)
 
-    network, history = train_network(TRAINING.replace(num_epochs=3), make, rows, None)
+    network, history = Loop(TRAINING.replace(num_epochs=3), make, rows, None).run()
     assert history.epochs[-1].train_loss < history.epochs[0].train_loss
     padding = certify_padding(network, rows)
     assert padding.passed and padding.num_flips == 0 and padding.max_difference < 2e-5

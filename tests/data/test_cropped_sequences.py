@@ -23,7 +23,7 @@ from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.scoring import predict_logits
 
 CROPS = ["head", "tail", "random", "windows"]
@@ -143,9 +143,9 @@ def test_an_interrupted_training_goes_on_with_the_same_crops(rows, tmp_path):
     model, view = Model(hidden_size=4), crop_sequences(rows, Cropping(4, "random"))
     training = Training(num_epochs=3, batch_size=8, device="cpu")
 
-    def fit(**options):
-        return train_network(
-            training, lambda: build_network(model, 3, 2, False), view, None, **options
+    def fit(resume=False, **options):
+        return Loop(training, lambda: build_network(model, 3, 2, False), view, None, **options).run(
+            resume
         )
 
     undisturbed, _ = fit()
@@ -173,6 +173,6 @@ def test_only_random_stretches_change_from_epoch_to_epoch(rows, crop):
         return network
 
     training = Training(num_epochs=3, batch_size=len(rows), augmentation="none", device="cpu")
-    train_network(training, build, crop_sequences(rows, Cropping(4, crop)), None)
+    Loop(training, build, crop_sequences(rows, Cropping(4, crop)), None).run()
     first, second, third = (sums.sort().values for sums in seen)
     assert torch.equal(first, second) == torch.equal(second, third) == (crop in ("head", "tail"))

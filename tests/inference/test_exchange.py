@@ -18,7 +18,7 @@ from seqbelt.experiment import Experiment
 from seqbelt.features.text.torchtext import import_torchtext
 from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.models.classifier import build_network
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.workflow.prediction_run import predict
 from seqbelt.workflow.prepared_data import prepare_data
 
@@ -59,14 +59,14 @@ def train(config: Path, folder: Path) -> None:
     """Train a bundle, without a tracking store."""
     experiment = Experiment.load(config)
     store, model = prepare_data(experiment).store, experiment.model
-    network, _ = train_network(
+    network, _ = Loop(
         experiment.training,
         lambda: build_network(
             model, store.num_features, len(store.classes), experiment.features.is_tokens
         ),
         store.split("train"),
         store.split("validation"),
-    )
+    ).run()
     learned, classes, features = store.learned, store.classes, experiment.features
     Bundle(
         "exchange",

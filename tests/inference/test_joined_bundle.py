@@ -18,7 +18,7 @@ from seqbelt.inference.bundle import Bundle, weights_of
 from seqbelt.inference.folder import predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.serving import ServeLimits, _pack, _unpack, read_joined_row
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.workflow.export_check import certify_bundle, draw_sequences
 from seqbelt.workflow.inputs import list_items
 from seqbelt.workflow.networks import input_builder, network_builder
@@ -70,9 +70,9 @@ def bundle(project):
     folder, _ = project
     experiment, store = make(folder)
     train = store.split("train")
-    network, _ = train_network(
+    network, _ = Loop(
         experiment.training, network_builder(experiment, store, train, None), train, None
-    )
+    ).run()
     made = Bundle("x", experiment.features, store.learned, experiment.model, store.classes,
                   store.num_features, weights_of(network), {"step_s": None},
                   layout=network.layout)  # fmt: skip
@@ -168,7 +168,7 @@ def test_one_input_is_seen_alone(project):
     assert len(tone) == len(train) > len(present)
     assert tone[0].shape[1] == 2 and note.store.is_tokens
     build = input_builder(experiment, store, note, 1)
-    network, _ = train_network(experiment.training, build, note, None)
+    network, _ = Loop(experiment.training, build, note, None).run()
     assert network.is_tokens
 
 

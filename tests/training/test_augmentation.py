@@ -19,7 +19,7 @@ from seqbelt.models.model import Model
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.augmenter import Augmenter
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 
 EVERYTHING = {
     "time_stretch": 0.3,
@@ -347,7 +347,7 @@ def test_every_cell_reads_the_same_augmented_rows_and_validation_reads_its_own(s
             )
             return network
 
-        train_network(training, build, store.split("train"), store.split("validation"))
+        Loop(training, build, store.split("train"), store.split("validation")).run()
     for is_training in (True, False):
         one, other = read["lstm", is_training], read["rnn", is_training]
         assert len(one) == len(other) and all(torch.equal(a, b) for a, b in zip(one, other))
@@ -365,15 +365,15 @@ def test_interrupted_it_goes_on_with_the_same_augmented_rows(store, tmp_path, st
         num_epochs=3, batch_size=8, device="cpu", augmentation=Augmentation(**EVERYTHING)
     )
 
-    def fit(**options):
+    def fit(resume=False, **options):
         model = Model(hidden_size=4, dropout=0.2)
-        return train_network(
+        return Loop(
             training,
             lambda: build_network(model, 3, 2, False),
             store.split("train"),
             None,
             **options,
-        )
+        ).run(resume)
 
     undisturbed, expected = fit()
     path, steps = tmp_path / "checkpoint.safetensors", itertools.count(1)

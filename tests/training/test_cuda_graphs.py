@@ -15,7 +15,7 @@ from seqbelt.models.model import Model
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.cuda_graphs import GraphedSteps, pad_steps, rounded_up
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import Loop, train_network
+from seqbelt.training.loop import Loop
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 MODEL = Model(hidden_size=16, num_layers=2, bidirectional=True, dropout=0.3, pooling="attention")
@@ -44,9 +44,9 @@ def test_zeros_are_put_behind_the_steps(shape):
 def fit(store, **changes):
     training = TRAINING.model_copy(update={"device": "cuda", **changes})
     train, validation = store.split("train"), store.split("validation")
-    network, history = train_network(
+    network, history = Loop(
         training, lambda: build_network(MODEL, 3, 2, False), train, validation
-    )
+    ).run()
     weights = torch.cat([value.flatten() for value in network.state_dict().values()])
     return weights, [epoch.train_loss for epoch in history.epochs]
 
@@ -101,15 +101,7 @@ def test_no_step_waits_for_the_gpu(tmp_path, layout, is_resident):
     train = toy_store(tmp_path).split("train")
     model = MODEL.model_copy(update={"layout": layout})
     training = TRAINING.model_copy(update={"device": "cuda"})
-    loop = Loop(
-        training,
-        lambda: build_network(model, 3, 2, False),
-        train,
-        None,
-        None,
-        lambda _: None,
-        lambda: None,
-    )
+    loop = Loop(training, lambda: build_network(model, 3, 2, False), train, None)
     if not is_resident:
         loop.prefetcher.resident = None
     plan = [torch.arange(8).numpy()] * 4

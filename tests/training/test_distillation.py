@@ -12,7 +12,7 @@ from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.distillation import _out_of_fold, soft_targets
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.losses import least_loss
 
 SMALL = {"num_epochs": 30, "batch_size": 16, "learning_rate": 0.02, "device": "cpu"}
@@ -68,9 +68,7 @@ def test_a_network_is_trained_on_them(tmp_path):
     def fit(distillation):
         settings = training.replace(distillation=distillation)
         features = train.store.num_features
-        return train_network(
-            settings, lambda: build_network(model, features, 2, True), train, None
-        )[1]
+        return Loop(settings, lambda: build_network(model, features, 2, True), train, None).run()[1]
 
     distilled, plain = fit(0.9), fit(0.0)
     least = least_loss(soft_targets(train, 0.9), 0.0)
@@ -82,4 +80,4 @@ def test_numbers_have_no_words(tmp_path):
     train = toy_store(tmp_path).split("train")
     training = Training(num_epochs=1, distillation=0.5, device="cpu")
     with pytest.raises(SettingsError, match=r"training\.distillation: .*token ids"):
-        train_network(training, lambda: build_network(Model(), 3, 2, False), train, None)
+        Loop(training, lambda: build_network(Model(), 3, 2, False), train, None).run()

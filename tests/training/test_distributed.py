@@ -24,7 +24,7 @@ from seqbelt.data.store.store import SequenceStore
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 
 folder, deadly_epoch, resume = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "resume"
 torch.set_num_threads(1)
@@ -43,11 +43,11 @@ def on_epoch(epoch):
     if epoch.number == deadly_epoch and rank == 1:
         os._exit(7)
 
-network, history = train_network(training,
+network, history = Loop(training,
     lambda: build_network(Model(hidden_size=8, **PLAIN), 3, 2, False), store.split("train"),
     store.split("validation"), checkpoint=__import__("pathlib").Path(folder, "c.safetensors"),
-    resume=resume, on_epoch=on_epoch,
-)
+    on_epoch=on_epoch,
+).run(resume)
 if rank == 0:
     save_file(network.state_dict(), folder + "/weights.safetensors")
     numbers = [[e.train_loss, e.gradient_norm, e.validation.loss] for e in history.epochs]

@@ -10,7 +10,7 @@ from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.several_networks import train_networks
 
 
 def decaying(rate, pooling="last", bidirectional=False):
@@ -80,7 +80,7 @@ def test_tokens_have_a_reach_too():
 def test_training_says_it_before_the_first_step(tmp_path):
     rows = toy_store(tmp_path).split("train")
     said: list[object] = []
-    train_network(
+    train_networks(
         Training(num_epochs=1, batch_size=32, device="cpu"),
         lambda: build_network(Model(hidden_size=4), 3, 2, False),
         rows,

@@ -15,7 +15,7 @@ from seqbelt.models.model import Model
 from seqbelt.training import device
 from seqbelt.training.history import Epoch
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import Loop, train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.scoring import Scores, predict_logits, score
 
 MODEL = Model(**PLAIN | {"hidden_size": 8, "dropout": 0.3})
@@ -27,11 +27,11 @@ def store(tmp_path_factory):
     return toy_store(tmp_path_factory.mktemp("store"))
 
 
-def fit(store, training=TRAINING, **options):
+def fit(store, training=TRAINING, resume=False, **options):
     train, validation = store.split("train"), store.split("validation")
-    return train_network(
+    return Loop(
         training, lambda: build_network(MODEL, 3, 2, False), train, validation, **options
-    )
+    ).run(resume)
 
 
 def weights(network):
@@ -86,9 +86,7 @@ def test_a_rare_class_is_learned_when_it_counts_as_much(tmp_path, change):
     skewed = train.take(np.concatenate([rare[:8], frequent]))
 
     def share_of_rare(training):
-        network, _ = train_network(
-            training, lambda: build_network(MODEL, 3, 2, False), skewed, None
-        )
+        network, _ = Loop(training, lambda: build_network(MODEL, 3, 2, False), skewed, None).run()
         logits = predict_logits(network, store.split("test"), torch.device("cpu"))
         return (logits.argmax(1) == 0).mean()
 
@@ -233,10 +231,7 @@ def test_of_equals_the_one_with_the_lower_loss_is_best(store):
 
 def loop_of(store, training, validation="validation"):
     part = store.split(validation) if isinstance(validation, str) else validation
-    return Loop(
-        training, lambda: build_network(MODEL, 3, 2, False), store.split("train"), part, None,
-        lambda _: None, lambda: None,
-    )  # fmt: skip
+    return Loop(training, lambda: build_network(MODEL, 3, 2, False), store.split("train"), part)
 
 
 def test_only_enough_validation_rows_of_every_class_choose(store, tmp_path):
@@ -316,9 +311,9 @@ def test_chunks_save_memory_and_change_nothing_but_rounding(store, layout):
 
     def losses(**changes):
         training = TRAINING.model_copy(update=changes)
-        _, history = train_network(
+        _, history = Loop(
             training, lambda: build_network(model, 3, 2, False), train, validation
-        )
+        ).run()
         return [epoch.train_loss for epoch in history.epochs]
 
     assert losses(chunk_steps=3) == pytest.approx(losses(), abs=1e-5)
@@ -329,9 +324,7 @@ def test_chunks_of_a_bidirectional_network_are_refused_with_the_setting(store):
     model = MODEL.model_copy(update={"bidirectional": True})
     training = TRAINING.model_copy(update={"chunk_steps": 3})
     with pytest.raises(SettingsError, match=r"training\.chunk_steps.*model\.bidirectional"):
-        train_network(
-            training, lambda: build_network(model, 3, 2, False), store.split("train"), None
-        )
+        Loop(training, lambda: build_network(model, 3, 2, False), store.split("train"), None).run()
 
 
 @pytest.mark.parametrize("layout", ["padded", "packed"])
@@ -339,7 +332,7 @@ def test_the_work_of_an_epoch_is_counted_and_padding_apart(store, layout):
     model = MODEL.model_copy(update={"layout": layout})
     train = store.split("train")
     training = TRAINING.model_copy(update={"num_epochs": 1})
-    _, history = train_network(training, lambda: build_network(model, 3, 2, False), train, None)
+    _, history = Loop(training, lambda: build_network(model, 3, 2, False), train, None).run()
     weights_of_a_step = 4 * 8 * (3 + 8)  # four gates of eight units read inputs and states
     assert history.flops == 3 * 2 * weights_of_a_step * train.lengths.sum()
     if layout == "packed":

@@ -11,7 +11,7 @@ from seqbelt.models.classifier import build_network
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.several_networks import member_seed, train_networks
 
 MODEL = Model(**PLAIN | {"hidden_size": 8, "dropout": 0.3})
@@ -46,7 +46,7 @@ def test_each_network_is_trained_as_if_it_were_alone(parts):
     seconds = 0.0
     for number, member in enumerate(network.networks):
         seed = member_seed(TRAINING.seed, number)
-        alone, its_history = train_network(TRAINING.replace(seed=seed), build, *parts)
+        alone, its_history = Loop(TRAINING.replace(seed=seed), build, *parts).run()
         assert torch.equal(weights(member), weights(alone))
         if not number:
             assert [e.train_loss for e in epochs] == [e.train_loss for e in its_history.epochs]
@@ -58,7 +58,7 @@ def test_each_network_is_trained_as_if_it_were_alone(parts):
 def test_one_network_is_no_ensemble(parts):
     one = TRAINING.replace(num_networks=1)
     network, _ = train_networks(one, build, *parts)
-    alone, _ = train_network(one, build, *parts)
+    alone, _ = Loop(one, build, *parts).run()
     assert torch.equal(weights(network), weights(alone))
 
 

@@ -11,7 +11,7 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.models.classifier import SequenceNetwork, build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 
 MODEL = Model(hidden_size=8, **PLAIN)
 TRAINING = Training(num_epochs=3, batch_size=8, learning_rate=0.02, device="cpu", **UNCHANGED)
@@ -33,13 +33,13 @@ class Small(SequenceNetwork):
         return super().forward(inputs, lengths, chunks)
 
 
-def fit(store, network=SequenceNetwork, training=TRAINING, **options):
+def fit(store, network=SequenceNetwork, training=TRAINING, resume=False, **options):
     train, validation = store.split("train"), store.split("validation")
 
     def build():
         return network(MODEL, 3, 2, False)
 
-    return train_network(training, build, train, validation, **options)
+    return Loop(training, build, train, validation, **options).run(resume)
 
 
 def test_a_batch_that_does_not_fit_is_split_with_the_same_result(store, caplog):
@@ -87,13 +87,13 @@ def test_a_loss_that_is_not_finite_names_the_rows_and_the_last_good_checkpoint(
         fit(store, Broken, checkpoint=tmp_path / "c.safetensors")
     assert train.column("id")[bad] in str(caught.value).replace(",", " ").split()
     assert "c.safetensors" not in str(caught.value), "there is no good one yet"
-    train_network(
+    Loop(
         Training(num_epochs=1, batch_size=8, device="cpu"),
         lambda: build_network(MODEL, 3, 2, False),
         train,
         None,
         checkpoint=tmp_path / "c.safetensors",
-    )
+    ).run()
     before = (tmp_path / "c.safetensors").read_bytes()
     with pytest.raises(SeqbeltError, match=r"c\.safetensors contains the state before it"):
         fit(store, Broken, checkpoint=tmp_path / "c.safetensors", resume=True)
@@ -128,7 +128,7 @@ def test_a_batch_that_fails_in_the_second_pass_of_an_epoch_is_named(store, monke
 
     training = TRAINING.replace(num_epochs=None, num_updates=12)  # one epoch of three passes
     with pytest.raises(SeqbeltError, match="not finite in epoch 1, batch") as caught:
-        train_network(training, build, train, None)
+        Loop(training, build, train, None).run()
     firsts = networks[0].bad_inputs[:, 0, 0].tolist()
     ids = train.column("id")
     rows = [row for row in range(len(train)) if float(train[row][0, 0]) in firsts]

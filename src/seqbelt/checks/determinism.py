@@ -15,7 +15,7 @@ from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.ensemble import Network
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.training.scoring import predict_logits
 
 
@@ -124,33 +124,24 @@ def _train(
 ) -> _Trace:
     """One epoch over a few sequences, with the training loop."""
     trace = _Trace("initialisation")
-    networks: list[SequenceNetwork] = []
     num_steps = 0
 
-    def traced_build() -> SequenceNetwork:
-        networks.append(build())
-        return networks[0]
-
-    def on_start(_: object) -> None:
-        on_weights()
-        trace.watch(networks[0])
-        trace.stage = "step 1"
-
-    def on_weights() -> None:
-        values = networks[0].state_dict()
+    def add_weights() -> None:
+        """Add the weights at the start, and after each step."""
+        nonlocal num_steps
+        values = loop.model.state_dict()
         for name, value in values.items():
             trace.add(f"weights of {name}", value)
         trace.add("weights", *values.values())
-
-    def on_step() -> None:
-        nonlocal num_steps
-        on_weights()
         num_steps += 1
-        trace.stage = f"step {num_steps + 1}"
+        trace.stage = f"step {num_steps}"
 
     # The hooks read values, which a CUDA graph does not expose.
     short = training.replace(num_epochs=1, cuda_graphs=False)
-    train_network(short, traced_build, sequences, None, on_start=on_start, on_step=on_step)
+    loop = Loop(short, build, sequences, None, on_step=add_weights)
+    add_weights()
+    trace.watch(loop.model)
+    loop.run()
     return trace
 
 

@@ -12,12 +12,31 @@ from functools import lru_cache
 import numpy as np
 
 from seqbelt.data.sequences import Sequences
+from seqbelt.errors import SettingsError
 from seqbelt.training.bag_of_words import bag_of_words, documents
+from seqbelt.training.hyperparameters import Training
 
 NUM_FOLDS = 5
 """The bag of words is fitted on four fifths of the rows for the last fifth."""
 MIN_ROWS = 50
 """Fewer training rows keep their labels: a fifth of them teaches nothing."""
+
+
+def training_targets(settings: Training, train: Sequences, is_tokens: bool) -> np.ndarray | None:
+    """``soft_targets`` by the resolved ``settings``; None for the labels alone.
+
+    Raises SettingsError where a bag of words cannot be fitted.
+    """
+    assert settings.distillation != "auto"
+    if not settings.distillation:
+        return None
+    target = train.store.target
+    if not is_tokens or target.name != "per_sequence" or target.is_ordered:
+        raise SettingsError(
+            "training.distillation: a bag of words needs token ids with one label each, of "
+            "classes without an order; set it to auto or 0"
+        )
+    return soft_targets(train, settings.distillation, settings.class_weights or settings.sampling)
 
 
 def soft_targets(

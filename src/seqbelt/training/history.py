@@ -52,6 +52,11 @@ class History:
     device: str = ""
     train_s: float = 0.0
 
+    def stale_epochs(self, monitor: str) -> int:
+        """Epochs since the best validation score, by ``Scores.sort_key``."""
+        keys = [epoch.validation.sort_key(monitor) for epoch in self.epochs if epoch.validation]
+        return len(keys) - 1 - keys.index(max(keys)) if keys else 0
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "History":
         """A history from its ``dataclasses.asdict``."""

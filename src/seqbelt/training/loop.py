@@ -1,4 +1,4 @@
-"""The training loop."""
+"""The training loop of one network."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seqbelt.data.batches import Batch, fill, step_statistics, training_plan
-from seqbelt.data.class_balance import balanced_rows, class_weights, label_weights, weighted_rows
+from seqbelt.data.class_balance import balanced_rows, weighted_rows
 from seqbelt.data.cropped_sequences import draw_crops
 from seqbelt.data.joined_views import each_input
 from seqbelt.data.sequences import Sequences
@@ -36,8 +36,8 @@ from seqbelt.training.device import (
     set_learning_rate,
     subnormals_flushed,
 )
-from seqbelt.training.distillation import soft_targets
-from seqbelt.training.gradient_reach import GradientReach, draw_sample, measure_reach
+from seqbelt.training.distillation import training_targets
+from seqbelt.training.gradient_reach import draw_sample, measure_reach
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.interrupts import stop_signals
@@ -52,64 +52,16 @@ MIN_CHOOSING_ROWS = 50
 """With fewer validation rows the best epoch is mostly chance."""
 
 
-def train_network(
-    settings: Training,
-    build: Callable[[], SequenceNetwork],
-    train: Sequences,
-    validation: Sequences | None,
-    *,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    row_weights: np.ndarray | None = None,
-    on_start: Callable[[GradientReach], object] = lambda reach: None,
-    on_epoch: Callable[[Epoch], object] = lambda epoch: None,
-    on_step: Callable[[], object] = lambda: None,
-) -> tuple[SequenceNetwork, History]:
-    """Build a network and train it; return it on its device with the kept weights.
+class Loop:
+    """One training: builds a network, and trains it when it is told to ``run``.
 
     With a ``checkpoint`` path the state is saved every epoch, every minute and on Ctrl-C or
-    SIGTERM; ``resume`` continues from there to the result of an uninterrupted run. A pass reads the
-    training rows as often as ``row_weights`` ``(rows,)`` say. ``on_start`` is called before
-    the first update with the gradient reach of the untrained network. Raises SeqbeltError when the
-    loss is no longer finite.
+    SIGTERM. A pass reads the training rows as often as ``row_weights`` ``(rows,)`` say.
+    ``on_step`` is called after every update, ``on_epoch`` after every epoch.
+
+    ``reach`` is the gradient reach of the untrained network. Raises SettingsError for settings that
+    the network or the labels do not allow.
     """
-    loop = Loop(settings, build, train, validation, checkpoint, on_epoch, on_step, row_weights)
-    on_start(loop.reach)
-    return loop.run(resume)
-
-
-def _keeps_best(settings: Training, validation: Sequences | None, num_classes: int) -> bool:
-    """Whether the best epoch's weights are kept, and not the last ones."""
-    if validation is None or not settings.wants_best:
-        return False
-    if settings.keep == "best":
-        return True
-    counts = validation.store.target.class_counts(validation, num_classes)
-    return len(validation) >= MIN_CHOOSING_ROWS and bool(np.all(counts > 0))
-
-
-def _refuse_settings(settings: Training, model: SequenceNetwork, train: Sequences) -> None:
-    """Raise SettingsError for settings that this network or these labels do not allow."""
-    if settings.chunk_steps and model.settings.bidirectional:
-        raise SettingsError(
-            "training.chunk_steps: a bidirectional network reads from the end as well and "
-            "cannot run in chunks; set model.bidirectional: false, or shorten the sequences "
-            "with model.crop_steps"
-        )
-    if settings.sampling == "balanced" and train.store.target.is_several:
-        raise SettingsError(
-            "training.sampling: balanced draws rows by their class, and with data.labels: "
-            "several a row has several; use training.class_weights: balanced"
-        )
-    if settings.sampling == "balanced" and model.labels_steps:
-        raise SettingsError(
-            "training.sampling: balanced draws whole sequences, which have no class where each "
-            "step has one; use training.class_weights: balanced"
-        )
-
-
-class Loop:
-    """One training: the loop and its state."""
 
     def __init__(
         self,
@@ -117,70 +69,82 @@ class Loop:
         build: Callable[[], SequenceNetwork],
         train: Sequences,
         validation: Sequences | None,
-        checkpoint: Path | None,
-        on_epoch: Callable[[Epoch], object],
-        on_step: Callable[[], object],
+        *,
+        checkpoint: Path | None = None,
         row_weights: np.ndarray | None = None,
+        on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+        on_step: Callable[[], object] = lambda: None,
     ) -> None:
-        if validation is not None and not len(validation):
-            validation = None
-        self.train, self.validation = train, validation
+        self.train, self.row_weights = train, row_weights
+        self.validation = validation if validation is not None and len(validation) else None
         self.checkpoint, self.on_epoch, self.on_step = checkpoint, on_epoch, on_step
-        self.row_weights = row_weights
         self.accelerator = find_device(settings.device, settings.precision)
         self.device = self.accelerator.device
+
         torch.manual_seed(settings.seed)
         self.model = build()
         settings = settings.resolve_for(train, self.model.is_tokens, self.model.labels_steps)
+        _check_settings(settings, self.model, train)
         self.settings, self.plan = settings, settings.plan(len(train))
-        self.keeps_best = _keeps_best(settings, validation, self.model.classify.out_features)
-        drawn = draw_crops(train, settings.seed, 0)
-        for branch, rows in zip(self.model.branches, each_input(drawn), strict=True):
-            if not branch.is_tokens and len(rows):
-                branch.normalize.learn(*step_statistics(rows))
-        _refuse_settings(settings, self.model, train)
+        _learn_normalization(self.model, draw_crops(train, settings.seed, 0))
         assert isinstance(settings.augmentation, Augmentation)  # it is resolved
         augment = Augmenter.for_network(settings.augmentation, self.model, settings.seed)
-        targets = self._soft_targets()
+        targets = training_targets(settings, train, self.model.is_tokens)
         self.prefetcher = Prefetcher(train, augment, self.device, targets)
         self.sample = draw_sample(train, settings.seed)
         self.reach = measure_reach(self.model, self.sample)
+
         self.model.to(self.device)
         optimizer = make_optimizer(self.model, settings.learning_rate, settings.weight_decay)
         # evaluation_mode: the step sums the ranks' gradients, not DistributedDataParallel.
         self.network = self.accelerator.prepare_model(self.model, evaluation_mode=True)
         self.optimizer = self.accelerator.prepare_optimizer(optimizer)
-        self.history = History(device=str(self.device), kept_best=self.keeps_best)
-        self.history.reaches = [(0, self.reach.curve.tolist())]
-        self.history.layout = self.model.recurrent.chosen_layout(self.device)
-        assert settings.label_smoothing != "auto"
-        if targets is not None:
-            self.history.least_loss = least_loss(targets, settings.label_smoothing)
-        self.best_weights: dict[str, Tensor] = {}
         self.chunks = None
         if settings.chunk_steps is not None:
             self.chunks = Chunks(settings.chunk_steps, settings.truncate_gradient)
-        target = train.store.target
-        loss = make_loss(target, self._class_weights(), settings.label_smoothing)
-        self.step = Step(
-            self.network, self.optimizer, loss, self.accelerator, settings.clip_norm, self.chunks
+        assert settings.label_smoothing != "auto"
+        loss = make_loss(
+            train, self.num_classes, settings.class_weights == "balanced", settings.label_smoothing
         )
+        self.step = Step(
+            self.network, self.optimizer, loss.to(self.device), self.accelerator,
+            settings.clip_norm, self.chunks,
+        )  # fmt: skip
         self.ranks = self.step.ranks
         # The weights are equal on all ranks, dropout draws are not.
         if not self.ranks.is_single_process:
             torch.manual_seed(settings.seed + 1_000_003 * self.ranks.rank)
+
+        self.keeps_best = self._validation_chooses()
+        self.best_weights: dict[str, Tensor] = {}
+        self.history = History(
+            device=str(self.device),
+            layout=self.model.recurrent.chosen_layout(self.device),
+            kept_best=self.keeps_best,
+            reaches=[(0, self.reach.curve.tolist())],
+            least_loss=None if targets is None else least_loss(targets, settings.label_smoothing),
+        )
         self.batch_number = 0
-        self.loss_detector = NonFiniteLossDetector(self.step.totals)
         self.epoch_s = 0.0
+        self.loss_detector = NonFiniteLossDetector(self.step.totals)
         self.update: Callable[[Batch], None] = self.step
         if self._can_record:
             self.update = GraphedSteps(self.step, self.device)
 
-    def run(self, resume: bool) -> tuple[SequenceNetwork, History]:
+    @property
+    def num_classes(self) -> int:
+        return self.model.classify.out_features
+
+    def run(self, resume: bool = False) -> tuple[SequenceNetwork, History]:
+        """Train; return the network on its device, with the kept weights.
+
+        ``resume`` continues from the checkpoint to the result of an uninterrupted run. Raises
+        SeqbeltError when the loss is no longer finite.
+        """
         if resume and self.checkpoint is not None:
             restore(self, *load_checkpoint(self.checkpoint))
         with stop_signals() as stopped, subnormals_flushed():
-            while not self._finished():
+            while not self._is_finished():
                 self._train_epoch(stopped)
                 if stopped.is_set():
                     break
@@ -192,29 +156,14 @@ class Loop:
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
         self.history.train_s = sum(epoch.train_s for epoch in self.history.epochs)
-        return self._unwrapped(), self.history
+        network = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
+        return network, self.history
 
-    @property
-    def _can_record(self) -> bool:
-        """Whether a step computes the same kernels for all batches of a shape, on one GPU."""
-        is_single_gpu = self.device.type == "cuda" and self.accelerator.num_processes == 1
-        has_one_shape = self.history.layout == "padded" and self.chunks is None
-        has_one_shape &= self.model.layout is None  # the lengths of several inputs are copied
-        return self.settings.cuda_graphs and is_single_gpu and has_one_shape
-
-    def _finished(self) -> bool:
-        done = len(self.history.epochs)
-        return done >= self.plan.num_epochs or self._is_stale()
-
-    def _is_stale(self) -> bool:
-        """Whether the last ``patience`` epochs brought no better validation score."""
+    def _is_finished(self) -> bool:
+        if len(self.history.epochs) >= self.plan.num_epochs:
+            return True
         patience = self.settings.patience
-        ranks = [
-            self._score_key(epoch.validation) for epoch in self.history.epochs if epoch.validation
-        ]
-        if patience is None or not ranks:
-            return False
-        return len(ranks) - ranks.index(max(ranks)) > patience
+        return patience is not None and self.history.stale_epochs(self.settings.monitor) >= patience
 
     def _train_epoch(self, stopped: threading.Event) -> None:
         """Run the epoch's remaining batches; on a stop signal return after the current one."""
@@ -228,21 +177,11 @@ class Loop:
 
     def _train_pass(self, number: int, stopped: threading.Event) -> None:
         """Run the remaining batches of pass ``number`` over the training rows, counted from 0."""
-        settings, num_batches = self.settings, self.plan.num_batches
-        train = draw_crops(self.train, settings.seed, number)
-        rows = np.arange(len(train))
-        if settings.sampling == "balanced":
-            rows = balanced_rows(train.labels, settings.seed, number)
-        elif self.row_weights is not None:
-            rows = weighted_rows(self.row_weights, settings.seed, number)
-        assert settings.batch_size != "auto"
-        plan = training_plan(
-            train.lengths[rows], settings.batch_size, settings.seed, number, settings.bucket_batches
-        )
-        plan = [rows[indices] for indices in plan]
+        train = draw_crops(self.train, self.settings.seed, number)
+        plan = self._plan_pass(train, number)
         self._count_work(plan)
         began = saved = time.perf_counter()
-        before, done = self.epoch_s, self.batch_number % num_batches
+        before, done = self.epoch_s, self.batch_number % self.plan.num_batches
         remaining = plan[done:]
         local = [self.ranks.local_rows(rows, train.lengths) for rows in remaining]
         self.loss_detector.begin(train, plan, done)
@@ -250,19 +189,16 @@ class Loop:
             for rows, batch in zip(remaining, batches):
                 if not self.ranks.has_rows(rows):
                     batch = self.step.loss.without_labels(batch)
-                progress = (number * num_batches + done) / self.plan.num_updates
-                set_learning_rate(self.optimizer, settings.learning_rate_at(progress))
+                progress = (number * self.plan.num_batches + done) / self.plan.num_updates
+                set_learning_rate(self.optimizer, self.settings.learning_rate_at(progress))
                 self.update(batch)
                 self.loss_detector.record(done)
                 done += 1
                 self.batch_number += 1
                 self.epoch_s = before + time.perf_counter() - began
                 self.on_step()
-                is_stopped = stopped.is_set()
                 is_due = time.perf_counter() - saved > CHECKPOINT_SECONDS
-                if not self.ranks.is_single_process:  # all ranks agree one step later
-                    self.step.local_flags = [is_stopped, is_due]
-                    is_stopped, is_due = self.step.global_flags
+                is_stopped, is_due = self._on_any_rank(stopped.is_set(), is_due)
                 if is_stopped:
                     stopped.set()
                     break
@@ -272,29 +208,35 @@ class Loop:
         self.step.totals.tolist()  # wait for the GPU, so that the time is right
         self.epoch_s = before + time.perf_counter() - began
 
-    def _soft_targets(self) -> np.ndarray | None:
-        """Targets that are partly those of a bag of words, None for the labels alone."""
-        settings, target = self.settings, self.train.store.target
-        assert settings.distillation != "auto"
-        if not settings.distillation:
-            return None
-        if not self.model.is_tokens or target.name != "per_sequence" or target.is_ordered:
-            raise SettingsError(
-                "training.distillation: a bag of words needs token ids with one label each, of "
-                "classes without an order; set it to auto or 0"
-            )
-        class_weight = settings.class_weights or settings.sampling
-        return soft_targets(self.train, settings.distillation, class_weight)
+    def _plan_pass(self, train: Sequences, number: int) -> list[np.ndarray]:
+        """The rows of each batch of a pass."""
+        settings, rows = self.settings, np.arange(len(train))
+        if settings.sampling == "balanced":
+            rows = balanced_rows(train.labels, settings.seed, number)
+        elif self.row_weights is not None:
+            rows = weighted_rows(self.row_weights, settings.seed, number)
+        assert settings.batch_size != "auto"
+        plan = training_plan(
+            train.lengths[rows], settings.batch_size, settings.seed, number, settings.bucket_batches
+        )
+        return [rows[indices] for indices in plan]
 
-    def _class_weights(self) -> Tensor | None:
-        if self.settings.class_weights is None:
-            return None
-        labels = self.train.store.target.labels(self.train)
-        if self.train.store.target.is_several:
-            weights = label_weights(labels)
-        else:
-            weights = class_weights(labels, self.model.classify.out_features)
-        return torch.from_numpy(weights).float().to(self.device)
+    def _on_any_rank(self, is_stopped: bool, is_due: bool) -> tuple[bool, bool]:
+        """Whether any rank is stopped, and whether a checkpoint is due: with several ranks as of
+        the step before, when all agreed on it."""
+        if self.ranks.is_single_process:
+            return is_stopped, is_due
+        self.step.local_flags = [is_stopped, is_due]
+        is_stopped, is_due = self.step.global_flags
+        return is_stopped, is_due
+
+    @property
+    def _can_record(self) -> bool:
+        """Whether a step computes the same kernels for all batches of a shape, on one GPU."""
+        is_single_gpu = self.device.type == "cuda" and self.ranks.is_single_process
+        has_one_shape = self.history.layout == "padded" and self.chunks is None
+        has_one_shape &= self.model.layout is None  # the lengths of several inputs are copied
+        return self.settings.cuda_graphs and is_single_gpu and has_one_shape
 
     def _count_work(self, plan: list[np.ndarray]) -> None:
         history = self.history
@@ -306,12 +248,10 @@ class Loop:
             history.padded_flops = history.flops * (1 / history.fill - 1)
 
     def _end_epoch(self) -> None:
+        """Score the network, and keep its weights if they are the best so far."""
         sums = self.step.totals.clone()
         self.ranks.all_reduce_sum([sums[:1]])
         loss, norm, clipped, count = sums.tolist()
-        scores = None
-        if self.validation is not None:
-            scores = self._validate(self.validation)
         number = len(self.history.epochs) + 1
         done = number * self.plan.num_batches * self.plan.passes_per_epoch
         epoch = Epoch(
@@ -321,7 +261,7 @@ class Loop:
             gradient_norm=norm / self.batch_number,
             clipped=clipped / self.batch_number,
             train_s=self.epoch_s,
-            validation=scores,
+            validation=None if self.validation is None else self._validate(self.validation),
         )
         self.history.epochs.append(epoch)
         if number.bit_count() == 1:  # a power of two: rare enough to cost little
@@ -334,30 +274,37 @@ class Loop:
         self.step.totals.zero_()
         self.on_epoch(epoch)
 
+    def _validation_chooses(self) -> bool:
+        """Whether the weights of the best epoch on the validation rows are kept, and not the last
+        ones."""
+        if self.validation is None or not self.settings.wants_best:
+            return False
+        if self.settings.keep == "best":
+            return True
+        target = self.validation.store.target
+        counts = target.class_counts(self.validation, self.num_classes)
+        return len(self.validation) >= MIN_CHOOSING_ROWS and bool(np.all(counts > 0))
+
     def _is_best(self, epoch: Epoch) -> bool:
         if not self.keeps_best or epoch.validation is None or not self.history.best_epoch:
             return True
         best = self.history.epochs[self.history.best_epoch - 1].validation
         assert best is not None
-        return self._score_key(epoch.validation) > self._score_key(best)
-
-    def _score_key(self, scores: Scores) -> tuple[float, float]:
-        """Sort key of the best epoch: the monitored score, then the loss."""
-        monitored = getattr(scores, self.settings.monitor)
-        return (-monitored if self.settings.monitor == "loss" else monitored), -scores.loss
+        monitor = self.settings.monitor
+        return epoch.validation.sort_key(monitor) > best.sort_key(monitor)
 
     def _validate(self, validation: Sequences) -> Scores:
         """Scores of all validation rows; each rank predicts its part of them."""
-        labels = validation.store.target.labels(validation)
-        if self.ranks.is_single_process or validation.store.target.labels_steps:
+        target = validation.store.target
+        if self.ranks.is_single_process or target.labels_steps:
             logits = predict_logits(self.network, validation, self.device)
-            return score(logits, labels, validation.store.target)
-        rows = np.arange(len(validation))[self.ranks.rank :: self.ranks.world_size]
-        logits = np.empty((0, self.model.classify.out_features), np.float32)
-        if len(rows):
-            logits = predict_logits(self.network, validation.take(rows), self.device)
-        gathered = self.ranks.gather_rows(logits, rows, len(validation))
-        return score(gathered, labels, validation.store.target)
+        else:
+            rows = np.arange(len(validation))[self.ranks.rank :: self.ranks.world_size]
+            logits = np.empty((0, self.num_classes), np.float32)
+            if len(rows):
+                logits = predict_logits(self.network, validation.take(rows), self.device)
+            logits = self.ranks.gather_rows(logits, rows, len(validation))
+        return score(logits, target.labels(validation), target)
 
     def _check_loss(self) -> None:
         """Raise SeqbeltError if the loss or the gradient is no longer finite."""
@@ -380,8 +327,32 @@ class Loop:
         if self.ranks.rank == 0:
             save_checkpoint(self.checkpoint, *state)
 
-    def _unwrapped(self) -> SequenceNetwork:
-        return self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
+
+def _check_settings(settings: Training, model: SequenceNetwork, train: Sequences) -> None:
+    """Raise SettingsError for settings that this network or these labels do not allow."""
+    if settings.chunk_steps and model.settings.bidirectional:
+        raise SettingsError(
+            "training.chunk_steps: a bidirectional network reads from the end as well and "
+            "cannot run in chunks; set model.bidirectional: false, or shorten the sequences "
+            "with model.crop_steps"
+        )
+    if settings.sampling == "balanced" and train.store.target.is_several:
+        raise SettingsError(
+            "training.sampling: balanced draws rows by their class, and with data.labels: "
+            "several a row has several; use training.class_weights: balanced"
+        )
+    if settings.sampling == "balanced" and model.labels_steps:
+        raise SettingsError(
+            "training.sampling: balanced draws whole sequences, which have no class where each "
+            "step has one; use training.class_weights: balanced"
+        )
+
+
+def _learn_normalization(model: SequenceNetwork, train: Sequences) -> None:
+    """Set the mean and standard deviation of each input by the training rows."""
+    for branch, rows in zip(model.branches, each_input(train), strict=True):
+        if not branch.is_tokens and len(rows):
+            branch.normalize.learn(*step_statistics(rows))
 
 
 def capture(loop: Loop) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqbelt.data.batches import Batch
+from seqbelt.data.class_balance import class_weights, label_weights
 from seqbelt.data.labels.targets import UNLABELLED, Target
 from seqbelt.data.sequences import Sequences
 
@@ -20,9 +21,12 @@ class MeanCrossEntropy(nn.Module):
     the sum of the batch's weights, which undoes them in a batch of one class.
     """
 
+    weights: Tensor | None
+
     def __init__(self, weights: Tensor | None, label_smoothing: float) -> None:
         super().__init__()
-        self.weights, self.label_smoothing = weights, label_smoothing
+        self.register_buffer("weights", weights)
+        self.label_smoothing = label_smoothing
 
     def without_labels(self, batch: Batch) -> Batch:
         """The batch with all labels masked, so that it adds nothing to the loss."""
@@ -103,8 +107,16 @@ DISTANCE_WEIGHT = 4.0
 """Of the distance beside the cross-entropy; measured (docs/decisions/029)."""
 
 
-def make_loss(target: Target, weights: Tensor | None, label_smoothing: float) -> MeanCrossEntropy:
-    """The loss for the labels of a target."""
+def make_loss(
+    train: Sequences, num_classes: int, is_balanced: bool, label_smoothing: float
+) -> MeanCrossEntropy:
+    """The loss for the labels of the training rows, in which all classes weigh the same if it
+    ``is_balanced``."""
+    target, weights = train.store.target, None
+    if is_balanced:
+        labels = target.labels(train)
+        given = label_weights(labels) if target.is_several else class_weights(labels, num_classes)
+        weights = torch.from_numpy(given).float()
     if target.is_several:
         return MeanBinaryCrossEntropy(weights, label_smoothing)
     kind = OrderedCrossEntropy if target.is_ordered else MeanCrossEntropy

@@ -57,6 +57,11 @@ class Scores:
             return "mean_average_precision", self.mean_average_precision
         return "accuracy", self.accuracy
 
+    def sort_key(self, monitor: str) -> tuple[float, float]:
+        """Key that is larger for better scores: of the one called ``monitor``, then of the loss."""
+        monitored = getattr(self, monitor)
+        return (-monitored if monitor == "loss" else monitored), -self.loss
+
     def to_dict(self) -> dict[str, float]:
         return {name: value for name, value in asdict(self).items() if value is not None}
 

@@ -1,7 +1,6 @@
 """Train one network after another from different seeds, as one model."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from seqbelt.training.checkpoint import has_checkpoint, remove_checkpoint
 from seqbelt.training.gradient_reach import GradientReach
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.hyperparameters import Training
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 
 
 def train_networks(
@@ -31,41 +30,44 @@ def train_networks(
 ) -> tuple[Network, History]:
     """Train the ``num_networks`` of the settings; return the network, or the ensemble of all.
 
-    Each is trained as by ``train_network``, the first with the seed of the settings. The history,
-    ``on_start`` and ``on_epoch`` are about the first; its ``train_s`` is that of all. Each network
-    has its own checkpoint, beside that of the first. An interrupted training returns the networks
-    that are finished, or the first as it is.
+    Each is trained by a ``Loop``, the first with the seed of the settings. ``on_start`` (before the
+    first update), ``on_epoch`` and the history are about the first; the history's ``train_s`` is
+    that of all. Each network has its own checkpoint, beside that of the first. An interrupted
+    training returns the networks that are finished, or the first as it is.
     """
     settings = settings.resolve_for(train, train.store.is_tokens, train.store.target.labels_steps)
     assert settings.num_networks != "auto"
-    paths = [_beside(checkpoint, number) for number in range(1, settings.num_networks)]
+    networks: list[SequenceNetwork] = []
+    histories: list[History] = []
+    paths = [_beside(checkpoint, number) for number in range(settings.num_networks)]
     if not resume:
-        for path in filter(None, paths):  # of an earlier training
+        for path in filter(None, paths[1:]):  # of an earlier training
             remove_checkpoint(path)
-    train_one = partial(
-        train_network,
-        build=build,
-        train=train,
-        validation=validation,
-        row_weights=row_weights,
-        on_step=on_step,
-    )
-    network, history = train_one(
-        settings, checkpoint=checkpoint, resume=resume, on_start=on_start, on_epoch=on_epoch
-    )
-    networks = [network]
-    for number, path in enumerate(paths, start=1):
+    for number, path in enumerate(paths):
+        is_first = number == 0
+        loop = Loop(
+            settings.replace(seed=member_seed(settings.seed, number)),
+            build,
+            train,
+            validation,
+            checkpoint=path,
+            row_weights=row_weights,
+            on_epoch=on_epoch if is_first else lambda epoch: None,
+            on_step=on_step,
+        )
+        if is_first:
+            on_start(loop.reach)
+        has_state = is_first or (path is not None and has_checkpoint(path))
+        network, history = loop.run(resume and has_state)
+        del loop  # and what it has on the device
+        histories.append(history)
+        if is_first or not history.interrupted:
+            networks.append(network)
         if history.interrupted:
             break
-        network, its_history = train_one(
-            settings.replace(seed=member_seed(settings.seed, number)),
-            checkpoint=path,
-            resume=resume and path is not None and has_checkpoint(path),
-        )
-        history.train_s += its_history.train_s
-        history.interrupted = its_history.interrupted
-        if not history.interrupted:
-            networks.append(network)
+    history = histories[0]
+    history.train_s = sum(each.train_s for each in histories)
+    history.interrupted = histories[-1].interrupted
     return (Ensemble(networks) if len(networks) > 1 else networks[0]), history
 
 
@@ -78,4 +80,6 @@ def member_seed(seed: int, number: int) -> int:
 
 
 def _beside(checkpoint: Path | None, number: int) -> Path | None:
-    return checkpoint and checkpoint.with_stem(f"{checkpoint.stem}-{number + 1}")
+    if checkpoint is None or not number:
+        return checkpoint
+    return checkpoint.with_stem(f"{checkpoint.stem}-{number + 1}")

@@ -22,7 +22,7 @@ WARM_UP, MEASURED = 2, 6
 def measure_training_s(experiment: Experiment, manifest: Manifest) -> float | None:
     """Seconds that training on the rows of ``manifest`` would take; None where it cannot be told
     from a few rows: they are large, or cannot be prepared or trained on."""
-    from seqbelt.training.loop import train_network
+    from seqbelt.training.loop import Loop
     from seqbelt.workflow.networks import network_builder
 
     rows = np.flatnonzero(manifest.column("split") == "train")
@@ -41,13 +41,14 @@ def measure_training_s(experiment: Experiment, manifest: Manifest) -> float | No
             experiment = experiment.resolve(store.is_tokens, train)
             plan, times = experiment.training.plan(len(rows)), list[float]()
             train = train.take(np.arange((WARM_UP + MEASURED) * plan.batch_size) % len(train))
-            _, history = train_network(
+            loop = Loop(
                 experiment.training.replace(num_epochs=1, distillation=0.0),
                 network_builder(experiment, store, train, None),
                 train,
                 None,
                 on_step=lambda: times.append(perf_counter()),
             )
+            _, history = loop.run()
     except SeqbeltError:
         return None
     if history.interrupted:

@@ -10,7 +10,7 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.experiment import Experiment
 from seqbelt.training.checkpoint import has_checkpoint
 from seqbelt.training.history import Epoch
-from seqbelt.training.loop import train_network
+from seqbelt.training.loop import Loop
 from seqbelt.workflow.console import bar, echo
 from seqbelt.workflow.networks import network_builder
 from seqbelt.workflow.run_folders import CHECKPOINT, open_run, read_part
@@ -86,14 +86,14 @@ def _fit(experiment, store, folder, name, run, on_epoch):
     train, validation = (read_part(experiment, store, part) for part in ("train", "validation"))
     training = experiment.resolve(store.is_tokens, train).training
     with bar(f"trial {name}", training.plan(len(train)).num_updates) as progress:
-        _, history = train_network(
+        loop = Loop(
             training,
             network_builder(experiment, store, train, run),
             train,
             validation,
             checkpoint=folder / CHECKPOINT,
-            resume=has_checkpoint(folder / CHECKPOINT),
             on_epoch=on_epoch,
             on_step=progress,
         )
+        _, history = loop.run(resume=has_checkpoint(folder / CHECKPOINT))
     return history
