@@ -52,28 +52,19 @@ def create_app(
     """The application; ``token`` opens it; requests for another ``port`` than this are
     refused (0: none are)."""
     app = Flask("seqbelt.review", static_folder=None)
-    page = files("seqbelt.review") / "page"
     words = Words(language)
+    _add_access_checks(app, token, port)
+    _add_error_messages(app, words, decisions)
+    _add_page(app, words)
+    _add_items(app, items, decisions, words)
+    _add_decisions(app, items, decisions)
+    _add_media(app, items)
+    return app
+
+
+def _add_access_checks(app: Flask, token: str, port: int) -> None:
+    """Refuse requests from elsewhere, and tell the browser to allow none."""
     cookie = f"{COOKIE}-{port}"  # a browser sends the cookies of one port to all others
-
-    def asked_input(item: int) -> tuple[int, Part]:
-        """The place of the input that a request for an item is for, and the input."""
-        at, parts = request.args.get("input", 0, int), parts_of(items.features, items.source(item))
-        if not 0 <= at < len(parts) or parts[at].source is None:
-            abort(404, f"item {item} has no input {at}")
-        return at, parts[at]
-
-    @lru_cache(NUM_CACHED)
-    def picture(item: int, at: int, width: int) -> tuple[bytes, str]:
-        _, features, source = parts_of(items.features, items.source(item))[at]
-        assert source is not None
-        return picture_of(features, source, width)
-
-    @lru_cache(NUM_CACHED)
-    def sound(item: int, at: int) -> bytes:
-        _, features, source = parts_of(items.features, items.source(item))[at]
-        assert isinstance(features, AudioFeatures) and source is not None
-        return wav_of(features, source)
 
     @app.before_request
     def check_request() -> Response | None:
@@ -106,6 +97,10 @@ def create_app(
         response.headers["Cache-Control"] = "no-store"
         return response
 
+
+def _add_error_messages(app: Flask, words: Words, decisions: Decisions) -> None:
+    """Answer errors with ``{"error": message}``."""
+
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> tuple[dict[str, str], int]:
         return {"error": str(error.description)}, error.code or 500
@@ -121,11 +116,17 @@ def create_app(
     def fail_to_save(error: OSError) -> tuple[dict[str, str], int]:
         return {"error": f"{error.filename or decisions.path}: {error.strerror}"}, 500
 
+
+def _add_page(app: Flask, words: Words) -> None:
+    """The page and its files."""
+    page = files("seqbelt.review") / "page"
+
     @app.get("/")
     def show_page() -> Response:
         template = (page / "page.html").read_text("utf-8")
         return Response(
-            render_template_string(template, words=words, language=language), mimetype="text/html"
+            render_template_string(template, words=words, language=words.language),
+            mimetype="text/html",
         )
 
     @app.get("/page/<name>")
@@ -133,6 +134,14 @@ def create_app(
         if name not in PAGE_FILES:
             abort(404, "no such file")
         return Response((page / name).read_text("utf-8"), mimetype=PAGE_FILES[name])
+
+    @app.get("/favicon.ico")
+    def show_no_icon() -> Response:
+        return Response(status=204)
+
+
+def _add_items(app: Flask, items: ReviewItems, decisions: Decisions, words: Words) -> None:
+    """What the page asks about items."""
 
     @app.get("/api/summary")
     def summarize() -> dict[str, Any]:
@@ -158,21 +167,16 @@ def create_app(
         rows = filtered[offset : offset + limit].tolist()
         return {"total": len(filtered), "items": [_brief(items, decisions, item) for item in rows]}
 
-    @app.get("/favicon.ico")
-    def show_no_icon() -> Response:
-        return Response(status=204)
-
-    def number(item: int) -> int:
-        if not 0 <= item < len(items):
-            abort(404, f"no item {item}; there are {len(items)}")
-        return item
-
     @app.get("/api/items/<int:item>")
     def describe(item: int) -> dict[str, Any]:
-        about = _brief(items, decisions, number(item))
+        about = _brief(items, decisions, _known(items, item))
         if items.is_predicted[item]:
             about["probabilities"] = items.probabilities[item].round(4).tolist()
         return about | describe_content(items.features, items.source(item))
+
+
+def _add_decisions(app: Flask, items: ReviewItems, decisions: Decisions) -> None:
+    """What the page decides about labels."""
 
     @app.post("/api/decide")
     def decide() -> dict[str, Any]:
@@ -180,7 +184,7 @@ def create_app(
         item, label = asked.get("item"), asked.get("label")
         if type(item) is not int or not isinstance(label, str):
             abort(400, "expected an item's number and a label")
-        decisions.decide(number(item), label)
+        decisions.decide(_known(items, item), label)
         return _progress(items, decisions)
 
     @app.post("/api/undo")
@@ -189,10 +193,33 @@ def create_app(
         about = None if item is None else _brief(items, decisions, item)
         return {"undone": about, **_progress(items, decisions)}
 
+
+def _add_media(app: Flask, items: ReviewItems) -> None:
+    """Pictures and sounds of items."""
+
+    def asked_input(item: int) -> tuple[int, Part]:
+        """The place of the input that a request for an item is for, and the input."""
+        at, parts = request.args.get("input", 0, int), parts_of(items.features, items.source(item))
+        if not 0 <= at < len(parts) or parts[at].source is None:
+            abort(404, f"item {item} has no input {at}")
+        return at, parts[at]
+
+    @lru_cache(NUM_CACHED)
+    def picture(item: int, at: int, width: int) -> tuple[bytes, str]:
+        _, features, source = parts_of(items.features, items.source(item))[at]
+        assert source is not None
+        return picture_of(features, source, width)
+
+    @lru_cache(NUM_CACHED)
+    def sound(item: int, at: int) -> bytes:
+        _, features, source = parts_of(items.features, items.source(item))[at]
+        assert isinstance(features, AudioFeatures) and source is not None
+        return wav_of(features, source)
+
     @app.get("/media/<int:item>/picture")
     def show_picture(item: int) -> Response:
         width = min(MAX_WIDTH, max(MIN_WIDTH, request.args.get("width", MAX_WIDTH, int)))
-        at, _ = asked_input(number(item))
+        at, _ = asked_input(_known(items, item))
         content, media_type = picture(item, at, width)
         response = Response(content, mimetype=media_type)
         response.headers["Content-Security-Policy"] = _PICTURE_POLICY
@@ -200,14 +227,19 @@ def create_app(
 
     @app.get("/media/<int:item>/sound")
     def play(item: int) -> Response:
-        at, part = asked_input(number(item))
+        at, part = asked_input(_known(items, item))
         if not isinstance(part.features, AudioFeatures):
             abort(404, "these items have no sound")
         response = Response(sound(item, at), mimetype="audio/wav")
         response.make_conditional(request, accept_ranges=True, complete_length=len(response.data))
         return response
 
-    return app
+
+def _known(items: ReviewItems, item: int) -> int:
+    """The number of an item, if there is such an item."""
+    if not 0 <= item < len(items):
+        abort(404, f"no item {item}; there are {len(items)}")
+    return item
 
 
 def _page_texts(words: Words) -> dict[str, str]:
