@@ -2,8 +2,9 @@
 
 import gc
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seqbelt.data.sources.names import list_counts, shorten
 from seqbelt.data.sources.remote import output_path, upload
@@ -30,6 +31,9 @@ from seqbelt.words import count_of, percent
 from seqbelt.workflow.console import bar, echo
 from seqbelt.workflow.inputs import Inputs, PathStyle, list_items, parse_inputs
 from seqbelt.workflow.models import load_folder, load_predictor
+
+if TYPE_CHECKING:
+    from seqbelt.workflow.prediction_facts import RowCollector
 
 OUTPUT_SUFFIXES = ("", ".journal", ".journal-wal", ".journal-shm")
 
@@ -66,43 +70,34 @@ def predict(
     paths, settings = parse_inputs(inputs, has_report=True)
     check_output(path, paths)
     report_settings = _report_settings(report, settings, timeline is not None)
-    settings = [setting for setting in settings if not setting.startswith("report.")]
     folder, concrete = load_folder(model, project)
-    if timeline is None:
-        predictor = load_predictor(folder, engine, precision)
-        predictor.label_files = _label_files(predictor.bundle, audacity, raven)
-    else:
-        predictor = _open_timeline(folder, timeline, engine, precision, coverage, audacity, raven)
+    predictor = _load(folder, timeline, engine, precision, coverage, audacity, raven)
     gc.freeze()  # keep the garbage collector from scanning the loaded model again and again
-    notes: list[str] = []
     if keep_columns and (timeline is not None or not predictor.labels_inputs):
         raise SettingsError(
             "--keep-columns: applies to one row per input, and this output has one per segment"
         )
-    relative_to = {"input": None, "output": path.absolute().parent, "absolute": Path("/")}
     group_by = report_settings.group_by
-    options = {
-        "keep_columns": keep_columns or group_by is not None,
-        "relative_to": relative_to[paths_as],
-        "report": report,
-    }
+    relative_to = {"input": None, "output": path.absolute().parent, "absolute": Path("/")}
+    list_inputs = partial(
+        _list_inputs,
+        predictor,
+        paths,
+        [setting for setting in settings if not setting.startswith("report.")],
+        path,
+        report,
+        keep_columns=keep_columns or group_by is not None,
+        relative_to=relative_to[paths_as],
+    )
     if context is not None and context.candidates and timeline is None:
-        listed = _open(predictor, paths, settings, path, [], **options)
-        try_candidates(predictor, listed.items, context)
-    key, items, kept = _open(predictor, paths, settings, path, notes, **options)
-    for note in notes:
-        echo(note)
-    notes.clear()
-    if group_by is not None:
-        _check_column(group_by, kept)
+        try_candidates(predictor, list_inputs([]).items, context)
+    notes: list[str] = []
+    key, items, kept = list_inputs(notes)
+    _echo_all(notes)
     collector, max_summaries = None, 0
     if report is not None:
-        # Imported here: its libraries take seconds to import, and few predictions have a report.
-        from seqbelt.workflow.prediction_facts import MAX_TESTED, RowCollector, write_report
-
         predictor.summarizes = engine != "ray"
-        max_summaries = MAX_TESTED if predictor.summarizes else 0
-        collector = RowCollector(predictor, None if group_by is None else kept.index(group_by))
+        collector, max_summaries = _make_collector(predictor, group_by, kept)
     with bar("predicting", None) as progress:
         summary = predict_items(
             predictor,
@@ -118,28 +113,68 @@ def predict(
             observe=collector,
             max_summaries=max_summaries,
         )
-    for note in notes:  # added while the folders were listed
-        echo(note)
+    _echo_all(notes)  # added while the folders were listed
     print_summary(summary, predictor.bundle.classes)
     _advise(summary, predictor, output, byte_order_mark)
     if not is_local:
         upload(path, str(output))
         echo(f"{output}: written, {path.stat().st_size:,} bytes")
-    reported = {}
-    if collector is not None:
-        assert report is not None
-        reported = write_report(
+    result = _to_dict(summary, output, concrete)
+    if report is not None and collector is not None:
+        from seqbelt.workflow.prediction_facts import write_report
+
+        result |= write_report(
             report,
             collector,
             summary,
-            _open(predictor, paths, settings, path, [], **options).items,
-            name=", ".join(each.absolute().name for each in paths),
+            list_inputs([]).items,
+            name=", ".join(path.absolute().name for path in paths),
             model=concrete,
             settings=report_settings,
         )
     if summary.num_quarantined and on_error == "fail":
         raise SeqbeltError(f"{summary.num_quarantined} inputs have no label; see {output}")
-    return {**_to_dict(summary, output, concrete), **reported}
+    return result
+
+
+def _load(
+    folder: Path,
+    timeline: Mapping[str, float | None] | None,
+    engine: EngineName,
+    precision: ProductPrecision,
+    coverage: float | None,
+    audacity: Path | None,
+    raven: Path | None,
+) -> Predictor:
+    """The predictor of whole inputs, or of a timeline."""
+    if timeline is not None:
+        return _open_timeline(folder, timeline, engine, precision, coverage, audacity, raven)
+    predictor = load_predictor(folder, engine, precision)
+    predictor.label_files = _label_files(predictor.bundle, audacity, raven)
+    return predictor
+
+
+def _make_collector(
+    predictor: Predictor, group_by: str | None, kept: Sequence[str]
+) -> tuple["RowCollector", int]:
+    """What collects the rows for the report, and how many of them are summarised."""
+    # Imported here: its libraries take seconds to import, and few predictions have a report.
+    from seqbelt.workflow.prediction_facts import MAX_TESTED, RowCollector
+
+    if group_by is not None and group_by not in kept:
+        raise SettingsError(
+            f"report.group_by: the inputs have no column '{group_by}'; they have "
+            f"{', '.join(kept) or 'none'}"
+        )
+    group = None if group_by is None else kept.index(group_by)
+    return RowCollector(predictor, group), MAX_TESTED if predictor.summarizes else 0
+
+
+def _echo_all(notes: list[str]) -> None:
+    """Print the notes, and forget them."""
+    for note in notes:
+        echo(note)
+    notes.clear()
 
 
 def _report_settings(
@@ -212,13 +247,13 @@ def _open_timeline(
     return predictor
 
 
-def _open(
+def _list_inputs(
     predictor: Predictor,
     paths: Sequence[Path],
     settings: Sequence[str],
     output: Path,
+    report: Path | None,
     notes: list[str],
-    report: Path | None = None,
     **options: Any,
 ) -> Inputs:
     """The items, without the output and the report, which may be among them."""
@@ -230,15 +265,6 @@ def _open(
     output_files |= {report.resolve()} if report is not None else set()
     items = (item for item in listed.items if not _is_one_of(output_files, item.source))
     return listed._replace(items=items)
-
-
-def _check_column(name: str, kept: Sequence[str]) -> None:
-    """Raise SettingsError where the inputs lack the column that the report groups by."""
-    if name not in kept:
-        raise SettingsError(
-            f"report.group_by: the inputs have no column '{name}'; they have "
-            f"{', '.join(kept) or 'none'}"
-        )
 
 
 def _to_dict(summary: Summary, output: str | Path, model: str) -> dict[str, Any]:
