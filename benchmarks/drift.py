@@ -29,9 +29,10 @@ from seqbelt.evaluation.drift import measure_drift
 from seqbelt.evaluation.proportions import wilson
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.audio.audio_decoding import Audio
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.predictor import Predictor
-from seqbelt.inference.reference import make_reference
+from seqbelt.inference.training_reference import make_reference
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training

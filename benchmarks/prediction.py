@@ -25,7 +25,8 @@ import numpy as np
 import torch
 
 from seqbelt.features.audio.audio import LogMel
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 

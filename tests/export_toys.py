@@ -6,7 +6,8 @@ from torch import Tensor
 
 from seqbelt.data.batches import pad
 from seqbelt.features.audio.audio import Waveform
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.models.stem import Stem

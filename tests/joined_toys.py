@@ -11,7 +11,8 @@ from seqbelt.data.labels.targets import TARGETS
 from seqbelt.features.base import JoinedSource
 from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.features.kinds import parse_stored
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 

@@ -11,7 +11,7 @@ from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.features.base import Features, Learned, Source
-from seqbelt.inference.bundle import weights_of
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.models.numpy_network import NumpyNetwork, numpy_networks
 from seqbelt.models.numpy_streaming import NumpyStreamingClassifier
 

@@ -19,7 +19,8 @@ from seqbelt.data.batches import step_statistics
 from seqbelt.evaluation.attribution import explain
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.video.descriptors import import_torchvision, load_backbone
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.model import Layout
 from seqbelt.models.recurrent import Recurrent

@@ -34,7 +34,8 @@ from seqbelt.data.in_memory import in_memory
 from seqbelt.data.sequences import Sequences
 from seqbelt.errors import SettingsError
 from seqbelt.features.arrays.vectors import Vectors
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.settings import Settings

@@ -9,7 +9,8 @@ from seqbelt.commands import evaluate as command
 from seqbelt.data.labels.labelling import SequenceLabelling
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.training.scoring import predict_logits

@@ -22,7 +22,8 @@ from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.text.text import Character, Jamo, Word
 from seqbelt.features.video.video import FrameDifferences
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model

@@ -23,7 +23,8 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.text.encoder import TextEncoder
 from seqbelt.features.text.text import Character, Subword
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.c_library import COMPILERS, find_compiler
 from seqbelt.inference.onnx_export import OnnxNetwork
 from seqbelt.inference.predictor import Predictor

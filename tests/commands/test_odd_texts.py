@@ -9,7 +9,8 @@ import pytest
 from seqbelt.cli import main
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.experiment import Experiment
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.models.classifier import build_network
 
 CONFIG = """

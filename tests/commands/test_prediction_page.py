@@ -18,14 +18,11 @@ from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.encoding import encode_sources
-from seqbelt.inference.bundle import Bundle, weights_of
-from seqbelt.inference.reference import (
-    Reference,
-    reference_of,
-    short_hash,
-    signal_names,
-    summarize_signal,
-)
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
+from seqbelt.inference.reference import Reference, short_hash
+from seqbelt.inference.row_quantities import signal_names, summarize_signal
+from seqbelt.inference.training_reference import reference_of
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 from seqbelt.workflow.prediction_run import predict

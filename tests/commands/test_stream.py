@@ -20,7 +20,8 @@ from seqbelt.data.labels.targets import TARGETS
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Character
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import build_network

@@ -12,7 +12,8 @@ from seqbelt.cli import main
 from seqbelt.commands.review import items_of_predictions
 from seqbelt.errors import SettingsError
 from seqbelt.features.audio.audio import LogMel
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 

@@ -18,7 +18,8 @@ from seqbelt.data.cropped_sequences import (
     draw_crops,
     lost_steps,
 )
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model

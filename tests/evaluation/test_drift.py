@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from seqbelt.evaluation.drift import LEAST_INPUTS, Drift, measure_drift
-from seqbelt.inference.reference import Reference, signal_names, summarize_signal
+from seqbelt.inference.reference import Reference
+from seqbelt.inference.row_quantities import signal_names, summarize_signal
 
 
 def signals(random, count, shift=0.0, stretch=1.0, scale=1.0):

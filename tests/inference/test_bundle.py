@@ -15,8 +15,9 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Word
-from seqbelt.inference.bundle import Bundle, _main, weights_of
+from seqbelt.inference.bundle import Bundle, _main
 from seqbelt.inference.bundle_files import hash_of_bundle, write_hashes
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import build_network
 from seqbelt.models.ensemble import Ensemble

@@ -14,7 +14,8 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.text.text import Character
 from seqbelt.inference import c_library
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.c_library import FLAGS, CLibrary, compile_c
 from seqbelt.inference.c_source import c_name, write_c
 from seqbelt.models.ensemble import Ensemble

@@ -16,7 +16,8 @@ from seqbelt.data.generated.demo_data import DemoData
 from seqbelt.errors import SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.text.torchtext import import_torchtext
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.models.classifier import build_network
 from seqbelt.training.loop import Loop
 from seqbelt.workflow.prediction_run import predict

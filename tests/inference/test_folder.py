@@ -18,7 +18,8 @@ from seqbelt.features import base
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.inference import folder as folder_module
 from seqbelt.inference import predictor as predictor_module
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.folder import Item, Summary, predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import build_network
@@ -224,7 +225,8 @@ PROCESS = """
     import torch
     from seqbelt.data.sources.file_walk import list_files
     from seqbelt.inference import folder, predictor
-    from seqbelt.inference.bundle import Bundle, weights_of
+    from seqbelt.inference.bundle import Bundle
+    from seqbelt.inference.bundle_weights import weights_of
 
     bundle, wavs, output, mode = sys.argv[1:]
     wavs, output = Path(wavs), Path(output)

@@ -23,7 +23,8 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Character
 from seqbelt.features.video.video import FrameDifferences
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.predictor import Prediction, Predictor
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model

@@ -18,7 +18,8 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.features.crash_board import Board
 from seqbelt.inference import isolation
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.isolation import supervise
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model

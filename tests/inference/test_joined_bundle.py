@@ -14,10 +14,12 @@ from seqbelt.data.store.preparation import prepare
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.experiment import Experiment
 from seqbelt.features.base import JoinedSource
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.folder import predict_items
 from seqbelt.inference.predictor import Predictor
-from seqbelt.inference.serving import ServeLimits, _pack, _unpack, read_joined_row
+from seqbelt.inference.request_rows import ServeLimits, read_joined_row
+from seqbelt.inference.serving import _pack, _unpack
 from seqbelt.training.loop import Loop
 from seqbelt.workflow.export_check import certify_bundle, draw_sequences
 from seqbelt.workflow.inputs import list_items

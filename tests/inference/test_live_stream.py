@@ -15,7 +15,8 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.vectors import Vectors
 from seqbelt.features.audio.audio import LogMel, Mfcc, Waveform
 from seqbelt.features.text.text import Character
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.live_stream import Stream
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import build_network

@@ -14,7 +14,8 @@ from export_toys import CELLS, POOLINGS, make
 from seqbelt.data.batches import pad
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.text.text import Character
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.onnx_export import OnnxNetwork, crop_rule, export_bytes, quantize
 from seqbelt.models.classifier import build_network
 from seqbelt.models.ensemble import Ensemble

@@ -13,7 +13,7 @@ from joined_toys import joined_bundle
 
 from seqbelt.checks.export_parity import certify_export
 from seqbelt.features.manifest_columns import Column, columns_from_bytes, columns_to_bytes
-from seqbelt.inference.bundle import weights_of
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.onnx_export import OnnxNetwork, export_bytes, run_file
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.workflow.export_check import make_cases

@@ -10,9 +10,11 @@ from seqbelt.features.audio.audio import LogMel, Waveform
 from seqbelt.features.encoding import Encoded, hash_content
 from seqbelt.inference import numpy_engine, torch_engine
 from seqbelt.inference import predictor as predictor_module
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.predictor import Prediction, Predictor
-from seqbelt.inference.reference import Reference, signal_names, summarize_signal
+from seqbelt.inference.reference import Reference
+from seqbelt.inference.row_quantities import signal_names, summarize_signal
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 

@@ -9,7 +9,8 @@ import torch
 from seqbelt.data.sources.file_walk import list_files
 from seqbelt.features.audio.audio import Waveform
 from seqbelt.inference import ray_engine
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.models.classifier import build_network

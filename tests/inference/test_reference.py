@@ -10,16 +10,14 @@ from seqbelt.errors import SeqbeltError
 from seqbelt.evaluation.drift import measure_drift
 from seqbelt.features.input_layout import ColumnSize, InputLayout, InputSize
 from seqbelt.features.manifest_columns import Column, encode_cells
-from seqbelt.inference.reference import (
+from seqbelt.inference.reference import Reference, short_hash
+from seqbelt.inference.row_quantities import (
     MAX_BLOCKS,
     QuantityName,
-    Reference,
-    make_joined_reference,
-    make_reference,
-    short_hash,
     signal_names,
     summarize_signal,
 )
+from seqbelt.inference.training_reference import make_joined_reference, make_reference
 
 
 def test_a_signals_summary_is_its_blocks_means_and_deviations():

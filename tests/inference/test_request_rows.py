@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seqbelt.errors import BadInput, SettingsError
-from seqbelt.inference.serving import ServeLimits, read_row
+from seqbelt.inference.request_rows import ServeLimits, read_row
 
 SECRET = "root:x:0:0"
 

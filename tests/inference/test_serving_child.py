@@ -11,9 +11,11 @@ import torch
 from seqbelt.errors import SeqbeltError
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.features.crash_board import Board
-from seqbelt.inference import serving
-from seqbelt.inference.bundle import Bundle, weights_of
-from seqbelt.inference.serving import ModelProcess, ServeLimits, in_this_process
+from seqbelt.inference import request_rows, serving
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
+from seqbelt.inference.request_rows import ServeLimits
+from seqbelt.inference.serving import ModelProcess, in_this_process
 from seqbelt.models.classifier import build_network
 from seqbelt.models.model import Model
 
@@ -35,6 +37,13 @@ def assert_alike(found, expected):
     for row, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(row.get("values", []), other.get("values", []), atol=1e-6)
         assert row.get("reason") == other.get("reason")
+
+
+@pytest.mark.parametrize(
+    "name", ["COLUMNS", "Content", "ServeLimits", "read_row", "read_joined_row"]
+)
+def test_the_code_of_older_logged_models_finds_what_it_imports(name):
+    assert getattr(serving, name) is getattr(request_rows, name)
 
 
 @pytest.mark.slow

@@ -13,8 +13,9 @@ from seqbelt.data.labels.targets import ORDERED, TARGETS
 from seqbelt.errors import SeqbeltError
 from seqbelt.evaluation.attribution import explain
 from seqbelt.features.arrays.vectors import Vectors
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.bundle_files import write_hashes
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.decision import Decision, choose_separator
 from seqbelt.inference.journal import Row
 from seqbelt.inference.output import is_prediction_file, kept_names, write_predictions

@@ -13,7 +13,8 @@ from seqbelt.errors import SettingsError
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import LogMel
 from seqbelt.inference import recording_windows, timeline
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.folder import Item, predict_items
 from seqbelt.inference.predictor import Predictor
 from seqbelt.inference.recording_windows import slide_windows

@@ -9,7 +9,8 @@ from export_toys import CELLS, POOLINGS, STRIDED, assert_same_logits, expected_o
 from seqbelt.data.batches import pad
 from seqbelt.errors import SettingsError
 from seqbelt.features.text.text import Character
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.torch_step import StepNetwork
 from seqbelt.models.ensemble import Ensemble
 from seqbelt.models.stem import Stem

@@ -12,7 +12,7 @@ from mlflow.pyfunc import scoring_server
 
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.text.text import Word
-from seqbelt.inference.serving import ServeLimits
+from seqbelt.inference.request_rows import ServeLimits
 from seqbelt.tracking.pyfunc_model import SequenceModel, _check_requests, _keep_rows, signature
 
 

@@ -13,7 +13,7 @@ from seqbelt.checks.padding_invariance import sample_by_length
 from seqbelt.data.batches import pad
 from seqbelt.data.sequences import Sequences
 from seqbelt.features.streaming.steps import StepStream
-from seqbelt.inference.bundle import weights_of
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.models.ensemble import Network
 from seqbelt.models.numpy_network import NumpyNetwork, numpy_networks
 from seqbelt.models.numpy_streaming import NumpyStreamingClassifier

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import stats
 
 from seqbelt.evaluation.proportions import holm, two_proportions_p
-from seqbelt.inference.reference import QuantityName, Reference
+from seqbelt.inference.reference import Reference
+from seqbelt.inference.row_quantities import QuantityName
 
 LEVEL = 0.05
 """Probability of at least one alarm where nothing has changed."""

@@ -30,15 +30,14 @@ from seqbelt.errors import SeqbeltError, SettingsError
 from seqbelt.features.base import Encoder, Features, Learned
 from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.kinds import parse_stored
-from seqbelt.inference.bundle_files import (
-    HASHES,
-    check_hashes,
-    read_files,
+from seqbelt.inference.bundle_files import HASHES, check_hashes, read_files, write_hashes
+from seqbelt.inference.bundle_values import FORMATS, BundleValues, format_of
+from seqbelt.inference.bundle_weights import (
+    check_num_layers,
+    check_weights,
     read_weights,
     weight_file_names,
-    write_hashes,
 )
-from seqbelt.inference.bundle_values import FORMATS, BundleValues, format_of
 from seqbelt.inference.decision import SEPARATORS, Decision
 from seqbelt.inference.reference import FILE as REFERENCE
 from seqbelt.inference.reference import Reference
@@ -46,7 +45,6 @@ from seqbelt.models.model import Model
 from seqbelt.models.numpy_network import (
     NumpyNetwork,
     Weights,
-    check_embedding_parts,
     expected_shapes,
     numpy_networks,
 )
@@ -121,9 +119,8 @@ class Bundle:
     def save(self, folder: Path) -> None:
         """Write the bundle, replacing an older one in the same folder."""
         (folder / "learned").mkdir(parents=True, exist_ok=True)
-        (folder / HASHES).unlink(
-            missing_ok=True
-        )  # written last, so an interrupted save is detected
+        # Written last, so that an interrupted save is detected.
+        (folder / HASHES).unlink(missing_ok=True)
         for old in (folder / "learned").glob("*"):
             old.unlink()
         for name, content in self.learned.items():
@@ -135,26 +132,27 @@ class Bundle:
             (folder / REFERENCE).write_bytes(self.reference.to_bytes())
         for name, weights in zip(weight_file_names(len(self.weights)), self.weights, strict=True):
             (folder / name).write_bytes(save(dict(weights)))
-        has_layout = self.layout is not None
-        write_json(
-            folder / "bundle.json",
-            {
-                "format": format_of(len(self.weights), self.target.is_several, has_layout),
-                **({"num_networks": len(self.weights)} if len(self.weights) > 1 else {}),
-                "name": self.name,
-                "classes": self.classes,
-                "num_features": self.num_features,
-                "temperature": self.temperature,
-                "confidences": self.confidences,
-                "features": self.features.to_dict(),
-                "model": self.model.to_dict(),
-                "about": self.about,
-                **({"layout": self.layout.to_stored()} if self.layout else {}),
-                **self._stored_target(),
-                "hashes": HASHES,  # missing in older bundles
-            },
-        )
+        write_json(folder / "bundle.json", self._stored_values())
         write_hashes(folder)
+
+    def _stored_values(self) -> dict[str, object]:
+        """The content of ``bundle.json``."""
+        num_networks, has_layout = len(self.weights), self.layout is not None
+        return {
+            "format": format_of(num_networks, self.target.is_several, has_layout),
+            **({"num_networks": num_networks} if num_networks > 1 else {}),
+            "name": self.name,
+            "classes": self.classes,
+            "num_features": self.num_features,
+            "temperature": self.temperature,
+            "confidences": self.confidences,
+            "features": self.features.to_dict(),
+            "model": self.model.to_dict(),
+            "about": self.about,
+            **({"layout": self.layout.to_stored()} if self.layout else {}),
+            **self._stored_target(),
+            "hashes": HASHES,  # missing in older bundles
+        }
 
     def num_steps(self, sequence: np.ndarray) -> int:
         """Steps of an encoded item: of several inputs their sum."""
@@ -233,7 +231,9 @@ class Bundle:
         )
         expected = bundle._expected_shapes()
         for weights in bundle.weights:
-            bundle._check_weights(weights, expected)
+            if layout is None:
+                check_num_layers(weights, model)
+            check_weights(weights, expected, bundle.num_features)
         return bundle
 
     @classmethod
@@ -247,30 +247,6 @@ class Bundle:
             bundle = cls._parse(folder, files, json.loads(files["bundle.json"]))
             _ = bundle.encoder, bundle.network
             write_hashes(folder)
-
-    def _check_weights(self, weights: Weights, expected: Mapping[str, tuple[int, ...]]) -> None:
-        """Raise ValueError for weights of another network. No memory is allocated before, since a
-        wrong size may be huge."""
-        model = self.model
-        layers = sum(name.startswith("recurrent.weights.weight_hh_l") for name in weights)
-        if (
-            self.layout is None
-            and model.cell != "none"
-            and layers != model.num_layers * (1 + model.bidirectional)
-        ):
-            raise ValueError(
-                f"the weights have {layers} recurrent layers and directions, bundle.json has "
-                f"num_layers {model.num_layers}, bidirectional {str(model.bidirectional).lower()}"
-            )
-        if (parts := weights.get("embed.parts")) is not None:
-            check_embedding_parts("embed.parts", parts, self.num_features)
-        for name, shape in expected.items():
-            actual = weights[name].shape if name in weights else "nothing"
-            if actual != shape:
-                raise ValueError(f"{name}: bundle.json needs shape {shape}, found {actual}")
-        for name in weights:
-            if name not in expected and not name.endswith("embed.parts"):
-                raise ValueError(f"{name}: the network has no such weights")
 
     def _expected_shapes(self) -> Mapping[str, tuple[int, ...]]:
         if self.layout is None:
@@ -383,17 +359,6 @@ class Bundle:
         for name, content in sorted(learned.items()):
             digest.update(name.encode() + b"\0" + content)
         return digest.hexdigest()
-
-
-def weights_of(network: "Network") -> tuple[Weights, ...]:
-    """The weights of a network, or of each network of an ensemble, copied."""
-    return tuple(
-        {
-            name: np.array(tensor.detach().cpu().numpy(), order="C")
-            for name, tensor in member.state_dict().items()
-        }
-        for member in network.networks
-    )
 
 
 @contextmanager

@@ -4,12 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import load
-
 from seqbelt.errors import SeqbeltError
 from seqbelt.inference.reference import FILE as REFERENCE
-from seqbelt.models.numpy_network import Weights
 
 HASHES = "SHA256SUMS"
 
@@ -40,10 +36,9 @@ def read_files(folder: Path) -> dict[str, bytes]:
     names += [REFERENCE] if (folder / REFERENCE).exists() else []
     names += [f"learned/{path.name}" for path in sorted((folder / "learned").glob("*"))]
     for name in names:
-        if (folder / name).exists() and not (
-            folder / name
-        ).is_file():  # reading a pipe would never end
-            raise SeqbeltError(f"{folder / name}: not a regular file")
+        path = folder / name
+        if path.exists() and not path.is_file():  # reading a pipe would never end
+            raise SeqbeltError(f"{path}: not a regular file")
     return {name: (folder / name).read_bytes() for name in names}
 
 
@@ -73,27 +68,3 @@ def check_hashes(folder: Path, files: Mapping[str, bytes], is_needed: bool) -> N
                 f"{folder / name}: was changed after the bundle was saved (its hash differs from "
                 f"{HASHES}); {accept}"
             )
-
-
-def weight_file_names(num_networks: int) -> list[str]:
-    """The names of the weight files, one for each network."""
-    numbers = range(2, num_networks + 1)
-    return ["weights.safetensors", *(f"weights-{number}.safetensors" for number in numbers)]
-
-
-def read_weights(name: str, content: bytes) -> Weights:
-    """Weights in the precision that the network computes in.
-
-    Raises ValueError for weights of another kind, and for NaN and infinite ones.
-    """
-    weights = {}
-    for parameter, array in load(content).items():
-        kind = "i" if parameter.endswith("embed.parts") else "f"
-        if array.dtype.kind != kind:
-            expected = "whole numbers" if kind == "i" else "floating-point numbers"
-            raise ValueError(f"{name}: {parameter}: expected {expected}, found {array.dtype}")
-        with np.errstate(over="ignore"):  # infinite then
-            weights[parameter] = array.astype(np.float32, copy=False) if kind == "f" else array
-        if not np.isfinite(weights[parameter]).all():
-            raise ValueError(f"{name}: {parameter}: contains NaN or infinite values")
-    return weights

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from seqbelt.evaluation.drift import LEAST_INPUTS, Drift, Quantity
 from seqbelt.evaluation.proportions import holm, two_proportions_p, wilson
 from seqbelt.features.base import Features
-from seqbelt.inference.reference import QuantityName
+from seqbelt.inference.row_quantities import QuantityName
 from seqbelt.plots import report_page
 from seqbelt.plots.item_view import ShownItem, show_item
 from seqbelt.plots.report_page import (

@@ -27,15 +27,15 @@ from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.joined_inputs import SeveralInputs
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.decision import ONE_CLASS
-from seqbelt.inference.segment_output import unpack_segments
-from seqbelt.inference.serving import (
+from seqbelt.inference.request_rows import (
     COLUMNS,
     Content,
-    ModelProcess,
     ServeLimits,
     read_joined_row,
     read_row,
 )
+from seqbelt.inference.segment_output import unpack_segments
+from seqbelt.inference.serving import ModelProcess
 
 BROKEN = "\ufdd0"
 """Stands for a broken text between the request and the model; nobody's text is this alone."""

@@ -8,10 +8,12 @@ from seqbelt.data.store.part_summary import data_record
 from seqbelt.data.store.store import SequenceStore
 from seqbelt.evaluation.report import Report
 from seqbelt.experiment import Experiment
-from seqbelt.inference.bundle import Bundle, weights_of
+from seqbelt.inference.bundle import Bundle
+from seqbelt.inference.bundle_weights import weights_of
 from seqbelt.inference.decision import choose_separator
-from seqbelt.inference.reference import Reference, reference_of
+from seqbelt.inference.reference import Reference
 from seqbelt.inference.segment_smoothing import shortest_segment
+from seqbelt.inference.training_reference import reference_of
 from seqbelt.models.ensemble import Network
 
 
