@@ -324,6 +324,20 @@ def test_rows_that_the_file_would_be_refused_for_are_refused(content, words):
             read_bytes(TableReader(features, encoder), content, cuts)
 
 
+@pytest.mark.parametrize("at_once", [7, 1 << 20])
+@pytest.mark.parametrize("row", [b"5,oops", b"5,"])
+def test_a_refused_row_is_named_by_its_line_in_the_signal(at_once, row):
+    features = Channels(kind="channels")
+    encoder = features.encoder(features.learn([features.read(b"x,y\n1,2\n")]))
+    content = b"# log\nx,y\n" + b"1,2\n" * 30 + row + b"\n" + b"1,2\n" * 9
+    with pytest.raises(BadInput, match="line 33") as refused:
+        read_bytes(TableReader(features, encoder), content, range(at_once, len(content), at_once))
+    with pytest.raises(BadInput) as of_file:
+        encoder.select(features.read(content))
+    if row == b"5,":
+        assert "step 30" in str(refused.value) and "step 30" in str(of_file.value)
+
+
 @pytest.mark.parametrize("cut", range(1, 50))
 def test_titles_units_and_decimal_commas_in_pieces(cut):
     content = b"A title\n\nx;y;time\n[V];g;s\n1;2;0\n3;4,5;1\n-1;0,001;2\n"

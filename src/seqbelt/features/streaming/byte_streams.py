@@ -1,6 +1,7 @@
 """Signals as bytes that come in pieces of any size: raw samples, a WAV, lines of a table."""
 
 import io
+import re
 import struct
 from typing import Literal
 
@@ -182,6 +183,7 @@ class TableReader:
         self._pending = b""
         self._above: list[bytes] = []  # lines that came before the first row of values
         self._is_begun = False
+        self._num_lines = self._num_rows = 0  # read before, of lines those below ``_above``
         self._first_lines: list[bytes] | None = []  # until it is said how they are read
         self.notes: list[str] = []
         """How the table is read, where that was not evident."""
@@ -208,12 +210,26 @@ class TableReader:
             lines = self._begin([*self._above, *lines])
         if not any(_is_row(line) for line in lines):
             return np.empty((0, *self._encoder.step_shape), np.float32)
-        rows = self._encoder.select(self._features.read(b"".join([*self._above, *lines])))
+        try:
+            rows = self._encoder.select(self._features.read(b"".join([*self._above, *lines])))
+        except BadInput as error:
+            raise BadInput(error.reason, self._place_in_signal(str(error.args[0]))) from None
+        self._num_lines += len(lines)
+        self._num_rows += len(rows)
         if self._first_lines is not None:
             self._first_lines += lines
             if len(self._first_lines) >= NUM_ROWS_REMARKED:
                 self._remark()
         return rows
+
+    def _place_in_signal(self, message: str) -> str:
+        """A message about the lines that were just read, with their numbers in the signal."""
+        before = {"line": self._num_lines, "step": self._num_rows}
+        return re.sub(
+            r"\b(line|step) (\d+)",
+            lambda found: f"{found[1]} {int(found[2]) + before[found[1]]}",
+            message,
+        )
 
     def _remark(self) -> None:
         if self._first_lines:
