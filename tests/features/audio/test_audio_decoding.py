@@ -93,6 +93,17 @@ def test_channels_are_mixed_to_their_mean(wav_bytes, noise, num_channels):
     np.testing.assert_allclose(audio.samples, samples.mean(axis=1), atol=1e-6)
 
 
+def test_a_channel_without_a_signal_is_said(wav_bytes):
+    dead = np.stack([tone(), 0 * tone()])
+    for content in (wav_bytes(dead.T), encode_pyav(dead)):
+        (said,) = decode_audio(content, 100).notes
+        assert said == (
+            "1 of 2 channels without a signal: the mean of all is 6 dB quieter than the others"
+        )
+    for content in (wav_bytes(np.stack([tone()] * 2).T), encode_pyav(tone()[None])):
+        assert decode_audio(content, 100).notes == ()
+
+
 @pytest.mark.parametrize(("left", "right"), [(1.0, 1.0), (1.0, 0.0), (0.2, 1.0)])
 def test_compressed_channels_are_mixed_to_their_mean(left, right):
     audio = decode_audio(encode_pyav(np.stack([left * tone(), right * tone()])), 100)

@@ -155,11 +155,13 @@ def test_an_mp3_that_lost_frames_in_its_middle_is_refused():
         decode_audio(content[:middle] + noise + content[middle + 1000 :], 60)
 
 
-def matroska(*signals: np.ndarray, starts_s: float = 0.0, pause_s: float = 0.0) -> bytes:
+def matroska(
+    *signals: np.ndarray, starts_s: float = 0.0, pause_s: float = 0.0, codec: str = "pcm_s16le"
+) -> bytes:
     """A track of each signal, from ``starts_s`` on, with a pause in its middle."""
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as output:
-        tracks = [output.add_stream("pcm_s16le", rate=8000, layout="mono") for _ in signals]
+        tracks = [output.add_stream(codec, rate=8000, layout="mono") for _ in signals]
         for signal, track in zip(signals, tracks, strict=True):
             for begin in range(0, len(signal), 1000):
                 piece = np.int16(signal[None, begin : begin + 1000] * 32767)
@@ -178,6 +180,11 @@ def test_a_recording_whose_times_do_not_begin_at_0_is_whole():
     assert len(decode_audio(content, 60).samples) == 16_000
     with pytest.raises(BadInput, match=r"of 2\.0 s are there"):
         decode_audio(content[: len(content) * 6 // 10], 60)
+
+
+def test_what_an_encoder_adds_at_the_ends_does_not_count_as_missing():
+    content = matroska(TONE[:2384], codec="mp3")  # 0.3 s of sound in 0.43 s of frames
+    assert len(decode_audio(content, 60).samples) == pytest.approx(2384, abs=1152)
 
 
 def test_a_pause_and_a_second_track_are_said():

@@ -33,6 +33,7 @@ from seqbelt.features.audio.stated_lengths import (
 )
 from seqbelt.features.base import read_bytes, reason_of
 from seqbelt.features.media_container import SEVERAL, open_container, stated_duration_s
+from seqbelt.words import count_of
 
 SILENCE_PEAK = 1e-4
 """A recording whose largest sample stays below this (-80 dB of full scale) is silent."""
@@ -51,6 +52,8 @@ block, so that memory holds one channel of them."""
 
 COMPLETE = 0.98
 """Fraction of the stated duration that a whole recording has: encoders pad and skip at the ends."""
+CODEC_SAMPLES = 2400
+"""That an encoder adds at the ends of a recording and a decoder skips, whatever the rate."""
 
 
 OPEN_FRAMES = 1 << 62
@@ -98,7 +101,8 @@ def decode_audio(source: Path | bytes, max_duration_s: float) -> Audio:
             continue
     else:
         samples, sample_rate, notes = _decode_pyav(content, max_duration_s)
-    return check_samples(samples, sample_rate, max_duration_s)._replace(notes=notes)
+    audio = check_samples(samples, sample_rate, max_duration_s)
+    return audio._replace(notes=notes + audio.notes)
 
 
 def check_samples(samples: np.ndarray, sample_rate: int, max_duration_s: float) -> Audio:
@@ -120,7 +124,21 @@ def check_samples(samples: np.ndarray, sample_rate: int, max_duration_s: float) 
                 "its channels are each other's opposite and cancel in their mean; save one of them",
             )
         raise BadInput(SILENT, f"no sample is louder than {peak:.1g} of full scale")
-    return Audio(np.ascontiguousarray(samples, dtype=np.float32), sample_rate, float(peak))
+    notes = ()
+    if channels.ndim == 2 and channels.shape[1] > 1:
+        notes = note_silent(np.maximum(channels.max(axis=0), -channels.min(axis=0)))
+    return Audio(np.ascontiguousarray(samples, dtype=np.float32), sample_rate, float(peak), notes)
+
+
+def note_silent(peaks: np.ndarray) -> tuple[str, ...]:
+    """What to say of a recording's channels, of which these are the peaks."""
+    if num_silent := int((peaks < SILENCE_PEAK).sum()):
+        return (
+            f"{num_silent} of {count_of(len(peaks), 'channel')} without a signal: the mean of all "
+            f"is {20 * np.log10(len(peaks) / (len(peaks) - num_silent)):.0f} dB quieter than the "
+            "others",
+        )
+    return ()
 
 
 def _refuse_too_long(num_samples: int, sample_rate: int, max_duration_s: float) -> None:
@@ -294,7 +312,8 @@ def _refuse_shorter(container: Any, stream: Any, duration_s: float) -> None:
         stated = float(stream.duration * stream.time_base)
     elif container.duration and len(container.streams) == 1:
         stated = stated_duration_s(container)
-    if stated is not None and duration_s < COMPLETE * stated - 0.1:
+    skipped_s = max(0.1, CODEC_SAMPLES / stream.sample_rate)
+    if stated is not None and duration_s < COMPLETE * stated - skipped_s:
         raise BadInput(TRUNCATED, f"{duration_s:.1f} of {stated:.1f} s are there")
 
 
@@ -318,20 +337,23 @@ def _decode_pyav(content: bytes, max_duration_s: float) -> tuple[np.ndarray, int
                 _refuse_too_long(int(stated), stream.sample_rate, max_duration_s)
             to_float = av.AudioResampler(format="fltp")
             num_samples, first_s, end_s = 0, None, 0.0
+            peaks = np.zeros(1, np.float32)
             for frame in container.decode(stream):
                 if frame.pts is not None:
                     first_s = frame.time if first_s is None else first_s
                     end_s = frame.time + frame.samples / frame.sample_rate - first_s
                 for piece in to_float.resample(frame):
+                    channels = piece.to_ndarray()
+                    peaks = np.maximum(peaks, abs(channels).max(axis=1))
                     # FFmpeg's own mix to mono is 3 dB louder than the channels' mean.
-                    pieces.append(piece.to_ndarray().mean(axis=0))
+                    pieces.append(channels.mean(axis=0))
                     num_samples += pieces[-1].size
                     _refuse_too_long(num_samples, piece.sample_rate, max_duration_s)
             if not pieces:
                 raise BadInput(EMPTY, "the audio stream has no samples")
             duration_s = num_samples / stream.sample_rate
             _refuse_shorter(container, stream, max(duration_s, end_s))
-            notes = ()
+            notes = note_silent(peaks) if peaks.max() >= SILENCE_PEAK else ()
             if duration_s < COMPLETE * end_s - 0.1:
                 notes += ("the times have gaps, as of a pause: the samples are joined there",)
             if (num_tracks := len(container.streams.audio)) > 1:
