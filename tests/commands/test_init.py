@@ -3,6 +3,7 @@
 import json
 import sys
 import wave
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -362,6 +363,36 @@ def test_groups_in_names_are_kept_on_one_side():
     for group, split in zip(manifest.column("group"), manifest.column("split"), strict=True):
         sides.setdefault(group, set()).add(split)
     assert len(sides) == 6 and all(len(one) == 1 for one in sides.values())
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{group}_{take:02d}", "{group}{take}", "{label}-{group}-{take}", "{group}/{take}"],
+)
+def test_words_that_return_in_several_classes_are_offered_as_groups(form):
+    for label in ("yes", "no"):
+        for group in ("anna", "ben", "carl"):
+            for take in range(4):
+                name = form.format(label=label, group=group, take=take)
+                sound(Path("clips", label, f"{name}.wav"))
+    found = init(Path("clips"), show=False).result
+    (warning,) = [one for one in found["warnings"] if "anna, ben, carl" in one and "add" in one]
+    pattern = warning.split("--pattern '")[1].split("'")[0]
+    assert f"--pattern '{pattern}'" in Path("clips.yaml").read_text().replace("\\\\", "\\")
+    again = init(Path("clips"), pattern=pattern, force=True, show=False).result
+    assert not any("anna, ben, carl in several" in one for one in again["warnings"])
+    groups = Counter(line.rsplit(",", 1)[1] for line in Path("clips_items.csv").read_text().split())
+    assert groups == {"group": 1, "anna": 8, "ben": 8, "carl": 8}
+
+
+@pytest.mark.parametrize("form", ["take_{take:02d}", "{label}{take}", "{take}", "{take}_{own}"])
+def test_numbers_of_takes_and_words_of_one_class_are_no_groups(form):
+    for label, own in (("yes", "loud"), ("no", "calm"), ("go", "low")):
+        for take in range(6):
+            name = form.format(label=label, take=take, own=own)
+            sound(Path("clips", label, f"{name}.wav"))
+    found = init(Path("clips"), show=False).result
+    assert not any("several classes" in one for one in found["warnings"])
 
 
 def test_a_refusal_says_how_to_keep_the_other_part_on_one_side():

@@ -14,6 +14,7 @@ from seqbelt.data.sources.file_name_patterns import (
     find_groups,
     find_labels,
     read_pattern,
+    suggest_groups,
 )
 from seqbelt.data.sources.file_walk import list_files
 from seqbelt.data.sources.folders import without_label_tracks
@@ -121,7 +122,20 @@ def _look_into_classes(folder: Path, pattern: str | None, findings: Findings) ->
         findings.reasons["source"] += f"; written as a list of the files, for groups {read.reason}"
         rows = list(zip(files, read.labels or labels, splits, strict=True))
         _write_items(findings, rows, read.groups)
-    return look_into_files(kind, files)
+    look = look_into_files(kind, files)
+    if read is None and not parts and (found := suggest_groups(paths, labels)) is not None:
+        words, pattern = found
+        findings.reasons["source"] += (
+            f"; perhaps speakers, subjects or machines in the paths: {shorten(words)}; "
+            f"--pattern '{pattern}' keeps each on one side of a split"
+        )
+        warning = (
+            f"the paths have {shorten(words)} in several classes. If those are speakers, subjects "
+            "or machines, the test would be on the same ones as the training, and too easy: add "
+            f"--force --pattern '{pattern}' to this command"
+        )
+        look = look._replace(warnings=(*look.warnings, warning))
+    return look
 
 
 def _find_listing(folder: Path, tables: Sequence[str]) -> str | None:

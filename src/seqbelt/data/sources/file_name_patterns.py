@@ -19,6 +19,9 @@ _GROUP = re.compile(
 )
 
 
+_BEFORE_NUMBER = r"(?:^|/)(?P<group>[^/0-9]+)[0-9()]+\.[^/.]*$"
+
+
 class FileNames(NamedTuple):
     """What a pattern finds in the names."""
 
@@ -76,6 +79,35 @@ def find_groups(paths: Sequence[str]) -> FileNames | None:
     return FileNames([], groups, f"'{words[0]}' and its number in the names of the files")
 
 
+def suggest_groups(paths: Sequence[str], labels: Sequence[str]) -> tuple[list[str], str] | None:
+    """Words in the paths ``CLASS/.../NAME`` of a class folder's files that return in other classes,
+    as speakers do, and a pattern that takes them for groups; None where there are none.
+
+    Folders below the class folders are looked at first, then the parts of the names.
+    """
+    folders = min(path.count("/") for path in paths)
+    words = min(len(re.split(r"[_\- ]+", PurePosixPath(path).stem)) for path in paths)
+    patterns = [
+        *("^" + "[^/]+/" * (at + 1) + "(?P<group>[^/]+)/" for at in range(folders - 1)),
+        *((_pattern(group=at) for at in range(words)) if words > 1 else (_BEFORE_NUMBER,)),
+    ]
+    for pattern in patterns:
+        matches = [re.search(pattern, path) for path in paths]
+        found = [match["group"] for match in matches if match]
+        if len(found) == len(paths) and _can_be_label(found) and _return_in_classes(found, labels):
+            return sorted(set(found)), pattern
+    return None
+
+
+def _return_in_classes(words: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether most words are no mere numbers, and stand in several classes."""
+    classes: dict[str, set[str]] = {}
+    for word, label in zip(words, labels, strict=True):
+        classes.setdefault(word, set()).add(label)
+    returning = [word for word, own in classes.items() if len(own) > 1 and not word.isdigit()]
+    return 2 * len(returning) > len(classes)
+
+
 def find_labels(folder: str, paths: Sequence[str]) -> FileNames:
     """Labels by the one part of the names, between ``_``, ``-`` and blanks, that can be a class.
 
@@ -129,10 +161,10 @@ def _can_be_label(values: Sequence[str]) -> bool:
     return len(counts) > 1 and 2 * len(counts) <= len(values) and max(counts.values()) > 2
 
 
-def _pattern(label: int, group: int | None = None) -> str:
+def _pattern(label: int | None = None, group: int | None = None) -> str:
     """A pattern of the parts at these places."""
-    parts = [r"[^_\- /]+"] * (1 + max(label, group or 0))
-    parts[label] = r"(?P<label>[^_\- /]+)"
-    if group is not None:
-        parts[group] = r"(?P<group>[^_\- /]+)"
+    places = {name: at for name, at in (("label", label), ("group", group)) if at is not None}
+    parts = [r"[^_\- /]+"] * (1 + max(places.values()))
+    for name, at in places.items():
+        parts[at] = rf"(?P<{name}>[^_\- /]+)"
     return "(?:^|/)" + r"[_\- ]+".join(parts) + "[^/]*$"
