@@ -367,7 +367,7 @@ def test_groups_in_names_are_kept_on_one_side():
 
 @pytest.mark.parametrize(
     "form",
-    ["{group}_{take:02d}", "{group}{take}", "{label}-{group}-{take}", "{group}/{take}"],
+    ["{group}_{take:02d}", "{group}{take}", "{take}-{group}", "{group}/{take}"],
 )
 def test_words_that_return_in_several_classes_are_offered_as_groups(form):
     for label in ("yes", "no"):

@@ -166,5 +166,5 @@ def _pattern(label: int | None = None, group: int | None = None) -> str:
     places = {name: at for name, at in (("label", label), ("group", group)) if at is not None}
     parts = [r"[^_\- /]+"] * (1 + max(places.values()))
     for name, at in places.items():
-        parts[at] = rf"(?P<{name}>[^_\- /]+)"
+        parts[at] = rf"(?P<{name}>[^_\- /.]+)"  # without the ending
     return "(?:^|/)" + r"[_\- ]+".join(parts) + "[^/]*$"
