@@ -23,3 +23,27 @@ def test_the_kind_for_texts(monkeypatch, texts, num_texts, is_installed, kind, w
     look = look_into_texts(texts, num_texts)
     assert look.settings == {"kind": kind}
     assert word in look.reasons["kind"]
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """Twenty tables of text files: those of the first class are short, one of the others broken."""
+    paths = [tmp_path / f"{'ab'[number // 10]}{number}.txt" for number in range(20)]
+    for number, path in enumerate(paths):
+        path.write_text("1 2 3\n4 5 7\n" * (2 if number < 10 else 50))
+    paths[18].write_text("1 2 3\nthe battery was changed here\n")
+    return paths
+
+
+def test_files_of_all_classes_are_looked_into(tables):
+    kind = item_kinds.kind_of_files(tables[0].parent, [path.name for path in tables])
+    assert kind == "tables"
+    look = item_kinds.look_into_files(kind, tables)
+    assert look.lengths.startswith("4 to 100 steps")
+    assert any("a19" not in warning and "b18" in warning for warning in look.warnings)
+
+
+def test_one_table_among_texts_does_not_make_them_tables(tables):
+    for path in tables[1:]:
+        path.write_text("a great film")
+    assert item_kinds.kind_of_files(tables[0].parent, [path.name for path in tables]) == "text"

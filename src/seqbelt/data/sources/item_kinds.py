@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from seqbelt.data.sources.names import shorten
 from seqbelt.errors import BadInput, SettingsError
 from seqbelt.features.arrays.array_features import Steps
 from seqbelt.features.arrays.channels import Channels
+from seqbelt.words import count_of
+
+T = TypeVar("T")
 
 _ENDINGS = {
     "audio": "wav flac mp3 ogg oga opus m4a aac aiff aif wma amr au",
@@ -25,7 +28,7 @@ _ENDINGS = {
 KIND_OF_ENDING = {f".{end}": kind for kind, ends in _ENDINGS.items() for end in ends.split()}
 NUM_LOOKED_INTO = 200
 """Files whose header is read for rates and lengths: enough to see the usual ones."""
-NUM_READ = 5
+NUM_READ = 8
 """Tables and arrays that are read whole to see how they are written."""
 FEW_TEXTS = 1000
 """Fewer texts are too few to learn pieces of words from."""
@@ -59,8 +62,8 @@ def kind_of_files(folder: Path, paths: Sequence[str]) -> str:
         if kind:
             counts.setdefault(kind, []).append(path)
     if texts := counts.pop("txt", None):
-        some = texts[:NUM_READ]
-        kind = "tables" if all(_is_number_table(folder / path) for path in some) else "text"
+        are_tables = [_is_number_table(folder / path) for path in _spread(texts, NUM_READ)]
+        kind = "tables" if sum(are_tables) > len(are_tables) / 2 else "text"
         counts.setdefault(kind, []).extend(texts)
     if not counts:
         endings = Counter(Path(path).suffix or "(none)" for path in paths)
@@ -103,9 +106,7 @@ def _is_number_table(path: Path) -> bool:
 
 def look_into_files(kind: str, files: Sequence[Path]) -> Look:
     """The feature settings for files of a kind, with sample rates and lengths of some of them."""
-    some = [*files]
-    if len(some) > NUM_LOOKED_INTO:
-        some = some[:: -(-len(some) // NUM_LOOKED_INTO)]
+    some = _spread(files, NUM_LOOKED_INTO)
     if kind == "audio":
         return _look_into_audio(some, len(files))
     if kind == "video":
@@ -115,7 +116,12 @@ def look_into_files(kind: str, files: Sequence[Path]) -> Look:
         return Look(kind, settings, why, _describe("s", seconds, len(files)))
     if kind == "text":
         return look_into_texts([_text_of(path) for path in some], len(files))
-    return _look_into_arrays(kind, some, len(files))
+    return _look_into_arrays(kind, _spread(files, NUM_READ), len(files))
+
+
+def _spread(items: Sequence[T], count: int) -> Sequence[T]:
+    """At most ``count`` of the items, evenly over all: neighbours are often of one class."""
+    return items[:: max(1, -(-len(items) // count))]
 
 
 def look_into_texts(texts: Sequence[str], num_texts: int) -> Look:
@@ -208,14 +214,15 @@ def _look_into_arrays(kind: str, files: Sequence[Path], num_files: int) -> Look:
     features = Channels(kind="channels")
     read: list[Steps] = []
     problems: list[str] = []
-    for path in files[:NUM_READ]:
+    for path in files:
         try:
             read.append(features.read(path))
         except BadInput as error:
             problems.append(f"{path}: {error}")
     if not read:
         raise SettingsError(
-            f"no numbers can be read from the first {len(files[:NUM_READ])} files. {problems[0]}"
+            f"no numbers can be read from {count_of(len(files), 'file')} that were looked into. "
+            f"{problems[0]}"
         )
     settings: dict[str, Any] = {"kind": "channels"}
     why = {
