@@ -367,13 +367,16 @@ def test_groups_in_names_are_kept_on_one_side():
 
 @pytest.mark.parametrize(
     "form",
-    ["{group}_{take:02d}", "{group}{take}", "{take}-{group}", "{group}/{take}"],
+    [
+        *("{group}_{take:02d}", "{group}{take}", "{take}-{group}", "{group}/{take}"),
+        *("{take}-{words}-{group}", "{words}_{group}-{take}"),
+    ],
 )
 def test_words_that_return_in_several_classes_are_offered_as_groups(form):
-    for label in ("yes", "no"):
+    for label, words in (("yes", "yes"), ("no", "not_now")):
         for group in ("anna", "ben", "carl"):
             for take in range(4):
-                name = form.format(label=label, group=group, take=take)
+                name = form.format(words=words, group=group, take=take)
                 sound(Path("clips", label, f"{name}.wav"))
     found = init(Path("clips"), show=False).result
     (warning,) = [one for one in found["warnings"] if "anna, ben, carl" in one and "add" in one]

@@ -20,6 +20,7 @@ _GROUP = re.compile(
 
 
 _BEFORE_NUMBER = r"(?:^|/)(?P<group>[^/0-9]+)[0-9()]+\.[^/.]*$"
+_FROM_END = r"(?P<group>[^_\- /.]+)[^_\- /]*"
 
 
 class FileNames(NamedTuple):
@@ -90,6 +91,8 @@ def suggest_groups(paths: Sequence[str], labels: Sequence[str]) -> tuple[list[st
     patterns = [
         *("^" + "[^/]+/" * (at + 1) + "(?P<group>[^/]+)/" for at in range(folders - 1)),
         *((_pattern(group=at) for at in range(words)) if words > 1 else (_BEFORE_NUMBER,)),
+        # Names of unequally many parts, as with dates or blanks: the parts from the last one on.
+        *(_FROM_END + r"[_\- ]+[^_\- /]+" * at + "$" for at in range(words - 1)),
     ]
     for pattern in patterns:
         matches = [re.search(pattern, path) for path in paths]
