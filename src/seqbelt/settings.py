@@ -8,7 +8,7 @@ import difflib
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeAlias, get_args
 
@@ -191,11 +191,11 @@ def _set_entry(section: Any, name: str, value: str, text: str) -> None:
     section[key] = parsed
 
 
-def _is_index(entries: list[Any], name: str) -> bool:
+def _is_index(entries: Sequence[object], name: str) -> bool:
     return name.isdecimal() and int(name) < len(entries)
 
 
-def _is_huge(value: Any) -> bool:
+def _is_huge(value: object) -> bool:
     return isinstance(value, int) and abs(value) > MAX_INTEGER
 
 
@@ -260,7 +260,7 @@ def _dotted(location: tuple[int | str, ...], values: Any) -> str:
     return ".".join(names)
 
 
-def _is_tag(part: int | str, values: Any) -> bool:
+def _is_tag(part: int | str, values: object) -> bool:
     """Whether a part of a location is no setting but what chose the class of a union: a tag, or
     what a list stands for."""
     if isinstance(values, list):

@@ -2,14 +2,15 @@
 differs."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
@@ -31,7 +32,7 @@ class DeterminismCertificate:
     first_difference: str | None
     """The first tensor that differs, e.g. "step 2: gradient of classify.bias"."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         values = asdict(self)
         # JSON keeps the key of earlier versions.
         return {"blame" if key == "first_difference" else key: values[key] for key in values}
@@ -71,6 +72,10 @@ def certify_determinism(
     )
 
 
+_Outputs: TypeAlias = "Tensor | Sequence[_Outputs]"
+"""A layer's outputs, which may include a state."""
+
+
 class _Trace:
     """Names and hashes of the tensors computed, in order.
 
@@ -80,7 +85,7 @@ class _Trace:
     def __init__(self, stage: str) -> None:
         self.stage = stage
         self.entries: list[tuple[str, str]] = []
-        self._hooks: list[Any] = []
+        self._hooks: list[RemovableHandle] = []
 
     @property
     def result(self) -> str:
@@ -108,12 +113,12 @@ class _Trace:
         for hook in self._hooks:
             hook.remove()
 
-    def _add_output(self, name: str, part: nn.Module, inputs: object, outputs: Any) -> None:
+    def _add_output(self, name: str, part: nn.Module, inputs: object, outputs: _Outputs) -> None:
         self.add(f"output of {name}", *_tensors(outputs))
 
 
-def _tensors(outputs: Any) -> list[Tensor]:
-    """The tensors in a layer's outputs, which may include a state."""
+def _tensors(outputs: _Outputs) -> list[Tensor]:
+    """The tensors in a layer's outputs."""
     if isinstance(outputs, Tensor):
         return [outputs]
     return [tensor for part in outputs for tensor in _tensors(part)]

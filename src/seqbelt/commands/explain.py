@@ -265,60 +265,60 @@ def _write(
     write_table(table, explained, steps.gap)
     files = [table]
     if explained.is_joined:
-        panels = [_bars(explained, steps), *(_panel(one, steps) for one in explained.inputs)]
+        panels = [_bars(explained, steps), *(_panel(input, steps) for input in explained.inputs)]
         figure.write_bytes(to_png(draw_panels(panels, steps.title, steps.caption), DPI))
         files.append(figure)
     elif explained.inputs[0].tokens is None:
         figure.write_bytes(to_png(draw_panels([_panel(explained.inputs[0], steps)]), DPI))
         files.append(figure)
-    for one in explained.inputs:
-        if one.tokens is not None:
-            name = f"{target.name}-{one.name}" if one.name else target.name
+    for input in explained.inputs:
+        if input.tokens is not None:
+            name = f"{target.name}-{input.name}" if input.name else target.name
             files.append(target.with_name(f"{name}.html"))
-            files[-1].write_text(_text_page(one, one.tokens, steps, result), encoding="utf-8")
+            files[-1].write_text(_text_page(input, input.tokens, steps, result), encoding="utf-8")
     return files
 
 
 def _bars(explained: ExplainedItem, steps: AttributedSteps) -> Panel:
-    bars = [Bar(one.name, one.total) for one in explained.inputs]
+    bars = [Bar(part.name, part.total) for part in explained.inputs]
     bars += [Bar(name, None) for name in explained.missing]
-    bars += [Bar(one.shown, one.attribution) for one in explained.columns]
+    bars += [Bar(part.shown, part.attribution) for part in explained.columns]
     return bars_panel(bars, steps.label, is_rough=steps.gap is not None)
 
 
-def _panel(one: ExplainedInput, steps: AttributedSteps) -> Panel:
+def _panel(input: ExplainedInput, steps: AttributedSteps) -> Panel:
     """The only input of an item, or one of several with its own title."""
-    if one.name:
-        title = f"{one.name}  {one.total:+.2f} nats"
-        steps = replace(steps, title=title, caption="", attributions=one.attributions,
-                        step_s=one.features.step_s())  # fmt: skip
-    if one.tokens is not None:
-        return text_panel(steps, _spans(one, one.tokens))
-    return panel(one.features, one.encoder, one.source, one.sequence, steps)
+    if input.name:
+        title = f"{input.name}  {input.total:+.2f} nats"
+        steps = replace(steps, title=title, caption="", attributions=input.attributions,
+                        step_s=input.features.step_s())  # fmt: skip
+    if input.tokens is not None:
+        return text_panel(steps, _spans(input, input.tokens))
+    return panel(input.features, input.encoder, input.source, input.sequence, steps)
 
 
-def _spans(one: ExplainedInput, tokens: Tokens) -> list[attributed_text.Span]:
-    return attributed_text.spans(tokens.text, tokens.offsets, one.attributions, tokens.is_unknown)
+def _spans(input: ExplainedInput, tokens: Tokens) -> list[attributed_text.Span]:
+    return attributed_text.spans(tokens.text, tokens.offsets, input.attributions, tokens.is_unknown)
 
 
 def _text_page(
-    one: ExplainedInput, tokens: Tokens, steps: AttributedSteps, result: dict[str, Any]
+    input: ExplainedInput, tokens: Tokens, steps: AttributedSteps, result: dict[str, Any]
 ) -> str:
     notes = [
         f"{name.replace('_', ' ')}: {value}"
         for name, value in result.items()
         if not isinstance(value, dict)
     ]
-    if one.name:
-        total = f"{one.name}: {one.total:+.2f} nats of the log-odds; the figure has all inputs"
-        steps, notes = replace(steps, title=f"{steps.title}  ·  {one.name}"), [total, *notes]
-    return attributed_text.text_page(steps, _spans(one, tokens), notes)
+    if input.name:
+        total = f"{input.name}: {input.total:+.2f} nats of the log-odds; the figure has all inputs"
+        steps, notes = replace(steps, title=f"{steps.title}  ·  {input.name}"), [total, *notes]
+    return attributed_text.text_page(steps, _spans(input, tokens), notes)
 
 
 def _print_totals(explained: ExplainedItem) -> None:
     """Print the sum of each input and the attribution of each column."""
-    totals = [(one.name, one.total) for one in explained.inputs]
-    totals += [(one.shown, one.attribution) for one in explained.columns]
+    totals = [(part.name, part.total) for part in explained.inputs]
+    totals += [(part.shown, part.attribution) for part in explained.columns]
     echo(f"in nats: {', '.join(f'{name} {total:+.2f}' for name, total in totals)}")
 
 
@@ -326,11 +326,11 @@ def _named_attributions(explained: ExplainedItem) -> list[tuple[str, float]]:
     """What is attributed, with its name; tokens of one character (bytes, jamo) count together, as
     on the page."""
     named: list[tuple[str, float]] = []
-    for one in explained.inputs:
-        parts = zip(one.step_names, one.attributions.tolist(), strict=True)
-        if one.tokens is not None:
-            parts = ((repr(part.text), part.attribution) for part in _spans(one, one.tokens))
-        start = f"{one.name} " if one.name else ""
+    for input in explained.inputs:
+        parts = zip(input.step_names, input.attributions.tolist(), strict=True)
+        if input.tokens is not None:
+            parts = ((repr(part.text), part.attribution) for part in _spans(input, input.tokens))
+        start = f"{input.name} " if input.name else ""
         named += [(start + name, value) for name, value in parts if value is not None]
     return named + [(column.shown, column.attribution) for column in explained.columns]
 

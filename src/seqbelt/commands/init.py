@@ -149,7 +149,7 @@ def _write_yaml(name: str, look: Look, findings: Findings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     """A value in one line of YAML."""
     return json.dumps(value, ensure_ascii=False)
 

@@ -81,7 +81,7 @@ def review_predictions(
     table. ``model`` is the model that predicted, where the table's name of it leads nowhere.
     """
     given = [argument for argument in inputs if argument.startswith("report.language=")]
-    items = items_of_predictions(table, [one for one in inputs if one not in given], model)
+    items = items_of_predictions(table, [name for name in inputs if name not in given], model)
     language = ReportSettings.of(given).language
     return _review(items, corrections or _beside(table), port, language)
 
@@ -122,11 +122,11 @@ def items_of_data(experiment: Experiment) -> ReviewItems:
     else:
         of_store = np.full(store.index.num_rows, -1)
         of_store[stored[stored >= 0]] = np.flatnonzero(stored >= 0)
-        places, ranking = of_store[wrong.scored], wrong.ranking
-        is_shown = places >= 0
-        probabilities[places[is_shown]] = ranking.probabilities[is_shown]
-        is_contradicted[places[is_shown]] = ranking.grades[is_shown] != UNDISPUTED
-        doubt[places[is_shown]] = 1 - ranking.self_confidences[is_shown]
+        items, ranking = of_store[wrong.scored], wrong.ranking
+        is_shown = items >= 0
+        probabilities[items[is_shown]] = ranking.probabilities[is_shown]
+        is_contradicted[items[is_shown]] = ranking.grades[is_shown] != UNDISPUTED
+        doubt[items[is_shown]] = 1 - ranking.self_confidences[is_shown]
         remark = wrong.sentence
     hashes = store.index["content_hash"].to_pylist()
     labels = experiment.data.item_labels(manifest)
@@ -211,7 +211,9 @@ def items_of_predictions(
         content_hashes=hashes,
         classes=classes,
         probabilities=probabilities,
-        is_contradicted=np.array([one not in ("", best) for one, best in zip(labels, predicted)]),
+        is_contradicted=np.array(
+            [label not in ("", best) for label, best in zip(labels, predicted)]
+        ),
         doubt=_doubts(labels, classes, probabilities, decided, decision.target),
         features=features,
         source=sources.__getitem__,

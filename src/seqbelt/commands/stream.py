@@ -157,7 +157,9 @@ class LiveSignal:
         time_s = line.get("time_s", 0.0)
         if isinstance(self._changes, LabelDetector):
             found = self._changes.push(decision.probabilities, time_s)
-            return {"changes": [_timed(one._asdict(), line) for one in found]} if found else {}
+            return (
+                {"changes": [_timed(change._asdict(), line) for change in found]} if found else {}
+            )
         change = self._changes and self._changes.push(line["label"], line["confidence"], time_s)
         if change is None:
             return {}

@@ -48,7 +48,9 @@ class AdviceByCell:
         """One sentence: what to try, by what at least half of the cell's models show."""
         of = self.models[cell]
         shared = [group[0] for group in _alike(of) if 2 * len(group) >= len(of)]
-        tries = [text("remedy_of", remedy=one.remedy, setting=one.setting) for one in shared]
+        tries = [
+            text("remedy_of", remedy=advice.remedy, setting=advice.setting) for advice in shared
+        ]
         # No model of the cell shows a fault of its own.
         unadvised = text("unadvised_tokens" if self.is_tokens else "unadvised_numbers")
         return text("try_this", remedies=join(tries, "; ") if tries else unadvised)

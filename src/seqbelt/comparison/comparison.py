@@ -1,7 +1,7 @@
 """The ``comparison`` section: cells trained with several seeds, and the conclusion from them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -91,7 +91,7 @@ class Comparison(VerdictRule):
 
     @field_validator("cells", "seeds")
     @classmethod
-    def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _no_repeats(cls, values: tuple[object, ...]) -> tuple[object, ...]:
         if len(set(values)) < len(values):
             raise ValueError("each may be named once")
         return values

@@ -50,8 +50,8 @@ class InputView:
         """The index of a store on disk, with the lengths of this input."""
         index: pa.Table = getattr(self.store, "index")  # noqa: B009  # not of arrays
         lengths = [len(self.sequence(row)) for row in range(index.num_rows)]
-        place = index.column_names.index("num_steps")
-        return index.set_column(place, "num_steps", pa.array(lengths, pa.int64()))
+        column = index.column_names.index("num_steps")
+        return index.set_column(column, "num_steps", pa.array(lengths, pa.int64()))
 
     def sequence(self, row: int) -> np.ndarray:
         """Float32 ``(steps, features)`` or int32 ``(steps,)``."""

@@ -201,5 +201,5 @@ def _rising_rates(is_contradicted: np.ndarray, bins: np.ndarray) -> np.ndarray:
 
     counts = np.bincount(bins)
     rates = np.bincount(bins, is_contradicted) / counts
-    places = np.arange(len(counts))
-    return IsotonicRegression().fit(places, rates, counts).predict(places)
+    positions = np.arange(len(counts))
+    return IsotonicRegression().fit(positions, rates, counts).predict(positions)

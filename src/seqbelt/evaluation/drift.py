@@ -54,7 +54,7 @@ class Drift:
         firsts = dict[str, Quantity]()
         for alarm in alarms:
             firsts.setdefault(QuantityName.of(alarm.name).owner, alarm)
-        return (*firsts.values(), *(one for one in alarms if one not in firsts.values()))
+        return (*firsts.values(), *(alarm for alarm in alarms if alarm not in firsts.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable values."""
@@ -98,6 +98,6 @@ def measure_drift(
         pairs.append((CONFIDENCE, reference.confidences, confidences))
     measured = [_measure(*pair) for pair in pairs]
     adjusted = holm(np.array([quantity.p_adjusted for quantity in measured]))
-    quantities = [replace(one, p_adjusted=float(p)) for one, p in zip(measured, adjusted)]
+    quantities = [replace(quantity, p_adjusted=float(p)) for quantity, p in zip(measured, adjusted)]
     quantities.sort(key=lambda quantity: (quantity.p_adjusted, -quantity.distance))
     return Drift(len(summaries), tuple(quantities))

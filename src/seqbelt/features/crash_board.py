@@ -92,8 +92,8 @@ class Slot:
 
     def begin(self, indices: Sequence[int]) -> None:
         """Record the items to be read, one by one."""
-        for place, index in enumerate(indices):
-            self._words[_HEADER + place] = index
+        for position, index in enumerate(indices):
+            self._words[_HEADER + position] = index
         self._words[2] = len(indices)
         self.mark_busy(0)
 
@@ -108,9 +108,9 @@ class Slot:
 
     def busy(self) -> Busy | None:
         """The items being read; None if idle."""
-        since, place, count = self._words[:_HEADER]
+        since, position, count = self._words[:_HEADER]
         if not since:
             return None
         items = self._words[_HEADER : _HEADER + count].tolist()
-        item = tuple(items[place : place + 1] if place < count else items)
+        item = tuple(items[position : position + 1] if position < count else items)
         return Busy(item, (time.monotonic_ns() - since) / 1e9)

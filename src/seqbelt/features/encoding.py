@@ -178,8 +178,8 @@ def _encode_chunk(
 ) -> list[Encoded]:
     hashes, raws = [], []
     with board.working_on([index for index, _ in chunk]) as slot:
-        for place, (_, source) in enumerate(chunk):
-            slot.mark_busy(place)
+        for position, (_, source) in enumerate(chunk):
+            slot.mark_busy(position)
             content_hash, raw = _read(features, is_known, source)
             hashes.append(content_hash)
             raws.append(raw)

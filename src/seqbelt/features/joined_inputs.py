@@ -139,10 +139,13 @@ class SeveralInputs(Features):
     def notes(self, learned: Learned) -> tuple[str, ...]:
         notes = [
             f"{name}: {note}"
-            for name, one in self.inputs.items()
-            for note in one.notes(learned_of(name, learned))
+            for name, section in self.inputs.items()
+            for note in section.notes(learned_of(name, learned))
         ]
-        return (*notes, *(one.sentence for one in columns_from_bytes(learned[COLUMNS_FILE])))
+        return (
+            *notes,
+            *(column.sentence for column in columns_from_bytes(learned[COLUMNS_FILE])),
+        )
 
     def manifest_column(self, name: str, path_column: str, text_column: str) -> str:
         """The manifest's column that an input is read from."""
@@ -314,6 +317,6 @@ class _named:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if isinstance(error, BadInput):
             raise BadInput(error.reason, f"{self.name}: {error.args[0]}") from None

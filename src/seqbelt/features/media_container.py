@@ -53,8 +53,8 @@ def refuse_cut_gif(file: BinaryIO) -> None:
         if kind == b"!":
             file.read(1)
         elif kind == b",":
-            place = file.read(9)
-            _skip_colours(file, place[8] if len(place) == 9 else 0)
+            screen = file.read(9)
+            _skip_colours(file, screen[8] if len(screen) == 9 else 0)
             file.read(1)
         elif kind:
             return  # nothing that is known: the decoder decides
@@ -74,16 +74,16 @@ def _skip_colours(file: BinaryIO, flags: int) -> None:
 def refuse_joined(file: BinaryIO) -> None:
     """Raise BadInput where another MP4 or Matroska begins behind the first, which alone a decoder
     reads."""
-    place = 0
+    offset = 0
     for _ in range(MAX_BOXES):
         header = file.read(16)
-        if place and (header[4:8] == b"ftyp" or header.startswith(_EBML)):
+        if offset and (header[4:8] == b"ftyp" or header.startswith(_EBML)):
             raise BadInput(WRONG_TYPE, SEVERAL)
         length = _length_of_element(header)
         if length < MIN_BOX:
             return  # the end, not such a container, or a part that goes on to the end
-        place += length
-        file.seek(place)
+        offset += length
+        file.seek(offset)
 
 
 def _length_of_element(header: bytes) -> int:
@@ -106,10 +106,10 @@ def refuse_missing_bytes(head: bytes, num_bytes: int) -> None:
         (size,) = struct.unpack_from("<I", head, 4)
         stated = 8 + size if 0 < size < _OPEN_32 else 0
     elif head.startswith(_ASF):
-        place = head.find(_ASF_PROPERTIES)
-        if 0 <= place <= len(head) - 92:
-            (size,) = struct.unpack_from("<Q", head, place + 40)
-            (flags,) = struct.unpack_from("<I", head, place + 88)
+        offset = head.find(_ASF_PROPERTIES)
+        if 0 <= offset <= len(head) - 92:
+            (size,) = struct.unpack_from("<Q", head, offset + 40)
+            (flags,) = struct.unpack_from("<I", head, offset + 88)
             stated = 0 if flags & 1 else size  # a broadcast states no size
     if num_bytes < stated:
         raise BadInput(TRUNCATED, f"{num_bytes} of {stated} bytes are there")

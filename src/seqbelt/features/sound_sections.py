@@ -134,8 +134,8 @@ class SectionsEncoder:
         row ``first``; what is missing at the end is the last row."""
         parts = []
         for number, section_rows in enumerate(rows):
-            places = self._row_at(number, np.arange(steps.start, steps.stop)) - first[number]
-            parts.append(section_rows[places.clip(max=len(section_rows) - 1)])
+            indices = self._row_at(number, np.arange(steps.start, steps.stop)) - first[number]
+            parts.append(section_rows[indices.clip(max=len(section_rows) - 1)])
         return np.concatenate(parts, axis=1)
 
     def row_at(self, number: int, step: int) -> int:

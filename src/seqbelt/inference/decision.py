@@ -1,7 +1,7 @@
 """From probabilities to the predicted class or labels, as they are written."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Decision(NamedTuple):
 
     def label_values(
         self, probabilities: np.ndarray, classes: Sequence[str], as_text: bool
-    ) -> Sequence[Any]:
+    ) -> list[str] | list[list[str]]:
         """The label of each row of ``probabilities`` ``(rows, classes)``; with several labels a
         list, or ``as_text`` the labels of one cell."""
         if not self.target.is_several:

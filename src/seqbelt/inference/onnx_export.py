@@ -103,9 +103,9 @@ def file_metadata(bundle: Bundle) -> dict[str, str]:
         metadata["framing"] = json.dumps(_framing(features))
     if isinstance(features, SeveralInputs):
         sounds = {
-            name: _framing(one)
-            for name, one in features.inputs.items()
-            if isinstance(one, AudioFeatures)
+            name: _framing(section)
+            for name, section in features.inputs.items()
+            if isinstance(section, AudioFeatures)
         }
         metadata["framing"] = json.dumps(sounds)
     learned = {

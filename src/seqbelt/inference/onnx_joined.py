@@ -113,8 +113,8 @@ def _add_cells(graph: GraphBuilder, column: Column) -> str:
         graph.add("GreaterOrEqual", values, graph.constant(np.array(0))),
         graph.add("Less", values, graph.constant(np.array(column.width))),
     )
-    places = graph.add("Where", is_known, values, other)
-    cells = graph.add("Equal", places, graph.constant(np.arange(column.width)[None]))
+    codes = graph.add("Where", is_known, values, other)
+    cells = graph.add("Equal", codes, graph.constant(np.arange(column.width)[None]))
     return graph.add("Cast", cells, to=onnx.TensorProto.FLOAT)
 
 

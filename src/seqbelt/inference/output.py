@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,8 @@ _WORKBOOK_NOTE = "predictions by seqbelt"
 """Property by which a workbook with predictions is recognised without reading its sheet."""
 _PREDICTION_COLUMNS = frozenset(("confidence", "error", "content_hash", "model"))
 """Columns by which a prediction file is recognised."""
+
+Value = TypeVar("Value")
 
 
 def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
@@ -242,7 +244,7 @@ def _table(
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _masked(values: Sequence[Any], mask: np.ndarray) -> list[Any]:
+def _masked(values: Sequence[Value], mask: np.ndarray) -> list[Value | None]:
     return [None if is_missing else value for value, is_missing in zip(values, mask, strict=True)]
 
 

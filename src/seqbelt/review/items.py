@@ -97,7 +97,7 @@ class ReviewItems:
         found = np.zeros((len(self), len(self.classes)), bool)
         decided = target.decide(self.probabilities[known], self.decision.thresholds)
         found[known] = target.membership(decided, len(self.classes))
-        index = {name: place for place, name in enumerate(self.classes)}
+        columns = {name: column for column, name in enumerate(self.classes)}
         for item, label in enumerate(self.labels):
-            found[item, [index[name] for name in target.read(label) if name in index]] = True
+            found[item, [columns[name] for name in target.read(label) if name in columns]] = True
         return found

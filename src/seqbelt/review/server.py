@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import numpy as np
 from flask import Flask, Response, abort, redirect, render_template_string, request
@@ -343,6 +344,6 @@ def serve(
         server.serve_forever()
 
 
-def _starting(environ: Any, start_response: Any) -> list[bytes]:
+def _starting(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     start_response("503 Service Unavailable", [])
     return []

@@ -254,9 +254,9 @@ def _rows_as_records(body: bytes) -> bytes:
 def _mark_broken(value: Any) -> Any:
     """The same with ``BROKEN`` in the place of texts with half a surrogate pair."""
     if isinstance(value, dict):
-        return {key: _mark_broken(one) for key, one in value.items()}
+        return {key: _mark_broken(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_mark_broken(one) for one in value]
+        return [_mark_broken(part) for part in value]
     is_broken = isinstance(value, str) and any("\ud800" <= sign <= "\udfff" for sign in value)
     return BROKEN if is_broken else value
 

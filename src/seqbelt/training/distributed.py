@@ -8,7 +8,7 @@ of any size, empty ones included.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from seqbelt.errors import SeqbeltError
+
+Value = TypeVar("Value")
 
 
 class Ranks:
@@ -68,7 +70,7 @@ class Ranks:
             gathered[local_rows] = values
         return gathered
 
-    def gather(self, value: Any) -> list[Any]:
+    def gather(self, value: Value) -> list[Value]:
         """Every rank's value, in the order of the ranks."""
         try:
             return [value] if self.is_single_process else gather_object([value])

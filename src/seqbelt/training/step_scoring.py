@@ -7,7 +7,6 @@ blended.
 
 from collections.abc import Sequence
 from math import inf
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from seqbelt.data.batches import evaluation_plan, pad
 from seqbelt.data.labels.targets import UNLABELLED
 from seqbelt.data.sequences import Sequences
 from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.ensemble import Ensemble, Network
 from seqbelt.models.streaming_classifier import StepClassifier
 from seqbelt.probabilities import softmax
 
@@ -34,16 +34,17 @@ def predict_step_logits(network: nn.Module, sequences: Sequences) -> np.ndarray:
 
 
 def label_steps(
-    network: Any, sequences: Sequences | Sequence[np.ndarray], lengths: np.ndarray
+    network: nn.Module, sequences: Sequences | Sequence[np.ndarray], lengths: np.ndarray
 ) -> list[np.ndarray]:
     """Logits float32 ``(steps, classes)`` for each sequence, independent of the others."""
     network = getattr(network, "module", network)  # distributed training wraps it
+    assert isinstance(network, SequenceNetwork | Ensemble)
     was_training = network.training
     network.eval()
     two_ways = network.settings.bidirectional
     longest = (network.settings.max_steps or inf) if two_ways else CHUNK_STEPS
     is_short = lengths <= longest
-    results: list[Any] = [None] * len(lengths)
+    results: dict[int, np.ndarray] = {}
     for batch in evaluation_plan(lengths[is_short]):
         indices = np.flatnonzero(is_short)[batch].tolist()
         for index, logits in zip(indices, _label_batch(network, [sequences[i] for i in indices])):
@@ -52,18 +53,18 @@ def label_steps(
         label = _label_blended if two_ways else _label_carried
         results[index] = label(network, sequences[index])
     network.train(was_training)
-    return results
+    return [results[index] for index in range(len(lengths))]
 
 
 @torch.inference_mode()
-def _label_batch(network: SequenceNetwork, sequences: list[np.ndarray]) -> list[np.ndarray]:
+def _label_batch(network: Network, sequences: list[np.ndarray]) -> list[np.ndarray]:
     inputs, lengths = pad(sequences)
     device = next(network.parameters()).device
     outputs = network.split(network(inputs.to(device), lengths), lengths)
     return [_as_array(logits) for logits in outputs]
 
 
-def _label_carried(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
+def _label_carried(network: Network, steps: np.ndarray) -> np.ndarray:
     """In chunks with the state carried over: the same as at once."""
     reader = StepClassifier(network)
     starts = range(0, len(steps), CHUNK_STEPS)
@@ -72,7 +73,7 @@ def _label_carried(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
     )
 
 
-def _label_blended(network: SequenceNetwork, steps: np.ndarray) -> np.ndarray:
+def _label_blended(network: Network, steps: np.ndarray) -> np.ndarray:
     """Logs of the mean probabilities of the windows that contain a step, weighted by its distance
     to their ends, where context is missing."""
     width = network.settings.max_steps

@@ -43,7 +43,7 @@ class Range(Settings):
             return trial.suggest_int(name, self.low, self.high, log=self.log)
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
-    def holds(self, value: Any) -> bool:
+    def holds(self, value: object) -> bool:
         """Whether a value lies in this range."""
         return isinstance(value, Number) and self.low <= value <= self.high
 

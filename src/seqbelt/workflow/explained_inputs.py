@@ -97,31 +97,31 @@ class ExplainedItem:
     def attributions(self) -> np.ndarray:
         """Of all steps, and of the columns."""
         cells = [column.attribution for column in self.columns]
-        return np.concatenate([*(one.attributions for one in self.inputs), np.array(cells)])
+        return np.concatenate([*(input.attributions for input in self.inputs), np.array(cells)])
 
     @property
     def num_steps(self) -> int:
-        return sum(len(one.attributions) for one in self.inputs)
+        return sum(len(input.attributions) for input in self.inputs)
 
     @property
     def num_unread(self) -> int:
         """Steps that were not read."""
-        return int(sum(np.isnan(one.attributions).sum() for one in self.inputs))
+        return int(sum(np.isnan(input.attributions).sum() for input in self.inputs))
 
     def facts(self) -> dict[str, Any]:
         """What the command's result has of each part; nothing for a single input."""
         if not self.is_joined:
             return {}
         inputs = {
-            one.name: {"num_steps": len(one.attributions), "share": round(one.total, 6)}
-            for one in self.inputs
+            part.name: {"num_steps": len(part.attributions), "share": round(part.total, 6)}
+            for part in self.inputs
         }
         missing = {name: {"num_steps": 0, "share": None} for name in self.missing}
         columns = {
-            one.name: {
-                "cell": one.cell, "read_as": one.read_as, "share": round(one.attribution, 6)
+            part.name: {
+                "cell": part.cell, "read_as": part.read_as, "share": round(part.attribution, 6)
             }
-            for one in self.columns
+            for part in self.columns
         }  # fmt: skip
         return {"inputs": inputs | missing, "columns": columns}
 
@@ -196,18 +196,18 @@ def write_table(path: Path, item: ExplainedItem, rough_gap: float | None) -> Non
     columns: dict[str, list[Any]] = {}
     num_cells = len(item.columns)
     if item.is_joined:
-        names = [one.name for one in item.inputs for _ in one.attributions]
-        columns["input"] = names + [one.name for one in item.columns]
-    steps = [step for one in item.inputs for step in range(len(one.attributions))]
+        names = [part.name for part in item.inputs for _ in part.attributions]
+        columns["input"] = names + [part.name for part in item.columns]
+    steps = [step for part in item.inputs for step in range(len(part.attributions))]
     columns["step"] = steps + [""] * num_cells
-    if any(one.features.step_s() for one in item.inputs):
-        columns["start_s"] = [time for one in item.inputs for time in _start_times(one)]
+    if any(part.features.step_s() for part in item.inputs):
+        columns["start_s"] = [time for part in item.inputs for time in _start_times(part)]
         columns["start_s"] += [""] * num_cells
-    if any(one.tokens for one in item.inputs):
-        columns["token"] = [piece for one in item.inputs for piece in _pieces(one)]
+    if any(part.tokens for part in item.inputs):
+        columns["token"] = [piece for part in item.inputs for piece in _pieces(part)]
         columns["token"] += [""] * num_cells
     if item.columns:
-        columns["cell"] = [""] * item.num_steps + [one.cell for one in item.columns]
+        columns["cell"] = [""] * item.num_steps + [part.cell for part in item.columns]
     columns["share"] = ["" if np.isnan(share) else f"{share:.6g}" for share in item.attributions]
     if rough_gap is not None:
         columns["rough_gap"] = [f"{rough_gap:.3g}"] * len(item.attributions)
@@ -217,9 +217,11 @@ def write_table(path: Path, item: ExplainedItem, rough_gap: float | None) -> Non
         writer.writerows(zip(*columns.values(), strict=True))
 
 
-def _start_times(one: ExplainedInput) -> Sequence[Any]:
-    return one.times.round(6).tolist() if one.features.step_s() else [""] * len(one.attributions)
+def _start_times(input: ExplainedInput) -> Sequence[Any]:
+    return (
+        input.times.round(6).tolist() if input.features.step_s() else [""] * len(input.attributions)
+    )
 
 
-def _pieces(one: ExplainedInput) -> Sequence[str]:
-    return [""] * len(one.attributions) if one.tokens is None else one.tokens.pieces
+def _pieces(input: ExplainedInput) -> Sequence[str]:
+    return [""] * len(input.attributions) if input.tokens is None else input.tokens.pieces

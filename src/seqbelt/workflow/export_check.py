@@ -62,12 +62,12 @@ def _draw_generated_items(
 
     def draw(num_steps: int, number: int) -> np.ndarray:
         missing = number % (number_of_inputs + 2) - 1
-        is_missing = [missing in (at, number_of_inputs) for at in range(number_of_inputs)]
+        is_missing = [missing in (index, number_of_inputs) for index in range(number_of_inputs)]
         if not columns and all(is_missing):
             is_missing[0] = False  # an item without anything is not predicted
         parts = [
-            None if is_missing[at] else one(max(1, num_steps // (at + 1)), number)
-            for at, one in enumerate(draws)
+            None if is_missing[index] else draw_input(max(1, num_steps // (index + 1)), number)
+            for index, draw_input in enumerate(draws)
         ]
         random = np.random.default_rng((num_steps, number))
         cells = [np.zeros(0, np.float32), *(_draw_cells(column, random) for column in columns)]

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import TypeVar
 
 import torch
 
@@ -17,10 +17,12 @@ from seqbelt.tracking.run import close_open_runs
 from seqbelt.training.interrupts import SIGNALS, stop_signals_raised
 from seqbelt.workflow import console
 
+Result = TypeVar("Result")
+
 
 def run_in_workers(
-    work: Callable[..., Any], jobs: Sequence[tuple], num_workers: int
-) -> Iterator[tuple[int, Any]]:
+    work: Callable[..., Result], jobs: Sequence[tuple], num_workers: int
+) -> Iterator[tuple[int, Result]]:
     """Call ``work(*job)`` for each job in a pool of processes; yields job number and result.
 
     A job is a tuple of plain values (``Settings.to_dict()``), which every process can unpickle.
@@ -37,7 +39,7 @@ def run_in_workers(
         num_workers, context, _initialize_worker, (threads, console.logger.getEffectiveLevel())
     )
     try:
-        numbers: dict[Future, int] = {
+        numbers: dict[Future[Result], int] = {
             pool.submit(_run_job, work, *job): number for number, job in enumerate(jobs)
         }
         for future in as_completed(numbers):
@@ -68,7 +70,7 @@ def _initialize_worker(threads: int, log_level: int) -> None:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _run_job(work: Callable[..., Any], *job: Any) -> Any:
+def _run_job(work: Callable[..., Result], *job: object) -> Result:
     """Run one job; a stop signal interrupts it and closes its runs."""
     # During training the loop handles the signal, after the current step.
     for name in SIGNALS:

@@ -90,7 +90,7 @@ def remarks(
         sentences.append(_remark(unbeaten, rival, num_seeds))
         if rival is None and unbeaten.verdict.word == "worse":
             sentences.append(remedy)
-    sentences.append(_also_better([one for one in judged if one not in named], cell))
+    sentences.append(_also_better([baseline for baseline in judged if baseline not in named], cell))
     return Remarks(
         _warning(rival, num_seeds, remedy) if rival else "",
         join(sentences),
@@ -144,15 +144,20 @@ def _find_unbeaten(
 ) -> _Judged | None:
     """The most accurate other baseline that the cell does not beat; beside a rival only one that
     is reliably ahead of the cell and more accurate than the rival."""
-    others = [one for one in judged if not one.is_beaten and one not in (rival, *named)]
+    others = [
+        baseline
+        for baseline in judged
+        if not baseline.is_beaten and baseline not in (rival, *named)
+    ]
     if rival is not None:
         others = [
-            one
-            for one in others
-            if one.verdict.word == "worse" and one.verdict.other_value > rival.verdict.other_value
+            baseline
+            for baseline in others
+            if baseline.verdict.word == "worse"
+            and baseline.verdict.other_value > rival.verdict.other_value
         ]
     # By accuracy alone: a control reliably ahead by little is not above one far ahead.
-    return max(others, key=lambda one: one.verdict.other_value, default=None)
+    return max(others, key=lambda baseline: baseline.verdict.other_value, default=None)
 
 
 def _remark(unbeaten: _Judged, rival: _Judged | None, num_seeds: int) -> Text:

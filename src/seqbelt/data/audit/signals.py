@@ -304,8 +304,8 @@ class _Index:
                 best[:, self.rows == excluded] = -np.inf
             chosen.append(np.argpartition(-best, count - 1, axis=1)[:, :count].ravel())
             most_similar = np.maximum(most_similar, best.max(0))
-        places = np.unique(np.concatenate(chosen))
-        candidates = self.rows[places[np.argsort(-most_similar[places])[:MAX_CANDIDATES]]]
+        pairs = np.unique(np.concatenate(chosen))
+        candidates = self.rows[pairs[np.argsort(-most_similar[pairs])[:MAX_CANDIDATES]]]
         distances = np.array(
             [align(sequence, search.sequence(int(other))) for other in candidates], np.float32
         )

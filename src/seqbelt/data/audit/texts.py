@@ -64,10 +64,10 @@ def similar_texts(texts: Sequence[str]) -> FindDuplicates:
         position = np.searchsorted(known, long_known[b[similar]])
         duplicate[rest[a[similar]]] = before[first[position]]
         edited = _EditedTexts([plain[row] for row in before[first]], len(held))
-        for place in np.flatnonzero(duplicate < 0):
-            match = edited.find(plain[held[place]])
+        for index in np.flatnonzero(duplicate < 0):
+            match = edited.find(plain[held[index]])
             if match is not None:
-                duplicate[place] = before[first[match]]
+                duplicate[index] = before[first[match]]
         return held[duplicate >= 0], duplicate[duplicate >= 0]
 
     return find
@@ -104,8 +104,8 @@ class _EditedTexts:
         """Nats of a text's words but one, estimated from the other texts."""
         own_words, own_pairs = Counter(words), Counter(zip(["", *words], words))
         total = 0.0
-        for place, (before, word) in enumerate(zip(["", *words], words)):
-            if place == left_out:
+        for index, (before, word) in enumerate(zip(["", *words], words)):
+            if index == left_out:
                 continue
             alone = (self.single[word] - own_words[word] + 1) / (
                 self.num_words - len(words) + len(self.single) + 1
@@ -122,8 +122,8 @@ def _keys(words: list[str]) -> Iterator[tuple[int, int]]:
     """Hashes of a text and of the text without each word, with the word's place, -1 for none."""
     yield hash(tuple(words)), -1
     if 1 < len(words) <= MAX_WORDS:
-        for place in range(len(words)):
-            yield hash((*words[:place], *words[place + 1 :])), place
+        for index in range(len(words)):
+            yield hash((*words[:index], *words[index + 1 :])), index
 
 
 def _shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from seqbelt.data.sources.names import clean_name
 
@@ -65,7 +65,7 @@ class LabelReader:
     def __init__(self, column: str, separator: str | None, as_written: bool) -> None:
         self.column, self.separator, self.as_written = column, separator, as_written
 
-    def read(self, value: Any) -> list[str]:
+    def read(self, value: object) -> list[str]:
         """The labels. Raises ValueError with the reason for a value that has none to read."""
         if value is None or value == "" or (isinstance(value, float) and value != value):
             return []

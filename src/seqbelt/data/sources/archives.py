@@ -101,7 +101,9 @@ class ArchiveContents(Sequence[bytes]):
         return {}
 
 
-def _open_archive(archive: Path) -> tuple[Any, Callable[[str], bytes]]:
+def _open_archive(
+    archive: Path,
+) -> tuple[zipfile.ZipFile | tarfile.TarFile, Callable[[str], bytes]]:
     """An open archive, and a function that reads a member by its stored name."""
     if archive.name.lower().endswith(".zip"):
         opened = zipfile.ZipFile(archive)

@@ -105,9 +105,9 @@ def read_head(
 def find_header(rows: Sequence[Sequence[str]], wanted: Sequence[str]) -> int:
     """The first row that has a wanted name among its cells, in any case; 0 where none has."""
     names = {clean_name(name).casefold() for name in wanted}
-    for place, row in enumerate(rows[:HEAD_ROWS]):
+    for index, row in enumerate(rows[:HEAD_ROWS]):
         if names & _fold_set(row):
-            return place
+            return index
     return 0
 
 

@@ -67,21 +67,21 @@ class _Finder:
         """The path that exists, and how the given one is read for it."""
         spellings = dict(_spellings(given))
         above = Path(self.root).absolute().parents[:MAX_ABOVE]
-        places = {"": self.root, "from the working directory": "."}
-        places |= {f"from {place}, above the manifest": str(place) for place in above}
-        for where, place in places.items():
+        folders = {"": self.root, "from the working directory": "."}
+        folders |= {f"from {folder}, above the manifest": str(folder) for folder in above}
+        for where, folder in folders.items():
             for spelling, how in spellings.items():
-                if os.path.lexists(Path(place, spelling)):
-                    return self._answer(place, spelling), _join(how, where)
-        for where, place in places.items():
+                if os.path.lexists(Path(folder, spelling)):
+                    return self._answer(folder, spelling), _join(how, where)
+        for where, folder in folders.items():
             for spelling, how in spellings.items():
-                match = _match(place, spelling)
+                match = _match(folder, spelling)
                 if match is not None:
-                    return self._answer(place, match[0]), _join(how, match[1], where)
+                    return self._answer(folder, match[0]), _join(how, match[1], where)
         return None
 
-    def _answer(self, place: str, path: str) -> str:
-        return path if place == self.root else str(Path(place, path).absolute())
+    def _answer(self, folder: str, path: str) -> str:
+        return path if folder == self.root else str(Path(folder, path).absolute())
 
 
 def _join(*ways: str) -> str:

@@ -47,14 +47,14 @@ READING_SETTINGS = (
 _DELIMITERS = {r"\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 
 
-def _typed_delimiter(value: Any) -> Any:
+def _typed_delimiter(value: object) -> object:
     r"""A delimiter as people type it: the two characters ``\t``, or its name."""
     if value == "":  # what YAML makes of ``delimiter: |``
         raise ValueError("write it in double quotes: YAML takes a bare | for its own")
     return _DELIMITERS.get(value.lower(), value) if isinstance(value, str) else value
 
 
-def _label_text(value: Any) -> Any:
+def _label_text(value: object) -> object:
     """A label as a table has it: YAML reads 1 as a number."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return as_text(value) if is_number else value
@@ -288,10 +288,10 @@ class ItemSource(Settings):
         more: dict[str, str] = {}
         for name, section in inputs.inputs.items():
             column = inputs.manifest_column(name, self.path_column, self.text_column)
-            place = known.get(column) or f"input {column}"
-            names.append((place, section.reads_text))
+            role = known.get(column) or f"input {column}"
+            names.append((role, section.reads_text))
             if column not in known:
-                more[column] = place
+                more[column] = role
         for name in inputs.columns:
             if name in (self.label_column, self.split_column, *self.label_columns):
                 raise SettingsError(

@@ -175,7 +175,7 @@ class Manifest:
 
     def take(self, rows: np.ndarray) -> "Manifest":
         """The manifest of these rows, int ``(rows,)``, in this order."""
-        new = {int(row): place for place, row in enumerate(rows)}
+        new = {int(row): index for index, row in enumerate(rows)}
 
         def moved(values: Mapping[int, str]) -> dict[int, str]:
             return {new[row]: value for row, value in values.items() if row in new}

@@ -24,7 +24,7 @@ SPAN_NAME = re.compile(
 def find_problems(
     path: Path,
     table: RawTable,
-    places: Mapping[str, int],
+    columns_by_role: Mapping[str, int],
     values: Mapping[str, list[str]],
     columns: Columns,
     style: Style,
@@ -32,13 +32,13 @@ def find_problems(
 ) -> None:
     """Add rows that cannot be items, with the reason, to ``problems``; these lose their label.
 
-    ``places`` are the columns of the table by role, ``values`` their cells.
+    ``columns_by_role`` are indices of the table's columns, ``values`` their cells.
     """
     _find_broken_labels(values.get("label", ()), problems)
     _find_error_cells(values, columns, style, problems)
-    if "label" in places and not style.labels_as_written:
+    if "label" in columns_by_role and not style.labels_as_written:
         _find_lists(values["label"], columns.label, problems)
-    for row, why in find_other_rows(path, table, places, values).items():
+    for row, why in find_other_rows(path, table, columns_by_role, values).items():
         problems[row] = why
         if "label" in values:
             values["label"][row] = ""
@@ -46,17 +46,17 @@ def find_problems(
 
 def note_doubts(
     table: RawTable,
-    places: Mapping[str, int],
+    columns_by_role: Mapping[str, int],
     values: Mapping[str, Sequence[str]],
     others_read: Collection[int],
     style: Style,
     notes: list[str],
 ) -> None:
     """Add what is doubtful to ``notes``; ``others_read`` are columns read without a role."""
-    if "path" in places and "segments" not in places:
-        _note_spans(table.names, [*places.values(), *others_read], notes)
+    if "path" in columns_by_role and "segments" not in columns_by_role:
+        _note_spans(table.names, [*columns_by_role.values(), *others_read], notes)
     _note_doubled_ids(table, values.get("id", ()), notes)
-    if "label" in places:
+    if "label" in columns_by_role:
         _note_lone_labels(table, values["label"], notes)
     if style.header and "label" in values:
         _note_header(table, values["label"], notes)

@@ -25,9 +25,11 @@ def find_metadata(folder: Path) -> dict[str, Path]:
     if (table := _table_in(folder)) is not None:
         return {"": table}
     parts = {
-        one.name: one for one in sorted(folder.iterdir()) if one.is_dir() and part_of(one.name)
+        subfolder.name: subfolder
+        for subfolder in sorted(folder.iterdir())
+        if subfolder.is_dir() and part_of(subfolder.name)
     }
-    found = {name: _table_in(one) for name, one in parts.items()}
+    found = {name: _table_in(subfolder) for name, subfolder in parts.items()}
     return {name: table for name, table in found.items() if table is not None}
 
 

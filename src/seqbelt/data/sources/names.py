@@ -157,7 +157,12 @@ def _key(name: str) -> str:
     if _NUMBER.fullmatch(name) and abs(number := float(name)) < EXACT:
         return f"#{number}"
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    folded = "".join(one for one in folded if one.isspace() or VISIBLE.match(one)) or folded
+    folded = (
+        "".join(
+            character for character in folded if character.isspace() or VISIBLE.match(character)
+        )
+        or folded
+    )
     folded = folded.translate(_CONFUSED).replace("i\u0307", "i").strip(_QUOTED) or folded
     return " ".join(_SEPARATORS.sub("", clean_name(folded)).split())
 

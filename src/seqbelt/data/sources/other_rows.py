@@ -17,16 +17,16 @@ _NAME = re.compile(r"[^\W\d]\w*(?:[ /-]\w+){0,2}(?: ?[(\[][^)\]]*[)\]])?")
 
 
 def find_other_rows(
-    path: Path, table: RawTable, places: Mapping[str, int], values: Mapping[str, Sequence[str]]
+    path: Path, table: RawTable, columns: Mapping[str, int], values: Mapping[str, Sequence[str]]
 ) -> dict[int, str]:
     """Why rows are no items: they repeat the header, as in joined files, are drawn, or sum the
     others up.
 
-    ``places`` has the column of each field, ``values`` its cells. Raises SettingsError for the head
-    of a second table: a row that names the columns in another order, or one below an empty line
-    that names others.
+    ``columns`` has the column of each field, ``values`` its cells. Raises SettingsError for the
+    head of a second table: a row that names the columns in another order, or one below an empty
+    line that names others.
     """
-    names = {field: clean_name(table.names[at]).casefold() for field, at in places.items()}
+    names = {field: clean_name(table.names[at]).casefold() for field, at in columns.items()}
     if len(names) < 2:
         return {}
     others: dict[int, str] = {}

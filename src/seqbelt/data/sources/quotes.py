@@ -101,8 +101,8 @@ def _holds_rows(value: str, column: int, table: pa.Table, delimiter: str) -> boo
         cells = line.rstrip("\r").split(delimiter)
         if len(cells) != width - before or len(cells) < 2:
             continue
-        for place, cell in enumerate(cells, start=before):
-            if cell.strip() and place != column and _is_usual(table, place, cell):
+        for index, cell in enumerate(cells, start=before):
+            if cell.strip() and index != column and _is_usual(table, index, cell):
                 return True
     return False
 

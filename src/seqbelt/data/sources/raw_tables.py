@@ -73,7 +73,7 @@ def find_columns(
     Raises SettingsError where two could be meant.
     """
     clean = [clean_name(name) for name in names]
-    places: dict[str, int] = {}
+    indices: dict[str, int] = {}
     for field, wanted in columns._asdict().items():
         exact = [at for at, name in enumerate(names) if name == wanted]
         exact = exact or [at for at, name in enumerate(clean) if name == clean_name(wanted)]
@@ -86,10 +86,10 @@ def find_columns(
                 f"data.{field}_column"
             )
         if matches:
-            places[field] = matches[0]
+            indices[field] = matches[0]
             if not exact:
                 notes.append(f"column '{clean[matches[0]]}' is read as '{wanted}'")
-    return places
+    return indices
 
 
 def find_named(path: Path, names: Sequence[str], wanted: Sequence[str], setting: str) -> list[int]:
@@ -171,7 +171,7 @@ def _to_values(column: pa.ChunkedArray) -> list[object]:
     if not pa.types.is_float32(column.type) and not pa.types.is_float16(column.type):
         return values
     number = np.float16 if pa.types.is_float16(column.type) else np.float32
-    return [None if one is None else float(str(number(one))) for one in values]
+    return [None if value is None else float(str(number(value))) for value in values]
 
 
 def _class_name(number: object, names: Sequence[str]) -> object:

@@ -74,7 +74,7 @@ def fetch(address: str) -> Path:
         raise SettingsError(f"{address}: the folder has no objects")
     _mirror(scheme, files)
     if info.type != FileType.File:
-        _remove_others(mirror_path(address), {MIRROR / scheme / one.path for one in files})
+        _remove_others(mirror_path(address), {MIRROR / scheme / file.path for file in files})
     return mirror_path(address)
 
 

@@ -345,7 +345,7 @@ def _are_files(folder: Path, values: Sequence[str]) -> bool:
     some = [value for value in values if value][:NUM_LOOKED_AT]
     spelled = [value.strip().replace("\\", "/") for value in some]
     # Unlike Path.is_file, False for a sentence that is longer than a file's name may be.
-    there = [isfile(folder / one) or isfile(one) for one in spelled]  # noqa: PTH113
+    there = [isfile(folder / path) or isfile(path) for path in spelled]  # noqa: PTH113
     return 2 * sum(there) > len(there)
 
 

@@ -46,12 +46,12 @@ def read_manifest(
     notes: list[str] = []
     names = [*(more or {})]
     table = read_raw_table(path, style, columns, notes, names)
-    places = find_columns(path, table.names, columns, notes)
+    indices = find_columns(path, table.names, columns, notes)
     contents, file_names = _find_contents(path, columns, notes)
     if contents:
-        places.pop("path", None)
-    label_place = places.pop("label", None) if style.several else None
-    if "path" not in places and "text" not in places and not contents and not names:
+        indices.pop("path", None)
+    label_place = indices.pop("label", None) if style.several else None
+    if "path" not in indices and "text" not in indices and not contents and not names:
         raise SettingsError(
             f"{path}: no column '{columns.path}' or '{columns.text}'; found "
             f"{listed(table.names)}. Name yours in data.path_column or data.text_column"
@@ -62,7 +62,7 @@ def read_manifest(
     problems: dict[int, str] = {}
     values = {
         name: as_strings(table.column(at), name, getattr(columns, name), problems)
-        for name, at in places.items()
+        for name, at in indices.items()
     }
     found_more = dict(zip((more or {}).values(), find_named(path, table.names, names, "features")))
     given = {
@@ -74,11 +74,11 @@ def read_manifest(
     for name in ("group",) if style.several else ("label", "group"):
         if name in values and not style.labels_as_written:
             values[name] = clean_names(values[name])
-    find_problems(path, table, places, values, columns, style, problems)
+    find_problems(path, table, indices, values, columns, style, problems)
     if "path" in values and "text" not in values and more is None:
         for row in (row for row, name in enumerate(values["path"]) if not name.strip()):
             problems.setdefault(row, f"the row has no path (column '{columns.path}')")
-    note_doubts(table, places, values, {*found_more.values()}, style, notes)
+    note_doubts(table, indices, values, {*found_more.values()}, style, notes)
     blank = [""] * table.num_rows
     return make_manifest(
         path=file_names or values.get("path"),

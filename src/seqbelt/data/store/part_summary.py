@@ -130,7 +130,7 @@ def describe_schema(store: SequenceStore) -> list[dict[str, str]]:
         inputs = [("sequence", store.is_tokens, store.num_features)]
         columns: Sequence[str] = ()
     else:
-        inputs = [(one.name, one.is_tokens, one.num_features) for one in store.layout.inputs]
+        inputs = [(size.name, size.is_tokens, size.num_features) for size in store.layout.inputs]
         columns = [column.name for column in store.layout.columns]
     fields = [
         {

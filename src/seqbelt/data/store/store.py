@@ -129,8 +129,8 @@ class SequenceStore:
     def sequence(self, row: int) -> np.ndarray:
         """One sequence: a view of the file, not a copy."""
         batch = self._batches[self._numpy("batch_number")[row]]
-        place = self._numpy("row_in_batch")[row]
-        values = batch.values[batch.offsets[place] : batch.offsets[place + 1]]
+        row_in_batch = self._numpy("row_in_batch")[row]
+        values = batch.values[batch.offsets[row_in_batch] : batch.offsets[row_in_batch + 1]]
         return values if self.is_tokens else values.reshape(-1, self.num_features)
 
     def column(self, name: str, rows: np.ndarray) -> list[str]:

@@ -66,7 +66,7 @@ def write_store(
     classes = _sort_classes(
         {name for label in labels for name in labelling.names(label)}, labelling
     )
-    columns = labelling.columns(labels, {name: place for place, name in enumerate(classes)})
+    columns = labelling.columns(labels, {name: number for number, name in enumerate(classes)})
     columns |= {name: pa.array(values[is_good], pa.int64()) for name, values in places.items()}
     index = pa.table(
         {

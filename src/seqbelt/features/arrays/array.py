@@ -98,7 +98,7 @@ class Array(NamedTuple):
         kept = list(columns)
         return self._replace(
             values=self.values[:, kept],
-            names=None if self.names is None else tuple(self.names[place] for place in kept),
+            names=None if self.names is None else tuple(self.names[index] for index in kept),
             not_numbers={
                 n: self.not_numbers[c] for n, c in enumerate(kept) if c in self.not_numbers
             },
@@ -114,33 +114,33 @@ def to_array(table: Table, line_word: str = "line") -> Array:
     words: dict[int, str] = {}
     asides: dict[int, Aside] = {}
     times = {
-        place: seconds
-        for place, column in enumerate(table.columns)
+        index: seconds
+        for index, column in enumerate(table.columns)
         if isinstance(column, list) and (seconds := seconds_of(column)) is not None
     }
     joined, added = _asides_of_joined(table, times, line_word)
     notes += added
-    for place, column in enumerate(table.columns):
-        seconds = times.get(place)
+    for index, column in enumerate(table.columns):
+        seconds = times.get(index)
         if isinstance(column, list) and seconds is None:
             row = _odd_row(column)
             shown = f"'{str(column[row])[:40]}'"
             if (first := next((c for c in column if not is_missing(c)), "")) and not is_word(first):
                 # Where such a column is needed the file is refused; elsewhere this note is all.
-                label = column_label(names, place)
+                label = column_label(names, index)
                 notes += (f"column {label} holds {shown} beside numbers or times",)
-            words[place] = f"{shown} in {line_word} {lines[row]}"
+            words[index] = f"{shown} in {line_word} {lines[row]}"
             columns.append(np.full(len(column), np.nan))
             continue
         values = _without_overloads(column) if isinstance(column, np.ndarray) else seconds
         assert values is not None
         columns.append(values)
-        is_leading = len(asides) == place  # no channel stands before it
-        aside = joined.get(place) or _aside_of(table, place, values, seconds, is_leading, line_word)
+        is_leading = len(asides) == index  # no channel stands before it
+        aside = joined.get(index) or _aside_of(table, index, values, seconds, is_leading, line_word)
         if aside is not None:
-            asides[place] = aside
+            asides[index] = aside
         else:
-            notes += _doubts(table, place, values, is_leading)
+            notes += _doubts(table, index, values, is_leading)
     asides, added = _look_for_long_format(table, columns, asides)
     notes += added
     values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
@@ -157,12 +157,12 @@ def _look_for_long_format(
         num_rows, num_times = len(columns[times]), len(np.unique(columns[times]))
         if not 1 < num_times < num_rows <= MAX_LONG * num_times:
             continue
-        for place, column in enumerate(table.columns):
-            kinds = [*dict.fromkeys(column)] if place not in asides else []
+        for column_index, column in enumerate(table.columns):
+            kinds = [*dict.fromkeys(column)] if column_index not in asides else []
             pairs = set(zip(columns[times].tolist(), column, strict=True))
             if not len(pairs) == num_rows == num_times * len(kinds):
                 continue
-            time, name = (column_label(table.names, one) for one in (times, place))
+            time, name = (column_label(table.names, index) for index in (times, column_index))
             listed = ", ".join(as_text(kind) for kind in kinds[:MAX_KINDS])
             shape = (
                 f"a row for each time of {time} and each {name} ({listed}), the long format, and "
@@ -177,32 +177,32 @@ def _look_for_long_format(
 
 def _aside_of(
     table: Table,
-    place: int,
+    index: int,
     values: np.ndarray,
     seconds: np.ndarray | None,
     is_leading: bool,
     line_word: str,
 ) -> Aside | None:
     """Why a column of numbers is no channel; None for a channel."""
-    name = table.names[place] if table.names else ""
-    label = f"column {column_label(table.names, place)}"
+    name = table.names[index] if table.names else ""
+    label = f"column {column_label(table.names, index)}"
     is_time = is_time_name(name) or (is_time_name(name, weak=True) and (np.diff(values) > 0).all())
     if seconds is not None or is_time:
         if seconds is None and (unit_s := time_unit_s(name, table.units.get(name, ""))):
             seconds = values * unit_s
-        return _aside_of_times(values, table.columns[place], table.lines, line_word, label, seconds)
+        return _aside_of_times(values, table.columns[index], table.lines, line_word, label, seconds)
     if table.names and is_leading and counts_rows(values, name):
-        which = "the first column" if place == 0 else label
+        which = "the first column" if index == 0 else label
         return Aside(f"{which} numbers the rows: not a channel")
     return None
 
 
-def _doubts(table: Table, place: int, values: np.ndarray, is_leading: bool) -> tuple[str, ...]:
+def _doubts(table: Table, index: int, values: np.ndarray, is_leading: bool) -> tuple[str, ...]:
     """Notes on a channel that may be none, or that holds a mark for missing values."""
-    name = table.names[place] if table.names else ""
-    label = f"column {column_label(table.names, place)}"
+    name = table.names[index] if table.names else ""
+    label = f"column {column_label(table.names, index)}"
     notes: tuple[str, ...] = ()
-    if is_leading and place < len(table.columns) - 1 and (how := how_it_rises(values)):
+    if is_leading and index < len(table.columns) - 1 and (how := how_it_rises(values)):
         notes += (f"{label} rises {how}, as times do, and is a channel (features.channels)",)
     elif is_time_name(name, weak=True) or is_row_name(name):
         notes += (f"{label} is called like a time or a number of the rows, and is none",)
@@ -219,12 +219,12 @@ def _with_spelled_numbers(table: Table) -> tuple[Table, tuple[str, ...]]:
     columns, notes = list(table.columns), table.notes
     if not table.signs.are_plain:
         return table, notes
-    for place, column in enumerate(columns):
+    for index, column in enumerate(columns):
         if not isinstance(column, list):
             continue
-        if found := spelled_numbers(table.names[place] if table.names else "", column):
-            columns[place], spelling = found
-            notes += (f"column {column_label(table.names, place)}: {spelling}",)
+        if found := spelled_numbers(table.names[index] if table.names else "", column):
+            columns[index], spelling = found
+            notes += (f"column {column_label(table.names, index)}: {spelling}",)
     return table._replace(columns=columns), notes
 
 
@@ -232,18 +232,20 @@ def _asides_of_joined(
     table: Table, times: Mapping[int, np.ndarray], line_word: str
 ) -> tuple[dict[int, Aside], tuple[str, ...]]:
     """Why columns are no channels that give a time together, by place; notes on others."""
-    numbers = {n: one for n, one in enumerate(table.columns) if isinstance(one, np.ndarray)}
+    numbers = {
+        n: column for n, column in enumerate(table.columns) if isinstance(column, np.ndarray)
+    }
     asides: dict[int, Aside] = {}
     notes: tuple[str, ...] = ()
-    for one in find_joined_times(table.names, numbers, times):
-        label = "columns " + ", ".join(column_label(table.names, place) for place in one.places)
-        aside = _aside_of_joined(one, table.lines, line_word, label)
+    for joined in find_joined_times(table.names, numbers, times):
+        label = "columns " + ", ".join(column_label(table.names, index) for index in joined.places)
+        aside = _aside_of_joined(joined, table.lines, line_word, label)
         if table.names is None:
             notes += (f"{label} rise together as the parts of a time do, and are channels",)
         elif aside is None:
             notes += (f"{label} are called like the parts of a time, and do not give one",)
         else:
-            asides |= dict.fromkeys(one.places, aside)
+            asides |= dict.fromkeys(joined.places, aside)
     return asides, notes
 
 
@@ -264,13 +266,13 @@ def _differing_times(
 ) -> tuple[str, ...]:
     """Notes on a second column of times with the same name, which differs from the first."""
     notes = []
-    for place in asides if names else ():
-        first = re.sub(r"\.\d+$", "", names[place])
-        if first != names[place] and first in names:
+    for index in asides if names else ():
+        first = re.sub(r"\.\d+$", "", names[index])
+        if first != names[index] and first in names:
             others = values[:, names.index(first)]
-            if names.index(first) in asides and not np.array_equal(values[:, place], others):
+            if names.index(first) in asides and not np.array_equal(values[:, index], others):
                 notes.append(
-                    f"times '{first}' and '{names[place]}' differ: a row is not of one time"
+                    f"times '{first}' and '{names[index]}' differ: a row is not of one time"
                 )
     return tuple(notes)
 

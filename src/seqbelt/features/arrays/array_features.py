@@ -214,15 +214,15 @@ class ArrayFeatures(Features):
     def _refused(self, values: np.ndarray, array: Array, names: Sequence[str] | None) -> BadInput:
         """Why a channel or an array with values that ``transform`` cannot use is refused."""
         bad = self._check(values)
-        step, *place = np.unravel_index(int(bad.argmax()), bad.shape)
+        step, *channels = np.unravel_index(int(bad.argmax()), bad.shape)
         at = f"step {step}"
         if array.lines is not None:
             at = f"line {array.lines[int(step)]} ({at})"
-        channel = tuple(map(int, place))
-        if len(place) == 1:
-            channel = f"'{names[int(place[0])]}'" if names else int(place[0])
+        channel = tuple(map(int, channels))
+        if len(channels) == 1:
+            channel = f"'{names[int(channels[0])]}'" if names else int(channels[0])
         problem = f"{bad.sum()} values are missing or infinite, first in {at}, channel {channel}"
-        if np.isfinite(value := values[(step, *place)]):
+        if np.isfinite(value := values[(step, *channels)]):
             problem += f": {value:g} does not fit into float32"
         return BadInput(NOT_FINITE, problem + self.MISSING_HINT)
 
@@ -249,39 +249,39 @@ class ArrayFeatures(Features):
                 WRONG_TYPE, f"the table has no channel ({why}); features.channels selects columns"
             )
         problems: dict[str, BadInput] = {}
-        for place in range(kept.values.shape[1]):
-            name = kept.names[place] if kept.names else None
-            problem = self._problem_of(kept, place)
+        for index in range(kept.values.shape[1]):
+            name = kept.names[index] if kept.names else None
+            problem = self._problem_of(kept, index)
             if problem is not None:
                 if name is None:
                     raise problem
                 problems[name] = problem
         columns = tuple(
             AsideColumn(
-                place,
-                array.names[place] if array.names else None,
-                array.values[:, place],
+                index,
+                array.names[index] if array.names else None,
+                array.values[:, index],
                 aside.why,
                 aside.seconds,
             )
-            for place, aside in asides.items()
+            for index, aside in asides.items()
         )
         return Steps(
             kept.values, kept.names, array.notes, columns, problems, array.names_are_a_comment
         )
 
-    def _problem_of(self, array: Array, place: int) -> BadInput | None:
+    def _problem_of(self, array: Array, index: int) -> BadInput | None:
         """Why a column cannot be a channel; None where it can."""
-        if place in array.not_numbers:
-            label, value = column_label(array.names, place), array.not_numbers[place]
+        if index in array.not_numbers:
+            label, value = column_label(array.names, index), array.not_numbers[index]
             return BadInput(
                 NOT_FINITE if value.startswith("'' ") else WRONG_TYPE,  # empty: values are missing
                 f"column {label} holds {value}, not a number; "
                 "features.channels selects columns, features.ignore leaves some out",
             )
-        column = array.values[:, place : place + 1]
+        column = array.values[:, index : index + 1]
         if self._check(column).any():
-            names = None if array.names is None else [array.names[place]]
+            names = None if array.names is None else [array.names[index]]
             if names is None:
                 return self._refused(array.values, array, None)
             return self._refused(column, array, names)
@@ -378,9 +378,9 @@ class ArrayEncoder:
         for name in self.names:
             if name in raw.problems:
                 raise raw.problems[name]
-        places = {name: place for place, name in enumerate(raw.names)}
+        indices = {name: index for index, name in enumerate(raw.names)}
         columns = [
-            raw.values[:, places[name]] if name in places else asides[name] for name in self.names
+            raw.values[:, indices[name]] if name in indices else asides[name] for name in self.names
         ]
         return np.stack(columns, axis=1).astype(np.float32)
 
@@ -396,9 +396,9 @@ def _note_rounded(steps: Steps, rounded: np.ndarray) -> tuple[str, ...]:
     before = np.where(largest >= EXACT, np.spacing(largest), 0)
     is_lost = np.fmax.reduce(np.abs(exact - rounded)) + before > MAX_ROUNDED * spread
     return tuple(
-        f"channel {column_label(steps.names, place)} changes by less than float32 can keep: "
+        f"channel {column_label(steps.names, index)} changes by less than float32 can keep: "
         "subtract an offset from it"
-        for place in np.flatnonzero(((spread > 0) | (before > 0)) & is_lost).tolist()
+        for index in np.flatnonzero(((spread > 0) | (before > 0)) & is_lost).tolist()
     )
 
 

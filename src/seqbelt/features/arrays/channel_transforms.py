@@ -8,10 +8,10 @@ import numpy as np
 def interpolate(values: np.ndarray, absent: np.ndarray) -> np.ndarray:
     """Fill gaps linearly, hold the ends; a channel without any value becomes 0."""
     filled = np.where(absent, 0, values)
-    places = np.arange(len(values))
+    positions = np.arange(len(values))
     for channel in np.flatnonzero(absent.any(axis=0) & ~absent.all(axis=0)):
         known = ~absent[:, channel]
-        filled[:, channel] = np.interp(places, places[known], values[known, channel])
+        filled[:, channel] = np.interp(positions, positions[known], values[known, channel])
     return filled
 
 
@@ -45,8 +45,8 @@ def resample(values: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray
 
 
 def take_nearest(mask: np.ndarray, num_steps: int) -> np.ndarray:
-    places = (np.arange(num_steps) + 0.5) * len(mask) / num_steps
-    return mask[places.astype(int)]
+    positions = (np.arange(num_steps) + 0.5) * len(mask) / num_steps
+    return mask[positions.astype(int)]
 
 
 def standardize(values: np.ndarray) -> np.ndarray:

@@ -68,7 +68,7 @@ def find_joined_times(
         unnamed = _of_unnamed(numbers)
         return [unnamed] if unnamed else []
     dates = {p: s for p, s in times.items() if not (s % _DAY_S).any() and s.any()}
-    found = _of_parts({place: names[place] for place in numbers}, numbers, dates)
+    found = _of_parts({index: names[index] for index in numbers}, numbers, dates)
     return [*([found] if found else []), *_of_dates_and_clocks(names, numbers, times, dates)]
 
 
@@ -77,16 +77,16 @@ def _of_parts(
 ) -> JoinedTime | None:
     parts: dict[str, int] = {}
     has_maximum = any(name.strip().lower().startswith("max") for name in names.values())
-    for place, name in names.items():
+    for index, name in names.items():
         part = part_of_time(name)
         if part == "minute" and has_maximum:
             continue  # min beside max
-        if part is not None and parts.setdefault(part, place) != place:
+        if part is not None and parts.setdefault(part, index) != index:
             return None  # two years: not one time
     has_pair = any(set(pair) <= parts.keys() for pair in _NEIGHBOURS)
     if not has_pair and not (dates and {"hour", "hour and minute"} & parts.keys()):
         return None
-    seconds = _seconds({part: numbers[place] for part, place in parts.items()})
+    seconds = _seconds({part: numbers[index] for part, index in parts.items()})
     for date in dates if seconds is not None and parts.keys() <= _CLOCK_PARTS else ():
         together = dates[date] + seconds
         if not np.isnan(together).any() and first_fall(together) is None:
@@ -101,7 +101,7 @@ def _of_parts(
 def _of_unnamed(numbers: Mapping[int, np.ndarray]) -> JoinedTime | None:
     """The first columns, where they could be a date and a clock that rise."""
     order = ("year", "month", "day", "hour", "minute", "second")
-    leading = [numbers[place] for place in range(len(order)) if place in numbers]
+    leading = [numbers[index] for index in range(len(order)) if index in numbers]
     if not leading or not ((YEARS[0] <= leading[0]) & (leading[0] <= YEARS[1])).all():
         return None
     for count in range(len(leading), 2, -1):
@@ -171,21 +171,21 @@ def _of_dates_and_clocks(
 ) -> list[JoinedTime]:
     """A clock with the date that is nearest to it, where they rise together."""
     clocks = {p: s for p, s in times.items() if p not in dates and s.max(initial=0) <= _DAY_S}
-    for place, values in numbers.items():
-        if is_time_name(names[place]) and (days := _written_dates(values)) is not None:
-            dates[place] = days
-    for place, values in numbers.items() if dates else ():
-        if place not in dates and is_time_name(names[place]):
+    for index, values in numbers.items():
+        if is_time_name(names[index]) and (days := _written_dates(values)) is not None:
+            dates[index] = days
+    for index, values in numbers.items() if dates else ():
+        if index not in dates and is_time_name(names[index]):
             if ((values >= 0) & (values < 1)).all():  # of a day, beside a serial number
-                clocks[place] = _DAY_S * values
+                clocks[index] = _DAY_S * values
                 continue
             whole = np.floor(values)
             hours, minutes, seconds = whole // 10000, whole // 100 % 100, whole % 100
             if ((hours >= 0) & (hours <= 24) & (minutes < 60) & (seconds < 61)).all():
-                clocks[place] = 3600 * hours + 60 * minutes + seconds + values - whole
+                clocks[index] = 3600 * hours + 60 * minutes + seconds + values - whole
     found = []
     for clock, of_day in clocks.items() if dates else ():
-        date = min(dates, key=lambda place, clock=clock: abs(place - clock))
+        date = min(dates, key=lambda index, clock=clock: abs(index - clock))
         together = dates[date] + of_day
         if not np.isnan(together).any() and first_fall(together) is None:
             found.append(JoinedTime((date, clock), together))

@@ -26,17 +26,17 @@ def check_mat(content: bytes, refuse_size: Callable[[int], None]) -> None:
     ``refuse_size`` raises for too many bytes; what is inflated is not kept.
     """
     order = "<" if content[126:128] == b"IM" else ">"
-    place, total = 128, 0
-    while place + 8 <= len(content):
-        kind, size = struct.unpack_from(order + "II", content, place)
-        place += 8
-        if place + size > len(content):
-            raise BadInput(TRUNCATED, f"{len(content) - place} of {size} bytes are there")
+    offset, total = 128, 0
+    while offset + 8 <= len(content):
+        kind, size = struct.unpack_from(order + "II", content, offset)
+        offset += 8
+        if offset + size > len(content):
+            raise BadInput(TRUNCATED, f"{len(content) - offset} of {size} bytes are there")
         if kind == MATRIX:
-            _check_variable(content[place : place + min(size, _HEAD_BYTES)], order)
+            _check_variable(content[offset : offset + min(size, _HEAD_BYTES)], order)
         elif kind == COMPRESSED:
-            total = _inflate(content[place : place + size], order, total, refuse_size)
-        place += size
+            total = _inflate(content[offset : offset + size], order, total, refuse_size)
+        offset += size
 
 
 def _inflate(piece: bytes, order: str, total: int, refuse_size: Callable[[int], None]) -> int:
@@ -55,23 +55,23 @@ def _inflate(piece: bytes, order: str, total: int, refuse_size: Callable[[int], 
 
 def _check_variable(head: bytes, order: str) -> None:
     """Walk the parts of a numeric variable up to its numbers; SciPy leaves the others alone."""
-    place = 0
+    offset = 0
     try:
         for number, allowed in enumerate(_FIRST_PARTS):
-            (kind,) = struct.unpack_from(order + "I", head, place)
+            (kind,) = struct.unpack_from(order + "I", head, offset)
             size = kind >> 16  # a part of four bytes at most has both in one word
             step, kind = (8, kind & 0xFFFF) if size else (8, kind)
             if not size:
-                (size,) = struct.unpack_from(order + "I", head, place + 4)
+                (size,) = struct.unpack_from(order + "I", head, offset + 4)
                 step += -(-size // 8) * 8
             if number == 0:
-                (flags,) = struct.unpack_from(order + "I", head, place + 8)
+                (flags,) = struct.unpack_from(order + "I", head, offset + 8)
                 if flags & 0xFF not in _NUMERIC_CLASSES:
                     return
                 if flags & _COMPLEX:
                     raise BadInput(WRONG_TYPE, "complex numbers, not real ones")
             if kind not in allowed:
                 raise BadInput(UNREADABLE, f"a variable has a part of type {kind}")
-            place += step
+            offset += step
     except struct.error:
         raise BadInput(TRUNCATED, "a variable ends before its numbers begin") from None

@@ -145,7 +145,7 @@ def _tidy(cell: str) -> str:
     if not tidied.isascii():
         tidied = tidied.strip(INVISIBLE).strip()
         # A dash alone is a missing value, and one within a number no sign.
-        if any(one.isdigit() for one in tidied):
+        if any(character.isdigit() for character in tidied):
             tidied = tidied.translate(_SIGNS)
     if tidied[1:2].isspace() and tidied[0] in "+-" and tidied[2:].lstrip()[:1].isdigit():
         return tidied[0] + tidied[2:].lstrip()  # some loggers write all numbers in one width
@@ -188,10 +188,12 @@ def find_signs(columns: Sequence[Sequence[Cell]], given: Signs) -> Signs:
         marks = [kind[-1] for kind in seen if kind.startswith("group")]
         if f"unsure{other}" in seen:
             marks.append(other)
-        marks = sorted({" " if one in _SPACES else "'" if one in _QUOTES else one for one in marks})
+        marks = sorted(
+            {" " if mark in _SPACES else "'" if mark in _QUOTES else mark for mark in marks}
+        )
         if len(marks) > 1:
-            place = next(at for kind, at in seen.items() if kind.startswith("group"))
-            raise SignConflict(*place, "thousands are separated in two ways")
+            location = next(at for kind, at in seen.items() if kind.startswith("group"))
+            raise SignConflict(*location, "thousands are separated in two ways")
         thousands = marks[0] if marks else None
     return Signs(decimal, thousands)
 
@@ -238,8 +240,8 @@ def signed_numbers(cells: Sequence[Cell], signs: Signs) -> tuple[np.ndarray, lis
     marks = _SPACES if thousands == " " else _QUOTES if thousands == "'" else thousands
     body = r"\d+"
     if marks:
-        one = f"[{re.escape(marks)}]"
-        body = rf"(?:[1-9]\d{{0,2}}(?:{one}\d{{3}})+|\d+)"
+        separator = f"[{re.escape(marks)}]"
+        body = rf"(?:[1-9]\d{{0,2}}(?:{separator}\d{{3}})+|\d+)"
         if marks == ",":
             body = rf"(?:[1-9]\d?(?:,\d{{2}})+,\d{{3}}|{body})"
     mark = re.escape(decimal)

@@ -54,10 +54,10 @@ def may_be_header(cells: Sequence[Cell], below: Sequence[Row]) -> bool:
 def has_empatica_head(rows: Sequence[Row]) -> bool:
     """Whether the first row is a Unix time and the second a rate, the same in each column."""
     heads = [{*map(as_text, cells)} for _, cells in rows[:2]]
-    if len(rows) < 3 or any(len(one) != 1 or not is_number(*one) for one in heads):
+    if len(rows) < 3 or any(len(head) != 1 or not is_number(*head) for head in heads):
         return False
     try:
-        (start,), (rate,) = ([*map(float, one)] for one in heads)
+        (start,), (rate,) = ([*map(float, head)] for head in heads)
         others = [float(cell) for _, cells in rows[2:] for cell in cells]
     except ValueError:
         return False

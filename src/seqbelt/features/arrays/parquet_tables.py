@@ -24,9 +24,9 @@ def open_parquet(content: bytes, max_bytes: float) -> Any:
     if len(schema) > MAX_COLUMNS:
         raise BadInput(TOO_LONG, f"{len(schema)} columns; at most {MAX_COLUMNS} are read")
     stated = sum(
-        about.row_group(group).column(place).total_uncompressed_size
+        about.row_group(group).column(index).total_uncompressed_size
         for group in range(about.num_row_groups)
-        for place in range(about.num_columns)
+        for index in range(about.num_columns)
     )
     refuse_size(stated, max_bytes)
     words = [
@@ -79,7 +79,7 @@ def parquet_table(
     refuse_long_words(table, max_bytes)
     columns: list[np.ndarray | list[Cell]] = []
     cells: dict[int, list[Cell]] = {}
-    for place, name in enumerate(names):
+    for number, name in enumerate(names):
         if name in nested:  # whatever it holds, it is no number
             columns.append([str(schema.field(name).type)[:MAX_NAME]] * file.metadata.num_rows)
             continue
@@ -101,10 +101,10 @@ def parquet_table(
                 or pa.types.is_large_string(kind)
                 or (pa.types.is_dictionary(kind))
             ):
-                cells[place] = words
+                cells[number] = words
     rows = range(1, file.metadata.num_rows + 1)
-    labels = [names[place] for place in cells]
+    labels = [names[number] for number in cells]
     found, signs = to_columns(list(cells.values()), rows, labels, options, "", notes)
-    for place, column in zip(cells, found, strict=True):
-        columns[place] = column
+    for number, column in zip(cells, found, strict=True):
+        columns[number] = column
     return Table(tuple(map(str, names)), columns, rows, tuple(notes), signs=signs)

@@ -136,21 +136,22 @@ def _parse(
         return None
     columns: list[np.ndarray | list[Cell]] = []
     shown = [row for _, row in head.rows[layout.first :]]
-    for place, (name, is_one) in enumerate(zip(names, layout.is_number, strict=True)):
+    for index, (name, is_one) in enumerate(zip(names, layout.is_number, strict=True)):
         column = table[name].combine_chunks()
         if is_one:
             columns.append(column.to_numpy(zero_copy_only=False))
             continue
         words = [word.strip() for word in column.to_pylist()]
-        is_shown = any(not is_missing(row[place]) for row in shown if place < len(row))
+        is_shown = any(not is_missing(row[index]) for row in shown if index < len(row))
         if not is_shown and any(words):  # only later rows show what it contains
             return None
         if is_number(next((word for word in words if not is_missing(word)), "")):
             return None  # perhaps numbers throughout
         columns.append(words)
     num_named = layout.width if layout.num_named is None else layout.num_named
-    if any(not isinstance(one, list) or any(one) for one in columns[num_named:]):
+    if any(not isinstance(each, list) or any(each) for each in columns[num_named:]):
         return None
-    if all(np.isnan(one[-1]) if isinstance(one, np.ndarray) else one[-1] == "" for one in columns):
+    last = [(each[-1], isinstance(each, np.ndarray)) for each in columns]
+    if all(np.isnan(cell) if is_numeric else cell == "" for cell, is_numeric in last):
         return None  # nothing in the last row: it may be no row
     return columns

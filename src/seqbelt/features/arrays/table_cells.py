@@ -116,16 +116,16 @@ def without_empty_columns(
     """Names and columns without those that have no name and hold nothing; said is what stands right
     of such a column."""
     kept = [
-        place
-        for place, one in enumerate(columns)
-        if (names is not None and names[place] != f"{UNNAMED}{place}")
-        or not isinstance(one, list)
-        or any(cell != "" for cell in one)
+        index
+        for index, column in enumerate(columns)
+        if (names is not None and names[index] != f"{UNNAMED}{index}")
+        or not isinstance(column, list)
+        or any(cell != "" for cell in column)
     ]
     if kept and kept != [*range(kept[0], kept[0] + len(kept))]:
-        gap = next(place for place in range(kept[0], kept[-1]) if place not in kept)
+        gap = next(index for index in range(kept[0], kept[-1]) if index not in kept)
         left, right = (
-            max(_last_filled(columns[place]) for place in kept if (place > gap) == is_right)
+            max(_last_filled(columns[index]) for index in kept if (index > gap) == is_right)
             for is_right in (False, True)
         )
         notes.append(
@@ -133,8 +133,8 @@ def without_empty_columns(
             + ("" if left == right else ", and end in another row: perhaps a second table")
         )
     if names is not None:
-        names = tuple(names[place] for place in kept)
-    return names, [columns[place] for place in kept]
+        names = tuple(names[index] for index in kept)
+    return names, [columns[index] for index in kept]
 
 
 def _last_filled(column: Any) -> int:
@@ -157,10 +157,10 @@ def to_columns(
     ambiguous.
     """
     signs = Signs(options.decimal, options.thousands)
-    found = [plain_numbers(one) for one in cells]
+    found = [plain_numbers(texts) for texts in cells]
     if not signs.are_plain or _need_signs(cells, found):
         signs = _find_signs(cells, lines, names, signs)
-        found = [signed_numbers(one, signs) for one in cells]
+        found = [signed_numbers(texts, signs) for texts in cells]
         if signs.decimal == "," and DECIMAL_COMMAS not in notes:
             notes.append(DECIMAL_COMMAS)
         if signs.thousands:
@@ -169,15 +169,15 @@ def to_columns(
     elif options.decimal is None:
         _note_if_unsure(cells, delimiter, notes)
     columns: list[np.ndarray | list[Cell]] = []
-    for column, (one, (values, odd)) in enumerate(zip(cells, found, strict=True)):
-        truths = truth_values(one) if odd else None
+    for column, (texts, (values, odd)) in enumerate(zip(cells, found, strict=True)):
+        truths = truth_values(texts) if odd else None
         if truths is not None:
             notes.append(f"column {column_label(names, column)}: true and false are 1 and 0")
             columns.append(truths)
         else:
-            columns.append(list(one) if odd else values)
-            cell = "" if odd else next(filter(is_bare_exponent, one), "")
-            if cell and not any("." in str(other) for other in one):
+            columns.append(list(texts) if odd else values)
+            cell = "" if odd else next(filter(is_bare_exponent, texts), "")
+            if cell and not any("." in str(other) for other in texts):
                 notes.append(f"'{cell}' is read as a number with an exponent (hexadecimal: 0x)")
     return columns, signs
 
@@ -192,8 +192,8 @@ def _need_signs(
 ) -> bool:
     """Whether a cell that is no plain number is one in another way of writing."""
     return any(
-        isinstance(one[row], str) and looks_like_number(one[row])
-        for one, (_, odd) in zip(cells, found, strict=True)
+        isinstance(column[row], str) and looks_like_number(column[row])
+        for column, (_, odd) in zip(cells, found, strict=True)
         for row in odd
     )
 
@@ -226,8 +226,8 @@ def _note_if_unsure(cells: Sequence[Sequence[Cell]], delimiter: str, notes: list
     """Note that 1.234 is a little over one, where no cell shows what a point is; between commas
     only where whole numbers such as 654 stand in the same column."""
     if delimiter == ",":
-        cells = [one for one in cells if any(map(_is_short_whole, one))]
-    pointed = [c.strip() for one in cells for c in one if isinstance(c, str) and "." in c]
+        cells = [column for column in cells if any(map(_is_short_whole, column))]
+    pointed = [c.strip() for column in cells for c in column if isinstance(c, str) and "." in c]
     pointed = [cell for cell in pointed if looks_like_number(cell)]
     if pointed and all(re.fullmatch(r"[+-]?[1-9]\d{0,2}\.\d{3}", cell) for cell in pointed):
         notes.append("a point is read as a decimal sign (features.decimal)")

@@ -42,7 +42,8 @@ def _legacy_encoding(content: bytes) -> str:
     # Korean letters are two bytes, mostly both above 127; a sign of Western ones, as in [°C],
     # stands alone, and cp949 would take the letter behind it along.
     if not re.search(rb"[\x80-\xff]{2}", sample) and all(
-        one.isascii() or one in _WESTERN_LETTERS for one in sample.decode("cp1252", "replace")
+        character.isascii() or character in _WESTERN_LETTERS
+        for character in sample.decode("cp1252", "replace")
     ):
         return "cp1252"
     try:
@@ -55,7 +56,7 @@ def _legacy_encoding(content: bytes) -> str:
     except UnicodeDecodeError:
         pass
     words = sample.decode("cp1252", errors="ignore")
-    if all(one.isascii() or one in _WESTERN_LETTERS for one in words):
+    if all(character.isascii() or character in _WESTERN_LETTERS for character in words):
         return "cp1252"
     from charset_normalizer import from_bytes
 

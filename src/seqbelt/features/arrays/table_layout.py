@@ -166,9 +166,9 @@ def refuse_second_table(rows: Sequence[Row], is_number_column: Sequence[bool]) -
     """Raise for rows of values among which a line names other columns, as where a second table
     stands below the first."""
     heads = ((n, line, cells) for n, (line, cells) in enumerate(rows) if are_names(cells))
-    for place, line, cells in heads if any(is_number_column) else ():
-        below = rows[place + 1 : place + 1 + MAX_HEAD_LINES]
-        if place and any(len(one) == len(cells) and any(map(is_number, one)) for _, one in below):
+    for index, line, cells in heads if any(is_number_column) else ():
+        below = rows[index + 1 : index + 1 + MAX_HEAD_LINES]
+        if index and any(len(row) == len(cells) and any(map(is_number, row)) for _, row in below):
             raise BadInput(
                 WRONG_SHAPE,
                 f"line {line}: '{', '.join(map(str, cells))[:60]}' names columns anew below "
@@ -327,7 +327,7 @@ def _first_with_gaps(rows: Sequence[Row], first: int, width: int) -> int:
     """The first row of values, where those above it hold nothing but words for missing ones."""
     while first and len(cells := rows[first - 1][1]) == width and all(map(is_missing, cells)):
         words = {str(cell).strip().lower() for cell in cells} - {""}
-        below = (str(cell).strip().lower() for _, one in rows[first:] for cell in one)
+        below = (str(cell).strip().lower() for _, row in rows[first:] for cell in row)
         # A dash may be the unit of what has none, and dashes a line below the names.
         are_no_values = words <= UNITS or all(map(RULE.fullmatch, words))
         if not words or (are_no_values and words.isdisjoint(below)):

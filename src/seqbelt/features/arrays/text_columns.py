@@ -42,8 +42,8 @@ def read_text_table(content: bytes, options: TableOptions, words: str | None = N
     _refuse_cut_number(text)
     head, layout = _find_layout(text, options)
     if layout.names is not None and words in layout.names:
-        place = layout.names.index(words)
-        kinds = (*layout.is_number[:place], False, *layout.is_number[place + 1 :])
+        index = layout.names.index(words)
+        kinds = (*layout.is_number[:index], False, *layout.is_number[index + 1 :])
         layout = layout._replace(is_number=kinds)
     table = read_plain_table(text, head, layout, options)
     if table is None:
@@ -71,8 +71,8 @@ def _find_layout(text: str, options: TableOptions) -> tuple[Head, Layout]:
 def _describe_codes(head: Head, layout: Layout) -> Iterator[str]:
     """Notes on columns of whole numbers that begin with 0, as bits and codes do."""
     rows = [row for _, row in head.rows[layout.first :]]
-    for place, (name, is_one) in enumerate(zip(layout.names or (), layout.is_number)):
-        cells = (str(row[place]) for row in rows if place < len(row))
+    for index, (name, is_one) in enumerate(zip(layout.names or (), layout.is_number)):
+        cells = (str(row[index]) for row in rows if index < len(row))
         code = next(filter(_CODE.fullmatch, cells), None) if is_one else None
         is_time = is_time_name(name) or is_time_name(name, weak=True) or part_of_time(name)
         if code and not is_time:

@@ -110,7 +110,7 @@ def _parse_all(cells: Sequence[Cell], month_first: bool) -> np.ndarray | None:
         if found is None:
             if is_missing(text):
                 continue
-            form = next((one for one in _FORMS if one.fullmatch(text)), None)
+            form = next((pattern for pattern in _FORMS if pattern.fullmatch(text)), None)
             found = form.fullmatch(text) if form else None
             if found is None:
                 return None

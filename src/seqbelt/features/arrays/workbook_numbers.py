@@ -3,9 +3,8 @@
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
-from typing import Any
 
 from seqbelt.errors import EMPTY, UNREADABLE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.number_cells import Cell
@@ -75,7 +74,7 @@ def _check_extent(content: bytes, refuse_size: Callable[[int], None]) -> None:
     repeat a long text too often."""
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         members = file.namelist()
-        lengths = [len(one[0]) for one in _TEXT.finditer(file.read(SHARED))] if (
+        lengths = [len(match[0]) for match in _TEXT.finditer(file.read(SHARED))] if (
             SHARED in members
         ) else []  # fmt: skip
         for member in members:
@@ -91,8 +90,8 @@ def _check_extent(content: bytes, refuse_size: Callable[[int], None]) -> None:
             num_cells = max(num_cells, sheet.count(b"<c"), sheet.count(b":c "))
             refuse_size(num_cells * BYTES_A_CELL)
             if max(lengths, default=0) > LONG_TEXT:
-                places = (int(found[1]) for found in _SHARED_CELL.finditer(sheet))
-                refuse_size(sum(lengths[at] for at in places if at < len(lengths)))
+                indices = (int(found[1]) for found in _SHARED_CELL.finditer(sheet))
+                refuse_size(sum(lengths[at] for at in indices if at < len(lengths)))
 
 
 def _column_number(letters: bytes) -> int:
@@ -102,7 +101,7 @@ def _column_number(letters: bytes) -> int:
     return number
 
 
-def _rows(rows: list[list[Any]], skip_rows: int) -> Iterator[Row]:
+def _rows(rows: Sequence[Sequence[object]], skip_rows: int) -> Iterator[Row]:
     """Rows that hold something, with their numbers; cells beyond the last one of all are left
     out."""
     for number, values in enumerate(rows, start=1):
@@ -117,7 +116,7 @@ def _rows(rows: list[list[Any]], skip_rows: int) -> Iterator[Row]:
             yield number, cells
 
 
-def _cell(value: Any) -> Cell:
+def _cell(value: object) -> Cell:
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, int | float):

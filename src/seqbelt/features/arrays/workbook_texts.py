@@ -40,9 +40,9 @@ def sheet_names(path: Path) -> list[str]:
 
     workbook = _open(path)
     return [
-        one.name
-        for one in workbook.sheets_metadata
-        if one.visible == SheetVisibleEnum.Visible and one.typ == SheetTypeEnum.WorkSheet
+        sheet.name
+        for sheet in workbook.sheets_metadata
+        if sheet.visible == SheetVisibleEnum.Visible and sheet.typ == SheetTypeEnum.WorkSheet
     ]
 
 
@@ -101,7 +101,7 @@ def describe_hidden(file: IO[bytes], name: str) -> list[str]:
     *above, last_row = sheet.partition(b"</sheetData>")[0].rpartition(b"<row")
     if _FORMULA.search(last_row) and not _FORMULA.search(above[0]):
         hidden.append("the last row alone has formulas, as sums are, and is read")
-    return [f"sheet '{name}': {one}" for one in hidden]
+    return [f"sheet '{name}': {text}" for text in hidden]
 
 
 def _sheet_member(packed: zipfile.ZipFile, name: str) -> bytes:
@@ -125,7 +125,7 @@ def _sheet_member(packed: zipfile.ZipFile, name: str) -> bytes:
     return b""
 
 
-def cell_text(value: Any) -> str:
+def cell_text(value: object) -> str:
     """What a person reads in a cell."""
     if isinstance(value, str):
         return value
@@ -143,7 +143,7 @@ def cell_text(value: Any) -> str:
 
 def last_filled(row: Sequence[str]) -> int:
     """How many cells a row has up to the last that is not empty."""
-    return next((place for place in range(len(row), 0, -1) if row[place - 1]), 0)
+    return next((count for count in range(len(row), 0, -1) if row[count - 1]), 0)
 
 
 def _open(path: Path) -> "CalamineWorkbook":

@@ -174,26 +174,26 @@ def whole_wav(content: bytes) -> bytes:
     """
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         return content
-    place = 12
-    while place + 8 <= len(content):
-        name, size = content[place : place + 4], struct.unpack_from("<I", content, place + 4)[0]
-        place += 8
+    offset = 12
+    while offset + 8 <= len(content):
+        name, size = content[offset : offset + 4], struct.unpack_from("<I", content, offset + 4)[0]
+        offset += 8
         if name == b"data":
-            if len(content) - place < size < 0xFFFFFFFF - 64:
-                raise BadInput(TRUNCATED, f"{len(content) - place} of {size} bytes are there")
-            if size == 0 and not content[place : place + 4].strip().isalnum():  # no chunk's name
-                return content[: place - 4] + b"\xff\xff\xff\xff" + content[place:]
-            _refuse_samples_behind(content, place, size)
+            if len(content) - offset < size < 0xFFFFFFFF - 64:
+                raise BadInput(TRUNCATED, f"{len(content) - offset} of {size} bytes are there")
+            if size == 0 and not content[offset : offset + 4].strip().isalnum():  # no chunk's name
+                return content[: offset - 4] + b"\xff\xff\xff\xff" + content[offset:]
+            _refuse_samples_behind(content, offset, size)
             return content
         if name == b"fmt ":
-            _check_format(content[place : place + size])
-        place += size + size % 2  # chunks are padded to an even length
+            _check_format(content[offset : offset + size])
+        offset += size + size % 2  # chunks are padded to an even length
     raise BadInput(TRUNCATED, "the WAV ends before its samples begin")
 
 
-def _refuse_samples_behind(content: bytes, place: int, size: int) -> None:
+def _refuse_samples_behind(content: bytes, offset: int, size: int) -> None:
     """Raise where what follows the samples of a WAV is neither a chunk, a tag nor padding."""
-    behind = place + min(size, len(content) - place)
+    behind = offset + min(size, len(content) - offset)
     rest = memoryview(content)[behind:]
     if bytes(rest[:12]).lstrip(b"\0")[:4] in (b"RIFF", b"data"):
         raise BadInput(WRONG_TYPE, SEVERAL)

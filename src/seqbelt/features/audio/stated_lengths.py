@@ -81,13 +81,13 @@ def refuse_more(present: int, stated: int) -> None:
 
 def _refuse_chained(content: bytes) -> None:
     """Raise where an Ogg stream begins after another one has ended."""
-    place, has_ended = 0, False
-    while content[place : place + 4] == b"OggS" and place + 27 <= len(content):
-        flags, num_segments = content[place + 5], content[place + 26]
+    offset, has_ended = 0, False
+    while content[offset : offset + 4] == b"OggS" and offset + 27 <= len(content):
+        flags, num_segments = content[offset + 5], content[offset + 26]
         if has_ended and flags & 2:
             raise BadInput(WRONG_TYPE, SEVERAL)
         has_ended |= bool(flags & 4)
-        place += 27 + num_segments + sum(content[place + 27 : place + 27 + num_segments])
+        offset += 27 + num_segments + sum(content[offset + 27 : offset + 27 + num_segments])
 
 
 def _ds64_size(content: bytes) -> int | None:
@@ -101,49 +101,49 @@ def _check_chunks(
     content: bytes, size_format: str, first: int, name: bytes, stated: int | None
 ) -> None:
     """Find the chunk of samples and compare its size, or ``stated``, with the bytes there are."""
-    for chunk, place, size in _chunks(content, size_format, first):
+    for chunk, offset, size in _chunks(content, size_format, first):
         if chunk != name:
             continue
         size = size if stated is None else stated
         is_open = size <= 0 or (size >= _OPEN_32 and size_format.endswith("I") and stated is None)
         if not is_open:
-            _refuse_missing(len(content) - place, size)
+            _refuse_missing(len(content) - offset, size)
         return
     raise BadInput(TRUNCATED, "the file ends before its samples begin")
 
 
-def _chunks(content: bytes, size_format: str, place: int) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(content: bytes, size_format: str, offset: int) -> Iterator[tuple[bytes, int, int]]:
     """Name, place of the content and size of each chunk."""
     header = 4 + struct.calcsize(size_format)
-    while place + header <= len(content):
-        (size,) = struct.unpack_from(size_format, content, place + 4)
-        yield content[place : place + 4], place + header, size
+    while offset + header <= len(content):
+        (size,) = struct.unpack_from(size_format, content, offset + 4)
+        yield content[offset : offset + 4], offset + header, size
         if size < 0:
             return
-        place += header + size + (size % 2 if size_format.endswith("I") else 0)
+        offset += header + size + (size % 2 if size_format.endswith("I") else 0)
 
 
 def _check_last_page(content: bytes) -> None:
     """An Ogg stream ends with a complete page that is flagged as the last."""
-    place = content.rfind(b"OggS")
-    if len(content) - place >= 27:
-        num_segments = content[place + 26]
-        lacing = content[place + 27 : place + 27 + num_segments]
-        is_whole = len(lacing) == num_segments and len(content) - place >= 27 + num_segments + sum(
+    offset = content.rfind(b"OggS")
+    if len(content) - offset >= 27:
+        num_segments = content[offset + 26]
+        lacing = content[offset + 27 : offset + 27 + num_segments]
+        is_whole = len(lacing) == num_segments and len(content) - offset >= 27 + num_segments + sum(
             lacing
         )
-        if is_whole and content[place + 5] & 4:
+        if is_whole and content[offset + 5] & 4:
             return
     raise BadInput(TRUNCATED, "the last Ogg page does not end the stream")
 
 
 def _check_voc_blocks(content: bytes) -> None:
     """Each block of a Creative Voice File states its size; a block of type 0 is the last."""
-    (place,) = struct.unpack_from("<H", content.ljust(22, b"\0"), len(_VOC))
-    while 0 < place < len(content) and content[place]:
-        size = int.from_bytes(content[place + 1 : place + 4], "little")
-        _refuse_missing(len(content) - place - 4, size)
-        place += 4 + size
+    (offset,) = struct.unpack_from("<H", content.ljust(22, b"\0"), len(_VOC))
+    while 0 < offset < len(content) and content[offset]:
+        size = int.from_bytes(content[offset + 1 : offset + 4], "little")
+        _refuse_missing(len(content) - offset - 4, size)
+        offset += 4 + size
 
 
 def _check_xing(content: bytes) -> None:
@@ -178,8 +178,8 @@ def _xing(content: bytes) -> tuple[int, int, bytes]:
     """Where an MP3's first frame begins, the flags of the lengths in it (0 without), and those."""
     first = tag_bytes(content)
     head = content[first : first + 256]
-    place = max(head.find(b"Xing"), head.find(b"Info"))
-    if head[:1] != b"\xff" or head[1:2] < b"\xe0" or place < 0 or len(head) < place + 16:
+    offset = max(head.find(b"Xing"), head.find(b"Info"))
+    if head[:1] != b"\xff" or head[1:2] < b"\xe0" or offset < 0 or len(head) < offset + 16:
         return first, 0, b""
-    (flags,) = struct.unpack_from(">I", head, place + 4)
-    return first, flags, head[place + 8 :]
+    (flags,) = struct.unpack_from(">I", head, offset + 4)
+    return first, flags, head[offset + 8 :]

@@ -126,17 +126,20 @@ class PcmReader:
             return self._begin_raw(content)
         if len(content) >= 12 and content[8:12] != b"WAVE":
             raise self._refused(f"RIFF {content[8:12].decode('latin-1')}")
-        place = 12
-        while place + 8 <= len(content):
-            name, size = content[place : place + 4], struct.unpack_from("<I", content, place + 4)[0]
-            place += 8
+        offset = 12
+        while offset + 8 <= len(content):
+            name, size = (
+                content[offset : offset + 4],
+                struct.unpack_from("<I", content, offset + 4)[0],
+            )
+            offset += 8
             if name == b"data":
                 # Recorders that stream leave the size at 0 or at the largest number.
                 self._num_left = size if 0 < size < 0xFFFFFFFF - 64 else None
-                return place
-            if name == b"fmt " and size >= 16 and len(content) >= place + size:
-                self._read_format(content[place : place + size])
-            place += size + size % 2  # chunks are padded to an even length
+                return offset
+            if name == b"fmt " and size >= 16 and len(content) >= offset + size:
+                self._read_format(content[offset : offset + size])
+            offset += size + size % 2  # chunks are padded to an even length
         if len(content) > MAX_WAV_HEADER or self._is_ended:
             raise BadInput(
                 TRUNCATED, f"no data chunk in the first {MAX_WAV_HEADER:,} bytes of the WAV"

@@ -122,15 +122,15 @@ class Segmenter:
 
     def with_places(self, raw: str) -> Morphemes:
         """The morphemes with their places in ``raw``."""
-        forms, places = self._segment(raw)
+        forms, spans = self._segment(raw)
         characters = self._characters.encode(raw, add_special_tokens=False).offsets
         starts = [*(start for start, _ in characters), len(raw)]
         # A composed character is said to come from the first of its parts: up to the next one.
-        return Morphemes(forms, [(starts[start], starts[end]) for start, end in places])
+        return Morphemes(forms, [(starts[start], starts[end]) for start, end in spans])
 
     def _segment(self, raw: str) -> Morphemes:
         text = self._normalizer.normalize_str(raw).translate(STRAY_JAMO)
-        forms, places = [], []
+        forms, spans = [], []
         for block in BLOCKS.finditer(text):
             tokens = cast("list[Token]", self._analyser.tokenize(block[0], normalize_coda=True))
             for token in tokens:
@@ -139,8 +139,8 @@ class Segmenter:
                 if form:
                     start = block.start() + token.start
                     forms.append(form)
-                    places.append((start, start + token.len))
-        return Morphemes(forms, places)
+                    spans.append((start, start + token.len))
+        return Morphemes(forms, spans)
 
 
 class MorphemeEncoder(TextEncoder):
@@ -169,11 +169,11 @@ class MorphemeEncoder(TextEncoder):
 
     def offsets(self, raw: str) -> list[tuple[int, int]]:
         """As in ``TextEncoder``; the pieces of a morpheme all have the morpheme's place."""
-        forms, places = self._segmenter.with_places(raw)
+        forms, spans = self._segmenter.with_places(raw)
         starts = np.cumsum([0, *(len(form) + 1 for form in forms)])
         encoding = self._tokenizer.encode(" ".join(forms), add_special_tokens=False)
         owners = np.searchsorted(starts, [end - 1 for _, end in encoding.offsets], "right") - 1
-        return [places[owner] for owner in owners[: self.max_length]] or [(0, len(raw))]
+        return [spans[owner] for owner in owners[: self.max_length]] or [(0, len(raw))]
 
 
 _loading = Lock()

@@ -346,11 +346,13 @@ def _decode(source: Path | bytes | np.ndarray, max_characters: int, size_setting
         return decode_text(content)
     except UnicodeDecodeError as error:
         byte = content[error.start]
-        first = next(place for place, byte in enumerate(content) if byte > MAX_ASCII)
+        first = next(index for index, byte in enumerate(content) if byte > MAX_ASCII)
         begin = content.rfind(b"\n", 0, first) + 1 if first > SAMPLE_BYTES else 0
         sample = content[begin : begin + SAMPLE_BYTES]
         # One invalid byte among valid UTF-8 letters is no evidence of another encoding.
-        read = [one for one in sample.decode("utf-8", "replace") if not one.isascii()]
+        read = [
+            character for character in sample.decode("utf-8", "replace") if not character.isascii()
+        ]
         is_other = 4 * read.count("\ufffd") > len(read)
         hint = "; " + describe_encodings(sample) if is_other else ""
         raise BadInput(

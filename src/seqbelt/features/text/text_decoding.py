@@ -243,7 +243,7 @@ def _without_half_character(content: bytes, encoding: str) -> str | None:
 def _excerpt(text: str) -> str:
     """The first line that is not plain ASCII, from a little before its first such character."""
     line = next((line for line in text.splitlines() if not line.isascii()), text[:80])
-    first = next((place for place, character in enumerate(line) if not character.isascii()), 0)
+    first = next((index for index, character in enumerate(line) if not character.isascii()), 0)
     begin = max(0, first - 12)
     shown = line[begin : begin + SHOWN_CHARACTERS]
     printable = (character if character.isprintable() else "\ufffd" for character in shown)
@@ -297,15 +297,15 @@ _HEBREW_FINAL = frozenset("ךםןףץ")
 
 def _score(text: str, encoding: str) -> float:
     """How usual the characters beyond ASCII are, about -1 to 1."""
-    marks = [place for place, character in enumerate(text) if not character.isascii()]
+    marks = [index for index, character in enumerate(text) if not character.isascii()]
     if not marks:
         return 0.0 if "\0" not in text else -1.0
     scripts: dict[str, int] = {}
     points = 0.0
-    for place in marks:
-        character = text[place]
-        before = text[place - 1] if place else " "
-        after = text[place + 1] if place + 1 < len(text) else " "
+    for index in marks:
+        character = text[index]
+        before = text[index - 1] if index else " "
+        after = text[index + 1] if index + 1 < len(text) else " "
         script, point = _judge(character, before, after, encoding)
         points += point
         if script:
