@@ -25,10 +25,7 @@ WAV_ENCODINGS = {
     (3, 64): "DOUBLE", (6, 8): "ALAW", (7, 8): "ULAW",
 }  # fmt: skip
 """libsndfile's names of what a WAV's format tag and bits say."""
-SAMPLE_BYTES = {
-    "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ALAW": 1,
-    "ULAW": 1,
-}  # fmt: skip
+SAMPLE_BYTES = {encoding: bits // 8 for (_, bits), encoding in WAV_ENCODINGS.items()}
 WAV_EXTENSIBLE = 0xFFFE
 MAX_WAV_HEADER = 1 << 20
 NUM_ROWS_REMARKED = 20
