@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
+from typing import NamedTuple
 
 
 class SeqbeltError(Exception):
@@ -16,18 +17,44 @@ class SettingsError(SeqbeltError):
     """Invalid arguments or settings; nothing was started (exit code 2)."""
 
 
+class Place(NamedTuple):
+    """Where in a table, as messages name it: a line or a step, or both."""
+
+    line: int | None = None
+    """From 1."""
+    column: str | int | None = None
+    """A name, or a number from 0."""
+    step: int | None = None
+    """From 0."""
+    line_word: str = "line"
+    """What a line is called where the table is no text."""
+
+    def __str__(self) -> str:
+        step = "" if self.step is None else f"step {self.step}"
+        if self.line is None:
+            return step
+        column = "" if self.column is None else f", column {self.column}"
+        return f"{self.line_word} {self.line}{column}" + (f" ({step})" if step else "")
+
+
 class BadInput(SeqbeltError):
     """One input is not usable; other inputs are not affected.
 
-    ``reason`` is one of the constants below, by which summaries count; the message has the details.
+    ``reason`` is one of the constants below, by which summaries count; ``message`` has the details:
+    texts, and perhaps among them the ``Place``.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+    def __init__(self, reason: str, *message: str | Place) -> None:
+        super().__init__("".join(map(str, message)))
+        self.reason, self.message = reason, message
 
-    def __reduce__(self) -> tuple[type["BadInput"], tuple[str, str]]:
-        return BadInput, (self.reason, self.args[0])  # between processes
+    def __reduce__(self) -> tuple[type["BadInput"], tuple[str | Place, ...]]:
+        return BadInput, (self.reason, *self.message)  # between processes
+
+    @property
+    def place(self) -> Place | None:
+        """Line, column and step at fault, where the message names them."""
+        return next((part for part in self.message if isinstance(part, Place)), None)
 
     def __str__(self) -> str:
         return f"{self.reason}: {super().__str__()}"

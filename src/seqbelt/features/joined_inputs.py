@@ -319,4 +319,4 @@ class _named:
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if isinstance(error, BadInput):
-            raise BadInput(error.reason, f"{self.name}: {error.args[0]}") from None
+            raise BadInput(error.reason, f"{self.name}: ", *error.message) from None

@@ -94,7 +94,7 @@ def read_joined_row(
         if part is not None and not section.reads_text:
             part = _decode(part)
         if isinstance(part, BadInput):
-            return BadInput(part.reason, f"{name}: {part.args[0]}")
+            return BadInput(part.reason, f"{name}: ", *part.message)
         parts.append(part)
     return JoinedSource(tuple(parts), tuple(given.get(name, "") for name in features.columns))
 

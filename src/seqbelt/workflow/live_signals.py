@@ -101,7 +101,7 @@ def _read_file(bundle: Bundle, path: Path) -> Signal:
             values = bundle.encoder.select(raw)
     except BadInput as error:
         if isinstance(features, AudioFeatures) and path.suffix.lower() in RAW_SUFFIXES:
-            error = BadInput(error.reason, f"{error.args[0]}; --pcm s16le reads raw samples")
+            error = BadInput(error.reason, *error.message, "; --pcm s16le reads raw samples")
         return Signal(_raise_at_first(error), lambda piece: piece, lambda: np.empty(0), [])
     notes = [*features.remarks(raw, bundle.encoder)]
     return Signal(iter([values]), lambda piece: piece, lambda: values[:0], notes)

@@ -16,7 +16,7 @@ import pytest
 import scipy.io
 import torch
 
-from seqbelt.errors import BadInput
+from seqbelt.errors import BadInput, Place
 from seqbelt.features.arrays.reading import read_array
 from seqbelt.features.arrays.table_layout import TableOptions
 
@@ -123,7 +123,7 @@ def test_the_key_chooses_among_several_arrays(make):
 def test_header_and_empty_cells_of_a_table():
     array = read_array(b"t,x,word\n0,1.5,a\n1,?,b\n2,,a\n", MEGABYTE)
     assert array.names == ("t", "x", "word") and array.is_table
-    assert array.not_numbers == {2: "'a' in line 2"}
+    assert array.not_numbers == {2: ("'a'", Place(2))}
     assert list(array.asides) == [0]
     np.testing.assert_array_equal(array.values[:, 1], [1.5, np.nan, np.nan])
 

@@ -1,8 +1,10 @@
 """Steps of a signal in pieces are the steps of its file, whatever the pieces."""
 
 import io
+import pickle
 import tracemalloc
 from itertools import pairwise
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqbelt.errors import BadInput
+from seqbelt.errors import BadInput, Place
 from seqbelt.features.arrays.array_features import Steps
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.skeleton import Skeleton
@@ -336,6 +338,18 @@ def test_a_refused_row_is_named_by_its_line_in_the_signal(at_once, row):
         encoder.select(features.read(content))
     if row == b"5,":
         assert "step 30" in str(refused.value) and "step 30" in str(of_file.value)
+    assert refused.value.place == of_file.value.place == (33, None, ANY, "line")
+
+
+def test_only_the_places_in_a_refusal_are_moved():
+    features = Channels(kind="channels")
+    encoder = features.encoder(features.learn([features.read(b"x,y\n1,2\n")]))
+    content = b"x,y\n" + b"1,2\n" * 30 + b"5,6,line 7\n"
+    with pytest.raises(
+        BadInput, match="line 32 has 3 values, line 1 names 2 columns: 'line 7'"
+    ) as refused:
+        read_bytes(TableReader(features, encoder), content, range(8, len(content), 8))
+    assert pickle.loads(pickle.dumps(refused.value)).place == Place(32)
 
 
 @pytest.mark.parametrize("cut", range(1, 50))

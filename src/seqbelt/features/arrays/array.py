@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seqbelt.errors import Place
 from seqbelt.features.arrays.joined_times import JoinedTime, find_joined_times
 from seqbelt.features.arrays.number_cells import Cell, as_text, find_sentinel, is_missing
 from seqbelt.features.arrays.row_kinds import is_word
@@ -47,9 +48,9 @@ class Aside(NamedTuple):
     """Why a column of a table is no channel."""
 
     why: str
-    fall: str = ""
+    fall: tuple[str | Place, ...] = ()
     """Where its times fall, or that several rows have each of them, so that the rows are no steps;
-    "" where they are."""
+    empty where they are."""
     seconds: np.ndarray | None = None
     """The times in seconds, float64 ``(rows,)``; None where their unit is not known."""
 
@@ -64,7 +65,7 @@ class Array(NamedTuple):
 
     values: np.ndarray
     names: tuple[str, ...] | None = None
-    not_numbers: Mapping[int, str] = {}
+    not_numbers: Mapping[int, tuple[str, Place]] = {}
     is_table: bool = False
     asides: Mapping[int, Aside] = {}
     lines: Lines | None = None
@@ -111,7 +112,7 @@ def to_array(table: Table, line_word: str = "line") -> Array:
     names, lines = table.names, table.lines
     table, notes = _with_spelled_numbers(table)
     columns: list[np.ndarray] = []
-    words: dict[int, str] = {}
+    words: dict[int, tuple[str, Place]] = {}
     asides: dict[int, Aside] = {}
     times = {
         index: seconds
@@ -129,7 +130,7 @@ def to_array(table: Table, line_word: str = "line") -> Array:
                 # Where such a column is needed the file is refused; elsewhere this note is all.
                 label = column_label(names, index)
                 notes += (f"column {label} holds {shown} beside numbers or times",)
-            words[index] = f"{shown} in {line_word} {lines[row]}"
+            words[index] = shown, Place(lines[row], line_word=line_word)
             columns.append(np.full(len(column), np.nan))
             continue
         values = _without_overloads(column) if isinstance(column, np.ndarray) else seconds
@@ -171,7 +172,7 @@ def _look_for_long_format(
             if isinstance(column, np.ndarray) and not asides[times].fall:
                 return asides, (f"perhaps {shape}; {name} is read as a channel",)
             fall = f"the table has {shape}: make a column of each, as pandas' DataFrame.pivot does"
-            return {**asides, times: Aside("", fall)}, ()
+            return {**asides, times: Aside("", (fall,))}, ()
     return asides, ()
 
 
@@ -254,8 +255,8 @@ def _aside_of_joined(time: JoinedTime, lines: Lines, line_word: str, label: str)
     if time.seconds is None or (row is not None and not time.has_year):
         return None
     if row is not None:
-        fall = f"{line_word} {lines[row]}, {label}: the time is earlier than before{SORT}"
-        return Aside("", fall)
+        place = Place(lines[row], line_word=line_word)
+        return Aside("", (place, f", {label}: the time is earlier than before{SORT}"))
     spacing = describe_spacing(time.seconds, "{:.2g} s".format)
     why = f"{label} are rising time together: no channels"
     return Aside(why + (f"; {spacing}" if spacing else ""), seconds=time.seconds)
@@ -311,7 +312,5 @@ def _aside_of_times(
         )
         why = f"{label} is rising time: not a channel" + (f"; {spacing}" if spacing else "")
         return Aside(why, seconds=seconds)
-    return Aside(
-        "",
-        f"{line_word} {lines[row]}, {label}: '{as_text(cells[row])}' is earlier than before{SORT}",
-    )
+    fall = f", {label}: '{as_text(cells[row])}' is earlier than before{SORT}"
+    return Aside("", (Place(lines[row], line_word=line_word), fall))

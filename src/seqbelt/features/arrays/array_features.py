@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from seqbelt.errors import NOT_FINITE, TOO_LONG, WRONG_SHAPE, WRONG_TYPE, BadInput
+from seqbelt.errors import NOT_FINITE, TOO_LONG, WRONG_SHAPE, WRONG_TYPE, BadInput, Place
 from seqbelt.features.arrays.array import IGNORED, Array
 from seqbelt.features.arrays.channel_transforms import hold
 from seqbelt.features.arrays.number_cells import EXACT
@@ -215,16 +215,19 @@ class ArrayFeatures(Features):
         """Why a channel or an array with values that ``transform`` cannot use is refused."""
         bad = self._check(values)
         step, *channels = np.unravel_index(int(bad.argmax()), bad.shape)
-        at = f"step {step}"
-        if array.lines is not None:
-            at = f"line {array.lines[int(step)]} ({at})"
+        line = None if array.lines is None else array.lines[int(step)]
         channel = tuple(map(int, channels))
         if len(channels) == 1:
             channel = f"'{names[int(channels[0])]}'" if names else int(channels[0])
-        problem = f"{bad.sum()} values are missing or infinite, first in {at}, channel {channel}"
+        problem = f", channel {channel}"
         if np.isfinite(value := values[(step, *channels)]):
             problem += f": {value:g} does not fit into float32"
-        return BadInput(NOT_FINITE, problem + self.MISSING_HINT)
+        return BadInput(
+            NOT_FINITE,
+            f"{bad.sum()} values are missing or infinite, first in ",
+            Place(line, step=int(step)),
+            problem + self.MISSING_HINT,
+        )
 
     def _from_table(self, array: Array, is_chosen: bool = False) -> Steps:
         """Steps of a table: its channels, and apart from them what is none.
@@ -239,8 +242,8 @@ class ArrayFeatures(Features):
                 together = ", ".join(f"'{names[n]}'" for n, a in asides.items() if a is aside)
                 raise BadInput(
                     WRONG_TYPE,
-                    f"{aside.fall}, or name {together} in features.ignore to take the rows as they "
-                    "stand",
+                    *aside.fall,
+                    f", or name {together} in features.ignore to take the rows as they stand",
                 )
         kept = array.take(n for n in range(array.values.shape[1]) if n not in asides)
         if not kept.values.shape[1]:
@@ -273,10 +276,12 @@ class ArrayFeatures(Features):
     def _problem_of(self, array: Array, index: int) -> BadInput | None:
         """Why a column cannot be a channel; None where it can."""
         if index in array.not_numbers:
-            label, value = column_label(array.names, index), array.not_numbers[index]
+            label, (value, place) = column_label(array.names, index), array.not_numbers[index]
             return BadInput(
-                NOT_FINITE if value.startswith("'' ") else WRONG_TYPE,  # empty: values are missing
-                f"column {label} holds {value}, not a number; "
+                NOT_FINITE if value == "''" else WRONG_TYPE,  # empty: values are missing
+                f"column {label} holds {value} in ",
+                place,
+                ", not a number; "
                 "features.channels selects columns, features.ignore leaves some out",
             )
         column = array.values[:, index : index + 1]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from seqbelt.errors import WRONG_SHAPE, BadInput
+from seqbelt.errors import WRONG_SHAPE, BadInput, Place
 from seqbelt.features.arrays.number_cells import Cell, as_text, is_missing
 from seqbelt.features.arrays.row_kinds import Row, is_count, is_number, trimmed
 
@@ -33,7 +33,8 @@ def is_pandas_header(cells: Sequence[Cell], below: Sequence[Row], line: int) -> 
         return False
     raise BadInput(
         WRONG_SHAPE,
-        f"line {line}: '{', '.join(numbers)[:40]}' may be pandas' header of numbers or the first "
+        Place(line),
+        f": '{', '.join(numbers)[:40]}' may be pandas' header of numbers or the first "
         "values; features.header: true or false decides",
     )
 

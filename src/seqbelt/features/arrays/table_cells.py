@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from seqbelt.errors import UNREADABLE, WRONG_SHAPE, WRONG_TYPE, BadInput
+from seqbelt.errors import UNREADABLE, WRONG_SHAPE, WRONG_TYPE, BadInput, Place
 from seqbelt.features.arrays.column_names import UNNAMED
 from seqbelt.features.arrays.number_cells import (
     TRUTH_WORDS,
@@ -207,8 +207,8 @@ def _find_signs(
         value = str(cells[conflict.column][conflict.row])[:40]
         raise BadInput(
             WRONG_TYPE,
-            f"line {lines[conflict.row]}, column {column_label(names, conflict.column)}: "
-            f"'{value}' can be read in two ways: {conflict}; "
+            Place(lines[conflict.row], column_label(names, conflict.column)),
+            f": '{value}' can be read in two ways: {conflict}; "
             "features.decimal and features.thousands say how numbers are written",
         ) from None
 
@@ -252,7 +252,8 @@ def _joined(body: list[Row], layout: Layout) -> tuple[list[Row], Layout]:
         ):
             raise BadInput(
                 WRONG_SHAPE,
-                f"line {line}: with decimal commas and commas between the values, '"
+                Place(line),
+                ": with decimal commas and commas between the values, '"
                 f"{','.join(map(str, cells))[:60]}' cannot be taken apart; save the table with "
                 "semicolons",
             )
@@ -301,7 +302,8 @@ def _refuse_split_numbers(body: Sequence[Row]) -> None:
             if isinstance(cell, str) and re.match(r"-?0\d", cell) and looks_like_number(cell):
                 raise BadInput(
                     WRONG_TYPE,
-                    f"line {line}, column {column}: '{cell[:40]}' may be the second half of "
+                    Place(line, column),
+                    f": '{cell[:40]}' may be the second half of "
                     "a number with a comma; features.decimal says whether ',' or '.' is the "
                     "decimal sign",
                 )
@@ -357,18 +359,20 @@ def _fitted(row: Row, layout: Layout) -> Row:
     if any(isinstance(cell, str) and "\n" in cell for cell in cells):
         raise BadInput(
             UNREADABLE,
-            f"line {line}: a quotation mark that begins a value here is not closed in its line; "
+            Place(line),
+            ": a quotation mark that begins a value here is not closed in its line; "
             "remove it from the file",
         )
     of = f"the columns named in line {layout.header_line}" if layout.names else "the other lines"
     names = f"{width}" if layout.names else f"{width} values"
     raise BadInput(
         WRONG_SHAPE,
-        f"line {line} has {len(cells)} values, {of} are {names}: '"
+        Place(line),
+        f" has {len(cells)} values, {of} are {names}: '"
         f"{','.join(map(str, cells))[:60]}'; where commas are decimal signs, features.decimal says "
         "so, and features.skip_rows leaves lines at the top out"
         if len(cells) > width
-        else f"line {line} has {len(cells)} values, {of} are {names}; a value is missing, or the "
+        else f" has {len(cells)} values, {of} are {names}; a value is missing, or the "
         "line was cut off",
     )
 
@@ -386,7 +390,8 @@ def _refuse_beyond_names(
             if cell != "":
                 raise BadInput(
                     WRONG_SHAPE,
-                    f"line {lines[row]} has {layout.width} values, line {layout.header_line} names "
+                    Place(lines[row]),
+                    f" has {layout.width} values, line {layout.header_line} names "
                     f"{layout.num_named} columns: '{str(cell)[:40]}' has no column; where commas "
                     "are decimal signs, features.decimal: ',' says so, features.skip_rows leaves "
                     "lines at the top out",

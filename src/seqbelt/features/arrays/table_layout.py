@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from seqbelt.errors import EMPTY, WRONG_SHAPE, WRONG_TYPE, BadInput
+from seqbelt.errors import EMPTY, WRONG_SHAPE, WRONG_TYPE, BadInput, Place
 from seqbelt.features.arrays.column_names import UNNAMED, distinct_names, joined_name, names_of
 from seqbelt.features.arrays.number_cells import (
     Cell,
@@ -124,7 +124,8 @@ def _refuse_values_above(preamble: Sequence[Row], width: int, kinds: Sequence[bo
             _refuse_time(line, cells, kinds)
         raise BadInput(
             WRONG_SHAPE,
-            f"line {line} has {count_of(len(cells), 'value')}, the lines below it "
+            Place(line),
+            f" has {count_of(len(cells), 'value')}, the lines below it "
             f"have {width}; features.skip_rows leaves lines at the top out",
         )
 
@@ -171,7 +172,8 @@ def refuse_second_table(rows: Sequence[Row], is_number_column: Sequence[bool]) -
         if index and any(len(row) == len(cells) and any(map(is_number, row)) for _, row in below):
             raise BadInput(
                 WRONG_SHAPE,
-                f"line {line}: '{', '.join(map(str, cells))[:60]}' names columns anew below "
+                Place(line),
+                f": '{', '.join(map(str, cells))[:60]}' names columns anew below "
                 "values: a second table; save it as a file of its own, or leave out the lines "
                 "above it by features.skip_rows",
             )
@@ -300,7 +302,8 @@ def _refuse_misfit(rows: Sequence[Row], line: int, named: int, width: int) -> No
     wrong, cells = next((row for row in rows if len(row[1]) != named), rows[0])
     raise BadInput(
         WRONG_SHAPE,
-        f"line {wrong} has {count_of(len(cells), 'value')}, line {line} names {named} columns; "
+        Place(wrong),
+        f" has {count_of(len(cells), 'value')}, line {line} names {named} columns; "
         f"{_comma_hint(named, width)}features.skip_rows leaves lines at the top out",
     )
 
@@ -351,7 +354,8 @@ def _refuse_mixed(line: int, cells: Sequence[Cell], kinds: Sequence[bool]) -> No
     column, word = next((n, cell) for n, cell in enumerate(cells) if is_word(cell))
     raise BadInput(
         WRONG_TYPE,
-        f"line {line}, column {column}: '{str(word)[:40]}' is not a number, and '{numbers[0]}' "
+        Place(line, column),
+        f": '{str(word)[:40]}' is not a number, and '{numbers[0]}' "
         "beside it is not a name; features.header says whether this line names the columns, "
         "features.skip_rows leaves lines at the top out",
     )
@@ -363,7 +367,8 @@ def _refuse_time(line: int, cells: Sequence[Cell], kinds: Sequence[bool]) -> Non
         if is_one and looks_like_time(cell):
             raise BadInput(
                 WRONG_TYPE,
-                f"line {line}, column {column}: '{str(cell)[:40]}' is a date or a time, and the "
+                Place(line, column),
+                f": '{str(cell)[:40]}' is a date or a time, and the "
                 "others of its column are numbers",
             )
 
@@ -381,7 +386,8 @@ def _refuse_damaged(line: int, cells: Sequence[Cell], is_named_above: bool) -> N
     column = cells.index(values[0])
     raise BadInput(
         WRONG_TYPE,
-        f"line {line}, column {column}: '{str(values[0])[:40]}' is not a number; where the line "
+        Place(line, column),
+        f": '{str(values[0])[:40]}' is not a number; where the line "
         "names the columns, features.skip_rows leaves the lines above it out and features.header: "
         "true takes it as names",
     )

@@ -8,7 +8,7 @@ and ``number_cells``; both ways give the same where both can read.
 import re
 from collections.abc import Iterator
 
-from seqbelt.errors import TRUNCATED, WRONG_TYPE, BadInput
+from seqbelt.errors import TRUNCATED, WRONG_TYPE, BadInput, Place
 from seqbelt.features.arrays.joined_times import part_of_time
 from seqbelt.features.arrays.plain_tables import read_plain_table
 from seqbelt.features.arrays.table_cells import HEAD_ROWS, Table, read_rows
@@ -38,7 +38,7 @@ def read_text_table(content: bytes, options: TableOptions, words: str | None = N
     for start, kind in _OTHER_FORMATS:
         if beginning.lower().startswith(start):
             shown = beginning[:30].splitlines()[0]
-            raise BadInput(WRONG_TYPE, f"line 1: '{shown}' begins {kind}; expected a table")
+            raise BadInput(WRONG_TYPE, Place(1), f": '{shown}' begins {kind}; expected a table")
     _refuse_cut_number(text)
     head, layout = _find_layout(text, options)
     if layout.names is not None and words in layout.names:
@@ -91,6 +91,7 @@ def _refuse_cut_number(text: str) -> None:
         line = sum(1 for _ in numbered_lines(text, 0))
         raise BadInput(
             TRUNCATED,
-            f"line {line}: '{last[0][-40:]}' ends behind its decimal sign, where the file ends: it "
+            Place(line),
+            f": '{last[0][-40:]}' ends behind its decimal sign, where the file ends: it "
             "was cut off; copy it again, or remove the line",
         )

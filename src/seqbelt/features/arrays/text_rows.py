@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput
+from seqbelt.errors import EMPTY, TOO_LONG, UNREADABLE, WRONG_TYPE, BadInput, Place
 from seqbelt.features.arrays.number_cells import ERROR_WORDS, Cell
 from seqbelt.features.arrays.row_kinds import Row, is_number, is_word
 from seqbelt.features.arrays.spelled_numbers import has_unit
@@ -79,18 +79,19 @@ def split_rows(lines: Iterator[tuple[int, str]], delimiter: str) -> Iterator[Row
             if num_lines > 1 and any(map(is_number, row)):
                 raise UnclosedQuote(
                     UNREADABLE,
-                    f"line {line}: a quotation mark that begins a value here is not closed in its "
+                    Place(line),
+                    ": a quotation mark that begins a value here is not closed in its "
                     "line, so the lines below it would be lost; remove it from the file",
                 )
             yield line, row
     except csv.Error as error:
-        raise BadInput(UNREADABLE, f"line {started[0] if started else 1}: {error}") from None
+        raise BadInput(UNREADABLE, Place(started[0] if started else 1), f": {error}") from None
 
 
 def _refuse_width(line: int, num_cells: int) -> None:
     if num_cells > MAX_COLUMNS:
         raise BadInput(
-            TOO_LONG, f"line {line} has {num_cells} columns; at most {MAX_COLUMNS} are read"
+            TOO_LONG, Place(line), f" has {num_cells} columns; at most {MAX_COLUMNS} are read"
         )
 
 
@@ -221,7 +222,8 @@ def _blanks_separate(
     if options.thousands is None and len(set(widths)) == 1:
         raise BadInput(
             WRONG_TYPE,
-            f"line {blank[0]}: '{blank[1].strip()[:40]}' is one number or several; "
+            Place(blank[0]),
+            f": '{blank[1].strip()[:40]}' is one number or several; "
             "features.thousands: ' ' says that blanks separate thousands, '.' or ',' that "
             "they do not",
         )

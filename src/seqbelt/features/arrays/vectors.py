@@ -56,8 +56,8 @@ class Vectors(ArrayFeatures):
             )
         values = array.values
         if array.not_numbers:
-            word = next(iter(array.not_numbers.values()))
-            raise BadInput(WRONG_TYPE, f"a column holds {word}, not a number")
+            word, place = next(iter(array.not_numbers.values()))
+            raise BadInput(WRONG_TYPE, f"a column holds {word} in ", place, ", not a number")
         if self._check(values).any():
             raise self._refused(values, array, array.names)
         if values.ndim != len(self.axes):

@@ -1,14 +1,13 @@
 """Signals as bytes that come in pieces of any size: raw samples, a WAV, lines of a table."""
 
 import io
-import re
 import struct
 from typing import Literal
 
 import numpy as np
 import soundfile
 
-from seqbelt.errors import EMPTY, TRUNCATED, WRONG_TYPE, BadInput
+from seqbelt.errors import EMPTY, TRUNCATED, WRONG_TYPE, BadInput, Place
 from seqbelt.features.arrays.array_features import ArrayEncoder, ArrayFeatures
 from seqbelt.features.arrays.text_columns import read_text_table
 from seqbelt.features.arrays.text_rows import is_comment
@@ -213,7 +212,8 @@ class TableReader:
         try:
             rows = self._encoder.select(self._features.read(b"".join([*self._above, *lines])))
         except BadInput as error:
-            raise BadInput(error.reason, self._place_in_signal(str(error.args[0]))) from None
+            parts = (self._in_signal(p) if isinstance(p, Place) else p for p in error.message)
+            raise BadInput(error.reason, *parts) from None
         self._num_lines += len(lines)
         self._num_rows += len(rows)
         if self._first_lines is not None:
@@ -222,13 +222,12 @@ class TableReader:
                 self._remark()
         return rows
 
-    def _place_in_signal(self, message: str) -> str:
-        """A message about the lines that were just read, with their numbers in the signal."""
-        before = {"line": self._num_lines, "step": self._num_rows}
-        return re.sub(
-            r"\b(line|step) (\d+)",
-            lambda found: f"{found[1]} {int(found[2]) + before[found[1]]}",
-            message,
+    def _in_signal(self, place: Place) -> Place:
+        """A place in the lines that were just read, of which those above the values came before."""
+        line, step = place.line, place.step
+        return place._replace(
+            line=line if line is None or line <= len(self._above) else line + self._num_lines,
+            step=None if step is None else step + self._num_rows,
         )
 
     def _remark(self) -> None:
