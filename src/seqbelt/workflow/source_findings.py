@@ -15,10 +15,11 @@ from seqbelt.data.sources.file_name_patterns import (
     find_labels,
     read_pattern,
     suggest_groups,
+    suggest_recordings,
 )
 from seqbelt.data.sources.file_walk import list_files
 from seqbelt.data.sources.folders import without_label_tracks
-from seqbelt.data.sources.item_kinds import Look, kind_of_files, look_into_files, look_into_texts
+from seqbelt.data.sources.item_kinds import Look, look_into_files, look_into_texts
 from seqbelt.data.sources.names import shorten
 from seqbelt.data.sources.table_columns import NoItemsError, look_into_table
 from seqbelt.data.sources.tables import is_manifest_file
@@ -56,7 +57,7 @@ def look_into_folder(folder: Path, pattern: str | None, findings: Findings) -> L
     if findings.given_data.get("labels") == "per_step":
         findings.reasons["source"] = "recordings, with the table of its segments beside each"
         paths = without_label_tracks(paths)
-        return look_into_files(kind_of_files(folder, paths), [folder / path for path in paths])
+        return look_into_files(folder, paths)
     loose = [path for path in paths if "/" not in path]
     tables = [path for path in loose if is_manifest_file(Path(path)) and path[-4:] != ".txt"]
     others = [path for path in paths if path not in tables and not is_manifest_file(Path(path))]
@@ -74,6 +75,13 @@ def look_into_folder(folder: Path, pattern: str | None, findings: Findings) -> L
         except NoItemsError:
             if not by_class:
                 raise
+        except SettingsError as error:
+            if not by_class:
+                raise
+            raise SettingsError(
+                f"{error}\nIf it does not list the files, move {folder / tables[0]} away: each "
+                "folder is a class then"
+            ) from None
         findings.data["source"] = str(folder)
         left_out = f"; {tables[0]} beside them names no items and is left out"
     if not by_class and not pattern and (listing := _find_listing(folder, tables)) is not None:
@@ -91,7 +99,7 @@ def _look_into_names(
     folder: Path, paths: Sequence[str], pattern: str | None, findings: Findings
 ) -> Look:
     """Files of one folder, whose names have the labels."""
-    kind = kind_of_files(folder, paths)
+    look = look_into_files(folder, paths)
     read = read_pattern(paths, pattern) if pattern else find_labels(str(folder), paths)
     if not read.labels:
         raise SettingsError("--pattern: there are no class folders, so it needs (?P<label>...)")
@@ -102,15 +110,14 @@ def _look_into_names(
         )
     rows = [(folder / path, label, "") for path, label in zip(paths, read.labels, strict=True)]
     _write_items(findings, rows, read.groups)
-    return look_into_files(kind, [folder / path for path in paths])
+    return look
 
 
 def _look_into_classes(folder: Path, pattern: str | None, findings: Findings) -> Look:
     """Files in a folder for each class, perhaps with groups in their names."""
     manifest = Data.parse({**findings.data, **findings.given_data}, "data").list_items()
     paths = manifest.paths()
-    kind = kind_of_files(folder, paths)
-    files = [folder / path for path in paths]
+    look = look_into_files(folder, paths)
     labels = manifest.column("label").tolist()
     splits = manifest.column("split").tolist()
     parts = sorted({split for split in splits if split})
@@ -120,19 +127,21 @@ def _look_into_classes(folder: Path, pattern: str | None, findings: Findings) ->
     read = read_pattern(paths, pattern) if pattern else _groups_below(paths)
     if read is not None and (read.labels or read.groups):
         findings.reasons["source"] += f"; written as a list of the files, for groups {read.reason}"
+        files = [folder / path for path in paths]
         rows = list(zip(files, read.labels or labels, splits, strict=True))
         _write_items(findings, rows, read.groups)
-    look = look_into_files(kind, files)
-    if read is None and not parts and (found := suggest_groups(paths, labels)) is not None:
-        words, pattern = found
+    if read is None and not parts:
+        found = suggest_recordings(paths) or suggest_groups(paths, labels)
+    else:
+        found = None
+    if found is not None:
+        what, pattern = found
         findings.reasons["source"] += (
-            f"; perhaps speakers, subjects or machines in the paths: {shorten(words)}; "
-            f"--pattern '{pattern}' keeps each on one side of a split"
+            f"; perhaps {what}; --pattern '{pattern}' keeps each on one side of a split"
         )
         warning = (
-            f"the paths have {shorten(words)} in several classes. If those are speakers, subjects "
-            "or machines, the test would be on the same ones as the training, and too easy: add "
-            f"--force --pattern '{pattern}' to this command"
+            f"the paths may have {what}. If so, the test would be on the same ones as the "
+            f"training, and too easy: add --force --pattern '{pattern}' to this command"
         )
         look = look._replace(warnings=(*look.warnings, warning))
     return look
@@ -191,6 +200,4 @@ def look_into_manifest(path: Path, findings: Findings) -> Look:
         return look_into_texts(texts, len(texts))
     manifest = Data.parse({**findings.data, **findings.given_data}, "data").list_items()
     paths = manifest.paths()
-    return look_into_files(
-        kind_of_files(path.parent, paths), [manifest.root / name for name in paths if name]
-    )
+    return look_into_files(manifest.root, [name for name in paths if name])

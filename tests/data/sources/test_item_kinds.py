@@ -4,6 +4,7 @@ import pytest
 
 from seqbelt.data.sources import item_kinds
 from seqbelt.data.sources.item_kinds import FEW_TEXTS, look_into_texts
+from seqbelt.features.arrays.channels import Channels
 
 KOREAN, ENGLISH = ["정말 재미있는 영화"], ["a great film"]
 
@@ -36,9 +37,8 @@ def tables(tmp_path):
 
 
 def test_files_of_all_classes_are_looked_into(tables):
-    kind = item_kinds.kind_of_files(tables[0].parent, [path.name for path in tables])
-    assert kind == "tables"
-    look = item_kinds.look_into_files(kind, tables)
+    look = item_kinds.look_into_files(tables[0].parent, [path.name for path in tables])
+    assert look.kind == "tables"
     assert look.lengths.startswith("4 to 100 steps")
     assert any("a19" not in warning and "b18" in warning for warning in look.warnings)
 
@@ -46,4 +46,19 @@ def test_files_of_all_classes_are_looked_into(tables):
 def test_one_table_among_texts_does_not_make_them_tables(tables):
     for path in tables[1:]:
         path.write_text("a great film")
-    assert item_kinds.kind_of_files(tables[0].parent, [path.name for path in tables]) == "text"
+    look = item_kinds.look_into_files(tables[0].parent, [path.name for path in tables])
+    assert look.kind == "text"
+
+
+def test_a_table_is_read_once(tables, monkeypatch):
+    read = []
+
+    class Counting(Channels):
+        def read(self, source):
+            read.append(source)
+            return super().read(source)
+
+    monkeypatch.setattr(item_kinds, "CHANNELS", Counting(kind="channels"))
+    tables[18].write_text("1 2 3\n" * 9)
+    item_kinds.look_into_files(tables[0].parent, [path.name for path in tables])
+    assert len(read) == len(set(read)) > 4

@@ -20,6 +20,7 @@ _GROUP = re.compile(
 
 
 _BEFORE_NUMBER = r"(?:^|/)(?P<group>[^/0-9]+)[0-9()]+\.[^/.]*$"
+_TAKE = re.compile(r"(?:^|/)(?P<group>[^/]+)[_\- ]+[A-Za-z]\.[^/.]+$")
 _FROM_END = r"(?P<group>[^_\- /.]+)[^_\- /]*"
 
 
@@ -80,7 +81,19 @@ def find_groups(paths: Sequence[str]) -> FileNames | None:
     return FileNames([], groups, f"'{words[0]}' and its number in the names of the files")
 
 
-def suggest_groups(paths: Sequence[str], labels: Sequence[str]) -> tuple[list[str], str] | None:
+def suggest_recordings(paths: Sequence[str]) -> tuple[str, str] | None:
+    """Names that a letter at their end alone tells apart, as takes of one recording
+    (``5-9032-A``, ``5-9032-B``), and a pattern that groups them; None where most are alone."""
+    takes = [_TAKE.search(path) for path in paths]
+    counts = Counter(take["group"] for take in takes if take)
+    several = next((name for name, count in counts.items() if count > 1), None)
+    if None in takes or several is None or 2 * len(counts) < len(paths):
+        return None
+    names = [PurePosixPath(t.string).stem for t in takes if t and t["group"] == several]
+    return f"several takes of one recording: {shorten(sorted(names))}", _TAKE.pattern
+
+
+def suggest_groups(paths: Sequence[str], labels: Sequence[str]) -> tuple[str, str] | None:
     """Words in the paths ``CLASS/.../NAME`` of a class folder's files that return in other classes,
     as speakers do, and a pattern that takes them for groups; None where there are none.
 
@@ -98,7 +111,8 @@ def suggest_groups(paths: Sequence[str], labels: Sequence[str]) -> tuple[list[st
         matches = [re.search(pattern, path) for path in paths]
         found = [match["group"] for match in matches if match]
         if len(found) == len(paths) and _can_be_label(found) and _return_in_classes(found, labels):
-            return sorted(set(found)), pattern
+            words = shorten(sorted(set(found)))
+            return f"speakers, subjects or machines in several classes: {words}", pattern
     return None
 
 

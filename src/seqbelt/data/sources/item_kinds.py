@@ -30,6 +30,7 @@ NUM_LOOKED_INTO = 200
 """Files whose header is read for rates and lengths: enough to see the usual ones."""
 NUM_READ = 8
 """Tables and arrays that are read whole to see how they are written."""
+CHANNELS = Channels(kind="channels")
 FEW_TEXTS = 1000
 """Fewer texts are too few to learn pieces of words from."""
 
@@ -48,10 +49,31 @@ class Look(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def kind_of_files(folder: Path, paths: Sequence[str]) -> str:
-    """The one kind that files are of; files of no kind (a README without ending, say) are left out.
+def look_into_files(folder: Path, paths: Sequence[str]) -> Look:
+    """The feature settings for files, with sample rates and lengths of some of them.
 
     Raises SettingsError for files of several kinds, and of none.
+    """
+    read: dict[Path, Steps] = {}
+    kind = _kind_of_files(folder, paths, read)
+    files = [folder / path for path in paths]
+    some = _spread(files, NUM_LOOKED_INTO)
+    if kind == "audio":
+        return _look_into_audio(some, len(files))
+    if kind == "video":
+        settings = {"kind": "frame_differences"}
+        why = {"kind": "videos; frames adds what stands still to what moves"}
+        seconds = [length for path in some if (length := _media_length(path)[1])]
+        return Look(kind, settings, why, _describe("s", seconds, len(files)))
+    if kind == "text":
+        return look_into_texts([_text_of(path) for path in some], len(files))
+    return _look_into_arrays(kind, _spread(files, NUM_READ), len(files), read)
+
+
+def _kind_of_files(folder: Path, paths: Sequence[str], read: dict[Path, Steps]) -> str:
+    """The one kind that files are of; files of no kind (a README without ending, say) are left out.
+
+    Text files are tables where most of them can be read so: what was read is added to ``read``.
     """
     counts: dict[str, list[str]] = {}
     for path in paths:
@@ -62,7 +84,7 @@ def kind_of_files(folder: Path, paths: Sequence[str]) -> str:
         if kind:
             counts.setdefault(kind, []).append(path)
     if texts := counts.pop("txt", None):
-        are_tables = [_is_number_table(folder / path) for path in _spread(texts, NUM_READ)]
+        are_tables = [_is_number_table(folder / path, read) for path in _spread(texts, NUM_READ)]
         kind = "tables" if sum(are_tables) > len(are_tables) / 2 else "text"
         counts.setdefault(kind, []).extend(texts)
     if not counts:
@@ -96,27 +118,12 @@ def _hint_at_labels(paths: Sequence[str]) -> str:
     return ". If the .txt files are Audacity's labels of the others, add data.labels=per_step"
 
 
-def _is_number_table(path: Path) -> bool:
+def _is_number_table(path: Path, read: dict[Path, Steps]) -> bool:
     try:
-        Channels(kind="channels").read(path)
+        read[path] = CHANNELS.read(path)
     except BadInput:
         return False
     return True
-
-
-def look_into_files(kind: str, files: Sequence[Path]) -> Look:
-    """The feature settings for files of a kind, with sample rates and lengths of some of them."""
-    some = _spread(files, NUM_LOOKED_INTO)
-    if kind == "audio":
-        return _look_into_audio(some, len(files))
-    if kind == "video":
-        settings = {"kind": "frame_differences"}
-        why = {"kind": "videos; frames adds what stands still to what moves"}
-        seconds = [length for path in some if (length := _media_length(path)[1])]
-        return Look(kind, settings, why, _describe("s", seconds, len(files)))
-    if kind == "text":
-        return look_into_texts([_text_of(path) for path in some], len(files))
-    return _look_into_arrays(kind, _spread(files, NUM_READ), len(files))
 
 
 def _spread(items: Sequence[T], count: int) -> Sequence[T]:
@@ -210,13 +217,14 @@ def _text_of(path: Path) -> str:
         return ""
 
 
-def _look_into_arrays(kind: str, files: Sequence[Path], num_files: int) -> Look:
-    features = Channels(kind="channels")
+def _look_into_arrays(
+    kind: str, files: Sequence[Path], num_files: int, read_before: Mapping[Path, Steps]
+) -> Look:
     read: list[Steps] = []
     problems: list[str] = []
     for path in files:
         try:
-            read.append(features.read(path))
+            read.append(read_before.get(path) or CHANNELS.read(path))
         except BadInput as error:
             problems.append(f"{path}: {error}")
     if not read:

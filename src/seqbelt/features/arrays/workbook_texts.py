@@ -161,8 +161,12 @@ def _open(path: Path) -> "CalamineWorkbook":
     except PasswordError:
         raise BadInput(UNREADABLE, f"{path} is locked by a password; save it without") from None
     except (CalamineError, OSError, ValueError, zipfile.BadZipFile) as error:
-        hint = "; it is a text: name it .csv, .tsv or .jsonl" if _is_text(path) else ""
-        raise BadInput(UNREADABLE, f"{path} cannot be read as a workbook ({error}){hint}") from None
+        hint = "it is a text: name it .csv, .tsv or .jsonl"
+        if not _is_text(path):
+            hint = "it is damaged or no workbook: copy it again, or open and save it once more"
+        raise BadInput(
+            UNREADABLE, f"{path} cannot be read as a workbook ({error}); {hint}"
+        ) from None
 
 
 def _is_text(path: Path) -> bool:
@@ -171,4 +175,4 @@ def _is_text(path: Path) -> bool:
             content = file.read(512)
     except OSError:
         return False
-    return bool(content) and b"\0" not in content
+    return bool(content) and b"\0" not in content and not content.startswith(b"PK")
