@@ -1,5 +1,6 @@
 """Fixtures that more than one test file needs."""
 
+import gc
 import io
 import os
 import signal
@@ -25,6 +26,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 ROOT = Path(__file__).parents[1]
 SAMPLE_RATE = 8000
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end: garbage collections need not look
+    through it, which took a tenth of the time."""
+    gc.freeze()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
