@@ -38,8 +38,10 @@ def build(**settings):
     return build_network(Model(**PLAIN | {"hidden_size": 8} | settings), 3, 2, False)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize(
+    ("cell", "pooling"),
+    [("gru", "concat"), ("rnn", "concat"), *(("lstm", pooling) for pooling in POOLINGS)],
+)
 def test_an_exact_network_passes(rows, signal, cell, pooling):
     network = build(cell=cell, pooling=pooling, num_layers=2, dropout=0.5).train()
     found = certify_streaming(network, rows, [signal])

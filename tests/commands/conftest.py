@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from seqbelt.commands import predict
+from seqbelt.commands import export, predict
 from seqbelt.inference.isolation import ChildContext
 
 supervise = predict.supervise
@@ -38,6 +38,13 @@ def drawn_figures(blank_figures, monkeypatch) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     monkeypatch.setattr(FigureCanvasAgg, "print_png", blank_figures)
+
+
+@pytest.fixture(autouse=True)
+def exports_timed_briefly(monkeypatch) -> None:
+    """The speed of an exported file is measured for a moment, on two sequences."""
+    monkeypatch.setattr(export, "TIMED_S", 0.0)
+    monkeypatch.setattr(export, "NUM_TIMED", 2)
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,8 @@ name: texts
 data: {source: texts.csv, validation_fraction: 0}
 features: {kind: character, min_count: 1}
 model: {hidden_size: 6, embedding_size: 4}
-training: {num_epochs: 1, device: cpu}
-comparison: {cells: [lstm, rnn], seeds: [0]}
+training: {num_epochs: 1, device: cpu, num_networks: 1}
+comparison: {cells: [lstm, rnn], seeds: [0], controls: false}
 """
 
 

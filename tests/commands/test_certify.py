@@ -1,6 +1,8 @@
 """``seqbelt certify``, and what a failed padding certificate keeps a model from."""
 
+import io
 import json
+from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +19,7 @@ CONFIG = """
 name: words
 data: {source: words, validation_fraction: 0.1}
 features: {kind: log_mel, sample_rate: 8000, num_bands: 8}
-model: {hidden_size: 8, bidirectional: false, pooling: last, max_steps: 20, crop: tail}
+model: {hidden_size: 8, bidirectional: false, pooling: last}
 training: {num_epochs: 1, batch_size: 16, device: cpu}
 """
 
@@ -44,6 +46,15 @@ def run(capsys, *arguments):
     return stop.value.code, json.loads(out.strip().splitlines()[-1]), err
 
 
+@pytest.fixture(scope="module")
+def trained(project):
+    """The result of one ``train``."""
+    with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as stop:
+        main(["train", "words.yaml", "--json"])
+    assert stop.value.code == 0
+    return json.loads(out.getvalue().strip().splitlines()[-1])
+
+
 def drop_lengths(patch):
     exact = Recurrent.forward
     patch.setattr(
@@ -55,25 +66,22 @@ def drop_lengths(patch):
     )
 
 
-def test_certificates_are_reported_and_stored_with_the_model(project, capsys):
+def test_certificates_are_reported_and_stored_with_the_model(trained, capsys):
     from seqbelt.tracking.connection import connect
 
-    code, trained, err = run(capsys, "train", "words.yaml")
-    assert code == 0
-    assert 0 < trained["lost_steps"] < 1 and "of the training steps are not read" in err
     client = connect()
-    metrics = client.get_run(trained["run_id"]).data.metrics
-    assert metrics["train/lost_steps"] == pytest.approx(trained["lost_steps"])
-    assert metrics["train/gradient_reach_steps"] >= 1
+    assert client.get_run(trained["run_id"]).data.metrics["train/gradient_reach_steps"] >= 1
     version = client.get_model_version_by_alias("words", "champion")
     assert version.tags["certificate.padding"] == "passed"
 
-    code, found, _ = run(capsys, "certify", "models:/words@champion", "words.yaml")
-    assert code == 0
+    code, found, err = run(capsys, "certify", "models:/words@champion", "words.yaml")
+    assert code == 0 and "streaming certificate passed" in err
     assert list(found) == ["padding", "determinism", "streaming", "export"]
     assert found["padding"]["passed"] and found["determinism"]["passed"]
     assert found["padding"]["max_difference"] <= 1e-5 and found["padding"]["num_flips"] == 0
-    assert found["streaming"] is None
+    assert found["streaming"]["passed"]
+    assert found["streaming"]["num_signals"] == 4 and found["streaming"]["num_flips"] == 0
+    assert 0 <= found["streaming"]["differences"]["inputs_1"] <= found["streaming"]["tolerance"]
     if find_spec("onnxruntime"):
         assert found["export"]["passed"] and found["export"]["num_flips"] == 0
         assert 0 < found["export"]["max_difference"] <= found["export"]["tolerance"]
@@ -85,32 +93,27 @@ def test_certificates_are_reported_and_stored_with_the_model(project, capsys):
     assert tags["certificate.determinism"] == "passed"
 
 
-def test_a_model_that_can_stream_is_tried_on_files_too(project, capsys, monkeypatch):
-    overrides = ["name=streams", "data.prepared=streams", "model.max_steps=null"]
-    code, trained, _ = run(capsys, "train", "words.yaml", *overrides)
-    assert code == 0
-    arguments = ["certify", trained["bundle"], "words.yaml", *overrides]
-    code, found, err = run(capsys, *arguments)
-    assert code == 0 and found["streaming"]["passed"] and "streaming certificate passed" in err
-    assert found["streaming"]["num_signals"] == 4 and found["streaming"]["num_flips"] == 0
-    assert 0 <= found["streaming"]["differences"]["inputs_1"] <= found["streaming"]["tolerance"]
-
+def test_a_model_that_can_stream_is_tried_on_files_too(trained, capsys, monkeypatch):
     exact = LocalTransform.finish  # a file's end gets no zeros
     monkeypatch.setattr(LocalTransform, "finish", lambda self: exact(self)[:0])
-    code, found, _ = run(capsys, *arguments)
+    code, found, _ = run(capsys, "certify", trained["bundle"], "words.yaml")
     assert code == 1 and found["streaming"]["passed"] is False and found["padding"]["passed"]
 
 
 def test_a_model_that_sees_padding_is_red_and_no_champion(project, capsys, monkeypatch):
     from seqbelt.tracking.connection import connect
 
-    overrides = ["name=sees-padding", "data.prepared=other", "model.max_steps=null"]
+    overrides = ["name=sees-padding", "model.max_steps=20", "model.crop=tail"]
     drop_lengths(monkeypatch)
     code, trained, err = run(capsys, "train", "words.yaml", *overrides)
     assert code == 0 and "padding certificate FAILED" in err
+    assert 0 < trained["lost_steps"] < 1 and "of the training steps are not read" in err
     code, found, _ = run(capsys, "certify", trained["bundle"], "words.yaml", *overrides)
     assert code == 1 and found["padding"]["passed"] is False
+    assert found["streaming"] is None
     client = connect()
+    metrics = client.get_run(trained["run_id"]).data.metrics
+    assert metrics["train/lost_steps"] == pytest.approx(trained["lost_steps"])
     assert client.get_model_version("sees-padding", "1").tags["certificate.padding"] == "failed"
     with pytest.raises(MlflowException):
         client.get_model_version_by_alias("sees-padding", "champion")

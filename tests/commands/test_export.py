@@ -47,8 +47,6 @@ model: {hidden_size: 8, layout: padded}
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stage, "TIMED_S", 0.0)
-    monkeypatch.setattr(stage, "NUM_TIMED", 2)
 
 
 def save(features, learn_from=(), classes=CLASSES, **settings) -> str:

@@ -69,9 +69,11 @@ def test_no_other_width_is_nearer_in_size(protocol, hidden_size):
     model = Model(cell="lstm", hidden_size=hidden_size)
     variant = apply_variant(model, "rnn")
 
-    def gap(width):
-        return abs(measure(build(variant.replace(hidden_size=width))) - measure(build(model)))
-
     measure = MEASURES[protocol]
+    wanted = measure(build(model))
+
+    def gap(width):
+        return abs(measure(build(variant.replace(hidden_size=width))) - wanted)
+
     matched = match(protocol, model, variant, build)
     assert gap(matched.hidden_size) == min(map(gap, range(1, 40)))

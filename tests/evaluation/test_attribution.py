@@ -53,25 +53,31 @@ def probabilities(network, sequence, cropping=READ_ALL) -> np.ndarray:
     return softmax(average_window_probabilities(logits, np.zeros(len(stretches), int))[0])
 
 
+SETTINGS = [
+    {"cell": "lstm", "pooling": "last"},
+    {"cell": "gru", "pooling": "attention", "bidirectional": True, "num_layers": 2},
+    {"cell": "rnn", "pooling": "concat", "bidirectional": True},
+    {"cell": "rnn", "nonlinearity": "relu", "pooling": "max"},
+    {"cell": "lstm", "pooling": "mean", "bidirectional": True, "dropout": 0.5},
+    {"cell": "lstm", "pooling": "attention_max", "bidirectional": True, "stem": STEM},
+    {"cell": "gru", "pooling": "last", "stem": STEM, "hidden_size": 8},
+    {"cell": "none", "pooling": "mean", "bidirectional": True, "stem": STEM},
+]
+CROPPED = [Cropping(4, "windows"), Cropping(4, "tail")]
+
+
 @pytest.mark.parametrize("is_tokens", [False, True], ids=["numbers", "tokens"])
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "cropping"),
     [
-        {"cell": "lstm", "pooling": "last"},
-        {"cell": "gru", "pooling": "attention", "bidirectional": True, "num_layers": 2},
-        {"cell": "rnn", "pooling": "concat", "bidirectional": True},
-        {"cell": "rnn", "nonlinearity": "relu", "pooling": "max"},
-        {"cell": "lstm", "pooling": "mean", "bidirectional": True, "dropout": 0.5},
-        {"cell": "lstm", "pooling": "attention_max", "bidirectional": True, "stem": STEM},
-        {"cell": "gru", "pooling": "last", "stem": STEM, "hidden_size": 8},
-        {"cell": "none", "pooling": "mean", "bidirectional": True, "stem": STEM},
+        *((settings, READ_ALL) for settings in SETTINGS),
+        *((settings, cropping) for settings in SETTINGS[4:6] for cropping in CROPPED),
     ],
-    ids=lambda settings: "-".join(
-        [settings["cell"], settings["pooling"], *["stem"][: "stem" in settings]]
+    ids=lambda value: (
+        "-".join([value["cell"], value["pooling"], *["stem"][: "stem" in value]])
+        if isinstance(value, dict)
+        else str(value)
     ),
-)
-@pytest.mark.parametrize(
-    "cropping", [READ_ALL, Cropping(4, "windows"), Cropping(4, "tail")], ids=str
 )
 def test_shares_sum_to_what_the_input_changes_in_the_log_odds(settings, is_tokens, cropping):
     network, sequence = make(is_tokens, **settings), draw(11, is_tokens, seed=1)
