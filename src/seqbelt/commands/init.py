@@ -285,6 +285,8 @@ def _print(
         section, name = key.split(".")
         chosen = findings.data | findings.given_data if section == "data" else look.settings
         value = chosen.get(name, name.removesuffix("_column"))  # a column under its usual name
+        if isinstance(value, tuple):
+            value = ", ".join(value)
         print(_one_line(f"{key}: {value} ({why})"))
     print(f"training: {plan}")
     for warning in result["warnings"]:

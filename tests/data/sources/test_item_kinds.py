@@ -62,3 +62,32 @@ def test_a_table_is_read_once(tables, monkeypatch):
     tables[18].write_text("1 2 3\n" * 9)
     item_kinds.look_into_files(tables[0].parent, [path.name for path in tables])
     assert len(read) == len(set(read)) > 4
+
+
+def write_tables(folder, header, row):
+    paths = [folder / f"{number}.csv" for number in range(4)]
+    for path in paths:
+        path.write_text("\n".join([header, *(row(step) for step in range(9))]))
+    return paths
+
+
+def test_columns_of_words_and_labels_are_left_out(tmp_path):
+    paths = write_tables(
+        tmp_path, "session,label,x,y", lambda step: f"a_{step},1,{step * 7 % 5},{step}.5"
+    )
+    look = item_kinds.look_into_files(tmp_path, [path.name for path in paths])
+    assert look.settings == {"kind": "channels", "ignore": ("label", "session")}
+    assert "'a_0' in line 2" in look.reasons["ignore"]
+    assert "column 'label' is ignored" in look.reasons["kind"]
+    assert not look.warnings
+
+
+def test_missing_values_are_interpolated(tmp_path):
+    paths = write_tables(
+        tmp_path, "x,y", lambda step: f"{step * 7 % 5},{'' if step == 4 else step}"
+    )
+    look = item_kinds.look_into_files(tmp_path, [path.name for path in paths])
+    assert look.settings == {"kind": "channels", "missing": "interpolate"}
+    assert "line 6" in look.reasons["missing"]
+    assert "features." not in look.reasons["missing"]
+    assert not look.warnings

@@ -10,7 +10,8 @@ import numpy as np
 
 from seqbelt.data.sources.folders import without_label_tracks
 from seqbelt.data.sources.names import shorten
-from seqbelt.errors import BadInput, SettingsError
+from seqbelt.errors import NOT_FINITE, WRONG_TYPE, BadInput, SettingsError
+from seqbelt.features.arrays.array import IGNORED
 from seqbelt.features.arrays.array_features import Steps
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.words import count_of
@@ -30,7 +31,7 @@ NUM_LOOKED_INTO = 200
 """Files whose header is read for rates and lengths: enough to see the usual ones."""
 NUM_READ = 8
 """Tables and arrays that are read whole to see how they are written."""
-CHANNELS = Channels(kind="channels")
+CHANNELS = Channels(kind="channels", ignore=())
 FEW_TEXTS = 1000
 """Fewer texts are too few to learn pieces of words from."""
 
@@ -220,33 +221,32 @@ def _text_of(path: Path) -> str:
 def _look_into_arrays(
     kind: str, files: Sequence[Path], num_files: int, read_before: Mapping[Path, Steps]
 ) -> Look:
-    read: list[Steps] = []
-    problems: list[str] = []
-    for path in files:
-        try:
-            read.append(read_before.get(path) or CHANNELS.read(path))
-        except BadInput as error:
-            problems.append(f"{path}: {error}")
-    if not read:
-        raise SettingsError(
-            f"no numbers can be read from {count_of(len(files), 'file')} that were looked into. "
-            f"{problems[0]}"
-        )
     settings: dict[str, Any] = {"kind": "channels"}
     why = {
         "kind": "tables of numbers, a row per step"
         if kind == "tables"
         else "arrays of numbers; vectors takes them as they are, such as ready embeddings"
     }
-    if rate := _rate_of(read):
+    read, faults = _read_arrays(CHANNELS, files, read_before)
+    has_ignored = _leave_out_words(read, settings, why)
+    _fill_missing(faults, settings, why)
+    if has_ignored or len(settings) > 1:
+        read, faults = _read_arrays(Channels(**settings), files)
+    problems = [f"{path}: {fault}" for path, fault in faults]
+    if not read:
+        raise SettingsError(
+            f"no numbers can be read from {count_of(len(files), 'file')} that were looked into. "
+            f"{problems[0]}"
+        )
+    if rate := _rate_of(list(read.values())):
         settings["source_rate_hz"] = rate
         why["source_rate_hz"] = f"the spacing of the column of times in {len(read)} files"
     warnings = [*problems]
-    if notes := sorted({note for array in read for note in array.notes}):
+    if notes := sorted({note for array in read.values() for note in array.notes}):
         why["kind"] += "; read so: " + "; ".join(notes)
-    if asides := sorted({aside.why for array in read for aside in array.asides}):
+    if asides := sorted({aside.why for array in read.values() for aside in array.asides}):
         why["kind"] += "; " + "; ".join(asides)
-    names = {array.names for array in read}
+    names = {array.names for array in read.values()}
     if len(names) > 1:
         warnings.append("the tables have different columns; features.channels names those to read")
     elif (channels := next(iter(names))) is not None:
@@ -255,9 +255,60 @@ def _look_into_arrays(
         kind,
         settings,
         why,
-        _describe("steps", [len(array.values) for array in read], num_files),
+        _describe("steps", [len(array.values) for array in read.values()], num_files),
         tuple(warnings),
     )
+
+
+def _read_arrays(
+    features: Channels, files: Sequence[Path], read_before: Mapping[Path, Steps] = {}
+) -> tuple[dict[Path, Steps], list[tuple[Path, BadInput]]]:
+    """What can be read of the files, and why others, or channels of theirs, cannot."""
+    read: dict[Path, Steps] = {}
+    faults: list[tuple[Path, BadInput]] = []
+    for path in files:
+        try:
+            read[path] = read_before.get(path) or features.read(path)
+            faults += [(path, fault) for fault in read[path].problems.values()]
+        except BadInput as fault:
+            faults.append((path, fault))
+    return read, faults
+
+
+def _leave_out_words(
+    read: Mapping[Path, Steps], settings: dict[str, Any], why: dict[str, str]
+) -> bool:
+    """Ignore the columns that hold words, beside those that are ignored by default; whether there
+    are any of either."""
+    words = {
+        name: _without_hint(path, fault)
+        for path, array in read.items()
+        for name, fault in array.problems.items()
+        if fault.reason == WRONG_TYPE and name not in IGNORED
+    }
+    if words:
+        settings["ignore"] = (*IGNORED, *words)
+        why["ignore"] = f"words are no channel; {next(iter(words.values()))}"
+    named = {name for array in read.values() for name in array.names or ()}
+    labels = named.intersection(IGNORED)
+    for name in labels:
+        why["kind"] += f"; column '{name}' is ignored, as its name says a label"
+    return bool(words or labels)
+
+
+def _without_hint(path: Path, fault: BadInput) -> str:
+    """A fault without the settings that its message names: one of them is the answer to it."""
+    return f"{path}: {fault}".partition("; features.")[0]
+
+
+def _fill_missing(
+    faults: Iterable[tuple[Path, BadInput]], settings: dict[str, Any], why: dict[str, str]
+) -> None:
+    """Interpolate missing values where there are some."""
+    missing = [_without_hint(*fault) for fault in faults if fault[1].reason == NOT_FINITE]
+    if missing:
+        settings["missing"] = "interpolate"
+        why["missing"] = f"values are missing; {missing[0]}"
 
 
 def _rate_of(read: Sequence[Steps]) -> float | None:
