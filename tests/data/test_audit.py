@@ -51,8 +51,33 @@ def test_clean_data_has_no_finding(tmp_path):
     assert found.headline == "ok"
     assert {one.check for one in found.findings} == {
         "duplicates", "near-duplicates", "constant", "groups", "labels", "classes", "balance",
-        "lengths", "short", "quarantined",
+        "lengths", "channels", "short", "quarantined",
     }  # fmt: skip
+
+
+def test_a_channel_that_holds_the_label_is_a_leak(tmp_path):
+    arrays = signals()
+    for row, array in enumerate(arrays):
+        array[:, 1] = row // 4 % 2
+    found = findings(store_of(tmp_path, arrays))["channels"]
+    assert (found.severity, found.count) == ("leak", 1)
+    assert "channel '1'" in found.sentence
+    assert "features.ignore" in found.sentence
+
+
+def test_a_channel_that_holds_another_constant_is_none(tmp_path):
+    arrays = signals()
+    for row, array in enumerate(arrays):
+        array[:, 1] = row % 7
+    assert findings(store_of(tmp_path, arrays))["channels"].severity == "ok"
+
+
+def test_a_channel_that_changes_in_one_sequence_is_a_signal(tmp_path):
+    arrays = signals()
+    for row, array in enumerate(arrays):
+        array[:, 1] = row // 4 % 2
+    arrays[5][-1, 1] = 3
+    assert findings(store_of(tmp_path, arrays))["channels"].severity == "ok"
 
 
 def test_a_test_row_that_is_a_training_row_is_a_leak(tmp_path):

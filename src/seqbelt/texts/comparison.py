@@ -127,6 +127,17 @@ COMPARISON: Mapping[str, tuple[str, str]] = {
         "remove it from features.columns unless it is known before the label is",
         "라벨보다 먼저 알 수 있는 값이 아니라면 features.columns에서 빼세요",
     ),
+    "leak_channel": (
+        "channel '{name}' is the same in all steps of a sequence, and alone predicts {what} of "
+        "{accuracy} of {count:,} sequences (cross-validated, at least {low}; always the most "
+        "frequent: {majority})",
+        "채널 '{name}'은 한 시퀀스 안에서 변하지 않으며, 그것만으로 시퀀스 {count:,}개 중 {accuracy}에서 {what}를 맞힙니다"
+        "(교차 검증, 적어도 {low}, 가장 흔한 답만 하면 {majority})",
+    ),
+    "leak_channel_remedy": (
+        "leave it out with features.ignore unless it is known before the label is",
+        "라벨보다 먼저 알 수 있는 값이 아니라면 features.ignore로 빼세요",
+    ),
     "scope_some_groups": (
         "{share} of the test examples belong to groups without training rows; the other examples "
         "count as independent.",

@@ -154,6 +154,12 @@ REPORT: Mapping[str, tuple[str, str]] = {
         "표의 열 {count:,}개가 그 자체로 라벨을 예측합니다. 라벨보다 먼저 알 수 있는 값이 아니라면 정확도가 실제보다 "
         "높게 나옵니다.",
     ),
+    "audit_channels": (
+        "{count:,} channels that do not change within a sequence predict the label by themselves: "
+        "the accuracy is too good unless they are known before the label is.",
+        "시퀀스 안에서 변하지 않는 채널 {count:,}개가 그 자체로 라벨을 예측합니다. 라벨보다 먼저 알 수 있는 값이 아니라면 "
+        "정확도가 실제보다 높게 나옵니다.",
+    ),
     "audit_label rates": (
         "{count:,} labels are missing in a part of the data.",
         "라벨 {count:,}개가 데이터의 일부 구역에 없습니다.",

@@ -12,7 +12,7 @@ from seqbelt.data.audit.balance import (
     check_short,
     check_steps,
 )
-from seqbelt.data.audit.columns import check_columns
+from seqbelt.data.audit.columns import check_channels, check_columns
 from seqbelt.data.audit.duplicates import (
     check_duplicates,
     check_groups,
@@ -53,6 +53,8 @@ def audit_store(
         findings.append(check_steps(rows))
     if store.layout is not None and store.layout.columns:
         findings.append(check_columns(rows))
+    elif store.layout is None and not store.is_tokens and not store.target.labels_steps:
+        findings.append(check_channels(rows, features))
     findings += [check_short(rows), check_quarantine(rows)]
     return Audit.of(findings, time.perf_counter() - began)
 

@@ -1,11 +1,15 @@
-"""Columns of the manifest that predict the label by themselves."""
+"""Columns of the manifest, and channels, that predict the label by themselves."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from seqbelt.data.audit.findings import MAX_EXAMPLES, Finding
 from seqbelt.data.audit.rows import Rows
-from seqbelt.texts import join, list_first, text
+from seqbelt.features.arrays.array_features import ArrayFeatures
+from seqbelt.features.base import Features
+from seqbelt.texts import Text, join, list_first, text
 from seqbelt.words import percent
 
 LEAK = 0.8
@@ -20,27 +24,83 @@ MIN_LEAF = 5
 
 
 def check_columns(rows: Rows) -> Finding:
-    """Columns that predict the class, or one of several labels, almost perfectly alone.
+    """Columns of the manifest that predict the class, or one of several labels, almost perfectly
+    alone."""
+    store, layout = rows.store, rows.store.layout
+    assert layout is not None
+    chosen = _draw_rows(rows)
+    cells = np.stack([layout.cells(store.sequence(int(row))) for row in chosen])
+    columns = {name: cells[:, part] for name, part in layout.column_slices().items()}
+    leaks, nearest = _find_leaks(rows, chosen, columns, "leak_column")
+    if not leaks:
+        sentence = f"no column alone predicts the label; nearest {nearest or 'no column'}"
+        return Finding("columns", "ok", 0, sentence)
+    sentence = join([list_first(leaks, MAX_EXAMPLES), text("leak_column_remedy")], "; ")
+    return Finding("columns", "leak", len(leaks), sentence)
+
+
+def check_channels(rows: Rows, features: Features | None) -> Finding:
+    """Channels that do not change within a sequence and predict its label almost perfectly alone:
+    a label or a setting that was recorded beside the signal.
+
+    ``features`` made the store's sequences and name the channels; without them these are numbered.
+    """
+    chosen = _draw_rows(rows)
+    sequences = [rows.store.sequence(int(row)) for row in chosen]
+    if not any(len(sequence) > 1 for sequence in sequences):
+        return Finding("channels", "ok", 0, "not checked: sequences of one step")
+    first = np.stack([sequence[0] for sequence in sequences])
+    still = np.all([(sequence == sequence[0]).all(axis=0) for sequence in sequences], axis=0)
+    still &= first.min(axis=0) < first.max(axis=0)
+    names = _channel_names(rows, features, first.shape[1])
+    columns = {names[channel]: first[:, [channel]] for channel in np.flatnonzero(still).tolist()}
+    leaks, _ = _find_leaks(rows, chosen, columns, "leak_channel")
+    if not leaks:
+        sentence = "no channel that stays the same in each sequence predicts the label"
+        return Finding("channels", "ok", 0, sentence)
+    sentence = join([list_first(leaks, MAX_EXAMPLES), text("leak_channel_remedy")], "; ")
+    return Finding("channels", "leak", len(leaks), sentence)
+
+
+def _channel_names(rows: Rows, features: Features | None, num_channels: int) -> Sequence[str]:
+    names = None
+    if isinstance(features, ArrayFeatures):
+        names = features.encoder(rows.store.learned).names
+    numbers = [str(channel) for channel in range(num_channels)]
+    return [*(names or ()), *numbers[len(names or ()) :]]  # the channels' own come first
+
+
+def _draw_rows(rows: Rows) -> npt.NDArray[np.int64]:
+    """Numbers of at most ``MAX_ROWS`` rows."""
+    chosen = np.arange(len(rows.label))
+    if len(chosen) > MAX_ROWS:
+        chosen = np.sort(np.random.default_rng(0).choice(chosen, MAX_ROWS, replace=False))
+    return chosen
+
+
+def _find_leaks(
+    rows: Rows,
+    chosen: npt.NDArray[np.int64],
+    columns: Mapping[str, npt.NDArray[np.float32]],
+    sentence: str,
+) -> tuple[list[Text], str]:
+    """A ``sentence`` for each of the columns ``(rows, width)`` of the ``chosen`` rows that predicts
+    a label; and which one comes nearest to that.
 
     A decision tree on the column alone, cross-validated over all rows (whole groups together where
     there are groups); the interval is that of one column among all that are tried.
     """
-    store, layout = rows.store, rows.store.layout
-    assert layout is not None
-    chosen = np.arange(len(rows.label))
-    if len(chosen) > MAX_ROWS:
-        chosen = np.sort(np.random.default_rng(0).choice(chosen, MAX_ROWS, replace=False))
-    cells = np.stack([layout.cells(store.sequence(int(row))) for row in chosen])
+    store = rows.store
     labels: dict[str, np.ndarray] = {text("the_class"): rows.label[chosen]}
     if store.target.is_several:
         sets = store.label_sets(chosen)
         labels = {f"'{name}'": sets[:, at].astype(int) for at, name in enumerate(store.classes)}
     groups = rows.group[0][chosen] if any(rows.group[1]) else None
-    leaks, best = [], (0.0, "no column")
-    level = 1 - (1 - CONFIDENCE) / (len(layout.columns) * len(labels))
-    for name, part in layout.column_slices().items():
+    leaks, best = [], (0.0, "")
+    level = 1 - (1 - CONFIDENCE) / max(1, len(columns) * len(labels))
+    for name, cells in columns.items():
         for what, label in labels.items():
-            judgement = _judge(cells[:, part], label, groups, level)
+            judgement = _judge(cells, label, groups, level)
             if judgement is None:
                 continue
             accuracy, low, majority = judgement
@@ -48,7 +108,7 @@ def check_columns(rows: Rows) -> Finding:
             if low - majority >= LEAK * (1 - majority):
                 leaks.append(
                     text(
-                        "leak_column",
+                        sentence,
                         name=name,
                         what=what,
                         accuracy=percent(accuracy),
@@ -57,10 +117,7 @@ def check_columns(rows: Rows) -> Finding:
                         majority=percent(majority),
                     )
                 )
-    if not leaks:
-        return Finding("columns", "ok", 0, f"no column alone predicts the label; nearest {best[1]}")
-    sentence = join([list_first(leaks, MAX_EXAMPLES), text("leak_column_remedy")], "; ")
-    return Finding("columns", "leak", len(leaks), sentence)
+    return leaks, best[1]
 
 
 def _judge(
