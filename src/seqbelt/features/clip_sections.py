@@ -44,6 +44,9 @@ class ClipSections(Sections, VideoFeatures):
         """What each section reads. Raises BadInput."""
         return tuple(section.read(source) for section in self.sections)
 
+    def remarks(self, raw: tuple[Any, ...], encoder: Encoder) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(note for part in raw for note in part.notes))
+
     def encoder(self, learned: Learned) -> "ClipSectionsEncoder":  # type: ignore[override]
         return ClipSectionsEncoder(tuple(self.encoders_of(learned)))
 

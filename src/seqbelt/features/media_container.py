@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from seqbelt.errors import TRUNCATED, WRONG_TYPE, BadInput
 
 GIF_SIGNATURES = (b"GIF87a", b"GIF89a")
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEAD_BYTES = 1 << 14
 """Of a file, in which its size is stated."""
 SEVERAL = "several recordings one after the other, of which a decoder reads the first: split it"
@@ -69,6 +70,21 @@ def refuse_cut_gif(file: BinaryIO) -> None:
 def _skip_colours(file: BinaryIO, flags: int) -> None:
     if flags & 0x80:
         file.seek(3 << (flags & 7) + 1, os.SEEK_CUR)
+
+
+def refuse_cut_png(file: BinaryIO) -> None:
+    """Raise BadInput (truncated) where a PNG, perhaps an animated one, ends before its last chunk,
+    and where another one follows."""
+    file.seek(len(PNG_SIGNATURE))
+    kind = b""
+    while kind != b"IEND":
+        header = file.read(8)
+        if len(header) < 8:
+            raise BadInput(TRUNCATED, "the PNG ends before its last chunk")
+        kind = header[4:]
+        file.seek(int.from_bytes(header[:4], "big") + 4, os.SEEK_CUR)  # with its checksum
+    if file.read(8) == PNG_SIGNATURE:
+        raise BadInput(WRONG_TYPE, SEVERAL)
 
 
 def refuse_joined(file: BinaryIO) -> None:

@@ -216,13 +216,13 @@ def moving_edge(axis: int, num_frames: int = 12) -> np.ndarray:
 class TestFrameDifferences:
     def test_a_still_clip_is_zero(self):
         features = differences()
-        steps = features.read(np.stack([moving_edge(0)[5]] * 4))
+        steps = features.read(np.stack([moving_edge(0)[5]] * 4)).steps
         assert steps.shape == (4, features.num_features) and steps.dtype == np.float32
         np.testing.assert_array_equal(steps, 0)
 
     @pytest.mark.parametrize(("axis", "orientation"), [(1, 0), (0, 4)])
     def test_the_orientation_of_a_moving_edge(self, axis, orientation):
-        histogram = differences().read(moving_edge(axis))[1:].reshape(-1, 8)
+        histogram = differences().read(moving_edge(axis)).steps[1:].reshape(-1, 8)
         assert histogram[:, orientation].sum() > 0
         others = np.delete(histogram, orientation, axis=1)
         assert others.sum() < 0.01 * histogram.sum()
@@ -230,22 +230,22 @@ class TestFrameDifferences:
     def test_motion_is_seen_in_the_cell_where_it_is(self):
         frames = np.zeros((2, 48, 64), np.uint8)
         frames[1, 34:38, 50:54] = 255  # row 4, column 6 of 6 x 8 cells of 8 pixels
-        energy = differences().read(frames)[1].reshape(6, 8, 8).sum(axis=2)
+        energy = differences().read(frames).steps[1].reshape(6, 8, 8).sum(axis=2)
         assert np.argwhere(energy).tolist() == [[4, 6]]
 
     def test_blocks_do_not_show(self):
         rng = np.random.default_rng(0)
         frames = rng.integers(0, 255, (2 * BLOCK_FRAMES + 5, 48, 64)).astype(np.uint8)
-        whole = differences().read(frames)
+        whole = differences().read(frames).steps
         for start in (BLOCK_FRAMES - 1, BLOCK_FRAMES, 2 * BLOCK_FRAMES - 1):
-            pair = differences().read(frames[start : start + 2])
+            pair = differences().read(frames[start : start + 2]).steps
             np.testing.assert_allclose(whole[start + 1], pair[1], rtol=1e-6)
 
     def test_a_file_gives_nearly_what_its_frames_give(self):
         frames = moving_edge(1)
         features = differences(frame_rate=10)
-        from_file = features.read(make_clip(frames, "mkv", rate=10))
-        np.testing.assert_allclose(from_file, features.read(frames), atol=1e-5)
+        from_file = features.read(make_clip(frames, "mkv", rate=10)).steps
+        np.testing.assert_allclose(from_file, features.read(frames).steps, atol=1e-5)
         assert features.step_s() == 0.1 and differences(frame_rate=None).step_s() is None
 
     def test_settings_set_the_width(self):
@@ -310,7 +310,7 @@ class TestFrames:
         features = frames_features(weights, frame_rate=None)
         frames = np.concatenate([NUMBERED, NUMBERED[::-1]] * 2)
         assert len(frames) > BLOCK_FRAMES
-        steps = features.read(make_clip(frames))
+        steps = features.read(make_clip(frames)).steps
         assert steps.shape == (96, 1024) and np.isfinite(steps).all()
         np.testing.assert_allclose(steps[:48], steps[::-1][:48], atol=1e-4)
         assert np.abs(steps[0] - steps[20]).max() > 1e-3
@@ -319,10 +319,10 @@ class TestFrames:
         from safetensors.torch import save_file
 
         save_file(network.state_dict(), tmp_path / "w.safetensors")
-        steps = frames_features(weights).read(NUMBERED[:2])
-        same = frames_features(tmp_path / "w.safetensors").read(NUMBERED[:2])
+        steps = frames_features(weights).read(NUMBERED[:2]).steps
+        same = frames_features(tmp_path / "w.safetensors").read(NUMBERED[:2]).steps
         np.testing.assert_array_equal(same, steps)
-        short = frames_features(weights, precision="bfloat16").read(NUMBERED[:2])
+        short = frames_features(weights, precision="bfloat16").read(NUMBERED[:2]).steps
         assert 0 < np.abs(short - steps).max() < 0.05 * np.abs(steps).max()
 
     def test_other_weights_are_refused_later(self, network, weights, tmp_path: Path):
@@ -349,8 +349,8 @@ class TestFrames:
         place.parent.mkdir(exist_ok=True)
         place.write_bytes(weights.read_bytes())
         np.testing.assert_array_equal(
-            frames_features("IMAGENET1K_V1").read(NUMBERED[:2]),
-            frames_features(weights).read(NUMBERED[:2]),
+            frames_features("IMAGENET1K_V1").read(NUMBERED[:2]).steps,
+            frames_features(weights).read(NUMBERED[:2]).steps,
         )
 
     def test_settings_that_cannot_work(self, tmp_path: Path, weights):

@@ -1,12 +1,14 @@
 """Decoding of clips whose container hides a part of them."""
 
 import io
+import struct
 
 import av
 import numpy as np
 import pytest
 
 from seqbelt.errors import BadInput
+from seqbelt.features.video.video import FrameDifferences
 from seqbelt.features.video.video_decoding import FrameFormat, decode_video
 
 
@@ -137,3 +139,106 @@ def test_an_mp4_without_its_index_is_cut_short():
     with pytest.raises(BadInput, match="without its index") as caught:
         list(decode_video(content[: len(content) // 2], FrameFormat(8, 8, True), None, 60))
     assert caught.value.reason == "truncated"
+
+
+def frames_of(content: bytes) -> tuple[list[np.ndarray], list[str]]:
+    notes: list[str] = []
+    return [*decode_video(content, FrameFormat(32, 24, True), None, 60, notes)], notes
+
+
+def encode_pictures(container: str, codec: str, pixels: str, picture: np.ndarray) -> bytes:
+    """Thirty times the picture of red, green, blue and, with four channels, opacity."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        for _ in range(30):
+            frame = av.VideoFrame.from_ndarray(picture, ("rgb24", "rgba")[picture.shape[2] - 3])
+            output.mux(stream.encode(frame.reformat(format=pixels)))
+        output.mux(stream.encode())
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("matrix", "corners"),
+    [
+        ((1, 0, 0, 1), [255, 100, 0, 0]),
+        ((0, 1, -1, 0), [0, 255, 0, 100]),
+        ((-1, 0, 0, -1), [0, 0, 100, 255]),
+        ((0, -1, 1, 0), [100, 0, 255, 0]),
+        ((-1, 0, 0, 1), [100, 255, 0, 0]),
+        ((1, 0, 0, -1), [0, 0, 255, 100]),
+        ((0, 1, 1, 0), [255, 0, 100, 0]),
+    ],
+    ids=["upright", "90", "180", "270", "mirrored", "upside-down", "transposed"],
+)
+def test_a_clip_is_turned_and_mirrored_as_it_states(matrix, corners):
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:24, :32], picture[:24, 32:] = 255, 100
+    content = encode_pictures("mp4", "mpeg4", "yuv420p", picture)
+    at = content.index(b"tkhd") + 44
+    a, b, c, d = (65536 * value for value in matrix)
+    stated = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    frames, _ = frames_of(content[:at] + stated + content[at + 36 :])
+    found = [frames[9][y, x] for y in (4, -4) for x in (4, -4)]
+    np.testing.assert_allclose(np.array(found, float), corners, atol=6)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "pixels"),
+    [("apng", "apng", "rgba"), ("yuv4mpegpipe", "wrapped_avframe", "yuv420p")],
+)
+def test_formats_of_whole_frames_that_are_cut_short_are_refused(container, codec, pixels):
+    picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+    content = encode_pictures(container, codec, pixels, picture)
+    assert len(frames_of(content)[0]) == 30
+    for share in (0.3, 0.9, 0.99):
+        with pytest.raises(BadInput) as caught:
+            frames_of(content[: int(share * len(content))])
+        assert caught.value.reason == "truncated"
+
+
+def test_a_second_picture_behind_an_apng_is_refused():
+    content = encode_pictures("apng", "apng", "rgb24", np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(BadInput, match="several recordings"):
+        frames_of(content + content)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"),
+    [("mpegts", "mpeg2video"), ("mpeg", "mpeg1video"), ("vob", "mpeg2video")],
+)
+def test_missing_packets_are_said(container, codec):
+    file, random = io.BytesIO(), np.random.default_rng(0)
+    with av.open(file, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(60):
+            image = random.integers(0, 255, (48, 64, 3)).astype(np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        output.mux(stream.encode())
+    content = file.getvalue()
+    frames, notes = frames_of(content)
+    assert len(frames) == 60 and not notes
+    for damaged in (content[: len(content) // 2], content[: 188 * 80] + content[188 * 90 :]):
+        frames, notes = frames_of(damaged)
+        assert 10 < len(frames) < 60 and "gaps or cut short" in notes[0]
+
+
+def test_transparency_and_a_second_track_are_said():
+    picture = np.full((48, 64, 4), 255, np.uint8)
+    assert frames_of(encode_pictures("apng", "apng", "rgba", picture))[1] == []
+    picture[:24, :, 3] = 0
+    content = encode_pictures("apng", "apng", "rgba", picture)
+    features = FrameDifferences(kind="frame_differences")
+    assert "transparent" in features.remarks(features.read(content), features)[0]
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as output:
+        streams = [output.add_stream("mpeg4", rate=10) for _ in range(2)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for stream in streams:
+            for pixels in [picture[..., :3]] * 9:
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+            output.mux(stream.encode())
+    assert "2 video tracks" in frames_of(file.getvalue())[1][0]

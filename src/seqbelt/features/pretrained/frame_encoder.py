@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -36,10 +36,15 @@ class Clip:
     source: Path | bytes | np.ndarray
     frame_rate: float | None
     max_duration_s: float
+    notes: list[str] = field(default_factory=list)
+    """How it was read, where that was not evident; known once it is encoded."""
 
     def frames(self, frame_format: FrameFormat) -> Iterator[np.ndarray]:
         """The frames. Raises BadInput, maybe after some of them."""
-        return decode_video(self.source, frame_format, self.frame_rate, self.max_duration_s)
+        self.notes.clear()
+        return decode_video(
+            self.source, frame_format, self.frame_rate, self.max_duration_s, self.notes
+        )
 
 
 class EncodedFrames(PretrainedFeatures, VideoFeatures):

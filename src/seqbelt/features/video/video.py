@@ -7,13 +7,13 @@ a clip. A clip's audio track is not used.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from seqbelt.errors import SettingsError
-from seqbelt.features.base import Features, Learned, Source, file_or_content
+from seqbelt.features.base import Encoder, Features, Learned, Source, file_or_content
 from seqbelt.features.video.descriptors import Backbone, DifferenceGradients, blocks, load_backbone
 from seqbelt.features.video.video_decoding import FrameFormat, decode_video
 from seqbelt.settings import Count, Positive
@@ -21,6 +21,15 @@ from seqbelt.settings import Count, Positive
 MIN_FILE_BYTES, MAX_BYTES_PER_S = 512e6, 2e6
 """A clip may have so many bytes, or, if that is more, so many for each second it may last: 16
 Mbit/s. A file is in memory while it is decoded."""
+
+
+class DescribedClip(NamedTuple):
+    """A clip that was decoded and described."""
+
+    steps: np.ndarray
+    """Float32 ``(steps, num_features)``."""
+    notes: Sequence[str]
+    """How it was read, where that was not evident."""
 
 
 class VideoFeatures(Features):
@@ -55,18 +64,23 @@ class VideoFeatures(Features):
     def step_s(self) -> float | None:
         return 1 / self.frame_rate if self.frame_rate else None
 
-    def read(self, source: Source) -> np.ndarray:
-        """Decode and describe a clip: ``(steps, num_features)``. Raises BadInput."""
-        content = file_or_content(source)
-        frames = decode_video(content, self.frame_format, self.frame_rate, self.max_duration_s)
-        return np.concatenate(list(self.describe(frames)))
+    def read(self, source: Source) -> DescribedClip:
+        """Decode and describe a clip. Raises BadInput."""
+        content, notes = file_or_content(source), list[str]()
+        frames = decode_video(
+            content, self.frame_format, self.frame_rate, self.max_duration_s, notes
+        )
+        return DescribedClip(np.concatenate(list(self.describe(frames))), notes)
+
+    def remarks(self, raw: Any, encoder: Encoder) -> tuple[str, ...]:
+        return tuple(raw.notes)
 
     def encoder(self, learned: Learned) -> "VideoFeatures":
         return self
 
-    def encode(self, raws: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def encode(self, raws: Sequence[DescribedClip]) -> list[np.ndarray]:
         """``read`` has described the frames already."""
-        return list(raws)
+        return [raw.steps for raw in raws]
 
 
 class FrameDifferences(VideoFeatures):
@@ -158,7 +172,7 @@ class Frames(VideoFeatures):
     def _backbone(self) -> Backbone:
         return load_backbone(self.backbone, self.weights, self.size, self.precision)
 
-    def learn(self, raws: Iterable[np.ndarray]) -> Learned:
+    def learn(self, raws: Iterable[DescribedClip]) -> Learned:
         """The hash of the weights; no row is read. Raises SettingsError or SeqbeltError."""
         about = {"weights_hash": self._backbone.weights_hash}
         return {self.LEARNED_FILE: json.dumps(about).encode()}

@@ -7,6 +7,7 @@ clip, however long it is.
 import io
 import math
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,10 @@ from seqbelt.features.base import reason_of
 from seqbelt.features.media_container import (
     GIF_SIGNATURES,
     HEAD_BYTES,
+    PNG_SIGNATURE,
     open_container,
     refuse_cut_gif,
+    refuse_cut_png,
     refuse_joined,
     refuse_missing_bytes,
     stated_duration_s,
@@ -33,6 +36,11 @@ CONTAINERS = (
 """What FFmpeg may take a file for. Playlists, whose content makes it open other files and
 addresses, are not among them, nor is text, which it would draw as a terminal."""
 VIDEO_SIGNATURES = ((4, b"ftyp"), (8, b"AVI "), (0, b"\x1aE\xdf\xa3"), (0, b"GIF8"), (0, b"FLV"))
+WHOLE_PACKETS = ("yuv4mpegpipe",)
+"""Formats whose frames are all of one size, up to the end of the file."""
+TS_PACKETS = (188, 192, 204)
+"""Sizes of a packet of MPEG-TS, in bytes: plain, with a time, with a checksum."""
+DAMAGED = "packets are missing or damaged, as in a recording with gaps or cut short"
 MAX_PIXELS = 1 << 26
 """Largest frame that is decoded: 8192 x 8192."""
 COMPLETE = 0.95
@@ -63,21 +71,23 @@ def decode_video(
     frame_format: FrameFormat,
     frame_rate: float | None,
     max_duration_s: float,
+    notes: list[str] | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield uint8 frames, ``frame_rate`` of them a second of the clip (None: every frame).
 
     At each even time stands the frame that is nearest to it, so a clip of variable frame rate
     gets steps of equal length. A ready array ``(frames, height, width)`` or ``(frames, height,
-    width, 3)`` is taken as sampled already. Raises BadInput, maybe after some frames.
+    width, 3)`` is taken as sampled already. ``notes`` gets what was not evident of the reading.
+    Raises BadInput, maybe after some frames.
     """
-    scale = _Scaler(frame_format)
+    scale, notes = _Scaler(frame_format), [] if notes is None else notes
     if isinstance(source, np.ndarray):
-        yield from (scale(frame, 0) for frame in _frames_of_array(source))
+        yield from map(scale, _frames_of_array(source))
         return
     with _open(source) as container:
-        frames = _timed_frames(container, max_duration_s)
+        frames = _timed_frames(container, max_duration_s, notes)
         for frame, repeats in _sample(frames, frame_rate):
-            small = scale(frame, frame.rotation)
+            small = scale(frame)
             for _ in range(repeats):
                 yield small
 
@@ -91,17 +101,31 @@ class _Scaler:
         self.format = frame_format
         self.reformatter = VideoReformatter()
 
-    def __call__(self, frame: Any, rotation: int) -> np.ndarray:
+    def __call__(self, frame: Any) -> np.ndarray:
         width, height, _ = self.format
-        quarter_turns = round(rotation / 90) % 4  # counter-clockwise, as np.rot90 counts
-        if quarter_turns % 2:
+        is_turned, flips = _orientation_of(frame)
+        if is_turned:
             width, height = height, width
         # AREA averages, so that thin edges neither flicker nor vanish. One thread: files are
         # what runs in parallel.
         small = self.reformatter.reformat(
             frame, width, height, self.format.pixels, interpolation="AREA", threads=1
         )
-        return np.rot90(small.to_ndarray(), quarter_turns) if quarter_turns else small.to_ndarray()
+        pixels = small.to_ndarray().swapaxes(0, 1) if is_turned else small.to_ndarray()
+        return np.flip(pixels, flips) if flips else pixels
+
+
+def _orientation_of(frame: Any) -> tuple[bool, tuple[int, ...]]:
+    """How a player turns and mirrors a frame: whether rows become columns, and the axes that are
+    reversed then."""
+    stated = frame.side_data.get("DISPLAYMATRIX")
+    if stated is None:
+        return False, ()
+    # A point (x, y) is shown at (a x + c y, b x + d y).
+    a, b, _, c, d = struct.unpack("=5i", bytes(stated)[:20])
+    is_turned = abs(b) > abs(a)
+    along_y, along_x = (b, c) if is_turned else (d, a)
+    return is_turned, tuple(axis for axis, sign in enumerate((along_y, along_x)) if sign < 0)
 
 
 def _frames_of_array(frames: np.ndarray) -> Iterator[Any]:
@@ -137,6 +161,8 @@ def _open(source: Path | bytes) -> Iterator[Any]:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as opened:
             if head.startswith(GIF_SIGNATURES):
                 refuse_cut_gif(opened)
+            elif head.startswith(PNG_SIGNATURE):
+                refuse_cut_png(opened)
             elif any(head.startswith(mark, offset) for offset, mark in VIDEO_SIGNATURES):
                 refuse_joined(opened)
     except OSError as error:
@@ -163,11 +189,13 @@ def _head_of(source: Path | bytes) -> tuple[bytes, int]:
         return file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size
 
 
-def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float, Any]]:
+def _timed_frames(
+    container: Any, max_duration_s: float, notes: list[str]
+) -> Iterator[tuple[float, Any]]:
     """Every frame with its time in seconds since the first; never backwards."""
     from av.error import FFmpegError
 
-    stream = _video_stream(container)
+    stream = _video_stream(container, notes)
     rate = float(stream.average_rate or stream.guessed_rate or 25)
     # AVI has a frame rate and no times; FFmpeg's guess at them goes astray on B-frames.
     is_timed = container.format.name != "avi"
@@ -178,9 +206,13 @@ def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float
     if not expected and len(container.streams) == 1:
         expected = stated
     _refuse_too_long(expected / rate, max_duration_s)
-    first, time, count = None, 0.0, 0
+    first, time, count, end, is_damaged = None, 0.0, 0, 0, False
     try:
-        for frame in container.decode(stream):
+        for packet, frame in _decode(container, stream):
+            is_damaged |= packet.is_corrupt or frame.is_corrupt
+            end = max(end, (packet.pos or 0) + packet.size)
+            if not count:
+                _note_transparency(frame, notes)
             if is_timed and frame.pts is not None:
                 first = frame.time if first is None else first
                 if frame.time - first < time - MAX_FALL_S:
@@ -202,13 +234,30 @@ def _timed_frames(container: Any, max_duration_s: float) -> Iterator[tuple[float
     present = count if stream.frames else time * rate + 1
     if present < COMPLETE * expected - 2:
         raise BadInput(TRUNCATED, f"{present:.0f} of {expected:.0f} frames are there")
+    if container.format.name in WHOLE_PACKETS and container.size > end:
+        raise BadInput(TRUNCATED, f"{container.size - end} bytes at the end are no whole frame")
+    has_part = container.format.name == "mpegts" and all(container.size % n for n in TS_PACKETS)
+    if is_damaged or has_part:
+        notes.append(DAMAGED)
     if not count:
         raise BadInput(EMPTY, "the video stream has no frames")
     if count > 1 and not time:
         raise BadInput(UNREADABLE, f"all {count} frames have the same time")
 
 
-def _video_stream(container: Any) -> Any:
+def _decode(container: Any, stream: Any) -> Iterator[tuple[Any, Any]]:
+    """Every frame with the packet that completed it."""
+    for packet in container.demux(stream):
+        yield from ((packet, frame) for frame in packet.decode())
+
+
+def _note_transparency(frame: Any, notes: list[str]) -> None:
+    has_alpha = any(part.is_alpha for part in frame.format.components)
+    if has_alpha and frame.to_ndarray(format="rgba")[..., 3].min() < 255:
+        notes.append("transparent pixels are read in the colours that they hide")
+
+
+def _video_stream(container: Any, notes: list[str]) -> Any:
     """The stream that a player shows: not the cover picture of a song."""
     from av.stream import Disposition
 
@@ -220,6 +269,8 @@ def _video_stream(container: Any) -> Any:
     moving = [stream for stream in videos if stream.frames != 1] or videos
     best = container.streams.best("video")
     stream = best if best in moving else moving[0]
+    if len(moving) > 1:
+        notes.append(f"{len(moving)} video tracks, of which the one that players choose is read")
     if stream.width * stream.height > MAX_PIXELS:
         raise BadInput(TOO_LONG, f"frames of {stream.width} x {stream.height} pixels")
     stream.thread_type = "NONE"  # files are what runs in parallel: faster, and less memory
