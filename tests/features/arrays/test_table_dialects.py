@@ -343,3 +343,37 @@ def test_a_number_that_stands_for_none_is_said():
     _, _, notes = read(b"x,y\n1.5,2.5\n-9999,2.25\n1,2\n")
     assert "'x' holds -9999, read as a value" in notes
     assert "-999" not in read(b"x,y\n-999,2.5\n-998,2.25\n")[2]
+
+
+@pytest.mark.parametrize(
+    "periods",
+    [
+        ("2024-11", "2024-12", "2025-1"),
+        ("11/2024", "12/2024", "01/2025"),
+        ("Nov 2024", "December 2024", "Jan 2025"),
+        ("Nov-24", "Dec-24", "Jan-25"),
+        ("2024년 11월", "2024년 12월", "2025년 1월"),
+        ("2024Q3", "2024-Q4", "2025 Q1"),
+        ("3Q24", "Q4 2024", "2025년 1분기"),
+        ("2024년", "2025년", "2026년"),
+        ("2024-W9", "2024W10", "2024년 11주"),
+    ],
+)
+def test_months_quarters_weeks_and_years_are_times(periods):
+    rows = zip(periods, (1.5, 0.5, 3), (2, 1, 7), strict=True)
+    content = "period,x,y\n" + "".join(f"{period},{x},{y}\n" for period, x, y in rows)
+    values, _, remarks = read(content.encode())
+    np.testing.assert_array_equal(values, [[1.5, 2], [0.5, 1], [3, 7]])
+    assert "column 'period' is rising time: not a channel" in remarks
+
+
+def test_months_may_name_columns():
+    values, names, _ = read(b"2024-01,2024-02\n1.5,2.5\n0.5,1.5\n")
+    assert names == ("2024-01", "2024-02")
+    np.testing.assert_array_equal(values, [[1.5, 2.5], [0.5, 1.5]])
+
+
+def test_years_alone_are_a_channel_that_is_said():
+    _, names, remarks = read(b"year,x\n2001,1\n2002,7\n2003,2\n")
+    assert names == ("year", "x")
+    assert "column 'year' rises evenly, as times do, and is a channel" in remarks

@@ -73,6 +73,23 @@ _FORMS = tuple(
         *(day for number, day in enumerate(_DATES) if number != 2),  # 20240101 alone is a number
     )
 )
+_YEAR = "(?P<y>(?:19|20)\\d{2})"
+_PERIODS = tuple(
+    re.compile(form)
+    for form in (
+        rf"{_YEAR}[-/](?P<m>\d{{1,2}})",
+        rf"(?P<m>\d{{1,2}})/{_YEAR}",
+        rf"{_YEAR}[년年](?:\s*(?:(?P<m>\d{{1,2}})[월月]|(?P<week>\d{{1,2}})[주週周]|(?P<q>[1-4])분기))?",
+        rf"(?P<name>[A-Za-z]{{3}})[a-z]*\.?(?:[- /]{_YEAR}|-(?P<y2>\d{{2}}))",
+        rf"{_YEAR}[- /](?P<name>[A-Za-z]{{3}})[a-z]*",
+        rf"{_YEAR}[- /]?Q(?P<q>[1-4])",
+        rf"Q(?P<q>[1-4])[- /]{_YEAR}",
+        rf"(?P<q>[1-4])Q[- /']?(?:{_YEAR}|(?P<y2>\d{{2}}))",
+        rf"{_YEAR}[- /]?W(?P<week>\d{{1,2}})",
+    )
+)
+"""Months, quarters, weeks and years of their own: times where a whole column holds them, and names
+of columns elsewhere."""
 _UNIT_BEHIND = re.compile(r"[\[({<].*$|/\s*(s|sec|ms|µs|us|ns|min|h)$")
 _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES.split(), start=1)}
 
@@ -85,12 +102,13 @@ def looks_like_time(cell: Cell) -> bool:
 
 
 def seconds_of(cells: Sequence[Cell]) -> np.ndarray | None:
-    """Seconds, float64 ``(rows,)``, of cells that are dates or times, NaN where one is missing.
+    """Seconds, float64 ``(rows,)``, of cells that are dates, times, months or the like, NaN where
+    one is missing.
 
     None where a cell is something else. Days come before months unless that cannot be.
     """
     first = next((cell for cell in cells if not is_missing(cell)), None)
-    if first is None or not looks_like_time(first):
+    if first is None:
         return None
     for month_first in (False, True):
         found = _parse_all(cells, month_first)
@@ -110,7 +128,7 @@ def _parse_all(cells: Sequence[Cell], month_first: bool) -> np.ndarray | None:
         if found is None:
             if is_missing(text):
                 continue
-            form = next((pattern for pattern in _FORMS if pattern.fullmatch(text)), None)
+            form = next((one for one in (*_FORMS, *_PERIODS) if one.fullmatch(text)), None)
             found = form.fullmatch(text) if form else None
             if found is None:
                 return None
@@ -123,19 +141,21 @@ def _parse_all(cells: Sequence[Cell], month_first: bool) -> np.ndarray | None:
 
 def _seconds(parts: dict[str, str | None], month_first: bool) -> float:
     total = 0.0
-    if parts.get("y"):
-        day, month = parts.get("d"), parts.get("m")
+    if year := parts.get("y") or parts.get("y2"):
+        day, month = parts.get("d") or "1", parts.get("m") or "1"
         if parts.get("one"):
             day, month = parts["one"], parts["two"]
             if month_first:
                 day, month = month, day
         elif parts.get("name"):
             month = str(_MONTHS.get(str(parts["name"]).lower(), 0))
+        elif quarter := parts.get("q"):
+            month = str(3 * int(quarter) - 2)
         if week := parts.get("week"):
-            monday = date.fromisocalendar(int(str(parts["y"])), int(week), 1).toordinal()
-            total = (monday + int(parts["weekday"] or 1) - 1) * _DAY_S
+            monday = date.fromisocalendar(int(year), int(week), 1).toordinal()
+            total = (monday + int(parts.get("weekday") or 1) - 1) * _DAY_S
         else:
-            total = _day(str(parts["y"]), str(month), str(day)) * _DAY_S
+            total = _day(year, month, day) * _DAY_S
     elif parts.get("d"):
         total = int(str(parts["d"])) * _DAY_S
     if parts.get("min"):
