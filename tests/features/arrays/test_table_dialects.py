@@ -368,7 +368,7 @@ def test_months_quarters_weeks_and_years_are_times(periods):
 
 
 def test_months_may_name_columns():
-    values, names, _ = read(b"2024-01,2024-02\n1.5,2.5\n0.5,1.5\n")
+    values, names, _ = read(b"2024-01,2024-02\n1.5,2.5\n0.5,1.5\n", header=True)
     assert names == ("2024-01", "2024-02")
     np.testing.assert_array_equal(values, [[1.5, 2.5], [0.5, 1.5]])
 
