@@ -126,6 +126,17 @@ def test_a_second_run_answers_nothing_and_writes_the_same_file(tmp_path, wavs, a
     assert (tmp_path / "out.jsonl").read_bytes() == before
 
 
+def test_a_second_run_says_again_how_inputs_were_read(tmp_path, wavs, wav_bytes, noise):
+    (wavs / "slow.wav").write_bytes(wav_bytes(noise(900), 4000))
+    (wavs / "same.wav").write_bytes(wav_bytes(noise(900), 4000))
+    readings = run(wavs, tmp_path / "out.jsonl").readings
+    assert any("4000 Hz" in remark and count == 2 for remark, count in readings.items())
+    assert run(wavs, tmp_path / "out.jsonl").readings == readings
+    (wavs / "same.wav").unlink()
+    again = run(wavs, tmp_path / "out.jsonl")
+    assert again.readings == dict.fromkeys(readings, 1) and again.num_reused == 25
+
+
 def test_an_unchanged_file_is_not_even_opened(tmp_path, wavs, monkeypatch, wav_bytes, noise):
     run(wavs, tmp_path / "out.jsonl")
     (wavs / "new.wav").write_bytes(wav_bytes(noise(640, 90)))

@@ -57,7 +57,7 @@ class Summary:
     predict_s: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
     readings: Counter[str] = field(default_factory=Counter)
-    """Remarks on how inputs were read, with counts; for this run's predictions only."""
+    """Remarks on how inputs were read, with counts."""
     num_labelled: int = 0
     """Inputs with a known class."""
     num_labelled_predicted: int = 0
@@ -158,6 +158,7 @@ def predict_items(
                 kept_names(kept, key, bundle.classes, bundle.target.is_several),
                 rejects=threshold is not None,
             )  # fmt: skip
+            run.summary.readings = journal.count_remarks()
             if max_summaries:
                 run.summary.summaries = journal.summaries(max_summaries)
     finally:
@@ -281,10 +282,15 @@ class _Run:
         error = None
         if isinstance(result, Prediction):
             outcome = result.probabilities
-            self.summary.readings.update(result.remarks)
             if result.content_hash:
                 self._entries.append(
-                    JournalEntry(result.content_hash, result.num_steps, outcome, result.summary)
+                    JournalEntry(
+                        result.content_hash,
+                        result.num_steps,
+                        outcome,
+                        result.summary,
+                        result.remarks,
+                    )
                 )
             elif isinstance(outcome, BadInput):  # never read, so it has no content hash
                 error = str(outcome)

@@ -9,6 +9,7 @@ import json
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from pathlib import Path
@@ -31,6 +32,8 @@ CREATE TABLE IF NOT EXISTS stamps (
     stamp INTEGER PRIMARY KEY, content_hash TEXT);
 CREATE TABLE IF NOT EXISTS summaries (
     model TEXT, content_hash TEXT, summary BLOB, PRIMARY KEY (model, content_hash)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS remarks (
+    model TEXT, content_hash TEXT, remarks TEXT, PRIMARY KEY (model, content_hash)) WITHOUT ROWID;
 CREATE TEMPORARY TABLE inputs (
     position INTEGER PRIMARY KEY, name TEXT, content_hash TEXT, error TEXT,
                 label TEXT, kept TEXT);
@@ -45,6 +48,8 @@ class JournalEntry(NamedTuple):
     probabilities: np.ndarray | BadInput
     summary: np.ndarray | None = None
     """Quantities of the sequence, float32 ``(quantities,)``."""
+    remarks: tuple[str, ...] = ()
+    """How it was read, where that was not evident."""
 
 
 class Input(NamedTuple):
@@ -147,6 +152,14 @@ class Journal:
                     ],
                 )
                 database.executemany(
+                    "INSERT OR IGNORE INTO remarks VALUES (?, ?, ?)",
+                    [
+                        (self.model, e.content_hash, json.dumps(e.remarks))
+                        for e in entries
+                        if e.remarks
+                    ],
+                )
+                database.executemany(
                     "INSERT OR REPLACE INTO stamps VALUES (?, ?)",
                     sorted(
                         ((_signed(stamp), content_hash) for stamp, content_hash in stamps),
@@ -193,6 +206,15 @@ class Journal:
         with self._lock:
             rows = self._database.execute(query, (self.model, every)).fetchall()
         return [np.frombuffer(blob, np.float32) for (blob,) in rows]
+
+    def count_remarks(self) -> Counter[str]:
+        """How often each remark was made on this run's inputs, also in earlier runs."""
+        query = """SELECT remarks FROM inputs JOIN remarks
+                   ON remarks.model = ? AND remarks.content_hash = inputs.content_hash
+                   ORDER BY position"""
+        with self._lock:
+            rows = self._database.execute(query, (self.model,)).fetchall()
+        return Counter(remark for (remarks,) in rows for remark in json.loads(remarks))
 
     def rows(self) -> Iterator[Row]:
         """This run's inputs in order, each with its prediction."""
