@@ -81,6 +81,20 @@ def test_one_test_recording_is_not_enough_to_compare(project, capsys):
     assert "the test part has one recording" in capsys.readouterr().err
 
 
+def test_prepare_prints_the_steps_of_each_label(project, capsys):
+    words = [
+        line.partition(",")[2]
+        for path in Path("recordings").rglob("*.csv")
+        for line in path.read_text().splitlines()[1:]
+    ]
+    with pytest.raises(SystemExit):
+        main(["prepare", "moves.yaml"])
+    printed = capsys.readouterr().err
+    assert "by the items that have them: down 12, up 12" in printed
+    counts = f"down {words.count('down')}, up {words.count('up')}"
+    assert f"steps: {counts}; 60 without a label" in printed
+
+
 def test_predictions_are_segments_of_the_whole_recording(project, capsys):
     code, trained = run(capsys, "train", "moves.yaml", "training.num_epochs=2")
     assert code == 0 and set(trained["test"]) > {"accuracy", "loss", "segment_f1_25"}

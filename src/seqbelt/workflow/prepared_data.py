@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from seqbelt.data.sources.names import (
     find_folds,
     find_lookalikes,
@@ -84,7 +86,10 @@ def _is_split_already(folder: Path, data: Mapping[str, object]) -> bool:
 def describe_classes(store: SequenceStore) -> None:
     """Print the classes with their counts, and names that may be misspelt."""
     counts = store.class_counts
-    echo(f"{count_of(len(counts), 'class', 'classes')}: {list_counts(counts)}")
+    of_what = ", by the items that have them" if store.target.labels_steps else ""
+    echo(f"{count_of(len(counts), 'class', 'classes')}{of_what}: {list_counts(counts)}")
+    if store.target.labels_steps:
+        _describe_steps(store)
     groups: dict[str, int] = store.about.get("group_counts", {})
     for kind, names in (("classes", counts), ("groups", groups)):
         for finding in find_lookalikes(names, kind)[:MAX_FINDINGS]:
@@ -96,6 +101,15 @@ def describe_classes(store: SequenceStore) -> None:
     without = store.about.get("num_sequences", 0) - sum(groups.values())
     if groups and without > 0:
         echo(f"{store.folder}: {count_of(without, 'row')} without a group: each is its own")
+
+
+def _describe_steps(store: SequenceStore) -> None:
+    """Print how many steps have each label, and how many none."""
+    parts = [part for part in map(store.split, SPLITS) if len(part)]
+    counts = sum(store.target.class_counts(part, len(store.classes)) for part in parts)
+    listed = list_counts(dict(zip(store.classes, np.asarray(counts).tolist(), strict=True)))
+    without = store.about["num_steps"] - int(np.sum(counts))
+    echo(f"steps: {listed}" + (f"; {without:,} without a label" if without else ""))
 
 
 def _describe_tokens(counts: Mapping[str, TextCounts]) -> str:
