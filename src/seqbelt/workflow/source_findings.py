@@ -4,7 +4,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from seqbelt.data.sources.file_walk import list_files
 from seqbelt.data.sources.folders import without_label_tracks
 from seqbelt.data.sources.item_kinds import Look, look_into_files, look_into_texts
 from seqbelt.data.sources.names import shorten
+from seqbelt.data.sources.part_tables import find_part_tables
 from seqbelt.data.sources.table_columns import NoItemsError, look_into_table
 from seqbelt.data.sources.tables import is_manifest_file
 from seqbelt.errors import SettingsError
@@ -62,6 +63,9 @@ def look_into_folder(folder: Path, pattern: str | None, findings: Findings) -> L
     tables = [path for path in loose if is_manifest_file(Path(path)) and path[-4:] != ".txt"]
     others = [path for path in paths if path not in tables and not is_manifest_file(Path(path))]
     by_class, left_out = len(loose) < len(paths), ""
+    part_tables = {} if pattern else find_part_tables(folder)
+    if part_tables and not by_class and len(part_tables) == len(loose):
+        return _look_into_part_tables(folder, part_tables, findings)
     if tables and others and not pattern:
         if len(tables) > 1:
             raise SettingsError(
@@ -93,6 +97,18 @@ def look_into_folder(folder: Path, pattern: str | None, findings: Findings) -> L
         findings.reasons["source"] += left_out
         return look
     return _look_into_names(folder, paths, pattern, findings)
+
+
+def _look_into_part_tables(folder: Path, tables: Mapping[Path, str], findings: Findings) -> Look:
+    """Tables named like parts, of which one for training tells the columns."""
+    train = next(table for table, part in tables.items() if part == "train")
+    look = look_into_manifest(train, findings)
+    listed = ", ".join(f"{table.name} as {part}" for table, part in tables.items())
+    findings.data["source"] = str(folder)
+    findings.reasons["source"] = (
+        f"tables named like parts: {listed}; of {train.name}: " + (findings.reasons["source"])
+    )
+    return look
 
 
 def _look_into_names(

@@ -17,13 +17,15 @@ from seqbelt.data.sources.known_sets import KNOWN_SETS
 from seqbelt.data.sources.label_map import map_label_sets, map_labels, normalize_label_map
 from seqbelt.data.sources.manifest import JoinedColumns, Manifest
 from seqbelt.data.sources.metadata_files import FILE_COLUMN, find_metadata, read_metadata
+from seqbelt.data.sources.part_tables import find_part_tables, read_part_tables
 from seqbelt.data.sources.raw_tables import Columns, Style, as_text
-from seqbelt.data.sources.remote import fetch, fetch_listed, is_remote, mirror_path
+from seqbelt.data.sources.remote import fetch, fetch_listed, is_remote
 from seqbelt.data.sources.tables import (
     ENDINGS,
     SERIES_ENDING,
     is_manifest_file,
     is_series_file,
+    names_items,
     read_manifest,
     read_ts_files,
     remedy_for_arrays,
@@ -67,12 +69,13 @@ class ItemSource(Settings):
     """Where the items come from, and how they and their labels are read."""
 
     source: str
-    """A folder with one sub-folder per class (or train/, validation/, test/ above them) or with a
-    metadata.csv (.jsonl, .parquet) that lists its files (``file_name``), class folders in a .zip or
-    .tar archive, WebDataset's shards (the first of them), a manifest (.csv, .tsv, .jsonl, .parquet,
-    .xlsx; a Parquet file may hold the files' bytes), a .ts file, or the name of a known or
-    generated set. Files and folders may be in an object store (``s3://``, ``gs://``, ``hf://``),
-    and a manifest a table of a database (``sqlite:///FILE?table=NAME``)."""
+    """A folder with one sub-folder per class (or train/, validation/, test/ above them), with a
+    metadata.csv (.jsonl, .parquet) that lists its files (``file_name``), or with a manifest for
+    each part (train.csv, test.csv); class folders in a .zip or .tar archive, WebDataset's shards
+    (the first of them), a manifest (.csv, .tsv, .jsonl, .parquet, .xlsx; a Parquet file may hold
+    the files' bytes), a .ts file, or the name of a known or generated set. Files and folders may be
+    in an object store (``s3://``, ``gs://``, ``hf://``), and a manifest a table of a database
+    (``sqlite:///FILE?table=NAME``)."""
     labels: TargetName = "per_sequence"
     """What is learned: one class a sequence, one for every step, or several labels a sequence
     (any number of them). Several labels are a list in .jsonl and .parquet, a text whose labels
@@ -195,15 +198,9 @@ class ItemSource(Settings):
             if features.reads_text and "text" not in manifest.table.column_names:
                 check_encoding_name(self.encoding)
                 manifest = replace(manifest, encoding=self.encoding)
-        if self.is_table and "text" not in manifest.table.column_names:
-            manifest = find_files(manifest)
+        if manifest.columns_found and "text" not in manifest.table.column_names:
+            manifest = find_files(manifest)  # somebody wrote the paths
         return manifest
-
-    @property
-    def is_table(self) -> bool:
-        """Whether the source is a manifest, whose paths somebody wrote."""
-        local = mirror_path(self.source) if is_remote(self.source) else Path(self.source)
-        return not local.is_dir()
 
     def _list_items(self, inputs: SeveralInputs | None) -> Manifest:
         path = self._find()
@@ -212,6 +209,8 @@ class ItemSource(Settings):
             return read_metadata(
                 path, tables, lambda table: with_files._read_manifest(table, inputs)
             )
+        if path.is_dir() and (tables := self._find_part_tables(path)):
+            return read_part_tables(path, tables, lambda table: self._read_manifest(table, inputs))
         if inputs is not None and path.exists() and not is_manifest_file(path):
             raise SettingsError(
                 f"data.source: '{self.source}' is not a manifest ({', '.join(ENDINGS)}), which "
@@ -244,6 +243,15 @@ class ItemSource(Settings):
                 f"({', '.join(sorted({*KNOWN_SETS, *GENERATED_SETS}))})"
             )
         return path
+
+    def _find_part_tables(self, folder: Path) -> dict[Path, str]:
+        """Tables named like parts, if they list the items: those of a folder without class folders
+        do, and beside class folders those with a column of paths or texts."""
+        tables = find_part_tables(folder)
+        has_folders = any(path.is_dir() and path.name[0] != "." for path in folder.iterdir())
+        if has_folders or self.labels_steps:
+            tables = tables if all(names_items(t, self.columns) for t in tables) else {}
+        return tables
 
     def _read_folder(self, folder: Path) -> Manifest:
         if self.labels == "several":

@@ -35,6 +35,21 @@ class Selection(Sequence[np.ndarray | bytes]):
         return self.contents[int(self.rows[index])]
 
 
+class Chain(Sequence[np.ndarray | bytes]):
+    """The contents of several sources one after another, not read yet."""
+
+    def __init__(self, sources: Sequence[Sequence[np.ndarray | bytes]]) -> None:
+        self.sources = sources
+        self.ends = np.cumsum([len(contents) for contents in sources])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def __getitem__(self, index: Any) -> Any:
+        number = int(np.searchsorted(self.ends, index, side="right"))
+        return self.sources[number][index - int(self.ends[number]) + len(self.sources[number])]
+
+
 class JoinedColumns(NamedTuple):
     """The columns of a manifest's table that an item of several inputs is read from."""
 
@@ -243,6 +258,39 @@ def make_manifest(
         problems or {},
         tuple(notes),
         tuple(columns_found),
+    )
+
+
+def concatenate(manifests: Mapping[Path, Manifest], root: Path) -> Manifest:
+    """The rows of several tables one after another, their paths relative to ``root``.
+
+    Raises SettingsError where two have other columns.
+    """
+    parts, first = [*manifests.values()], next(iter(manifests))
+    for table, part in manifests.items():
+        if part.table.column_names != parts[0].table.column_names:
+            raise SettingsError(
+                f"{table}: has other columns than {first}; write the same columns in each, or one "
+                "table as data.source"
+            )
+    problems: dict[int, str] = {}
+    overrides: dict[str, dict[int, str]] = {}
+    start = 0
+    for part in parts:
+        problems |= {start + row: why for row, why in part.problems.items()}
+        for name, values in part.overrides.items():
+            moved = {start + row: value for row, value in values.items()}
+            overrides[name] = {**overrides.get(name, {}), **moved}
+        start += len(part)
+    contents = [part.contents for part in parts]
+    return replace(
+        parts[0],
+        table=pa.concat_tables([part.table for part in parts]).combine_chunks(),
+        root=root,
+        contents=Chain(contents) if all(contents) else (),
+        overrides=overrides,
+        problems=problems,
+        notes=tuple(note for part in parts for note in part.notes),
     )
 
 

@@ -5,9 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
-
-from seqbelt.data.sources.manifest import Manifest
+from seqbelt.data.sources.manifest import Manifest, concatenate
 from seqbelt.data.sources.names import part_of, shorten
 from seqbelt.data.sources.raw_tables import Columns
 from seqbelt.data.sources.tables import names_items
@@ -50,33 +48,10 @@ def read_metadata(
 ) -> Manifest:
     """The rows of such tables, with paths relative to ``folder``. A row without a split is of the
     part that its table, or the first folder of its path, is named for."""
-    parts = [_with_part(name, read(table)) for name, table in tables.items()]
-    names = parts[0].table.column_names
-    for part, table in zip(parts, tables.values(), strict=True):
-        if part.table.column_names != names:
-            raise SettingsError(
-                f"{table}: has other columns than {next(iter(tables.values()))}; write the same "
-                "columns in each, or one table as data.source"
-            )
-    problems: dict[int, str] = {}
-    overrides: dict[str, dict[int, str]] = {}
-    start = 0
-    for part in parts:
-        problems |= {start + row: why for row, why in part.problems.items()}
-        for name, values in part.overrides.items():
-            moved = {start + row: value for row, value in values.items()}
-            overrides[name] = {**overrides.get(name, {}), **moved}
-        start += len(part)
+    parts = {table: _with_part(name, read(table)) for name, table in tables.items()}
+    manifest = concatenate(parts, folder)
     listed = ", ".join(str(table) for table in tables.values())
-    note = f"{folder}: the files and labels are those of {listed}"
-    notes = [note, *(added for part in parts for added in part.notes)]
-    manifest = replace(
-        parts[0],
-        table=pa.concat_tables([part.table for part in parts]).combine_chunks(),
-        root=folder,
-        overrides=overrides,
-        problems=problems,
-    )
+    notes = [f"{folder}: the files and labels are those of {listed}", *manifest.notes]
     if others := _not_listed(manifest):
         notes.append(
             f"{count_of(len(others), 'file')} of {folder} with such an ending "

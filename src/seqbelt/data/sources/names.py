@@ -86,6 +86,17 @@ def resembles_part(name: str) -> str | None:
     return None
 
 
+def part_among_words(name: str) -> tuple[str, tuple[str, ...]] | None:
+    """The part that one word of a name means, and the other words with ``#`` for numbers:
+    ``reviews_train_2`` is ``train`` of ``reviews #``. None where no word means one, or several
+    do."""
+    words = _words(name)
+    parts = [_PARTS[word] for word in words if word in _PARTS]
+    if len(parts) != 1:
+        return None
+    return parts[0], tuple(re.sub(r"\d+", "#", word) for word in words if word not in _PARTS)
+
+
 def _words(name: str) -> list[str]:
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
     return [_ENDS.sub("", word) for word in re.split(r"[\W_]+", folded) if word]

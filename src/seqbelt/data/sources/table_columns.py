@@ -89,7 +89,8 @@ def look_into_table(path: Path, given: Mapping[str, Any]) -> TableLook:
     if not values or not len(next(iter(values.values()))):
         raise SettingsError(f"{path}: no rows; expected a header and a row per item")
     columns = _find_roles(path, values, given, reasons)
-    _refuse_row_as_header(path, values, columns)
+    if "label_column" not in given:
+        _refuse_row_as_header(path, values, columns)
     for role, name in columns.items():
         if name != role:
             settings[f"{role}_column"] = name
