@@ -4,9 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +20,7 @@ from seqbelt.models.chunks import Chunks
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.training.augmenter import Augmenter
-from seqbelt.training.checkpoint import (
-    has_checkpoint,
-    load_checkpoint,
-    pack_optimizer,
-    save_checkpoint,
-    unpack_optimizer,
-)
+from seqbelt.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from seqbelt.training.cuda_graphs import GraphedSteps, rounded_up
 from seqbelt.training.device import (
     find_device,
@@ -41,6 +33,7 @@ from seqbelt.training.gradient_reach import draw_sample, measure_reach
 from seqbelt.training.history import Epoch, History
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.interrupts import stop_signals
+from seqbelt.training.loop_state import capture, restore
 from seqbelt.training.losses import NonFiniteLossDetector, least_loss, make_loss
 from seqbelt.training.prefetch import Prefetcher
 from seqbelt.training.scoring import Scores, predict_logits, score
@@ -353,57 +346,3 @@ def _learn_normalization(model: SequenceNetwork, train: Sequences) -> None:
     for branch, rows in zip(model.branches, each_input(train), strict=True):
         if not branch.is_tokens and len(rows):
             branch.normalize.learn(*step_statistics(rows))
-
-
-def capture(loop: Loop) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state of a loop between two steps: tensors and JSON-serialisable values."""
-    tensors = {f"model.{name}": value for name, value in loop.model.state_dict().items()}
-    tensors |= {f"best.{name}": value for name, value in loop.best_weights.items()}
-    tensors |= pack_optimizer(loop.optimizer)
-    tensors["totals"] = loop.step.totals
-    for rank, states in enumerate(loop.ranks.gather(_random_states(loop))):
-        tensors |= {f"random.{rank}.{name}": state for name, state in states.items()}
-    about = {
-        "epochs": [asdict(epoch) for epoch in loop.history.epochs],
-        "reaches": loop.history.reaches,
-        "best_epoch": loop.history.best_epoch,
-        "batch_number": loop.batch_number,
-        "epoch_s": loop.epoch_s,
-        "work": [loop.history.fill, loop.history.flops, loop.history.padded_flops],
-    }
-    return tensors, about
-
-
-def restore(loop: Loop, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Load the state from ``capture`` into a loop of the same settings and data."""
-    loop.model.load_state_dict(_with_prefix("model.", tensors))
-    loop.best_weights = _with_prefix("best.", tensors)
-    unpack_optimizer(loop.optimizer, tensors)
-    loop.step.totals.copy_(tensors["totals"])
-    states = _with_prefix(f"random.{loop.ranks.rank}.", tensors)
-    if "cpu" in states:  # missing with another number of ranks: then the draws differ
-        torch.set_rng_state(states["cpu"])
-    if "cuda" in states and loop.device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], loop.device)
-    loop.history.epochs = [Epoch.from_dict(epoch) for epoch in about["epochs"]]
-    loop.history.reaches = [(number, curve) for number, curve in about["reaches"]]
-    loop.history.best_epoch = about["best_epoch"]
-    loop.batch_number, loop.epoch_s = about["batch_number"], about["epoch_s"]
-    if "work" in about:  # missing in older checkpoints
-        history = loop.history
-        history.fill, history.flops, history.padded_flops = about["work"]
-
-
-def _random_states(loop: Loop) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if loop.device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(loop.device)
-    return states
-
-
-def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
