@@ -14,7 +14,8 @@ from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.audio.audio import AudioFeatures, LogMel, Mfcc, Waveform
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.exportable import num_channels, samples_before, why_not_raw
-from seqbelt.inference.onnx_graph import IR_VERSION, OPSET, GraphBuilder
+from seqbelt.inference.onnx_builder import GraphBuilder
+from seqbelt.inference.onnx_graph import IR_VERSION, OPSET
 
 PREFIX = "features_"
 

@@ -10,9 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
-from torch import Tensor, nn
+from onnx import helper
 
+from seqbelt.inference.onnx_builder import (
+    GraphBuilder,
+    add_axis,
+    add_column,
+    add_linear,
+    add_row,
+    add_zeros,
+)
 from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.models.ensemble import Network
 from seqbelt.models.model import ATTENDING, Cell
@@ -67,7 +74,7 @@ def build_graph(
 
 
 def finish_model(
-    graph: "GraphBuilder",
+    graph: GraphBuilder,
     logits: str,
     inputs: list[onnx.ValueInfoProto],
     num_classes: int,
@@ -103,7 +110,7 @@ def finish_model(
     return model
 
 
-def add_pooled(graph: "GraphBuilder", network: SequenceNetwork, port: Port) -> str:
+def add_pooled(graph: GraphBuilder, network: SequenceNetwork, port: Port) -> str:
     """What one network classifies, ``(batch, width)``, of guarded sequences."""
     steps, lengths = _first_steps(graph, network, port), port.lengths
     if network.stem is not None:
@@ -115,7 +122,7 @@ def add_pooled(graph: "GraphBuilder", network: SequenceNetwork, port: Port) -> s
     return _pool(graph, network.pool, outputs, final, lengths)
 
 
-def add_guard(graph: "GraphBuilder", port: Port, network: SequenceNetwork) -> tuple[Port, str]:
+def add_guard(graph: GraphBuilder, port: Port, network: SequenceNetwork) -> tuple[Port, str]:
     """Sequences of at least one row and one step, with lengths from 1 on: ONNX Runtime's LSTM and
     GRU end the process on an empty batch. And which rows have steps, bool ``(batch, 1)``."""
     one, zero = graph.constant(np.array([1])), graph.constant(np.array([0]))
@@ -124,29 +131,16 @@ def add_guard(graph: "GraphBuilder", port: Port, network: SequenceNetwork) -> tu
     steps = graph.add("Shape", port.inputs, start=1, end=2)
     batch = graph.add("Shape", port.inputs, start=0, end=1)
     missing = graph.add("Max", graph.add("Sub", one, steps), zero)
-    more_steps = _zeros(graph, kind, batch, missing, *width)
+    more_steps = add_zeros(graph, kind, batch, missing, *width)
     inputs = graph.add("Concat", port.inputs, more_steps, axis=1)
     all_steps = graph.add("Shape", inputs, start=1, end=2)
     inputs = add_row(graph, inputs, kind, all_steps, *width)
     lengths = add_row(graph, port.lengths, np.int64)
-    is_present = _column(graph, graph.add("Greater", lengths, zero))
+    is_present = add_column(graph, graph.add("Greater", lengths, zero))
     return Port(inputs, graph.add("Max", lengths, one)), is_present
 
 
-def add_row(graph: "GraphBuilder", values: str, kind: type, *shape: str) -> str:
-    """The values with a row of zeros, of this ``shape``, if they have none."""
-    one, zero = graph.constant(np.array([1])), graph.constant(np.array([0]))
-    batch = graph.add("Shape", values, start=0, end=1)
-    missing = graph.add("Max", graph.add("Sub", one, batch), zero)
-    return graph.add("Concat", values, _zeros(graph, kind, missing, *shape), axis=0)
-
-
-def _zeros(graph: "GraphBuilder", kind: type, *shape: str) -> str:
-    value = numpy_helper.from_array(np.zeros(1, kind))
-    return graph.add("ConstantOfShape", graph.add("Concat", *shape, axis=0), value=value)
-
-
-def add_average(graph: "GraphBuilder", logits: list[str]) -> str:
+def add_average(graph: GraphBuilder, logits: list[str]) -> str:
     """Log of the mean probabilities ``(batch, classes)``, as ``average_logits``."""
     if len(logits) == 1:
         return logits[0]
@@ -155,40 +149,6 @@ def add_average(graph: "GraphBuilder", logits: list[str]) -> str:
     stacked = graph.add("Concat", *rows, axis=0)
     total = graph.add("ReduceLogSumExp", stacked, axes=[0], keepdims=0)
     return graph.add("Sub", total, graph.constant(np.float32(np.log(len(logits)))))
-
-
-class GraphBuilder:
-    """Nodes and constants of a graph under construction; a value is its name."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, value: Tensor | np.ndarray | np.generic, name: str | None = None) -> str:
-        """Add a constant array; returns its name, by default a generated one."""
-        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-        if name is None or any(name == constant.name for constant in self.constants):
-            name = f"{name or 'constant'}_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
-
-    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node with one output; returns its name."""
-        return self.add_many(operator, *inputs, num_outputs=1, **attributes)[0]
-
-    def add_many(
-        self, operator: str, *inputs: str, num_outputs: int, **attributes: Any
-    ) -> list[str]:
-        """Add a node with several outputs; returns their names."""
-        stem = f"{operator.lower()}_{len(self.nodes)}"
-        names = [f"{stem}_{number}" for number in range(num_outputs)]
-        self.nodes.append(helper.make_node(operator, inputs, names, stem, **attributes))
-        return names
-
-    def name_last(self, name: str, value: str) -> None:
-        """Rename the last node's only output, ``value``, for the user of the graph."""
-        assert list(self.nodes[-1].output) == [value]
-        self.nodes[-1].output[0] = name
 
 
 def declare_sequence(
@@ -243,7 +203,7 @@ def _scaled_by_sequence(graph: GraphBuilder, normalize: Standardize, port: Port)
     zero, step_axis = graph.constant(np.float64(0)), add_axis(graph, 1)
     values = graph.add("Cast", port.inputs, to=onnx.TensorProto.DOUBLE)
     values = graph.add("Where", valid, values, zero)
-    counts = graph.add("Unsqueeze", _column(graph, port.lengths), step_axis)
+    counts = graph.add("Unsqueeze", add_column(graph, port.lengths), step_axis)
     counts = graph.add("Cast", counts, to=onnx.TensorProto.DOUBLE)
 
     def mean(values: str) -> str:
@@ -287,7 +247,7 @@ def _stem(graph: GraphBuilder, stem: StemLayers, steps: str, lengths: str) -> tu
 def _last_valid(graph: GraphBuilder, steps: str, lengths: str) -> str:
     """The last valid step ``(batch, width)`` of each sequence."""
     last = graph.add("Sub", lengths, graph.constant(np.array(1)))
-    return graph.add("GatherND", steps, _column(graph, last), batch_dims=1)
+    return graph.add("GatherND", steps, add_column(graph, last), batch_dims=1)
 
 
 def _recurrent(
@@ -358,7 +318,7 @@ def _pool(graph: GraphBuilder, pool: Pooling, outputs: str, final: str, lengths:
     if pool.name in ("mean", "concat"):
         total = graph.add("Where", valid, outputs, graph.constant(np.float32(0)))
         total = graph.add("ReduceSum", total, add_axis(graph, 1), keepdims=0)
-        counts = graph.add("Cast", _column(graph, lengths), to=onnx.TensorProto.FLOAT)
+        counts = graph.add("Cast", add_column(graph, lengths), to=onnx.TensorProto.FLOAT)
         pooled.append(graph.add("Div", total, counts))
     if pool.name in ("max", "concat", "attention_max"):
         masked = graph.add("Where", valid, outputs, graph.constant(np.float32(-np.inf)))
@@ -385,20 +345,4 @@ def _valid_steps(graph: GraphBuilder, steps: str, lengths: str) -> str:
     num_steps = graph.add("Squeeze", graph.add("Shape", steps, start=1, end=2))
     first, stride = graph.constant(np.array(0)), graph.constant(np.array(1))
     numbers = graph.add("Range", first, num_steps, stride)
-    return graph.add("Less", numbers, _column(graph, lengths))
-
-
-def _column(graph: GraphBuilder, values: str) -> str:
-    return graph.add("Unsqueeze", values, add_axis(graph, 1))
-
-
-def add_axis(graph: GraphBuilder, axis: int) -> str:
-    return graph.constant(np.array([axis]))
-
-
-def add_linear(graph: GraphBuilder, values: str, layer: nn.Linear) -> str:
-    """A product and a sum instead of Gemm, which ONNX Runtime does not quantise."""
-    product = graph.add("MatMul", values, graph.constant(layer.weight.T))
-    if layer.bias is None:
-        return product
-    return graph.add("Add", product, graph.constant(layer.bias))
+    return graph.add("Less", numbers, add_column(graph, lengths))

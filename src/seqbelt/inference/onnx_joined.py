@@ -8,15 +8,12 @@ from onnx import helper
 
 from seqbelt.features.input_layout import InputLayout
 from seqbelt.features.manifest_columns import Column
+from seqbelt.inference.onnx_builder import GraphBuilder, add_axis, add_linear, add_row
 from seqbelt.inference.onnx_graph import (
-    GraphBuilder,
     Port,
     add_average,
-    add_axis,
     add_guard,
-    add_linear,
     add_pooled,
-    add_row,
     declare_sequence,
     finish_model,
 )

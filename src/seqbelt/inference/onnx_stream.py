@@ -21,14 +21,12 @@ from torch import Tensor, nn
 from seqbelt.errors import SettingsError
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.exportable import why_not_stepwise
+from seqbelt.inference.onnx_builder import GraphBuilder, add_axis, add_linear
 from seqbelt.inference.onnx_export import file_metadata
 from seqbelt.inference.onnx_graph import (
     IR_VERSION,
     OPSET,
-    GraphBuilder,
     add_average,
-    add_axis,
-    add_linear,
     cell_attributes,
     layer_weights,
 )
