@@ -26,8 +26,8 @@ from seqbelt.features.arrays.table_layout import (
     Layout,
     TableOptions,
     find_layout,
-    refuse_second_table,
 )
+from seqbelt.features.arrays.table_refusals import refuse_second_table
 
 HEAD_ROWS = 40
 """Rows that determine how a table is written."""

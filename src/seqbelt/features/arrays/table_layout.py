@@ -4,19 +4,17 @@ Rows of cells come in, from a text or a workbook; what was found is either evide
 ``notes``, or refused with the line and the setting that would decide.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
-from seqbelt.errors import EMPTY, WRONG_SHAPE, WRONG_TYPE, BadInput, Place
+from seqbelt.errors import EMPTY, BadInput
 from seqbelt.features.arrays.column_names import UNNAMED, distinct_names, joined_name, names_of
 from seqbelt.features.arrays.number_cells import (
     Cell,
     as_text,
     is_missing,
     looks_like_number,
-    resembles_value,
 )
 from seqbelt.features.arrays.number_headers import (
     has_empatica_head,
@@ -28,25 +26,24 @@ from seqbelt.features.arrays.row_kinds import (
     RULE,
     UNITS,
     Row,
-    are_names,
     are_units,
     could_name,
     extent,
     fits,
     is_count,
-    is_number,
     is_values,
     is_word,
     trimmed,
     without_end,
 )
-from seqbelt.features.arrays.time_columns import is_row_name, is_time_name, looks_like_time
-from seqbelt.words import count_of
+from seqbelt.features.arrays.table_refusals import (
+    refuse_damaged,
+    refuse_misfit,
+    refuse_mixed,
+    refuse_values_above,
+)
+from seqbelt.features.arrays.time_columns import is_row_name, is_time_name
 
-_HEXADECIMAL = re.compile(r"\d[\dA-Fa-f]+")
-"""Without a sign that says so, such as 1F."""
-MAX_HEAD_LINES = 3
-"""Lines between which and the names of a second table values stand."""
 MAX_UNITS = 60
 """Letters of a row of units that are shown."""
 MAX_COLUMNS = 1 << 16
@@ -107,27 +104,10 @@ def find_layout(rows: Sequence[Row], options: TableOptions, comment: Row | None)
         if len(body) < 2:
             raise BadInput(EMPTY, "the table has a line of names and no values")
     first = _first_with_gaps(body, first, width)
-    _refuse_values_above(rows[:first], width, kinds)
+    refuse_values_above(rows[:first], width, kinds)
     if first:
         return _layout_below_preamble(rows, first, width, kinds, options)
     return _layout_from_first_row(rows, width, kinds, comment)
-
-
-def _refuse_values_above(preamble: Sequence[Row], width: int, kinds: Sequence[bool]) -> None:
-    """Raise for numbers above the values, but for those of columns."""
-    for line, cells in preamble:
-        if any(map(is_word, cells)) or not any(map(is_number, cells)):
-            continue
-        if is_count(cells) or is_count(cells[1:]):
-            continue
-        if len(cells) == width:
-            _refuse_time(line, cells, kinds)
-        raise BadInput(
-            WRONG_SHAPE,
-            Place(line),
-            f" has {count_of(len(cells), 'value')}, the lines below it "
-            f"have {width}; features.skip_rows leaves lines at the top out",
-        )
 
 
 def _layout_from_first_row(
@@ -144,7 +124,7 @@ def _layout_from_first_row(
     if is_pandas_header(cells, rows[1:], line):
         has_index = len(cells) > 1 and cells[0] == ""
         if cells[-1] == "" and not fits(cells, width):
-            _refuse_misfit(rows[1:], line, len(trimmed(cells)), width)
+            refuse_misfit(rows[1:], line, len(trimmed(cells)), width)
         note = f"line {line} is a header of numbers, as pandas writes: not a step"
         names = (f"{UNNAMED}0", *names_of(cells, width)[1:]) if has_index else None
         return Layout(1, width, names, line, kinds, (note,), False, *extent(cells))
@@ -161,22 +141,6 @@ def _layout_from_first_row(
         names = names_of(comment[1], width)
         return Layout(0, width, names, comment[0], kinds, notes, True)
     return Layout(0, width, None, None, kinds, notes)
-
-
-def refuse_second_table(rows: Sequence[Row], is_number_column: Sequence[bool]) -> None:
-    """Raise for rows of values among which a line names other columns, as where a second table
-    stands below the first."""
-    heads = ((n, line, cells) for n, (line, cells) in enumerate(rows) if are_names(cells))
-    for index, line, cells in heads if any(is_number_column) else ():
-        below = rows[index + 1 : index + 1 + MAX_HEAD_LINES]
-        if index and any(len(row) == len(cells) and any(map(is_number, row)) for _, row in below):
-            raise BadInput(
-                WRONG_SHAPE,
-                Place(line),
-                f": '{', '.join(map(str, cells))[:60]}' names columns anew below "
-                "values: a second table; save it as a file of its own, or leave out the lines "
-                "above it by features.skip_rows",
-            )
 
 
 def _layout_below_preamble(
@@ -205,13 +169,13 @@ def _layout_below_preamble(
     if above and is_index and fits(above[-1][1], width):
         index_name = as_text(cells[0])  # pandas names its index below the columns' names
         line, cells = above.pop()
-    _refuse_mixed(line, cells, kinds)
+    refuse_mixed(line, cells, kinds)
     if fits(cells, width):
-        _refuse_damaged(line, cells, any(fits(upper, width) for _, upper in above))
+        refuse_damaged(line, cells, any(fits(upper, width) for _, upper in above))
     elif options.decimal == "," and width == 2 * len(trimmed(cells)):
         return _layout_of_halves(above, (line, cells), first, width, kinds, notes)
     else:
-        _refuse_misfit(rows[first:], line, len(trimmed(cells)), width)
+        refuse_misfit(rows[first:], line, len(trimmed(cells)), width)
     if len(cells) == width - 1 and _begins_with_row_numbers(cells[0], rows[first:]):
         notes.append(
             f"line {line} names one column fewer than there are: the first numbers the rows, as R "
@@ -271,7 +235,7 @@ def _stated_layout(
         return Layout(0, width, None, None, kinds, ())
     line, cells = rows[0]
     if not fits(cells, width) and len(rows) > 1:
-        _refuse_misfit(rows[1:], line, len(trimmed(cells)), width)
+        refuse_misfit(rows[1:], line, len(trimmed(cells)), width)
     if len(rows) < 2:
         raise BadInput(EMPTY, "the table has a line of names and no values")
     first, notes = 1, list[str]()
@@ -295,17 +259,6 @@ def _named_layout(
     below = {name: str(unit) for name, unit in zip(names, units)}
     stated = tuple(dict.fromkeys(notes))
     return Layout(first, len(kinds), names, line, kinds, stated, False, *extent(cells), below)
-
-
-def _refuse_misfit(rows: Sequence[Row], line: int, named: int, width: int) -> NoReturn:
-    """Raise for the first row that has not as many cells as the line above has names."""
-    wrong, cells = next((row for row in rows if len(row[1]) != named), rows[0])
-    raise BadInput(
-        WRONG_SHAPE,
-        Place(wrong),
-        f" has {count_of(len(cells), 'value')}, line {line} names {named} columns; "
-        f"{_comma_hint(named, width)}features.skip_rows leaves lines at the top out",
-    )
 
 
 def _usual_width(rows: Sequence[Row]) -> int:
@@ -346,53 +299,6 @@ def _describe_units(line: int, cells: Sequence[Cell]) -> str:
     return f"line {line} is {what}: not a step"
 
 
-def _refuse_mixed(line: int, cells: Sequence[Cell], kinds: Sequence[bool]) -> None:
-    """Raise for a line that is half names and half values; names that count are names."""
-    numbers = [cell for cell, is_one in zip(cells, kinds) if is_one and is_number(cell)]
-    if not numbers or is_count(numbers):
-        return
-    column, word = next((n, cell) for n, cell in enumerate(cells) if is_word(cell))
-    raise BadInput(
-        WRONG_TYPE,
-        Place(line, column),
-        f": '{str(word)[:40]}' is not a number, and '{numbers[0]}' "
-        "beside it is not a name; features.header says whether this line names the columns, "
-        "features.skip_rows leaves lines at the top out",
-    )
-
-
-def _refuse_time(line: int, cells: Sequence[Cell], kinds: Sequence[bool]) -> None:
-    """Raise for a date or a time in a column of numbers."""
-    for column, (cell, is_one) in enumerate(zip(cells, kinds, strict=True)):
-        if is_one and looks_like_time(cell):
-            raise BadInput(
-                WRONG_TYPE,
-                Place(line, column),
-                f": '{str(cell)[:40]}' is a date or a time, and the "
-                "others of its column are numbers",
-            )
-
-
-def _refuse_damaged(line: int, cells: Sequence[Cell], is_named_above: bool) -> None:
-    """Raise for a line that would do for names and rather holds values: (1.5), Over or, below
-    other names, 1F."""
-    filled = [cell for cell in cells if cell != ""]
-    values = [*filter(resembles_value, filled)]
-    numbers = ["".join(filter(str.isdigit, str(cell))) for cell in values]
-    if is_named_above and all(_HEXADECIMAL.fullmatch(str(cell)) for cell in filled):
-        values = filled
-    elif not values or is_count(numbers) or not (is_named_above or len(values) == len(filled)):
-        return
-    column = cells.index(values[0])
-    raise BadInput(
-        WRONG_TYPE,
-        Place(line, column),
-        f": '{str(values[0])[:40]}' is not a number; where the line "
-        "names the columns, features.skip_rows leaves the lines above it out and features.header: "
-        "true takes it as names",
-    )
-
-
 def _begins_with_row_numbers(name: Cell, rows: Sequence[Row]) -> bool:
     """Whether the first cells are 0, 1, 2, … or 1, 2, 3, …, no comma can be a decimal sign, and the
     first ``name`` is not theirs: that of a time or of a number of the rows."""
@@ -400,12 +306,3 @@ def _begins_with_row_numbers(name: Cell, rows: Sequence[Row]) -> bool:
         return False
     has_points = any("." in str(cell) for _, cells in rows for cell in cells)
     return has_points and is_count([as_text(cells[0]) for _, cells in rows])
-
-
-def _comma_hint(names: int, width: int) -> str:
-    if width <= names:
-        return ""
-    return (
-        "where commas are decimal signs, features.decimal: ',' says so; where they separate "
-        "thousands, save the table with another delimiter; "
-    )
