@@ -35,6 +35,30 @@ class KindDefaults:
     few_rows_updates: int = 0
     """Updates of each of them, where there are several."""
 
+    def num_updates(self, num_rows: int, batch_size: int, is_averaged: bool) -> int:
+        """Updates of each network; ``is_averaged`` where there are the several for few rows."""
+        if is_averaged:
+            return self.few_rows_updates
+        num_batches = -(-num_rows // batch_size)
+        wanted = max(self.num_passes * num_batches, self.min_updates)
+        return min(wanted, max(self.max_updates, MIN_PASSES * num_batches))
+
+    def augmentation_for(
+        self, num_rows: int, is_spectrum: bool, labels_steps: bool, is_interpolable: bool
+    ) -> dict[str, float]:
+        """Settings of the augmentation for so many training rows; those that are not
+        ``is_interpolable`` are not moved in time, and those with a label for every step not
+        mixed."""
+        extra: Mapping[str, float] = {}
+        if is_spectrum:
+            extra = self.spectrum_augmentation
+        elif num_rows < self.few_rows:
+            extra = self.few_rows_augmentation
+        without = {"mixup_alpha"} if labels_steps else set[str]()
+        without |= set() if is_interpolable else {"time_stretch", "time_warp"}
+        every = {**self.augmentation, **extra}
+        return {name: value for name, value in every.items() if name not in without}
+
 
 MIN_PASSES = 3
 """Smallest number of passes over a large set."""

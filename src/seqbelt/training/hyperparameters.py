@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from seqbelt.data.sequences import Sequences, is_interpolable
-from seqbelt.models.kind_defaults import MIN_PASSES, defaults_for
+from seqbelt.models.kind_defaults import defaults_for
 from seqbelt.settings import Count, Positive, Seed, Settings
 from seqbelt.training.augmentation import Augmentation
 from seqbelt.words import count_of
@@ -24,6 +24,16 @@ FOR_ONE_INPUT = {"augmentation": "none", "distillation": 0.0, "num_networks": 1}
 """What ``auto`` means with several inputs, for settings that are chosen for one sequence."""
 MAX_EPOCHS = 30
 """Epochs into which ``num_updates`` are divided; each ends with a validation."""
+
+
+def _default_batch_size(num_rows: int, labelled_steps: float | None) -> int:
+    """``batch_size: auto``, where ``labelled_steps`` of a row have a label on average, or None of
+    them."""
+    batch_size = min(BATCH_SIZE, max(MIN_BATCH_SIZE, num_rows // MIN_BATCHES))
+    if labelled_steps is None:
+        return batch_size
+    bound = max(MIN_LABELLED_BATCH_SIZE, round(LABELLED_STEPS / labelled_steps))
+    return min(batch_size, bound)
 
 
 class TrainingPlan(NamedTuple):
@@ -147,49 +157,34 @@ class Training(Settings):
         Rows that are not ``is_interpolable`` are not moved in time. Several labels of a row
         (``is_several``) are not smoothed.
         """
-        defaults, changes = defaults_for(is_tokens), {}
+        defaults = defaults_for(is_tokens)
         batch_size = self.batch_size
         if batch_size == "auto":
-            batch_size = min(BATCH_SIZE, max(MIN_BATCH_SIZE, num_rows // MIN_BATCHES))
-            if labels_steps:
-                bound = max(MIN_LABELLED_BATCH_SIZE, round(LABELLED_STEPS / mean_steps))
-                batch_size = min(batch_size, bound)
-            changes["batch_size"] = batch_size
+            batch_size = _default_batch_size(num_rows, mean_steps if labels_steps else None)
         chooses_updates = self.num_epochs is None and self.num_updates == "auto"
-        if self.num_networks == "auto":
-            is_averaged = chooses_updates and num_rows < defaults.few_rows
-            is_averaged &= not (is_several or labels_steps)
-            changes["num_networks"] = defaults.few_rows_networks if is_averaged else 1
-            if is_averaged:
-                chooses_updates, changes["num_updates"] = False, defaults.few_rows_updates
-        if chooses_updates:
-            num_batches = -(-num_rows // batch_size)
-            wanted = max(defaults.num_passes * num_batches, defaults.min_updates)
-            bound = max(defaults.max_updates, MIN_PASSES * num_batches)
-            changes["num_updates"] = min(wanted, bound)
-        if self.label_smoothing == "auto":
-            changes["label_smoothing"] = 0.0 if is_several else defaults.label_smoothing
-        if self.distillation == "auto":
-            has_one_label = not (is_several or labels_steps or is_ordered)
-            changes["distillation"] = defaults.distillation if has_one_label else 0.0
-        if self.augmentation == "none" or (self.augmentation == "auto" and is_tokens):
-            changes["augmentation"] = {}
-        elif self.augmentation == "auto":
-            # Mixed sequences have no label for every step.
-            without = {"mixup_alpha"} if labels_steps else set()
-            without |= set() if is_interpolable else {"time_stretch", "time_warp"}
-            if is_spectrum:
-                extra = defaults.spectrum_augmentation
-            elif num_rows < defaults.few_rows:
-                extra = defaults.few_rows_augmentation
-            else:
-                extra = {}
-            changes["augmentation"] = {
-                name: value
-                for name, value in {**defaults.augmentation, **extra}.items()
-                if name not in without
-            }
-        return self.replace(**changes) if changes else self
+        is_averaged = chooses_updates and self.num_networks == "auto"
+        is_averaged &= num_rows < defaults.few_rows and not (is_several or labels_steps)
+        has_one_label = not (is_several or labels_steps or is_ordered)
+        augmentation = {}
+        if self.augmentation == "auto":
+            augmentation = defaults.augmentation_for(
+                num_rows, is_spectrum, labels_steps, is_interpolable
+            )
+        values = {
+            "batch_size": batch_size,
+            "num_networks": defaults.few_rows_networks if is_averaged else 1,
+            "num_updates": defaults.num_updates(num_rows, batch_size, is_averaged),
+            "label_smoothing": 0.0 if is_several else defaults.label_smoothing,
+            "distillation": defaults.distillation if has_one_label else 0.0,
+            "augmentation": augmentation,
+        }
+        if not chooses_updates:
+            del values["num_updates"]
+        return self.replace(**{
+            name: value
+            for name, value in values.items()
+            if getattr(self, name) in ("auto", "none")
+        })  # fmt: skip
 
     def resolve_for(
         self,
