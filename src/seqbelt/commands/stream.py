@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from seqbelt.errors import BadInput, SeqbeltError, SettingsError
-from seqbelt.features.arrays.array_features import ArrayEncoder
+from seqbelt.features.arrays.array_encoder import ArrayEncoder
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.inference.bundle import Bundle
 from seqbelt.inference.folder import FAR_LONGER

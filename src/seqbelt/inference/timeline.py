@@ -21,7 +21,8 @@ import pyarrow as pa
 import soundfile
 
 from seqbelt.errors import EMPTY, NOT_FINITE, SILENT, UNREADABLE, BadInput, SettingsError
-from seqbelt.features.arrays.array_features import ArrayFeatures, Steps
+from seqbelt.features.arrays.array_encoder import Steps
+from seqbelt.features.arrays.array_features import ArrayFeatures
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.audio.audio_decoding import SILENCE_PEAK, Audio
 from seqbelt.features.base import Source

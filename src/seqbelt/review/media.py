@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqbelt.errors import UNREADABLE, BadInput
-from seqbelt.features.arrays.array_features import Steps
+from seqbelt.features.arrays.array_encoder import Steps
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.base import Features, Source

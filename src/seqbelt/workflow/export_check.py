@@ -10,7 +10,7 @@ from seqbelt.checks.export_parity import ExportCertificate
 from seqbelt.data.batches import pad
 from seqbelt.data.joined_views import count_steps, map_inputs
 from seqbelt.data.sequences import Sequences
-from seqbelt.features.arrays.array_features import ArrayEncoder, Steps
+from seqbelt.features.arrays.array_encoder import ArrayEncoder, Steps
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.input_layout import InputLayout

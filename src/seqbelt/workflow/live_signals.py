@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from seqbelt.errors import BadInput, SettingsError
-from seqbelt.features.arrays.array_features import ArrayEncoder, ArrayFeatures
+from seqbelt.features.arrays.array_encoder import ArrayEncoder
+from seqbelt.features.arrays.array_features import ArrayFeatures
 from seqbelt.features.audio.audio import AudioFeatures
 from seqbelt.features.streaming.byte_streams import Pcm, PcmReader, TableReader
 from seqbelt.inference.bundle import Bundle

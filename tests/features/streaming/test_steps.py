@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqbelt.errors import BadInput, Place
-from seqbelt.features.arrays.array_features import Steps
+from seqbelt.features.arrays.array_encoder import Steps
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.skeleton import Skeleton
 from seqbelt.features.arrays.vectors import Vectors

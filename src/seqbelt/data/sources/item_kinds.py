@@ -12,7 +12,7 @@ from seqbelt.data.sources.folders import without_label_tracks
 from seqbelt.data.sources.names import shorten
 from seqbelt.errors import NOT_FINITE, WRONG_TYPE, BadInput, SettingsError
 from seqbelt.features.arrays.array import IGNORED
-from seqbelt.features.arrays.array_features import Steps
+from seqbelt.features.arrays.array_encoder import Steps
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.words import count_of
 

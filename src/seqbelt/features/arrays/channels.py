@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from seqbelt.errors import WRONG_SHAPE, BadInput
 from seqbelt.features.arrays.array import Array
-from seqbelt.features.arrays.array_features import FLOAT32_MAX, ArrayFeatures, Index, Rate, Steps
+from seqbelt.features.arrays.array_encoder import Steps
+from seqbelt.features.arrays.array_features import FLOAT32_MAX, ArrayFeatures, Index, Rate
 from seqbelt.features.arrays.channel_transforms import (
     interpolate,
     num_resampled,

@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from seqbelt.errors import WRONG_SHAPE, WRONG_TYPE, BadInput
 from seqbelt.features.arrays.array import Array
-from seqbelt.features.arrays.array_features import ArrayFeatures, Steps
+from seqbelt.features.arrays.array_encoder import Steps
+from seqbelt.features.arrays.array_features import ArrayFeatures
 from seqbelt.features.arrays.skeleton import Skeleton
 
 

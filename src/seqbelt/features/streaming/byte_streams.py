@@ -8,7 +8,8 @@ import numpy as np
 import soundfile
 
 from seqbelt.errors import EMPTY, TRUNCATED, WRONG_TYPE, BadInput, Place
-from seqbelt.features.arrays.array_features import ArrayEncoder, ArrayFeatures
+from seqbelt.features.arrays.array_encoder import ArrayEncoder
+from seqbelt.features.arrays.array_features import ArrayFeatures
 from seqbelt.features.arrays.text_columns import read_text_table
 from seqbelt.features.arrays.text_rows import is_comment
 from seqbelt.features.audio.audio import AudioFeatures, StreamResampler

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from seqbelt.errors import EMPTY, BadInput
-from seqbelt.features.arrays.array_features import ArrayEncoder, Steps
+from seqbelt.features.arrays.array_encoder import ArrayEncoder, Steps
 from seqbelt.features.arrays.channel_transforms import hold
 from seqbelt.features.arrays.channels import Channels
 from seqbelt.features.arrays.vectors import Vectors
