@@ -21,8 +21,8 @@ from pathlib import Path
 
 import torch
 
+from seqbelt.models.classifier import SingleNetwork
 from seqbelt.experiment import Experiment
-from seqbelt.models.classifier import SequenceNetwork
 from seqbelt.commands import compare as comparison
 from seqbelt.training.step import Step
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*")
     arguments = parser.parse_args()
     clocked(Step, "__call__", "the network: training steps")
-    clocked(SequenceNetwork, "forward", "the network: passes")
+    clocked(SingleNetwork, "forward", "the network: passes")
     for name in ("prepare_data", "audit_first", "build_variants", "run_baselines", "log_baselines",
                  "measure_diagnostics", "register", "_log_conclusion"):  # fmt: skip
         clocked(comparison, name, name.strip("_").replace("_", " "))

@@ -184,7 +184,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         """Write a model folder for ``seqbelt predict``, which reads .npy files ``(steps,
         features)``."""
         check_is_fitted(self, "network_")
-        width = len(self.network_.normalize.mean)
+        width = len(self.network_.main.normalize.mean)
         Bundle(
             name=Path(folder).name,
             features=(features := Vectors(kind="vectors")),

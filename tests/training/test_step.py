@@ -8,7 +8,7 @@ import torch
 from toys import PLAIN, UNCHANGED, toy_store
 
 from seqbelt.errors import SeqbeltError
-from seqbelt.models.classifier import SequenceNetwork, build_network
+from seqbelt.models.classifier import SingleNetwork, build_network
 from seqbelt.models.model import Model
 from seqbelt.training.hyperparameters import Training
 from seqbelt.training.loop import Loop
@@ -22,7 +22,7 @@ def store(tmp_path_factory):
     return toy_store(tmp_path_factory.mktemp("store"))
 
 
-class Small(SequenceNetwork):
+class Small(SingleNetwork):
     """A network on a device with room for so many sequences."""
 
     room = 3
@@ -33,7 +33,7 @@ class Small(SequenceNetwork):
         return super().forward(inputs, lengths, chunks)
 
 
-def fit(store, network=SequenceNetwork, training=TRAINING, resume=False, **options):
+def fit(store, network=SingleNetwork, training=TRAINING, resume=False, **options):
     train, validation = store.split("train"), store.split("validation")
 
     def build():
@@ -66,7 +66,7 @@ def test_a_sequence_that_does_not_fit_is_an_error(store, monkeypatch):
         fit(store, Small)
 
 
-class Broken(SequenceNetwork):
+class Broken(SingleNetwork):
     """Predictions of one known sequence are undefined."""
 
     first: float
@@ -110,7 +110,7 @@ class BrokenLater(Broken):
         if self.training and not logits.isfinite().all():
             self.num_seen += 1
             if self.num_seen < 2:
-                return SequenceNetwork.forward(self, inputs, lengths, chunks)
+                return SingleNetwork.forward(self, inputs, lengths, chunks)
             self.bad_inputs = getattr(self, "bad_inputs", inputs)
         return logits
 

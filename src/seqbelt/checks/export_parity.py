@@ -65,8 +65,9 @@ def draw_generated(network: Network, max_steps: int | None) -> tuple[Draw, int, 
     def draw(num_steps: int, number: int) -> np.ndarray:
         random = np.random.default_rng((num_steps, number))
         if network.is_tokens:
-            return random.integers(0, network.embed.num_embeddings, num_steps)
-        mean, std = (part.cpu().numpy() for part in (network.normalize.mean, network.normalize.std))
+            return random.integers(0, network.main.embed.num_embeddings, num_steps)
+        normalize = network.main.normalize
+        mean, std = (part.cpu().numpy() for part in (normalize.mean, normalize.std))
         return (mean + std * random.normal(size=(num_steps, len(mean)))).astype(np.float32)
 
     longest = max_steps or MOST_STEPS

@@ -15,7 +15,7 @@ Protocol = Literal["as_given", "equal_parameters", "equal_compute", "equal_tunin
 EqualSize = Literal["equal_parameters", "equal_compute"]
 _SIZES: dict[EqualSize, Callable[["SequenceNetwork"], int]] = {
     "equal_parameters": lambda network: network.num_parameters,
-    "equal_compute": lambda network: network.recurrent.flops_per_step,
+    "equal_compute": lambda network: network.main.recurrent.flops_per_step,
 }
 LARGEST_HIDDEN_SIZE = 1 << 16
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from seqbelt.inference.c_unit import CUnit, as_numpy, c_number
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SingleNetwork
 from seqbelt.models.model import ATTENDING
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import NoRecurrence, Recurrent
@@ -17,7 +17,7 @@ _GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 class CNetwork:
     """The functions of one network: read a step, and give the logits of the steps so far."""
 
-    def __init__(self, unit: CUnit, network: SequenceNetwork, prefix: str) -> None:
+    def __init__(self, unit: CUnit, network: SingleNetwork, prefix: str) -> None:
         self._unit, self._network, self._prefix = unit, network, prefix
         self._lines: list[str] = []
 

@@ -43,7 +43,7 @@ def write_c(bundle: Bundle, name: str, raw: bool = False, int8: bool = False) ->
     unit = CUnit(name, int8)
     networks = bundle.network.networks
     for number, network in enumerate(networks):
-        CNetwork(unit, network, f"network_{number}").write()
+        CNetwork(unit, network.main, f"network_{number}").write()
     _write_front(unit, bundle, raw, len(networks))
     return CSource(_header(unit, bundle, raw), unit.text(bundle.classes, _comment(bundle)))
 

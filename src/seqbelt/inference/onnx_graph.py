@@ -20,7 +20,7 @@ from seqbelt.inference.onnx_builder import (
     add_row,
     add_zeros,
 )
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SingleNetwork
 from seqbelt.models.ensemble import Network
 from seqbelt.models.model import ATTENDING, Cell
 from seqbelt.models.pooling import Pooling
@@ -61,14 +61,14 @@ def build_graph(
     row of length 0 has NaN, an empty batch no rows. ``metadata`` is stored in the file.
     """
     graph = GraphBuilder()
-    port, is_present = add_guard(graph, ONLY, network.networks[0])
+    port, is_present = add_guard(graph, ONLY, network.main)
     rows = [
-        add_linear(graph, add_pooled(graph, member, port), member.classify)
+        add_linear(graph, add_pooled(graph, member.main, port), member.classify)
         for member in network.networks
     ]
     nan = graph.constant(np.float32(np.nan))
     logits = graph.add("Where", is_present, add_average(graph, rows), nan)
-    declared = declare_sequence(ONLY, network.networks[0])
+    declared = declare_sequence(ONLY, network.main)
     classes = network.classify.out_features
     return finish_model(graph, logits, declared, classes, metadata, temperature, is_several)
 
@@ -110,7 +110,7 @@ def finish_model(
     return model
 
 
-def add_pooled(graph: GraphBuilder, network: SequenceNetwork, port: Port) -> str:
+def add_pooled(graph: GraphBuilder, network: SingleNetwork, port: Port) -> str:
     """What one network classifies, ``(batch, width)``, of guarded sequences."""
     steps, lengths = _first_steps(graph, network, port), port.lengths
     if network.stem is not None:
@@ -122,7 +122,7 @@ def add_pooled(graph: GraphBuilder, network: SequenceNetwork, port: Port) -> str
     return _pool(graph, network.pool, outputs, final, lengths)
 
 
-def add_guard(graph: GraphBuilder, port: Port, network: SequenceNetwork) -> tuple[Port, str]:
+def add_guard(graph: GraphBuilder, port: Port, network: SingleNetwork) -> tuple[Port, str]:
     """Sequences of at least one row and one step, with lengths from 1 on: ONNX Runtime's LSTM and
     GRU end the process on an empty batch. And which rows have steps, bool ``(batch, 1)``."""
     one, zero = graph.constant(np.array([1])), graph.constant(np.array([0]))
@@ -152,7 +152,7 @@ def add_average(graph: GraphBuilder, logits: list[str]) -> str:
 
 
 def declare_sequence(
-    port: Port, network: SequenceNetwork, least: str = "at least 1"
+    port: Port, network: SingleNetwork, least: str = "at least 1"
 ) -> list[onnx.ValueInfoProto]:
     """The inputs of one sequence: its steps, and its lengths with their ``least``."""
     steps = port.inputs.replace("inputs", "steps")
@@ -171,7 +171,7 @@ def declare_sequence(
     ]
 
 
-def _first_steps(graph: GraphBuilder, network: SequenceNetwork, port: Port) -> str:
+def _first_steps(graph: GraphBuilder, network: SingleNetwork, port: Port) -> str:
     """Embedded or normalised steps ``(batch, steps, width)``."""
     if network.is_tokens:
         return graph.add("Gather", graph.constant(network.embed.table(), "embedding"), port.inputs)

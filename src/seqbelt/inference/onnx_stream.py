@@ -30,7 +30,7 @@ from seqbelt.inference.onnx_graph import (
     cell_attributes,
     layer_weights,
 )
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SingleNetwork
 from seqbelt.models.model import ATTENDING
 from seqbelt.models.pooling import Pooling
 from seqbelt.models.recurrent import Recurrent
@@ -58,7 +58,7 @@ def export_stream_bytes(bundle: Bundle) -> bytes:
     states = _States(graph)
     count = states.take(COUNT, TensorProto.INT64, [1])
     states.keep(COUNT, graph.add("Add", count, graph.constant(np.array([1]))))
-    networks = bundle.network.networks
+    networks = [network.main for network in bundle.network.networks]
     rows = [
         _Step(graph, states, network, count, f"network_{number}_" if number else "").logits()
         for number, network in enumerate(networks)
@@ -156,7 +156,7 @@ class _Step:
         self,
         graph: GraphBuilder,
         states: _States,
-        network: SequenceNetwork,
+        network: SingleNetwork,
         count: str,
         prefix: str,
     ) -> None:
@@ -310,7 +310,7 @@ class _Step:
         return graph.add("Cast", mean, to=TensorProto.FLOAT)
 
 
-def _declared_step(network: SequenceNetwork) -> onnx.ValueInfoProto:
+def _declared_step(network: SingleNetwork) -> onnx.ValueInfoProto:
     if network.is_tokens:
         return helper.make_tensor_value_info(INPUT, TensorProto.INT64, [1], "a token id")
     shape = [1, len(network.normalize.mean)]

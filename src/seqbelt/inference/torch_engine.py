@@ -32,7 +32,7 @@ class TorchEngine:
             bundle.refuse_several_inputs("--engine onnx")
         self.network = bundle.network.to(self.device).eval()
         for member in self.network.networks:
-            member.recurrent.chosen_layout(self.device)  # may load the compiled kernel
+            member.main.recurrent.chosen_layout(self.device)  # may load the compiled kernel
         # A GPU's memory is for one batch: predictions that began by NumPy have a worker a core.
         self._turn = nullcontext() if self.is_on_cpu else Lock()
         self._num_classes = len(bundle.classes)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqbelt.inference.bundle import Bundle
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SingleNetwork
 from seqbelt.models.ensemble import average_logits
 from seqbelt.models.model import ATTENDING
 from seqbelt.models.pooling import Pooling
@@ -28,9 +28,9 @@ class StepNetwork(nn.Module):
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(bundle.network.networks)
+        self.networks = nn.ModuleList(network.main for network in bundle.network.networks)
         self.tables = nn.ParameterList(
-            nn.Parameter(network.embed.table().detach(), requires_grad=False)
+            nn.Parameter(network.main.embed.table().detach(), requires_grad=False)
             for network in bundle.network.networks
             if network.is_tokens
         )
@@ -39,7 +39,7 @@ class StepNetwork(nn.Module):
     def example(self) -> tuple[Tensor, ...]:
         """A step and the states, all zeros."""
         network = self.networks[0]
-        assert isinstance(network, SequenceNetwork)
+        assert isinstance(network, SingleNetwork)
         step = torch.zeros(1, dtype=torch.int64)
         if not network.is_tokens:
             step = torch.zeros(1, len(network.normalize.mean))
@@ -57,7 +57,7 @@ class StepNetwork(nn.Module):
         states.keep(count + 1)
         rows = []
         for number, network in enumerate(self.networks):
-            assert isinstance(network, SequenceNetwork)
+            assert isinstance(network, SingleNetwork)
             table = self.tables[number] if network.is_tokens else None
             rows.append(_Step(network, states, count).logits(step, table))
         return rows[0] if len(rows) == 1 else average_logits(rows)
@@ -86,7 +86,7 @@ class _States:
 class _Step:
     """One network at one step."""
 
-    def __init__(self, network: SequenceNetwork, states: _States, count: Tensor) -> None:
+    def __init__(self, network: SingleNetwork, states: _States, count: Tensor) -> None:
         self._network, self._states, self._count = network, states, count
         self._is_first = count == 0
         max_steps = network.settings.max_steps

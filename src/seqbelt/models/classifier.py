@@ -37,13 +37,13 @@ def build_network(
     if layout is not None:
         return JoinedNetwork(model, layout, num_classes)
     resolved = model.resolve(is_tokens, lengths)
-    return SequenceNetwork(resolved, num_features, num_classes, is_tokens, lengths)
+    return SingleNetwork(resolved, num_features, num_classes, is_tokens, lengths)
 
 
 class Branch(NamedTuple):
     """The layers that read one input of a batch, and what follows them."""
 
-    network: "SequenceNetwork"
+    network: "SingleNetwork"
     inputs: Tensor
     lengths: Tensor
     classify: Callable[[Tensor], Tensor]
@@ -51,10 +51,85 @@ class Branch(NamedTuple):
 
 
 class SequenceNetwork(nn.Module):
-    """Sequences in, logits out: normalise (or embed), stem, recurrence, pool, classify."""
+    """Sequences in, logits out: what networks of one input and of several have in common."""
 
-    layout: InputLayout | None = None
-    """Where the inputs of an item are, if it has several."""
+    dropout: nn.Dropout
+    classify: nn.Linear
+    """The last layer."""
+
+    def __init__(self, settings: Model, is_tokens: bool, layout: InputLayout | None = None) -> None:
+        super().__init__()
+        self.settings = settings
+        self.is_tokens = is_tokens
+        self.layout = layout
+        """Where the inputs of an item are, if it has several."""
+
+    def forward(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
+        """Logits ``(batch, classes)``, or ``(batch, steps, classes)`` without pooling.
+
+        Inputs are padded ``(batch, steps, features)`` or token ids ``(batch, steps)``; ``lengths``
+        int64 ``(batch,)`` as in ``Recurrent.forward``. ``chunks`` save memory in training and need
+        the lengths on the CPU.
+        """
+        raise NotImplementedError
+
+    def main_branch(self, inputs: Tensor, lengths: Tensor) -> Branch:
+        """The layers of the first or only input."""
+        raise NotImplementedError
+
+    def classify_spans(self, inputs: Tensor, lengths: Tensor, num_steps: int) -> Tensor:
+        """Logits ``(batch, steps, classes)`` of the ``num_steps`` outputs around each output, of
+        the only input.
+
+        The recurrence reads the complete sequence, only the pooling is local. ``steps`` are those
+        after the stem; ``inputs`` and ``lengths`` are as in ``forward``. Raises ValueError for a
+        pooling that needs the complete sequence.
+        """
+        raise NotImplementedError
+
+    @property
+    def branches(self) -> tuple["SingleNetwork", ...]:
+        """The network of each input: this one, unless it has several."""
+        raise NotImplementedError
+
+    @property
+    def main(self) -> "SingleNetwork":
+        """The network of the first or only input."""
+        return self.branches[0]
+
+    @property
+    def networks(self) -> tuple["SequenceNetwork", ...]:
+        """This network alone, the counterpart of ``Ensemble.networks``."""
+        return (self,)
+
+    @property
+    def reduction(self) -> int:
+        """Input steps for each step that the recurrence of the first input reads."""
+        stem = self.main.stem
+        return 1 if stem is None else stem.reduction
+
+    @property
+    def labels_steps(self) -> bool:
+        """Whether every step is classified instead of the sequence."""
+        return self.settings.labels_steps
+
+    def split(self, logits: Tensor, lengths: Tensor) -> list[Tensor]:
+        """Split logits from ``forward`` into ``(1 or steps, classes)`` for each sequence."""
+        if not self.labels_steps:
+            return list(logits[:, None])
+        return [row[:length] for row, length in zip(logits, lengths.tolist(), strict=True)]
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trainable parameters."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+class SingleNetwork(SequenceNetwork):
+    """The network of one input: normalise (or embed), stem, recurrence, pool, classify.
+
+    ``settings`` are resolved, without ``auto``.
+    """
 
     def __init__(
         self,
@@ -64,11 +139,8 @@ class SequenceNetwork(nn.Module):
         is_tokens: bool,
         lengths: np.ndarray | None = None,
     ) -> None:
-        super().__init__()
-        self.settings = settings
-        """The resolved settings, without ``auto``."""
+        super().__init__(settings, is_tokens)
         dropout, input_dropout, embedding_dropout = settings.dropout_rates
-        self.is_tokens = is_tokens
         if is_tokens:
             frozen = settings.vectors is not None and settings.vectors.frozen
             self.embed = Embedding(num_features, settings.embedding_size, embedding_dropout, frozen)
@@ -103,12 +175,6 @@ class SequenceNetwork(nn.Module):
         self.classify = nn.Linear(self.pool.output_size, num_classes)
 
     def forward(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
-        """Logits ``(batch, classes)``, or ``(batch, steps, classes)`` without pooling.
-
-        Inputs are padded ``(batch, steps, features)`` or token ids ``(batch, steps)``; ``lengths``
-        int64 ``(batch,)`` as in ``Recurrent.forward``. ``chunks`` save memory in training and need
-        the lengths on the CPU.
-        """
         return self.classify(self.dropout(self.pooled(inputs, lengths, chunks)))
 
     def pooled(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
@@ -125,12 +191,6 @@ class SequenceNetwork(nn.Module):
         return self.pool(outputs, final, lengths)
 
     def classify_spans(self, inputs: Tensor, lengths: Tensor, num_steps: int) -> Tensor:
-        """Logits ``(batch, steps, classes)`` of the ``num_steps`` outputs around each output.
-
-        The recurrence reads the complete sequence, only the pooling is local. ``steps`` are those
-        after the stem; ``inputs`` and ``lengths`` are as in ``forward``. Raises ValueError for a
-        pooling that needs the complete sequence.
-        """
         steps = self.first_steps(inputs, lengths)
         if self.stem is not None:
             steps, lengths = self.stem(steps, lengths)
@@ -142,59 +202,30 @@ class SequenceNetwork(nn.Module):
         return self.embed(inputs) if self.is_tokens else self.normalize(inputs, lengths)
 
     def main_branch(self, inputs: Tensor, lengths: Tensor) -> Branch:
-        """The layers of the first or only input."""
         return Branch(self, inputs, lengths, self.classify)
 
     @property
-    def branches(self) -> tuple["SequenceNetwork", ...]:
-        """The network of each input: this one, unless it has several."""
+    def branches(self) -> tuple["SingleNetwork", ...]:
         return (self,)
-
-    @property
-    def networks(self) -> tuple["SequenceNetwork", ...]:
-        """This network alone, the counterpart of ``Ensemble.networks``."""
-        return (self,)
-
-    @property
-    def reduction(self) -> int:
-        """Input steps for each step that the recurrence reads."""
-        return 1 if self.stem is None else self.stem.reduction
-
-    @property
-    def labels_steps(self) -> bool:
-        """Whether every step is classified instead of the sequence."""
-        return self.settings.labels_steps
-
-    def split(self, logits: Tensor, lengths: Tensor) -> list[Tensor]:
-        """Split logits from ``forward`` into ``(1 or steps, classes)`` for each sequence."""
-        if not self.labels_steps:
-            return list(logits[:, None])
-        return [row[:length] for row, length in zip(logits, lengths.tolist(), strict=True)]
-
-    @property
-    def num_parameters(self) -> int:
-        """Number of trainable parameters."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
 
 class JoinedNetwork(SequenceNetwork):
     """Packed items (``InputLayout``) in, logits out.
 
-    Each input has a branch of its own, a ``SequenceNetwork`` up to its pooling. The pooled outputs
+    Each input has a branch of its own, a ``SingleNetwork`` up to its pooling. The pooled outputs
     and the cells of the columns go through one layer with ReLU, so that inputs can act on each
     other, and then through the last layer. Where an input is missing, a learned vector takes the
     place of its pooled output.
     """
 
     def __init__(self, settings: Model, layout: InputLayout, num_classes: int) -> None:
-        nn.Module.__init__(self)
-        self.settings, self.layout, self.is_tokens = settings, layout, False
+        super().__init__(settings, False, layout)
         self._packing = layout  # never None here
-        branches = []
+        branches: list[SingleNetwork] = []
         for size in layout.inputs:
             lengths = np.array([size.median_steps]) if size.median_steps else None
             resolved = settings.resolve(size.is_tokens, lengths)
-            branch = SequenceNetwork(
+            branch = SingleNetwork(
                 resolved, size.num_features, num_classes, size.is_tokens, lengths
             )
             branch.classify = nn.Identity()  # type: ignore[assignment]
@@ -207,8 +238,8 @@ class JoinedNetwork(SequenceNetwork):
         self.classify = nn.Linear(settings.hidden_size, num_classes)
 
     @property
-    def branches(self) -> tuple[SequenceNetwork, ...]:
-        return tuple(branch for branch in self.branch_list if isinstance(branch, SequenceNetwork))
+    def branches(self) -> tuple[SingleNetwork, ...]:
+        return tuple(branch for branch in self.branch_list if isinstance(branch, SingleNetwork))
 
     def forward(self, inputs: Tensor, lengths: Tensor, chunks: Chunks | None = None) -> Tensor:
         """Logits ``(batch, classes)`` of packed items ``(batch, rows, width)``; ``lengths`` are not
@@ -235,20 +266,7 @@ class JoinedNetwork(SequenceNetwork):
         def classify(pooled: Tensor) -> Tensor:
             return self._classify([pooled, *others], counts, cells)
 
-        return Branch(self.branches[0], *parts[0], classify)
-
-    @property
-    def recurrent(self) -> Recurrent | NoRecurrence:  # type: ignore[override]
-        """The first branch's, for what is reported of a network."""
-        return self.branches[0].recurrent
-
-    @property
-    def stem(self):  # type: ignore[override]
-        return self.branches[0].stem
-
-    @property
-    def reduction(self) -> int:
-        return self.branches[0].reduction
+        return Branch(self.main, *parts[0], classify)
 
     @property
     def labels_steps(self) -> bool:

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from seqbelt.models.chunks import Chunks
-from seqbelt.models.classifier import SequenceNetwork
-from seqbelt.models.embedding import Embedding
+from seqbelt.models.classifier import SequenceNetwork, SingleNetwork
 from seqbelt.models.model import Model
-from seqbelt.models.standardize import Standardize
 
 
 def average_logits(logits: Sequence[Tensor]) -> Tensor:
@@ -73,14 +71,9 @@ class Ensemble(nn.Module):
         return self.networks[0].is_tokens
 
     @property
-    def embed(self) -> Embedding:
-        """The first network's embedding, for its sizes."""
-        return self.networks[0].embed
-
-    @property
-    def normalize(self) -> Standardize:
-        """The first network's standardisation, for its sizes."""
-        return self.networks[0].normalize
+    def main(self) -> SingleNetwork:
+        """The first network's, of its first or only input, for its sizes."""
+        return self.networks[0].main
 
     @property
     def classify(self) -> nn.Linear:

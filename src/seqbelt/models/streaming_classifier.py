@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqbelt.models.classifier import SequenceNetwork
+from seqbelt.models.classifier import SingleNetwork
 from seqbelt.models.ensemble import Network, average_logits
 from seqbelt.models.recurrent import State
 
@@ -23,7 +23,7 @@ class StepClassifier:
     """
 
     def __init__(self, network: Network) -> None:
-        self._readers = [_Reader(member) for member in network.networks]
+        self._readers = [_Reader(member.main) for member in network.networks]
 
     def label(self, steps: np.ndarray) -> Tensor:
         """Logits ``(steps, classes)`` of the next steps: float32 ``(steps, features)`` or token ids
@@ -34,7 +34,7 @@ class StepClassifier:
 class _Reader:
     """One network that reads one sequence in parts."""
 
-    def __init__(self, network: SequenceNetwork) -> None:
+    def __init__(self, network: SingleNetwork) -> None:
         if network.settings.bidirectional:
             raise ValueError("a bidirectional network reads from the end: it cannot stream")
         self._network = network

@@ -59,7 +59,8 @@ class Augmenter:
                 "training.augmentation.mixup_alpha: needs one label per sequence, but here "
                 "every step has a label; set it to 0"
             )
-        mean, std = network.normalize.mean.cpu(), network.normalize.std.cpu()
+        normalize = network.main.normalize
+        mean, std = normalize.mean.cpu(), normalize.std.cpu()
         if settings.rotation_deg and len(mean) % 3:
             raise SettingsError(
                 "training.augmentation.rotation_deg: needs features in groups of three "

@@ -112,7 +112,7 @@ class Loop:
         self.best_weights: dict[str, Tensor] = {}
         self.history = History(
             device=str(self.device),
-            layout=self.model.recurrent.chosen_layout(self.device),
+            layout=self.model.main.recurrent.chosen_layout(self.device),
             kept_best=self.keeps_best,
             reaches=[(0, self.reach.curve.tolist())],
             least_loss=None if targets is None else least_loss(targets, settings.label_smoothing),
@@ -236,7 +236,7 @@ class Loop:
         history.fill = fill(self.train.lengths, plan, rounded_up if self._can_record else int)
         num_steps = sum(int(self.train.lengths[rows].sum()) for rows in plan)
         num_steps *= self.plan.passes_per_epoch / self.model.reduction
-        history.flops = 3.0 * self.model.recurrent.flops_per_step * num_steps
+        history.flops = 3.0 * self.model.main.recurrent.flops_per_step * num_steps
         if history.layout == "padded":
             history.padded_flops = history.flops * (1 / history.fill - 1)
 

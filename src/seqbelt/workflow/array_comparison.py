@@ -267,7 +267,7 @@ def _controls(
         model = _fit(template, data, split, "none", rule.seeds[0])
         return model.predict(data.take(split.test))
 
-    has_stem = first.network_.networks[0].stem is not None
+    has_stem = first.network_.main.stem is not None
     yield measure(
         no_recurrence_baseline(uses_order=has_stem),
         data.test_labels,

@@ -96,7 +96,7 @@ def _read(trained: Trained, part: str) -> Sequences:
 
 def _without_recurrence(experiment: Experiment, fold_models: Sequence[Trained]) -> BaselineResult:
     """The cells' network without its recurrent layer."""
-    uses_order = fold_models[0].bundle.network.networks[0].stem is not None
+    uses_order = fold_models[0].bundle.network.main.stem is not None
     model, seed = experiment.model.replace(cell="none"), experiment.comparison.seeds[0]
     folds = [
         (trained.experiment.with_model(model).with_seed(seed), trained.store)

@@ -138,7 +138,8 @@ def draw_signals(bundle: Bundle) -> tuple[export_parity.Draw, int, int]:
             return (level * tone + noise).astype(np.float32)[:, None]
 
         return draw_sound, rate, 3 * rate
-    mean, std = (p.numpy() for p in (bundle.network.normalize.mean, bundle.network.normalize.std))
+    normalize = bundle.network.main.normalize
+    mean, std = (p.numpy() for p in (normalize.mean, normalize.std))
     assert isinstance(bundle.encoder, ArrayEncoder)
     width = bundle.encoder.step_shape[0]
 

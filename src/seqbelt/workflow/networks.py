@@ -71,7 +71,7 @@ def _builder(
             if isinstance(encoder, TextEncoder) and encoder.parts is not None:
                 branch.embed.compose(encoder.parts)
         if aligned is not None:
-            network.embed.start_from(*aligned)
+            network.main.embed.start_from(*aligned)
         return network
 
     return build

@@ -40,7 +40,7 @@ def mean_of_embeddings(
 
     def build_without_order() -> SequenceNetwork:
         network = build_network(settings, train.store.num_features, len(train.store.classes), True)
-        network.embed = build().embed
+        network.main.embed = build().main.embed
         return network
 
     network, history = train_networks(
