@@ -45,7 +45,8 @@ class BadInput(SeqbeltError):
     """
 
     def __init__(self, reason: str, *message: str | Place) -> None:
-        super().__init__("".join(map(str, message)))
+        # A text alone stays what it is: it may be in several languages.
+        super().__init__(message[0] if len(message) == 1 else "".join(map(str, message)))
         self.reason, self.message = reason, message
 
     def __reduce__(self) -> tuple[type["BadInput"], tuple[str | Place, ...]]:
