@@ -36,6 +36,29 @@ def without_comments(block: str) -> list[str]:
     return [line for line in lines if line.strip()]
 
 
+def test_the_architecture_shows_the_layers_that_imports_go_along():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = [one["layers"] for one in contracts["contracts"] if one["type"] == "layers"]
+    _, drawn, *_ = blocks(ROOT / "docs/architecture.md", "")
+    lines = [re.split(r"\s{2,}", line.strip())[0] for line in drawn.splitlines()]
+    shown = [{name.strip(" /") for name in line.split("│")} for line in lines if line != "│"]
+    assert shown == [{part.strip(" ").removeprefix("seqbelt.") for part in layer.split("|")}
+                     for layer in layers]  # fmt: skip
+
+
+def test_the_architecture_names_files_that_are_there_and_about_how_many():
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    source = ROOT / "src/seqbelt"
+    files = [path.relative_to(source).as_posix() for path in source.rglob("*.py")]
+    for name in re.findall(r"[a-z_/]+\.py\b", text):
+        assert any(file == name or file.endswith(f"/{name}") for file in files), name
+    counted = re.findall(r"^\| `(\w+)` \| (\d+) \|", text, flags=re.MULTILINE)
+    assert len(counted) == 15
+    for package, count in counted:
+        num_files = sum(file.startswith(f"{package}/") for file in files)
+        assert int(count) == pytest.approx(num_files, rel=0.2), package
+
+
 @pytest.mark.parametrize("name", ["settings.md", "commands.md", "modules.md"])
 def test_the_reference_is_that_of_the_code(reference, name):
     found = (ROOT / "docs" / "reference" / name).read_text("utf-8")
