@@ -521,3 +521,12 @@ def test_a_table_without_a_header_is_refused_with_the_setting_that_names_its_col
     found = init(Path("t.csv"), overrides=["data.header=[text,label]"], show=False).result
     prepared = prepare(Experiment.load(found["config"])).result
     assert prepared["num_sequences"] == len(TEXTS)
+
+
+def test_a_label_column_that_is_named_may_be_called_as_a_label():
+    rows = [f"comment number {row} of them,{['hate', 'none'][row % 2]}" for row in range(20)]
+    write(Path("t.csv"), "\n".join(["text,hate", *rows]))
+    with pytest.raises(SettingsError, match=r"data\.label_column=NAME"):
+        init(Path("t.csv"), show=False)
+    found = init(Path("t.csv"), overrides=["data.label_column=hate"], show=False).result
+    assert found["classes"] == {"hate": 10, "none": 10}
