@@ -3,13 +3,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqbelt.errors import BadInput
+from seqbelt.features.text.encoding_ranking import describe_encodings, unmarked_encoding
 from seqbelt.features.text.text import Word
 from seqbelt.features.text.text_decoding import (
     decode_text,
-    describe_encodings,
     is_utf8,
     mark_of,
-    unmarked_encoding,
 )
 
 SENTENCES = {

@@ -15,11 +15,10 @@ from seqbelt.data.sources.text_encoding import SAMPLE_BYTES
 from seqbelt.errors import SettingsError
 from seqbelt.features.arrays.time_columns import seconds_of
 from seqbelt.features.arrays.workbook_texts import is_workbook
+from seqbelt.features.text.encoding_ranking import rank_encodings, unmarked_encoding
 from seqbelt.features.text.text_decoding import (
     decode_text,
     mark_of,
-    rank_encodings,
-    unmarked_encoding,
 )
 
 _NAMES = {

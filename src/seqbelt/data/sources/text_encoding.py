@@ -5,13 +5,15 @@ from pathlib import Path
 
 from seqbelt.errors import SettingsError
 from seqbelt.features.base import describe_packed
-from seqbelt.features.text.text_decoding import (
-    decode_text,
+from seqbelt.features.text.encoding_ranking import (
     describe_encodings,
-    is_utf8,
-    mark_of,
     rank_encodings,
     unmarked_encoding,
+)
+from seqbelt.features.text.text_decoding import (
+    decode_text,
+    is_utf8,
+    mark_of,
 )
 
 _SIGNATURES = {

@@ -3,7 +3,8 @@
 import re
 
 from seqbelt.errors import UNREADABLE, WRONG_TYPE, BadInput
-from seqbelt.features.text.text_decoding import BYTE_ORDER_MARKS, unmarked_encoding
+from seqbelt.features.text.encoding_ranking import unmarked_encoding
+from seqbelt.features.text.text_decoding import BYTE_ORDER_MARKS
 
 _WESTERN_LETTERS = "°µ²³±·×÷ÄÖÜäöüßéèêëàâáíóúñçôûîïåøæÅØÆÉ€§"
 

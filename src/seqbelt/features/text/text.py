@@ -27,15 +27,14 @@ from seqbelt.features.base import (
     read_bytes,
 )
 from seqbelt.features.text.encoder import FILE, TextEncoder
+from seqbelt.features.text.encoding_ranking import describe_encodings, unmarked_encoding
 from seqbelt.features.text.text_decoding import (
     ESCAPES,
     MOJIBAKE,
     decode_text,
-    describe_encodings,
     is_escaped,
     is_mojibake,
     mark_of,
-    unmarked_encoding,
 )
 from seqbelt.features.text.word_entries import (
     MAX_WORD_ENTRIES,
