@@ -3,7 +3,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqbelt.errors import BadInput
-from seqbelt.features.text.encoding_ranking import describe_encodings, unmarked_encoding
+from seqbelt.features.text.encoding_ranking import (
+    CLEAR_LEAD,
+    describe_encodings,
+    rank_encodings,
+    unmarked_encoding,
+)
 from seqbelt.features.text.text import Word
 from seqbelt.features.text.text_decoding import (
     decode_text,
@@ -47,6 +52,35 @@ def test_the_hint_names_an_encoding_that_reads_the_text_as_it_was_written(text, 
         except (LookupError, UnicodeDecodeError):
             continue
     assert readers, hint
+
+
+ENGLISH = (
+    "don’t go",
+    "the film’s “great” plot… was long",
+    "“Yes”, he said – for 20 €.",
+    "costs £5 at 10° at night",
+    "10 m² of floor, 5½ hours",
+    "naïve and fiancée, 5 °C",
+)
+
+
+@pytest.mark.parametrize("text", ENGLISH)
+def test_marks_and_signs_in_english_name_the_encoding_of_windows(text):
+    content = f"a little before it\n{text} and then some more words\n".encode("cp1252")
+    best, *others = rank_encodings(content)
+    assert content.decode(best.encoding) == content.decode("cp1252")
+    old = [other.score for other in others if other.encoding in ("mac_roman", "cp850")]
+    assert best.score > max(old) + CLEAR_LEAD
+
+
+def test_single_letters_of_another_alphabet_are_no_words():
+    # As in a set of messages whose signs were damaged before it was published.
+    content = b"call to receive a \xe5\xa3900 prize or \xe5\xa3100 that\xe5\xd5s all\n" * 3
+    named = {candidate.encoding for candidate in rank_encodings(content)[:3]}
+    assert "cp1252" in named
+    assert not named & {"koi8-u", "cp866", "cp1251"}
+    word = "the film Брат is a classic film and I liked it a lot\n".encode("cp1251")
+    assert rank_encodings(word * 3)[0].encoding == "cp1251"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])

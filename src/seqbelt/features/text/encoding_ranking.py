@@ -17,9 +17,9 @@ MAX_CANDIDATES = 5
 SHOWN_CHARACTERS = 48
 _CANDIDATES = (
     "cp949", "cp932", "euc_jp", "gb18030", "big5hkscs", "cp1252", "cp1251", "koi8-u", "cp866",
-    "cp1250", "iso8859-2", "cp1254", "cp1253", "iso8859-7", "iso8859-5", "mac_cyrillic", "cp1255",
-    "cp1256", "cp874", "cp1257", "iso8859-15", "mac_roman", "cp850", "cp437", "cp852", "cp1258",
-    "johab", "utf-16-le", "utf-16-be",
+    "cp1250", "iso8859-2", "cp1254", "cp1253", "iso8859-7", "iso8859-5", "mac_roman",
+    "mac_cyrillic", "cp1255", "cp1256", "cp874", "cp1257", "iso8859-15", "cp850", "cp437", "cp852",
+    "cp1258", "johab", "utf-16-le", "utf-16-be",
 )  # fmt: skip
 """In the order in which they are named where two read the same."""
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
@@ -185,7 +185,13 @@ _USUAL = {
     "GREEK": (frozenset("αοιετσνηυρ"), frozenset("πκμλςάόέίήώύωδ")),
 }
 _LATIN = frozenset("éèàáâäãåæçêëíìîïñóòôöõøúùûüßœğışšřěčžůťďňłąęśżźćńőűţșăđőāēģīķļņūėįų")
-_QUOTES = frozenset("«»“”„‘’–—…€·¿¡№、。，！？（）「」『』・：；～")
+_OPENING, _CLOSING = "“„‘«¿¡", "”“’»…"
+_SIGNS = frozenset("£¥¢°²³½¼¾")
+_MARKS = frozenset("«»“”„‘’–—…€·¿¡№、。，！？（）「」『』・：；～") | _SIGNS
+WELL_PLACED = 1.0
+_OLD = frozenset(("mac_roman", "cp850", "cp852", "cp437"))
+OLD = 0.2
+"""Taken from encodings of former systems, which are rare by now."""
 _ALPHABETS = frozenset(("CYRILLIC", "GREEK", "ARABIC", "HEBREW", "THAI"))
 """Scripts besides Latin of which texts in one byte a letter are."""
 _OTHER_LETTERS = re.compile(r"[^\W\d_\x00-\x7f]+")
@@ -201,13 +207,18 @@ def _score(text: str, encoding: str) -> float:
     points = 0.0
     for index in marks:
         character = text[index]
-        before = text[index - 1] if index else " "
-        after = text[index + 1] if index + 1 < len(text) else " "
+        before, after = text[index - 1 : index] or " ", text[index + 1 : index + 2] or " "
+        if character in _MARKS:
+            points += _judge_mark(character, text[max(0, index - 2) : index], text[index + 1 :][:2])
+            continue
         script, point = _judge(character, before, after, encoding)
         points += point
         if script:
             scripts[script] = scripts.get(script, 0) + 1
-    mixed = 1 - max(scripts.values()) / sum(scripts.values()) if scripts else 0.5
+    if scripts:
+        mixed = 1 - max(scripts.values()) / sum(scripts.values())
+    else:
+        mixed = 0.0 if points == WELL_PLACED * len(marks) else 0.5
     control = sum(
         unicodedata.category(character) in ("Cc", "Cn", "Co") and character not in "\t\r\n"
         for character in text
@@ -215,7 +226,8 @@ def _score(text: str, encoding: str) -> float:
     stray = 0.0
     if scripts and max(scripts, key=lambda name: scripts[name]) in _ALPHABETS:
         stray = 0.5 * _has_stray_letters(text)
-    return points / len(marks) - mixed - stray - 2 * control / len(text)
+    unlikely = mixed + stray + OLD * (encoding in _OLD) + 2 * control / len(text)
+    return points / len(marks) - unlikely
 
 
 def _has_stray_letters(text: str) -> bool:
@@ -231,10 +243,6 @@ def _judge(character: str, before: str, after: str, encoding: str) -> tuple[str,
     category = unicodedata.category(character)
     if category in ("Cc", "Cn", "Co", "Cs"):
         return "", -3.0
-    if character in _QUOTES:
-        return "", 0.4 if not (
-            before.isalpha() and after.isalpha()
-        ) or character in "’·、。，・" else -0.5
     name = unicodedata.name(character, "").split(" ")[0]
     if name == "HANGUL":
         return "CJK", 1.0 if character in _HANGUL else 0.3 if _is_in("euc_kr", character) else -0.5
@@ -257,6 +265,32 @@ def _judge(character: str, before: str, after: str, encoding: str) -> tuple[str,
         is_odd |= any(beside.isascii() and beside.isalpha() for beside in (before, after))
         return name, -1.0 if is_odd else 0.6
     return "", -0.6
+
+
+def _judge_mark(character: str, left: str, right: str) -> float:
+    """Punctuation and signs, between two characters each: usual only where such a mark stands."""
+    before, after = left[-1:] or " ", right[:1] or " "
+    if character in _OPENING:
+        is_placed = not before.isalnum() and not after.isspace()
+    elif character in "£€¥¢":
+        is_placed = left.strip()[-1:].isdecimal() or right.strip()[:1].isdecimal()
+    elif character in "°½¼¾":
+        is_placed = left.strip()[-1:].isdecimal() and not after.isdecimal()
+    elif character in "²³":
+        is_placed = before.isalnum() and not after.isalnum()
+    elif character in "–—":
+        is_placed = before.isspace() == after.isspace() and not before.isalpha()
+    else:
+        is_placed = False
+    if character in _CLOSING:
+        is_placed |= not before.isspace() and not after.isalnum()
+    if character == "’":
+        is_placed |= before.isalpha() and after.isalpha()
+    if is_placed:
+        return WELL_PLACED
+    if character in _SIGNS:
+        return -0.6
+    return -0.5 if before.isalpha() and after.isalpha() and character not in "·、。，・" else 0.4
 
 
 def _judge_alphabet(
