@@ -467,6 +467,18 @@ def test_a_followed_file_that_is_cut_or_replaced_is_read_as_another_signal(
     assert lines[-2]["label"] == "ja" and lines[-1]["num_restarts"] == 1
 
 
+@pytest.mark.parametrize("at_once", [9, 1 << 16])
+def test_a_clock_that_begins_anew_begins_another_signal(capsys, monkeypatch, at_once):
+    model = save_that_follows()
+    rows = [f"{k / 10:g},1\n" for k in range(20)] + [f"{k / 10:g},-1\n" for k in range(15)]
+    pipe(monkeypatch, ("time_s,x\n" + "".join(rows)).encode(), at_once)
+    code, lines, err = run(capsys, model, "-", "--every-steps", "10", "--json")
+    assert code == 0 and "times begin anew in line 22; what follows is another signal" in err
+    assert [line["step"] for line in lines[:-1]] == [10, 20, 10, 15]
+    assert [line["label"] for line in lines[:-1]] == ["nein", "nein", "ja", "ja"]
+    assert lines[-1]["num_restarts"] == 1
+
+
 def test_options_of_events_without_events_are_refused(capsys):
     model = save_that_follows()
     Path("x.csv").write_text("1\n" * 30)

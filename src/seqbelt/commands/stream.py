@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,22 +85,34 @@ class LiveSignal:
             if piece is None:
                 yield None
             elif isinstance(piece, Restart):
-                echo(f"warning: {self.name}: {piece.reason}; its new content is another signal")
-                self.num_restarts += 1
-                self._start()
+                self._restart(f"{piece.reason}; its new content")
                 self._signal = decode_pieces(
                     self._bundle, self._signal.pieces, self.file, self._options.reading, self._model
                 )
             else:
                 yield from self._predict(piece)
 
+    def _restart(self, what: str) -> None:
+        echo(f"warning: {self.name}: {what} is another signal")
+        self.num_restarts += 1
+        self._start()
+
+    def _inputs(self, decode: Callable[[], np.ndarray]) -> Iterator[np.ndarray]:
+        """What can be decoded now; predictions begin anew where the signal does."""
+        yield self._remarked(decode())
+        while self._signal.restarts:
+            self._restart(f"{self._signal.restarts.pop()}; what follows")
+            yield self._remarked(decode())
+
     def _predict(self, piece: Any) -> Iterator[dict[str, Any]]:
         """The lines due; latencies count from the arrival of the piece or the previous line."""
         began = time.perf_counter()
-        for decision in self.predictions.push(self._remarked(self._signal.decode(piece))):
-            self._add_latency(began)
-            yield self._line(decision)
-            began = time.perf_counter()
+        pieces = iter([piece])
+        for inputs in self._inputs(lambda: self._signal.decode(next(pieces, b""))):
+            for decision in self.predictions.push(inputs):
+                self._add_latency(began)
+                yield self._line(decision)
+                began = time.perf_counter()
         self._spent += time.perf_counter() - began
 
     def _remarked(self, inputs: np.ndarray) -> np.ndarray:
@@ -138,8 +150,9 @@ class LiveSignal:
     def finish(self) -> Iterator[dict[str, Any]]:
         """The lines that remain at the end of the signal."""
         began = time.perf_counter()
-        for decision in self.predictions.push(self._remarked(self._signal.finish())):
-            yield self._line(decision)
+        for inputs in self._inputs(self._signal.finish):
+            for decision in self.predictions.push(inputs):
+                yield self._line(decision)
         final = self.predictions.finish()
         self._add_latency(began)
         yield self._line(final)
@@ -375,5 +388,9 @@ def _summarise(signal: LiveSignal, options: Options, is_named: bool) -> dict[str
         "latency_ms": {"median": median, "p95": p95},
         **({"real_time_factor": real_time_factor} if real_time_factor is not None else {}),
         **({"num_events": signal.num_events} if options.detects else {}),
-        **({"num_restarts": signal.num_restarts} if options.reading.follow else {}),
+        **(
+            {"num_restarts": signal.num_restarts}
+            if options.reading.follow or signal.num_restarts
+            else {}
+        ),
     }

@@ -38,6 +38,8 @@ class Signal(NamedTuple):
     """Returns what remains at the end."""
     notes: list[str]
     """How the signal is read, where that was not evident; grows while it is decoded."""
+    restarts: list[str]
+    """Why what ``decode`` and ``finish`` return next is of another signal; grows as the notes."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,11 @@ def decode_pieces(
     if isinstance(features, AudioFeatures):
         command = shlex.join(["seqbelt", "stream", model, "-"])
         conversion = f"Convert it on the way: ffmpeg -i {shlex.quote(file)} -f wav - | {command}"
-        reader = PcmReader(features, bundle.encoder, reading.pcm, reading.pcm_rate, conversion)
-    else:
-        assert isinstance(features, ArrayFeatures) and isinstance(bundle.encoder, ArrayEncoder)
-        reader = TableReader(features, bundle.encoder)
-    return Signal(pieces, reader.push, reader.finish, reader.notes)
+        sound = PcmReader(features, bundle.encoder, reading.pcm, reading.pcm_rate, conversion)
+        return Signal(pieces, sound.push, sound.finish, sound.notes, [])
+    assert isinstance(features, ArrayFeatures) and isinstance(bundle.encoder, ArrayEncoder)
+    table = TableReader(features, bundle.encoder)
+    return Signal(pieces, table.push, table.finish, table.notes, table.restarts)
 
 
 def _read_file(bundle: Bundle, path: Path) -> Signal:
@@ -103,9 +105,9 @@ def _read_file(bundle: Bundle, path: Path) -> Signal:
     except BadInput as error:
         if isinstance(features, AudioFeatures) and path.suffix.lower() in RAW_SUFFIXES:
             error = BadInput(error.reason, *error.message, "; --pcm s16le reads raw samples")
-        return Signal(_raise_at_first(error), lambda piece: piece, lambda: np.empty(0), [])
+        return Signal(_raise_at_first(error), lambda piece: piece, lambda: np.empty(0), [], [])
     notes = [*features.remarks(raw, bundle.encoder)]
-    return Signal(iter([values]), lambda piece: piece, lambda: values[:0], notes)
+    return Signal(iter([values]), lambda piece: piece, lambda: values[:0], notes, [])
 
 
 def _raise_at_first(error: BadInput) -> Iterator[Any]:

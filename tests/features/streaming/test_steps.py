@@ -2,7 +2,9 @@
 
 import io
 import pickle
+import re
 import tracemalloc
+from functools import partial
 from itertools import pairwise
 from unittest.mock import ANY
 
@@ -374,3 +376,23 @@ def test_how_a_table_is_read_is_said_once(at_once):
     assert len(reader.notes) == len(set(reader.notes)) == 3
     for words in ("'time_s' is rising time", "another order", "the times give 5 Hz"):
         assert any(words in note for note in reader.notes)
+
+
+@pytest.mark.parametrize("at_once", [5, 33, 1 << 20])
+@pytest.mark.parametrize("between", ["", "time_s,x\n", "\n"], ids=["rows", "names", "gap"])
+def test_rows_behind_a_fall_of_times_are_another_signal(at_once, between):
+    features = Channels(kind="channels")
+    encoder = features.encoder(features.learn([features.read(b"x\n1\n2\n")]))
+    first, second = range(40), range(100, 130)
+    lines = [*(f"{0.5 * k},{x}\n" for k, x in enumerate(first)), between]
+    lines += [f"{0.5 * k},{x}\n" for k, x in enumerate(second)]
+    content = ("time_s,x\n" + "".join(lines)).encode()
+    reader, signals = TableReader(features, encoder), [[]]
+    pieces = [content[at : at + at_once] for at in range(0, len(content), at_once)]
+    for decode in (*(partial(reader.push, piece) for piece in pieces), reader.finish):
+        signals[-1] += decode()[:, 0].tolist()
+        while reader.restarts:
+            assert re.search(r"the times begin anew in line 4[23]", reader.restarts.pop())
+            again = reader.finish if decode == reader.finish else partial(reader.push, b"")
+            signals.append(again()[:, 0].tolist())
+    assert signals == [[*first], [*second]]

@@ -53,6 +53,8 @@ class Aside(NamedTuple):
     empty where they are."""
     seconds: np.ndarray | None = None
     """The times in seconds, float64 ``(rows,)``; None where their unit is not known."""
+    is_time: bool = True
+    """False for numbers of the rows."""
 
 
 class Array(NamedTuple):
@@ -194,7 +196,7 @@ def _aside_of(
         return _aside_of_times(values, table.columns[index], table.lines, line_word, label, seconds)
     if table.names and is_leading and counts_rows(values, name):
         which = "the first column" if index == 0 else label
-        return Aside(f"{which} numbers the rows: not a channel")
+        return Aside(f"{which} numbers the rows: not a channel", is_time=False)
     return None
 
 

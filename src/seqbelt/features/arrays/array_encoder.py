@@ -22,6 +22,8 @@ class AsideColumn(NamedTuple):
     why: str
     seconds: np.ndarray | None = None
     """The times in seconds, of all columns that give them together; None where unknown."""
+    is_time: bool = True
+    """False for numbers of the rows."""
 
 
 class Steps(NamedTuple):

@@ -37,6 +37,10 @@ NUM_ROWS_LEARNED = 64
 """Training rows whose width is asked for: enough to outvote a stray file, few to read twice."""
 
 
+class FallingTimes(BadInput):
+    """The rows of a table are not in the order of time."""
+
+
 class ArrayFeatures(Features):
     """What signals and ready features share: safe reading, and a width learned from the data."""
 
@@ -212,7 +216,7 @@ class ArrayFeatures(Features):
             if aside.fall:
                 names = array.names or [str(n) for n in range(array.values.shape[1])]
                 together = ", ".join(f"'{names[n]}'" for n, a in asides.items() if a is aside)
-                raise BadInput(
+                raise FallingTimes(
                     WRONG_TYPE,
                     *aside.fall,
                     f", or name {together} in features.ignore to take the rows as they stand",
@@ -238,6 +242,7 @@ class ArrayFeatures(Features):
                 array.values[:, index],
                 aside.why,
                 aside.seconds,
+                aside.is_time,
             )
             for index, aside in asides.items()
         )

@@ -8,10 +8,11 @@ import numpy as np
 import soundfile
 
 from seqbelt.errors import EMPTY, TRUNCATED, WRONG_TYPE, BadInput, Place
-from seqbelt.features.arrays.array_encoder import ArrayEncoder
-from seqbelt.features.arrays.array_features import ArrayFeatures
+from seqbelt.features.arrays.array_encoder import ArrayEncoder, Steps
+from seqbelt.features.arrays.array_features import ArrayFeatures, FallingTimes
 from seqbelt.features.arrays.text_columns import read_text_table
 from seqbelt.features.arrays.text_rows import is_comment
+from seqbelt.features.arrays.time_columns import first_fall
 from seqbelt.features.audio.audio import AudioFeatures, StreamResampler
 from seqbelt.features.audio.audio_decoding import Audio
 from seqbelt.features.base import Encoder
@@ -185,8 +186,12 @@ class TableReader:
         self._is_begun = False
         self._num_lines = self._num_rows = 0  # read before, of lines those below ``_above``
         self._first_lines: list[bytes] | None = []  # until it is said how they are read
+        self._last_times: dict[int, float] = {}  # by the place of their column
+        self._rest: list[bytes] = []  # lines from where the times fell
         self.notes: list[str] = []
         """How the table is read, where that was not evident."""
+        self.restarts: list[str] = []
+        """Where times fall, as after a restart of a logger: the next rows are another signal's."""
 
     def push(self, content: bytes) -> np.ndarray:
         """Float32 ``(rows, channels)`` of the lines that these bytes complete; possibly none.
@@ -206,12 +211,27 @@ class TableReader:
         return rows
 
     def _read(self, lines: list[bytes]) -> np.ndarray:
+        lines, self._rest = [*self._rest, *lines], []
         if not self._is_begun:
             lines = self._begin([*self._above, *lines])
-        if not any(_is_row(line) for line in lines):
-            return np.empty((0, *self._encoder.step_shape), np.float32)
+        nothing = np.empty((0, *self._encoder.step_shape), np.float32)
+        names = {line.strip() for line in self._above if _has_letters(line)}
+        if not any(_is_row(line) and line.strip() not in names for line in lines):
+            self._num_lines += len(lines)  # the names again, as a logger writes at its start
+            return nothing
         try:
-            rows = self._encoder.select(self._features.read(b"".join([*self._above, *lines])))
+            raw = self._features.read(b"".join([*self._above, *lines]))
+            if self._falls(raw):
+                self._hold(lines)
+                return nothing
+            rows = self._encoder.select(raw)
+        except FallingTimes as error:
+            if error.place is None or error.place.line is None:
+                raise
+            before = error.place.line - len(self._above) - 1
+            rows = self._read(lines[:before])
+            self._hold(lines[before:])
+            return rows
         except BadInput as error:
             parts = (self._in_signal(p) if isinstance(p, Place) else p for p in error.message)
             raise BadInput(error.reason, *parts) from None
@@ -222,6 +242,29 @@ class TableReader:
             if len(self._first_lines) >= NUM_ROWS_REMARKED:
                 self._remark()
         return rows
+
+    def _falls(self, raw: Steps) -> bool:
+        """Whether times fall from the last row that was read to those of ``raw``."""
+        before = self._last_times
+        self._last_times = {}
+        for aside in raw.asides if len(raw.values) else ():
+            if aside.is_time:
+                times = aside.values if aside.seconds is None else aside.seconds
+                last = before.get(aside.place, np.nan)
+                if first_fall(np.array([last, *times])) is not None:
+                    self._last_times = {}
+                    return True
+                self._last_times[aside.place] = times[-1]
+        return False
+
+    def _hold(self, lines: list[bytes]) -> None:
+        """Keep lines until the rows before them were taken."""
+        if not self._rest:
+            self._remark()
+            line = len(self._above) + self._num_lines + 1
+            self.restarts.append(f"the times begin anew in line {line}")
+            self._last_times = {}
+        self._rest += lines
 
     def _in_signal(self, place: Place) -> Place:
         """A place in the lines that were just read, of which those above the values came before."""
@@ -267,3 +310,7 @@ class TableReader:
 def _is_row(line: bytes) -> bool:
     """Whether a line is neither empty nor a comment."""
     return bool(line.strip()) and not is_comment(line.decode("utf-8-sig", errors="replace"))
+
+
+def _has_letters(line: bytes) -> bool:
+    return any(map(str.isalpha, line.decode("utf-8", errors="replace")))
