@@ -227,8 +227,8 @@ def items_of_predictions(
 def _split_columns(table: Path, names: Sequence[str]) -> tuple[Sequence[str], list[str]]:
     """The columns kept from the input, which stand before the predictions, and those of the
     probabilities. Raises SettingsError for a table without one prediction for each input."""
-    at = names.index("confidence") if "confidence" in names else len(names)
-    columns = [name for name in names[at + 1 :] if name.startswith("p_")]
+    index = names.index("confidence") if "confidence" in names else len(names)
+    columns = [name for name in names[index + 1 :] if name.startswith("p_")]
     if "start_s" in names and not columns:
         raise SettingsError(
             f"PREDICTIONS {table}: has a row for each segment, and review shows whole inputs; look "
@@ -240,7 +240,7 @@ def _split_columns(table: Path, names: Sequence[str]) -> tuple[Sequence[str], li
             f"PREDICTIONS {table}: expected a table that 'seqbelt predict' wrote (path or id, "
             f"p_<class>, content_hash, model); found {', '.join(names)}"
         )
-    return names[:at], columns
+    return names[:index], columns
 
 
 def _read_cell(cell: str, decision: Decision) -> str:

@@ -98,12 +98,13 @@ def nominal_levels(fractions: Sequence[float], error: float, num_cells: int = 40
     return levels
 
 
-def _bound(at: np.ndarray, mass: np.ndarray, step: float, allowed: float) -> float:
+def _bound(places: np.ndarray, mass: np.ndarray, step: float, allowed: float) -> float:
     """How far from zero the motion ends one step later with probability ``allowed``."""
     from scipy.optimize import brentq
 
     def surplus(bound: float) -> float:
-        beyond = scipy.special.ndtr((at - bound) / step) + scipy.special.ndtr((-bound - at) / step)
+        beyond = scipy.special.ndtr((places - bound) / step)
+        beyond += scipy.special.ndtr((-bound - places) / step)
         return float(np.sum(mass * beyond)) - allowed
 
     return float(brentq(surplus, 0.0, -scipy.special.ndtri(1e-12) * 2))  # type: ignore[arg-type]

@@ -92,10 +92,10 @@ def _score_several(
                  for cell, of in cells.items()}  # fmt: skip
         return Scored(metric, values, None, unit, len(first.labels))
     if metric.name.startswith(RECALL):
-        at = class_index(metric, classes)
-        rows = first.labels[:, at]
+        index = class_index(metric, classes)
+        rows = first.labels[:, index]
         row_groups = None if groups is None else groups[rows]
-        values = {cell: np.stack([model.predicted[rows, at] for model in of])
+        values = {cell: np.stack([model.predicted[rows, index] for model in of])
                  for cell, of in cells.items()}  # fmt: skip
         return Scored(metric, values, row_groups, unit)
     raise SettingsError(f"comparison.metric: {metric.name!r} is not for data.labels: several")

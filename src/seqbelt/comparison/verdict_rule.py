@@ -109,11 +109,13 @@ class VerdictRule(Settings):
         error = 1 - self.confidence
         level = error if looks is None else looks.level(error)
         verdicts: list[Verdict] = []
-        for at, (scores, pair) in enumerate(tests):
-            pair_level = level / float(strictness[at])
+        for index, (scores, pair) in enumerate(tests):
+            pair_level = level / float(strictness[index])
             test = _Test(level, pair_level, error / len(tests), len(tests), looks)
-            p, p_equivalence = float(p_values[at]), float(equivalence[at])
-            verdicts.append(self._judge_pair(scores, pair, differences[at], p, p_equivalence, test))
+            p, p_equivalence = float(p_values[index]), float(equivalence[index])
+            verdicts.append(
+                self._judge_pair(scores, pair, differences[index], p, p_equivalence, test)
+            )
         return tuple(verdicts)
 
     def _judge_pair(

@@ -81,11 +81,11 @@ def count_steps(sequences: Sequences) -> np.ndarray:
     return counts
 
 
-def view_input(sequences: Sequences, at: int, present_only: bool = False) -> Sequences:
+def view_input(sequences: Sequences, index: int, present_only: bool = False) -> Sequences:
     """One input of packed items; ``present_only`` leaves out rows without it."""
-    counts = count_steps(sequences)[:, at]
+    counts = count_steps(sequences)[:, index]
     rows = np.flatnonzero(counts) if present_only else np.arange(len(counts))
-    store = InputView(sequences.store, layout_of(sequences), at)
+    store = InputView(sequences.store, layout_of(sequences), index)
     lengths = np.maximum(counts[rows], 1)
     return Sequences(store, sequences.rows[rows], lengths, sequences.labels[rows])
 
@@ -96,7 +96,7 @@ def each_input(sequences: Sequences) -> list[Sequences]:
     if sequences.store.layout is None:
         return [sequences]
     number = len(sequences.store.layout.inputs)
-    return [view_input(sequences, at, present_only=True) for at in range(number)]
+    return [view_input(sequences, index, present_only=True) for index in range(number)]
 
 
 def cells_of(sequences: Sequences) -> np.ndarray:

@@ -89,8 +89,10 @@ def measure_drift(
     if len(summaries) < LEAST_INPUTS or len(reference.summaries) < LEAST_INPUTS:
         return None
     pairs = []
-    for at, name in enumerate(reference.names):
-        before, now = (of[~np.isnan(of)] for of in (reference.summaries[:, at], summaries[:, at]))
+    for index, name in enumerate(reference.names):
+        before, now = (
+            of[~np.isnan(of)] for of in (reference.summaries[:, index], summaries[:, index])
+        )
         if min(len(before), len(now)) >= LEAST_INPUTS:  # some inputs may be missing
             pairs.append((name, before, now))
     confidences = np.asarray(confidences)

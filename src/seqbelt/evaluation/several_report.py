@@ -88,8 +88,8 @@ class SeveralReport(Report):
         each label."""
         rows = []
         thresholds = self.thresholds
-        for at, name in enumerate(self.classes):
-            true, predicted = self.labels[:, at], self.predictions[:, at]
+        for index, name in enumerate(self.classes):
+            true, predicted = self.labels[:, index], self.predictions[:, index]
             hits, num_predicted, support = (
                 int((true & predicted).sum()),
                 predicted.sum(),
@@ -106,10 +106,10 @@ class SeveralReport(Report):
                     "f1-score": 2 * hits / (num_predicted + support)
                     if num_predicted + support
                     else 0.0,
-                    "average_precision": float(average_precision_score(true, self.logits[:, at]))
+                    "average_precision": float(average_precision_score(true, self.logits[:, index]))
                     if support
                     else np.nan,
-                    "threshold": DEFAULT_THRESHOLD if thresholds is None else thresholds[at],
+                    "threshold": DEFAULT_THRESHOLD if thresholds is None else thresholds[index],
                     "support": int(support),
                 }
             )
@@ -131,4 +131,4 @@ class SeveralReport(Report):
         )
 
     def _named(self, is_label: np.ndarray) -> str:
-        return ", ".join(self.classes[at] for at in np.flatnonzero(is_label))
+        return ", ".join(self.classes[index] for index in np.flatnonzero(is_label))

@@ -124,7 +124,10 @@ class InputLayout:
         """Where each input's values begin in flat packed items: int64 ``(items, inputs)``, for
         steps ``counts`` ``(items, inputs)``."""
         rows = np.stack(
-            [-(-counts[:, at] * size.width // self.width) for at, size in enumerate(self.inputs)],
+            [
+                -(-counts[:, index] * size.width // self.width)
+                for index, size in enumerate(self.inputs)
+            ],
             axis=1,
         )
         before = np.cumsum(rows, axis=1) - rows

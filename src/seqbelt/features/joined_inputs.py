@@ -180,9 +180,11 @@ class SeveralInputs(Features):
         """What the inputs and the columns learn; ``raws`` are sources, and are read once for every
         input that learns. Raises SettingsError."""
         learned: Learned = {}
-        for at, (name, section) in enumerate(self.inputs.items()):
+        for index, (name, section) in enumerate(self.inputs.items()):
             if section.learns:
-                files = section.learn(_read_each(section, (source.inputs[at] for source in raws)))
+                files = section.learn(
+                    _read_each(section, (source.inputs[index] for source in raws))
+                )
                 learned |= {f"{name}-{file}": content for file, content in files.items()}
         columns = learn_columns(self.columns, (source.cells for source in raws))
         return {**learned, COLUMNS_FILE: columns_to_bytes(columns)}
@@ -232,11 +234,11 @@ class JoinedEncoder:
         """Encode items: float32 ``(rows, width)`` each."""
         layout = self.layout
         sequences: list[list[np.ndarray | None]] = [[] for _ in raws]
-        for at, encoder in enumerate(self.encoders.values()):
-            present = [raw.inputs[at] for raw in raws if raw.inputs[at] is not None]
+        for index, encoder in enumerate(self.encoders.values()):
+            present = [raw.inputs[index] for raw in raws if raw.inputs[index] is not None]
             encoded = iter(encoder.encode(present) if present else ())
             for raw, of in zip(raws, sequences, strict=True):
-                of.append(None if raw.inputs[at] is None else next(encoded))
+                of.append(None if raw.inputs[index] is None else next(encoded))
         return [
             layout.pack(of, encode_cells(self.columns, raw.cells))
             for raw, of in zip(raws, sequences, strict=True)

@@ -83,11 +83,11 @@ class LabelDetector:
         completes."""
         begins, ends = probabilities >= self._begins_from, probabilities < self._ends_below
         changes = []
-        for at, detector in enumerate(self._detectors):
-            is_sure = float(begins[at] or ends[at])
-            detected = detector.push("begins" if begins[at] else "ends", is_sure, time_s)
+        for index, detector in enumerate(self._detectors):
+            is_sure = float(begins[index] or ends[index])
+            detected = detector.push("begins" if begins[index] else "ends", is_sure, time_s)
             if detected is not None:
-                change = "begins" if begins[at] else "ends"
-                p = round(float(probabilities[at]), 6)
-                changes.append(LabelChange(self._classes[at], change, p, detected.since_s))
+                change = "begins" if begins[index] else "ends"
+                p = round(float(probabilities[index]), 6)
+                changes.append(LabelChange(self._classes[index], change, p, detected.since_s))
         return changes

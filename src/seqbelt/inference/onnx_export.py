@@ -174,12 +174,12 @@ class JoinedOnnxNetwork(OnnxNetwork):
         sequences = [self._layout.unpack(item) for item in items]
         counts = np.stack([self._layout.num_steps(item) for item in items])
         feeds: dict[str, np.ndarray] = {}
-        for at, (size, lengths) in enumerate(zip(self._layout.inputs, counts.T, strict=True)):
+        for index, (size, lengths) in enumerate(zip(self._layout.inputs, counts.T, strict=True)):
             width = () if size.is_tokens else (size.width,)
             kind = np.int64 if size.is_tokens else np.float32
             steps = np.zeros((len(items), lengths.max(), *width), kind)
             for row, of in zip(steps, sequences, strict=True):
-                if (sequence := of[at]) is not None:
+                if (sequence := of[index]) is not None:
                     row[: len(sequence)] = sequence
             port = port_of(size.name)
             feeds |= {port.inputs: steps, port.lengths: lengths}

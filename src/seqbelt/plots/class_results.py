@@ -67,7 +67,7 @@ def confusions_section(results: ClassResults, words: Words, items: str) -> Marku
     wrong = results.confusion.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None)[:MAX_CONFUSIONS]
-    pairs = [divmod(int(at), len(classes)) for at in order if wrong.flat[at]]
+    pairs = [divmod(int(index), len(classes)) for index in order if wrong.flat[index]]
     texts = [
         words(
             "confused",

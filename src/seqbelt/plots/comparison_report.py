@@ -244,9 +244,9 @@ class _Page:
         ]
         header = [words("class"), *(words(part) for part in parts), words("total")]
         body = [
-            [name, *(f"{data.counts[part][at]:,}" for part in parts),
-             f"{sum(int(data.counts[part][at]) for part in parts):,}"]
-            for at, name in enumerate(data.classes)
+            [name, *(f"{data.counts[part][index]:,}" for part in parts),
+             f"{sum(int(data.counts[part][index]) for part in parts):,}"]
+            for index, name in enumerate(data.classes)
         ]  # fmt: skip
         lost = sum(data.quarantined.values())
         quarantine = words("quarantine_none", items=self._sequences)

@@ -93,20 +93,20 @@ def _parts(item: ShownItem, features: SeveralInputs, words: Words) -> Markup:
     if item.source is None:
         return Markup('<p class="soft">{}</p>').format(words("not_available"))
     shown = []
-    for at, (name, section, part) in enumerate(parts_of(features, item.source)):
+    for index, (name, section, part) in enumerate(parts_of(features, item.source)):
         content = Markup('<p class="soft">{}</p>').format(words("missing_input"))
         if part is not None:
-            sequence = partial(_sequence_of, item, at)
+            sequence = partial(_sequence_of, item, index)
             content = _content(replace(item, source=part, sequence=sequence), section, words)
         shown.append(Markup('<div class="name">{}</div>{}').format(name, content))
     cells = ", ".join(f"{name}: {cell or '–'}" for name, cell in cells_of(features, item.source))
     return join([*shown, Markup('<div class="name">{}</div>').format(cells)])
 
 
-def _sequence_of(item: ShownItem, at: int) -> np.ndarray | None:
+def _sequence_of(item: ShownItem, index: int) -> np.ndarray | None:
     """The encoded steps of one of an item's inputs."""
     packed = item.sequence()
-    return None if packed is None or item.layout is None else item.layout.unpack(packed)[at]
+    return None if packed is None or item.layout is None else item.layout.unpack(packed)[index]
 
 
 def _text(text: str) -> Markup:
@@ -162,7 +162,7 @@ def _frames(source: Path | bytes, features: VideoFeatures) -> Markup:
     size = FrameFormat(FRAME_WIDTH, FRAME_HEIGHT, is_grey=False)
     frames = list(decode_video(source, size, features.frame_rate, features.max_duration_s))
     chosen = np.unique(np.linspace(0, len(frames) - 1, NUM_FRAMES).round().astype(int))
-    strip = np.concatenate([frames[at] for at in chosen], axis=1)
+    strip = np.concatenate([frames[index] for index in chosen], axis=1)
     content = io.BytesIO()
     Image.fromarray(strip).save(content, "JPEG", quality=75)
     data = base64.b64encode(content.getvalue()).decode()

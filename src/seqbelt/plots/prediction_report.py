@@ -87,14 +87,14 @@ def compare_groups(groups: Sequence[Group]) -> list[float]:
     labelled = sum(group.num_labelled for group in groups)
     correct = sum(group.num_correct for group in groups)
     p_values = np.ones(len(groups))
-    tested = [at for at, group in enumerate(groups) if 0 < group.num_labelled < labelled]
+    tested = [index for index, group in enumerate(groups) if 0 < group.num_labelled < labelled]
     if tested:
         p_raw = [
             two_proportions_p(
-                (groups[at].num_correct, correct - groups[at].num_correct),
-                (groups[at].num_labelled, labelled - groups[at].num_labelled),
+                (groups[index].num_correct, correct - groups[index].num_correct),
+                (groups[index].num_labelled, labelled - groups[index].num_labelled),
             )
-            for at in tested
+            for index in tested
         ]
         p_values[tested] = holm(np.array(p_raw))
     return p_values.tolist()

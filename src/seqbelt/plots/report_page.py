@@ -198,8 +198,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") 
         return Markup("<{0}{1}>{2}</{0}>").format(tag, attribute, value)
 
     rows = list(rows)
-    is_number = [at > 0 and not any(isinstance(row[at], Markup) for row in rows)
-                 for at in range(len(header))]  # fmt: skip
+    is_number = [index > 0 and not any(isinstance(row[index], Markup) for row in rows)
+                 for index in range(len(header))]  # fmt: skip
     head = join(cell("th", name, number) for name, number in zip(header, is_number, strict=True))
     body = join(
         Markup("<tr>{}</tr>").format(
@@ -235,9 +235,9 @@ def confusion_table(counts: np.ndarray, classes: Sequence[str], words: Words) ->
     for name, row in zip(classes, counts, strict=True):
         total = int(row.sum())
         cells = []
-        for at, count in enumerate(row.tolist()):
+        for index, count in enumerate(row.tolist()):
             share = count / total if total else 0.0
-            colour = "--green" if classes[at] == name else "--red"
+            colour = "--green" if classes[index] == name else "--red"
             style = (
                 f"background:color-mix(in srgb, var({colour}) {round(55 * share)}%, transparent)"
             )

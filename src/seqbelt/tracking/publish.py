@@ -197,8 +197,8 @@ def resolve(model: str) -> tuple[Path, str]:
 
 def _concrete(client: MlflowClient, model: str) -> tuple[str, tuple[str, str] | None]:
     """Resolve an alias to a version, as the URI and as name and number."""
-    name, at, alias = model.removeprefix("models:/").rpartition("@")
-    if model.startswith("models:/") and at:
+    name, separator, alias = model.removeprefix("models:/").rpartition("@")
+    if model.startswith("models:/") and separator:
         version = client.get_model_version_by_alias(name, alias).version
         return f"models:/{name}/{version}", (name, str(version))
     if model.startswith("runs:/") and model.count("/") == 1:

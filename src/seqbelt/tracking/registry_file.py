@@ -54,8 +54,8 @@ def _find_version(
     stored: sqlite3.Connection, name_and_version: str
 ) -> tuple[str, int, str, str | None] | None:
     """Name, number, artifacts and registered hash of one version, if exactly one is there."""
-    name, at, alias = name_and_version.rpartition("@")
-    if at:
+    name, separator, alias = name_and_version.rpartition("@")
+    if separator:
         numbers = stored.execute(
             "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?",
             (name, alias),

@@ -41,8 +41,8 @@ def run_baselines(experiment: Experiment, trained: Sequence[Trained]) -> list[Ba
     store = trained[0].store
     results.append(_without_recurrence(experiment, fold_models))
     _report(results[-1])
-    for at, size in enumerate(() if store.layout is None else store.layout.inputs):
-        results.append(_one_input(experiment, fold_models, size.name, at))
+    for index, size in enumerate(() if store.layout is None else store.layout.inputs):
+        results.append(_one_input(experiment, fold_models, size.name, index))
         _report(results[-1])
     for baseline in fitted_baselines(store, experiment.model, experiment.training):
         results.append(baseline.run(folds))
@@ -106,28 +106,30 @@ def _without_recurrence(experiment: Experiment, fold_models: Sequence[Trained]) 
 
 
 def _one_input(
-    experiment: Experiment, fold_models: Sequence[Trained], name: str, at: int
+    experiment: Experiment, fold_models: Sequence[Trained], name: str, index: int
 ) -> BaselineResult:
     """The cells' network on one of several inputs."""
     seed = experiment.comparison.seeds[0]
     folds = [(trained.experiment.with_seed(seed), trained.store) for trained in fold_models]
-    return _train_anew(input_baseline(name), folds, at)
+    return _train_anew(input_baseline(name), folds, index)
 
 
 def _train_anew(
-    baseline: Baseline, folds: Sequence[tuple[Experiment, SequenceStore]], at: int | None = None
+    baseline: Baseline, folds: Sequence[tuple[Experiment, SequenceStore]], index: int | None = None
 ) -> BaselineResult:
     """Train each fold's experiment as the cells are trained, on the same batches, and score it on
-    the same test rows; ``at`` is the input that it reads if it reads one of several only."""
+    the same test rows; ``index`` is the input that it reads if it reads one of several only."""
 
     def predict(experiment: Experiment, store: SequenceStore) -> np.ndarray:
         names = ("train", "validation", "test")
         train, validation, test = (read_part(experiment, store, name) for name in names)
-        if at is None:
+        if index is None:
             build = network_builder(experiment, store, train, None)
         else:
-            train, validation, test = (view_input(part, at) for part in (train, validation, test))
-            build = input_builder(experiment, store, train, at)
+            train, validation, test = (
+                view_input(part, index) for part in (train, validation, test)
+            )
+            build = input_builder(experiment, store, train, index)
         network, history = train_networks(
             experiment.training, build, train, validation if len(validation) else None
         )

@@ -78,8 +78,8 @@ def _draw_generated_items(
 
 def _draw_cells(column: Column, random: np.random.Generator) -> np.ndarray:
     if column.kind == "category" or random.random() < 0.2:
-        at = random.integers(column.width) if column.kind == "category" else 1
-        return np.eye(column.width, dtype=np.float32)[at]
+        index = random.integers(column.width) if column.kind == "category" else 1
+        return np.eye(column.width, dtype=np.float32)[index]
     return np.array([random.normal(), 0], np.float32)
 
 

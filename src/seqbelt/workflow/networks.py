@@ -44,13 +44,13 @@ def network_builder(
 
 
 def input_builder(
-    experiment: Experiment, store: SequenceStore, train: Sequences, at: int
+    experiment: Experiment, store: SequenceStore, train: Sequences, index: int
 ) -> Callable[[], SequenceNetwork]:
     """A function that builds the untrained network of one of several inputs alone; ``train`` are
-    the training rows of the input ``at``."""
+    the training rows of the input ``index``."""
     encoder, layout = experiment.features.encoder(store.learned), store.layout
     assert isinstance(encoder, JoinedEncoder) and layout is not None
-    return _builder(experiment.model, train, [encoder.encoders[layout.inputs[at].name]])
+    return _builder(experiment.model, train, [encoder.encoders[layout.inputs[index].name]])
 
 
 def _builder(

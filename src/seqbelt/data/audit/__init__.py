@@ -74,10 +74,10 @@ def _look_closer(
     if (layout := rows.store.layout) is not None:
         if layout.has_only_tokens:
             return [Finding("near-duplicates", "ok", 0, "not checked: items have several inputs")]
-        at = next(at for at, size in enumerate(layout.inputs) if not size.is_tokens)
-        own = [*features.inputs.values()][at] if isinstance(features, SeveralInputs) else None
-        find, constant = similar_signals(InputView(rows.store, layout, at), own)
-        kind = text("near_input", name=layout.inputs[at].name)
+        index = next(index for index, size in enumerate(layout.inputs) if not size.is_tokens)
+        own = [*features.inputs.values()][index] if isinstance(features, SeveralInputs) else None
+        find, constant = similar_signals(InputView(rows.store, layout, index), own)
+        kind = text("near_input", name=layout.inputs[index].name)
         near = check_near_duplicates(rows, find, kind, "leak")
         return [near, check_constant(rows, constant)]
     if not rows.store.is_tokens:

@@ -69,10 +69,10 @@ def check_label_rows(rows: Rows) -> Finding:
     without = int((~store.label_sets(train).any(axis=1)).sum())
     sentence = f"training rows with each label: {rates}; {without:,} of {len(train):,} have none"
     missing = [
-        f"{part} has no '{store.classes[at]}'"
+        f"{part} has no '{store.classes[index]}'"
         for part in PARTS
         if len(rows.part(part))
-        for at in np.flatnonzero(counts[part] == 0)
+        for index in np.flatnonzero(counts[part] == 0)
     ]
     if not missing:
         return Finding("label rates", "ok", 0, sentence)

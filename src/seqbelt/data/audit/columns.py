@@ -94,7 +94,9 @@ def _find_leaks(
     labels: dict[str, np.ndarray] = {text("the_class"): rows.label[chosen]}
     if store.target.is_several:
         sets = store.label_sets(chosen)
-        labels = {f"'{name}'": sets[:, at].astype(int) for at, name in enumerate(store.classes)}
+        labels = {
+            f"'{name}'": sets[:, index].astype(int) for index, name in enumerate(store.classes)
+        }
     groups = rows.group[0][chosen] if any(rows.group[1]) else None
     leaks, best = [], (0.0, "")
     level = 1 - (1 - CONFIDENCE) / max(1, len(columns) * len(labels))

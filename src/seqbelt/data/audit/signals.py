@@ -225,8 +225,8 @@ class _Search:
         sums = np.concatenate([np.zeros_like(mixed[:1]), mixed.cumsum(0, dtype=np.float64)])
         num_segments = min(SEGMENTS, self.steps)
         bounds = np.arange(num_segments + 1) * self.steps // num_segments
-        at = sums[starts[:, None] + bounds]
-        means = (at[:, 1:] - at[:, :-1]) / np.diff(bounds)[:, None]
+        at_bounds = sums[starts[:, None] + bounds]
+        means = (at_bounds[:, 1:] - at_bounds[:, :-1]) / np.diff(bounds)[:, None]
         means -= means.mean(1, keepdims=True)
         return means.reshape(len(starts), -1).astype(np.float32)
 

@@ -343,7 +343,7 @@ def _name_segments(segments: Sequence[Segment], count: int, step_s: float) -> St
     """Labels of steps from the segments that contain their start."""
     codes, names = np.full(count, -1), dict[str, int]()
     for segment in segments:
-        first, stop = (math.ceil(at / step_s - ROUNDING) for at in (segment.start_s, segment.end_s))
+        first, stop = (math.ceil(s / step_s - ROUNDING) for s in (segment.start_s, segment.end_s))
         if max(first, 0) < min(stop, count):
             codes[max(first, 0) : stop] = names.setdefault(segment.label, len(names))
     return StepNames(tuple(names), codes)

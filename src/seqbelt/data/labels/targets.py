@@ -233,7 +233,7 @@ class SeveralTarget(SequenceTarget):
         return labels
 
     def names(self, label: np.ndarray, classes: Sequence[str]) -> list[str]:
-        return [classes[int(at)] for at in np.flatnonzero(label)]
+        return [classes[int(index)] for index in np.flatnonzero(label)]
 
     def encode(self, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
         label = np.zeros(len(classes), bool)

@@ -91,14 +91,14 @@ def read_head(
         return Head(list(header), start, skipped, delimiter)
     if not filled:
         return Head([], len(content), skipped, delimiter)
-    at = find_header([row.cells for row in filled], wanted)
-    if at:
-        last = filled[at - 1].line + skipped
+    num_above = find_header([row.cells for row in filled], wanted)
+    if num_above:
+        last = filled[num_above - 1].line + skipped
         lines = f"lines {skipped + 1} to {last} stand"
         if last == skipped + 1:
             lines = f"line {last} stands"
         notes.append(f"{lines} above the header: left out")
-    row = filled[at]
+    row = filled[num_above]
     return Head(row.cells, row.end, row.line + skipped, delimiter)
 
 
@@ -137,7 +137,7 @@ def read_values(
     names = [str(number) for number in range(num_columns)]
     has_quotes = quoting and b'"' in bytes(rest)
     if has_quotes and (rows := _read_spaced(path, bytes(rest), head)) is not None:
-        return as_table(lambda at: [row[at] for row in rows], len(rows))
+        return as_table(lambda index: [row[index] for row in rows], len(rows))
     # Whether a quotation mark swallows rows shows in all columns.
     chosen = names if has_quotes else [names[number] for number in columns] or names[:1]
     try:
@@ -161,10 +161,10 @@ def read_values(
         if has_quotes:
             check_quotes(path, bytes(rest), None, head.delimiter, head.line)
         rows = _read_ragged(path, bytes(rest), head, quoting, error)
-        return as_table(lambda at: [row[at] for row in rows], len(rows))
+        return as_table(lambda index: [row[index] for row in rows], len(rows))
     if has_quotes:
         check_quotes(path, bytes(rest), table, head.delimiter, head.line)
-    return as_table(lambda at: _texts(table[str(at)]), table.num_rows)
+    return as_table(lambda index: _texts(table[str(index)]), table.num_rows)
 
 
 def _find_lines(content: bytes, head: Head, quoting: bool) -> tuple[Sequence[int], Collection[int]]:
@@ -262,12 +262,12 @@ def _head_rows(content: bytes, start: int, delimiter: str, quoting: bool) -> Ite
     ends: list[int] = []
 
     def lines() -> Iterator[str]:
-        at = start
-        while at < len(content):
-            line = _LINE.match(content, at)
+        offset = start
+        while offset < len(content):
+            line = _LINE.match(content, offset)
             assert line is not None
-            at = line.end()
-            ends.append(at)
+            offset = line.end()
+            ends.append(offset)
             yield line[0].decode("utf-8", "surrogateescape")
 
     try:

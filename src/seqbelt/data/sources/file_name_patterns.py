@@ -102,10 +102,10 @@ def suggest_groups(paths: Sequence[str], labels: Sequence[str]) -> tuple[str, st
     folders = min(path.count("/") for path in paths)
     words = min(len(re.split(r"[_\- ]+", PurePosixPath(path).stem)) for path in paths)
     patterns = [
-        *("^" + "[^/]+/" * (at + 1) + "(?P<group>[^/]+)/" for at in range(folders - 1)),
-        *((_pattern(group=at) for at in range(words)) if words > 1 else (_BEFORE_NUMBER,)),
+        *("^" + "[^/]+/" * (index + 1) + "(?P<group>[^/]+)/" for index in range(folders - 1)),
+        *((_pattern(group=index) for index in range(words)) if words > 1 else (_BEFORE_NUMBER,)),
         # Names of unequally many parts, as with dates or blanks: the parts from the last one on.
-        *(_FROM_END + r"[_\- ]+[^_\- /]+" * at + "$" for at in range(words - 1)),
+        *(_FROM_END + r"[_\- ]+[^_\- /]+" * index + "$" for index in range(words - 1)),
     ]
     for pattern in patterns:
         matches = [re.search(pattern, path) for path in paths]
@@ -145,10 +145,10 @@ def find_labels(folder: str, paths: Sequence[str]) -> FileNames:
         )
     (width,) = widths
     # A single word with a number at its end: dog12 is a dog.
-    columns = [[part[at] for part in parts] for at in range(width)]
+    columns = [[part[index] for part in parts] for index in range(width)]
     if width == 1:
         columns = [[re.sub(r"[0-9()]+$", "", part) or part for part in columns[0]]]
-    fitting = [at for at, column in enumerate(columns) if _can_be_label(column)]
+    fitting = [index for index, column in enumerate(columns) if _can_be_label(column)]
     if not fitting:
         raise SettingsError(
             f"{folder}: no sub-folders with classes, and no part of the files' names repeats as a "
@@ -157,20 +157,21 @@ def find_labels(folder: str, paths: Sequence[str]) -> FileNames:
         )
     if len(fitting) > 1:
         patterns = "".join(
-            f"\n  {shorten(sorted(set(columns[at])))}: --pattern '{_pattern(at)}'" for at in fitting
+            f"\n  {shorten(sorted(set(columns[index])))}: --pattern '{_pattern(index)}'"
+            for index in fitting
         )
         # Most often there are fewer classes than speakers or machines.
-        example = sorted(fitting, key=lambda at: len(set(columns[at])))[:2]
+        example = sorted(fitting, key=lambda index: len(set(columns[index])))[:2]
         raise SettingsError(
             f"{folder}: {len(fitting)} parts of the files' names could be the class. Choose one:"
             f"{patterns}\nTo keep each speaker or machine on one side of a split, name its part "
             f"too, for example: --pattern '{_pattern(*example)}'"
         )
-    at = fitting[0]
-    reason = f"part {at + 1} of the files' names: '{columns[at][0]}' of '{names[0]}'"
+    index = fitting[0]
+    reason = f"part {index + 1} of the files' names: '{columns[index][0]}' of '{names[0]}'"
     if groups:
         reason += f"; groups by {groups.reason}"
-    return FileNames(columns[at], groups.groups if groups else [], reason)
+    return FileNames(columns[index], groups.groups if groups else [], reason)
 
 
 def _can_be_label(values: Sequence[str]) -> bool:
@@ -180,8 +181,10 @@ def _can_be_label(values: Sequence[str]) -> bool:
 
 def _pattern(label: int | None = None, group: int | None = None) -> str:
     """A pattern of the parts at these places."""
-    places = {name: at for name, at in (("label", label), ("group", group)) if at is not None}
+    places = {
+        name: index for name, index in (("label", label), ("group", group)) if index is not None
+    }
     parts = [r"[^_\- /]+"] * (1 + max(places.values()))
-    for name, at in places.items():
-        parts[at] = rf"(?P<{name}>[^_\- /.]+)"  # without the ending
+    for name, index in places.items():
+        parts[index] = rf"(?P<{name}>[^_\- /.]+)"  # without the ending
     return "(?:^|/)" + r"[_\- ]+".join(parts) + "[^/]*$"

@@ -116,20 +116,20 @@ def _from_url(path: str) -> str:
 def _match(place: str, path: str) -> tuple[str, str] | None:
     """A path whose names are there in another Unicode form or case, each only once."""
     parts = Path(path).parts
-    at, way = (Path(parts[0]), 0) if Path(path).is_absolute() else (Path(), 0)
+    location, way = (Path(parts[0]), 0) if Path(path).is_absolute() else (Path(), 0)
     for part in parts[1:] if Path(path).is_absolute() else parts:
-        folder = str(Path(place, at))
+        folder = str(Path(place, location))
         if part in (".", "..") or os.path.lexists(Path(folder, part)):
-            at /= part
+            location /= part
             continue
         for level, form in enumerate((_same_form, _same_case), start=1):
             names = _listing(folder, form).get(form(part), ())
             if len(names) == 1:
-                at, way = at / names[0], max(way, level)
+                location, way = location / names[0], max(way, level)
                 break
         else:
             return None
-    return str(at), ("", "in another Unicode form", "in another case")[way]
+    return str(location), ("", "in another Unicode form", "in another case")[way]
 
 
 def _same_form(name: str) -> str:

@@ -69,7 +69,7 @@ def _note_doubled_ids(table: RawTable, ids: Sequence[str], notes: list[str]) -> 
     rows: dict[str, list[int]] = {}
     for row, id in enumerate(ids):
         rows.setdefault(id, []).append(row)
-    doubled = {id: at for id, at in rows.items() if len(at) > 1}
+    doubled = {id: index for id, index in rows.items() if len(index) > 1}
     id, (first, second, *_) = next(iter(doubled.items()))
     more = f", and {len(doubled) - 1:,} more ids stand" if len(doubled) > 1 else " stands"
     notes.append(
@@ -99,7 +99,7 @@ def _note_header(table: RawTable, labels: Sequence[str], notes: list[str]) -> No
 
 def _note_spans(names: Sequence[str], read: Collection[int], notes: list[str]) -> None:
     """Note that files are read whole where columns name a part of each."""
-    others = [name for at, name in enumerate(names) if at not in read]
+    others = [name for index, name in enumerate(names) if index not in read]
     spans = [name for name in others if SPAN_NAME.fullmatch(clean_name(name))]
     if len(spans) > 1:
         notes.append(

@@ -26,7 +26,7 @@ def find_other_rows(
     head of a second table: a row that names the columns in another order, or one below an empty
     line that names others.
     """
-    names = {field: clean_name(table.names[at]).casefold() for field, at in columns.items()}
+    names = {field: clean_name(table.names[index]).casefold() for field, index in columns.items()}
     if len(names) < 2:
         return {}
     others: dict[int, str] = {}

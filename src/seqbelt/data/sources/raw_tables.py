@@ -75,9 +75,9 @@ def find_columns(
     clean = [clean_name(name) for name in names]
     indices: dict[str, int] = {}
     for field, wanted in columns._asdict().items():
-        exact = [at for at, name in enumerate(names) if name == wanted]
-        exact = exact or [at for at, name in enumerate(clean) if name == clean_name(wanted)]
-        folded = [at for at, name in enumerate(clean) if name.casefold() == wanted.casefold()]
+        exact = [index for index, name in enumerate(names) if name == wanted]
+        exact = exact or [index for index, name in enumerate(clean) if name == clean_name(wanted)]
+        folded = [index for index, name in enumerate(clean) if name.casefold() == wanted.casefold()]
         matches = exact or folded
         if len(matches) > 1:
             raise SettingsError(
@@ -156,9 +156,9 @@ def _read_parquet(path: Path) -> RawTable:
     table = pyarrow.parquet.read_table(path, columns=names)
     classes = class_names(schema)
 
-    def column(at: int) -> list[object]:
-        values = _to_values(table.column(at))
-        named = classes.get(names[at])
+    def column(index: int) -> list[object]:
+        values = _to_values(table.column(index))
+        named = classes.get(names[index])
         return values if named is None else [_class_name(value, named) for value in values]
 
     num_rows = pyarrow.parquet.read_metadata(path).num_rows
@@ -191,19 +191,21 @@ def _read_workbook(path: Path, style: Style, wanted: Sequence[str], notes: list[
     rows = read_sheet(path, name, notes=notes)
     first = 0
     names: Sequence[str]
-    filled = [at for at, row in enumerate(rows) if last_filled(row)]
+    filled = [index for index, row in enumerate(rows) if last_filled(row)]
     if style.header:
         names = style.header
     elif filled:
-        first = filled[find_header([rows[at] for at in filled], wanted)]
+        first = filled[find_header([rows[index] for index in filled], wanted)]
         names = rows[first][: last_filled(rows[first])]
         if first > filled[0]:
             notes.append(f"sheet '{name}': rows above the header, row {first + 1}, are left out")
         first += 1
     else:
         raise SettingsError(f"{path}: sheet '{name}' is empty")
-    kept = [(at + 1, row) for at, row in enumerate(rows[first:], start=first) if last_filled(row)]
-    gaps = [at for at in range(1, len(kept)) if kept[at][0] > kept[at - 1][0] + 1]
+    kept = [
+        (index + 1, row) for index, row in enumerate(rows[first:], start=first) if last_filled(row)
+    ]
+    gaps = [index for index in range(1, len(kept)) if kept[index][0] > kept[index - 1][0] + 1]
     if gaps:
         notes.append(GAPS)
     for number, row in kept:
@@ -214,8 +216,8 @@ def _read_workbook(path: Path, style: Style, wanted: Sequence[str], notes: list[
                 f"last of {len(names)} columns; give its column a name or empty it"
             )
 
-    def column(at: int) -> list[object]:
-        return [row[at] if at < len(row) else "" for _, row in kept]
+    def column(index: int) -> list[object]:
+        return [row[index] if index < len(row) else "" for _, row in kept]
 
     where = f"sheet '{name}', row"
     return RawTable(names, column, len(kept), lambda row: kept[row][0], lambda: gaps, where)
@@ -282,7 +284,7 @@ def _read_json_lines(path: Path, content: bytes) -> RawTable:
     names = [*dict.fromkeys(name for row in rows for name in row)]
     return RawTable(
         names,
-        lambda at: [row.get(names[at]) for row in rows],
+        lambda index: [row.get(names[index]) for row in rows],
         len(rows),
         lambda row: lines[row],
     )

@@ -61,13 +61,13 @@ def read_manifest(
         raise SettingsError(f"{path}: the manifest has no rows")
     problems: dict[int, str] = {}
     values = {
-        name: as_strings(table.column(at), name, getattr(columns, name), problems)
-        for name, at in indices.items()
+        name: as_strings(table.column(index), name, getattr(columns, name), problems)
+        for name, index in indices.items()
     }
     found_more = dict(zip((more or {}).values(), find_named(path, table.names, names, "features")))
     given = {
-        name: as_strings(table.column(at), "", table.names[at], problems)
-        for name, at in found_more.items()
+        name: as_strings(table.column(index), "", table.names[index], problems)
+        for name, index in found_more.items()
     }
     if style.several:
         values["label"] = _read_several(path, table, label_place, columns, style, problems)
@@ -133,8 +133,8 @@ def read_columns(
         raise SettingsError(f"{path}: column '{twice[0]}' appears twice")
     problems: dict[int, str] = {}
     columns = dict[str, list[str]]()
-    for at, name in enumerate(names):
-        values, found = table.column(at), dict[int, str]()
+    for index, name in enumerate(names):
+        values, found = table.column(index), dict[int, str]()
         if lists_as_json:
             values = [_list_as_json(value) for value in values]
         strings = as_strings(values, name, name, found)
@@ -261,8 +261,10 @@ def _read_several(
     """The packed labels of each row; what cannot be read is a problem of its row."""
     assert style.several is not None
     flags = {
-        clean_name(table.names[at]): as_strings(table.column(at), "", table.names[at], problems)
-        for at in find_named(path, table.names, style.several.columns, "data.label_columns")
+        clean_name(table.names[index]): as_strings(
+            table.column(index), "", table.names[index], problems
+        )
+        for index in find_named(path, table.names, style.several.columns, "data.label_columns")
     }
     reader = LabelReader(columns.label, style.several.separator, style.labels_as_written)
     if flags:

@@ -192,7 +192,7 @@ def find_signs(columns: Sequence[Sequence[Cell]], given: Signs) -> Signs:
             {" " if mark in _SPACES else "'" if mark in _QUOTES else mark for mark in marks}
         )
         if len(marks) > 1:
-            location = next(at for kind, at in seen.items() if kind.startswith("group"))
+            location = next(index for kind, index in seen.items() if kind.startswith("group"))
             raise SignConflict(*location, "thousands are separated in two ways")
         thousands = marks[0] if marks else None
     return Signs(decimal, thousands)

@@ -91,7 +91,7 @@ def _check_extent(content: bytes, refuse_size: Callable[[int], None]) -> None:
             refuse_size(num_cells * BYTES_A_CELL)
             if max(lengths, default=0) > LONG_TEXT:
                 indices = (int(found[1]) for found in _SHARED_CELL.finditer(sheet))
-                refuse_size(sum(lengths[at] for at in indices if at < len(lengths)))
+                refuse_size(sum(lengths[index] for index in indices if index < len(lengths)))
 
 
 def _column_number(letters: bytes) -> int:
