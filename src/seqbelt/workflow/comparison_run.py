@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -39,6 +39,15 @@ class Job:
 
     variant: str
     experiment: Experiment
+
+
+class PastLook(TypedDict):
+    """A complete comparison, as the journal keeps it."""
+
+    seeds: list[int]
+    metric: str
+    fingerprint: str
+    """Of the data."""
 
 
 _NEWER = {"ensemble", "metric", "max_seeds"}
@@ -81,7 +90,7 @@ class CompareJournal:
         for path in (self._old_path, self.path):
             content |= json.loads(path.read_text("utf-8")) if path.exists() else {}
         self._begun: list[str] = content.get("begun", [])
-        self._looks: list[dict[str, Any]] = content.get("looks", [])
+        self._looks: list[PastLook] = content.get("looks", [])
         self._kept: list[str] = content.get("kept", [])
         """Folders of the models that were trained for an earlier look."""
         seen = self._seen
@@ -105,7 +114,7 @@ class CompareJournal:
         return {seed for look in self._looks_at_metric for seed in look["seeds"]}
 
     @property
-    def _looks_at_metric(self) -> list[dict[str, Any]]:
+    def _looks_at_metric(self) -> list[PastLook]:
         return [look for look in self._looks if look["metric"] == self._comparison.metric]
 
     @property
@@ -192,7 +201,7 @@ class CompareJournal:
 
     def close(self) -> None:
         """Record the look of the complete comparison, and keep its models for more seeds."""
-        look = {
+        look: PastLook = {
             "seeds": list(self._comparison.seeds),
             "metric": self._comparison.metric,
             "fingerprint": self._fingerprint,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -36,13 +36,26 @@ if TYPE_CHECKING:  # an audit needs no training, whose imports take seconds
 
 HELD_OUT, TABLE = "held_out.parquet", "wrong_labels.csv"
 """Files in the experiment's output folder."""
-COLUMNS = (
-    "rank", "id", "split", "label", "suggested_label", "grade", "p_label", "p_suggested",
-    "num_models", "content_hash",
-)  # fmt: skip
 MAX_LISTED = 20
 """Labels in the JSON; the table has all."""
 _ABOUT = b"seqbelt"
+
+
+class DoubtedLabel(TypedDict):
+    """A row of the table, with its columns in order."""
+
+    rank: int
+    id: str
+    split: str
+    """Empty with folds, where every row is of every part."""
+    label: str
+    suggested_label: str
+    grade: str
+    p_label: float
+    p_suggested: float
+    num_models: int
+    """Models that were not trained on it, whose predictions are averaged."""
+    content_hash: str
 
 
 @dataclass(frozen=True)
@@ -235,7 +248,7 @@ class WrongLabels:
             sentence += ", correct them with 'seqbelt review'"
         return Finding("wrong-labels", severity, count, sentence, tuple(examples))
 
-    def listed(self, count: int | None = None) -> list[dict[str, Any]]:
+    def listed(self, count: int | None = None) -> list[DoubtedLabel]:
         """The rows of the table, the most doubtful label first; ``count`` of them only."""
         ranking, target = self.ranking, self.store.target
 
@@ -264,8 +277,7 @@ class WrongLabels:
     def to_csv(self) -> bytes:
         """The table of all scored rows, as a spreadsheet opens it."""
         content = io.StringIO(newline="")
-        columns: list[str] = [*COLUMNS]
-        writer = csv.DictWriter(content, columns, lineterminator="\n")
+        writer = csv.DictWriter(content, [*DoubtedLabel.__annotations__], lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.listed())
         return content.getvalue().encode("utf-8-sig", "backslashreplace")
