@@ -37,10 +37,16 @@ def weights(network):
 
 
 def test_each_network_is_trained_as_if_it_were_alone(parts):
-    epochs, steps = [], []
+    epochs, steps, numbers = [], [], []
     network, history = train_networks(
-        TRAINING, build, *parts, on_epoch=epochs.append, on_step=lambda: steps.append(1)
+        TRAINING,
+        build,
+        *parts,
+        on_network=lambda number: numbers.append((number, len(steps))),
+        on_epoch=epochs.append,
+        on_step=lambda: steps.append(1),
     )
+    assert numbers == [(number, number * NUM_STEPS) for number in range(3)]
     assert isinstance(network, Ensemble) and len(network.networks) == 3
     assert len(steps) == 3 * NUM_STEPS
     seconds = 0.0

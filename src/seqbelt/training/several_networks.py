@@ -24,16 +24,18 @@ def train_networks(
     checkpoint: Path | None = None,
     resume: bool = False,
     row_weights: np.ndarray | None = None,
+    on_network: Callable[[int], object] = lambda number: None,
     on_start: Callable[[GradientReach], object] = lambda reach: None,
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
     on_step: Callable[[], object] = lambda: None,
 ) -> tuple[Network, History]:
     """Train the ``num_networks`` of the settings; return the network, or the ensemble of all.
 
-    Each is trained by a ``Loop``, the first with the seed of the settings. ``on_start`` (before the
-    first update), ``on_epoch`` and the history are about the first; the history's ``train_s`` is
-    that of all. Each network has its own checkpoint, beside that of the first. An interrupted
-    training returns the networks that are finished, or the first as it is.
+    Each is trained by a ``Loop``, the first with the seed of the settings. ``on_network`` is told
+    the number of each, from 0, before it is trained. ``on_start`` (before the first update),
+    ``on_epoch`` and the history are about the first; the history's ``train_s`` is that of all. Each
+    network has its own checkpoint, beside that of the first. An interrupted training returns the
+    networks that are finished, or the first as it is.
     """
     settings = settings.resolve_for(train, train.store.is_tokens, train.store.target.labels_steps)
     assert settings.num_networks != "auto"
@@ -45,6 +47,7 @@ def train_networks(
             remove_checkpoint(path)
     for number, path in enumerate(paths):
         is_first = number == 0
+        on_network(number)
         loop = Loop(
             settings.replace(seed=member_seed(settings.seed, number)),
             build,

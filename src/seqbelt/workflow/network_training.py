@@ -46,7 +46,13 @@ def fit_network(
     _echo_plan(experiment, rows["train"])
     build = network_builder(experiment, store, rows["train"], run)
     num_updates = plan.num_networks * plan.num_updates
-    with bar(f"training {name}", num_updates) as progress:
+    training = [f"training {name}"]
+    if plan.num_networks > 1:
+        training = [
+            f"training {name}, network {number} of {plan.num_networks}"
+            for number in range(1, plan.num_networks + 1)
+        ]
+    with bar(training[0], num_updates) as progress:
 
         def on_start(reach: GradientReach) -> None:
             # With labels for steps the relevant steps are near: the reach may be short.
@@ -56,7 +62,7 @@ def fit_network(
         def on_epoch(epoch: Epoch) -> None:
             run.log_epoch(epoch)
             progress.describe(
-                f"training {name}, epoch {epoch.number}/{plan.num_epochs}, {format_epoch(epoch)}"
+                f"{training[0]}, epoch {epoch.number}/{plan.num_epochs}, {format_epoch(epoch)}"
             )
 
         estimate = TimeEstimate(name, num_updates)
@@ -72,6 +78,7 @@ def fit_network(
             rows["validation"] if len(rows["validation"]) else None,
             checkpoint=folder / CHECKPOINT,
             resume=resume,
+            on_network=lambda number: progress.describe(training[number]),
             on_start=on_start,
             on_epoch=on_epoch,
             on_step=on_step,
