@@ -377,3 +377,9 @@ def test_years_alone_are_a_channel_that_is_said():
     _, names, remarks = read(b"year,x\n2001,1\n2002,7\n2003,2\n")
     assert names == ("year", "x")
     assert "column 'year' rises evenly, as times do, and is a channel" in remarks
+
+
+def test_numbers_that_may_be_a_header_of_floats_are_said():
+    values, _, remarks = read(b"0.0,1.0,2.0\n0.5,0.25,0.75\n0.1,0.5,0.25\n")
+    assert len(values) == 3 and "line 1, of whole numbers above others" in remarks
+    assert "features.header" not in read(b"4.0,1.0,2.0\n0.5,0.25,0.75\n0.1,0.5,0.25\n")[2]

@@ -41,12 +41,15 @@ def is_pandas_header(cells: Sequence[Cell], below: Sequence[Row], line: int) -> 
 
 def may_be_header(cells: Sequence[Cell], below: Sequence[Row]) -> bool:
     """Whether the first row could name columns by years or frequencies: several whole numbers, each
-    once, above others that all are written with a point."""
+    once, or 0.0, 1.0, 2.0, above others that all are written with a point."""
     values = [cell for _, row in below for cell in row if not is_missing(cell)]
     return (
         len(cells) > 1
         and len(set(cells)) == len(cells)
-        and all(re.fullmatch(r"\d+", as_text(cell)) for cell in cells)
+        and (
+            all(re.fullmatch(r"\d+", as_text(cell)) for cell in cells)
+            or is_count([as_text(cell).removesuffix(".0") for cell in cells])
+        )
         and bool(values)
         and all(re.search("[.,eE]", as_text(cell)) for cell in values)
     )
