@@ -43,6 +43,13 @@ def test_files_of_all_classes_are_looked_into(tables):
     assert any("a19" not in warning and "b18" in warning for warning in look.warnings)
 
 
+def test_long_lengths_are_written_out(tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.csv").write_text("1 2\n3 5\n" * (20_000 if number else 5_000))
+    look = item_kinds.look_into_files(tmp_path, ["0.csv", "1.csv", "2.csv"])
+    assert look.lengths == "10,000 to 40,000 steps, median 40,000"
+
+
 def test_one_table_among_texts_does_not_make_them_tables(tables):
     for path in tables[1:]:
         path.write_text("a great film")

@@ -337,9 +337,13 @@ def _describe(unit: str, lengths: Iterable[float], num_items: int) -> str:
     if not lengths:
         return "unknown"
     middle = lengths[len(lengths) // 2]
-    described = f"{lengths[0]:.4g} to {lengths[-1]:.4g} {unit}, median {middle:.4g}"
-    if f"{lengths[0]:.4g}" == f"{lengths[-1]:.4g}":
-        described = f"{middle:.4g} {unit} each"
+    least, median, most = (
+        f"{length:,.0f}" if length >= 1000 else f"{length:.4g}"
+        for length in (lengths[0], middle, lengths[-1])
+    )
+    described = f"{least} to {most} {unit}, median {median}"
+    if least == most:
+        described = f"{median} {unit} each"
     total = ""
     if unit == "s":
         total = f", about {sum(lengths) / len(lengths) * num_items:,.0f} s in all"
