@@ -1,12 +1,14 @@
 """``seqbelt init`` on folders and tables as people keep them."""
 
 import json
+import os
 import sys
 import wave
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 from workbook_files import write_workbook
@@ -530,3 +532,28 @@ def test_a_label_column_that_is_named_may_be_called_as_a_label():
         init(Path("t.csv"), show=False)
     found = init(Path("t.csv"), overrides=["data.label_column=hate"], show=False).result
     assert found["classes"] == {"hate": 10, "none": 10}
+
+
+@pytest.mark.parametrize("label", ["label", None])
+def test_a_table_with_many_sequences_is_refused_with_what_parts_it(label):
+    """The code that the message gives makes a folder that init reads."""
+    random = np.random.default_rng(0)
+    rows = [
+        {
+            "id": number, "time": step / 10, "x": random.normal(), "state": step // 6,
+            label or "more": "ab"[number % 2],
+        }
+        for number in range(20)
+        for step in range(12)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    (table if label else table.drop(columns="more")).to_csv("long.csv", index=False)
+    with pytest.raises(SettingsError, match="the 20 values of 'id'") as refused:
+        init(Path("long.csv"), show=False)
+    code = str(refused.value).partition("in Python:\n")[2]
+    exec(code, {"pandas": pd, "os": os})
+    if label:
+        found = init(Path("items"), show=False).result
+        assert found["classes"] == {"a": 10, "b": 10}
+    else:
+        assert len(list(Path("items/CLASS").iterdir())) == 20

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from os.path import isfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +38,8 @@ ENOUGH_LEAD = 0.2
 reads. Without such a note, ``data.encoding`` needs more (``CLEAR_LEAD``)."""
 NUM_LOOKED_AT = 200
 """Values of a column that are looked up as paths."""
+MIN_RUN_ROWS = 5
+"""Rows on average of each value of a column that tells sequences apart."""
 MAX_CLASSES = 100
 """More different values are no classes, unless the column is called so."""
 
@@ -266,10 +269,15 @@ class _Roles:
                 f"no file in {path.parent} or the working directory; correct the paths, which are "
                 "relative to the table"
             )
+        given = self.columns.get("label")
+        labels = [given] if given else self.named("label")
         raise NoItemsError(
             f"{path}: no column with paths of files that exist or with texts; found "
             f"{shorten(values, 30)}. Name yours: data.path_column=NAME or data.text_column=NAME. "
-            "Is the table one recording? Then init its folder"
+            + (
+                _hint_at_sequences(path, values, labels)
+                or "Is the table one recording? Then init its folder"
+            )
         )
 
     def find_split(self) -> None:
@@ -334,6 +342,36 @@ def _refuse_several_labels(path: Path, column: str, labels: Sequence[str]) -> No
                     f"choose: data.labels=several 'data.label_separator={separator}', or "
                     "data.labels=per_sequence for one class"
                 )
+
+
+def _hint_at_sequences(
+    path: Path, values: Mapping[str, Sequence[str]], labels: Sequence[str]
+) -> str:
+    """How to part a table with the steps of many sequences below each other, told by a column whose
+    values each stand in one run of rows; empty for another table."""
+    num_rows = len(next(iter(values.values())))
+    runs = {
+        name: sum(1 for _ in groupby(column))
+        for name, column in values.items()
+        if name not in labels[:1]
+    }
+    keys = [
+        name
+        for name, count in runs.items()
+        if 1 < count == len({*values[name]}) and MIN_RUN_ROWS * count <= num_rows
+    ]
+    if not keys:
+        return ""
+    key = max(keys, key=lambda name: runs[name])
+    by = [*labels[:1], key]
+    names, label = ("(label, key)", "{label}") if labels else ("(key,)", "CLASS")
+    return (
+        f"Its rows seem to be the steps of sequences, one for each of the {runs[key]:,} values of "
+        f"'{key}'. Then write each to a file of its own and init the folder 'items'; in Python:\n"
+        f"for {names}, rows in pandas.read_csv({path.name!r}).groupby({by}):\n"
+        f"    os.makedirs(f'items/{label}', exist_ok=True)\n"
+        f"    rows.drop(columns={by}).to_csv(f'items/{label}/{{key}}.csv', index=False)"
+    )
 
 
 def _bare(name: str) -> str:
