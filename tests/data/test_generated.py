@@ -212,7 +212,7 @@ def test_the_class_of_a_signal_is_the_axis_of_its_last_push(demo):
 
 
 def test_the_class_of_a_clip_is_the_last_side_of_the_square(demo):
-    for path in demo["video"].rglob("*.mp4"):
+    for path in sorted(demo["video"].rglob("*.mp4"))[::5]:  # of all classes
         with av.open(str(path)) as container:
             frames = np.stack([f.to_ndarray(format="gray") for f in container.decode(video=0)])
         assert 48 <= len(frames) <= 72
