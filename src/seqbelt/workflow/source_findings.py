@@ -63,8 +63,8 @@ def look_into_folder(folder: Path, pattern: str | None, findings: Findings) -> L
     tables = [path for path in loose if is_manifest_file(Path(path)) and path[-4:] != ".txt"]
     others = [path for path in paths if path not in tables and not is_manifest_file(Path(path))]
     by_class, left_out = len(loose) < len(paths), ""
-    part_tables = {} if pattern else find_part_tables(folder)
-    if part_tables and not by_class and len(part_tables) == len(loose):
+    part_tables = {} if pattern or by_class else find_part_tables(folder)
+    if part_tables and len(part_tables) == len(loose):
         return _look_into_part_tables(folder, part_tables, findings)
     if tables and others and not pattern:
         if len(tables) > 1:

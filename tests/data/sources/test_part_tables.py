@@ -60,7 +60,7 @@ def test_the_columns_are_those_of_the_settings(tmp_path):
 
 
 def test_class_folders_stay_classes_beside_tables_of_numbers(tmp_path):
-    for name in ("train.csv", "test.csv"):
+    for name in ("train.csv", "test.csv", "more_train.csv", "more_test.csv"):
         write(tmp_path, name, "12", column="x")
     for label in "ab":
         write(tmp_path / label, "1.csv", "12", column="x")

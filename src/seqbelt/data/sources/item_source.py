@@ -247,11 +247,10 @@ class ItemSource(Settings):
     def _find_part_tables(self, folder: Path) -> dict[Path, str]:
         """Tables named like parts, if they list the items: those of a folder without class folders
         do, and beside class folders those with a column of paths or texts."""
-        tables = find_part_tables(folder)
         has_folders = any(path.is_dir() and path.name[0] != "." for path in folder.iterdir())
-        if has_folders or self.labels_steps:
-            tables = tables if all(names_items(t, self.columns) for t in tables) else {}
-        return tables
+        if not (has_folders or self.labels_steps):
+            return find_part_tables(folder)
+        return find_part_tables(folder, lambda table: names_items(table, self.columns))
 
     def _read_folder(self, folder: Path) -> Manifest:
         if self.labels == "several":

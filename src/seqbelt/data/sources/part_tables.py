@@ -11,18 +11,19 @@ from seqbelt.data.sources.tables import is_manifest_file
 from seqbelt.errors import SettingsError
 
 
-def find_part_tables(folder: Path) -> dict[Path, str]:
-    """The tables at the top of a folder whose names differ in the word for a part, with that part;
-    empty where there are none for training and for another part. Numbers in the names may differ
-    too, as in shards.
+def find_part_tables(
+    folder: Path, lists_items: Callable[[Path], bool] = lambda table: True
+) -> dict[Path, str]:
+    """The tables at the top of a folder that ``lists_items`` and whose names differ in the word for
+    a part, with that part; empty where there are none for training and for another part. Numbers in
+    the names may differ too, as in shards.
 
     Raises SettingsError where several sets of tables are named so.
     """
     alike: dict[tuple[str, ...], dict[Path, str]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not (path.is_file() and is_manifest_file(path)):
-            continue
-        if (named := part_among_words(path.stem)) is not None:
+    for path in _tables_in(folder):
+        named = part_among_words(path.stem)
+        if named is not None and lists_items(path):
             part, others = named
             alike.setdefault((ending_of(path), *others), {})[path] = part
     sets = [tables for tables in alike.values() if {"train"} < {*tables.values()}]
@@ -49,16 +50,18 @@ def read_part_tables(
     notes = [f"{folder}: the rows are those of {listed}"]
     if left_out := [table.name for table in tables if table not in labelled]:
         notes.append(f"{folder}: {shorten(left_out)}: no row has a label, so none is read")
-    others = [
-        path.name for path in sorted(folder.iterdir()) if path not in tables and _is_table(path)
-    ]
+    others = [path.name for path in _tables_in(folder) if path not in tables]
     if others:
         notes.append(f"{folder}: not read: {shorten(others)}")
     return replace(manifest, notes=(*notes, *manifest.notes))
 
 
-def _is_table(path: Path) -> bool:
-    return path.is_file() and is_manifest_file(path) and not path.name.startswith(".")
+def _tables_in(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and is_manifest_file(path) and not path.name.startswith(".")
+    ]
 
 
 def _with_part(name: str, part: str, manifest: Manifest) -> Manifest:
