@@ -32,11 +32,10 @@ def check_columns(rows: Rows) -> Finding:
     cells = np.stack([layout.cells(store.sequence(int(row))) for row in chosen])
     columns = {name: cells[:, part] for name, part in layout.column_slices().items()}
     leaks, nearest = _find_leaks(rows, chosen, columns, "leak_column")
-    if not leaks:
-        sentence = f"no column alone predicts the label; nearest {nearest or 'no column'}"
-        return Finding("columns", "ok", 0, sentence)
-    sentence = join([list_first(leaks, MAX_EXAMPLES), text("leak_column_remedy")], "; ")
-    return Finding("columns", "leak", len(leaks), sentence)
+    if leaks:
+        return _leak("columns", leaks, text("leak_column_remedy"))
+    sentence = f"no column alone predicts the label; nearest {nearest or 'no column'}"
+    return Finding("columns", "ok", 0, sentence)
 
 
 def check_channels(rows: Rows, features: Features | None) -> Finding:
@@ -55,11 +54,15 @@ def check_channels(rows: Rows, features: Features | None) -> Finding:
     names = _channel_names(rows, features, first.shape[1])
     columns = {names[channel]: first[:, [channel]] for channel in np.flatnonzero(still).tolist()}
     leaks, _ = _find_leaks(rows, chosen, columns, "leak_channel")
-    if not leaks:
-        sentence = "no channel that stays the same in each sequence predicts the label"
-        return Finding("channels", "ok", 0, sentence)
-    sentence = join([list_first(leaks, MAX_EXAMPLES), text("leak_channel_remedy")], "; ")
-    return Finding("channels", "leak", len(leaks), sentence)
+    if leaks:
+        return _leak("channels", leaks, text("leak_channel_remedy"))
+    sentence = "no channel that stays the same in each sequence predicts the label"
+    return Finding("channels", "ok", 0, sentence)
+
+
+def _leak(check: str, leaks: Sequence[Text], remedy: Text) -> Finding:
+    sentence = join([list_first(leaks, MAX_EXAMPLES), remedy], "; ")
+    return Finding(check, "leak", len(leaks), sentence)
 
 
 def _channel_names(rows: Rows, features: Features | None, num_channels: int) -> Sequence[str]:
