@@ -1,12 +1,17 @@
 """Small stores and plain settings for tests that are not about files or defaults."""
 
+import io
+import json
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pytest
 import soundfile
 
+from seqbelt.cli import main
 from seqbelt.data.sources.manifest import make_manifest
 from seqbelt.data.store.preparation import prepare
 from seqbelt.data.store.store import SequenceStore
@@ -111,3 +116,11 @@ def write_tones(folder: Path, num_per_class: int = 8) -> None:
             path = folder / ("test" if number % 4 == 3 else "train") / label / f"{number}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, samples + random.normal(0, 0.1, len(times_s)), 8000)
+
+
+def run_json(*arguments: str) -> dict[str, Any]:
+    """The JSON that a command prints, for fixtures that are shared by several tests."""
+    with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as stop:
+        main([*arguments, "--json"])
+    assert stop.value.code == 0
+    return json.loads(out.getvalue().strip().splitlines()[-1])

@@ -1,15 +1,13 @@
 """``seqbelt certify``, and what a failed padding certificate keeps a model from."""
 
-import io
 import json
-from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from mlflow.exceptions import MlflowException
-from toys import write_tones
+from toys import run_json, write_tones
 
 from seqbelt.cli import main
 from seqbelt.features.streaming.steps import LocalTransform
@@ -49,10 +47,7 @@ def run(capsys, *arguments):
 @pytest.fixture(scope="module")
 def trained(project):
     """The result of one ``train``."""
-    with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as stop:
-        main(["train", "words.yaml", "--json"])
-    assert stop.value.code == 0
-    return json.loads(out.getvalue().strip().splitlines()[-1])
+    return run_json("train", "words.yaml")
 
 
 def drop_lengths(patch):

@@ -1,7 +1,6 @@
 """The command's contract: JSON, exit codes, what is on disk afterwards. One small real project."""
 
 import csv
-import io
 import json
 import shutil
 import signal
@@ -9,13 +8,12 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from toys import write_tones
+from toys import run_json, write_tones
 
 from seqbelt.cli import main
 from seqbelt.inference.serving import ModelProcess
@@ -55,10 +53,7 @@ def run(capsys, *arguments):
 @pytest.fixture(scope="module")
 def trained(project):
     """The result of one ``train``."""
-    with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as stop:
-        main(["train", "words.yaml", "--json"])
-    assert stop.value.code == 0
-    return json.loads(out.getvalue().strip().splitlines()[-1])
+    return run_json("train", "words.yaml")
 
 
 def test_prepare_reports_and_the_second_time_skips(project, capsys):
